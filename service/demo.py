@@ -1,0 +1,107 @@
+"""A store of portrait-like pictures drawn by code, so that the service can be tried before there are photographs."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from random import Random
+
+from PIL import Image, ImageDraw, ImageFilter
+
+_ORIENTATION = 0x0112
+_SUFFIXES = ("jpg", "jpg", "png", "webp", "jpg", "gif", "tif")
+_PEOPLE = 36
+_WITHOUT = (13, 23, 33)
+_TURNED, _LARGE, _ANIMATED = 2, 3, 4
+
+_SKIN = ((255, 219, 182), (241, 194, 155), (224, 172, 125), (181, 126, 84), (141, 85, 54), (92, 56, 36))
+_HAIR = ((24, 20, 18), (66, 42, 26), (120, 80, 44), (196, 154, 90), (150, 60, 34), (130, 130, 134))
+
+
+def make_store(folder: Path) -> None:
+    """Fill *folder* with the pictures of contacts 1 to 36; 13, 23 and 33 have none."""
+    for contact in range(1, _PEOPLE + 1):
+        if contact in _WITHOUT:
+            continue
+        portrait = _portrait(Random(contact), 800)
+        if contact == _TURNED:
+            exif = Image.Exif()
+            exif[_ORIENTATION] = 6
+            portrait.rotate(90, expand=True).save(folder / f"{contact}.jpg", quality=90, exif=exif)
+        elif contact == _LARGE:
+            portrait.resize((3000, 4000), Image.Resampling.BICUBIC).save(folder / f"{contact}.jpg", quality=88)
+        elif contact == _ANIMATED:
+            _save_animation(portrait, folder / f"{contact}.gif")
+        else:
+            suffix = _SUFFIXES[contact % len(_SUFFIXES)]
+            portrait.save(folder / f"{contact}.{suffix}")
+
+
+def welcome(base: str) -> str:
+    """What to try first, as URLs and `curl` lines for the service at *base*."""
+    image = f"{base}/api/v1/Contact"
+    tries = (
+        ("as it is stored (JPEG)", f"{image}/1/Image", ""),
+        ("319 pixels wide", f"{image}/1/Image?w=319", ""),
+        ("what a browser gets (AVIF)", f"{image}/1/Image?w=319", "-H 'Accept: image/avif,image/webp,*/*;q=0.8'"),
+        ("a square crop, as WebP", f"{image}/1/Image?w=200&h=200&fit=cover&type=webp", ""),
+        ("stored lying on its side, with EXIF orientation 6", f"{image}/{_TURNED}/Image?h=467", ""),
+        ("twelve megapixels, made small", f"{image}/{_LARGE}/Image?w=64", ""),
+        ("an animation", f"{image}/{_ANIMATED}/Image?w=160&type=webp", ""),
+        ("nobody's picture: 404", f"{image}/{_WITHOUT[0]}/Image", ""),
+        ("a stand-in for it, in Swedish", f"{image}/{_WITHOUT[0]}/Image?ifBlank=SrNoPhoto", "-H 'SO-Language: sv'"),
+        ("base64 in JSON, as SuperOffice's page shows it", f"{image}/1/Image?w=32", "-H 'Accept: application/json'"),
+        ("health, metrics", f"{base}/readyz", ""),
+    )
+    lines = ["", "Contact pictures to try, in a browser or from another terminal:", ""]
+    for what, url, more in tries:
+        lines += [f"  # {what}", f"  curl -sS -o /dev/null -D - {more}{' ' if more else ''}'{url}'", ""]
+    return "\n".join(lines)
+
+
+def _portrait(random: Random, side: int) -> Image.Image:
+    """Head and shoulders in a three-to-four frame, drawn large and softened, with a little grain as of a lens."""
+    width, height = side * 3 // 4, side
+    top, bottom = (tuple(random.randrange(90, 235) for _ in range(3)) for _ in range(2))
+    mask = Image.linear_gradient("L").resize((width, height))
+    picture = Image.composite(Image.new("RGB", (width, height), bottom), Image.new("RGB", (width, height), top), mask)
+    draw = ImageDraw.Draw(picture)
+    skin, hair = random.choice(_SKIN), random.choice(_HAIR)
+    shirt = tuple(random.randrange(30, 220) for _ in range(3))
+    shade = tuple(channel * 4 // 5 for channel in skin)
+
+    def oval(x: float, y: float, rx: float, ry: float, fill: tuple[int, ...]) -> None:
+        draw.ellipse(((x - rx) * width, (y - ry) * height, (x + rx) * width, (y + ry) * height), fill=fill)
+
+    long = random.random() < 0.5
+    oval(0.5, 0.40 + 0.10 * long, 0.27, 0.26 + 0.10 * long, hair)
+    oval(0.5, 1.06, 0.46, 0.34, shirt)
+    draw.rectangle((0.43 * width, 0.58 * height, 0.57 * width, 0.76 * height), fill=shade)
+    oval(0.5, 0.755, 0.07, 0.035, shade)
+    oval(0.5, 0.43, 0.20, 0.22, skin)
+    fringe = random.uniform(0.20, 0.27)
+    draw.chord((0.29 * width, 0.17 * height, 0.71 * width, (0.17 + 2 * fringe) * height), 195, 345, fill=hair)
+    for x in (0.42, 0.58):
+        oval(x, 0.42, 0.035, 0.016, (250, 250, 250))
+        oval(x, 0.42, 0.014, 0.014, (50, 40, 34))
+        draw.line(
+            ((x - 0.045) * width, 0.385 * height, (x + 0.045) * width, 0.38 * height), fill=hair, width=width // 80
+        )
+    oval(0.5, 0.485, 0.018, 0.03, shade)
+    draw.arc((0.42 * width, 0.49 * height, 0.58 * width, 0.57 * height), 20, 160, fill=(150, 60, 60), width=width // 90)
+    soft = picture.filter(ImageFilter.GaussianBlur(side / 640))
+    return Image.blend(soft, _grain(width, height), 0.06)
+
+
+@cache
+def _grain(width: int, height: int) -> Image.Image:
+    return Image.effect_noise((width, height), 18).convert("RGB")
+
+
+def _save_animation(portrait: Image.Image, path: Path) -> None:
+    small = portrait.resize((240, 320), Image.Resampling.LANCZOS)
+    first, *rest = (
+        small.transform(small.size, Image.Transform.EXTENT, (step, step, 240 - step, 320 - step)).quantize(128)
+        for step in (0, 3, 6, 9, 12, 9, 6, 3)
+    )
+    first.save(path, save_all=True, append_images=rest, duration=120, loop=0)

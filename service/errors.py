@@ -1,0 +1,84 @@
+"""Every failure a request can meet, one class each. Turned into HTTP in `web.problems` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Values = Mapping[str, str | int]
+
+
+def N_(message: str) -> str:
+    """Mark *message* for the catalogues (gettext's no-op); it is translated when it is shown."""
+    return message
+
+
+class PictureError(Exception):
+    """A failure with public words.
+
+    *message* is a catalogue id with `%(name)s` places, *values* fill them. Both go to
+    `Exception`, so that a render worker's error survives its way through pickle.
+    """
+
+    def __init__(self, message: str, values: Values | None = None) -> None:
+        super().__init__(message, dict(values or {}))
+
+    @property
+    def message(self) -> str:
+        """The untranslated text, its places still open."""
+        return str(self.args[0])
+
+    @property
+    def values(self) -> dict[str, str | int]:
+        """What fills the places of `message`."""
+        return dict(self.args[1])
+
+    def __str__(self) -> str:
+        return self.message % self.values if self.values else self.message
+
+
+class BadParameter(PictureError):
+    """What the request asks for is malformed or out of bounds (400)."""
+
+
+class UnknownPath(PictureError):
+    """No resource at this path (404)."""
+
+
+class NoPicture(PictureError):
+    """The contact has no picture, or there is no such contact (404)."""
+
+
+class MethodNotAllowed(PictureError):
+    """A method that the resource does not have (405)."""
+
+
+class NotAcceptable(PictureError):
+    """`Accept` rules out all we can make (406)."""
+
+
+class Unrenderable(PictureError):
+    """The original is corrupt, too large, or no picture at all (422)."""
+
+
+class Unexpected(PictureError):
+    """A fault of ours (500); the log has the rest."""
+
+
+class StoreFailed(PictureError):
+    """The place where originals live failed (502)."""
+
+
+class StoreTimedOut(PictureError):
+    """The place where originals live took too long (504)."""
+
+
+class Overloaded(PictureError):
+    """The render queue is full (503)."""
+
+
+class RenderTimedOut(PictureError):
+    """A render outran its time limit, and its worker was ended (503)."""
+
+
+class RenderWorkerDied(PictureError):
+    """A render worker died over this picture (503)."""

@@ -1,0 +1,61 @@
+"""Moving pictures: frames one at a time from the reader, small ones in a list. Knows no colours and no files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from PIL import Image, ImageFile
+
+from service.formats import Format
+from service.imaging.geometry import Size
+from service.imaging.order import Limits
+from service.imaging.outline import Outline
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One whole canvas, disposal and blending done, and how long it shows."""
+
+    image: Image.Image
+    milliseconds: float
+
+
+def affordable(source: Outline, size: Size, limits: Limits) -> bool:
+    """Whether all frames fit the budget: their number, and the pixels of all of them, before and after scaling."""
+    return (
+        source.frames <= limits.max_frames
+        and source.frames * source.width * source.height <= limits.max_animation_pixels
+        and source.frames * size[0] * size[1] <= limits.max_animation_pixels
+    )
+
+
+def frames(
+    image: ImageFile.ImageFile, source: Outline, smaller: Callable[[Image.Image], Image.Image]
+) -> Iterator[Frame]:
+    """Every frame of *source*, made *smaller* as soon as it is decoded, so that one large one is held at a time."""
+    first = 1 if source.still_first else 0
+    for number in range(first, first + source.frames):
+        image.seek(number)
+        image.load()
+        small = smaller(image)
+        # The reader draws the next frame over this one.
+        yield Frame(small.copy() if small is image else small, float(image.info.get("duration") or 0))
+
+
+def first_picture(image: ImageFile.ImageFile, smaller: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """What a reader that knows no animation shows, made *smaller*."""
+    image.load()
+    small = smaller(image)
+    return small.copy() if small is image else small
+
+
+def plays(image: ImageFile.ImageFile, kind: Format) -> int:
+    """How often the animation is shown; 0 is for ever.
+
+    GIF counts *repetitions* (Netscape's extension), and plays once where it says nothing; the others count showings.
+    """
+    told = image.info.get("loop")
+    if kind is Format.GIF:
+        return 1 if told is None else int(told) + 1 if told else 0
+    return int(told or 0)

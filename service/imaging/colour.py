@@ -1,0 +1,87 @@
+"""Colours: from whatever the profile says to sRGB, and transparency onto white. Knows no sizes and no formats."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+from PIL import Image, ImageCms
+
+from service.imaging.inks import press_profile
+
+_MODES = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L", "LA"), b"CMYK": ("CMYK",)}
+"""The pictures that a profile can be meant for, by the colour space in its header."""
+
+
+def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """L, LA, RGB or RGBA in sRGB, from L, LA, RGB, RGBA, CMYK or LAB with that ICC *profile*.
+
+    Relative colorimetric. A profile that is broken, or is meant for another kind of picture, is ignored: RGB and grey
+    are then taken as sRGB, and CMYK as a press prints it.
+    """
+    if image.mode == "LAB":
+        return _applied(image, _lab_to_srgb())
+    if profile and image.mode in _MODES.get(profile[16:20], ()):
+        try:
+            return _converted(image, profile)
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+            pass
+    return _converted(image, press_profile()) if image.mode == "CMYK" else image
+
+
+def _converted(image: Image.Image, profile: bytes) -> Image.Image:
+    if image.mode != "LA":
+        return _applied(image, _transform(profile, image.mode))
+    coloured = _converted(image.getchannel("L"), profile)
+    coloured.putalpha(image.getchannel("A"))
+    return coloured
+
+
+def _applied(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
+    result = ImageCms.applyTransform(image, transform)
+    assert result is not None  # None only where it works in place
+    return result
+
+
+@lru_cache(maxsize=16)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    """Costs some milliseconds to build, and cameras and print shops use few profiles.
+
+    Black point compensation for RGB and grey. Not for inks: it would push the reds and blues of a press out of sRGB,
+    where they are cut off (libvips leaves it out as well).
+    """
+    return ImageCms.buildTransform(
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        _srgb(),
+        mode,
+        "RGBA" if mode == "RGBA" else "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.NONE if mode == "CMYK" else ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+
+
+@lru_cache(maxsize=1)
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+@lru_cache(maxsize=1)
+def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+    return ImageCms.buildTransform(lab, _srgb(), "LAB", "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC)
+
+
+def needed_alpha(image: Image.Image) -> Image.Image:
+    """The same picture, without its alpha channel if every pixel is opaque."""
+    if image.mode in ("LA", "RGBA") and image.getextrema()[-1] == (255, 255):
+        return image.convert(image.mode[:-1])
+    return image
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """What shows of a transparent picture before a white wall: L or RGB."""
+    if image.mode not in ("LA", "RGBA"):
+        return image
+    white = Image.new(image.mode[:-1], image.size, "white")
+    white.paste(image.convert(white.mode), mask=image.getchannel("A"))
+    return white

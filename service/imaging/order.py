@@ -1,0 +1,69 @@
+"""What is asked of a render, and what comes of it: plain values that travel between processes. Knows no Pillow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.formats import Fit, Format
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one picture may cost. Everything is counted from headers, before a pixel is decoded."""
+
+    max_pixels: int = 50_000_000
+    """Pixels of one frame of the original."""
+    max_frames: int = 200
+    """Frames; a longer animation gives its first frame."""
+    max_animation_pixels: int = 50_000_000
+    """Pixels over all frames, of original and of rendition alike; past it, the first frame."""
+    max_dimension: int = 4096
+    """Pixels of a side that may be asked for; its square bounds the area of a rendition."""
+    enlarge: bool = True
+    """Whether a small original may be made larger than it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How hard each writer tries. The defaults come from a measured table of size, time and SSIM."""
+
+    jpeg_quality: int = 82
+    jpeg_progressive: bool = False
+    jpeg_subsampling: int = 2
+    """0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0."""
+    webp_quality: int = 82
+    webp_method: int = 2
+    """0 (fast) to 6 (small)."""
+    avif_quality: int = 65
+    avif_speed: int = 9
+    """0 (small) to 10 (fast)."""
+    png_level: int = 6
+    """zlib's, 0 to 9."""
+    png_palette: bool = True
+    """Whether an original with a palette gives a rendition with a palette."""
+    gif_dither: bool = True
+    """Whether still GIFs are dithered (animations never are: the grain would crawl)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One rendition, as it is asked for: sides in pixels, None where not given."""
+
+    format: Format
+    width: int | None = None
+    height: int | None = None
+    fit: Fit = Fit.CONTAIN
+    limits: Limits = Limits()
+    encoding: Encoding = Encoding()
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A finished rendition."""
+
+    data: bytes
+    width: int
+    height: int
+    frames: int
+    first_frame: bool
+    """The original moves and the rendition could, but the budget allowed one frame alone."""

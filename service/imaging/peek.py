@@ -1,0 +1,156 @@
+"""What the first bytes alone tell: the format, and whether the header declares transparency.
+
+Pure and bounded, for it runs in the event loop. It must never import Pillow, and never look at a pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from service.errors import N_, Unrenderable
+from service.formats import Format
+
+HEAD = 65_536
+"""Bytes that are enough for nearly every picture (see `wants_whole`)."""
+
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"})
+_ALPHA_AUXILIARIES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
+_MAX_ENTRIES = 1024
+"""Chunks, blocks or tags that are looked at."""
+
+_ByteOrder = Literal["little", "big"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A picture's format, and whether its header says that it may be transparent somewhere."""
+
+    format: Format
+    alpha: bool
+
+
+def peek(head: bytes) -> Facts:
+    """Judge a picture by its first bytes.
+
+    Raises:
+        Unrenderable: they begin no format that we read.
+    """
+    if head.startswith(b"\xff\xd8\xff"):
+        return Facts(Format.JPEG, False)
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return Facts(Format.PNG, _png_alpha(head))
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return Facts(Format.GIF, _gif_alpha(head))
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return Facts(Format.WEBP, _webp_alpha(head))
+    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return Facts(Format.TIFF, _tiff_alpha(head))
+    if head[4:8] == b"ftyp" and (kind := _brand(head)):
+        return Facts(kind, any(urn in head for urn in _ALPHA_AUXILIARIES))
+    if head.startswith(b"BM"):
+        return Facts(Format.BMP, _bmp_alpha(head))
+    raise Unrenderable(N_("The stored bytes are no picture in a format that is read here."))
+
+
+def wants_whole(head: bytes) -> bool:
+    """Whether *head* is a TIFF that keeps its directory further back (most writers put it last)."""
+    if not head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return False
+    order, big = _byte_order(head), head[2:4] in (b"+\0", b"\0+")
+    at = int.from_bytes(head[8:16] if big else head[4:8], order)
+    room = _directory_bytes(head, at, order, big)
+    return room is None or at + room > len(head)
+
+
+def _png_alpha(head: bytes) -> bool:
+    if head[25:26] in (b"\x04", b"\x06"):
+        return True
+    at = 8
+    for _ in range(_MAX_ENTRIES):
+        kind = head[at + 4 : at + 8]
+        if kind == b"tRNS":
+            return True
+        if kind in (b"IDAT", b"IEND", b""):
+            return False
+        at += 12 + int.from_bytes(head[at : at + 4], "big")
+    return False
+
+
+def _gif_alpha(head: bytes) -> bool:
+    """Whether the graphic control extension of the first frame names a transparent entry."""
+    flags = head[10] if len(head) > 10 else 0
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    found = False
+    for _ in range(_MAX_ENTRIES):
+        if head[at : at + 1] != b"!":
+            break
+        if head[at + 1 : at + 2] == b"\xf9" and head[at + 3 : at + 4]:
+            found = found or bool(head[at + 3] & 1)
+        at += 2
+        for _ in range(_MAX_ENTRIES):
+            length = head[at] if at < len(head) else 0
+            at += 1 + length
+            if not length:
+                break
+    return found
+
+
+def _webp_alpha(head: bytes) -> bool:
+    kind = head[12:16]
+    if kind == b"VP8X" and len(head) > 20:
+        return bool(head[20] & 0x10)
+    return kind == b"VP8L" and len(head) > 24 and bool(head[24] & 0x10)
+
+
+def _brand(head: bytes) -> Format | None:
+    """ISO base media: the major brand says what a file is, or one of the compatible ones where it is a general one."""
+    end = min(len(head), int.from_bytes(head[:4], "big"), 8 + 4 * _MAX_ENTRIES)
+    brands = [head[8:12], *(head[at : at + 4] for at in range(16, end - 3, 4))]
+    for brand in brands:
+        if brand in _AVIF_BRANDS:
+            return Format.AVIF
+        if brand in _HEIC_BRANDS:
+            return Format.HEIC
+    return None
+
+
+def _bmp_alpha(head: bytes) -> bool:
+    """32 bits with a mask for alpha; without one the fourth byte is padding, whatever it holds."""
+    header = int.from_bytes(head[14:18], "little")
+    bits, compression = int.from_bytes(head[28:30], "little"), int.from_bytes(head[30:34], "little")
+    return header >= 56 and bits == 32 and compression == 3 and any(head[66:70])
+
+
+def _byte_order(head: bytes) -> _ByteOrder:
+    return "little" if head.startswith(b"II") else "big"
+
+
+def _directory_bytes(head: bytes, at: int, order: _ByteOrder, big: bool) -> int | None:
+    """The length of the directory at *at*, or None if not even its count is within *head*."""
+    width = 8 if big else 2
+    if at + width > len(head):
+        return None
+    return width + int.from_bytes(head[at : at + width], order) * (20 if big else 12)
+
+
+def _tiff_alpha(head: bytes) -> bool:
+    """ExtraSamples (tag 338) of 1 or 2 is alpha; so is a fourth channel of an RGB that says nothing of it."""
+    order, big = _byte_order(head), head[2:4] in (b"+\0", b"\0+")
+    at = int.from_bytes(head[8:16] if big else head[4:8], order)
+    room = _directory_bytes(head, at, order, big)
+    if room is None:
+        return False
+    width, entry = (8, 20) if big else (2, 12)
+    values: dict[int, int] = {}
+    for start in range(at + width, min(at + room, len(head) - entry + 1, at + width + _MAX_ENTRIES * entry), entry):
+        tag = int.from_bytes(head[start : start + 2], order)
+        if tag in (262, 277, 338):
+            value = start + (12 if big else 8)
+            size = 1 if head[start + 2 : start + 4] in (b"\x01\0", b"\0\x01") else 2
+            values[tag] = int.from_bytes(head[value : value + size], order)
+    photometric, samples, extra = values.get(262), values.get(277, 1), values.get(338)
+    if extra in (1, 2):
+        return True
+    return extra is None and photometric == 2 and samples == 4

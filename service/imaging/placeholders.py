@@ -1,0 +1,137 @@
+"""The pictures that stand in for a missing one. Drawn at the size asked for, never scaled; knows no contact.
+
+Shapes are drawn several times larger and averaged down in one go; letters are outlines that FreeType smooths itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from PIL import Image, ImageDraw
+
+from service.formats import Format, IfBlank
+from service.imaging import readers as _readers  # shuts off the plug-ins that we do not name
+from service.imaging.colour import on_white
+from service.imaging.encode import encode_still
+from service.imaging.geometry import Size
+from service.imaging.lettering import lettered
+from service.imaging.order import Encoding
+
+assert _readers
+
+_FIGURE = 0xA0
+_TEXT = 0x80
+_MAX_DRAWN = 8192 * 8192
+"""Pixels (one byte each) of the large drawing that is averaged down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """One placeholder: what it shows, its sides in pixels, and the words for those kinds that have any."""
+
+    kind: IfBlank
+    width: int
+    height: int
+    format: Format
+    text: str = ""
+    encoding: Encoding = field(default_factory=Encoding)
+
+
+def draw(blank: Blank) -> bytes:
+    """The placeholder as a file; on white where its format has no transparency (CONTRACT, section 4)."""
+    image = _DRAWINGS[blank.kind](blank)
+    encoding = blank.encoding
+    if blank.kind is IfBlank.CLEAR_PIXEL:
+        encoding = replace(encoding, avif_quality=100)  # AVIF's alpha is lossy too, and this must be clear
+    return encode_still(image if blank.format.alpha else on_white(image), blank.format, encoding)
+
+
+def _clear(blank: Blank) -> Image.Image:
+    return Image.new("LA", (blank.width, blank.height), (255, 0))
+
+
+def _silhouette(blank: Blank) -> Image.Image:
+    """Head and shoulders in a square at the foot of the box: a portrait stands, and does not float."""
+    side = min(blank.width, blank.height)
+    left, top = (blank.width - side) / 2, float(blank.height - side)
+
+    def shape(pen: ImageDraw.ImageDraw, scale: int) -> None:
+        def ellipse(x0: float, y0: float, x1: float, y1: float) -> None:
+            box = [(start + part * side) * scale for start, part in zip((left, top) * 2, (x0, y0, x1, y1), strict=True)]
+            pen.ellipse([box[0], box[1], max(box[0], box[2] - 1), max(box[1], box[3] - 1)], fill=255)
+
+        ellipse(0.30, 0.14, 0.70, 0.58)
+        ellipse(0.12, 0.64, 0.88, 1.50)
+
+    return _painted(_smooth((blank.width, blank.height), shape), _FIGURE)
+
+
+def _file_icon(blank: Blank) -> Image.Image:
+    """A page in portrait with its upper right corner folded over."""
+    tall = min(blank.height * 0.84, blank.width * 0.84 * 1.3)
+    wide, fold, line = tall / 1.3, tall * 0.24, max(tall * 0.035, min(1.0, tall / 4))
+    left, top = (blank.width - wide) / 2, (blank.height - tall) / 2
+    right, bottom = left + wide, top + tall
+
+    def page(pen: ImageDraw.ImageDraw, scale: int, inset: float = 0) -> None:
+        corner = fold + inset * 0.4
+        outline = [
+            (left + inset, top + inset),
+            (right - corner, top + inset),
+            (right - inset, top + corner),
+            (right - inset, bottom - inset),
+            (left + inset, bottom - inset),
+        ]
+        pen.polygon([(x * scale, y * scale) for x, y in outline], fill=255)
+
+    def paper(pen: ImageDraw.ImageDraw, scale: int) -> None:
+        page(pen, scale, line)
+
+    def folded(pen: ImageDraw.ImageDraw, scale: int) -> None:
+        flap = [(right - fold, top), (right, top + fold), (right - fold, top + fold)]
+        pen.polygon([(x * scale, y * scale) for x, y in flap], fill=255)
+
+    size = (blank.width, blank.height)
+    image = _painted(_smooth(size, page), _FIGURE)
+    white = _smooth(size, paper)
+    image.paste((0xF6, 255), mask=white)
+    image.paste((_FIGURE, 255), mask=_smooth(size, folded))
+    return image
+
+
+def _words(blank: Blank) -> Image.Image:
+    image = Image.new("L", (blank.width, blank.height), 255)
+    image.paste(_TEXT, mask=lettered(blank.text, image.size))
+    return image
+
+
+def _framed_words(blank: Blank) -> Image.Image:
+    image = Image.new("L", (blank.width, blank.height), 255)
+    line = max(1, round(min(image.size) / 64))
+    inside = (blank.width - 4 * line, blank.height - 4 * line)
+    if min(inside) > 0:
+        image.paste(_TEXT, (2 * line, 2 * line), mask=lettered(blank.text, inside))
+    ImageDraw.Draw(image).rectangle((0, 0, blank.width - 1, blank.height - 1), outline=_TEXT, width=line)
+    return image
+
+
+def _smooth(size: Size, shape: Callable[[ImageDraw.ImageDraw, int], None]) -> Image.Image:
+    """How much of each pixel a *shape* covers, 0 to 255: it is drawn on a larger sheet with 8, 4 or 2 steps a side."""
+    scale = next((each for each in (8, 4) if size[0] * size[1] * each**2 <= _MAX_DRAWN), 2)
+    sheet = Image.new("L", (size[0] * scale, size[1] * scale))
+    shape(ImageDraw.Draw(sheet), scale)
+    return sheet.reduce(scale)
+
+
+def _painted(mask: Image.Image, grey: int) -> Image.Image:
+    return Image.merge("LA", (Image.new("L", mask.size, grey), mask))
+
+
+_DRAWINGS: dict[IfBlank, Callable[[Blank], Image.Image]] = {
+    IfBlank.DEFAULT: _silhouette,
+    IfBlank.CLEAR_PIXEL: _clear,
+    IfBlank.SR_NO_PHOTO: _words,
+    IfBlank.SR_NO_PHOTO_WITH_BORDER: _framed_words,
+    IfBlank.GENERIC_FILE_ICON: _file_icon,
+}

@@ -1,0 +1,73 @@
+"""The few Pillow plug-ins that bytes may reach, and Pillow's global switches. Knows nothing of what is asked for.
+
+Pillow finds plug-ins by importing all of them: fonts, fax machines, PostScript interpreters. Here the wanted ones are
+imported by name and the search is marked as done, so that no other can ever be registered in this process.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from service.formats import Format
+
+try:
+    from pillow_heif import HeifImageFile  # type: ignore[import-not-found, unused-ignore]
+except ImportError:
+    HeifImageFile = None
+
+# 2 is Pillow's own word for "every plug-in was looked for"; `Image.init()` and `preinit()` then do nothing.
+Image._initialized = 2
+# We count pixels ourselves, against the order's limits, before anything is decoded.
+Image.MAX_IMAGE_PIXELS = None
+ImageFile.LOAD_TRUNCATED_IMAGES = False
+# One thread a picture: the render processes share the cores among themselves.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+
+READERS: dict[Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
+    Format.AVIF: AvifImagePlugin.AvifImageFile,
+    Format.BMP: BmpImagePlugin.BmpImageFile,
+    Format.GIF: GifImagePlugin.GifImageFile,
+    # Not the JPEG plug-in's factory, which hands a multi-picture JPEG (MPO) on: its first picture is a plain JPEG.
+    Format.JPEG: JpegImagePlugin.JpegImageFile,
+    Format.PNG: PngImagePlugin.PngImageFile,
+    Format.TIFF: TiffImagePlugin.TiffImageFile,
+    Format.WEBP: WebPImagePlugin.WebPImageFile,
+}
+if HeifImageFile is not None:
+    READERS[Format.HEIC] = HeifImageFile
+
+
+_READS = {Format.PNG: 150_000}
+"""Reads that come to about half a second (400,000 for the rest). An honest PNG of 32 MiB in chunks of 8 KiB takes
+16,000, a GIF of that size in sub-blocks of 255 bytes 270,000."""
+
+
+class Metered(io.BytesIO):
+    """Bytes that may be read so many times and no more.
+
+    Pillow's parsers walk markers, chunks and sub-blocks in Python, a `read` or two for each. A file of nothing but
+    four-byte chunks would keep them busy for half a minute; a limit on the number of reads is a limit on that time.
+    """
+
+    def __init__(self, data: bytes, kind: Format) -> None:
+        super().__init__(data)
+        self._left = _READS.get(kind, 400_000)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise OSError("too many small reads")
+        return super().read(size)

@@ -1,0 +1,100 @@
+"""What the use case needs of the world. Adapters implement these; tests run one suite over all of each."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal, Protocol
+
+from service.imaging.order import Order, Rendered
+from service.imaging.placeholders import Blank
+from service.pictures.trace import Trace
+from service.pictures.values import Entry, EntryHead, Original, Owner
+
+Outcome = Literal["finished", "failed", "timed_out"]
+Read = Callable[[], Awaitable[bytes]]
+
+
+class OriginalStore(Protocol):
+    """Where originals live. Every method raises `StoreFailed` or `StoreTimedOut`."""
+
+    async def look(self, contact: int) -> Original | None:
+        """What is stored for *contact*; None when nothing is. An unusable one carries a `Fault`."""
+
+    async def read(self, original: Original) -> bytes:
+        """The whole of *original*. Raises `OriginalChanged` when it is another version by now."""
+
+    async def stream(self, original: Original, piece: int) -> AsyncIterator[bytes]:
+        """The same in pieces of *piece* bytes, the last one shorter. It is open, and its version checked, on return."""
+
+    async def check(self) -> str:
+        """Say in a few words what is there, or raise."""
+
+    async def close(self) -> None:
+        """Let go of what is open."""
+
+
+class CacheUnavailable(Exception):
+    """The cache did not answer, in time or at all."""
+
+
+class RenditionCache(Protocol):
+    """Where renditions live, by owner and field. Methods raise `CacheUnavailable` and nothing else.
+
+    What is damaged or foreign is a miss. What is put may be gone at any time.
+    """
+
+    async def get(self, owner: Owner, field: str) -> Entry | None:
+        """The entry, whole and undamaged, or None."""
+
+    async def head(self, owner: Owner, field: str) -> EntryHead | None:
+        """What is known of the entry without reading its body."""
+
+    async def put(self, owner: Owner, field: str, entry: Entry) -> None:
+        """Keep *entry*, in place of what was there."""
+
+    async def check(self) -> str:
+        """Say in a few words what is there, or raise `CacheUnavailable`."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class Renderer(Protocol):
+    """What turns an original into a rendition, within bounds of time and memory.
+
+    Methods raise `Unrenderable`, `BadParameter`, `Overloaded`, `RenderTimedOut` and `RenderWorkerDied`.
+    """
+
+    async def render(self, read: Read, order: Order, trace: Trace) -> Rendered:
+        """Carry out *order* on the bytes that *read* gives; it is called only when a render is about to begin."""
+
+    async def draw(self, blank: Blank, trace: Trace) -> bytes:
+        """Draw a placeholder."""
+
+    async def probe(self) -> None:
+        """Return if a render succeeded in the last seconds, or else if one pixel can be rendered, past the queue."""
+
+    async def close(self) -> None:
+        """End every process."""
+
+
+class Observer(Protocol):
+    """Who counts. Called from the event loop."""
+
+    def cache(self, layer: Literal["memory", "shared"], outcome: Literal["hit", "miss", "unavailable"]) -> None:
+        """A look-up in one layer of the cache."""
+
+    def store_read(self) -> None:
+        """The store was asked for a picture or for its state."""
+
+    def render_started(self) -> None:
+        """A decode or a drawing began, for a request."""
+
+    def render_ended(self, outcome: Outcome) -> None:
+        """It ended."""
+
+    def first_frame(self) -> None:
+        """An animation gave its first frame, since it was past the budget."""
+
+    def queued(self, count: int) -> None:
+        """So many renders wait."""

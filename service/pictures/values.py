@@ -1,0 +1,83 @@
+"""What the use case takes and gives: originals, cached entries, selections, pictures. Knows no HTTP and no library."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+from service.errors import Unrenderable
+from service.formats import Format
+
+BLANK: Literal["blank"] = "blank"
+"""Stands where a contact's id stands in cache keys, for the placeholders, which all contacts share."""
+
+Owner = int | Literal["blank"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a picture cannot be used, until *until* (Unix seconds; infinite: as long as this version lasts)."""
+
+    message: str
+    values: tuple[tuple[str, str | int], ...]
+    until: float
+
+    @property
+    def permanent(self) -> bool:
+        """Whether it was told from the stored bytes themselves, so that they cannot go out as stored either."""
+        return math.isinf(self.until)
+
+    def error(self) -> Unrenderable:
+        """The same words again, without the work."""
+        return Unrenderable(self.message, dict(self.values))
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A contact's picture as stored: told from its first bytes and from stat, without decoding.
+
+    *size* is in bytes, *modified* in Unix seconds; *strikes* counts the render workers that it ended.
+    """
+
+    contact: int
+    version: str
+    size: int
+    modified: int
+    format: Format
+    alpha: bool
+    fault: Fault | None = None
+    strikes: int = 0
+
+
+class OriginalChanged(Exception):
+    """The original is no longer the version that was selected; select again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A cached value: *body*, of the original's *version*, kept since *stored_at* (Unix seconds)."""
+
+    version: str
+    stored_at: float
+    detail: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EntryHead:
+    """What is known of an `Entry` without reading its body, *length* bytes long."""
+
+    version: str
+    detail: str
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """Bytes ready to be sent: *length* of them, whole in *body* or coming in pieces, or neither for HEAD."""
+
+    length: int
+    body: bytes | AsyncIterator[bytes] | None
+    detail: str = ""

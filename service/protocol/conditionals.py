@@ -1,0 +1,52 @@
+"""Conditional requests, RFC 9110 §13: whether the client's copy still holds. Knows no clock and no picture."""
+
+from __future__ import annotations
+
+import re
+from email.utils import formatdate
+from time import asctime, gmtime
+
+# etagc has no escapes, §8.8.3: a backslash is a character like any other. Possessive, so that no input backtracks.
+_TAG = r'(?:W/)?"[!#-~\x80-\U0010ffff]*+"'
+_TAGS = re.compile(rf"[ \t,]*+(?:{_TAG}[ \t]*+(?:,[ \t,]*+|\Z))++")
+_OPAQUE = re.compile(r'"[^"]*"')
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def not_modified(
+    etag: str, last_modified: int | None, if_none_match: str | None, if_modified_since: str | None
+) -> bool:
+    """Whether GET or HEAD is answered with 304.
+
+    *etag* is ours with its quotes, *last_modified* in Unix seconds, the others are field values, None where absent.
+    A malformed field matches nothing. `If-Modified-Since` counts only without `If-None-Match`, §13.1.3, and only when
+    it equals *last_modified*: an older picture that is put back must not be a 304.
+    """
+    if if_none_match is not None:
+        return _matches(if_none_match.strip(" \t"), etag)
+    if last_modified is None or if_modified_since is None:
+        return False
+    return if_modified_since.strip(" \t") in _spellings(last_modified)
+
+
+def http_date(seconds: int) -> str:
+    """Unix *seconds* as an IMF-fixdate, §5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    return formatdate(seconds, usegmt=True)
+
+
+def _matches(tags: str, etag: str) -> bool:
+    """Weak comparison, §8.8.3.2: a `W/` on either side is ignored."""
+    if tags == "*":
+        return True
+    return _TAGS.fullmatch(tags) is not None and etag.removeprefix("W/") in _OPAQUE.findall(tags)
+
+
+def _spellings(seconds: int) -> tuple[str, str, str]:
+    """*seconds* in all three forms of HTTP-date, so that equality is told without reading the client's.
+
+    The two-digit year of the second is no riddle: in another century its weekday would be another.
+    """
+    fixdate = http_date(seconds)
+    day, month, year, time = fixdate[5:7], fixdate[8:11], fixdate[14:16], fixdate[17:]
+    moment = gmtime(seconds)
+    return fixdate, f"{_WEEKDAYS[moment.tm_wday]}, {day}-{month}-{year} {time}", asctime(moment)

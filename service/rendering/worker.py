@@ -1,0 +1,64 @@
+"""What runs inside a render process. Imports Pillow and `imaging`, nothing else: every worker carries it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import threading
+
+from service.errors import N_, Unrenderable
+from service.formats import Fit, Format
+from service.imaging.order import Encoding, Limits, Order, Rendered
+from service.imaging.placeholders import Blank, draw
+from service.imaging.render import render
+
+_NICENESS = 5
+"""Below the event loop, so that hits stay quick while misses are worked off."""
+
+
+def begin(memory_bytes: int) -> None:
+    """Make this process a render worker with at most *memory_bytes* of address space (0: no limit)."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; our end is the parent's to decide
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
+    os.nice(_NICENESS)
+    if memory_bytes:
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)  # libtiff and others write to standard error as they please
+    os.close(null)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def identify() -> int:
+    """This process's id; a worker that answers is ready."""
+    return os.getpid()
+
+
+def carry_out(work: Order | Blank, data: bytes) -> Rendered | bytes:
+    """Render *data* as ordered, or draw a placeholder."""
+    try:
+        return draw(work) if isinstance(work, Blank) else render(data, work)
+    except MemoryError:
+        raise Unrenderable(N_("The picture needs more memory than a render may use.")) from None
+
+
+def probe() -> None:
+    """Render one pixel. Raises whatever keeps it from being rendered."""
+    limits = Limits(max_pixels=1, max_frames=1, max_animation_pixels=1, max_dimension=1, enlarge=True)
+    render(_PIXEL, Order(Format.PNG, 1, 1, Fit.CONTAIN, limits, Encoding()))
+
+
+_PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c63f80f00010101001bb6ee560000000049454e44ae426082"
+)

@@ -1,0 +1,217 @@
+"""The settings: defaults, then the operator's TOML, then `CONTACT_IMAGE_…` variables.
+
+Only `app` and `cli` see this module; everyone else receives values.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from service.formats import WRITABLE, Format
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+WholeSeconds = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Bytes = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+
+class BadSettings(Exception):
+    """The settings cannot be used; *faults* lists every one, a line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__(faults)
+        self.faults = faults
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerSettings(_Section):
+    """Where to listen, and how patient to be with readers."""
+
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    backlog: Count
+    write_timeout: Seconds
+    shutdown_timeout: Seconds
+
+
+class ImagesSettings(_Section):
+    """Where the originals live."""
+
+    directory: Path
+    max_bytes: Bytes
+    as_stored: Literal["verbatim", "clean"]
+    timeout: Seconds
+
+
+class CacheSettings(_Section):
+    """Where renditions live, and for how long."""
+
+    url: SecretStr
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+    timeout: Annotated[float, Field(gt=0, le=0.05)]
+    put_timeout: Seconds
+    connections: Count
+    memory_bytes: Bytes
+    embedded_bytes: Annotated[int, Field(ge=8_388_608)]
+    max_entry_bytes: Bytes
+    max_fields: Annotated[int, Field(ge=8)]
+    kept_for: Annotated[int, Field(gt=0)]
+    fresh_for: Annotated[int, Field(gt=0)]
+    missing_for: WholeSeconds
+    unrenderable_for: WholeSeconds
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text and not text.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://, or be empty")
+        return url
+
+
+class RenderSettings(_Section):
+    """What a render may cost."""
+
+    workers: Annotated[int, Field(ge=0, le=256)]
+    queue: Count
+    timeout: Seconds
+    memory_bytes: Annotated[int, Field(ge=0)]
+    max_dimension: Annotated[int, Field(gt=0, le=16_383)]
+    max_pixels: Count
+    max_frames: Count
+    max_animation_pixels: Count
+    enlarge: bool
+    preference: str
+
+    @field_validator("preference")
+    @classmethod
+    def _each_writable_format_once(cls, text: str) -> str:
+        wanted = sorted(each.name for each in WRITABLE)
+        if sorted(_names(text)) != wanted:
+            raise ValueError(f"must name each of {', '.join(wanted).lower()} once")
+        return text
+
+    @property
+    def preferred(self) -> tuple[Format, ...]:
+        """`preference` as formats, the first winning a tie."""
+        return tuple(Format[name] for name in _names(self.preference))
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip().upper() for name in text.split(",")]
+
+
+class HttpSettings(_Section):
+    """The lifetimes told to other caches."""
+
+    max_age: WholeSeconds
+    s_maxage: WholeSeconds
+    stale_while_revalidate: WholeSeconds
+    stale_if_error: WholeSeconds
+    missing_max_age: WholeSeconds
+    placeholder_max_age: WholeSeconds
+    retry_after: Annotated[int, Field(ge=1)]
+
+
+class LogSettings(_Section):
+    """How much to say, and in what form."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    format: Literal["json", "console"]
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _any_case(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
+
+class Settings(BaseSettings):
+    """All of `config/default.toml`, overridden and checked. Made by `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="CONTACT_IMAGE_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+    )
+
+    server: ServerSettings
+    images: ImagesSettings
+    cache: CacheSettings
+    render: RenderSettings
+    http: HttpSettings
+    log: LogSettings
+
+
+def load_settings(config: Path | None = None, **options: dict[str, Any]) -> Settings:
+    """The settings in force: defaults, *config*'s TOML, the environment, then *options* of the command line.
+
+    Raises `BadSettings` with every fault that was found.
+    """
+    layers: list[Path | Traversable] = [files("service") / "default.toml"]
+    if config is not None:
+        if not config.is_file():
+            raise BadSettings([f"{config}: no such file"])
+        layers.append(config)
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            toml = TomlConfigSettingsSource(settings_cls, toml_file=layers, deep_merge=True)
+            return init_settings, env_settings, toml
+
+    faults = _foreign_variables()
+    try:
+        settings = Layered(**options)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        raise BadSettings(faults + [_fault(each) for each in error.errors(include_url=False)]) from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSettings([f"{config}: cannot be read as TOML: {error}"]) from error
+    except SettingsError as error:
+        raise BadSettings([f"{error} (a section is given as JSON)"]) from error
+    if faults:
+        raise BadSettings(faults)
+    return settings
+
+
+def _foreign_variables() -> list[str]:
+    """Variables of ours that name no section. Those without `__` are let be: Kubernetes makes some for a service."""
+    sections = Settings.model_fields
+    ours = (name for name in os.environ if name.upper().startswith("CONTACT_IMAGE_") and "__" in name)
+    return [
+        f"{name}: is no setting; the sections are {', '.join(sections)}"
+        for name in sorted(ours)
+        if name.upper().removeprefix("CONTACT_IMAGE_").split("__")[0].lower() not in sections
+    ]
+
+
+def _fault(error: ErrorDetails) -> str:
+    """One line: the setting, its variable, what was wrong and what was given (a secret is not shown)."""
+    path = [str(part) for part in error["loc"]]
+    name = ".".join(path) or "settings"
+    variable = "CONTACT_IMAGE_" + "__".join(part.upper() for part in path)
+    given = "" if path[-1:] == ["url"] or isinstance(error["input"], dict) else f", not {error['input']!r}"
+    text = "is no setting" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
+    return f"{name} ({variable}): {text}{given}"

@@ -1,0 +1,158 @@
+"""Originals in a folder: `{id}.{suffix}`, or `{id modulo 1000}/{id}.{suffix}` for large sets.
+
+A look-up is a fixed number of stats, whatever the number of contacts: there is no index. Files are read in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import aiofiles
+from aiofiles.threadpool.binary import AsyncBufferedReader
+
+from service.errors import N_, StoreFailed, StoreTimedOut
+from service.pictures.values import Original, OriginalChanged
+from service.stores.judge import HEAD_BYTES, judge
+
+T = TypeVar("T")
+
+_SUFFIXES = ("jpg", "jpeg", "png", "apng", "gif", "tif", "tiff", "webp", "avif", "bmp", "mpo", "heic")
+SUFFIXES = _SUFFIXES + tuple(suffix.upper() for suffix in _SUFFIXES)
+"""In the order in which they are tried; the first that exists is the picture."""
+
+_THREADS = 8
+"""Readings at once. A hung disk then holds these threads and no others."""
+
+
+def shard(contact: int) -> str:
+    """The sub-folder of a contact in large sets: 1,000 of them, so a million contacts lie 1,000 to a folder."""
+    return f"{contact % 1000:03d}"
+
+
+class DirectoryStore:
+    """An `OriginalStore` in *root*. *max_bytes* bounds an original; *timeout* (seconds) one reading."""
+
+    def __init__(self, root: Path, *, max_bytes: int, timeout: float) -> None:
+        self._root, self._max_bytes, self._timeout = root, max_bytes, timeout
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
+        self._closing: set[asyncio.Future[None]] = set()
+
+    async def look(self, contact: int) -> Original | None:
+        return await self._bounded(lambda: self._in_thread(self._look, contact))
+
+    async def read(self, original: Original) -> bytes:
+        async def whole() -> bytes:
+            file = await self._opened(original)
+            try:
+                return bytes(await file.read(original.size))
+            finally:
+                self._let_go(file)
+
+        data = await self._bounded(whole)
+        if len(data) != original.size:
+            raise OriginalChanged
+        return data
+
+    async def stream(self, original: Original, piece: int) -> AsyncIterator[bytes]:
+        return self._pieces(await self._bounded(lambda: self._opened(original)), original.size, piece)
+
+    async def check(self) -> str:
+        def count() -> str:
+            with os.scandir(self._root) as entries:
+                return "has files" if next(entries, None) else "is empty"
+
+        return f"{self._root} {await self._bounded(lambda: self._in_thread(count))}"
+
+    async def close(self) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=self._timeout)
+        self._threads.shutdown(wait=False, cancel_futures=True)  # a hung thread is not waited for
+
+    async def _opened(self, original: Original) -> AsyncBufferedReader:
+        path = await self._in_thread(self._place, original.contact)
+        try:
+            file = await aiofiles.open(path, "rb", executor=self._threads)
+        except FileNotFoundError as error:
+            raise OriginalChanged from error
+        if _version(os.fstat(file.fileno())) != original.version:
+            self._let_go(file)
+            raise OriginalChanged
+        return file
+
+    def _let_go(self, file: AsyncBufferedReader) -> None:
+        """Close *file* without waiting: a read that hangs holds it, and is given up by its time limit alone."""
+        task = asyncio.ensure_future(file.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _pieces(self, file: AsyncBufferedReader, size: int, piece: int) -> AsyncIterator[bytes]:
+        try:
+            while size > 0:
+                data = await self._bounded(partial(file.read, min(piece, size)))
+                if not data:
+                    raise OriginalChanged  # cut short since it was opened
+                size -= len(data)
+                yield data
+        finally:
+            self._let_go(file)
+
+    def _look(self, contact: int) -> Original | None:
+        for path in self._candidates(contact):
+            try:
+                file = path.open("rb")
+            except FileNotFoundError:
+                continue  # gone since it was seen
+            with file:
+                status = os.fstat(file.fileno())
+                return judge(
+                    contact,
+                    version=_version(status),
+                    size=status.st_size,
+                    modified=int(status.st_mtime),
+                    max_bytes=self._max_bytes,
+                    head=file.read(HEAD_BYTES),
+                    rest=partial(file.read, self._max_bytes),
+                )
+        self._root.stat()  # a folder that is gone must not look like contacts without pictures
+        return None
+
+    def _candidates(self, contact: int) -> Iterator[Path]:
+        if contact <= 0:
+            return
+        for folder in (self._root, self._root / shard(contact)):
+            for suffix in SUFFIXES:
+                path = folder / f"{contact}.{suffix}"
+                try:
+                    status = path.stat()
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                if stat.S_ISREG(status.st_mode):  # opening a named pipe would block
+                    yield path
+
+    def _place(self, contact: int) -> Path:
+        for path in self._candidates(contact):
+            return path
+        raise OriginalChanged
+
+    def _in_thread(self, call: Callable[..., T], *args: object) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+
+    async def _bounded(self, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await call()
+        except TimeoutError as error:
+            raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
+        except OSError as error:
+            raise StoreFailed(N_("The place where pictures are stored failed.")) from error
+
+
+def _version(status: os.stat_result) -> str:
+    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"

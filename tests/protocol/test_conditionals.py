@@ -1,0 +1,119 @@
+"""When a client's copy still holds, RFC 9110 §13."""
+
+from time import perf_counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.protocol.conditionals import http_date, not_modified
+
+ETAG = '"abc"'
+WRITTEN = 784111777  # the moment of RFC 9110 §5.6.7
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        '"abc"',
+        'W/"abc"',
+        ' "abc" ',
+        "*",
+        '"x", "abc"',
+        '"x","abc","y"',
+        'W/"x" , W/"abc"',
+        ',, "abc" ,',
+        '"a,b", "abc"',
+        '"\\", "abc"',
+    ],
+)
+def test_a_tag_that_is_listed_matches_weakly(tags: str) -> None:
+    assert not_modified(ETAG, None, tags, None)
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        "",
+        '"x"',
+        '"ABC"',
+        "abc",
+        '"abc',
+        "'abc'",
+        'w/"abc"',
+        '"abc"-gzip',
+        '"x" "abc"',
+        '*, "abc"',
+        '"x, "abc""',
+        'W/ "abc"',
+        '"abc", x',
+    ],
+)
+def test_other_tags_and_malformed_fields_match_nothing(tags: str) -> None:
+    assert not not_modified(ETAG, WRITTEN, tags, http_date(WRITTEN))
+
+
+def test_a_comma_inside_a_tag_separates_nothing() -> None:
+    assert not_modified('"a,b"', None, '"x", "a,b"', None)
+    assert not not_modified('"b"', None, '"a,"b","', None)
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Sun, 06 Nov 1994 08:49:37 GMT",
+        "Sunday, 06-Nov-94 08:49:37 GMT",
+        "Sun Nov  6 08:49:37 1994",
+        " Sun, 06 Nov 1994 08:49:37 GMT\t",
+    ],
+)
+def test_the_very_date_matches_in_all_three_forms(date: str) -> None:
+    assert not_modified(ETAG, WRITTEN, None, date)
+    assert not not_modified(ETAG, WRITTEN + 1, None, date)
+    assert not not_modified(ETAG, WRITTEN - 1, None, date)
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "",
+        "0",
+        "yesterday",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 08:49:37 +0000",
+        "Mon, 06 Nov 1994 08:49:37 GMT",
+        "784111777",
+    ],
+)
+def test_a_malformed_date_matches_nothing(date: str) -> None:
+    assert not not_modified(ETAG, WRITTEN, None, date)
+
+
+def test_a_two_digit_year_is_not_taken_for_another_century() -> None:
+    assert not_modified(ETAG, 0, None, "Thursday, 01-Jan-70 00:00:00 GMT")
+    assert not not_modified(ETAG, 0, None, "Wednesday, 01-Jan-70 00:00:00 GMT")  # 2070
+
+
+def test_dates_count_only_without_tags_and_with_a_date_of_ours() -> None:
+    assert not not_modified(ETAG, WRITTEN, '"x"', http_date(WRITTEN))
+    assert not not_modified(ETAG, None, None, http_date(WRITTEN))
+    assert not not_modified(ETAG, WRITTEN, None, None)
+
+
+def test_dates_are_written_as_imf_fixdate() -> None:
+    assert http_date(WRITTEN) == "Sun, 06 Nov 1994 08:49:37 GMT"
+    assert http_date(0) == "Thu, 01 Jan 1970 00:00:00 GMT"
+
+
+@given(st.integers(0, 2**33), st.text(alphabet='"W/*, abc\\', max_size=12))
+def test_what_we_send_comes_back_as_unmodified_and_nothing_raises(seconds: int, text: str) -> None:
+    assert not_modified(ETAG, seconds, None, http_date(seconds))
+    assert not_modified(ETAG, seconds, ETAG, text)
+    assert isinstance(not_modified(ETAG, seconds, text, text), bool)
+
+
+@pytest.mark.parametrize("unit", ['"', "W/", ",", " ", '"a"', '"a" ,', '"a",\t', 'W/"'])
+def test_a_huge_list_takes_no_more_than_its_length_warrants(unit: str) -> None:
+    started = perf_counter()
+    assert not not_modified('"z"', None, unit * 50_000 + "!", None)
+    assert perf_counter() - started < 2

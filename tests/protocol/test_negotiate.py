@@ -1,0 +1,213 @@
+"""Which format goes out, for every kind of Accept header, original and query."""
+
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import NotAcceptable
+from service.formats import WRITABLE, Fit, Format, IfBlank
+from service.protocol.accept import parse_accept
+from service.protocol.negotiate import Choice, Wish, make_wish
+from service.protocol.query import Query, parse_query
+
+AVIF, WEBP, JPEG, PNG, GIF, TIFF = WRITABLE
+BMP, HEIC = Format.BMP, Format.HEIC
+CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+
+
+def wish(raw: str = "", accept: str | None = None) -> Wish:
+    return make_wish(parse_query(raw, 4096), accept, WRITABLE)
+
+
+@pytest.mark.parametrize(
+    "accept", [None, "", "*/*", "image/*", CHROME, "image/tiff;q=0.1, image/png", "application/json, */*;q=0.1"]
+)
+def test_stored_bytes_go_out_wherever_accept_allows_their_type_at_all(accept: str | None) -> None:
+    assert wish("", accept).resolve(TIFF, alpha=True) == Choice(TIFF, as_stored=True)
+
+
+@pytest.mark.parametrize("raw", ["w=10", "h=10", "w=10&h=10&fit=fill", "type=tiff"])
+def test_a_size_or_a_type_makes_a_rendition_even_in_the_stored_format(raw: str) -> None:
+    assert wish(raw).resolve(TIFF, alpha=True) == Choice(TIFF)
+
+
+@pytest.mark.parametrize("accept", [None, "image/gif", "application/json", "text/html", "image/png;q=0"])
+@pytest.mark.parametrize("stored", list(Format))
+def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
+    assert wish("type=png", accept).resolve(stored, alpha=False) == Choice(PNG)
+
+
+@pytest.mark.parametrize(
+    ("accept", "stored", "alpha", "format"),
+    [
+        # no Accept is */*: the stored format ties
+        (None, JPEG, False, JPEG),
+        (None, GIF, True, GIF),
+        (None, TIFF, False, TIFF),
+        ("image/*", PNG, True, PNG),
+        # the highest q wins, over preference and over the stored format
+        ("image/gif, image/webp;q=0.9", PNG, False, GIF),
+        ("image/png;q=0.9, image/tiff;q=0.901", PNG, False, TIFF),
+        ("image/*;q=0.5, image/webp;q=0.4", WEBP, False, AVIF),
+        ("*/*;q=0.1, image/*;q=0.2", GIF, False, GIF),
+        # at a tie the named ones, by preference
+        (CHROME, JPEG, False, AVIF),
+        ("image/png, image/jpeg", PNG, False, JPEG),
+        ("image/tiff, image/gif;level=1", PNG, False, GIF),
+        ("image/gif, image/*", JPEG, False, GIF),
+        ("image/gif, */*", JPEG, False, GIF),
+        # none named and the stored one out: by preference
+        ("image/*, image/png;q=0", PNG, False, AVIF),
+        ("image/*, image/png;q=0.9, image/avif;q=0", PNG, False, WEBP),
+        # an alpha channel rules JPEG out while another ties
+        ("image/jpeg, image/png", PNG, True, PNG),
+        ("image/jpeg, image/*", PNG, True, PNG),
+        ("image/jpeg, image/*", GIF, True, GIF),
+        ("image/jpeg, image/png;q=0.9", PNG, True, JPEG),
+        ("image/jpeg", PNG, True, JPEG),
+        # BMP and HEIC have a stand-in
+        (None, BMP, False, JPEG),
+        (None, HEIC, False, JPEG),
+        (None, BMP, True, PNG),
+        ("image/*, image/jpeg;q=0.5", HEIC, False, AVIF),
+        ("image/bmp, image/gif;q=0.1", BMP, False, GIF),
+    ],
+)
+def test_a_rendition_gets_the_best_format(accept: str | None, stored: Format, alpha: bool, format: Format) -> None:
+    assert wish("w=10", accept).resolve(stored, alpha) == Choice(format)
+
+
+def test_the_preference_of_the_site_breaks_ties_and_may_be_incomplete() -> None:
+    def resolved(accept: str, *preference: Format) -> Format:
+        return make_wish(Query(width=10), accept, preference).resolve(BMP, alpha=False).format
+
+    assert resolved("image/png, image/gif", GIF, PNG) is GIF
+    assert resolved("image/png, image/gif", PNG, GIF) is PNG
+    assert resolved("image/tiff, image/png", TIFF) is TIFF
+    assert resolved("image/tiff", PNG) is TIFF
+    assert resolved("image/bmp, image/png;q=0.1", BMP) is PNG
+
+
+@pytest.mark.parametrize("stored", [BMP, HEIC])
+def test_unwritable_originals_never_go_out_as_stored(stored: Format) -> None:
+    assert wish("", f"{stored.media_type}, */*").resolve(stored, alpha=False) == Choice(JPEG)
+    assert wish("", None).resolve(stored, alpha=True) == Choice(PNG)
+
+
+@pytest.mark.parametrize(
+    ("raw", "accept", "stored", "alpha", "choice"),
+    [
+        ("", "application/json; charset=utf-8", JPEG, False, Choice(JPEG, json=True, as_stored=True)),
+        ("", "application/json, image/webp;q=0.9", PNG, True, Choice(PNG, json=True, as_stored=True)),
+        ("w=10", "application/json", GIF, False, Choice(GIF, json=True)),
+        ("", "application/json", BMP, False, Choice(JPEG, json=True)),
+        ("w=10", "application/json", HEIC, True, Choice(PNG, json=True)),
+        ("w=10", "application/json, */*;q=0.9", TIFF, False, Choice(TIFF, json=True)),
+        # JSON loses every tie with a picture, and no wildcard matches it
+        ("w=10", "application/json, image/gif", PNG, False, Choice(GIF)),
+        ("w=10", "application/json, */*", PNG, False, Choice(PNG)),
+        ("", "application/json, image/webp", PNG, False, Choice(WEBP)),
+        ("w=10", "application/*, image/gif;q=0.1", PNG, False, Choice(GIF)),
+    ],
+)
+def test_json_goes_out_where_it_is_wanted_most(
+    raw: str, accept: str, stored: Format, alpha: bool, choice: Choice
+) -> None:
+    assert wish(raw, accept).resolve(stored, alpha) == choice
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/html", "application/*", "application/json;q=0", "image/*;q=0", "*/*;q=0", "image/bmp"]
+)
+def test_where_nothing_is_acceptable_the_answer_names_what_there_is(accept: str) -> None:
+    resolvers = (partial(wish("w=1", accept).resolve, BMP, False), partial(wish("", accept).resolve_placeholder, PNG))
+    for resolve in resolvers:
+        with pytest.raises(NotAcceptable) as refused:
+            resolve()
+        for media_type in (*(each.media_type for each in WRITABLE), "application/json"):
+            assert media_type in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "accept", "default", "choice"),
+    [
+        ("", None, PNG, Choice(PNG)),
+        ("", "image/*", PNG, Choice(PNG)),
+        ("", None, GIF, Choice(GIF)),
+        ("type=jpeg", None, PNG, Choice(JPEG)),
+        ("", CHROME, PNG, Choice(AVIF)),
+        ("", "image/jpeg, image/png", PNG, Choice(PNG)),
+        ("", "image/jpeg", PNG, Choice(JPEG)),
+        ("", "image/webp, image/png;q=0.5", PNG, Choice(WEBP)),
+        ("", "application/json", PNG, Choice(PNG, json=True)),
+        ("", "application/json", GIF, Choice(GIF, json=True)),
+    ],
+)
+def test_a_placeholder_is_negotiated_like_a_rendition(
+    raw: str, accept: str | None, default: Format, choice: Choice
+) -> None:
+    assert wish(raw, accept).resolve_placeholder(default) == choice
+
+
+@pytest.mark.parametrize(
+    ("raw", "size"),
+    [
+        ("ifBlank=Default", (128, 128)),
+        ("ifBlank=SrNoPhoto&w=40", (40, 40)),
+        ("ifBlank=SrNoPhoto&h=40", (40, 40)),
+        ("ifBlank=GenericFileIcon&w=40&h=30", (40, 30)),
+        ("ifBlank=ClearPixel", (1, 1)),
+        ("ifBlank=ClearPixel&w=3", (3, 3)),
+        ("ifBlank=ClearPixel&w=3&h=2", (3, 2)),
+    ],
+)
+def test_a_placeholder_fills_the_box_asked_for(raw: str, size: tuple[int, int]) -> None:
+    assert wish(raw).placeholder_size() == size
+
+
+def test_requests_that_want_the_same_are_equal() -> None:
+    assert wish("w=5&x=1", "image/png, text/html") == wish("W=5", " image/PNG;level=2")
+    assert wish("type=png", "image/gif") == wish("type=PNG", None)
+    assert wish("w=5&h=6&fit=pad&ifBlank=1") == Wish(
+        5, 6, Fit.PAD, IfBlank.CLEAR_PIXEL, None, wish().offers, json_quality=0.0
+    )
+
+
+RANGES = st.tuples(
+    st.sampled_from([*(each.media_type for each in Format), "image/*", "*/*", "application/json", "text/html"]),
+    st.sampled_from(["", ";q=0", ";q=0.5", ";q=0.501", ";q=1", ";level=1;q=0.5"]),
+).map("".join)
+
+
+@given(
+    st.lists(RANGES, max_size=6).map(", ".join),
+    st.sampled_from(["", "w=9", "h=9&w=9&fit=pad"]),
+    st.sampled_from(Format),
+    st.booleans(),
+    st.permutations(WRITABLE),
+)
+def test_the_choice_is_acceptable_and_nothing_acceptable_is_better(
+    accept: str, raw: str, stored: Format, alpha: bool, preference: list[Format]
+) -> None:
+    accepted = parse_accept(accept)
+    qualities = {each: accepted.quality(each.media_type)[0] for each in WRITABLE}
+    best = max(qualities.values())
+    json = accepted.qualities.get("application/json", 0.0)
+    try:
+        choice = make_wish(parse_query(raw, 4096), accept, tuple(preference)).resolve(stored, alpha)
+    except NotAcceptable:
+        assert best == json == 0
+        return
+    assert choice.format.writable
+    if choice.json:
+        assert json > best
+    else:
+        assert qualities[choice.format] > 0
+        assert choice.as_stored or qualities[choice.format] == best >= json
+    if choice.as_stored:
+        assert choice.format is stored
+        assert not raw
+    elif alpha and not choice.json and choice.format is JPEG:
+        assert all(quality < best for each, quality in qualities.items() if each is not JPEG)

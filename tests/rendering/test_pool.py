@@ -1,0 +1,214 @@
+"""The pool on real processes: bounds, deaths, time limits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied, Unrenderable
+from service.formats import Format, IfBlank
+from service.imaging.order import Encoding, Order
+from service.imaging.placeholders import Blank
+from service.pictures.trace import Trace
+from service.rendering.pool import RenderPool
+from service.web.metrics import Metrics
+from tests.pictures_in_code import RED, close_to, decode, encode, quadrants
+
+PICTURE = encode(quadrants(), "PNG")
+ORDER = Order(Format.PNG, width=16)
+Pools = Callable[..., Awaitable[RenderPool]]
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+async def pools(metrics: Metrics) -> AsyncIterator[Pools]:
+    made: list[RenderPool] = []
+
+    async def make(workers: int = 1, queue: int = 8, timeout: float = 10.0) -> RenderPool:
+        pool = RenderPool(metrics, workers=workers, queue=queue, timeout=timeout, memory_bytes=0)
+        pool.open()
+        made.append(pool)
+        await until(lambda: len(pool.pids) == workers)
+        return pool
+
+    yield make
+    for pool in made:
+        await pool.close()
+
+
+def value(metrics: Metrics, name: str) -> float:
+    return metrics.registry.get_sample_value(name) or 0.0
+
+
+async def read() -> bytes:
+    return PICTURE
+
+
+def reading(data: bytes) -> Callable[[], Awaitable[bytes]]:
+    async def whole() -> bytes:
+        return data
+
+    return whole
+
+
+async def test_renders_in_another_process(pools: Pools) -> None:
+    pool = await pools()
+    rendered = await pool.render(read, ORDER, Trace())
+    assert decode(rendered.data).size == (16, 12)
+    assert close_to(decode(rendered.data).convert("RGB").getpixel((2, 2)), RED)
+    assert pool.pids
+    assert os.getpid() not in pool.pids
+
+
+async def test_draws_placeholders(pools: Pools) -> None:
+    pool = await pools()
+    drawn = await pool.draw(Blank(IfBlank.DEFAULT, 40, 30, Format.PNG, "", Encoding()), Trace())
+    assert decode(drawn).size == (40, 30)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", PICTURE[:60]])
+async def test_bad_pictures_are_refused_and_cost_no_process(pools: Pools, data: bytes, metrics: Metrics) -> None:
+    pool = await pools()
+    before = pool.pids
+    with pytest.raises(Unrenderable):
+        await pool.render(reading(data), ORDER, Trace())
+    assert decode((await pool.render(read, ORDER, Trace())).data).size == (16, 12)
+    assert pool.pids == before
+    assert value(metrics, "contact_image_renders_failed_total") == 1
+    assert value(metrics, "contact_image_renders_finished_total") == 1
+
+
+async def test_an_impossible_size_is_told_with_its_words(pools: Pools) -> None:
+    pool = await pools()
+    strip = encode(quadrants(4, 4_000), "PNG")
+    with pytest.raises(BadParameter) as refused:
+        await pool.render(reading(strip), Order(Format.PNG, width=4_000), Trace())
+    assert "4000000" in str(refused.value).replace(",", "")
+
+
+async def test_a_process_that_dies_fails_its_own_render_alone(pools: Pools, metrics: Metrics) -> None:
+    pool = await pools(workers=2)
+    frozen = pool.pids[:]
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)  # so that the renders are under way for certain
+    renders = [asyncio.create_task(pool.render(read, ORDER, Trace())) for _ in range(6)]
+    await until(lambda: value(metrics, "contact_image_renders_started_total") == 2)
+    os.kill(frozen[0], signal.SIGKILL)
+    os.kill(frozen[1], signal.SIGCONT)
+    results = await asyncio.gather(*renders, return_exceptions=True)
+    assert sum(isinstance(each, RenderWorkerDied) for each in results) == 1
+    assert sum(hasattr(each, "data") for each in results) == 5
+
+
+async def test_a_process_killed_while_idle_costs_nothing(pools: Pools) -> None:
+    pool = await pools()
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not alive(pid))
+    rendered = await pool.render(read, ORDER, Trace())
+    assert decode(rendered.data).size == (16, 12)
+    assert pool.pids
+    assert pid not in pool.pids
+
+
+async def test_a_render_past_its_time_ends_its_process(pools: Pools, metrics: Metrics) -> None:
+    pool = await pools(timeout=2.0)
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGSTOP)
+    begun = time.perf_counter()
+    with pytest.raises(RenderTimedOut):
+        await pool.render(read, ORDER, Trace())
+    assert time.perf_counter() - begun < 4.0
+    await until(lambda: not alive(pid))
+    assert decode((await pool.render(read, ORDER, Trace())).data).size == (16, 12)
+    assert value(metrics, "contact_image_renders_timed_out_total") == 1
+
+
+async def test_one_more_than_may_wait_is_refused_before_its_original_is_read(pools: Pools, metrics: Metrics) -> None:
+    pool = await pools(workers=1, queue=3)
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGSTOP)
+    reads = 0
+
+    async def counted() -> bytes:
+        nonlocal reads
+        reads += 1
+        return PICTURE
+
+    renders = [asyncio.create_task(pool.render(counted, ORDER, Trace())) for _ in range(20)]
+    done, waiting = await asyncio.wait(renders, timeout=0.5)
+    assert len(waiting) == 2 + 3  # one renders, one is read ahead, three wait
+    assert all(isinstance(each.exception(), Overloaded) for each in done)
+    assert reads == 2
+    assert value(metrics, "contact_image_render_queue_depth") == 3
+    os.kill(pid, signal.SIGCONT)
+    assert len([await each for each in waiting]) == 5
+    assert value(metrics, "contact_image_render_queue_depth") == 0
+
+
+async def test_a_failing_read_gives_its_turn_back(pools: Pools) -> None:
+    pool = await pools(workers=1)
+
+    async def broken() -> bytes:
+        raise OSError("gone")
+
+    for _ in range(5):
+        with pytest.raises(OSError, match="gone"):
+            await pool.render(broken, ORDER, Trace())
+    assert (await pool.render(read, ORDER, Trace())).data
+
+
+async def test_the_probe_trusts_a_render_of_late(pools: Pools) -> None:
+    pool = await pools()
+    await pool.render(read, ORDER, Trace())
+    os.kill(pool.pids[0], signal.SIGSTOP)
+    async with asyncio.timeout(0.5):
+        await pool.probe()
+    os.kill(pool.pids[0], signal.SIGCONT)
+
+
+async def test_closing_ends_every_process(metrics: Metrics) -> None:
+    pool = RenderPool(metrics, workers=2, queue=8, timeout=10.0, memory_bytes=0)
+    pool.open()
+    await until(lambda: len(pool.pids) == 2)
+    pids = pool.pids
+    os.kill(pids[0], signal.SIGSTOP)
+    await pool.close()
+    await until(lambda: not any(alive(pid) for pid in pids))
+
+
+async def test_a_worker_carries_pillow_and_none_of_the_rest(pools: Pools) -> None:
+    pool = await pools()
+    maps = Path(f"/proc/{pool.pids[0]}/maps")
+    if not maps.exists():
+        pytest.skip("no /proc here")
+    text = maps.read_text()
+    assert "_imaging" in text
+    assert not [name for name in ("aiohttp", "hiredis", "pydantic_core", "uvloop", "moka") if name in text]
+    status = Path(f"/proc/{pool.pids[0]}/stat").read_text().rpartition(")")[2].split()
+    assert int(status[16]) > os.nice(0)  # below the event loop
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for another process's doing; there is nothing to await."""
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,51 @@
+"""What the HTTP tests share: saying what one request should give, in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient
+
+from tests.pictures_in_code import animation, encode, quadrants, see_through
+
+IMAGE = "/api/v1/Contact/{}/Image"
+
+
+class Get(Protocol):
+    """Ask for a contact's picture; the body is read."""
+
+    async def __call__(
+        self, client: TestClient[Any, Any], contact: object, query: str = "", /, method: str = "GET", **headers: str
+    ) -> ClientResponse: ...
+
+
+@pytest.fixture
+def get() -> Get:
+    async def ask(
+        client: TestClient[Any, Any], contact: object, query: str = "", /, method: str = "GET", **headers: str
+    ) -> ClientResponse:
+        named = {"Accept": "*/*"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        response = await client.request(method, f"/api/v1/Contact/{contact}/Image{query}", headers=named)
+        await response.read()
+        return response
+
+    return ask
+
+
+@pytest.fixture
+def people(images: Path) -> Path:
+    """1 a JPEG, 2 a PNG with alpha, 3 an animated GIF, 4 a BMP, 5 a JPEG lying on its side. 404: nobody."""
+    from PIL import Image
+
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    (images / "1.jpg").write_bytes(encode(quadrants(160, 120), "JPEG", quality=95))
+    (images / "2.png").write_bytes(encode(see_through(160, 120), "PNG"))
+    (images / "3.gif").write_bytes(animation())
+    (images / "4.bmp").write_bytes(encode(quadrants(160, 120), "BMP"))
+    lying = quadrants(160, 120).rotate(90, expand=True)
+    (images / "5.jpg").write_bytes(encode(lying, "JPEG", quality=95, exif=turned))
+    return images

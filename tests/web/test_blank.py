@@ -1,0 +1,116 @@
+"""What stands in for a missing picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.pictures_in_code import decode, encode, quadrants
+from tests.web.conftest import Get
+
+KINDS = ["Default", "ClearPixel", "SrNoPhoto", "SrNoPhotoWithBorder", "GenericFileIcon"]
+NUMBERS = {"Default": 0, "ClearPixel": 1, "SrNoPhoto": 2, "SrNoPhotoWithBorder": 3, "Null": 4, "GenericFileIcon": 5}
+
+
+@pytest.mark.parametrize("query", ["", "?ifBlank=Null", "?ifBlank=null", "?ifblank=4", "?w=40", "?ifBlank="])
+@pytest.mark.parametrize("contact", [404, 0, -7])
+async def test_without_a_stand_in_it_is_404(serve: Serve, get: Get, query: str, contact: int) -> None:
+    client = await serve()
+    response = await get(client, contact, query)
+    assert response.status == 404
+    assert response.headers["Cache-Control"] == "public, max-age=5"
+    assert response.headers["Surrogate-Key"] == response.headers["Cache-Tag"] == f"contact-{contact}"
+    problem = await response.json(content_type="application/problem+json")
+    assert problem["ErrorType"] == "SoNotFoundException"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_names_and_numbers_draw_the_same(serve: Serve, get: Get, kind: str) -> None:
+    client = await serve()
+    by_name = await get(client, 404, f"?ifBlank={kind}&w=50")
+    by_number = await get(client, 404, f"?IFBLANK={NUMBERS[kind]}&w=50")
+    assert by_name.status == by_number.status == 200
+    assert await by_name.read() == await by_number.read()
+    assert by_name.headers["ETag"] == by_number.headers["ETag"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("query", "size"),
+    [("", None), ("&w=50", (50, 50)), ("&h=33", (33, 33)), ("&w=90&h=20", (90, 20)), ("&w=1", (1, 1))],
+)
+async def test_the_size_is_128_or_the_one_asked_for(
+    serve: Serve, get: Get, kind: str, query: str, size: tuple[int, int] | None
+) -> None:
+    client = await serve()
+    response = await get(client, 404, f"?ifBlank={kind}{query}")
+    seen = decode(await response.read())
+    assert seen.size == size or (size is None and seen.size == ((1, 1) if kind == "ClearPixel" else (128, 128)))
+
+
+async def test_they_are_png_and_the_clear_pixel_a_gif_unless_asked_otherwise(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for kind in KINDS:
+        response = await get(client, 404, f"?ifBlank={kind}")
+        assert response.content_type == ("image/gif" if kind == "ClearPixel" else "image/png")
+    assert (await get(client, 404, "?ifBlank=0&type=webp")).content_type == "image/webp"
+    assert (await get(client, 404, "?ifBlank=0", Accept="image/jpeg")).content_type == "image/jpeg"
+    assert (await get(client, 404, "?ifBlank=1", Accept="image/png")).content_type == "image/png"
+
+
+async def test_the_clear_pixel_is_clear(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for query in ("?ifBlank=ClearPixel", "?ifBlank=ClearPixel&w=20&type=png", "?ifBlank=1&w=3&type=webp"):
+        seen = decode(await (await get(client, 404, query)).read()).convert("RGBA")
+        assert seen.getextrema()[3] == (0, 0)
+
+
+async def test_the_words_are_in_the_reader_s_language(serve: Serve, get: Get) -> None:
+    client = await serve()
+    english = await get(client, 404, "?ifBlank=SrNoPhoto", Accept_Language="en")
+    swedish = await get(client, 404, "?ifBlank=SrNoPhoto", Accept_Language="en", SO_Language="sv")
+    regional = await get(client, 404, "?ifBlank=SrNoPhoto", Accept_Language="fr;q=0.1, sv-SE")
+    assert english.headers["Content-Language"] == "en"
+    assert swedish.headers["Content-Language"] == regional.headers["Content-Language"] == "sv"
+    assert await swedish.read() == await regional.read() != await english.read()
+    assert swedish.headers["Vary"] == "Accept, Accept-Language, SO-Language, SO-Culture"
+
+
+async def test_pictures_without_words_do_not_vary_on_language(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for kind in ("Default", "ClearPixel", "GenericFileIcon"):
+        english = await get(client, 404, f"?ifBlank={kind}", SO_Language="en")
+        swedish = await get(client, 404, f"?ifBlank={kind}", SO_Language="sv")
+        assert english.headers["ETag"] == swedish.headers["ETag"]
+        assert swedish.headers["Vary"] == "Accept"
+        assert "Content-Language" not in swedish.headers
+
+
+async def test_they_are_short_lived_and_tell_what_they_are(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for wanted in ("fwd=miss", "hit"):
+        response = await get(client, 404, "?ifBlank=Default")
+        assert response.headers["Cache-Control"] == "public, max-age=30"
+        assert "Last-Modified" not in response.headers
+        assert response.headers["Surrogate-Key"] == "contact-404"
+        assert f"contact-image; {wanted}" in response.headers["Cache-Status"]
+        assert response.headers["Cache-Status"].endswith("detail=placeholder")
+    again = await get(client, 404, "?ifBlank=Default", If_None_Match=response.headers["ETag"])
+    assert again.status == 304
+
+
+async def test_a_contact_with_a_picture_gets_it(serve: Serve, get: Get, images: Path) -> None:
+    (images / "1.jpg").write_bytes(encode(quadrants(), "JPEG"))
+    client = await serve()
+    response = await get(client, 1, "?ifBlank=SrNoPhoto")
+    assert await response.read() == (images / "1.jpg").read_bytes()
+    assert "placeholder" not in response.headers["Cache-Status"]
+
+
+async def test_a_picture_that_arrives_shows_once_its_absence_is_forgotten(serve: Serve, get: Get, images: Path) -> None:
+    client = await serve(cache={"missing_for": 0})
+    assert (await get(client, 7)).status == 404
+    (images / "7.jpg").write_bytes(encode(quadrants(), "JPEG"))
+    assert (await get(client, 7)).status == 200

@@ -1,0 +1,151 @@
+"""Single flight: identical requests share one render, and none suffers for another."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from service.app import RENDERER
+from tests.conftest import Serve
+from tests.pictures_in_code import decode, encode, quadrants
+from tests.web.conftest import Get
+
+pytestmark = pytest.mark.usefixtures("people")
+
+
+async def metric(client: TestClient[Any, Any], name: str) -> float:
+    """The value of an unlabelled metric, or the sum of a labelled one's."""
+    text = await (await client.get("/metrics")).text()
+    lines = (line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")))
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+async def frozen_worker(client: TestClient[Any, Any]) -> int:
+    """Stop the one render process, so that what is asked of it stays under way; its id."""
+    pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        while not pool.pids:
+            await asyncio.sleep(0.005)  # until the process has started
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGSTOP)
+    return int(pid)
+
+
+async def test_many_identical_requests_make_one_render(serve: Serve, get: Get) -> None:
+    client = await serve()
+    responses = await asyncio.gather(*(get(client, 1, "?w=77") for _ in range(200)))
+    assert {response.status for response in responses} == {200}
+    assert len({await response.read() for response in responses}) == 1
+    assert await metric(client, "contact_image_renders_started_total") == 1
+    told = [response.headers["Cache-Status"] for response in responses]
+    assert told.count("contact-image; fwd=miss; stored") == 1
+    assert any("collapsed" in each for each in told)
+
+
+async def test_a_client_that_hangs_up_cancels_nobody_else(serve: Serve, get: Get) -> None:
+    client = await serve()
+    pid = await frozen_worker(client)
+    first = asyncio.create_task(get(client, 1, "?w=78"))
+    others = [asyncio.create_task(get(client, 1, "?w=78")) for _ in range(5)]
+    await until_metric(client, "contact_image_renders_started_total", 1)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    os.kill(pid, signal.SIGCONT)
+    assert [(await other).status for other in others] == [200] * 5
+    assert await metric(client, "contact_image_renders_started_total") == 1
+
+
+async def test_the_work_of_one_who_left_alone_is_kept(serve: Serve, get: Get) -> None:
+    client = await serve()
+    pid = await frozen_worker(client)
+    alone = asyncio.create_task(get(client, 1, "?w=79"))
+    await until_metric(client, "contact_image_renders_started_total", 1)
+    alone.cancel()
+    await asyncio.gather(alone, return_exceptions=True)
+    os.kill(pid, signal.SIGCONT)
+    await until_metric(client, "contact_image_renders_finished_total", 1)
+    assert "; hit" in (await get(client, 1, "?w=79")).headers["Cache-Status"]
+
+
+async def test_waiters_take_no_place_in_the_queue(serve: Serve, get: Get) -> None:
+    client = await serve(render={"queue": 1})
+    pid = await frozen_worker(client)
+    same = [asyncio.create_task(get(client, 1, "?w=80")) for _ in range(50)]
+    await until_metric(client, "contact_image_renders_started_total", 1)
+    another = asyncio.create_task(get(client, 2, "?w=80"))
+    await asyncio.sleep(0)
+    os.kill(pid, signal.SIGCONT)
+    assert {(await each).status for each in same} == {200}
+    assert (await another).status == 200
+
+
+async def test_a_full_queue_is_503_and_hits_go_on(serve: Serve, get: Get) -> None:
+    client = await serve(render={"queue": 2})
+    await get(client, 1, "?w=81")
+    pid = await frozen_worker(client)
+    misses = [asyncio.create_task(get(client, 1, f"?w={width}")) for width in range(100, 120)]
+    done, waiting = await asyncio.wait(misses, timeout=1.0)
+    assert len(waiting) == 2 + 2  # one renders, one is read ahead, two wait
+    for refused in done:
+        response = refused.result()
+        assert response.status == 503
+        assert int(response.headers["Retry-After"]) >= 1
+        assert response.headers["Cache-Control"] == "no-store"
+    assert "; hit" in (await get(client, 1, "?w=81")).headers["Cache-Status"]
+    os.kill(pid, signal.SIGCONT)
+    assert {(await each).status for each in waiting} == {200}
+
+
+async def test_a_worker_s_death_is_503_and_the_second_time_422(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for wanted in (503, 422, 422):
+        started = await metric(client, "contact_image_renders_started_total")
+        if wanted == 503 or started == 1:
+            pid = await frozen_worker(client)
+            asked = asyncio.create_task(get(client, 1, "?w=82"))
+            await until_metric(client, "contact_image_renders_started_total", started + 1)
+            os.kill(pid, signal.SIGKILL)
+            response = await asked
+        else:
+            response = await get(client, 1, "?w=82")
+        assert response.status == wanted
+    assert await metric(client, "contact_image_renders_started_total") == 2
+    assert (await get(client, 1)).status == 200  # as stored, it harms nobody
+    assert (await get(client, 5, "?w=82")).status == 200
+
+
+async def test_a_render_past_its_time_is_503(serve: Serve, get: Get) -> None:
+    client = await serve(render={"timeout": 2.0})
+    pid = await frozen_worker(client)
+    response = await get(client, 1, "?w=83")
+    assert response.status == 503
+    assert "Retry-After" in response.headers
+    assert await metric(client, "contact_image_renders_timed_out_total") == 1
+    with pytest.raises(ProcessLookupError):
+        for _ in range(1_000):
+            os.kill(pid, 0)
+            await asyncio.sleep(0.005)
+    assert (await get(client, 5, "?w=83")).status == 200
+
+
+async def test_a_picture_that_changes_before_it_is_read_is_selected_again(serve: Serve, get: Get, images: Path) -> None:
+    client = await serve()
+    first = await get(client, 1)
+    new = encode(quadrants(40, 40), "PNG")
+    (images / "1.jpg").write_bytes(new)
+    response = await get(client, 1, "?w=20")  # what is known of it is still fresh, and wrong
+    assert response.status == 200
+    assert (response.content_type, decode(await response.read()).size) == ("image/png", (20, 20))
+    assert (await get(client, 1)).headers["ETag"] != first.headers["ETag"]
+
+
+async def until_metric(client: TestClient[Any, Any], name: str, value: float) -> None:
+    async with asyncio.timeout(10):
+        while await metric(client, name) < value:
+            await asyncio.sleep(0.005)  # another process's doing: there is nothing to await

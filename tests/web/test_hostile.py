@@ -1,0 +1,131 @@
+"""Pictures and requests made to hurt: refused in time, at little cost, and remembered."""
+
+from __future__ import annotations
+
+import struct
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.pictures_in_code import animation, encode, quadrants
+from tests.web.conftest import Get
+from tests.web.test_coalescing import metric
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(pwned) (w) file\n%%EOF\n"
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int, pixels: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+BOMB = png(10_000, 10_000, zlib.compress(bytes(10_001) * 10_000, 9))
+LIE = png(64, 64, zlib.compress(b"\0"))
+JPEG = encode(quadrants(), "JPEG")
+HUGE_GIF = b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + animation()[10:]
+
+HOSTILE = {
+    "a bomb": BOMB,
+    "a lying header": LIE,
+    "a GIF of 4 gigapixels": HUGE_GIF,
+    "half a JPEG": JPEG[: len(JPEG) // 2],
+    "EPS named .jpg": EPS,
+    "PDF": b"%PDF-1.7\n1 0 obj\n",
+    "SVG": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>",
+    "nothing": b"",
+    "zeros": bytes(10_000),
+    "a JPEG's first bytes": b"\xff\xd8\xff",
+    "a TIFF that points at itself": b"II*\0\x08\0\0\0\x01\0" + bytes(12) + b"\x08\0\0\0",
+    "a PSD": b"8BPS\0\x01" + bytes(100),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_it_is_422_within_a_second_and_costs_one_attempt(serve: Serve, get: Get, images: Path, name: str) -> None:
+    (images / "1.jpg").write_bytes(HOSTILE[name])
+    client = await serve()
+    await client.get("/readyz")  # the worker has started
+    begun = time.perf_counter()
+    response = await get(client, 1, "?w=40")
+    assert time.perf_counter() - begun < 1.0
+    assert response.status == 422
+    assert response.headers["Cache-Control"] == "no-store"
+    started = await metric(client, "contact_image_renders_started_total")
+    for query in ("?w=40", "?w=41", "?type=png"):
+        assert (await get(client, 1, query)).status == 422
+    assert await metric(client, "contact_image_renders_started_total") == started <= 1
+
+
+async def test_a_jpeg_cut_anywhere_is_422_or_a_picture(serve: Serve, get: Get, images: Path) -> None:
+    client = await serve()
+    statuses = set()
+    for at in range(0, len(JPEG), len(JPEG) // 10):
+        contact = at + 1
+        (images / f"{contact}.jpg").write_bytes(JPEG[:at])
+        statuses.add((await get(client, contact, "?w=20")).status)
+    assert statuses == {422}
+
+
+async def test_the_limits_are_the_settings(serve: Serve, get: Get, images: Path) -> None:
+    (images / "1.png").write_bytes(encode(quadrants(100, 100), "PNG"))
+    (images / "2.png").write_bytes(encode(quadrants(101, 100), "PNG"))
+    client = await serve(render={"max_pixels": 10_000})
+    assert (await get(client, 1, "?w=10")).status == 200
+    refused = await get(client, 2, "?w=10")
+    assert refused.status == 422
+    assert "10,000" in await refused.text() or "10000" in await refused.text()
+
+
+async def test_too_many_bytes_are_422_even_as_stored(serve: Serve, get: Get, images: Path) -> None:
+    (images / "1.jpg").write_bytes(JPEG)
+    client = await serve(images={"max_bytes": len(JPEG) - 1})
+    for query in ("", "?w=10"):
+        response = await get(client, 1, query)
+        assert response.status == 422
+        assert str(len(JPEG)) in (await response.text()).replace(",", "")
+    assert await metric(client, "contact_image_renders_started_total") == 0
+
+
+async def test_a_corrupt_picture_mended_is_served_when_its_state_is_looked_at_again(
+    serve: Serve, get: Get, images: Path
+) -> None:
+    (images / "1.jpg").write_bytes(JPEG[:200])
+    client = await serve(cache={"fresh_for": 1})
+    assert (await get(client, 1, "?w=20")).status == 422
+    (images / "1.jpg").write_bytes(JPEG)
+    deadline = time.monotonic() + 10
+    while (await get(client, 1, "?w=20")).status == 422:
+        assert time.monotonic() < deadline
+
+
+async def test_as_stored_a_corrupt_picture_is_its_bytes(serve: Serve, get: Get, images: Path) -> None:
+    (images / "1.jpg").write_bytes(JPEG[:200])
+    client = await serve()
+    assert (await get(client, 1, "?w=20")).status == 422
+    response = await get(client, 1)
+    assert (response.status, await response.read()) == (200, JPEG[:200])
+
+
+async def test_eight_kilobytes_of_accept_are_read(serve: Serve, get: Get, images: Path) -> None:
+    (images / "1.jpg").write_bytes(JPEG)
+    client = await serve()
+    long = ", ".join(f"image/x-{at};q=0.5" for at in range(300)) + ", image/webp"
+    assert (await get(client, 1, "?w=20", Accept=long)).content_type == "image/webp"
+
+
+async def test_nothing_of_the_picture_or_the_request_reaches_a_header_unescaped(
+    serve: Serve, get: Get, images: Path
+) -> None:
+    (images / "1.jpg").write_bytes(JPEG)
+    client = await serve()
+    response = await get(client, 1, "?w=20&x=%0d%0aEvil:%201", Accept='image/png;p="\\"evil"')
+    assert response.status == 200
+    assert not [name for name in response.headers if "evil" in name.lower()]
+    assert not [value for value in response.headers.values() if "evil" in value.lower()]

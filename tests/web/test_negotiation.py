@@ -1,0 +1,85 @@
+"""Which format a request gets, and what the answer says it depends on."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.conftest import Serve
+from tests.web.conftest import Get
+
+pytestmark = pytest.mark.usefixtures("people")
+
+
+@pytest.mark.parametrize(
+    ("contact", "accept", "media_type"),
+    [
+        (1, "*/*", "image/jpeg"),
+        (2, "*/*", "image/png"),
+        (3, "*/*", "image/gif"),
+        (4, "*/*", "image/jpeg"),
+        (1, "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", "image/avif"),
+        (1, "image/webp,image/*;q=0.5", "image/webp"),
+        (1, "image/png;q=0.5, image/webp;q=0.4", "image/png"),
+        (1, "image/webp;q=0, image/*", "image/jpeg"),
+        (1, "image/jpeg;q=0, image/*", "image/avif"),
+        (1, "text/html, image/gif", "image/gif"),
+        (2, "image/jpeg, image/png", "image/png"),
+        (1, "image/jpeg, image/png", "image/jpeg"),
+        (2, "image/jpeg, image/png;q=0.9", "image/jpeg"),
+        (1, "application/json, image/png", "image/png"),
+        (1, "application/json, image/png;q=0.9", "application/json"),
+        (1, "*/*, application/json;q=0.9", "image/jpeg"),
+        (1, 'image/tiff;note="a, b;q=0";q=0.9', "image/tiff"),
+    ],
+)
+async def test_the_accept_header_is_read_in_full(
+    serve: Serve, get: Get, contact: int, accept: str, media_type: str
+) -> None:
+    client = await serve()
+    response = await get(client, contact, "?w=40", Accept=accept)
+    assert (response.status, response.content_type) == (200, media_type)
+    assert response.headers["Vary"] == "Accept"
+
+
+async def test_several_accept_lines_are_one_list(serve: Serve) -> None:
+    client = await serve()
+    headers = [("Accept", "image/png;q=0.5"), ("Accept", "image/webp")]
+    response = await client.get("/api/v1/Contact/1/Image?w=40", headers=headers)
+    assert response.content_type == "image/webp"
+
+
+async def test_stored_bytes_go_out_whenever_their_type_is_allowed_at_all(serve: Serve, get: Get) -> None:
+    client = await serve()
+    accept = "image/avif, image/webp, image/*;q=0.1"
+    assert (await get(client, 1, Accept=accept)).content_type == "image/jpeg"
+    assert (await get(client, 1, "?w=40", Accept=accept)).content_type == "image/avif"
+    assert (await get(client, 1, Accept="image/jpeg;q=0, image/webp")).content_type == "image/webp"
+
+
+async def test_nothing_acceptable_names_what_there_is(serve: Serve, get: Get) -> None:
+    client = await serve()
+    response = await get(client, 1, Accept="text/html")
+    assert response.status == 406
+    problem = await response.json(content_type="application/problem+json")
+    for name in ("image/avif", "image/jpeg", "application/json"):
+        assert name in problem["detail"]
+    assert response.headers["Vary"].startswith("Accept,")
+
+
+async def test_a_type_settles_it_and_nothing_varies(serve: Serve, get: Get) -> None:
+    client = await serve()
+    response = await get(client, 1, "?type=gif", Accept="text/html")
+    assert response.content_type == "image/gif"
+    assert "Vary" not in response.headers
+
+
+async def test_two_formats_never_share_a_validator(serve: Serve, get: Get) -> None:
+    client = await serve()
+    tags = set()
+    for name in ("jpeg", "png", "gif", "tiff", "webp", "avif"):
+        typed = await get(client, 1, f"?w=40&type={name}")
+        negotiated = await get(client, 1, "?w=40", Accept=f"image/{name}")
+        assert typed.headers["ETag"] == negotiated.headers["ETag"]
+        tags.add(typed.headers["ETag"])
+    assert len(tags) == 6
+    assert all(tag.startswith('"') for tag in tags)

@@ -1,0 +1,190 @@
+"""The picture itself: as stored, scaled, converted, upright."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, close_to, decode, encode, quadrants
+from tests.web.conftest import Get
+
+pytestmark = pytest.mark.usefixtures("people")
+
+
+async def test_without_a_wish_the_stored_bytes_go_out(serve: Serve, get: Get, images: Path) -> None:
+    client = await serve()
+    response = await get(client, 1)
+    assert response.status == 200
+    assert response.content_type == "image/jpeg"
+    assert await response.read() == (images / "1.jpg").read_bytes()
+    assert response.headers["Content-Disposition"] == 'inline; filename="contact-1.jpg"'
+
+
+async def test_clean_renders_instead_at_the_picture_s_own_size(serve: Serve, get: Get, images: Path) -> None:
+    client = await serve(images={"as_stored": "clean"})
+    response = await get(client, 5)
+    seen = decode(await response.read())
+    assert (seen.format, seen.size) == ("JPEG", (160, 120))
+    assert not seen.getexif()
+    assert (images / "5.jpg").read_bytes() != await response.read()
+
+
+@pytest.mark.parametrize(
+    ("query", "size"),
+    [
+        ("?w=80", (80, 60)),
+        ("?h=30", (40, 30)),
+        ("?w=80&h=80", (80, 60)),
+        ("?w=80&h=80&fit=contain", (80, 60)),
+        ("?w=80&h=80&fit=cover", (80, 80)),
+        ("?w=80&h=80&fit=fill", (80, 80)),
+        ("?w=80&h=80&fit=pad", (80, 80)),
+        ("?w=320", (320, 240)),
+        ("?w=1", (1, 1)),
+        ("?w=0&h=-5&type=png", (160, 120)),
+        ("?w=&h=30&unknown=1&w=", (40, 30)),
+        ("?W=80&H=30&FIT=Fill", (80, 30)),
+    ],
+)
+async def test_the_size_is_the_one_asked_for(serve: Serve, get: Get, query: str, size: tuple[int, int]) -> None:
+    client = await serve()
+    response = await get(client, 1, query)
+    assert response.status == 200
+    assert decode(await response.read()).size == size
+
+
+async def test_small_originals_stay_small_where_enlarging_is_off(serve: Serve, get: Get) -> None:
+    client = await serve(render={"enlarge": False})
+    assert decode(await (await get(client, 1, "?w=320")).read()).size == (160, 120)
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "format_"),
+    [
+        ("JPEG", "image/jpeg", "JPEG"),
+        ("jpg", "image/jpeg", "JPEG"),
+        ("Png", "image/png", "PNG"),
+        ("GIF", "image/gif", "GIF"),
+        ("tiff", "image/tiff", "TIFF"),
+        ("tif", "image/tiff", "TIFF"),
+        ("webp", "image/webp", "WEBP"),
+        ("image/avif", "image/avif", "AVIF"),
+    ],
+)
+async def test_every_type_is_what_it_says(serve: Serve, get: Get, name: str, media_type: str, format_: str) -> None:
+    client = await serve()
+    response = await get(client, 1, f"?w=80&type={name}", Accept="image/x-other")
+    assert (response.status, response.content_type) == (200, media_type)
+    seen = decode(await response.read())
+    assert (seen.format, seen.size) == (format_, (80, 60))
+    pixels = seen.convert("RGB")
+    for at, colour in (((10, 10), RED), ((70, 10), GREEN), ((10, 50), BLUE), ((70, 50), YELLOW)):
+        assert close_to(pixels.getpixel(at), colour, by=40)
+
+
+async def test_a_picture_on_its_side_is_turned_upright(serve: Serve, get: Get) -> None:
+    client = await serve()
+    seen = decode(await (await get(client, 5, "?w=80&type=png")).read()).convert("RGB")
+    assert seen.size == (80, 60)
+    assert close_to(seen.getpixel((10, 10)), RED, by=40)
+    assert close_to(seen.getpixel((10, 50)), BLUE, by=40)
+
+
+async def test_transparency_goes_onto_white_in_jpeg_and_stays_in_png(serve: Serve, get: Get) -> None:
+    client = await serve()
+    jpeg = decode(await (await get(client, 2, "?w=80&type=jpeg")).read())
+    png = decode(await (await get(client, 2, "?w=80&type=png")).read())
+    assert close_to(jpeg.getpixel((70, 30)), (255, 255, 255))
+    assert png.convert("RGBA").getpixel((70, 30))[3] == 0
+
+
+@pytest.mark.parametrize("name", ["gif", "png", "webp", "avif"])
+async def test_an_animation_stays_one(serve: Serve, get: Get, name: str) -> None:
+    client = await serve()
+    seen = decode(await (await get(client, 3, f"?w=16&type={name}")).read())
+    assert getattr(seen, "n_frames", 1) == 3
+
+
+async def test_an_animation_past_the_budget_shows_its_first_frame_and_says_so(serve: Serve, get: Get) -> None:
+    client = await serve(render={"max_frames": 2})
+    for wanted in ("fwd=miss; stored", "hit; ttl="):
+        response = await get(client, 3, "?w=16&type=png")
+        seen = decode(await response.read())
+        assert getattr(seen, "n_frames", 1) == 1
+        assert close_to(seen.convert("RGB").getpixel((8, 8)), RED)
+        assert wanted in response.headers["Cache-Status"]
+        assert "detail=first-frame" in response.headers["Cache-Status"]
+
+
+@pytest.mark.parametrize("path", ["/API/V1/CONTACT/1/IMAGE", "/api/v1/contact/1/image", "/Api/v1/contacT/%31/Image"])
+async def test_paths_match_in_any_letter_case(serve: Serve, path: str) -> None:
+    client = await serve()
+    assert (await client.get(path)).status == 200
+
+
+async def test_json_holds_the_picture_in_base64(serve: Serve, get: Get, images: Path) -> None:
+    client = await serve()
+    response = await get(client, 1, Accept="application/json; charset=utf-8")
+    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert base64.b64decode(json.loads(await response.text())) == (images / "1.jpg").read_bytes()
+    picture = await get(client, 1, "?w=40")
+    scaled = await get(client, 1, "?w=40", Accept="application/json")
+    assert base64.b64decode(json.loads(await scaled.text())) == await picture.read()
+    assert scaled.headers["ETag"] != picture.headers["ETag"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 24_575, 24_576, 24_577, 100_000])
+async def test_json_and_bytes_are_whole_at_every_length(serve: Serve, get: Get, images: Path, size: int) -> None:
+    data = encode(quadrants(), "JPEG") + bytes(size)
+    (images / "9.jpg").write_bytes(data)
+    client = await serve()
+    plain = await get(client, 9)
+    assert await plain.read() == data
+    assert int(plain.headers["Content-Length"]) == len(data)
+    quoted = await get(client, 9, Accept="application/json")
+    assert base64.b64decode(json.loads(await quoted.text())) == data
+    assert int(quoted.headers["Content-Length"]) == len(await quoted.read())
+
+
+async def test_a_stored_picture_too_large_to_cache_is_streamed_from_the_store(
+    serve: Serve, get: Get, images: Path
+) -> None:
+    data = encode(quadrants(), "JPEG") + bytes(range(256)) * 4_000
+    (images / "9.jpg").write_bytes(data)
+    client = await serve(cache={"max_entry_bytes": 10_000})
+    for _ in range(2):
+        response = await get(client, 9)
+        assert await response.read() == data
+        assert response.headers["Cache-Status"].startswith("contact-image; fwd=miss")
+    quoted = await get(client, 9, Accept="application/json")
+    assert base64.b64decode(json.loads(await quoted.text())) == data
+
+
+@pytest.mark.parametrize("query", ["", "?w=40", "?type=webp", "?w=40&type=avif"])
+async def test_head_says_what_get_would(serve: Serve, get: Get, query: str) -> None:
+    client = await serve()
+    varying = {"Cache-Status", "Server-Timing", "Date"}
+    for _ in range(2):  # uncached, then cached
+        head = await get(client, 1, query, method="HEAD")
+        assert await head.read() == b""
+        full = await get(client, 1, query)
+        wanted = {name: value for name, value in full.headers.items() if name not in varying}
+        assert {name: value for name, value in head.headers.items() if name not in varying} == wanted
+        assert int(head.headers["Content-Length"]) == len(await full.read())
+
+
+async def test_head_of_an_uncached_rendition_renders_and_keeps_it(serve: Serve, get: Get) -> None:
+    client = await serve()
+    assert "fwd=miss" in (await get(client, 1, "?w=41", method="HEAD")).headers["Cache-Status"]
+    assert "; hit" in (await get(client, 1, "?w=41")).headers["Cache-Status"]
+
+
+async def test_bmp_is_converted_even_without_a_wish(serve: Serve, get: Get) -> None:
+    client = await serve()
+    response = await get(client, 4)
+    seen = decode(await response.read())
+    assert (response.content_type, seen.format, seen.size) == ("image/jpeg", "JPEG", (160, 120))

@@ -1,0 +1,164 @@
+"""Refusals: their status, their shape, their words."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+from service import errors
+from service.pictures.values import Original
+from service.stores.memory import MemoryStore
+from service.web.problems import TABLE
+from tests.conftest import Serve
+from tests.web.conftest import Get
+
+pytestmark = pytest.mark.usefixtures("people")
+
+
+def test_every_error_has_a_row() -> None:
+    leaves = {
+        each
+        for _, each in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(each, errors.PictureError) and each is not errors.PictureError
+    }
+    assert leaves == set(TABLE)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("?w=abc", ["w", "4096"]),
+        ("?w=4097", ["w", "4096"]),
+        ("?h=99999999999", ["h", "4096"]),
+        ("?w=1.5", ["w"]),
+        ("?w=%D9%A1", ["w"]),
+        ("?w=+5", ["w"]),
+        ("?type=aut", ["type", "WEBP"]),
+        ("?type=svg", ["type", "AVIF"]),
+        ("?ifBlank=Never", ["ifBlank", "SrNoPhoto"]),
+        ("?ifBlank=6", ["ifBlank"]),
+        ("?fit=crop&w=1&h=1", ["fit", "cover"]),
+        ("?w=1&W=2", ["w"]),
+        ("?w=%00", ["w"]),
+        ("?w=%FF", ["w"]),
+    ],
+)
+async def test_a_bad_parameter_is_named_with_what_is_accepted(
+    serve: Serve, get: Get, query: str, named: list[str]
+) -> None:
+    client = await serve()
+    response = await get(client, 1, query)
+    assert response.status == 400
+    problem = json.loads(await response.text())
+    assert all(word in problem["detail"] for word in named)
+
+
+@pytest.mark.parametrize("contact", ["abc", "1.0", "2147483648", "-2147483649", "%D9%A4", "1%00", "%20", "1e3", "+1"])
+async def test_a_bad_id_is_400(serve: Serve, get: Get, contact: str) -> None:
+    client = await serve()
+    assert (await get(client, contact)).status == 400
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/api/v1/Contact/1", "/api/v1/Contact/1/Image/", "/api/v2/Contact/1/Image", "/api/v1/Contact//Image",
+     "/api/v1/Contact/../../etc/passwd", "/api/v1/Contact/%2e%2e%2f1/Image/x"],
+)  # fmt: skip
+async def test_elsewhere_there_is_nothing(serve: Serve, path: str) -> None:
+    client = await serve()
+    response = await client.get(path)
+    assert response.status == 404
+    assert response.content_type == "application/problem+json"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "PURGE", "TRACE"])
+async def test_other_methods_are_405(serve: Serve, get: Get, method: str) -> None:
+    client = await serve()
+    response = await get(client, 1, method=method)
+    assert response.status == 405
+    assert response.headers["Allow"] == "GET, HEAD, OPTIONS"
+
+
+async def test_options_tells_the_methods(serve: Serve, get: Get) -> None:
+    client = await serve()
+    response = await get(client, 1, method="OPTIONS")
+    assert (response.status, response.headers["Allow"]) == (204, "GET, HEAD, OPTIONS")
+
+
+async def test_the_body_has_superoffice_s_members_and_the_standard_ones(serve: Serve, get: Get) -> None:
+    client = await serve()
+    response = await get(client, 404, "?secret=hunter2")
+    assert response.content_type == "application/problem+json"
+    problem = json.loads(await response.text())
+    request_id = problem.pop("requestId")
+    assert request_id
+    assert problem == {
+        "type": "about:blank",
+        "title": "No picture",
+        "status": 404,
+        "detail": "Contact 404 has no picture.",
+        "instance": "/api/v1/Contact/404/Image",
+        "Error": True,
+        "ErrorType": "SoNotFoundException",
+        "ErrorMessage": "Contact 404 has no picture.",
+        "Message": "Contact 404 has no picture.",
+        "ErrorSource": "ContactImage",
+    }
+
+
+async def test_the_words_are_in_the_reader_s_language(serve: Serve, get: Get) -> None:
+    client = await serve()
+    swedish = await get(client, 404, SO_Language="sv", Accept_Language="en")
+    english = await get(client, 404, SO_Language="x", Accept_Language="sv")
+    assert swedish.headers["Content-Language"] == "sv"
+    assert "404" in json.loads(await swedish.text())["detail"]
+    assert await swedish.text() != await english.text()
+    assert english.headers["Content-Language"] == "en"
+    assert swedish.headers["Vary"] == "Accept, Accept-Language, SO-Language, SO-Culture"
+
+
+async def test_errors_are_not_kept(serve: Serve, get: Get) -> None:
+    client = await serve()
+    assert (await get(client, 1, "?w=x")).headers["Cache-Control"] == "no-store"
+    assert (await get(client, 1, Accept="text/html")).headers["Cache-Control"] == "no-store"
+
+
+async def test_a_store_that_is_gone_is_502_and_not_404(serve: Serve, get: Get, tmp_path: Path) -> None:
+    client = await serve(images={"directory": tmp_path / "unmounted"})
+    response = await get(client, 1)
+    assert response.status == 502
+    assert str(tmp_path) not in await response.text()
+
+
+async def test_a_fault_of_ours_is_500_without_its_innards(serve: Serve, get: Get) -> None:
+    class Broken(MemoryStore):
+        async def look(self, contact: int) -> Original | None:
+            raise RuntimeError("innards")
+
+    client = await serve(adapters={"store": Broken()})
+    response = await get(client, 1)
+    assert response.status == 500
+    assert "innards" not in await response.text()
+    assert json.loads(await response.text())["ErrorType"] == "SoException"
+
+
+async def test_every_answer_forbids_sniffing_and_scripts(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for contact, query in ((1, ""), (1, "?w=20"), (404, ""), (404, "?ifBlank=0"), (1, "?w=x")):
+        response = await get(client, contact, query)
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Content-Security-Policy"] == "default-src 'none'"
+        assert "aiohttp" not in response.headers["Server"]
+
+
+async def test_a_size_that_proportions_make_impossible_is_400(serve: Serve, get: Get, images: Path) -> None:
+    from tests.pictures_in_code import encode, quadrants
+
+    (images / "8.png").write_bytes(encode(quadrants(4, 4_000), "PNG"))
+    client = await serve()
+    response = await get(client, 8, "?w=4000")
+    assert response.status == 400
+    assert "4000000" in (await response.text()).replace(",", "")
