@@ -151,7 +151,7 @@ def recipe(settings: Settings) -> Recipe:
         max_dimension=render.max_dimension,
         enlarge=render.enlarge,
     )
-    encoding = Encoding()
+    encoding = Encoding(**settings.encoding.model_dump())
     shaping = f"{asdict(limits)}{asdict(encoding)}{encoder_versions()}"
     digest = blake2b(shaping.encode(), digest_size=4).hexdigest()
     return Recipe(limits, encoding, digest, as_stored=settings.images.as_stored == "verbatim")

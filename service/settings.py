@@ -119,6 +119,21 @@ def _names(text: str) -> list[str]:
     return [name.strip().upper() for name in text.split(",")]
 
 
+class EncodingSettings(_Section):
+    """How hard each writer tries; the names and meanings of `imaging.order.Encoding`."""
+
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)]
+    jpeg_progressive: bool
+    jpeg_subsampling: Annotated[int, Field(ge=0, le=2)]
+    webp_quality: Annotated[int, Field(ge=1, le=100)]
+    webp_method: Annotated[int, Field(ge=0, le=6)]
+    avif_quality: Annotated[int, Field(ge=1, le=100)]
+    avif_speed: Annotated[int, Field(ge=0, le=10)]
+    png_level: Annotated[int, Field(ge=0, le=9)]
+    png_palette: bool
+    gif_dither: bool
+
+
 class HttpSettings(_Section):
     """The lifetimes told to other caches."""
 
@@ -154,6 +169,7 @@ class Settings(BaseSettings):
     images: ImagesSettings
     cache: CacheSettings
     render: RenderSettings
+    encoding: EncodingSettings
     http: HttpSettings
     log: LogSettings
 

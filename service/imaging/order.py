@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.formats import Fit, Format
+from service.formats import Fit, Format, IfBlank
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +67,15 @@ class Rendered:
     frames: int
     first_frame: bool
     """The original moves and the rendition could, but the budget allowed one frame alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """One placeholder: what it shows, its sides in pixels, and the words for those kinds that have any."""
+
+    kind: IfBlank
+    width: int
+    height: int
+    format: Format
+    text: str = ""
+    encoding: Encoding = Encoding()

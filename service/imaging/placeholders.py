@@ -6,17 +6,17 @@ Shapes are drawn several times larger and averaged down in one go; letters are o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from PIL import Image, ImageDraw
 
-from service.formats import Format, IfBlank
+from service.formats import IfBlank
 from service.imaging import readers as _readers  # shuts off the plug-ins that we do not name
 from service.imaging.colour import on_white
 from service.imaging.encode import encode_still
 from service.imaging.geometry import Size
 from service.imaging.lettering import lettered
-from service.imaging.order import Encoding
+from service.imaging.order import Blank
 
 assert _readers
 
@@ -24,18 +24,6 @@ _FIGURE = 0xA0
 _TEXT = 0x80
 _MAX_DRAWN = 8192 * 8192
 """Pixels (one byte each) of the large drawing that is averaged down."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blank:
-    """One placeholder: what it shows, its sides in pixels, and the words for those kinds that have any."""
-
-    kind: IfBlank
-    width: int
-    height: int
-    format: Format
-    text: str = ""
-    encoding: Encoding = field(default_factory=Encoding)
 
 
 def draw(blank: Blank) -> bytes:

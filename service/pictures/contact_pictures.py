@@ -11,8 +11,7 @@ from hashlib import blake2b
 
 from service.errors import N_, NoPicture, RenderTimedOut, RenderWorkerDied, Unrenderable
 from service.formats import Format, IfBlank
-from service.imaging.order import Encoding, Limits, Order
-from service.imaging.placeholders import Blank
+from service.imaging.order import Blank, Encoding, Limits, Order
 from service.pictures import records
 from service.pictures.flights import Flights
 from service.pictures.ports import Observer, OriginalStore, Renderer
@@ -127,7 +126,7 @@ class ContactPictures:
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """The selected picture; without *body* (for HEAD) its length, which costs no read where it is cached.
 
-        Raises `OriginalChanged` when the original is not what was selected any more, and the errors of store and renderer.
+        Raises `OriginalChanged` when the original is not what was selected any more, and what store and renderer raise.
         """
         original = selection.original
         if selection.work is None and original is not None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal, Protocol
 
-from service.imaging.order import Order, Rendered
-from service.imaging.placeholders import Blank
+from service.imaging.order import Blank, Order, Rendered
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, Original, Owner
 

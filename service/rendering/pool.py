@@ -22,8 +22,7 @@ from typing import Any, TypeVar
 import structlog
 
 from service.errors import N_, Overloaded, RenderTimedOut, RenderWorkerDied
-from service.imaging.order import Order, Rendered
-from service.imaging.placeholders import Blank
+from service.imaging.order import Blank, Order, Rendered
 from service.pictures.ports import Observer, Outcome, Read
 from service.pictures.trace import Trace
 from service.rendering import worker

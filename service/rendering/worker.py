@@ -10,8 +10,8 @@ import threading
 
 from service.errors import N_, Unrenderable
 from service.formats import Fit, Format
-from service.imaging.order import Encoding, Limits, Order, Rendered
-from service.imaging.placeholders import Blank, draw
+from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
+from service.imaging.placeholders import draw
 from service.imaging.render import render
 
 _NICENESS = 5

@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from service.formats import WRITABLE, Format, IfBlank
-from service.imaging.placeholders import Blank, draw
+from service.imaging.order import Blank
+from service.imaging.placeholders import draw
 from tests.imaging.pictures import near, shown
 
 DRAWN = [kind for kind in IfBlank if kind is not IfBlank.NULL]

@@ -240,6 +240,24 @@ def test_a_palette_gives_a_palette():
     assert shown(rendered(saved(quarters(), "PNG"), "PNG", 40).data).mode == "RGB"
 
 
+@pytest.mark.parametrize("kind", ["GIF", "PNG"])
+def test_few_colours_are_kept_exactly(kind):
+    image = Image.new("RGB", (16, 15))
+    image.putdata([(x * 16, y * 17, 255 - x * y) for y in range(15) for x in range(16)])
+    data = saved(image.quantize(256), "PNG")
+    assert shown(rendered(data, kind).data).convert("RGB").tobytes() == shown(data).convert("RGB").tobytes()
+
+
+def test_many_colours_as_gif_are_close_to_the_original_on_average():
+    image = Image.radial_gradient("L").resize((120, 120))
+    image = Image.merge(
+        "RGB", (image, image.transpose(Image.Transpose.ROTATE_90), Image.linear_gradient("L").resize((120, 120)))
+    )
+    made = shown(rendered(saved(image, "PNG"), "GIF").data).convert("RGB")
+    means = [picture.resize((6, 6), Image.Resampling.BOX).tobytes() for picture in (made, image)]
+    assert near(*means, 4)
+
+
 def test_a_photograph_as_png_is_written_fast_and_no_larger():
     noise = Image.effect_noise((200, 200), 60)
     photograph = Image.merge("RGB", (noise, noise.rotate(90), noise.rotate(180)))

@@ -13,8 +13,7 @@ import pytest
 
 from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied, Unrenderable
 from service.formats import Format, IfBlank
-from service.imaging.order import Encoding, Order
-from service.imaging.placeholders import Blank
+from service.imaging.order import Blank, Encoding, Order
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics

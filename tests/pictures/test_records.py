@@ -1,0 +1,52 @@
+"""Records of originals: they come back as they went, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.formats import Format
+from service.pictures import records
+from service.pictures.values import Fault, Original
+
+faults = st.builds(
+    Fault,
+    st.text(),
+    st.lists(st.tuples(st.text(), st.integers() | st.text())).map(tuple),
+    st.floats(min_value=0, max_value=1e12) | st.just(math.inf),
+)
+originals = st.builds(
+    Original,
+    contact=st.integers(1, 2**31 - 1),
+    version=st.text(),
+    size=st.integers(0, 2**40),
+    modified=st.integers(-(2**40), 2**40),
+    format=st.sampled_from(Format),
+    alpha=st.booleans(),
+    fault=st.none() | faults,
+    strikes=st.integers(0, 9),
+)
+
+
+@given(st.none() | originals)
+def test_they_come_back_as_they_went(original: Original | None) -> None:
+    assert records.decode(records.encode(original)) == original
+
+
+@given(st.binary())
+def test_other_bytes_are_no_record(data: bytes) -> None:
+    try:
+        assert records.decode(data) is None
+    except ValueError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "data", [b"{}", b"[]", b"1", b'{"fault": null, "format": "EXE"}', b'{"fault": 1}', b"[" * 9_999]
+)
+def test_what_only_looks_like_one_is_none(data: bytes) -> None:
+    with pytest.raises(ValueError):
+        records.decode(data)
