@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,18 +32,24 @@ def serve(images: Path | None, host: str | None, port: int | None, demo: bool, c
     from contextlib import ExitStack
     from tempfile import TemporaryDirectory
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes over
     with ExitStack() as stack:
         if demo:
             if images is not None:
                 raise click.UsageError("--demo makes a folder of its own; leave --images out.")
             from service.demo import make_store
 
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # wait until the folder is sure to be removed
             images = Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-")))
             make_store(images)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         settings = _settings(config, images, host, port)
         from service.server import run
 
-        run(settings, welcome=_demo_welcome if demo else None)
+        try:
+            run(settings, welcome=_demo_welcome if demo else None)
+        except OSError as error:
+            raise click.ClickException(f"cannot serve: {error}") from None
 
 
 @main.command()

@@ -53,9 +53,9 @@ def welcome(base: str) -> str:
         ("base64 in JSON, as SuperOffice's page shows it", f"{image}/1/Image?w=32", "-H 'Accept: application/json'"),
         ("health, metrics", f"{base}/readyz", ""),
     )
-    lines = ["", "Contact pictures to try, in a browser or from another terminal:", ""]
+    lines = ["", f"Contacts 1 to {_PEOPLE} to try, in a browser or from another terminal:", ""]
     for what, url, more in tries:
-        lines += [f"  # {what}", f"  curl -sS -o /dev/null -D - {more}{' ' if more else ''}'{url}'", ""]
+        lines += [f"  {what}:", f"    {url}", f"    curl -sS -o /dev/null -D - {more}{' ' if more else ''}'{url}'", ""]
     return "\n".join(lines)
 
 

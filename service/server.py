@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Callable
 
@@ -14,7 +15,7 @@ from service.app import create_app, directory_store, redis_cache
 from service.caches.embedded import find_server
 from service.errors import PictureError
 from service.pictures.ports import CacheUnavailable
-from service.settings import LogSettings, Settings
+from service.settings import LogSettings, ServerSettings, Settings
 
 log = structlog.get_logger()
 
@@ -22,22 +23,22 @@ log = structlog.get_logger()
 def run(settings: Settings, welcome: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight finish. *welcome* is told the base URL."""
     configure_logs(settings.log)
+    listener = _listen(settings.server)
     app = create_app(settings)
-    server = settings.server
 
     def announce(*_: object, **__: object) -> None:
         """Called by aiohttp, in place of its banner, once the socket listens."""
-        base = f"http://{server.host}:{server.port}"
+        host, port = listener.getsockname()[:2]
+        base = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         log.info("server.listening", url=base)
         if welcome is not None:
             welcome(base)
 
     web.run_app(
         app,
-        host=server.host,
-        port=server.port,
-        backlog=server.backlog,
-        shutdown_timeout=server.shutdown_timeout,
+        sock=listener,
+        backlog=settings.server.backlog,
+        shutdown_timeout=settings.server.shutdown_timeout,
         access_log=None,
         print=announce,
         loop=_new_loop(),
@@ -92,6 +93,12 @@ def configure_logs(settings: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _listen(settings: ServerSettings) -> socket.socket:
+    """The listening socket. Bound before anything is started, so that a port in use costs nothing. Raises OSError."""
+    family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(address[:2], family=family, backlog=settings.backlog)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -11,6 +11,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -28,6 +29,20 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+
+_URL_OPTIONS = {
+    "db",
+    "username",
+    "password",
+    "client_name",
+    "health_check_interval",
+    "ssl_cert_reqs",
+    "ssl_ca_certs",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "ssl_check_hostname",
+}
 
 
 class BadSettings(Exception):
@@ -84,6 +99,16 @@ class CacheSettings(_Section):
         text = url.get_secret_value()
         if text and not text.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("must begin with redis://, rediss:// or unix://, or be empty")
+        try:
+            parts = urlsplit(text)
+            _ = parts.port
+        except ValueError:  # its text may hold the password
+            raise ValueError("is no URL, or has a port that is no number from 0 to 65535") from None
+        database = parts.path.strip("/")
+        if parts.scheme != "unix" and database and not database.isdecimal():
+            raise ValueError("has a path that is no database's number")
+        if unknown := set(parse_qs(parts.query, keep_blank_values=True)) - _URL_OPTIONS:
+            raise ValueError(f"has {len(unknown)} unknown options; known are {', '.join(sorted(_URL_OPTIONS))}")
         return url
 
 
@@ -182,7 +207,7 @@ def load_settings(config: Path | None = None, **options: dict[str, Any]) -> Sett
     layers: list[Path | Traversable] = [files("service") / "default.toml"]
     if config is not None:
         if not config.is_file():
-            raise BadSettings([f"{config}: no such file"])
+            raise BadSettings([f"{config}: {'is no file' if config.exists() else 'no such file'}"])
         layers.append(config)
 
     class Layered(Settings):
@@ -204,9 +229,9 @@ def load_settings(config: Path | None = None, **options: dict[str, Any]) -> Sett
     except ValidationError as error:
         raise BadSettings(faults + [_fault(each) for each in error.errors(include_url=False)]) from error
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings([f"{config}: cannot be read as TOML: {error}"]) from error
+        raise BadSettings([*faults, f"{config}: cannot be read as TOML: {error}"]) from error
     except SettingsError as error:
-        raise BadSettings([f"{error} (a section is given as JSON)"]) from error
+        raise BadSettings([*faults, f"{error} (a section is given as JSON)"]) from error
     if faults:
         raise BadSettings(faults)
     return settings
@@ -228,6 +253,8 @@ def _fault(error: ErrorDetails) -> str:
     path = [str(part) for part in error["loc"]]
     name = ".".join(path) or "settings"
     variable = "CONTACT_IMAGE_" + "__".join(part.upper() for part in path)
-    given = "" if path[-1:] == ["url"] or isinstance(error["input"], dict) else f", not {error['input']!r}"
+    # What stands under a wrong name, or in place of a whole section, may be a secret that missed its place.
+    shown = len(path) == 2 and path[1] != "url" and error["type"] != "extra_forbidden"
+    given = f", not {error['input']!r}" if shown and not isinstance(error["input"], dict) else ""
     text = "is no setting" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
     return f"{name} ({variable}): {text}{given}"

@@ -1,0 +1,238 @@
+"""The container files. No engine runs them here, so what can be held without one is held."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from service.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+UNITS = {"m": 2**20, "mb": 2**20, "g": 2**30, "s": 1}
+
+Instruction = tuple[str, str]
+
+
+@pytest.fixture
+def compose() -> dict[str, Any]:
+    told: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+    return told
+
+
+@pytest.fixture
+def dockerfile() -> list[Instruction]:
+    """Its instructions, continued lines joined and comments gone."""
+    lines = [line for line in (ROOT / "Dockerfile").read_text("utf-8").splitlines() if not line.startswith("#")]
+    joined = "\n".join(lines).replace("\\\n", " ")
+    words = [line.split(maxsplit=1) for line in joined.splitlines() if line.strip()]
+    return [(name.upper(), " ".join(text.split())) for name, text in words]
+
+
+@pytest.fixture
+def final(dockerfile: list[Instruction]) -> list[Instruction]:
+    """The instructions of the last stage."""
+    at = max(at for at, (name, _) in enumerate(dockerfile) if name == "FROM")
+    return dockerfile[at:]
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without any variable of ours."""
+    for name in [name for name in os.environ if name.upper().startswith("CONTACT_IMAGE_")]:
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def of_image(final: list[Instruction]) -> dict[str, str]:
+    """The variables that the image sets."""
+    pairs = (pair.partition("=") for name, text in final if name == "ENV" for pair in shlex.split(text))
+    return {name: value for name, _, value in pairs}
+
+
+def of_service(compose: dict[str, Any]) -> dict[str, str]:
+    """The variables that the compose file sets for the service."""
+    variables: dict[str, str] = compose["services"]["contact-image"]["environment"]
+    return variables
+
+
+def ours(variables: dict[str, str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name.startswith("CONTACT_IMAGE_")}
+
+
+def amount(text: str) -> int:
+    """`30s` in seconds, `4g` in bytes."""
+    number, unit = re.fullmatch(r"(\d+)([a-z]+)", text).groups()  # type: ignore[union-attr]
+    return int(number) * UNITS[unit]
+
+
+class TestVariables:
+    def test_each_names_a_setting(self, compose: dict[str, Any], final: list[Instruction]) -> None:
+        names = [*ours(of_image(final)), *ours(of_service(compose))]
+        assert names
+        for name in names:
+            section, _, setting = name.removeprefix("CONTACT_IMAGE_").lower().partition("__")
+            fields = Settings.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
+            assert setting in fields, f"{name} is no setting"
+
+    def test_every_variable_of_the_service_is_ours(self, compose: dict[str, Any]) -> None:
+        assert ours(of_service(compose)) == of_service(compose)
+
+    def test_all_are_text_as_the_engine_wants_them(self, compose: dict[str, Any]) -> None:
+        assert {type(value) for value in of_service(compose).values()} == {str}
+
+    def test_those_of_the_image_alone_make_valid_settings(
+        self, final: list[Instruction], clean: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in ours(of_image(final)).items():
+            clean.setenv(name, value)
+        settings = load_settings()
+        assert settings.server.host == "0.0.0.0"
+        assert settings.images.directory == Path("/images")
+
+    def test_those_of_the_image_and_the_compose_file_make_valid_settings(
+        self, compose: dict[str, Any], final: list[Instruction], clean: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in (ours(of_image(final)) | of_service(compose)).items():
+            clean.setenv(name, value)
+        settings = load_settings()
+        assert settings.cache.url.get_secret_value() == "redis://valkey:6379/0"
+        assert settings.server.port == 8080
+        assert settings.render.workers == 2
+
+
+class TestTheComposeFile:
+    @pytest.mark.parametrize("name", ["valkey", "contact-image"])
+    def test_hardens_every_service(self, compose: dict[str, Any], name: str) -> None:
+        service = compose["services"][name]
+        user, _, group = service["user"].partition(":")
+        assert int(user) > 0
+        assert int(group) > 0
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert "no-new-privileges:true" in service["security_opt"]
+        assert "privileged" not in service
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+        assert service["healthcheck"]["test"][0] == "CMD"
+        assert service["tmpfs"]
+
+    def test_has_no_other_service(self, compose: dict[str, Any]) -> None:
+        assert set(compose["services"]) == {"valkey", "contact-image"}
+
+    def test_pins_what_it_pulls(self, compose: dict[str, Any]) -> None:
+        repository, _, tag = compose["services"]["valkey"]["image"].partition(":")
+        assert repository == "valkey/valkey"
+        assert re.match(r"\d", tag)
+
+    def test_valkey_is_a_cache_and_nothing_else(self, compose: dict[str, Any]) -> None:
+        program, *options = compose["services"]["valkey"]["command"]
+        given = dict(zip(options[::2], options[1::2], strict=True))
+        assert program == "valkey-server"
+        assert given["--maxmemory-policy"] == "allkeys-lru"
+        assert given["--save"] == ""
+        assert given["--appendonly"] == "no"
+        assert amount(given["--maxmemory"]) < amount(compose["services"]["valkey"]["mem_limit"])
+
+    def test_valkey_is_reached_by_the_service_alone(self, compose: dict[str, Any]) -> None:
+        assert "ports" not in compose["services"]["valkey"]
+        assert [compose["networks"][name] for name in compose["services"]["valkey"]["networks"]] == [{"internal": True}]
+
+    def test_the_service_waits_for_a_healthy_valkey(self, compose: dict[str, Any]) -> None:
+        assert compose["services"]["contact-image"]["depends_on"]["valkey"]["condition"] == "service_healthy"
+
+    def test_pictures_are_mounted_where_the_service_looks_and_read_only(self, compose: dict[str, Any]) -> None:
+        (volume,) = compose["services"]["contact-image"]["volumes"]
+        assert volume.split(":")[1:] == [of_service(compose)["CONTACT_IMAGE_IMAGES__DIRECTORY"], "ro"]
+
+    def test_the_published_port_is_the_one_listened_on(self, compose: dict[str, Any]) -> None:
+        (port,) = compose["services"]["contact-image"]["ports"]
+        assert port.split(":")[-1] == of_service(compose)["CONTACT_IMAGE_SERVER__PORT"]
+
+    def test_requests_in_flight_get_their_time_before_the_engine_kills(
+        self, compose: dict[str, Any], clean: pytest.MonkeyPatch
+    ) -> None:
+        grace = amount(compose["services"]["contact-image"]["stop_grace_period"])
+        settings = load_settings()
+        assert grace >= settings.server.shutdown_timeout + 5
+        assert grace >= float(of_service(compose)["CONTACT_IMAGE_SERVER__SHUTDOWN_TIMEOUT"]) + 5
+
+    def test_the_workers_at_their_limit_fit_into_the_memory(
+        self, compose: dict[str, Any], clean: pytest.MonkeyPatch
+    ) -> None:
+        for name, value in of_service(compose).items():
+            clean.setenv(name, value)
+        settings = load_settings()
+        most = settings.render.workers * settings.render.memory_bytes + settings.cache.memory_bytes
+        assert most < amount(compose["services"]["contact-image"]["mem_limit"])
+
+    def test_both_files_ask_after_the_service_s_health_alike(
+        self, compose: dict[str, Any], final: list[Instruction]
+    ) -> None:
+        (text,) = [text for name, text in final if name == "HEALTHCHECK"]
+        command = json.loads(text.partition("CMD ")[2])
+        assert ["CMD", *command] == compose["services"]["contact-image"]["healthcheck"]["test"]
+        compile(command[2], "the health check", "exec")
+
+
+class TestTheDockerfile:
+    def test_has_stages_and_takes_only_the_result_of_the_first(
+        self, dockerfile: list[Instruction], final: list[Instruction]
+    ) -> None:
+        assert [text for name, text in dockerfile if name == "FROM"] == [
+            "python:3.12-slim AS builder",
+            "python:3.12-slim",
+        ]
+        assert [text for name, text in final if name == "COPY"] == ["--from=builder /venv /venv"]
+
+    def test_installs_nothing_in_the_last_stage(self, final: list[Instruction]) -> None:
+        assert not [text for name, text in final if name == "RUN" and re.search(r"\b(pip|apt|apt-get|apk|gcc)\b", text)]
+
+    def test_runs_as_nobody_that_matters(self, final: list[Instruction]) -> None:
+        names = [name for name, _ in final]
+        (user,) = [text for name, text in final if name == "USER"]
+        assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), "a number, so that an orchestrator sees that it is not root"
+        assert names.index("USER") < names.index("ENTRYPOINT")
+        assert "RUN" not in names[names.index("USER") :]
+
+    def test_copies_by_name(self, dockerfile: list[Instruction]) -> None:
+        assert "ADD" not in {name for name, _ in dockerfile}
+        assert not [text for name, text in dockerfile if name == "COPY" and text.split()[0] == "."]
+
+    def test_names_no_moving_tag(self, dockerfile: list[Instruction]) -> None:
+        images = [text.split()[0] for name, text in dockerfile if name == "FROM"]
+        assert all(":" in image and not image.endswith(":latest") for image in images)
+
+    def test_starts_the_service_without_a_shell(self, final: list[Instruction]) -> None:
+        told = dict(final)
+        assert json.loads(told["ENTRYPOINT"]) == ["contact-image"]
+        assert json.loads(told["CMD"]) == ["serve"]
+        assert told["STOPSIGNAL"] == "SIGTERM"
+
+    def test_exposes_the_port_it_sets(self, final: list[Instruction]) -> None:
+        assert dict(final)["EXPOSE"] == of_image(final)["CONTACT_IMAGE_SERVER__PORT"]
+
+    def test_keeps_glibc_modest(self, final: list[Instruction]) -> None:
+        assert of_image(final)["MALLOC_ARENA_MAX"] == "2"
+
+    def test_everything_it_copies_is_in_the_tree_and_not_ignored(self, dockerfile: list[Instruction]) -> None:
+        allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[:1] == "!"}
+        copied = {
+            source
+            for name, text in dockerfile
+            if name == "COPY" and not text.startswith("--from")
+            for source in text.split()[:-1]
+        }
+        assert copied == allowed
+        assert all((ROOT / source).exists() for source in copied)
+
+    def test_no_secret_is_baked_in(self, dockerfile: list[Instruction]) -> None:
+        assert not [
+            text for name, text in dockerfile if name in ("ENV", "ARG") and re.search(r"(?i)secret|token|passw", text)
+        ]

@@ -1,0 +1,403 @@
+"""The command as a process: what it prints, how it ends, and that nothing outlives it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.conftest import Valkey
+from tests.operations.running import COMMAND, Answer, Process, Service, family, free_port, running, until
+from tests.pictures_in_code import decode
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see what was left behind")
+
+PICTURE = "/api/v1/Contact/1/Image"
+BIG = "/api/v1/Contact/2/Image"
+HEAVY = f"{PICTURE}?w=3000&type=avif"
+HEAVIER = f"{PICTURE}?w=4000&type=avif"
+
+HOW_TO_STOP = {
+    "SIGTERM": lambda service: service.send(signal.SIGTERM),
+    "SIGINT": lambda service: service.send(signal.SIGINT),
+    "SIGTERM to the whole group": lambda service: service.send_group(signal.SIGTERM),
+    "SIGINT to the whole group, as a terminal sends it": lambda service: service.send_group(signal.SIGINT),
+}
+
+
+@pytest.fixture(scope="module")
+def pictures() -> Iterator[Path]:
+    """Contact 1 takes about a second to render large; contact 2 is 24 MB as stored."""
+    with tempfile.TemporaryDirectory(prefix="pictures-") as name:
+        folder = Path(name)
+        Image.effect_noise((2400, 2400), 60).convert("RGB").save(folder / "1.jpg", quality=80)
+        (folder / "2.jpg").write_bytes((folder / "1.jpg").read_bytes() + bytes(24_000_000))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def demo() -> Iterator[Service]:
+    with running("--demo") as service:
+        until(lambda: "/readyz" in service.printed, 10, "it has printed what to try")
+        yield service
+
+
+def nothing_left(service: Service, before: set[Process], seconds: float = 5.0) -> None:
+    """Neither a process nor a folder of *service* is left within *seconds*."""
+    until(lambda: not [each for each in before if each.alive], seconds, f"none is left of {before}")
+    until(lambda: not service.relatives, seconds, "none is left that it started")
+    until(lambda: not list(service.temporary.iterdir()), seconds, f"{service.temporary} is empty")
+
+
+def run(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command to its end."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTACT_IMAGE_")}
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env=environment | {"TMPDIR": str(cwd)} | variables,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def curl_lines(printed: str) -> Iterator[tuple[str, str]]:
+    """The `curl` lines, each with the words printed above it."""
+    what = ""
+    for line in filter(None, map(str.strip, printed.splitlines())):
+        if line.startswith("curl "):
+            yield what, line
+        elif not line.startswith("http://"):
+            what = line.lstrip("# ").rstrip(":")
+
+
+def path_of(url: str, service: Service) -> str:
+    """The path and query of a URL of *service*."""
+    base = f"http://127.0.0.1:{service.port}"
+    assert url.startswith(f"{base}/")
+    return url.removeprefix(base)
+
+
+class SlowReader:
+    """Asks for a picture and reads the first piece of it."""
+
+    def __init__(self, service: Service, path: str) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what lies in the kernel has been sent
+        self._socket.settimeout(20)
+        self._socket.connect(("127.0.0.1", service.port))
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        self._got = self._socket.recv(1024)
+
+    def __enter__(self) -> SlowReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def rest(self) -> Answer:
+        """Read on until the other end closes."""
+        received = bytearray(self._got)
+        while piece := self._socket.recv(1 << 20):
+            received += piece
+        head, _, body = bytes(received).partition(b"\r\n\r\n")
+        first, *lines = head.decode().split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        return Answer(int(first.split()[1]), headers, body)
+
+
+class TestTheDemo:
+    def test_serves_contact_1(self, demo: Service) -> None:
+        answer = demo.get(PICTURE)
+        assert answer.status == 200
+        assert answer.headers["content-type"] == "image/jpeg"
+        assert decode(answer.body).format == "JPEG"
+
+    def test_every_curl_line_answers_as_it_says(self, demo: Service) -> None:
+        tries = list(curl_lines(demo.printed))
+        assert len(tries) >= 8
+        for what, line in tries:
+            words = shlex.split(line)
+            headers = dict(words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "-H")
+            answer = demo.get(path_of(words[-1], demo), headers)
+            assert answer.status == (404 if "404" in what else 200), what
+            kind = answer.headers["content-type"]
+            for word in ("JPEG", "AVIF", "WebP", "JSON"):
+                if word in what:
+                    assert word.lower() in kind, what
+            if "pixels wide" in what:
+                assert decode(answer.body).width == int(what.split()[0])
+            if "EXIF orientation" in what:
+                width, height = decode(answer.body).size
+                assert width < height == 467, "upright"
+            if "animation" in what:
+                assert getattr(decode(answer.body), "n_frames", 1) > 1
+
+    def test_every_printed_url_answers(self, demo: Service) -> None:
+        urls = re.findall(r"http://[^\s']+", demo.printed)
+        assert any(url.endswith(PICTURE) for url in urls)
+        assert {demo.get(path_of(url, demo)).status for url in urls} == {200, 404}
+
+    def test_prints_whole_lines(self, demo: Service) -> None:
+        assert "None" not in demo.printed
+        assert not re.search(r"[{}%]\w*[{}]", demo.printed)
+
+    def test_logs_one_json_object_a_line(self, demo: Service) -> None:
+        assert {json.loads(line)["event"] for line in demo.logged.splitlines()} >= {"server.listening"}
+
+    def test_has_dozens_of_pictures_and_contacts_without_one(self, demo: Service) -> None:
+        statuses = [demo.get(f"/api/v1/Contact/{contact}/Image", method="HEAD").status for contact in range(1, 37)]
+        assert statuses.count(200) >= 24
+        assert statuses.count(404) >= 3
+        assert len(statuses) == statuses.count(200) + statuses.count(404)
+
+    def test_takes_no_folder_of_the_caller_s(self, tmp_path: Path) -> None:
+        result = run("serve", "--demo", "--images", tmp_path, cwd=tmp_path)
+        assert result.returncode == 2
+        assert "--images" in result.stderr
+
+    def test_leaves_nothing_behind(self) -> None:
+        with running("--demo") as service:
+            before = service.with_workers(len(os.sched_getaffinity(0)))
+            assert {path.name.rpartition("-")[0] for path in service.temporary.iterdir()} >= {"contact-image-demo"}
+            service.send(signal.SIGTERM)
+            assert service.end() == 0
+            nothing_left(service, before)
+
+
+class TestStopping:
+    @pytest.mark.parametrize("stop", HOW_TO_STOP.values(), ids=HOW_TO_STOP)
+    def test_a_render_under_way_is_answered_first(self, pictures: Path, stop: Callable[[Service], None]) -> None:
+        with running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="1") as service:
+            before = service.with_workers(1)
+            with ThreadPoolExecutor(1) as reader:
+                answer = reader.submit(service.get, HEAVY)
+                until(lambda: service.renders_begun == 1, 10, "the render has begun")
+                stop(service)
+                until(lambda: not service.answers, 10, "no new connection is taken")
+                assert not answer.done(), "the render was not heavy enough to show anything"
+                assert answer.result().status == 200
+                assert decode(answer.result().body).size == (3000, 3000)
+            assert service.end() == 0
+            nothing_left(service, before)
+            assert "Traceback" not in service.logged
+
+    @pytest.mark.parametrize("stop", HOW_TO_STOP.values(), ids=HOW_TO_STOP)
+    def test_a_slow_reader_gets_every_byte(self, pictures: Path, stop: Callable[[Service], None]) -> None:
+        with running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="1") as service:
+            before = service.with_workers(1)
+            with SlowReader(service, BIG) as reader:
+                stop(service)
+                until(lambda: not service.answers, 10, "no new connection is taken")
+                assert service.process.poll() is None
+                answer = reader.rest()
+            assert int(answer.headers["content-length"]) == len(answer.body)
+            assert answer.body == (pictures / "2.jpg").read_bytes()
+            assert service.end() == 0
+            nothing_left(service, before)
+
+    def test_a_reader_that_stopped_reading_is_waited_for_so_long_and_no_longer(self, pictures: Path) -> None:
+        with running("--images", pictures, CONTACT_IMAGE_SERVER__SHUTDOWN_TIMEOUT="1") as service:
+            before = family(service.process.pid)
+            with SlowReader(service, BIG):
+                begun = time.monotonic()
+                service.send(signal.SIGTERM)
+                assert service.end() == 0
+                assert 0.9 < time.monotonic() - begun < 6
+            nothing_left(service, before)
+
+    def test_a_connection_kept_open_without_a_request_holds_nothing_up(self, pictures: Path) -> None:
+        with running("--images", pictures) as service, socket.create_connection(("127.0.0.1", service.port)) as idle:
+            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
+            assert idle.recv(4096).startswith(b"HTTP/1.1 200 ")
+            begun = time.monotonic()
+            service.send(signal.SIGTERM)
+            assert service.end() == 0
+            assert time.monotonic() - begun < 5
+
+    def test_a_second_signal_leaves_nothing_behind_either(self, pictures: Path) -> None:
+        with running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="1") as service:
+            before = service.with_workers(1)
+            with SlowReader(service, BIG):
+                service.send(signal.SIGTERM)
+                until(lambda: not service.answers, 10, "no new connection is taken")
+                service.send(signal.SIGTERM)
+                service.end()
+            nothing_left(service, before)
+
+    def test_before_it_listens_nothing_is_left_behind(self) -> None:
+        """Early, while the demo's pictures are being made."""
+        with running("--demo", wait=False) as service:
+            until(lambda: list(service.temporary.iterdir()), 10, "it has begun")
+            before = family(service.process.pid)
+            service.send(signal.SIGTERM)
+            service.end()
+            nothing_left(service, before)
+            assert "Traceback" not in service.logged
+
+
+class TestBeingKilled:
+    def test_while_idle_nothing_outlives_it_by_five_seconds(self, pictures: Path) -> None:
+        with running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="2") as service:
+            before = service.with_workers(2)
+            commands = " ".join(each.command for each in before)
+            assert "valkey-server" in commands
+            assert "_keeper.py" in commands
+            service.send(signal.SIGKILL)
+            assert service.end() == -signal.SIGKILL
+            nothing_left(service, before)
+
+    def test_during_renders_nothing_outlives_it_by_five_seconds(self, pictures: Path) -> None:
+        with (
+            running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="2") as service,
+            ThreadPoolExecutor(2) as reader,
+        ):
+            before = service.with_workers(2)
+            answers = [reader.submit(service.get, f"{HEAVIER}&h={h}&fit=fill") for h in (3900, 4000)]
+            until(lambda: service.renders_begun == 2, 10, "both workers render")
+            service.send(signal.SIGKILL)
+            assert service.end() == -signal.SIGKILL
+            nothing_left(service, before)
+            for answer in answers:
+                with pytest.raises(OSError):
+                    answer.result()
+
+    def test_the_keeper_s_death_ends_its_server_and_not_the_service(self, pictures: Path) -> None:
+        with running("--images", pictures) as service:
+            (keeper,) = (each for each in family(service.process.pid) if "_keeper.py" in each.command)
+            (server,) = (each for each in family(keeper.pid) if "valkey-server" in each.command)
+            os.kill(keeper.pid, signal.SIGKILL)
+            until(lambda: not server.alive, 5, "the server ends with its keeper")
+            assert service.get(PICTURE).status == 200
+            assert json.loads(service.get("/readyz").body)["status"] == "degraded"
+            service.send(signal.SIGTERM)
+            assert service.end() == 0
+
+
+class TestWhatKeepsItFromStarting:
+    def test_a_port_in_use_is_one_clear_line(self, pictures: Path) -> None:
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            port = other.getsockname()[1]
+            with running("--images", pictures, port=port, wait=False) as service:
+                until(lambda: service.process.poll() is not None, 30, "it gives up")
+                assert service.process.returncode == 1
+                assert "Traceback" not in service.logged
+                (line,) = [line for line in service.logged.splitlines() if str(port) in line]
+                assert "127.0.0.1" in line
+                assert "in use" in line
+                nothing_left(service, set())
+
+    def test_bad_settings_are_all_listed(self, tmp_path: Path) -> None:
+        result = run(
+            "serve",
+            "--port",
+            "70000",
+            cwd=tmp_path,
+            CONTACT_IMAGE_RENDER__QUEUE="none",
+            CONTACT_IMAGE_CACHE__URL="http://:hunter2@cache",
+            CONTACT_IMAGE_NOWHERE__X="1",
+        )
+        assert result.returncode == 1
+        for name in ("SERVER__PORT", "RENDER__QUEUE", "CACHE__URL", "NOWHERE__X"):
+            assert f"CONTACT_IMAGE_{name}" in result.stderr
+        assert "Traceback" not in result.stderr
+        assert "hunter2" not in result.stderr
+        assert result.stdout == ""
+
+    def test_a_missing_folder_does_not_and_is_told_to_whoever_asks(self, tmp_path: Path) -> None:
+        """It may be mounted later; until then the service says that it is not ready, and nobody is told "no photo"."""
+        folder = tmp_path / "later"
+        with running("--images", folder) as service:
+            assert service.get("/healthz").status == 200
+            assert service.get("/readyz").status == 503
+            assert service.get(PICTURE).status == 502
+            assert service.get(f"{PICTURE}?ifBlank=Default").status == 502
+            folder.mkdir()
+            Image.new("RGB", (8, 8), "red").save(folder / "1.png")
+            until(lambda: service.get("/readyz").status == 200, 10, "it is ready")
+            assert service.get(PICTURE).status == 200
+
+
+class TestCheck:
+    def test_says_what_it_found(self, pictures: Path, own_valkey: Valkey, tmp_path: Path) -> None:
+        result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=own_valkey.url)
+        assert result.returncode == 0, result.stderr
+        settings, store, cache = result.stdout.splitlines()
+        assert settings == "settings: valid"
+        assert store.startswith("store: ")
+        assert str(pictures) in store
+        assert re.fullmatch(r"cache: Valkey \d\S+, [\d,]+ bytes, \S+", cache)
+
+    def test_without_a_url_speaks_of_the_private_server_and_leaves_none(self, pictures: Path, tmp_path: Path) -> None:
+        result = run("check", "--images", pictures, cwd=tmp_path)
+        assert result.returncode == 0
+        assert "private Valkey server" in result.stdout
+        assert not list(tmp_path.iterdir())
+
+    def test_a_missing_folder_is_a_failure(self, tmp_path: Path, own_valkey: Valkey) -> None:
+        result = run("check", "--images", tmp_path / "gone", cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=own_valkey.url)
+        assert result.returncode == 1
+        assert re.search(r"(?m)^store: FAILED: .*gone", result.stdout)
+        assert re.search(r"(?m)^cache: Valkey", result.stdout)
+
+    def test_a_file_in_place_of_the_folder_is_a_failure(self, tmp_path: Path) -> None:
+        file = tmp_path / "file"
+        file.touch()
+        result = run("check", "--images", file, cwd=tmp_path)
+        assert result.returncode == 1
+        assert "store: FAILED" in result.stdout
+
+    @pytest.mark.parametrize("why", ["nobody listens", "nobody answers", "it is frozen"])
+    def test_a_cache_out_of_reach_is_a_failure_within_two_seconds(
+        self, pictures: Path, tmp_path: Path, own_valkey: Valkey, why: str
+    ) -> None:
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen()
+            assert own_valkey.process is not None
+            url = own_valkey.url
+            if why == "nobody listens":
+                url = f"redis://127.0.0.1:{free_port()}/0"
+            elif why == "nobody answers":
+                url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+            else:
+                own_valkey.process.send_signal(signal.SIGSTOP)
+            begun = time.monotonic()
+            run("--version", cwd=tmp_path)
+            start = time.monotonic() - begun
+            result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=url)
+            assert time.monotonic() - begun - start < 2 + start
+        assert result.returncode == 1
+        assert re.search(r"(?m)^cache: FAILED: \S", result.stdout)
+        assert "Traceback" not in result.stderr
+
+    def test_both_failures_are_told(self, tmp_path: Path) -> None:
+        url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
+        result = run("check", "--images", tmp_path / "gone", cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=url)
+        assert result.returncode == 1
+        assert result.stdout.count("FAILED") == 2
+        assert "hunter2" not in result.stdout + result.stderr
+
+
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    module = subprocess.run(
+        [sys.executable, "-P", "-m", "service", "--version"], capture_output=True, text=True, check=True
+    )
+    assert module.stdout.split()[-1] == run("--version", cwd=tmp_path).stdout.split()[-1]
