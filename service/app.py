@@ -22,10 +22,11 @@ from service.protocol.languages import Languages
 from service.rendering.pool import RenderPool
 from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
 from service.stores.directory import DirectoryStore
-from service.web.handlers import LANGUAGES, MANNERS, PICTURES, Manners
+from service.web.handlers import LANGUAGES, MANNERS, PICTURES, REPEATS, Manners
 from service.web.headers import CacheControl
 from service.web.health import METRICS, READINESS, Readiness
 from service.web.metrics import Metrics
+from service.web.repeats import Repeats
 from service.web.routes import add_routes
 
 log = structlog.get_logger()
@@ -116,6 +117,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         recipe=recipe(settings),
         lifetimes=Lifetimes(settings.cache.fresh_for, settings.cache.missing_for, settings.cache.unrenderable_for),
     )
+    app[REPEATS] = Repeats(pictures)
     app[READINESS] = Readiness(app[RENDERER], app[STORE], app[CACHE])
     yield
     await pictures.close()

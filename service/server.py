@@ -16,6 +16,7 @@ from service.caches.embedded import find_server
 from service.errors import PictureError
 from service.pictures.ports import CacheUnavailable
 from service.settings import LogSettings, ServerSettings, Settings
+from service.web.routes import REQUEST_ID
 
 log = structlog.get_logger()
 
@@ -76,7 +77,7 @@ def configure_logs(settings: LogSettings) -> None:
     """Structured lines on standard error, with the request's id; the libraries' own lines with them."""
     level = logging.getLevelNamesMapping()[settings.level]
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _with_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -93,6 +94,12 @@ def configure_logs(settings: LogSettings) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _with_request_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    if request_id := REQUEST_ID.get(None):
+        event["request_id"] = request_id
+    return event
 
 
 def _listen(settings: ServerSettings) -> socket.socket:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import socket
 import subprocess
 import sys
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp.test_utils import TestClient
 
 from service.app import create_app
 from service.caches.embedded import find_server
 from service.settings import load_settings
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
 _prefixes = itertools.count()

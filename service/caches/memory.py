@@ -17,6 +17,9 @@ class MemoryCache:
         self._capacity = capacity
         self._entries: Moka[tuple[Owner, str], Entry] = Moka(capacity, weigher=lambda _key, entry: _weight(entry))
 
+    def near(self, owner: Owner, field: str) -> Entry | None:
+        return self._entries.get((owner, field))
+
     async def get(self, owner: Owner, field: str) -> Entry | None:
         return self._entries.get((owner, field))
 

@@ -26,8 +26,8 @@ _BLAMED = Unrenderable, RenderTimedOut, RenderWorkerDied
 FIRST_FRAME = "first-frame"
 """The detail of a rendition that shows one frame of an animation past the budget."""
 
-PIECE = 12_288
-"""Bytes of a streamed picture at a time; in base64 they are 16 KiB. A slow reader holds a few of these."""
+PIECE = 9_216
+"""Bytes of a streamed picture at a time; in base64 they are 12 KiB. A slow reader holds a few of these."""
 
 _RECORD = "original"
 _SKEW = 5.0
@@ -57,7 +57,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The picture that a request gets, known by its validators before its bytes are. *blank*: it is a placeholder."""
+    """The picture that a request gets, known by its validators before its bytes are.
+
+    *blank* tells that it is a placeholder; *record* is what it was selected on, for `ContactPictures.again`.
+    """
 
     owner: Owner
     field: str
@@ -68,6 +71,7 @@ class Selection:
     work: Order | Blank | None
     original: Original | None = None
     blank: IfBlank | None = None
+    record: Entry | None = None
 
 
 class ContactPictures:
@@ -92,7 +96,7 @@ class ContactPictures:
 
         Raises `NoPicture` (then `blank` may stand in), `NotAcceptable`, `Unrenderable` and the store's errors.
         """
-        original = await self._find(contact, trace, anew=anew)
+        original, record = await self._find(contact, trace, anew=anew)
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": contact})
         choice = wish.resolve(original.format, original.alpha)
@@ -108,7 +112,9 @@ class ContactPictures:
             work = Order(choice.format, wish.width, wish.height, wish.fit, recipe.limits, recipe.encoding)
             field = f"{wish.width or 0}:{wish.height or 0}:{wish.fit.value}:{choice.format.name}:{recipe.digest}"
         etag = _etag(contact, original.version, field, choice)
-        return Selection(contact, field, original.version, etag, choice, original.modified, work, original)
+        return Selection(
+            contact, field, original.version, etag, choice, original.modified, work, original, record=record
+        )
 
     def blank(self, wish: Wish, text: str, language: str) -> Selection:
         """The placeholder that *wish* asks for; *text* in *language* for those with words. Raises `NotAcceptable`."""
@@ -122,6 +128,21 @@ class ContactPictures:
         work = Blank(kind, width, height, choice.format, text, self._recipe.encoding)
         etag = _etag(BLANK, "", field, choice)
         return Selection(BLANK, field, "", etag, choice, None, work, blank=kind)
+
+    def again(self, selection: Selection) -> tuple[Entry, int] | None:
+        """What was selected before, if it would be selected again and is in memory, and the seconds it stays fresh.
+
+        It stands on its record: a newer one, a fault and an eviction each leave another in its place, or none.
+        """
+        record = selection.record
+        if record is None or self._cache.near(selection.owner, _RECORD) is not record:
+            return None
+        ttl = record.stored_at + self._lifetimes.fresh - time.time()
+        entry = self._cache.near(selection.owner, selection.field)
+        if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh + _SKEW:
+            return None
+        self._observer.cache("memory", "hit")
+        return entry, int(ttl)
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """The selected picture; without *body* (for HEAD) its length, which costs no read where it is cached.
@@ -153,8 +174,8 @@ class ContactPictures:
         """Cancel the work under way."""
         await self._flights.close()
 
-    async def _find(self, contact: int, trace: Trace, *, anew: bool) -> Original | None:
-        """What the store holds for *contact*, as fresh as `Lifetimes` demand."""
+    async def _find(self, contact: int, trace: Trace, *, anew: bool) -> tuple[Original | None, Entry]:
+        """What the store holds for *contact*, as fresh as `Lifetimes` demand, and the record of it."""
         known: Original | None = None
         if not anew:
             entry = await self._cache.get(contact, _RECORD, trace)
@@ -167,23 +188,23 @@ class ContactPictures:
                 ttl = (self._lifetimes.fresh if known else self._lifetimes.missing) - (time.time() - entry.stored_at)
                 if 0 < ttl <= self._lifetimes.fresh + _SKEW:
                     trace.ttl = int(ttl)
-                    return known
+                    return known, entry
         trace.fwd = "stale" if known else "miss"
         found, _ = await self._flights.join((contact, _RECORD, anew), lambda: self._look(contact, known, trace))
         return found
 
-    async def _look(self, contact: int, known: Original | None, trace: Trace) -> Original | None:
+    async def _look(self, contact: int, known: Original | None, trace: Trace) -> tuple[Original | None, Entry]:
         self._observer.store_read()
         with trace.timed("store"):
             found = await self._store.look(contact)
         if found and known and found.version == known.version:
             found = replace(found, fault=found.fault or known.fault, strikes=known.strikes)
-        await self._remember(contact, found)
-        return found
+        return found, await self._remember(contact, found)
 
-    async def _remember(self, contact: int, original: Original | None) -> None:
-        version = original.version if original else ""
-        await self._cache.put(contact, _RECORD, Entry(version, time.time(), "", records.encode(original)))
+    async def _remember(self, contact: int, original: Original | None) -> Entry:
+        record = Entry(original.version if original else "", time.time(), "", records.encode(original))
+        await self._cache.put(contact, _RECORD, record)
+        return record
 
     async def _make(self, selection: Selection, trace: Trace) -> tuple[Entry, bool]:
         """Render, draw or read what was selected, and keep it. Says whether it is kept."""

@@ -58,6 +58,13 @@ class RenditionCache(Protocol):
         """Let go of connections."""
 
 
+class MemoryTier(RenditionCache, Protocol):
+    """A cache in this process, which answers at once."""
+
+    def near(self, owner: Owner, field: str) -> Entry | None:
+        """As `get`; the very object that was put, until another takes its place."""
+
+
 class Renderer(Protocol):
     """What turns an original into a rendition, within bounds of time and memory.
 

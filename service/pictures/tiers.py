@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from service.pictures.ports import CacheUnavailable, Observer, RenditionCache
+from service.pictures.ports import CacheUnavailable, MemoryTier, Observer, RenditionCache
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, Owner
 
@@ -62,7 +62,7 @@ class Tiers:
 
     def __init__(
         self,
-        memory: RenditionCache,
+        memory: MemoryTier,
         shared: RenditionCache | None,
         observer: Observer,
         *,
@@ -79,15 +79,17 @@ class Tiers:
         self._puts: set[asyncio.Task[None]] = set()
         self.breaker = Breaker(threshold=3, pause=1.0)
 
+    def near(self, owner: Owner, field: str) -> Entry | None:
+        """The entry if it is in memory; not counted as a look-up."""
+        return self._memory.near(owner, field)
+
     async def get(self, owner: Owner, field: str, trace: Trace) -> Entry | None:
         """The entry from the nearest layer that holds it."""
         with trace.timed("cache"):
-            if entry := await self._memory.get(owner, field):
-                self._observer.cache("memory", "hit")
-                return entry
-            self._observer.cache("memory", "miss")
-        if self._shared is None:
-            return None
+            entry = self._memory.near(owner, field)
+        self._observer.cache("memory", "miss" if entry is None else "hit")
+        if entry is not None or self._shared is None:
+            return entry
         entry = await self._ask(self._shared.get, owner, field, trace)
         if entry is not None:
             await self._memory.put(owner, field, entry)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from email.utils import formatdate
+from functools import lru_cache
 from time import asctime, gmtime
 
 # etagc has no escapes, §8.8.3: a backslash is a character like any other. Possessive, so that no input backtracks.
@@ -29,6 +30,7 @@ def not_modified(
     return if_modified_since.strip(" \t") in _spellings(last_modified)
 
 
+@lru_cache(2048)
 def http_date(seconds: int) -> str:
     """Unix *seconds* as an IMF-fixdate, §5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`."""
     return formatdate(seconds, usegmt=True)

@@ -17,7 +17,8 @@ from service.protocol.negotiate import Wish, make_wish
 from service.protocol.query import parse_contact_id, parse_query
 from service.web.headers import ALLOW, CacheControl, common, describe_body, picture_headers, tell_trace, vary
 from service.web.problems import problem, status_of
-from service.web.streaming import send
+from service.web.repeats import Repeat, Repeats
+from service.web.streaming import send, sent_whole
 
 _ATTEMPTS = 3
 """Times that a picture is selected when it changes under our hands."""
@@ -35,6 +36,7 @@ class Manners:
 
 
 PICTURES = web.AppKey("pictures", ContactPictures)
+REPEATS = web.AppKey("repeats", Repeats)
 LANGUAGES = web.AppKey("languages", Languages)
 MANNERS = web.AppKey("manners", Manners)
 
@@ -47,13 +49,19 @@ async def picture(request: web.Request) -> web.StreamResponse:
         return web.Response(status=204, headers=headers)
     if request.method not in ("GET", "HEAD"):
         raise MethodNotAllowed(N_("This resource answers %(allowed)s only."), {"allowed": ALLOW})
-    manners = request.app[MANNERS]
+    manners, accept = request.app[MANNERS], field(request, "Accept")
+    if request.method == "GET":
+        repeated = request.app[REPEATS].answer(
+            request.raw_path, accept, field(request, "If-None-Match"), field(request, "If-Modified-Since")
+        )
+        if repeated is not None:
+            return repeated
     contact = parse_contact_id(request.match_info["contact"])
     query = parse_query(request.raw_path.partition("?")[2], manners.max_dimension)
-    wish = make_wish(query, field(request, "Accept"), manners.preference)
+    wish = make_wish(query, accept, manners.preference)
     for _ in range(_ATTEMPTS):
         try:
-            return await _answer(request, contact, wish, anew=_ > 0)
+            return await _answer(request, contact, wish, accept, anew=_ > 0)
         except OriginalChanged:
             continue
     raise StoreFailed(N_("The stored picture changes faster than it can be read."))
@@ -93,7 +101,9 @@ def field(request: web.Request, name: str) -> str | None:
     return None if values is None else ", ".join(values)
 
 
-async def _answer(request: web.Request, contact: int, wish: Wish, *, anew: bool) -> web.StreamResponse:
+async def _answer(
+    request: web.Request, contact: int, wish: Wish, accept: str | None, *, anew: bool
+) -> web.StreamResponse:
     manners, pictures, trace = request.app[MANNERS], request.app[PICTURES], Trace()
     language = ""
     try:
@@ -113,7 +123,10 @@ async def _answer(request: web.Request, contact: int, wish: Wish, *, anew: bool)
         tell_trace(headers, trace, detail)
         return web.Response(status=304, headers=headers)
     loaded = await pictures.load(selection, trace, body=request.method == "GET")
+    unchanged = headers.copy()
     describe_body(headers, selection, contact)
+    if trace.fwd is None and sent_whole(loaded) and not selection.choice.json and selection.blank is None:
+        request.app[REPEATS].keep(request.raw_path, accept, Repeat(selection, headers.copy(), unchanged))
     tell_trace(headers, trace, detail or loaded.detail)
     return await send(request, headers, loaded, json=selection.choice.json, timeout=manners.write_timeout)
 

@@ -25,6 +25,8 @@ class Metrics:
         self._cache = Counter(
             "contact_image_cache", "Look-ups by layer and outcome.", ["layer", "outcome"], registry=registry
         )
+        self._requests_bound: dict[tuple[str, int], Counter] = {}
+        self._cache_bound: dict[tuple[str, str], Counter] = {}
         self._store_reads = Counter("contact_image_store_reads", "Times the store was asked.", registry=registry)
         self._started = Counter(
             "contact_image_renders_started", "Decodes and drawings begun for requests.", registry=registry
@@ -42,11 +44,17 @@ class Metrics:
     def request(self, method: str, status: int, seconds: float) -> None:
         """A request was answered."""
         known = method if method in ("GET", "HEAD", "OPTIONS") else "other"  # a client must not make label values
-        self._requests.labels(known, str(status)).inc()
+        child = self._requests_bound.get((known, status))
+        if child is None:
+            child = self._requests_bound[known, status] = self._requests.labels(known, str(status))
+        child.inc()
         self._duration.observe(seconds)
 
     def cache(self, layer: Literal["memory", "shared"], outcome: Literal["hit", "miss", "unavailable"]) -> None:
-        self._cache.labels(layer, outcome).inc()
+        child = self._cache_bound.get((layer, outcome))
+        if child is None:
+            child = self._cache_bound[layer, outcome] = self._cache.labels(layer, outcome)
+        child.inc()
 
     def store_read(self) -> None:
         self._store_reads.inc()

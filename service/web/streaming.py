@@ -19,6 +19,11 @@ _WHOLE = 32_768
 """Bytes that are sent in one go: were they copied for a slow reader, it would hold no more than one in pieces."""
 
 
+def sent_whole(picture: Picture) -> bool:
+    """Whether *picture* is small enough to be sent in one go."""
+    return isinstance(picture.body, bytes) and picture.length <= _WHOLE
+
+
 async def send(
     request: web.Request, headers: CIMultiDict[str], picture: Picture, *, json: bool, timeout: float
 ) -> web.StreamResponse:

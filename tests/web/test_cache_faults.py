@@ -28,7 +28,7 @@ def cache_seconds(response: Any) -> float:
     return float(entries["cache"]) / 1000
 
 
-async def burst(get: Get, client: TestClient[Any, Any], count: int = 30) -> list[Any]:
+async def burst(get: Get, client: TestClient[Any, Any], count: int = 12) -> list[Any]:
     return await asyncio.gather(*(get(client, 1 + at % 5, f"?w={20 + at % 3}") for at in range(count)))
 
 

@@ -56,15 +56,17 @@ async def test_slow_readers_hold_little_beyond_the_shared_bytes(
     tracemalloc.start()
     baseline = tracemalloc.get_traced_memory()[0]
     connections = [await ask(client, accept) for _ in range(readers)]
-    for reader, _ in connections:
-        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-    await asyncio.sleep(0.5)  # time to buffer as much as they ever would
-    held = tracemalloc.get_traced_memory()[0] - baseline
-    tracemalloc.stop()
+    try:
+        for reader, _ in connections:
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+        await asyncio.sleep(0.5)  # time to buffer as much as they ever would
+        held = tracemalloc.get_traced_memory()[0] - baseline
+    finally:
+        tracemalloc.stop()
+        for _, writer in connections:
+            await end(writer)
     # Both ends of each connection are in this process: the client's reader, limited to 2 KiB, counts as well.
     assert held / readers < 65_536
-    for _, writer in connections:
-        await end(writer)
 
 
 async def test_a_reader_who_stops_is_dropped(serve: Serve, large: bytes) -> None:

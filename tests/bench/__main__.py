@@ -1,0 +1,41 @@
+"""The command line of the benchmarks. Imports one when it is run: render processes import this module again."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from importlib import import_module
+
+_NAMES = {
+    "hits": "cached renditions, against a bare aiohttp handler that returns the same",
+    "misses": "a 12-megapixel JPEG to w=319, against bare Pillow",
+    "start": "start to the first picture, against the imports alone",
+    "lookup": "finding a contact's file among 100 and among 1,000,000",
+    "faults": "waiting for a frozen cache, and how soon it is used again",
+}
+
+
+def main() -> None:
+    """Run one benchmark and print its table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Figures are medians [least–most] over interleaved runs: ours, the reference, ours, …",
+        epilog="\n".join(f"  {name:8} {what}" for name, what in _NAMES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", choices=_NAMES)
+    parser.add_argument("--runs", type=int, default=5, help="how often each is measured (5)")
+    parser.add_argument("--seconds", type=int, default=5, help="of load in each run: hits, faults (5)")
+    parser.add_argument("--contacts", type=int, default=1_000_000, help="in the large folder: lookup (1,000,000)")
+    parser.add_argument("--verbose", action="store_true", help="say where the time goes: start")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended, as by Ctrl-C
+    try:
+        import_module(f"tests.bench.{options.name}").run(options)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

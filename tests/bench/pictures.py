@@ -1,0 +1,19 @@
+"""Photograph-like pictures, made by code: a portrait of the demo's, enlarged, under the grain of a sensor."""
+
+from __future__ import annotations
+
+import io
+from random import Random
+
+from PIL import Image
+
+from service.demo import _portrait
+
+
+def photograph(width: int, height: int, seed: int = 1, grain: float = 0.1) -> bytes:
+    """A JPEG of *width* × *height* pixels."""
+    portrait = _portrait(Random(seed), 800).resize((width, height), Image.Resampling.BICUBIC)
+    noise = Image.effect_noise((width, height), 40).convert("RGB")
+    file = io.BytesIO()
+    Image.blend(portrait, noise, grain).save(file, "JPEG", quality=88)
+    return file.getvalue()

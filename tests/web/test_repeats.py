@@ -1,0 +1,90 @@
+"""Requests that repeat an earlier one: the same answer for less, and never an older one."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Serve
+from tests.pictures_in_code import encode, quadrants
+from tests.web.conftest import Get
+from tests.web.test_coalescing import frozen_worker, metric, until_metric
+
+pytestmark = pytest.mark.usefixtures("people")
+
+VARYING = {"Cache-Status", "Server-Timing", "Date"}
+
+
+async def test_a_repeat_says_what_the_first_answer_said(serve: Serve, get: Get) -> None:
+    client = await serve()
+    answers = [await get(client, 1, "?w=40") for _ in range(4)]  # miss, hit, and repeats
+    told = [{name: value for name, value in each.headers.items() if name not in VARYING} for each in answers]
+    assert told == [told[0]] * 4
+    assert len({await each.read() for each in answers}) == 1
+    for each in answers[1:]:
+        assert each.headers["Cache-Status"].startswith("contact-image; hit; ttl=")
+        assert each.headers["Server-Timing"].startswith("cache;dur=")
+    assert await metric(client, "contact_image_store_reads_total") == 2
+
+
+async def test_a_repeat_is_another_s_when_accept_differs(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for _ in range(3):
+        for name in ("webp", "png", "jpeg"):
+            response = await get(client, 1, "?w=40", Accept=f"image/{name}")
+            assert response.content_type == f"image/{name}"
+
+
+async def test_a_repeat_is_304_for_whom_has_it(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for _ in range(3):
+        full = await get(client, 1, "?w=40")
+    assert (await get(client, 1, "?w=40", If_None_Match=full.headers["ETag"])).status == 304
+    assert (await get(client, 1, "?w=40", If_Modified_Since=full.headers["Last-Modified"])).status == 304
+    assert (await get(client, 1, "?w=40", If_None_Match='"other"')).status == 200
+
+
+async def test_a_repeat_is_head_s_without_a_body(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for _ in range(3):
+        full = await get(client, 1, "?w=40")
+    head = await get(client, 1, "?w=40", method="HEAD")
+    assert await head.read() == b""
+    assert head.headers["Content-Length"] == full.headers["Content-Length"]
+
+
+async def test_a_changed_picture_ends_the_repeats_when_its_state_is_looked_at(
+    serve: Serve, get: Get, images: Path
+) -> None:
+    client = await serve(cache={"fresh_for": 1})
+    for _ in range(3):
+        first = await get(client, 1)
+    new = encode(quadrants(30, 30), "PNG")
+    (images / "1.jpg").write_bytes(new)
+    deadline = time.monotonic() + 10
+    while (response := await get(client, 1)).headers["ETag"] == first.headers["ETag"]:
+        assert time.monotonic() < deadline
+    assert await response.read() == new
+    os.unlink(images / "1.jpg")
+    while (await get(client, 1)).status != 404:
+        assert time.monotonic() < deadline
+
+
+async def test_a_fault_found_by_another_rendition_is_no_reason_to_drop_what_is_cached(serve: Serve, get: Get) -> None:
+    """The record changes when a worker dies over the picture; what was rendered before is still right."""
+    client = await serve()
+    for _ in range(3):
+        good = await get(client, 1, "?w=40")
+    import asyncio
+    import signal
+
+    pid = await frozen_worker(client)
+    started = await metric(client, "contact_image_renders_started_total")
+    bad = asyncio.create_task(get(client, 1, "?w=41"))
+    await until_metric(client, "contact_image_renders_started_total", started + 1)
+    os.kill(pid, signal.SIGKILL)
+    assert (await bad).status == 503
+    assert await (await get(client, 1, "?w=40")).read() == await good.read()
