@@ -7,6 +7,9 @@ import os
 import resource
 import signal
 import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import TypeVar
 
 from service.errors import N_, Unrenderable
 from service.formats import Fit, Format
@@ -14,12 +17,20 @@ from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
 from service.imaging.placeholders import draw
 from service.imaging.render import render
 
+T = TypeVar("T")
+_originals: Connection
+
 _NICENESS = 5
 """Below the event loop, so that hits stay quick while misses are worked off."""
 
 
-def begin(memory_bytes: int) -> None:
-    """Make this process a render worker with at most *memory_bytes* of address space (0: no limit)."""
+def begin(memory_bytes: int, originals: Connection) -> None:
+    """Make this process a render worker, with at most *memory_bytes* of address space (0: no limit).
+
+    The bytes to render come through *originals*.
+    """
+    global _originals
+    _originals = originals
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; our end is the parent's to decide
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
@@ -44,10 +55,19 @@ def identify() -> int:
     return os.getpid()
 
 
-def carry_out(work: Order | Blank, data: bytes) -> Rendered | bytes:
-    """Render *data* as ordered, or draw a placeholder."""
+def render_next(order: Order) -> Rendered:
+    """Render the original that comes next as *order* says."""
+    return _within_memory(lambda: render(_originals.recv_bytes(), order))
+
+
+def draw_blank(blank: Blank) -> bytes:
+    """Draw a placeholder."""
+    return _within_memory(lambda: draw(blank))
+
+
+def _within_memory(work: Callable[[], T]) -> T:
     try:
-        return draw(work) if isinstance(work, Blank) else render(data, work)
+        return work()
     except MemoryError:
         raise Unrenderable(N_("The picture needs more memory than a render may use.")) from None
 

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 """The id of the request at hand, for the log and for what an error's body shows."""
 
-_IMAGE = "/{_api:(?i:api)}/{_v1:(?i:v1)}/{_contact:(?i:contact)}/{contact}/{_image:(?i:image)}"
+_IMAGE = "/{_contact:(?i:api/v1/contact)}/{contact}/{_image:(?i:image)}"
 _run = secrets.token_hex(4)
 _requests = itertools.count(1)
 
