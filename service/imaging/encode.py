@@ -55,7 +55,9 @@ def encode_animation(
     if kind is Format.GIF:
         if plays != 1:
             options["loop"] = max(0, plays - 1)
-    elif kind is not Format.AVIF:  # its writer has no place for it
+    elif kind is Format.AVIF:  # its writer has no place for the number of plays
+        options["range"] = "limited"  # Chromium 156 takes a sequence for that whatever it says, and deepens the shadows
+    else:
         options["loop"] = plays
     options["duration"] = _durations(frames, kind)
     data = _saved(images[0], kind, {**options, "save_all": True, "append_images": images[1:]})
