@@ -21,6 +21,9 @@ from service.imaging.orientation import orientation, stored_box, upright, uprigh
 from service.imaging.peek import peek
 from service.imaging.resample import resample
 
+_REVISION = 1
+"""Of how we render. A higher one makes renditions anew; raise it when the same order gives other pixels than before."""
+
 __all__ = ["Encoding", "Limits", "Order", "Rendered", "encoder_versions", "render"]
 
 
@@ -90,6 +93,6 @@ def _pipeline(
 
 
 def encoder_versions() -> str:
-    """Pillow and every codec that has a say in a rendition's bytes: part of each ETag, so that none outlives them."""
+    """This package, Pillow and every codec that has a say in a rendition's bytes: part of each ETag."""
     names = ("pil", "jpg", "libjpeg_turbo", "webp", "avif", "zlib", "zlib_ng", "libtiff", "littlecms2")
-    return " ".join(f"{name}={features.version(name) or 'none'}" for name in names)
+    return " ".join([f"revision={_REVISION}", *(f"{name}={features.version(name) or 'none'}" for name in names)])
