@@ -51,7 +51,7 @@ def welcome(base: str) -> str:
         ("nobody's picture: 404", f"{image}/{_WITHOUT[0]}/Image", ""),
         ("a stand-in for it, in Swedish", f"{image}/{_WITHOUT[0]}/Image?ifBlank=SrNoPhoto", "-H 'SO-Language: sv'"),
         ("base64 in JSON, as SuperOffice's page shows it", f"{image}/1/Image?w=32", "-H 'Accept: application/json'"),
-        ("health, metrics", f"{base}/readyz", ""),
+        ("is it ready?", f"{base}/readyz", ""),
     )
     lines = ["", f"Contacts 1 to {_PEOPLE} to try, in a browser or from another terminal:", ""]
     for what, url, more in tries:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import socket
 import sys
 from collections.abc import Callable
 
 import structlog
+import uvloop
 from aiohttp import web
 
 from service.app import create_app, directory_store, redis_cache
@@ -42,7 +42,7 @@ def run(settings: Settings, welcome: Callable[[str], None] | None = None) -> Non
         shutdown_timeout=settings.server.shutdown_timeout,
         access_log=None,
         print=announce,
-        loop=_new_loop(),
+        loop=uvloop.new_event_loop(),
     )
     log.info("server.stopped")
 
@@ -103,14 +103,6 @@ def _with_request_id(_: object, __: str, event: structlog.typing.EventDict) -> s
 
 
 def _listen(settings: ServerSettings) -> socket.socket:
-    """The listening socket. Bound before anything is started, so that a port in use costs nothing. Raises OSError."""
+    """The listening socket, bound first, so that a port in use starts no process. Raises OSError."""
     family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
     return socket.create_server(address[:2], family=family, backlog=settings.backlog)
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    if sys.platform == "win32":
-        return asyncio.new_event_loop()
-    import uvloop
-
-    return uvloop.new_event_loop()

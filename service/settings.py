@@ -1,11 +1,12 @@
 """The settings: defaults, then the operator's TOML, then `CONTACT_IMAGE_…` variables.
 
-Only `app` and `cli` see this module; everyone else receives values.
+Only `app`, `server` and `cli` see this module; everyone else receives values.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -31,17 +32,21 @@ Bytes = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
 
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_ANY = re.compile(r".+", re.DOTALL)
 _URL_OPTIONS = {
-    "db",
-    "username",
-    "password",
-    "client_name",
-    "health_check_interval",
-    "ssl_cert_reqs",
-    "ssl_ca_certs",
-    "ssl_certfile",
-    "ssl_keyfile",
-    "ssl_check_hostname",
+    "db": _NUMBER,
+    "username": _ANY,
+    "password": _ANY,
+    "client_name": _ANY,
+    "health_check_interval": _NUMBER,
+}
+_TLS_OPTIONS = {
+    "ssl_cert_reqs": re.compile(r"none|optional|required"),
+    "ssl_ca_certs": _ANY,
+    "ssl_certfile": _ANY,
+    "ssl_keyfile": _ANY,
+    "ssl_check_hostname": re.compile(r"true|false|0|1", re.IGNORECASE),
 }
 
 
@@ -104,11 +109,14 @@ class CacheSettings(_Section):
             _ = parts.port
         except ValueError:  # its text may hold the password
             raise ValueError("is no URL, or has a port that is no number from 0 to 65535") from None
-        database = parts.path.strip("/")
-        if parts.scheme != "unix" and database and not database.isdecimal():
+        if parts.scheme != "unix" and parts.path.strip("/") and not _NUMBER.fullmatch(parts.path.strip("/")):
             raise ValueError("has a path that is no database's number")
-        if unknown := set(parse_qs(parts.query, keep_blank_values=True)) - _URL_OPTIONS:
-            raise ValueError(f"has {len(unknown)} unknown options; known are {', '.join(sorted(_URL_OPTIONS))}")
+        known = _URL_OPTIONS | (_TLS_OPTIONS if parts.scheme == "rediss" else {})
+        for name, values in parse_qs(parts.query, keep_blank_values=True).items():
+            if name not in known:
+                raise ValueError(f"has an unknown option; known are {', '.join(known)}")
+            if not all(known[name].fullmatch(value) for value in values):
+                raise ValueError(f"has a value of {name} that cannot be used")
         return url
 
 
@@ -204,11 +212,16 @@ def load_settings(config: Path | None = None, **options: dict[str, Any]) -> Sett
 
     Raises `BadSettings` with every fault that was found.
     """
+    faults = _foreign_variables()
     layers: list[Path | Traversable] = [files("service") / "default.toml"]
     if config is not None:
-        if not config.is_file():
-            raise BadSettings([f"{config}: {'is no file' if config.exists() else 'no such file'}"])
-        layers.append(config)
+        try:
+            tomllib.loads(config.read_text("utf-8"))
+            layers.append(config)
+        except OSError as error:
+            faults.append(f"{config}: cannot be read: {error.strerror}")
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            faults.append(f"{config}: cannot be read as TOML: {error}")
 
     class Layered(Settings):
         @classmethod
@@ -223,13 +236,10 @@ def load_settings(config: Path | None = None, **options: dict[str, Any]) -> Sett
             toml = TomlConfigSettingsSource(settings_cls, toml_file=layers, deep_merge=True)
             return init_settings, env_settings, toml
 
-    faults = _foreign_variables()
     try:
         settings = Layered(**options)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise BadSettings(faults + [_fault(each) for each in error.errors(include_url=False)]) from error
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSettings([*faults, f"{config}: cannot be read as TOML: {error}"]) from error
     except SettingsError as error:
         raise BadSettings([*faults, f"{error} (a section is given as JSON)"]) from error
     if faults:
@@ -238,14 +248,26 @@ def load_settings(config: Path | None = None, **options: dict[str, Any]) -> Sett
 
 
 def _foreign_variables() -> list[str]:
-    """Variables of ours that name no section. Those without `__` are let be: Kubernetes makes some for a service."""
-    sections = Settings.model_fields
-    ours = (name for name in os.environ if name.upper().startswith("CONTACT_IMAGE_") and "__" in name)
-    return [
-        f"{name}: is no setting; the sections are {', '.join(sections)}"
-        for name in sorted(ours)
-        if name.upper().removeprefix("CONTACT_IMAGE_").split("__")[0].lower() not in sections
-    ]
+    """Variables of ours that name no section, or a setting with one underscore for two.
+
+    Others without `__` are let be: Kubernetes makes some for a service of our name.
+    """
+    sections = {
+        name: {each.upper() for each in field.annotation.model_fields}
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section)
+    }
+    near = {f"{name.upper()}_{each}": f"{name.upper()}__{each}" for name, fields in sections.items() for each in fields}
+    faults = []
+    for name in sorted(os.environ):
+        rest = name.upper().removeprefix("CONTACT_IMAGE_")
+        if rest == name.upper():
+            continue
+        if rest in near and not os.environ[name].startswith(("tcp://", "udp://")):
+            faults.append(f"{name}: is no setting; did you mean CONTACT_IMAGE_{near[rest]}?")
+        elif "__" in rest and rest.split("__")[0].lower() not in sections:
+            faults.append(f"{name}: is no setting; the sections are {', '.join(sections)}")
+    return faults
 
 
 def _fault(error: ErrorDetails) -> str:

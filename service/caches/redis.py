@@ -13,7 +13,7 @@ from zlib import crc32
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from service.pictures.ports import CacheUnavailable
 from service.pictures.values import Entry, EntryHead, Owner
@@ -145,5 +145,5 @@ async def _answer(call: Awaitable[T]) -> T:
         if str(error).startswith("WRONGTYPE"):
             raise _Foreign(str(error)) from error
         raise CacheUnavailable(str(error)) from error
-    except (RedisError, OSError) as error:
+    except Exception as error:  # the library's own mistakes too: the cache must never fail a request
         raise CacheUnavailable(f"{type(error).__name__}: {error}") from error

@@ -17,9 +17,6 @@ _MARGIN = 1.75
 """How many times the target a JPEG shrunk while it is decoded must still be. Against a full decode with Lanczos, over
 the corpus's photographs: 1.75 gives an SSIM of 0.9987 in the median and 0.970 at worst, 1.5 gives 0.955 at worst."""
 
-_MAX_WEBP_PIXELS = 25_000_000
-"""A bound of WebP's own: its decoder holds four copies of the canvas at once (0.8 GB at 49 MP, 0.4 GB at this)."""
-
 _START_OF_SCAN = b"\xff\xda"
 _MAX_PASSES = 16
 """Times that a progressive JPEG of the largest size may go over all its pixels (ten is usual): 70 bytes make one more,
@@ -36,12 +33,11 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
     reader = READERS.get(kind)
     if reader is None:
         raise Unrenderable(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
-    most = min(limits.max_pixels, _MAX_WEBP_PIXELS) if kind is Format.WEBP else limits.max_pixels
     promised = outline(data, kind, limits.max_frames)
     if promised is not None:
-        _check_pixels((promised.width, promised.height), most)
+        _check_pixels((promised.width, promised.height), limits.max_pixels)
     image = reader(Metered(data, kind))
-    _check_pixels(image.size, most)
+    _check_pixels(image.size, limits.max_pixels)
     if "progressive" in image.info:
         _check_passes(data.count(_START_OF_SCAN), image.size, limits)
     if promised is None or kind is Format.WEBP:

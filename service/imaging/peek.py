@@ -1,6 +1,6 @@
 """What the first bytes alone tell: the format, and whether the header declares transparency.
 
-Pure and bounded, for it runs in the event loop. It must never import Pillow, and never look at a pixel.
+Pure and bounded, for a store asks it of every original. It must never import Pillow, and never look at a pixel.
 """
 
 from __future__ import annotations

@@ -102,8 +102,8 @@ class ContactPictures:
         choice = wish.resolve(original.format, original.alpha)
         if choice.as_stored and not self._recipe.as_stored:
             choice = replace(choice, as_stored=False)
-        if original.fault and (not choice.as_stored or original.fault.permanent) and time.time() < original.fault.until:
-            raise original.fault.error()
+        if fault := self._refusal(original.fault, as_stored=choice.as_stored):
+            raise fault.error()
         recipe = self._recipe
         work = None
         if choice.as_stored:
@@ -152,6 +152,9 @@ class ContactPictures:
         original = selection.original
         if selection.work is None and original is not None:
             if not body:
+                large = original.size > self._cache.max_body
+                if large or self._cache.near(selection.owner, selection.field) is None:
+                    trace.fwd = "miss"
                 return Picture(original.size, None)
             if original.size > self._cache.max_body:
                 trace.fwd = "miss"
@@ -198,7 +201,8 @@ class ContactPictures:
         with trace.timed("store"):
             found = await self._store.look(contact)
         if found and known and found.version == known.version:
-            found = replace(found, fault=found.fault or known.fault, strikes=known.strikes)
+            kept = None if known.fault and known.fault.permanent else known.fault  # that one was just judged anew
+            found = replace(found, fault=found.fault or kept, strikes=known.strikes)
         return found, await self._remember(contact, found)
 
     async def _remember(self, contact: int, original: Original | None) -> Entry:
@@ -219,6 +223,8 @@ class ContactPictures:
             except _BLAMED as error:
                 raise await self._blame(selection, error, trace) from None
             data = rendered.data
+            if selection.original is not None and selection.original.strikes:
+                await self._remember(selection.original.contact, replace(selection.original, strikes=0))
             if rendered.first_frame:
                 detail = FIRST_FRAME
                 self._observer.first_frame()
@@ -229,8 +235,8 @@ class ContactPictures:
         original = selection.original
         assert original is not None
         now = await self._recorded(original, trace)
-        if now.fault and selection.work is not None and time.time() < now.fault.until:
-            raise now.fault.error()  # it failed while this request waited for its turn
+        if fault := self._refusal(now.fault, as_stored=selection.work is None):
+            raise fault.error()  # it failed while this request waited for its turn
         self._observer.store_read()
         with trace.timed("store"):
             return await self._store.read(original)
@@ -243,7 +249,7 @@ class ContactPictures:
         original = selection.original
         assert original is not None
         now = await self._recorded(original, trace)
-        if now.fault:
+        if self._refusal(now.fault):
             return error
         if not isinstance(error, Unrenderable):
             now = replace(now, strikes=now.strikes + 1)
@@ -252,9 +258,15 @@ class ContactPictures:
                 return error
             error = Unrenderable(N_("The picture cannot be rendered: it has ended several render processes."))
         until = time.time() + self._lifetimes.unrenderable
-        fault = Fault(error.message, tuple(error.values.items()), until)
+        fault = Fault(error.message, tuple(error.values.items()), until, self._recipe.digest)
         await self._remember(original.contact, replace(now, fault=fault))
         return error
+
+    def _refusal(self, fault: Fault | None, *, as_stored: bool = False) -> Fault | None:
+        """*fault*, if it stands in the way. Stored bytes go out unless they themselves are at fault."""
+        if fault is None or (as_stored and not fault.permanent) or time.time() >= fault.until:
+            return None
+        return fault if fault.recipe in ("", self._recipe.digest) else None
 
     async def _recorded(self, original: Original, trace: Trace) -> Original:
         """*original* with what has been recorded against it since."""

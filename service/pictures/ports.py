@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
 from service.imaging.order import Blank, Order, Rendered
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, EntryHead, Original, Owner
+from service.pictures.values import Entry, EntryHead, Original, Owner, Pieces
 
-Outcome = Literal["finished", "failed", "timed_out"]
+Outcome = Literal["finished", "failed", "refused", "timed_out"]
+Layer = Literal["memory", "shared"]
+Lookup = Literal["hit", "miss", "unavailable", "put_failed"]
 Read = Callable[[], Awaitable[bytes]]
 
 
@@ -22,7 +24,7 @@ class OriginalStore(Protocol):
     async def read(self, original: Original) -> bytes:
         """The whole of *original*. Raises `OriginalChanged` when it is another version by now."""
 
-    async def stream(self, original: Original, piece: int) -> AsyncIterator[bytes]:
+    async def stream(self, original: Original, piece: int) -> Pieces:
         """The same in pieces of *piece* bytes, the last one shorter. It is open, and its version checked, on return."""
 
     async def check(self) -> str:
@@ -87,14 +89,14 @@ class Renderer(Protocol):
 class Observer(Protocol):
     """Who counts. Called from the event loop."""
 
-    def cache(self, layer: Literal["memory", "shared"], outcome: Literal["hit", "miss", "unavailable"]) -> None:
-        """A look-up in one layer of the cache."""
+    def cache(self, layer: Layer, outcome: Lookup) -> None:
+        """A look-up in one layer of the cache, or a put that failed."""
 
     def store_read(self) -> None:
         """The store was asked for a picture or for its state."""
 
     def render_started(self) -> None:
-        """A decode or a drawing began, for a request."""
+        """A render began, for a request."""
 
     def render_ended(self, outcome: Outcome) -> None:
         """It ended."""

@@ -33,7 +33,8 @@ def decode(record: bytes) -> Original | None:
             return None
         if fault := facts["fault"]:
             values = tuple((str(name), value) for name, value in fault["values"])
-            facts["fault"] = Fault(fault["message"], values, math.inf if fault["until"] is None else fault["until"])
+            until = math.inf if fault["until"] is None else fault["until"]
+            facts["fault"] = Fault(fault["message"], values, until, fault["recipe"])
         return Original(**facts | {"format": Format[facts["format"]]})
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError("no record of an original") from error

@@ -77,6 +77,7 @@ class Tiers:
         self._max_puts, self._put_timeout = max_puts, put_timeout
         self.max_body = max_body
         self._puts: set[asyncio.Task[None]] = set()
+        self._puts_fail = False
         self.breaker = Breaker(threshold=3, pause=1.0)
 
     def near(self, owner: Owner, field: str) -> Entry | None:
@@ -104,10 +105,10 @@ class Tiers:
         return None if self._shared is None else await self._ask(self._shared.head, owner, field, trace)
 
     async def put(self, owner: Owner, field: str, entry: Entry) -> bool:
-        """Keep *entry* here at once and in the shared cache later. Says whether it is kept at all."""
+        """Keep *entry* here at once and in the shared cache later. Says whether it is kept for long."""
+        await self._memory.put(owner, field, entry)  # a large one too: slow readers share it
         if len(entry.body) > self.max_body:
             return False
-        await self._memory.put(owner, field, entry)
         if self._shared is not None and len(self._puts) < self._max_puts and not self.breaker.open:
             task = asyncio.create_task(self._put(self._shared, owner, field, entry))
             self._puts.add(task)
@@ -122,7 +123,6 @@ class Tiers:
             words = await _patiently(self._shared.check(), self._put_timeout)
         except TimeoutError as error:
             raise CacheUnavailable(f"no answer within {self._put_timeout} s") from error
-        self.breaker.succeeded()
         return words
 
     async def settle(self) -> None:
@@ -165,8 +165,13 @@ class Tiers:
     async def _put(self, shared: RenditionCache, owner: Owner, field: str, entry: Entry) -> None:
         try:
             await shared.put(owner, field, entry)
-        except CacheUnavailable as error:  # the answer has left; the next request renders again
-            log.debug("cache.put_failed", owner=owner, field=field, reason=str(error))
+        except CacheUnavailable as error:  # the answer does not depend on it; the next request renders again
+            self._observer.cache("shared", "put_failed")
+            if not self._puts_fail:
+                log.warning("cache.puts_fail", reason=str(error))
+            self._puts_fail = True
+        else:
+            self._puts_fail = False
 
 
 async def _patiently(call: Coroutine[Any, Any, T], timeout: float) -> T:

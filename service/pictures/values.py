@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,16 +13,23 @@ from service.formats import Format
 BLANK: Literal["blank"] = "blank"
 """Stands where a contact's id stands in cache keys, for the placeholders, which all contacts share."""
 
+Pieces = AsyncGenerator[bytes | memoryview, None]
+"""A body in pieces. Whoever has it closes it."""
+
 Owner = int | Literal["blank"]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a picture cannot be used, until *until* (Unix seconds; infinite: as long as this version lasts)."""
+    """Why a picture cannot be used, until *until* (Unix seconds; infinite: until it is looked at again).
+
+    *recipe* is the digest of the settings it was judged by; under others it says nothing.
+    """
 
     message: str
     values: tuple[tuple[str, str | int], ...]
     until: float
+    recipe: str = ""
 
     @property
     def permanent(self) -> bool:
@@ -79,5 +86,5 @@ class Picture:
     """Bytes ready to be sent: *length* of them, whole in *body* or coming in pieces, or neither for HEAD."""
 
     length: int
-    body: bytes | AsyncIterator[bytes] | None
+    body: bytes | Pieces | None
     detail: str = ""

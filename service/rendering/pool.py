@@ -7,13 +7,12 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import structlog
 
-from service.errors import N_, Overloaded, RenderTimedOut, RenderWorkerDied
+from service.errors import N_, BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Blank, Order, Rendered
 from service.pictures.ports import Observer, Outcome, Read
 from service.pictures.trace import Trace
@@ -21,9 +20,10 @@ from service.rendering import worker
 from service.rendering.process import DiedIdle, RenderProcess
 
 T = TypeVar("T")
-W = TypeVar("W", Order, Blank)
 log = structlog.get_logger()
 
+_RETRY = 1.0
+"""Seconds before another try to start a process."""
 _RECENT = 3.0
 """Seconds for which a render that succeeded proves that renders do."""
 
@@ -49,11 +49,11 @@ class RenderPool:
 
     async def render(self, read: Read, order: Order, trace: Trace) -> Rendered:
         async with self._turn(trace):
-            return await self._run(trace, await read(), worker.render_next, order)
+            return await self._run(trace, await read(), order)
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         async with self._turn(trace):
-            return await self._run(trace, None, worker.draw_blank, blank)
+            return await self._on_worker(trace, lambda: None, None, worker.draw_blank, blank)
 
     async def probe(self) -> None:
         if time.monotonic() - self._succeeded_at > _RECENT:
@@ -95,8 +95,8 @@ class RenderPool:
         self._waiting += change
         self._observer.queued(self._waiting)
 
-    async def _run(self, trace: Trace, original: bytes | None, call: Callable[[W], T], work: W) -> T:
-        """As `_on_worker`, counted."""
+    async def _run(self, trace: Trace, original: bytes, order: Order) -> Rendered:
+        """Render on the next idle process, and have it counted."""
         outcome: Outcome | None = None
 
         def begun() -> None:
@@ -105,11 +105,14 @@ class RenderPool:
             self._observer.render_started()
 
         try:
-            result = await self._on_worker(trace, begun, original, call, work)
+            rendered = await self._on_worker(trace, begun, original, worker.render_next, order)
             outcome = "finished"
-            return result
+            return rendered
         except RenderTimedOut:
             outcome = "timed_out"
+            raise
+        except BadParameter:
+            outcome = "refused"  # the request's fault, and nothing was decoded
             raise
         finally:
             if outcome is not None:
@@ -162,13 +165,15 @@ class RenderPool:
 
     async def _start(self) -> None:
         while not self._closing:
-            one = RenderProcess(self._memory_bytes)
+            one: RenderProcess | None = None
             try:
+                one = RenderProcess(self._memory_bytes)
                 await one.start()
-            except (OSError, BrokenProcessPool, TimeoutError) as error:
-                log.error("render.worker_not_started", reason=f"{type(error).__name__}: {error}")
-                one.kill()
-                await asyncio.sleep(1.0)
+            except Exception as error:  # no descriptors, no threads, no memory: whatever it is, it may pass
+                log.error("render.worker_not_started", reason=repr(error))
+                if one is not None:
+                    one.kill()
+                await asyncio.sleep(_RETRY)
             else:
                 self._all.add(one)
                 self._idle.put_nowait(one)

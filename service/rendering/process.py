@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import os
-import signal
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 import structlog
@@ -37,18 +36,34 @@ class DiedIdle(Exception):
     """The process had died before it was given anything to do."""
 
 
+class _Spawning(SpawnContext):
+    """Spawns processes, and remembers the last, so that one can be killed that has not said its id yet."""
+
+    child: BaseProcess | None = None
+
+    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # a class there
+        self.child = child = SpawnProcess(*args, **options)
+        return child
+
+
 class RenderProcess:
     """A spawned process that renders one picture at a time; *pid* is 0 until it is ready."""
 
     def __init__(self, memory_bytes: int) -> None:
-        context = get_context("spawn")
+        context = _Spawning()
         self._theirs, self._ours = context.Pipe(duplex=False)
         _widen(self._ours)
         self._sender = ThreadPoolExecutor(1, thread_name_prefix="originals")
+        self._context = context
         self._executor = ProcessPoolExecutor(
             1, mp_context=context, initializer=worker.begin, initargs=(memory_bytes, self._theirs)
         )
         self.pid = 0
+
+    @property
+    def child(self) -> BaseProcess | None:
+        """The process, once it has been spawned."""
+        return self._context.child
 
     async def start(self) -> None:
         """Return when the process is ready. Spawning blocks for milliseconds, so it is done in a thread."""
@@ -82,14 +97,9 @@ class RenderProcess:
             raise RenderWorkerDied(N_("The render process ended unexpectedly.")) from error
 
     def kill(self) -> None:
-        """End the process at once, whatever it is doing."""
-        try:
-            self._executor.submit(worker.identify)
-        except RuntimeError:
-            pass  # it has died, and its id may be another process's by now
-        else:
-            if self.pid:
-                os.kill(self.pid, signal.SIGKILL)
+        """End the process at once, whatever it is doing, and though it may still be starting."""
+        if self.child is not None:
+            self.child.kill()
         self._executor.shutdown(wait=False, cancel_futures=True)
         self._sender.shutdown(wait=False, cancel_futures=True)
 

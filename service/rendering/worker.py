@@ -57,7 +57,11 @@ def identify() -> int:
 
 def render_next(order: Order) -> Rendered:
     """Render the original that comes next as *order* says."""
-    return _within_memory(lambda: render(_originals.recv_bytes(), order))
+    try:
+        original = _originals.recv_bytes()
+    except MemoryError:
+        os._exit(1)  # what is left of it in the pipe would be taken for the next one
+    return _within_memory(lambda: render(original, order))
 
 
 def draw_blank(blank: Blank) -> bytes:

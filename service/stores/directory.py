@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from service.errors import N_, StoreFailed, StoreTimedOut
-from service.pictures.values import Original, OriginalChanged
+from service.pictures.values import Original, OriginalChanged, Pieces
 from service.stores.judge import HEAD_BYTES, judge
 
 T = TypeVar("T")
@@ -60,8 +60,10 @@ class DirectoryStore:
             raise OriginalChanged
         return data
 
-    async def stream(self, original: Original, piece: int) -> AsyncIterator[bytes]:
-        return self._pieces(await self._bounded(lambda: self._opened(original)), original.size, piece)
+    async def stream(self, original: Original, piece: int) -> Pieces:
+        pieces = self._pieces(await self._bounded(lambda: self._opened(original)), original.size, piece)
+        await anext(pieces)  # begun, so that whoever drops it closes the file
+        return pieces
 
     async def check(self) -> str:
         def count() -> str:
@@ -81,9 +83,12 @@ class DirectoryStore:
             file = await aiofiles.open(path, "rb", executor=self._threads)
         except FileNotFoundError as error:
             raise OriginalChanged from error
-        if _version(os.fstat(file.fileno())) != original.version:
+        try:
+            if _version(await self._in_thread(os.fstat, file.fileno())) != original.version:
+                raise OriginalChanged
+        except BaseException:
             self._let_go(file)
-            raise OriginalChanged
+            raise
         return file
 
     def _let_go(self, file: AsyncBufferedReader) -> None:
@@ -92,8 +97,9 @@ class DirectoryStore:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _pieces(self, file: AsyncBufferedReader, size: int, piece: int) -> AsyncIterator[bytes]:
+    async def _pieces(self, file: AsyncBufferedReader, size: int, piece: int) -> Pieces:
         try:
+            yield b""
             while size > 0:
                 data = await self._bounded(partial(file.read, min(piece, size)))
                 if not data:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-from service.pictures.values import Original, OriginalChanged
+from service.pictures.values import Original, OriginalChanged, Pieces
 from service.stores.judge import HEAD_BYTES, judge
 
 
@@ -45,10 +43,10 @@ class MemoryStore:
             raise OriginalChanged
         return data
 
-    async def stream(self, original: Original, piece: int) -> AsyncIterator[bytes]:
+    async def stream(self, original: Original, piece: int) -> Pieces:
         data = await self.read(original)
 
-        async def pieces() -> AsyncIterator[bytes]:
+        async def pieces() -> Pieces:
             for at in range(0, len(data), piece):
                 yield data[at : at + piece]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from service.errors import N_, MethodNotAllowed, NoPicture, PictureError, StoreFailed, UnknownPath
+from service.errors import N_, BadParameter, MethodNotAllowed, NoPicture, PictureError, StoreFailed, UnknownPath
 from service.formats import Format, IfBlank
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.trace import Trace
@@ -59,9 +60,9 @@ async def picture(request: web.Request) -> web.StreamResponse:
     contact = parse_contact_id(request.match_info["contact"])
     query = parse_query(request.raw_path.partition("?")[2], manners.max_dimension)
     wish = make_wish(query, accept, manners.preference)
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         try:
-            return await _answer(request, contact, wish, accept, anew=_ > 0)
+            return await _answer(request, contact, wish, accept, anew=attempt > 0)
         except OriginalChanged:
             continue
     raise StoreFailed(N_("The stored picture changes faster than it can be read."))
@@ -76,11 +77,7 @@ def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Re
     """The answer to a request that failed with *error*."""
     manners, status = request.app[MANNERS], status_of(error)
     languages, language = request.app[LANGUAGES], _language(request)
-    try:
-        contact = parse_contact_id(request.match_info["contact"]) if "contact" in request.match_info else None
-        negotiated = contact is not None and not _has_type(request, manners.max_dimension)
-    except PictureError:
-        contact, negotiated = None, True  # the request is malformed, so it may have meant either
+    contact, negotiated = _what_is_known(request, manners.max_dimension)
     headers = common(contact, vary(negotiated=negotiated, worded=True))
     headers["Content-Type"] = "application/problem+json"
     headers["Content-Language"] = language
@@ -89,7 +86,7 @@ def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Re
     if status == 503:
         headers["Retry-After"] = str(manners.retry_after)
     if status == 405:
-        headers["Allow"] = ALLOW
+        headers["Allow"] = str(error.values["allowed"])
     return web.Response(
         status=status, headers=headers, body=problem(error, languages, language, request.path, request_id)
     )
@@ -135,5 +132,13 @@ def _language(request: web.Request) -> str:
     return request.app[LANGUAGES].choose(field(request, "SO-Language"), field(request, "Accept-Language"))
 
 
-def _has_type(request: web.Request, max_dimension: int) -> bool:
-    return parse_query(request.raw_path.partition("?")[2], max_dimension).type is not None
+def _what_is_known(request: web.Request, max_dimension: int) -> tuple[int | None, bool]:
+    """Of a refused request, the contact and whether `Accept` mattered; what is malformed may have meant anything."""
+    if "contact" not in request.match_info:
+        return None, False
+    contact, negotiated = None, True
+    with suppress(BadParameter):
+        contact = parse_contact_id(request.match_info["contact"])
+    with suppress(BadParameter):
+        negotiated = parse_query(request.raw_path.partition("?")[2], max_dimension).type is None
+    return contact, negotiated

@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
+from multidict import CIMultiDict
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.errors import N_, MethodNotAllowed, PictureError
 from service.pictures.ports import CacheUnavailable, OriginalStore, Renderer
 from service.pictures.tiers import Tiers
+from service.web.headers import common
 from service.web.metrics import Metrics
 
 log = structlog.get_logger()
@@ -54,7 +56,9 @@ class Readiness:
             async with asyncio.timeout(_PATIENCE):
                 await self._checks[name]()
         except (PictureError, CacheUnavailable, TimeoutError) as error:
-            log.warning("readiness.failed", part=name, reason=str(error) or "no answer in time")
+            log.warning(
+                "readiness.failed", part=name, reason=str(error) or "no answer in time", cause=repr(error.__cause__)
+            )
             return "failed"
         return "ok"
 
@@ -66,7 +70,7 @@ METRICS = web.AppKey("metrics", Metrics)
 async def healthz(request: web.Request) -> web.StreamResponse:
     """200 while the event loop turns."""
     _read_only(request)
-    return web.json_response({"status": "alive"}, headers={"Cache-Control": "no-store"})
+    return web.json_response({"status": "alive"}, headers=_headers())
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
@@ -74,14 +78,21 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     _read_only(request)
     answer = await request.app[READINESS].ask()
     status = 503 if answer["status"] == "unready" else 200
-    return web.json_response(answer, status=status, headers={"Cache-Control": "no-store"})
+    return web.json_response(answer, status=status, headers=_headers())
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:
     """Prometheus' exposition format."""
     _read_only(request)
-    headers = {"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"}
+    headers = _headers()
+    headers["Content-Type"] = CONTENT_TYPE_LATEST
     return web.Response(body=request.app[METRICS].text(), headers=headers)
+
+
+def _headers() -> CIMultiDict[str]:
+    headers = common(None, None)
+    headers["Cache-Control"] = "no-store"
+    return headers
 
 
 def _read_only(request: web.Request) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from service.pictures.ports import Outcome
+from service.pictures.ports import Layer, Lookup, Outcome
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -28,12 +26,11 @@ class Metrics:
         self._requests_bound: dict[tuple[str, int], Counter] = {}
         self._cache_bound: dict[tuple[str, str], Counter] = {}
         self._store_reads = Counter("contact_image_store_reads", "Times the store was asked.", registry=registry)
-        self._started = Counter(
-            "contact_image_renders_started", "Decodes and drawings begun for requests.", registry=registry
-        )
+        self._started = Counter("contact_image_renders_started", "Renders begun for requests.", registry=registry)
         self._ended = {
             "finished": Counter("contact_image_renders_finished", "Renders that gave a picture.", registry=registry),
             "failed": Counter("contact_image_renders_failed", "Renders that gave an error.", registry=registry),
+            "refused": Counter("contact_image_renders_refused", "Renders of a size that cannot be.", registry=registry),
             "timed_out": Counter("contact_image_renders_timed_out", "Renders past their time.", registry=registry),
         }
         self._first_frames = Counter(
@@ -50,7 +47,7 @@ class Metrics:
         child.inc()
         self._duration.observe(seconds)
 
-    def cache(self, layer: Literal["memory", "shared"], outcome: Literal["hit", "miss", "unavailable"]) -> None:
+    def cache(self, layer: Layer, outcome: Lookup) -> None:
         child = self._cache_bound.get((layer, outcome))
         if child is None:
             child = self._cache_bound[layer, outcome] = self._cache.labels(layer, outcome)

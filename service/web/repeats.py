@@ -34,7 +34,7 @@ class Repeat:
 class Repeats:
     """A bounded index by the request's target and `Accept`."""
 
-    def __init__(self, pictures: ContactPictures, capacity: int = 8192) -> None:
+    def __init__(self, pictures: ContactPictures, capacity: int = 2048) -> None:
         self._pictures = pictures
         self._index: Moka[tuple[str, str | None], Repeat] = Moka(capacity)
 

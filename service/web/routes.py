@@ -27,7 +27,7 @@ _requests = itertools.count(1)
 
 
 def add_routes(app: web.Application) -> None:
-    """Every path leads to one handler, which knows its methods; so that every refusal has our own shape."""
+    """Every path leads to one handler, which knows its methods: a refusal has our shape, or is aiohttp's parser's."""
     for path, handler in (
         (_IMAGE, picture),
         ("/healthz", healthz),
@@ -36,6 +36,13 @@ def add_routes(app: web.Application) -> None:
         ("/{_anything:.*}", nothing),
     ):
         app.router.add_route("*", path, answered(handler))
+
+
+def _tell(error: PictureError, status: int) -> None:
+    """A line for a refusal: a fault of ours or of the store's is a warning, a missing picture an everyday thing."""
+    tell = log.warning if status >= 500 else log.debug if status == 404 else log.info
+    cause = {"cause": repr(error.__cause__)} if error.__cause__ else {}
+    tell("request.refused", reason=str(error), kind=type(error).__name__, status=status, **cause)
 
 
 def answered(handler: Handler) -> Handler:
@@ -51,7 +58,7 @@ def answered(handler: Handler) -> Handler:
             response = await handler(request)
         except PictureError as error:
             response = refuse(request, error, request_id)
-            log.info("request.refused", reason=str(error), kind=type(error).__name__, status=response.status)
+            _tell(error, response.status)
         except Exception:
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(N_("Something went wrong on our side.")), request_id)

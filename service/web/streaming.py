@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
 import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 
+from service.errors import PictureError
 from service.pictures.contact_pictures import PIECE
-from service.pictures.values import OriginalChanged, Picture
+from service.pictures.values import OriginalChanged, Picture, Pieces
 
 log = structlog.get_logger()
 
@@ -37,33 +38,35 @@ async def send(
         return web.Response(body=b'"%b"' % b64encode(picture.body) if json else picture.body, headers=headers)
     response = web.StreamResponse(headers=headers)
     response.content_length = length
-    writer, transport = await response.prepare(request), request.transport
-    if picture.body is not None and writer is not None:
-        if transport is not None:
-            transport.set_write_buffer_limits(high=0)  # a piece is taken before the next one is made
-        pieces = _cut(picture.body) if isinstance(picture.body, bytes) else picture.body
-        try:
+    pieces = picture.body if isinstance(picture.body, AsyncGenerator) else _cut(picture.body or b"")
+    transport = request.transport
+    try:
+        writer = await response.prepare(request)
+        if picture.body is not None and writer is not None:
+            if transport is not None:
+                transport.set_write_buffer_limits(high=0)  # a piece is taken before the next one is made
             async for piece in _quoted(pieces) if json else pieces:
                 async with asyncio.timeout(timeout):
                     await response.write(piece)
                     await writer.drain()
-        except (TimeoutError, ConnectionError, OriginalChanged) as error:
-            # The length is promised already: a cut connection is the one honest way to say that the rest is missing.
-            log.info("response.cut", reason=type(error).__name__)
-            if transport is not None:
-                transport.abort()
-            return response
-    await response.write_eof()
+        await response.write_eof()
+    except (TimeoutError, ConnectionError, OriginalChanged, PictureError) as error:
+        # The length is promised already: a cut connection is the one honest way to say that the rest is missing.
+        log.info("response.cut", reason=type(error).__name__)
+        if transport is not None:
+            transport.abort()
+    finally:
+        await pieces.aclose()
     return response
 
 
-async def _cut(body: bytes) -> AsyncIterator[memoryview]:
+async def _cut(body: bytes) -> Pieces:
     view = memoryview(body)
     for at in range(0, len(view), PIECE):
         yield view[at : at + PIECE]
 
 
-async def _quoted(pieces: AsyncIterator[bytes] | AsyncIterator[memoryview]) -> AsyncIterator[bytes]:
+async def _quoted(pieces: Pieces) -> AsyncGenerator[bytes, None]:
     """A JSON string of the pieces in base64. All but the last are of a length that three divides, so none is padded."""
     yield b'"'
     async for piece in pieces:

@@ -122,12 +122,13 @@ def test_a_picture_cut_short_is_refused_or_whole(kind):
     data = saved(noise, kind)
     whole = rendered(data, "PNG", 20).data
     refused = 0
-    for end in range(0, len(data), max(1, len(data) // 100)):
+    ends = range(0, len(data), 10)
+    for end in ends:
         try:
             assert rendered(data[:end], "PNG", 20).data == whole
         except Unrenderable:
             refused += 1
-    assert refused >= 95
+    assert refused >= 0.95 * len(ends)
 
 
 @pytest.mark.parametrize("kind", SOURCES)

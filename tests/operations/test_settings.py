@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import main
+from service.imaging.order import Encoding
 from service.settings import BadSettings, Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -306,3 +308,41 @@ class TestSecrets:
         assert result.exit_code == 1
         assert "cache: FAILED" in result.output
         assert SECRET not in result.output
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1:6379/0?ssl_cert_reqs=none",
+        "unix:///nope?ssl_cert_reqs=required",
+        "redis://127.0.0.1/?health_check_interval=abc",
+        "rediss://127.0.0.1/?ssl_cert_reqs=bogus",
+    ],
+)
+def test_a_cache_url_with_an_option_that_cannot_be_used_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTACT_IMAGE_CACHE__URL", url)
+    with pytest.raises(BadSettings) as refused:
+        load_settings()
+    (fault,) = refused.value.faults
+    assert "cache.url" in fault
+
+
+def test_one_underscore_for_two_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTACT_IMAGE_RENDER_MAX_PIXELS", "5")
+    with pytest.raises(BadSettings, match="CONTACT_IMAGE_RENDER__MAX_PIXELS"):
+        load_settings()
+
+
+def test_an_unreadable_file_hides_no_other_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTACT_IMAGE_RENDER__QUEUE", "none")
+    for name, text in (("broken.toml", "[cache\n"), ("missing.toml", None)):
+        path = tmp_path / name
+        if text is not None:
+            path.write_text(text)
+        with pytest.raises(BadSettings) as refused:
+            load_settings(path)
+        assert len(refused.value.faults) == 2
+
+
+def test_the_writers_defaults_are_those_of_the_file() -> None:
+    assert load_settings().encoding.model_dump() == asdict(Encoding())

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorke
 from service.formats import Format, IfBlank
 from service.imaging.order import Blank, Encoding, Order
 from service.pictures.trace import Trace
+from service.rendering import pool as pool_module
 from service.rendering.pool import RenderPool
+from service.rendering.process import RenderProcess
 from service.web.metrics import Metrics
 from tests.pictures_in_code import RED, close_to, decode, encode, quadrants
 
@@ -196,6 +199,40 @@ async def test_a_worker_carries_pillow_and_none_of_the_rest(pools: Pools) -> Non
     assert not [name for name in ("aiohttp", "hiredis", "pydantic_core", "uvloop", "moka") if name in text]
     status = Path(f"/proc/{pool.pids[0]}/stat").read_text().rpartition(")")[2].split()
     assert int(status[16]) > os.nice(0)  # below the event loop
+
+
+async def test_a_process_that_cannot_be_started_is_tried_again(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries = 0
+
+    class Scarce(RenderProcess):
+        def __init__(self, memory_bytes: int) -> None:
+            nonlocal tries
+            tries += 1
+            if tries == 1:
+                raise RuntimeError("can't start new thread")
+            super().__init__(memory_bytes)
+
+    monkeypatch.setattr(pool_module, "RenderProcess", Scarce)
+    monkeypatch.setattr(pool_module, "_RETRY", 0.01)
+    pool = RenderPool(metrics, workers=1, queue=8, timeout=10.0, memory_bytes=0)
+    pool.open()
+    assert (await pool.render(read, ORDER, Trace())).data
+    await pool.close()
+    assert tries == 2
+
+
+async def test_a_process_that_hangs_while_it_starts_can_be_killed() -> None:
+    process = RenderProcess(0)
+    starting = asyncio.create_task(process.start())
+    await until(lambda: process.child is not None and process.child.pid is not None)
+    assert process.child is not None
+    process.kill()
+    with pytest.raises((BrokenProcessPool, asyncio.CancelledError)):
+        await starting
+    await until(lambda: process.child is not None and not process.child.is_alive())
+    await process.gone()
 
 
 async def until(true: Callable[[], bool]) -> None:

@@ -81,7 +81,7 @@ async def test_they_only_answer_reads(serve: Serve, path: str) -> None:
     client = await serve()
     assert (await client.head(path)).status == 200
     response = await client.post(path)
-    assert response.status == 405
+    assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
     assert response.content_type == "application/problem+json"
 
 

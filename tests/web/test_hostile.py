@@ -66,7 +66,7 @@ async def test_it_is_422_within_a_second_and_costs_one_attempt(serve: Serve, get
 async def test_a_jpeg_cut_anywhere_is_422_or_a_picture(serve: Serve, get: Get, images: Path) -> None:
     client = await serve()
     statuses = set()
-    for at in range(0, len(JPEG), len(JPEG) // 10):
+    for at in range(0, len(JPEG), 10):
         contact = at + 1
         (images / f"{contact}.jpg").write_bytes(JPEG[:at])
         statuses.add((await get(client, contact, "?w=20")).status)
@@ -129,3 +129,27 @@ async def test_nothing_of_the_picture_or_the_request_reaches_a_header_unescaped(
     assert response.status == 200
     assert not [name for name in response.headers if "evil" in name.lower()]
     assert not [value for value in response.headers.values() if "evil" in value.lower()]
+
+
+async def test_a_limit_that_is_raised_lets_the_picture_through_at_the_next_start(
+    serve: Serve, get: Get, images: Path
+) -> None:
+    (images / "1.jpg").write_bytes(JPEG)
+    (images / "2.jpg").write_bytes(JPEG)
+    strict = await serve(cache={"prefix": "limits", "fresh_for": 1}, images={"max_bytes": 100})
+    assert (await get(strict, 1, "?w=20")).status == 422
+    small = await serve(cache={"prefix": "limits", "fresh_for": 1}, render={"max_pixels": 100})
+    assert (await get(small, 2, "?w=20")).status == 422
+    generous = await serve(cache={"prefix": "limits", "fresh_for": 1})
+    assert (await get(generous, 2, "?w=20")).status == 200
+    deadline = time.monotonic() + 10
+    while (await get(generous, 1, "?w=20")).status == 422:  # until its state is looked at again
+        assert time.monotonic() < deadline
+
+
+async def test_a_size_that_cannot_be_is_no_failed_render(serve: Serve, get: Get, images: Path) -> None:
+    (images / "1.png").write_bytes(encode(quadrants(4, 4_000), "PNG"))
+    client = await serve()
+    assert (await get(client, 1, "?w=4000")).status == 400
+    assert await metric(client, "contact_image_renders_failed_total") == 0
+    assert await metric(client, "contact_image_renders_refused_total") == 1
