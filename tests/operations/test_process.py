@@ -348,7 +348,7 @@ class TestCheck:
     def test_without_a_url_speaks_of_the_private_server_and_leaves_none(self, pictures: Path, tmp_path: Path) -> None:
         result = run("check", "--images", pictures, cwd=tmp_path)
         assert result.returncode == 0
-        assert "private Valkey server" in result.stdout
+        assert "cache: private server: Valkey" in result.stdout
         assert not list(tmp_path.iterdir())
 
     def test_a_missing_folder_is_a_failure(self, tmp_path: Path, own_valkey: Valkey) -> None:
