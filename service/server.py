@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import signal
 import socket
 import sys
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from collections.abc import Callable
 import structlog
 import uvloop
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from service.app import create_app, directory_store, redis_cache
 from service.caches.embedded import CannotEmbed, EmbeddedValkey, find_server
@@ -26,6 +29,13 @@ def run(settings: Settings, welcome: Callable[[str], None] | None = None) -> Non
     configure_logs(settings.log)
     listener = _listen(settings.server)
     app = create_app(settings)
+
+    async def ignore_repeats(_: web.Application) -> None:
+        """A second signal while requests in flight finish changes nothing; SIGKILL is for the impatient."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+
+    app.on_shutdown.append(ignore_repeats)
 
     def announce(*_: object, **__: object) -> None:
         """Called by aiohttp, in place of its banner, once the socket listens."""
@@ -109,7 +119,17 @@ def configure_logs(settings: LogSettings) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
+    logging.getLogger("aiohttp.server").addFilter(_malformed_in_a_word)
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _malformed_in_a_word(record: logging.LogRecord) -> bool:
+    """Let no traceback of a malformed request through: it quotes the request, secrets included."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        log.info("request.malformed", kind=type(error).__name__)
+        return False
+    return True
 
 
 def _with_request_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

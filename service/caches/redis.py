@@ -95,9 +95,12 @@ class RedisCache:
 
     async def _read(self, owner: Owner, fields: list[str]) -> list[bytes | None]:
         try:
-            return await _answer(cast(Awaitable[list[bytes | None]], self._reader.hmget(self.key(owner), fields)))
+            got = await _answer(cast(Awaitable[list[bytes | None]], self._reader.hmget(self.key(owner), fields)))
         except _Foreign:
             return [None] * len(fields)
+        if not isinstance(got, list) or len(got) != len(fields) or not all(isinstance(x, bytes | None) for x in got):
+            raise CacheUnavailable("the answer is no Redis server's")
+        return got
 
 
 def _client(url: str, timeout: float, connections: int) -> Redis:

@@ -38,7 +38,7 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
         _check_pixels((promised.width, promised.height), limits.max_pixels)
     image = reader(Metered(data, kind))
     _check_pixels(image.size, limits.max_pixels)
-    if "progressive" in image.info:
+    if kind is Format.JPEG:  # a sequential one of many scans costs as much as a progressive one
         _check_passes(data.count(_START_OF_SCAN), image.size, limits)
     if promised is None or kind is Format.WEBP:
         frames = getattr(image, "n_frames", 1) if kind in (Format.WEBP, Format.AVIF) else 1

@@ -92,7 +92,20 @@ def _options(kind: Format, encoding: Encoding) -> dict[str, Any]:
 def _saved(image: Image.Image, kind: Format, options: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     image.save(file, kind.name, **options)
-    return file.getvalue()
+    return _undated(file.getvalue()) if kind is Format.AVIF else file.getvalue()
+
+
+def _undated(avif: bytes) -> bytes:
+    """*avif* without its times of creation and modification, for a strong ETag promises the same bytes every time."""
+    data = bytearray(avif)
+    end = data.find(b"mdat")
+    for box in (b"mvhd", b"tkhd", b"mdhd"):
+        at = data.find(box, 0, end)
+        while at >= 0:
+            times = slice(at + 8, at + 8 + (16 if data[at + 4] == 1 else 8))  # after the version and three flags
+            data[times] = bytes(times.stop - times.start)
+            at = data.find(box, at + 4, end)
+    return bytes(data)
 
 
 def _durations(frames: Sequence[Frame], kind: Format) -> list[int]:

@@ -32,6 +32,10 @@ PIECE = 9_216
 _RECORD = "original"
 _SKEW = 5.0
 """Seconds by which another host's clock may be ahead of ours and its record still count as fresh."""
+_SHARED_STORED = 262_144
+"""Bytes; stored pictures up to this are cached like renditions, larger ones are streamed."""
+_MODEST_STILL, _MODEST_ANIMATION = 1024, 256
+"""Pixels of a side; whoever asks for more can make any picture slow, and must not get it refused to others."""
 _STRIKES = 2
 """Workers that a picture may end before it is refused."""
 
@@ -152,11 +156,10 @@ class ContactPictures:
         original = selection.original
         if selection.work is None and original is not None:
             if not body:
-                large = original.size > self._cache.max_body
-                if large or self._cache.near(selection.owner, selection.field) is None:
+                if self._streams(original) or self._cache.near(selection.owner, selection.field) is None:
                     trace.fwd = "miss"
                 return Picture(original.size, None)
-            if original.size > self._cache.max_body:
+            if self._streams(original):
                 trace.fwd = "miss"
                 with trace.timed("store"):
                     self._observer.store_read()
@@ -171,7 +174,7 @@ class ContactPictures:
             key = selection.owner, selection.field, selection.version
             made, trace.collapsed = await self._flights.join(key, lambda: self._make(selection, trace))
             entry, trace.stored = made
-        return Picture(len(entry.body), entry.body, entry.detail)
+        return Picture(len(entry.body), entry.body if body else None, entry.detail)
 
     async def close(self) -> None:
         """Cancel the work under way."""
@@ -223,8 +226,6 @@ class ContactPictures:
             except _BLAMED as error:
                 raise await self._blame(selection, error, trace) from None
             data = rendered.data
-            if selection.original is not None and selection.original.strikes:
-                await self._remember(selection.original.contact, replace(selection.original, strikes=0))
             if rendered.first_frame:
                 detail = FIRST_FRAME
                 self._observer.first_frame()
@@ -252,6 +253,8 @@ class ContactPictures:
         if self._refusal(now.fault):
             return error
         if not isinstance(error, Unrenderable):
+            if not _modest(selection) or now.strikes > original.strikes:
+                return error  # what was asked for is to blame, or another request's strike already tells of this
             now = replace(now, strikes=now.strikes + 1)
             if now.strikes < _STRIKES:
                 await self._remember(original.contact, now)
@@ -261,6 +264,10 @@ class ContactPictures:
         fault = Fault(error.message, tuple(error.values.items()), until, self._recipe.digest)
         await self._remember(original.contact, replace(now, fault=fault))
         return error
+
+    def _streams(self, original: Original) -> bool:
+        """Whether its stored bytes go out from the store, not the cache: slow readers of many would share none."""
+        return original.size > min(_SHARED_STORED, self._cache.max_body)
 
     def _refusal(self, fault: Fault | None, *, as_stored: bool = False) -> Fault | None:
         """*fault*, if it stands in the way. Stored bytes go out unless they themselves are at fault."""
@@ -277,6 +284,15 @@ class ContactPictures:
             except ValueError:
                 pass  # not ours: as if nothing were recorded
         return original
+
+
+def _modest(selection: Selection) -> bool:
+    """Whether so little is asked that a render which dies or outruns its time is the picture's fault."""
+    order, original = selection.work, selection.original
+    if not isinstance(order, Order) or original is None or not (order.width or order.height):
+        return False
+    moves = order.format.animated and original.format.animated
+    return max(order.width or 0, order.height or 0) <= (_MODEST_ANIMATION if moves else _MODEST_STILL)
 
 
 def _etag(owner: Owner, version: str, field: str, choice: Choice) -> str:

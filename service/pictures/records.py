@@ -6,6 +6,7 @@ import json
 import math
 from dataclasses import asdict
 from functools import lru_cache
+from types import UnionType
 
 from service.formats import Format
 from service.pictures.values import Fault, Original
@@ -35,6 +36,26 @@ def decode(record: bytes) -> Original | None:
             values = tuple((str(name), value) for name, value in fault["values"])
             until = math.inf if fault["until"] is None else fault["until"]
             facts["fault"] = Fault(fault["message"], values, until, fault["recipe"])
-        return Original(**facts | {"format": Format[facts["format"]]})
+        original = Original(**facts | {"format": Format[facts["format"]]})
+        _check(original)
+        return original
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError("no record of an original") from error
+
+
+def _check(original: Original) -> None:
+    """Raise TypeError for a record whose values are not of their kinds: whoever wrote it was not this service."""
+    kinds: list[tuple[object, type | UnionType]] = [
+        (original.contact, int),
+        (original.version, str),
+        (original.size, int),
+        (original.modified, int | None),
+        (original.alpha, bool),
+        (original.strikes, int),
+    ]
+    if fault := original.fault:
+        kinds += [(fault.message, str), (fault.until, int | float), (fault.recipe, str)]
+        kinds += [(value, str | int) for _, value in fault.values]
+        _ = fault.values and fault.message % dict(fault.values)
+    if not all(isinstance(value, kind) for value, kind in kinds):
+        raise TypeError("a value of another kind")

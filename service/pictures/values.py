@@ -45,13 +45,14 @@ class Fault:
 class Original:
     """A contact's picture as stored: told from its first bytes and from stat, without decoding.
 
-    *size* is in bytes, *modified* in Unix seconds; *strikes* counts the render workers that it ended.
+    *size* is in bytes, *modified* in Unix seconds, None if that cannot be told; *strikes* counts the render workers
+    that it ended.
     """
 
     contact: int
     version: str
     size: int
-    modified: int
+    modified: int | None
     format: Format
     alpha: bool
     fault: Fault | None = None

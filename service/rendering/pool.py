@@ -105,7 +105,9 @@ class RenderPool:
             self._observer.render_started()
 
         try:
-            rendered = await self._on_worker(trace, begun, original, worker.render_next, order)
+            rendering = self._on_worker(trace, begun, original, worker.render_next, order)
+            del original  # as in `RenderProcess.finish`
+            rendered = await rendering
             outcome = "finished"
             return rendered
         except RenderTimedOut:
@@ -127,7 +129,8 @@ class RenderPool:
         begun()
         try:
             with trace.timed("render"):
-                result = await one.finish(future, original, self._timeout)
+                finishing, original = one.finish(future, original, self._timeout), None  # see finish
+                result = await finishing
         except (RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
             self._replace(one)
             raise

@@ -11,7 +11,7 @@ import fcntl
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
@@ -74,6 +74,8 @@ class RenderProcess:
 
     def begin(self, call: Callable[..., T], *args: Any) -> Future[T]:
         """Set the process to *call*. Raises `DiedIdle`."""
+        if self.child is None or wait([self.child.sentinel], 0):
+            raise DiedIdle  # the executor may not have noticed yet
         try:
             return self._executor.submit(call, *args)
         except BrokenProcessPool as error:
@@ -88,6 +90,7 @@ class RenderProcess:
             async with asyncio.timeout(timeout):
                 if original is not None:
                     await asyncio.get_running_loop().run_in_executor(self._sender, self._send, original)
+                    original = None  # the frames of an error would hold it until a full collection
                 return await asyncio.wrap_future(future)
         except TimeoutError as error:
             raise RenderTimedOut(

@@ -6,6 +6,7 @@ A look-up is a fixed number of stats, whatever the number of contacts: there is 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import stat
 from collections.abc import Awaitable, Callable, Iterator
@@ -27,6 +28,8 @@ _SUFFIXES = ("jpg", "jpeg", "png", "apng", "gif", "tif", "tiff", "webp", "avif",
 SUFFIXES = _SUFFIXES + tuple(suffix.upper() for suffix in _SUFFIXES)
 """In the order in which they are tried; the first that exists is the picture."""
 
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999."""
 _THREADS = 8
 """Readings at once. A hung disk then holds these threads and no others."""
 
@@ -51,7 +54,10 @@ class DirectoryStore:
         async def whole() -> bytes:
             file = await self._opened(original)
             try:
-                return bytes(await file.read(original.size))
+                data = bytes(await file.read(original.size))
+                if _version(await self._in_thread(os.fstat, file.fileno())) != original.version:
+                    raise OriginalChanged
+                return data
             finally:
                 self._let_go(file)
 
@@ -61,7 +67,7 @@ class DirectoryStore:
         return data
 
     async def stream(self, original: Original, piece: int) -> Pieces:
-        pieces = self._pieces(await self._bounded(lambda: self._opened(original)), original.size, piece)
+        pieces = self._pieces(await self._bounded(lambda: self._opened(original)), original, piece)
         await anext(pieces)  # begun, so that whoever drops it closes the file
         return pieces
 
@@ -97,7 +103,8 @@ class DirectoryStore:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _pieces(self, file: AsyncBufferedReader, size: int, piece: int) -> Pieces:
+    async def _pieces(self, file: AsyncBufferedReader, original: Original, piece: int) -> Pieces:
+        size, version = original.size, original.version
         try:
             yield b""
             while size > 0:
@@ -105,6 +112,8 @@ class DirectoryStore:
                 if not data:
                     raise OriginalChanged  # cut short since it was opened
                 size -= len(data)
+                if size == 0 and _version(await self._in_thread(os.fstat, file.fileno())) != version:
+                    raise OriginalChanged  # overwritten since: a cut is better than a mixture
                 yield data
         finally:
             self._let_go(file)
@@ -121,7 +130,7 @@ class DirectoryStore:
                     contact,
                     version=_version(status),
                     size=status.st_size,
-                    modified=int(status.st_mtime),
+                    modified=_modified(status),
                     max_bytes=self._max_bytes,
                     head=file.read(HEAD_BYTES),
                     rest=partial(file.read, self._max_bytes),
@@ -139,6 +148,10 @@ class DirectoryStore:
                     status = path.stat()
                 except (FileNotFoundError, NotADirectoryError):
                     continue
+                except OSError as error:
+                    if error.errno == errno.ELOOP:  # a link that leads to itself is no picture
+                        continue
+                    raise
                 if stat.S_ISREG(status.st_mode):  # opening a named pipe would block
                     yield path
 
@@ -158,6 +171,12 @@ class DirectoryStore:
             raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
         except OSError as error:
             raise StoreFailed(N_("The place where pictures are stored failed.")) from error
+
+
+def _modified(status: os.stat_result) -> int | None:
+    """When the file was changed, in Unix seconds; None for a time that HTTP's dates cannot tell (RFC 9110 5.6.7)."""
+    seconds = int(status.st_mtime)
+    return seconds if 0 <= seconds <= _LAST_SECOND else None
 
 
 def _version(status: os.stat_result) -> str:

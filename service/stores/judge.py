@@ -15,7 +15,14 @@ HEAD_BYTES = HEAD
 
 
 def judge(
-    contact: int, *, version: str, size: int, modified: int, max_bytes: int, head: bytes, rest: Callable[[], bytes]
+    contact: int,
+    *,
+    version: str,
+    size: int,
+    modified: int | None,
+    max_bytes: int,
+    head: bytes,
+    rest: Callable[[], bytes],
 ) -> Original:
     """The original of *size* bytes that begins with *head*; *rest* reads what follows, where a format needs it."""
     try:

@@ -21,6 +21,8 @@ from service.web.problems import problem, status_of
 from service.web.repeats import Repeat, Repeats
 from service.web.streaming import send, sent_whole
 
+_MAX_FIELD = 16_384
+"""Characters of one header field, its lines together."""
 _ATTEMPTS = 3
 """Times that a picture is selected when it changes under our hands."""
 
@@ -93,9 +95,10 @@ def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Re
 
 
 def field(request: web.Request, name: str) -> str | None:
-    """A header field's value; several lines are one list (RFC 9110 section 5.3). None where it is absent."""
+    """A header field's value; several lines are one list (RFC 9110 section 5.3). None where absent or far too long."""
     values = request.headers.getall(name, None)
-    return None if values is None else ", ".join(values)
+    text = None if values is None else ", ".join(values)
+    return text if text is None or len(text) <= _MAX_FIELD else None
 
 
 async def _answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from multidict import CIMultiDict
@@ -58,7 +59,7 @@ def picture_headers(
         headers["Cache-Control"] = cache_control.placeholder
         if selection.blank.worded:
             headers["Content-Language"] = language
-    if selection.last_modified is not None:
+    if selection.last_modified is not None and selection.last_modified <= time.time():  # RFC 9110 section 8.8.2.1
         headers["Last-Modified"] = http_date(selection.last_modified)
     return headers
 

@@ -42,7 +42,7 @@ async def send(
     transport = request.transport
     try:
         writer = await response.prepare(request)
-        if picture.body is not None and writer is not None:
+        if request.method != "HEAD" and picture.body is not None and writer is not None:
             if transport is not None:
                 transport.set_write_buffer_limits(high=0)  # a piece is taken before the next one is made
             async for piece in _quoted(pieces) if json else pieces:

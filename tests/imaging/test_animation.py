@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from PIL import Image, ImageChops
 
@@ -127,3 +129,12 @@ def test_animated_avif_is_of_limited_range_for_browsers_take_it_for_that():
     boxes = data.split(b"colrnclx")[1:]
     assert boxes
     assert all(box[6] & 0x80 == 0 for box in boxes)
+
+
+@pytest.mark.parametrize("kind", MOVING)
+def test_the_same_order_gives_the_same_bytes_at_any_time(kind):
+    first = rendered(moving("GIF"), kind, 32).data
+    begun = int(time.time())
+    while int(time.time()) < begun + 2:
+        again = rendered(moving("GIF"), kind, 32).data
+    assert again == first

@@ -190,3 +190,15 @@ def test_warnings_stay_within():
         warnings.simplefilter("always")
         Image.open(io.BytesIO(data)).getexif()
     assert said
+
+
+def test_a_sequential_jpeg_of_many_scans_is_refused():
+    data = saved(Image.new("RGB", (7000, 7000)), "JPEG", subsampling=0)
+    head = data[: data.index(b"\xff\xda")]
+
+    def scan(component, table):
+        return b"\xff\xda" + struct.pack(">HBBBBBB", 8, 1, component, table, 0, 63, 0) + bytes(8)
+
+    bomb = head + scan(1, 0) + (scan(2, 0x11) + scan(3, 0x11) + scan(1, 0)) * 900 + b"\xff\xd9"
+    with pytest.raises(Unrenderable, match="passes"):
+        rendered(bomb, "PNG", 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -14,7 +15,7 @@ from service.pictures.values import Fault, Original
 
 faults = st.builds(
     Fault,
-    st.text(),
+    st.text(st.characters(exclude_characters="%", exclude_categories=["Cs"])),
     st.lists(st.tuples(st.text(), st.integers() | st.text())).map(tuple),
     st.floats(min_value=0, max_value=1e12) | st.just(math.inf),
 )
@@ -50,3 +51,12 @@ def test_other_bytes_are_no_record(data: bytes) -> None:
 def test_what_only_looks_like_one_is_none(data: bytes) -> None:
     with pytest.raises(ValueError):
         records.decode(data)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"modified": "x"}, {"modified": 1e300}, {"contact": "x"}, {"strikes": None}, {"version": 7}]
+)
+def test_values_of_other_kinds_are_none(changes: dict[str, object]) -> None:
+    record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
+    with pytest.raises(ValueError):
+        records.decode(json.dumps(record | changes).encode())

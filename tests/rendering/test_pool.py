@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -121,6 +123,20 @@ async def test_a_process_killed_while_idle_costs_nothing(pools: Pools) -> None:
     assert decode(rendered.data).size == (16, 12)
     assert pool.pids
     assert pid not in pool.pids
+
+
+async def test_a_failed_render_lets_its_original_go(pools: Pools) -> None:
+    pool = await pools()
+    original = b"no picture" * 10
+    whole = reading(original)
+    gc.disable()
+    try:
+        held = sys.getrefcount(original)
+        with pytest.raises(Unrenderable):
+            await pool.render(whole, ORDER, Trace())
+        assert sys.getrefcount(original) == held
+    finally:
+        gc.enable()
 
 
 async def test_a_render_past_its_time_ends_its_process(pools: Pools, metrics: Metrics) -> None:

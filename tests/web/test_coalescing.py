@@ -145,6 +145,34 @@ async def test_a_picture_that_changes_before_it_is_read_is_selected_again(serve:
     assert (await get(client, 1)).headers["ETag"] != first.headers["ETag"]
 
 
+async def test_who_asks_for_too_much_does_not_get_the_picture_refused_to_others(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for started in (0, 1, 2):
+        pid = await frozen_worker(client)
+        asked = asyncio.create_task(get(client, 1, f"?w={4000 + started}&type=avif"))
+        await until_metric(client, "contact_image_renders_started_total", started + 1)
+        os.kill(pid, signal.SIGKILL)
+        assert (await asked).status == 503
+    assert (await get(client, 1, "?w=50")).status == 200
+
+
+async def test_one_event_is_one_strike(serve: Serve, get: Get) -> None:
+    client = await serve(render={"workers": 2})
+    pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        while len(pool.pids) < 2:
+            await asyncio.sleep(0.005)
+    pids = pool.pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    asked = [asyncio.create_task(get(client, 1, f"?w={width}")) for width in (30, 31)]
+    await until_metric(client, "contact_image_renders_started_total", 2)
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert [(await each).status for each in asked] == [503, 503]
+    assert (await get(client, 1, "?w=32")).status == 200
+
+
 async def until_metric(client: TestClient[Any, Any], name: str, value: float) -> None:
     async with asyncio.timeout(10):
         while await metric(client, name) < value:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import Serve
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, close_to, decode, encode, quadrants
@@ -188,3 +191,35 @@ async def test_bmp_is_converted_even_without_a_wish(serve: Serve, get: Get) -> N
     response = await get(client, 4)
     seen = decode(await response.read())
     assert (response.content_type, seen.format, seen.size) == ("image/jpeg", "JPEG", (160, 120))
+
+
+async def test_a_cold_head_of_a_large_rendition_has_no_body_and_leaves_the_connection_in_step(
+    serve: Serve, images: Path
+) -> None:
+    (images / "7.png").write_bytes(encode(Image.effect_noise((400, 400), 90), "PNG"))
+    client = await serve()
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    head = b"HEAD /api/v1/Contact/7/Image?type=png&w=300 HTTP/1.1\r\nHost: x\r\n\r\n"
+    writer.write(head + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    answers = await reader.read()
+    first, _, second = answers.partition(b"\r\n\r\n")
+    assert int(first.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]) > 32_768
+    assert second.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert second.endswith(b'{"status": "alive"}')
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.parametrize("seconds", [-1e11, -1, 253_402_300_800, 4_000_000_000])
+async def test_a_time_that_http_cannot_tell_or_that_is_to_come_is_left_out(
+    serve: Serve, get: Get, images: Path, seconds: float
+) -> None:
+    try:
+        os.utime(images / "1.jpg", (seconds, seconds))
+    except OSError:
+        pytest.skip("this file system does not hold such a time")
+    client = await serve()
+    response = await get(client, 1)
+    assert response.status == 200
+    if (images / "1.jpg").stat().st_mtime == seconds:
+        assert "Last-Modified" not in response.headers
