@@ -138,7 +138,8 @@ async def test_a_picture_that_changes_before_it_is_read_is_selected_again(serve:
     client = await serve()
     first = await get(client, 1)
     new = encode(quadrants(40, 40), "PNG")
-    (images / "1.jpg").write_bytes(new)
+    (images / "coming").write_bytes(new)
+    os.replace(images / "coming", images / "1.jpg")
     response = await get(client, 1, "?w=20")  # what is known of it is still fresh, and wrong
     assert response.status == 200
     assert (response.content_type, decode(await response.read()).size) == ("image/png", (20, 20))

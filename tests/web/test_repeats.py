@@ -63,7 +63,8 @@ async def test_a_changed_picture_ends_the_repeats_when_its_state_is_looked_at(
     for _ in range(3):
         first = await get(client, 1)
     new = encode(quadrants(30, 30), "PNG")
-    (images / "1.jpg").write_bytes(new)
+    (images / "coming").write_bytes(new)
+    os.replace(images / "coming", images / "1.jpg")
     deadline = time.monotonic() + 10
     while (response := await get(client, 1)).headers["ETag"] == first.headers["ETag"]:
         assert time.monotonic() < deadline
