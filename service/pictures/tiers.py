@@ -67,7 +67,7 @@ class Tiers:
         observer: Observer,
         *,
         timeout: float,
-        patience: float = 0.09,
+        patience: float = 0.06,
         max_puts: int = 64,
         put_timeout: float,
         max_body: int,
