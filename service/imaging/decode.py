@@ -8,6 +8,7 @@ from PIL import Image, ImageFile, JpegImagePlugin
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.bounds import check
 from service.imaging.geometry import Size
 from service.imaging.order import Limits
 from service.imaging.outline import Outline, outline
@@ -33,6 +34,7 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
     reader = READERS.get(kind)
     if reader is None:
         raise Unrenderable(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
+    check(data, kind, limits.max_pixels)
     promised = outline(data, kind, limits.max_frames)
     if promised is not None:
         _check_pixels((promised.width, promised.height), limits.max_pixels)

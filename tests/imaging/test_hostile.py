@@ -202,3 +202,37 @@ def test_a_sequential_jpeg_of_many_scans_is_refused():
     bomb = head + scan(1, 0) + (scan(2, 0x11) + scan(3, 0x11) + scan(1, 0)) * 900 + b"\xff\xd9"
     with pytest.raises(Unrenderable, match="passes"):
         rendered(bomb, "PNG", 20)
+
+
+def tiff_with(tag, type_, count, payload):
+    """A sound 4x4 grey TIFF with one tag more, whose values lie at the end."""
+    tags = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    tags += [(277, 3, 1, 1), (279, 4, 1, 16)]
+    at = 24 + 2 + 12 * (len(tags) + 1) + 4
+    rows = sorted([*tags, (tag, type_, count, at)])
+    directory = struct.pack("<H", len(rows)) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
+    return b"II*\0" + struct.pack("<I", 24) + bytes(16) + directory + payload
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tiff_with(282, 5, 4_000_000, struct.pack("<II", 1, 3) * 4_000_000),
+        tiff_with(330, 4, 1_000_000, bytes(4_000_000)),
+        b"\xff\xd8" + b"".join(b"\xff\xe1\x01\x36Exif\0\0" + bytes(302) for _ in range(100_000)),
+        b"\xff\xd8" + b"".join(b"\xff\xed\xff\xfePhotoshop 3.0\0" + b"8BIM" * 16_379 for _ in range(20)),
+    ],
+    ids=["rationals", "sub-directories", "Exif segments", "Photoshop resources"],
+)
+def test_a_header_full_of_work_is_refused_at_once(data):
+    begun = time.perf_counter()
+    with pytest.raises(Unrenderable, match="work"):
+        rendered(data, "PNG", 4)
+    assert time.perf_counter() - begun < 1
+
+
+def test_a_tile_larger_than_any_picture_is_refused():
+    rows = [(322, 4, 1, 16_000), (323, 4, 1, 16_000)]
+    directory = struct.pack("<H", 2) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
+    with pytest.raises(Unrenderable, match="work"):
+        rendered(b"II*\0" + struct.pack("<I", 8) + directory, "PNG", 4)
