@@ -5,10 +5,14 @@ from __future__ import annotations
 from service.errors import N_, Unrenderable
 from service.formats import Format
 
-_MAX_EXIF = 64
-"""Exif segments of a JPEG: Pillow joins them, each time anew."""
-_MAX_RESOURCES = 20_000
-"""Photoshop resources of a JPEG, which Pillow parses one by one."""
+_MAX_SEGMENTS = 2_000
+"""Segments before a JPEG's first scan; Pillow joins those with Exif, each time anew."""
+_MAX_RESOURCES = 1_048_576
+"""Bytes of a JPEG's Photoshop resources, which Pillow parses one by one."""
+_SOS, _APP13 = 0xDA, 0xED
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_BARE = frozenset({0x00, 0x01, 0xFF, *range(0xD0, 0xD9)})
+"""Markers without a length, and bytes that are none."""
 _MAX_ENTRIES = 4096
 _MAX_VALUES = 65_536
 """Values of one TIFF tag that are numbers; Pillow makes an object of each."""
@@ -20,13 +24,39 @@ _BYTES = (1, 2, 6, 7)
 """Types of a tag whose values are one byte each, and are not taken apart."""
 
 
-def check(data: bytes, kind: Format, max_pixels: int) -> None:
-    """Raise `Unrenderable` for a JPEG or TIFF whose header alone would keep a reader busy."""
+def check(data: bytes, kind: Format, max_pixels: int) -> bool:
+    """Raise `Unrenderable` for a JPEG or TIFF whose header alone would keep a reader busy.
+
+    Says whether a JPEG may come in several scans, as libjpeg tells it: by the components of the first.
+    """
     if kind is Format.JPEG:
-        if data.count(b"Exif\0\0") > _MAX_EXIF or data.count(b"8BIM") > _MAX_RESOURCES:
-            raise _too_much()
-    elif kind is Format.TIFF:
+        return _check_segments(data)
+    if kind is Format.TIFF:
         _check_directory(data, max_pixels)
+    return False
+
+
+def _check_segments(data: bytes) -> bool:
+    at, resources, components = 2, 0, 0
+    for _ in range(_MAX_SEGMENTS):
+        at = data.find(b"\xff", at) + 1
+        if at == 0 or at + 8 >= len(data):
+            return False
+        marker = data[at]
+        if marker in _BARE:
+            at += marker != 0xFF
+            continue
+        length = int.from_bytes(data[at + 1 : at + 3], "big")
+        if marker == _SOS:
+            return data[at + 3] < components
+        if marker in _FRAMES:
+            components = data[at + 8]
+        if marker == _APP13:
+            resources += length
+        if resources > _MAX_RESOURCES:
+            break
+        at += 1 + length
+    raise _too_much()
 
 
 def _check_directory(data: bytes, max_pixels: int) -> None:

@@ -34,13 +34,13 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
     reader = READERS.get(kind)
     if reader is None:
         raise Unrenderable(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
-    check(data, kind, limits.max_pixels)
+    several_scans = check(data, kind, limits.max_pixels)
     promised = outline(data, kind, limits.max_frames)
     if promised is not None:
         _check_pixels((promised.width, promised.height), limits.max_pixels)
     image = reader(Metered(data, kind))
     _check_pixels(image.size, limits.max_pixels)
-    if kind is Format.JPEG:  # a sequential one of many scans costs as much as a progressive one
+    if several_scans or "progressive" in image.info:
         _check_passes(data.count(_START_OF_SCAN), image.size, limits)
     if promised is None or kind is Format.WEBP:
         frames = getattr(image, "n_frames", 1) if kind in (Format.WEBP, Format.AVIF) else 1

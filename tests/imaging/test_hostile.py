@@ -220,7 +220,7 @@ def tiff_with(tag, type_, count, payload):
         tiff_with(282, 5, 4_000_000, struct.pack("<II", 1, 3) * 4_000_000),
         tiff_with(330, 4, 1_000_000, bytes(4_000_000)),
         b"\xff\xd8" + b"".join(b"\xff\xe1\x01\x36Exif\0\0" + bytes(302) for _ in range(100_000)),
-        b"\xff\xd8" + b"".join(b"\xff\xed\xff\xfePhotoshop 3.0\0" + b"8BIM" * 16_379 for _ in range(20)),
+        b"\xff\xd8" + b"".join(b"\xff\xed\xff\xfcPhotoshop 3.0\0" + b"8BIM" * 16_379 for _ in range(20)),
     ],
     ids=["rationals", "sub-directories", "Exif segments", "Photoshop resources"],
 )
