@@ -22,6 +22,7 @@ from service.rendering.process import DiedIdle, RenderProcess
 T = TypeVar("T")
 log = structlog.get_logger()
 
+_FULL = N_("Too many pictures wait to be rendered. Try again soon.")
 _RETRY = 1.0
 """Seconds before another try to start a process."""
 _RECENT = 3.0
@@ -76,14 +77,14 @@ class RenderPool:
     async def _turn(self, trace: Trace) -> AsyncIterator[None]:
         """A turn to read an original and have it rendered; `Overloaded` when too many wait already."""
         if self._waiting >= self._queue:
-            raise Overloaded(N_("Too many pictures wait to be rendered. Try again soon."))
+            raise Overloaded(_FULL)
         self._count(+1)
         try:
             with trace.timed("queue"):
                 async with asyncio.timeout(self._timeout):
                     await self._ahead.acquire()
         except TimeoutError as error:
-            raise Overloaded(N_("Too many pictures wait to be rendered. Try again soon.")) from error
+            raise Overloaded(_FULL) from error
         finally:
             self._count(-1)
         try:
@@ -154,7 +155,7 @@ class RenderPool:
             async with asyncio.timeout(self._timeout):
                 return await self._idle.get()
         except TimeoutError as error:
-            raise Overloaded(N_("Too many pictures wait to be rendered. Try again soon.")) from error
+            raise Overloaded(_FULL) from error
 
     def _replace(self, dead: RenderProcess | None) -> None:
         if dead is not None:

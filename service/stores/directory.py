@@ -55,8 +55,7 @@ class DirectoryStore:
             file = await self._opened(original)
             try:
                 data = bytes(await file.read(original.size))
-                if _version(await self._in_thread(os.fstat, file.fileno())) != original.version:
-                    raise OriginalChanged
+                await self._expect(original.version, file)
                 return data
             finally:
                 self._let_go(file)
@@ -90,12 +89,16 @@ class DirectoryStore:
         except FileNotFoundError as error:
             raise OriginalChanged from error
         try:
-            if _version(await self._in_thread(os.fstat, file.fileno())) != original.version:
-                raise OriginalChanged
+            await self._expect(original.version, file)
         except BaseException:
             self._let_go(file)
             raise
         return file
+
+    async def _expect(self, version: str, file: AsyncBufferedReader) -> None:
+        """Raise `OriginalChanged` unless *file* is still that *version*."""
+        if _version(await self._in_thread(os.fstat, file.fileno())) != version:
+            raise OriginalChanged
 
     def _let_go(self, file: AsyncBufferedReader) -> None:
         """Close *file* without waiting: a read that hangs holds it, and is given up by its time limit alone."""
@@ -104,7 +107,7 @@ class DirectoryStore:
         task.add_done_callback(self._closing.discard)
 
     async def _pieces(self, file: AsyncBufferedReader, original: Original, piece: int) -> Pieces:
-        size, version = original.size, original.version
+        size = original.size
         try:
             yield b""
             while size > 0:
@@ -112,8 +115,8 @@ class DirectoryStore:
                 if not data:
                     raise OriginalChanged  # cut short since it was opened
                 size -= len(data)
-                if size == 0 and _version(await self._in_thread(os.fstat, file.fileno())) != version:
-                    raise OriginalChanged  # overwritten since: a cut is better than a mixture
+                if size == 0:  # overwritten since? A cut is better than a mixture
+                    await self._bounded(lambda: self._expect(original.version, file))
                 yield data
         finally:
             self._let_go(file)

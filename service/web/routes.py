@@ -59,7 +59,7 @@ def answered(handler: Handler) -> Handler:
         except PictureError as error:
             response = refuse(request, error, request_id)
             _tell(error, response.status)
-        except Exception:
+        except Exception:  # a fault of ours: the client gets our shape, and the log the traceback
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(N_("Something went wrong on our side.")), request_id)
         seconds = time.perf_counter() - begun
