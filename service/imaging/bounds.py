@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.tiff import Directory
 
 _MAX_SEGMENTS = 2_000
 """Segments before a JPEG's first scan; Pillow joins those with Exif, each time anew."""
@@ -60,24 +61,17 @@ def _check_segments(data: bytes) -> bool:
 
 
 def _check_directory(data: bytes, max_pixels: int) -> None:
-    order = "little" if data.startswith(b"II") else "big"
-    big = data[2:4] in (b"+\0", b"\0+")
-    offset, counter, entry, value = (8, 8, 20, 8) if big else (4, 2, 12, 4)
-
-    def number(at: int, size: int) -> int:
-        return int.from_bytes(data[at : at + size], order)  # type: ignore[arg-type]  # one of the two
-
-    at = number(offset, value)
-    entries = number(at, counter)
-    if entries > _MAX_ENTRIES:
+    directory = Directory.of(data)
+    if directory is None:
+        return
+    if directory.entries > _MAX_ENTRIES:
         raise _too_much()
     tile = {_TILE_WIDTH: 1, _TILE_LENGTH: 1}
-    for start in range(at + counter, at + counter + entries * entry, entry):
-        tag, type_, count = number(start, 2), number(start + 2, 2), number(start + 4, value)
-        if type_ not in _BYTES and count > (_MAX_OFFSETS if tag in _OFFSETS else _MAX_VALUES):
+    for tag in directory.tags(_MAX_ENTRIES):
+        if tag.type not in _BYTES and tag.count > (_MAX_OFFSETS if tag.number in _OFFSETS else _MAX_VALUES):
             raise _too_much()
-        if tag in tile:
-            tile[tag] = number(start + 4 + value, 2 if type_ == 3 else 4)
+        if tag.number in tile:
+            tile[tag.number] = tag.value
     if tile[_TILE_WIDTH] * tile[_TILE_LENGTH] > max_pixels:
         raise _too_much()
 

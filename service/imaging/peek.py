@@ -6,10 +6,10 @@ Pure and bounded, for a store asks it of every original. It must never import Pi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.tiff import MAGIC, Directory
 
 HEAD = 65_536
 """Bytes that are enough for nearly every picture (see `wants_whole`)."""
@@ -19,8 +19,6 @@ _HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", 
 _ALPHA_AUXILIARIES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _MAX_ENTRIES = 1024
 """Chunks, blocks or tags that are looked at."""
-
-_ByteOrder = Literal["little", "big"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ def peek(head: bytes) -> Facts:
         return Facts(Format.GIF, _gif_alpha(head))
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return Facts(Format.WEBP, _webp_alpha(head))
-    if head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+    if head.startswith(MAGIC):
         return Facts(Format.TIFF, _tiff_alpha(head))
     if head[4:8] == b"ftyp" and (kind := _brand(head)):
         return Facts(kind, any(urn in head for urn in _ALPHA_AUXILIARIES))
@@ -56,12 +54,10 @@ def peek(head: bytes) -> Facts:
 
 def wants_whole(head: bytes) -> bool:
     """Whether *head* is a TIFF that keeps its directory further back (most writers put it last)."""
-    if not head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+    if not head.startswith(MAGIC):
         return False
-    order, big = _byte_order(head), head[2:4] in (b"+\0", b"\0+")
-    at = int.from_bytes(head[8:16] if big else head[4:8], order)
-    room = _directory_bytes(head, at, order, big)
-    return room is None or at + room > len(head)
+    directory = Directory.of(head)
+    return directory is None or directory.end > len(head)
 
 
 def _png_alpha(head: bytes) -> bool:
@@ -123,33 +119,12 @@ def _bmp_alpha(head: bytes) -> bool:
     return header >= 56 and bits == 32 and compression == 3 and any(head[66:70])
 
 
-def _byte_order(head: bytes) -> _ByteOrder:
-    return "little" if head.startswith(b"II") else "big"
-
-
-def _directory_bytes(head: bytes, at: int, order: _ByteOrder, big: bool) -> int | None:
-    """The length of the directory at *at*, or None if not even its count is within *head*."""
-    width = 8 if big else 2
-    if at + width > len(head):
-        return None
-    return width + int.from_bytes(head[at : at + width], order) * (20 if big else 12)
-
-
 def _tiff_alpha(head: bytes) -> bool:
     """ExtraSamples (tag 338) of 1 or 2 is alpha; so is a fourth channel of an RGB that says nothing of it."""
-    order, big = _byte_order(head), head[2:4] in (b"+\0", b"\0+")
-    at = int.from_bytes(head[8:16] if big else head[4:8], order)
-    room = _directory_bytes(head, at, order, big)
-    if room is None:
+    directory = Directory.of(head)
+    if directory is None:
         return False
-    width, entry = (8, 20) if big else (2, 12)
-    values: dict[int, int] = {}
-    for start in range(at + width, min(at + room, len(head) - entry + 1, at + width + _MAX_ENTRIES * entry), entry):
-        tag = int.from_bytes(head[start : start + 2], order)
-        if tag in (262, 277, 338):
-            value = start + (12 if big else 8)
-            size = 1 if head[start + 2 : start + 4] in (b"\x01\0", b"\0\x01") else 2
-            values[tag] = int.from_bytes(head[value : value + size], order)
+    values = {tag.number: tag.value for tag in directory.tags(_MAX_ENTRIES)}
     photometric, samples, extra = values.get(262), values.get(277, 1), values.get(338)
     if extra in (1, 2):
         return True
