@@ -16,6 +16,7 @@ from service.caches.redis import RedisCache
 from service.imaging.order import Encoding, Limits
 from service.imaging.render import encoder_versions
 from service.pictures.contact_pictures import ContactPictures, Lifetimes, Recipe
+from service.pictures.mezzanines import Mezzanines
 from service.pictures.ports import OriginalStore, Renderer, RenditionCache
 from service.pictures.tiers import Tiers
 from service.protocol.languages import Languages
@@ -109,12 +110,22 @@ async def _cache(app: web.Application, settings: CacheSettings, given: Rendition
 
 
 async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+    made = recipe(settings)
+    mezzanines = Mezzanines(
+        app[CACHE],
+        app[RENDERER],
+        app[METRICS],
+        digest=made.digest,
+        kept_for=settings.cache.mezzanine_for,
+        patience=settings.render.timeout,
+    )
     app[PICTURES] = pictures = ContactPictures(
         app[STORE],
         app[CACHE],
         app[RENDERER],
         app[METRICS],
-        recipe=recipe(settings),
+        recipe=made,
+        mezzanines=mezzanines,
         lifetimes=Lifetimes(settings.cache.fresh_for, settings.cache.missing_for, settings.cache.unrenderable_for),
     )
     app[REPEATS] = Repeats(pictures)
@@ -144,6 +155,7 @@ def redis_cache(settings: CacheSettings, url: str) -> RedisCache:
         put_timeout=settings.put_timeout,
         connections=settings.connections,
         kept_for=settings.kept_for,
+        mezzanine_for=settings.mezzanine_for,
         max_fields=settings.max_fields,
     )
 
@@ -153,6 +165,7 @@ def recipe(settings: Settings) -> Recipe:
     render = settings.render
     limits = Limits(
         max_pixels=render.max_pixels,
+        max_decoded_bytes=render.max_decoded_bytes,
         max_frames=render.max_frames,
         max_animation_pixels=render.max_animation_pixels,
         max_dimension=render.max_dimension,

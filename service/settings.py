@@ -94,6 +94,7 @@ class CacheSettings(_Section):
     max_entry_bytes: Bytes
     max_fields: Annotated[int, Field(ge=8)]
     kept_for: Annotated[int, Field(gt=0)]
+    mezzanine_for: WholeSeconds
     fresh_for: Annotated[int, Field(gt=0)]
     missing_for: WholeSeconds
     unrenderable_for: WholeSeconds
@@ -129,6 +130,7 @@ class RenderSettings(_Section):
     memory_bytes: Annotated[int, Field(ge=0)]
     max_dimension: Annotated[int, Field(gt=0, le=16_383)]
     max_pixels: Count
+    max_decoded_bytes: Count
     max_frames: Count
     max_animation_pixels: Count
     enlarge: bool
@@ -162,6 +164,7 @@ class EncodingSettings(_Section):
     webp_method: Annotated[int, Field(ge=0, le=6)]
     avif_quality: Annotated[int, Field(ge=1, le=100)]
     avif_speed: Annotated[int, Field(ge=0, le=10)]
+    avif_subsampling: Annotated[int, Field(ge=0, le=2)]
     png_level: Annotated[int, Field(ge=0, le=9)]
     png_palette: bool
     gif_dither: bool

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from service.pictures.ports import CacheUnavailable
-from service.pictures.values import Entry, EntryHead, Owner
+from service.pictures.values import Entry, EntryHead, MezzanineOf, Owner
 
 T = TypeVar("T")
 
@@ -52,15 +52,19 @@ class RedisCache:
         put_timeout: float,
         connections: int,
         kept_for: int,
+        mezzanine_for: int,
         max_fields: int,
     ) -> None:
         self._reader = _client(url, timeout, connections)
         self._writer = _client(url, put_timeout, max(1, connections // 4))  # a slow put must not hold up a look-up
         self._put = self._writer.register_script(_PUT)
-        self._prefix, self._kept_for, self._max_fields = prefix, kept_for, max_fields
+        self._prefix, self._max_fields = prefix, max_fields
+        self._kept_for, self._mezzanine_for = kept_for, mezzanine_for
 
     def key(self, owner: Owner) -> str:
-        """The hash that holds all of a contact's renditions, in one slot of a cluster."""
+        """The hash of all of a contact's renditions; its mezzanine's is beside it, in the same slot of a cluster."""
+        if isinstance(owner, MezzanineOf):
+            return f"{self._prefix}:{{{owner.contact}}}:mezzanine"
         return f"{self._prefix}:{{{owner}}}"
 
     async def get(self, owner: Owner, field: str) -> Entry | None:
@@ -79,7 +83,8 @@ class RedisCache:
         body = entry.body
         head = json.dumps([_VERSION, entry.version, entry.stored_at, entry.detail, len(body), crc32(body)])
         limit = 2 * self._max_fields
-        await _answer(self._put(keys=[self.key(owner)], args=[field, body, head, limit, self._kept_for]))
+        life = self._mezzanine_for if isinstance(owner, MezzanineOf) else self._kept_for
+        await _answer(self._put(keys=[self.key(owner)], args=[field, body, head, limit, life]))
 
     async def check(self) -> str:
         info = await _answer(self._writer.info("server", "memory"))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from PIL import Image, ImageFile
 
 from service.formats import Format
+from service.imaging import apng, gif
 from service.imaging.geometry import Size
 from service.imaging.order import Limits
 from service.imaging.outline import Outline
+from service.imaging.parts import composed
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +34,29 @@ def affordable(source: Outline, size: Size, limits: Limits) -> bool:
 
 
 def frames(
-    image: ImageFile.ImageFile, source: Outline, smaller: Callable[[Image.Image], Image.Image]
+    data: bytes, image: ImageFile.ImageFile, source: Outline, smaller: Callable[[Image.Image], Image.Image]
 ) -> Iterator[Frame]:
-    """Every frame of *source*, made *smaller* as soon as it is decoded, so that one large one is held at a time."""
-    first = 1 if source.still_first else 0
-    for number in range(first, first + source.frames):
+    """Every frame of *data*, which *image* is the reader of, made *smaller* as soon as it is decoded.
+
+    So one large frame is held at a time.
+    """
+    if image.format == "GIF":
+        whole = composed("RGBA", image.size, gif.parts(data))
+    elif image.format == "PNG":
+        whole = composed("LA" if image.mode in ("1", "L", "LA", "I;16") else "RGBA", image.size, apng.parts(data))
+    else:
+        whole = _whole(image, source)
+    for large, milliseconds in islice(whole, source.frames):
+        small = smaller(large)
+        yield Frame(small.copy() if small is large else small, milliseconds)
+
+
+def _whole(image: ImageFile.ImageFile, source: Outline) -> Iterator[tuple[Image.Image, float]]:
+    """The frames of a reader that puts them together itself: libwebp's and libavif's do so rightly."""
+    for number in range(source.frames):
         image.seek(number)
         image.load()
-        small = smaller(image)
-        # The reader draws the next frame over this one.
-        yield Frame(small.copy() if small is image else small, float(image.info.get("duration") or 0))
+        yield image, float(image.info.get("duration") or 0)
 
 
 def first_picture(image: ImageFile.ImageFile, smaller: Callable[[Image.Image], Image.Image]) -> Image.Image:

@@ -11,6 +11,10 @@ from service.imaging.inks import press_profile
 
 _MODES = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L", "LA"), b"CMYK": ("CMYK",)}
 """The pictures that a profile can be meant for, by the colour space in its header."""
+_LARGEST, _LARGEST_KEPT = 4_194_304, 1_048_576
+"""Bytes of a profile that is looked at, and of one whose transform is kept. Those of presses have 0.5 to 2 MB."""
+_MAX_TAGS = 100
+"""littlecms refuses more."""
 
 
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -21,7 +25,7 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """
     if image.mode == "LAB":
         return _applied(image, _lab_to_srgb())
-    if profile and image.mode in _MODES.get(profile[16:20], ()):
+    if profile and len(profile) <= _LARGEST and image.mode in _MODES.get(profile[16:20], ()):
         try:
             return _converted(image, profile)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
@@ -43,21 +47,42 @@ def _applied(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image
     return result
 
 
-@lru_cache(maxsize=16)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    """Costs some milliseconds to build, and cameras and print shops use few profiles.
+    """Costs some milliseconds to build, and cameras and presses use few profiles: the small ones are kept."""
+    return (_kept if len(profile) <= _LARGEST_KEPT else _built)(profile, mode)
 
-    Black point compensation for RGB and grey. Not for inks: it would push the reds and blues of a press out of sRGB,
-    where they are cut off (libvips leaves it out as well).
+
+def _built(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
+    """Black point compensation for RGB and grey. Not for inks: it would push the reds and blues of a press out of
+    sRGB, where they are cut off (libvips leaves it out as well).
     """
     return ImageCms.buildTransform(
-        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.ImageCmsProfile(io.BytesIO(_without_elements(profile))),
         _srgb(),
         mode,
         "RGBA" if mode == "RGBA" else "RGB",
         ImageCms.Intent.RELATIVE_COLORIMETRIC,
         ImageCms.Flags.NONE if mode == "CMYK" else ImageCms.Flags.BLACKPOINTCOMPENSATION,
     )
+
+
+_kept = lru_cache(maxsize=8)(_built)
+
+
+def _without_elements(profile: bytes) -> bytes:
+    """*profile* with the names of its D2B tags crossed out, so that littlecms takes the tables beside them.
+
+    Their chains of processing elements may name one element a thousand times over: 80 KB take five seconds. The others
+    must be there (ICC.1:2022, 9.2.23), and are all that a reader of version 2 knows.
+    """
+    entries = min(int.from_bytes(profile[128:132], "big"), _MAX_TAGS)
+    floats = [at for at in range(132, 132 + 12 * entries, 12) if profile[at : at + 3] == b"D2B"]
+    if not floats:
+        return profile
+    crossed = bytearray(profile)
+    for at in floats:
+        crossed[at] = ord("x")
+    return bytes(crossed)
 
 
 @lru_cache(maxsize=1)

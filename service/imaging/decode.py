@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import math
-
-from PIL import Image, ImageFile, JpegImagePlugin
+from PIL import GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin, TiffImagePlugin
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
-from service.imaging.bounds import check
+from service.imaging.bounds import WHOLE_COLOUR, check, check_frames
 from service.imaging.geometry import Size
 from service.imaging.order import Limits
 from service.imaging.outline import Outline, outline
 from service.imaging.readers import READERS, Metered
 
-_MARGIN = 1.75
-"""How many times the target a JPEG shrunk while it is decoded must still be. Against a full decode with Lanczos, over
-the corpus's photographs: 1.75 gives an SSIM of 0.9987 in the median and 0.970 at worst, 1.5 gives 0.955 at worst."""
+MARGIN = 2.15
+"""How many times the target a JPEG decoded at 1/4 or 1/8 must still be. At this very bound the SSIM against a full
+decode with Lanczos is 0.999 in the median of the corpus' photographs and 0.971 at worst; 0.958 at 1.75."""
+MARGINS = {8: MARGIN, 4: MARGIN, 2: 1.5}
+"""The same by fraction: 1/2 keeps more of the finest detail, and at 1.5 has 0.997 and 0.979
+(`python -m tests.bench shrink`)."""
+
+_MAX_SIDE = 65_535
+"""Pixels, as JPEG and GIF have it. Elsewhere a picture could be one pixel wide and millions high, and its rows would
+take more memory than its pixels."""
 
 _START_OF_SCAN = b"\xff\xda"
 _MAX_PASSES = 16
 """Times that a progressive JPEG of the largest size may go over all its pixels (ten is usual): 70 bytes make one more,
 and each costs as much as decoding the picture. Smaller pictures may go over theirs more often."""
+
+_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
+"""A TIFF's tag, and its value for grey whose zero is white."""
 
 
 def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFile, Outline]:
@@ -34,13 +42,17 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
     reader = READERS.get(kind)
     if reader is None:
         raise Unrenderable(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
-    several_scans = check(data, kind, limits.max_pixels)
+    beside = check(data, kind, limits.max_pixels)
     promised = outline(data, kind, limits.max_frames)
     if promised is not None:
-        _check_pixels((promised.width, promised.height), limits.max_pixels)
+        _check_size((promised.width, promised.height), beside, limits)
     image = reader(Metered(data, kind))
-    _check_pixels(image.size, limits.max_pixels)
-    if several_scans or "progressive" in image.info:
+    if kind is Format.HEIC and image.info.get("chroma", 420) != 420:
+        beside = WHOLE_COLOUR
+    _check_size(image.size, beside, limits)
+    if kind is Format.AVIF:
+        check_frames(data, image.size, limits.max_frames)
+    if kind is Format.JPEG and beside:
         _check_passes(data.count(_START_OF_SCAN), image.size, limits)
     if promised is None or kind is Format.WEBP:
         frames = getattr(image, "n_frames", 1) if kind in (Format.WEBP, Format.AVIF) else 1
@@ -48,10 +60,18 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
     return image, promised
 
 
-def _check_pixels(size: Size, most: int) -> None:
+def _check_size(size: Size, beside: float, limits: Limits) -> None:
+    """*beside* is what a reader holds of each pixel, in bytes, beside the four of the picture that it makes."""
     if min(size) < 1:
         raise Unrenderable(N_("The picture has no pixels."))
-    if size[0] * size[1] > most:
+    if max(size) > _MAX_SIDE:
+        raise Unrenderable(
+            N_("The picture has %(width)sx%(height)s pixels; no side may be longer than %(limit)s."),
+            {"width": size[0], "height": size[1], "limit": _MAX_SIDE},
+        )
+    pixels = size[0] * size[1]
+    most = min(limits.max_pixels, int(limits.max_decoded_bytes / (4 + beside)))
+    if pixels > most:
         raise Unrenderable(
             N_("The picture has %(width)sx%(height)s pixels; no more than %(limit)s are rendered."),
             {"width": size[0], "height": size[1], "limit": most},
@@ -66,11 +86,17 @@ def _check_passes(passes: int, size: Size, limits: Limits) -> None:
         )
 
 
-def shrink_on_load(image: ImageFile.ImageFile, ratio: float) -> None:
-    """Let a JPEG be decoded at 1/2, 1/4 or 1/8, if what remains is still well above *ratio* of its size."""
-    if isinstance(image, JpegImagePlugin.JpegImageFile) and ratio * _MARGIN < 1:
-        wanted = (max(1, math.ceil(side * ratio * _MARGIN)) for side in image.size)
-        image.draft(None, (next(wanted), next(wanted)))
+def shrink_on_load(image: ImageFile.ImageFile, ratio: float, margin: float | None = None) -> None:
+    """Let a JPEG be decoded at 1/8, 1/4 or 1/2, if what remains is still well above *ratio* of its size.
+
+    *margin* is how many times that; None leaves it to `MARGINS`.
+    """
+    if not isinstance(image, JpegImagePlugin.JpegImageFile):
+        return
+    for shrink, usual in MARGINS.items():
+        if ratio * shrink * (margin or usual) <= 1:
+            image.draft(None, (max(1, image.width // shrink), max(1, image.height // shrink)))
+            return
 
 
 def plain(image: Image.Image, depth: int = 8) -> Image.Image:
@@ -79,6 +105,8 @@ def plain(image: Image.Image, depth: int = 8) -> Image.Image:
     *depth* is the number of bits per channel in the file, where Pillow keeps the transparent colour in those terms.
     """
     mode = image.mode
+    if isinstance(image, GifImagePlugin.GifImageFile) and not image.has_transparency_data:
+        return _on_its_canvas(image)
     if mode in ("L", "RGB", "1"):
         if "transparency" in image.info:
             return _keyed(image, depth)
@@ -92,6 +120,17 @@ def plain(image: Image.Image, depth: int = 8) -> Image.Image:
     if mode == "F" or mode.startswith("I"):
         return _deep_grey(image)
     return image.convert("RGB")
+
+
+def _on_its_canvas(image: GifImagePlugin.GifImageFile) -> Image.Image:
+    """What a GIF's first frame leaves bare of the canvas is transparent, as browsers have it; Pillow has it black."""
+    pixels = image.convert("L" if image.mode == "L" else "RGB")
+    box = image.dispose_extent
+    if box is None or box == (0, 0, *image.size):
+        return pixels
+    canvas = Image.new("RGBA", image.size)
+    canvas.paste(pixels.crop(box), box)
+    return canvas
 
 
 def _keyed(image: Image.Image, depth: int) -> Image.Image:
@@ -115,6 +154,8 @@ def _deep_grey(image: Image.Image) -> Image.Image:
     key = image.info.get("transparency")
     wide = image.convert("I")
     grey = wide.point([value >> 8 for value in range(65_536)], "L")
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        return ImageOps.invert(grey)  # Pillow has done so for eight bits and fewer
     if isinstance(key, int):
         grey.putalpha(wide.point([0 if value == key else 255 for value in range(65_536)], "L"))
     return grey

@@ -35,6 +35,11 @@ class Plan:
         """Where on the canvas the scaled picture's upper left corner lies."""
         return (self.size[0] - self.scaled[0]) // 2, (self.size[1] - self.scaled[1]) // 2
 
+    def ratio(self, source: Size) -> float:
+        """How much of the *source*'s own size is needed: the share of whichever side is scaled down less."""
+        left, top, right, bottom = self.crop or (0, 0, *source)
+        return max(self.scaled[0] / (right - left), self.scaled[1] / (bottom - top))
+
 
 def plan(source: Size, width: int | None, height: int | None, fit: Fit, *, enlarge: bool, max_dimension: int) -> Plan:
     """How to make a rendition from a *source* of that many pixels (CONTRACT, sections 2 "Size" and "As stored").

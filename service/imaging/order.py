@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.formats import Fit, Format, IfBlank
+from service.imaging import geometry
+from service.imaging.bounds import check_rendition
+
+_SHARE = 0.64
+"""Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original
+is 0.995 or more in the median and 0.97 at worst (`python -m tests.bench mezzanine`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +19,8 @@ class Limits:
 
     max_pixels: int = 50_000_000
     """Pixels of one frame of the original."""
+    max_decoded_bytes: int = 400_000_000
+    """Bytes that a reader may hold of that frame: 4 a pixel, and more where it keeps the picture in other forms."""
     max_frames: int = 200
     """Frames; a longer animation gives its first frame."""
     max_animation_pixels: int = 50_000_000
@@ -37,6 +45,8 @@ class Encoding:
     avif_quality: int = 65
     avif_speed: int = 9
     """0 (small) to 10 (fast)."""
+    avif_subsampling: int = 2
+    """As JPEG's."""
     png_level: int = 6
     """zlib's, 0 to 9."""
     png_palette: bool = True
@@ -56,6 +66,28 @@ class Order:
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
 
+    def plan(self, source: geometry.Size) -> geometry.Plan:
+        """How to make it from an upright picture of that many pixels. Raises `BadParameter`."""
+        limits = self.limits
+        made = geometry.plan(
+            source, self.width, self.height, self.fit, enlarge=limits.enlarge, max_dimension=limits.max_dimension
+        )
+        check_rendition(made.size, self.format)
+        return made
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """A mezzanine's size in pixels, and that of the *original* it was made from, both upright."""
+
+    original: geometry.Size
+    reduced: geometry.Size
+
+    def serves(self, order: Order) -> bool:
+        """Whether *order* is small enough to be made from the mezzanine. Raises `BadParameter`."""
+        share = max(self.reduced) / max(self.original)
+        return order.plan(self.original).ratio(self.original) <= _SHARE * share
+
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
@@ -67,6 +99,8 @@ class Rendered:
     frames: int
     first_frame: bool
     """The original moves and the rendition could, but the budget allowed one frame alone."""
+    leaves: bool = False
+    """The original is large, and a mezzanine may be made of what was decoded."""
 
 
 @dataclass(frozen=True, slots=True)

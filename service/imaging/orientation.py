@@ -18,7 +18,7 @@ _TURNS = {
 
 
 def orientation(image: Image.Image) -> int:
-    """1 to 8 (EXIF 2.3, tag 274); 1 too where the block is broken or says nothing.
+    """1 to 8 (EXIF 2.3, tag 274); 1 too where the block is broken or says nothing. What XMP says does not count.
 
     Pillow turns TIFF upright itself, and states an AVIF's own turn as EXIF.
     """
@@ -26,14 +26,18 @@ def orientation(image: Image.Image) -> int:
         return 1
     if image.format == "PNG":
         image.load()  # its EXIF may follow the pixels
+    exif = Image.Exif()
     try:
-        exif = image.getexif() if image.format == "PNG" else Image.Exif()
-        if image.format != "PNG" and "exif" in image.info:
-            exif.load(image.info["exif"])
+        exif.load(image.info.get("exif") or _profile_type_exif(image))
         value = exif.get(ExifTags.Base.Orientation, 1)
     except Exception:  # a broken EXIF block is no reason to refuse the picture
         return 1
     return value if value in _TURNS else 1
+
+
+def _profile_type_exif(image: Image.Image) -> bytes:
+    """EXIF as ImageMagick wrote it into PNG before there was a chunk for it: text, hexadecimal under a heading."""
+    return bytes.fromhex("".join(str(image.info.get("Raw profile type exif", "")).split("\n")[3:]))
 
 
 def upright_size(size: Size, turn: int) -> Size:

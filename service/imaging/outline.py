@@ -12,6 +12,8 @@ from service.formats import Format
 
 _MAX_STEPS = 400_000
 """Blocks or chunks that are walked at most (about 0.1 s). What lies beyond is not counted."""
+_MAX_PROFILES = 16
+"""Of a PNG, which may have one. Pillow inflates each, up to a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ def outline(data: bytes, kind: Format, most: int) -> Outline | None:
     Counting stops at *most* + 1 frames.
 
     Raises:
-        Unrenderable: an APNG with fewer frames than it promises.
+        Unrenderable: an APNG with fewer frames than it promises, or a PNG with too many profiles.
     """
     if kind is Format.GIF:
         return _gif(data, most)
@@ -78,7 +80,7 @@ def _png(data: bytes, most: int) -> Outline | None:
     if data[12:16] != b"IHDR" or len(data) < 33:
         return None
     width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
-    promised, controls, first_is_frame, seen_data = 0, 0, False, False
+    promised, controls, profiles, first_is_frame, seen_data = 0, 0, 0, False, False
     at, end = 8, len(data)
     for _ in range(_MAX_STEPS):
         if at + 8 > end or controls > most + 1:
@@ -91,8 +93,10 @@ def _png(data: bytes, most: int) -> Outline | None:
             first_is_frame = first_is_frame or not seen_data
         elif kind == b"IDAT":
             seen_data = True
-            if not promised:
-                break
+        elif kind == b"iCCP":
+            profiles += 1
+            if profiles > _MAX_PROFILES:
+                raise Unrenderable(N_("The picture's header promises more work than a picture is worth."))
         elif kind == b"IEND":
             break
         at += 12 + int.from_bytes(data[at : at + 4], "big")

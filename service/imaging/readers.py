@@ -17,16 +17,11 @@ from PIL import (
     ImageFile,
     JpegImagePlugin,
     PngImagePlugin,
-    TiffImagePlugin,
     WebPImagePlugin,
 )
 
 from service.formats import Format
-
-try:
-    from pillow_heif import HeifImageFile  # type: ignore[import-not-found, unused-ignore]
-except ImportError:
-    HeifImageFile = None
+from service.imaging.deep_tiff import DeepTiffFile
 
 # 2 is Pillow's own word for "every plug-in was looked for"; `Image.init()` and `preinit()` then do nothing.
 Image._initialized = 2
@@ -43,10 +38,17 @@ READERS: dict[Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     # Not the JPEG plug-in's factory, which hands a multi-picture JPEG (MPO) on: its first picture is a plain JPEG.
     Format.JPEG: JpegImagePlugin.JpegImageFile,
     Format.PNG: PngImagePlugin.PngImageFile,
-    Format.TIFF: TiffImagePlugin.TiffImageFile,
+    Format.TIFF: DeepTiffFile,
     Format.WEBP: WebPImagePlugin.WebPImageFile,
 }
-if HeifImageFile is not None:
+
+try:
+    from pillow_heif import HeifImageFile, options
+except ImportError:
+    pass  # the extra `heic` is not installed
+else:  # not its opener, which would register more formats
+    options.DECODE_THREADS = 1
+    options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
     READERS[Format.HEIC] = HeifImageFile
 
 

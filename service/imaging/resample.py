@@ -7,8 +7,9 @@ from PIL import Image
 from service.imaging.geometry import Box, Size
 
 _PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
-_REDUCING_GAP = 2.0
-"""Whole-number averaging may go down to this many times the target, before Lanczos does the rest."""
+REDUCING_GAP = 1.4
+"""Whole-number averaging may go down to this many times the target, before Lanczos does the rest. It costs a third of
+what Lanczos does; an SSIM of 0.9965 in the median, 0.978 at worst (`python -m tests.bench shrink`)."""
 
 
 def resample(image: Image.Image, size: Size, box: Box | None = None) -> Image.Image:
@@ -22,6 +23,6 @@ def resample(image: Image.Image, size: Size, box: Box | None = None) -> Image.Im
     if mode in _PREMULTIPLIED and image.getchannel("A").getextrema() == (255, 255):
         image, mode = image.convert(mode[:-1]), mode[:-1]
     if mode not in _PREMULTIPLIED:
-        return image.resize(size, Image.Resampling.LANCZOS, box, _REDUCING_GAP)
+        return image.resize(size, Image.Resampling.LANCZOS, box, REDUCING_GAP)
     weighed = image.convert(_PREMULTIPLIED[mode])
-    return weighed.resize(size, Image.Resampling.LANCZOS, box, _REDUCING_GAP).convert(mode)
+    return weighed.resize(size, Image.Resampling.LANCZOS, box, REDUCING_GAP).convert(mode)

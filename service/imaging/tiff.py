@@ -15,12 +15,16 @@ _SIZES = {1: 1, 3: 2}
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """An entry of the directory; *value* is its first one, where that is a number of at most four bytes."""
+    """An entry of the directory; *value* is its first one, where that is a number of at most four bytes.
+
+    Where the values do not fit into the entry, *offset* is where they are.
+    """
 
     number: int
     type: int
     count: int
     value: int
+    offset: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,10 @@ class Directory:
             return None
         return cls(data, order, big, start, int.from_bytes(data[at:start], order))
 
+    def first_short(self, tag: Tag) -> int:
+        """The first value of a tag of SHORTs, which lies elsewhere if they are too many for the entry."""
+        return tag.value if tag.count <= (4 if self.big else 2) else self._number(tag.offset, 2)
+
     @property
     def end(self) -> int:
         """Where the last entry ends, be it within the data or not."""
@@ -56,7 +64,8 @@ class Directory:
             kind = self._number(at + 2, 2)
             value = at + (12 if self.big else 8)
             count = self._number(at + 4, 8 if self.big else 4)
-            yield Tag(self._number(at, 2), kind, count, self._number(value, _SIZES.get(kind, 4)))
+            first, offset = self._number(value, _SIZES.get(kind, 4)), self._number(value, 8 if self.big else 4)
+            yield Tag(self._number(at, 2), kind, count, first, offset)
 
     @property
     def _room(self) -> int:

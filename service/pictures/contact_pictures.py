@@ -14,6 +14,7 @@ from service.formats import Format, IfBlank
 from service.imaging.order import Blank, Encoding, Limits, Order
 from service.pictures import records
 from service.pictures.flights import Flights
+from service.pictures.mezzanines import Mezzanines
 from service.pictures.ports import Observer, OriginalStore, Renderer
 from service.pictures.tiers import Tiers
 from service.pictures.trace import Trace
@@ -90,9 +91,11 @@ class ContactPictures:
         *,
         recipe: Recipe,
         lifetimes: Lifetimes,
+        mezzanines: Mezzanines,
     ) -> None:
         self._store, self._cache, self._renderer, self._observer = store, cache, renderer, observer
         self._recipe, self._lifetimes = recipe, lifetimes
+        self._mezzanines = mezzanines
         self._flights = Flights()
 
     async def select(self, contact: int, wish: Wish, trace: Trace, *, anew: bool = False) -> Selection:
@@ -221,8 +224,11 @@ class ContactPictures:
         elif selection.work is None:
             data = await self._read(selection, trace)
         else:
+            assert selection.original is not None
             try:
-                rendered = await self._renderer.render(lambda: self._read(selection, trace), selection.work, trace)
+                rendered = await self._mezzanines.render(
+                    selection.original, lambda: self._read(selection, trace), selection.work, trace
+                )
             except _BLAMED as error:
                 raise await self._blame(selection, error, trace) from None
             data = rendered.data

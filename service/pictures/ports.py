@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from service.imaging.order import Blank, Order, Rendered
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, EntryHead, Original, Owner, Pieces
+from service.pictures.values import Entry, EntryHead, Master, Original, Owner, Pieces
 
 Outcome = Literal["finished", "failed", "refused", "timed_out"]
 Layer = Literal["memory", "shared"]
@@ -67,14 +67,30 @@ class MemoryTier(RenditionCache, Protocol):
         """As `get`; the very object that was put, until another takes its place."""
 
 
+class Leave(Protocol):
+    """Whoever wants the mezzanine that the render of a large original can leave, under that *key*."""
+
+    key: str
+
+    def wanted(self) -> bool:
+        """Whether other requests wait for it already."""
+
+    async def left(self, master: Master | None, *, none_to_come: bool) -> None:
+        """Called once after a render that succeeded. Without a *master*, *none_to_come* says whether the picture is
+        one that has none; else it was left out this time, since others wait for the process."""
+
+
 class Renderer(Protocol):
     """What turns an original into a rendition, within bounds of time and memory.
 
     Methods raise `Unrenderable`, `BadParameter`, `Overloaded`, `RenderTimedOut` and `RenderWorkerDied`.
     """
 
-    async def render(self, read: Read, order: Order, trace: Trace) -> Rendered:
+    async def render(self, read: Read, order: Order, trace: Trace, leave: Leave | None = None) -> Rendered:
         """Carry out *order* on the bytes that *read* gives; it is called only when a render is about to begin."""
+
+    async def render_from(self, master: Master, order: Order, trace: Trace) -> Rendered:
+        """Carry out *order* on a mezzanine instead of its original."""
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         """Draw a placeholder."""
@@ -100,6 +116,9 @@ class Observer(Protocol):
 
     def render_ended(self, outcome: Outcome) -> None:
         """It ended."""
+
+    def mezzanine_used(self) -> None:
+        """A rendition is made from a mezzanine."""
 
     def first_frame(self) -> None:
         """An animation gave its first frame, since it was past the budget."""

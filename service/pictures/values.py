@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from service.errors import Unrenderable
 from service.formats import Format
+from service.imaging.order import Reduction
 
 BLANK: Literal["blank"] = "blank"
 """Stands where a contact's id stands in cache keys, for the placeholders, which all contacts share."""
@@ -16,7 +17,15 @@ BLANK: Literal["blank"] = "blank"
 Pieces = AsyncGenerator[bytes | memoryview, None]
 """A body in pieces. Whoever has it closes it."""
 
-Owner = int | Literal["blank"]
+
+class MezzanineOf(NamedTuple):
+    """Stands where a contact's id stands in cache keys, for its mezzanine, whose life is a shorter one of its own."""
+
+    contact: int
+
+
+Owner = int | Literal["blank"] | MezzanineOf
+"""What a cache keeps entries together by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +89,15 @@ class EntryHead:
     version: str
     detail: str
     length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Master:
+    """A mezzanine as a file, and what it is a reduction of. *key* names it: its original's contact and version."""
+
+    key: str
+    data: bytes
+    reduction: Reduction
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A pool of render processes: bounded waiting, a time limit that ends the process, a new one for each that dies."""
+"""A pool of render processes: bounded waiting, and a time limit that ends a process."""
 
 from __future__ import annotations
 
@@ -6,25 +6,21 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-import structlog
-
-from service.errors import N_, BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
+from service.errors import N_, BadParameter, Overloaded, PictureError, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Blank, Order, Rendered
-from service.pictures.ports import Observer, Outcome, Read
+from service.pictures.ports import Leave, Observer, Outcome, Read
 from service.pictures.trace import Trace
+from service.pictures.values import Master
 from service.rendering import worker
-from service.rendering.process import DiedIdle, RenderProcess
+from service.rendering.crew import Crew
+from service.rendering.process import DiedIdle, Job, RenderProcess
 
 T = TypeVar("T")
-log = structlog.get_logger()
 
 _FULL = N_("Too many pictures wait to be rendered. Try again soon.")
-_RETRY = 1.0
-"""Seconds before another try to start a process."""
 _RECENT = 3.0
 """Seconds for which a render that succeeded proves that renders do."""
 
@@ -33,45 +29,66 @@ class RenderPool:
     """A `Renderer` on *workers* processes; *queue* more renders may wait. Times are seconds, memory bytes."""
 
     def __init__(self, observer: Observer, *, workers: int, queue: int, timeout: float, memory_bytes: int) -> None:
-        self._observer = observer
-        self._workers, self._queue, self._timeout, self._memory_bytes = workers, queue, timeout, memory_bytes
-        self._idle: asyncio.Queue[RenderProcess] = asyncio.Queue()
-        self._all: set[RenderProcess] = set()
-        self._starting: set[asyncio.Task[None]] = set()
+        self._observer, self._queue, self._timeout = observer, queue, timeout
+        self._crew = Crew(workers, memory_bytes)
         self._waiting = 0
         self._succeeded_at = -math.inf
         self._ahead = asyncio.Semaphore(workers + 1)  # one more than can run: the next original is read meanwhile
-        self._closing = False
+        self._afterwards: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
         """Start the processes, in the background."""
-        for _ in range(self._workers):
-            self._replace(None)
+        self._crew.open()
 
-    async def render(self, read: Read, order: Order, trace: Trace) -> Rendered:
+    async def render(self, read: Read, order: Order, trace: Trace, leave: Leave | None = None) -> Rendered:
         async with self._turn(trace):
-            return await self._run(trace, await read(), order)
+            job = Job(worker.render_original, (order,), await read())
+            one, rendered = await self._counted(trace, lambda _: job)
+        if leave is not None and rendered.leaves and (leave.wanted() or self._waiting + self._crew.waiting == 0):
+            task = asyncio.create_task(self._leave(one, leave))
+            self._afterwards.add(task)
+            task.add_done_callback(self._afterwards.discard)
+        else:
+            self._crew.release(one)
+            if leave is not None:
+                await leave.left(None, none_to_come=not rendered.leaves)
+        return rendered
+
+    async def render_from(self, master: Master, order: Order, trace: Trace) -> Rendered:
+        key = master.key
+
+        def job(one: RenderProcess) -> Job[Rendered]:
+            if key in one.kept:
+                one.kept.used(key)
+                return Job(worker.render_kept, (order, key))
+            return Job(worker.render_mezzanine, (order, key, master.reduction.original), master.data)
+
+        async with self._turn(trace):
+            one, rendered = await self._counted(trace, job, key)
+        one.kept.keep(key, None)
+        self._crew.release(one)
+        return rendered
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         async with self._turn(trace):
-            return await self._on_worker(trace, lambda: None, None, worker.draw_blank, blank)
+            one, drawn = await self._on_worker(trace, lambda: None, lambda _: Job(worker.draw_blank, (blank,)))
+        self._crew.release(one)
+        return drawn
 
     async def probe(self) -> None:
         if time.monotonic() - self._succeeded_at > _RECENT:
-            await self._on_worker(Trace(), lambda: None, None, worker.probe)
+            one, _ = await self._on_worker(Trace(), lambda: None, lambda _: Job(worker.probe, ()))
+            self._crew.release(one)
 
     @property
     def pids(self) -> list[int]:
         """The ids of the processes that are ready or at work."""
-        return [each.pid for each in self._all]
+        return self._crew.pids
 
     async def close(self) -> None:
         """End every process."""
-        self._closing = True
-        await asyncio.gather(*self._starting)  # one that has not reported yet cannot be killed; it takes a moment
-        for each in self._all:
-            each.kill()
-        await asyncio.gather(*(each.gone() for each in self._all))
+        await self._crew.close()
+        await asyncio.gather(*self._afterwards)  # their processes have ended, and so do they
 
     @asynccontextmanager
     async def _turn(self, trace: Trace) -> AsyncIterator[None]:
@@ -96,21 +113,22 @@ class RenderPool:
         self._waiting += change
         self._observer.queued(self._waiting)
 
-    async def _run(self, trace: Trace, original: bytes, order: Order) -> Rendered:
-        """Render on the next idle process, and have it counted."""
+    async def _counted(
+        self, trace: Trace, job: Callable[[RenderProcess], Job[T]], key: str = ""
+    ) -> tuple[RenderProcess, T]:
+        """As `_on_worker`, and have it counted."""
         outcome: Outcome | None = None
 
         def begun() -> None:
             nonlocal outcome
-            outcome = "failed"  # until it ends otherwise
-            self._observer.render_started()
+            if outcome is None:  # not when it is begun again, on another process
+                outcome = "failed"  # until it ends otherwise
+                self._observer.render_started()
 
         try:
-            rendering = self._on_worker(trace, begun, original, worker.render_next, order)
-            del original  # as in `RenderProcess.finish`
-            rendered = await rendering
+            done = await self._on_worker(trace, begun, job, key)
             outcome = "finished"
-            return rendered
+            return done
         except RenderTimedOut:
             outcome = "timed_out"
             raise
@@ -122,63 +140,52 @@ class RenderPool:
                 self._observer.render_ended(outcome)
 
     async def _on_worker(
-        self, trace: Trace, begun: Callable[[], None], original: bytes | None, call: Callable[..., T], *args: object
-    ) -> T:
-        """The result of *call* on the next idle process. Afterwards that process, or a new one, is idle."""
-        with trace.timed("queue"):
-            one, future = await self._begin_on_idle(call, *args)
-        begun()
-        try:
-            with trace.timed("render"):
-                finishing, original = one.finish(future, original, self._timeout), None  # see finish
-                result = await finishing
-        except (RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
-            self._replace(one)
-            raise
-        except BaseException:
-            self._idle.put_nowait(one)
-            raise
-        self._idle.put_nowait(one)
-        self._succeeded_at = time.monotonic()
-        return result
+        self, trace: Trace, begun: Callable[[], None], job: Callable[[RenderProcess], Job[T]], key: str = ""
+    ) -> tuple[RenderProcess, T]:
+        """The result of a job on the next idle process, and that process, which the caller must release.
 
-    async def _begin_on_idle(self, call: Callable[..., T], *args: object) -> tuple[RenderProcess, Future[T]]:
+        When it fails, that process is idle again, or replaced.
+        """
         while True:
-            one = await self._next_idle()
+            with trace.timed("queue"):
+                one = await self._idle(key)
+            begun()
             try:
-                return one, one.begin(call, *args)
+                with trace.timed("render"):
+                    result = await one.perform(job(one), self._timeout)
+                break
             except DiedIdle:
-                self._replace(one)
+                self._crew.replace(one)
+            except (RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
+                self._crew.replace(one)
+                raise
+            except BaseException:
+                self._crew.release(one)
+                raise
+        one.renders += 1
+        self._succeeded_at = time.monotonic()
+        return one, result
 
-    async def _next_idle(self) -> RenderProcess:
+    async def _idle(self, key: str) -> RenderProcess:
         try:
-            async with asyncio.timeout(self._timeout):
-                return await self._idle.get()
+            return await self._crew.take(self._timeout, key)
         except TimeoutError as error:
             raise Overloaded(_FULL) from error
 
-    def _replace(self, dead: RenderProcess | None) -> None:
-        if dead is not None:
-            self._all.discard(dead)
-            dead.kill()
-            log.warning("render.worker_replaced", pid=dead.pid)
-        if not self._closing:
-            task = asyncio.create_task(self._start())
-            self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
-
-    async def _start(self) -> None:
-        while not self._closing:
-            one: RenderProcess | None = None
-            try:
-                one = RenderProcess(self._memory_bytes)
-                await one.start()
-            except Exception as error:  # no descriptors, no threads, no memory: whatever it is, it may pass
-                log.error("render.worker_not_started", reason=repr(error))
-                if one is not None:
-                    one.kill()
-                await asyncio.sleep(_RETRY)
-            else:
-                self._all.add(one)
-                self._idle.put_nowait(one)
-                return
+    async def _leave(self, one: RenderProcess, leave: Leave) -> None:
+        """Have the mezzanine made of what *one* has just rendered, after the answer; then it is idle again."""
+        master, none_to_come = None, False
+        try:
+            made = await one.perform(Job(worker.leave_mezzanine, (leave.key,)), self._timeout)
+        except (DiedIdle, RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
+            self._crew.replace(one)
+        except PictureError:
+            self._crew.release(one)  # the rendition was made, and this is worth no more than a try
+        else:
+            none_to_come = made is None
+            if made is not None:
+                one.kept.keep(leave.key, None)
+                master = Master(leave.key, *made)
+            self._crew.release(one)
+        finally:
+            await leave.left(master, none_to_come=none_to_come)

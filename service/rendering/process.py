@@ -1,25 +1,27 @@
-"""One render process behind an executor of its own: its death or its end concerns nobody else.
+"""One render process behind a thread of its own: its death or its end concerns nobody else.
 
-(An executor of several breaks as a whole. `pebble` shares a pipe among its workers, breaks as a whole when an idle one
-is killed, and takes up to three seconds to end one that does not listen.)
+The thread writes a call and the original into one pipe and reads the result from another. (A `ProcessPoolExecutor` does
+the same by way of three threads, which keeps a process idle for longer between two renders, and breaks as a whole;
+`pebble` shares a pipe among its workers, and takes up to three seconds to end one that does not listen.)
 """
 
 from __future__ import annotations
 
 import asyncio
 import fcntl
+import resource
+import weakref
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnContext, SpawnProcess
-from multiprocessing.process import BaseProcess
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
 from service.errors import N_, RenderTimedOut, RenderWorkerDied
 from service.rendering import worker
+from service.rendering.kept import Kept
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -27,98 +29,113 @@ log = structlog.get_logger()
 _START_TIMEOUT = 30.0
 """Seconds in which a new process must report; a machine under full load takes several."""
 _END_TIMEOUT = 5.0
-"""Seconds for which the executor of a killed process is waited for."""
+"""Seconds for which what is left of a killed process is waited for."""
 _PIPE_BYTES = 1_048_576
-"""Of the pipe that originals travel by: 2 MB take 1 ms through it, and 4 ms through an executor's usual 64 KiB."""
+"""Of the pipes that originals and renditions travel by: 2 MB take 1 ms, and 4 ms through the usual 64 KiB."""
+
+
+class Job(Generic[T]):
+    """A call in a render process, and the bytes that are sent for it, if it takes any.
+
+    They are let go once they are sent: the frames of an error would hold them until a full collection.
+    """
+
+    def __init__(self, call: Callable[..., T], args: tuple[object, ...], data: bytes | None = None) -> None:
+        self.call, self.args, self.data = call, args, data
 
 
 class DiedIdle(Exception):
-    """The process had died before it was given anything to do."""
-
-
-class _Spawning(SpawnContext):
-    """Spawns processes, and remembers the last, so that one can be killed that has not said its id yet."""
-
-    child: BaseProcess | None = None
-
-    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]  # a class there
-        self.child = child = SpawnProcess(*args, **options)
-        return child
+    """The process had died before it was given the job, which is as it was."""
 
 
 class RenderProcess:
-    """A spawned process that renders one picture at a time; *pid* is 0 until it is ready."""
+    """A spawned process that renders one picture at a time; *pid* is 0 until it is ready.
+
+    *renders* counts them, *kept* tells which mezzanines it keeps decoded, *worn* that it is about to be replaced.
+    """
 
     def __init__(self, memory_bytes: int) -> None:
-        context = _Spawning()
-        self._theirs, self._ours = context.Pipe(duplex=False)
-        _widen(self._ours)
-        self._sender = ThreadPoolExecutor(1, thread_name_prefix="originals")
-        self._context = context
-        self._executor = ProcessPoolExecutor(
-            1, mp_context=context, initializer=worker.begin, initargs=(memory_bytes, self._theirs)
-        )
+        context = get_context("spawn")
+        theirs, self._calls = context.Pipe(duplex=False)
+        self._results, answers = context.Pipe(duplex=False)
+        for pipe in (self._calls, answers):
+            _widen(pipe)
+        self._theirs = theirs, answers
+        self.child = context.Process(target=worker.serve, args=(memory_bytes, theirs, answers), daemon=True)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self.pid = 0
+        self.renders = 0
+        self.worn = False
+        self.kept: Kept[None] = Kept()
 
     @property
-    def child(self) -> BaseProcess | None:
-        """The process, once it has been spawned."""
-        return self._context.child
+    def resident(self) -> int:
+        """Bytes of memory that it has; 0 where the system does not tell."""
+        try:
+            with open(f"/proc/{self.pid}/statm", "rb") as file:  # no disk behind it
+                return int(file.read().split()[1]) * resource.getpagesize()
+        except (OSError, IndexError):
+            return 0
 
     async def start(self) -> None:
-        """Return when the process is ready. Spawning blocks for milliseconds, so it is done in a thread."""
-        future = await asyncio.to_thread(self._executor.submit, worker.identify)
+        """Return when the process is ready. Spawning blocks for milliseconds, so it is done in the thread."""
         async with asyncio.timeout(_START_TIMEOUT):
-            self.pid = await asyncio.wrap_future(future)
-        self._theirs.close()  # so that our end tells when the process is gone
+            await self._in_thread(self._spawn)
+            self.pid = await self._in_thread(self._exchange, Job(worker.identify, ()))
 
-    def begin(self, call: Callable[..., T], *args: Any) -> Future[T]:
-        """Set the process to *call*. Raises `DiedIdle`."""
-        if self.child is None or wait([self.child.sentinel], 0):
-            raise DiedIdle  # the executor may not have noticed yet
-        try:
-            return self._executor.submit(call, *args)
-        except BrokenProcessPool as error:
-            raise DiedIdle from error
+    async def perform(self, job: Job[T], timeout: float) -> T:
+        """What the process makes of *job*.
 
-    async def finish(self, future: Future[T], original: bytes | None, timeout: float) -> T:
-        """The result of what was begun, for which *original* is sent, unless it needs none.
-
-        Raises what was called raises, and `RenderTimedOut` or `RenderWorkerDied`: then the process is of no more use.
+        Raises what was called raises, and `DiedIdle`, `RenderTimedOut` or `RenderWorkerDied`: then the process is of no
+        more use.
         """
         try:
             async with asyncio.timeout(timeout):
-                if original is not None:
-                    await asyncio.get_running_loop().run_in_executor(self._sender, self._send, original)
-                    original = None  # the frames of an error would hold it until a full collection
-                return await asyncio.wrap_future(future)
+                return await self._in_thread(self._exchange, job)
         except TimeoutError as error:
             raise RenderTimedOut(
                 N_("The picture took longer than %(seconds)s seconds to render."), {"seconds": f"{timeout:g}"}
             ) from error
-        except BrokenProcessPool as error:
+        except (EOFError, OSError) as error:
             raise RenderWorkerDied(N_("The render process ended unexpectedly.")) from error
 
     def kill(self) -> None:
         """End the process at once, whatever it is doing, and though it may still be starting."""
-        if self.child is not None:
+        if self.child.pid is not None:
             self.child.kill()
-        self._executor.shutdown(wait=False, cancel_futures=True)
-        self._sender.shutdown(wait=False, cancel_futures=True)
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def gone(self) -> None:
-        """Wait until nothing is left of a killed process; its executor must not meet the interpreter's own end."""
+        """Wait until nothing is left of a killed process."""
         try:
             async with asyncio.timeout(_END_TIMEOUT):
-                await asyncio.to_thread(self._executor.shutdown)
+                await asyncio.to_thread(self._thread.shutdown)
+                if self.child.pid is not None:
+                    await asyncio.to_thread(self.child.join)
         except TimeoutError:
             log.warning("render.worker_lingers", pid=self.pid)
 
-    def _send(self, original: bytes) -> None:
-        try:
-            self._ours.send_bytes(original)
-        except OSError:
-            pass  # the process has died, as its future tells as well
+    async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
+
+    def _spawn(self) -> None:
+        self.child.start()
+        weakref.finalize(self, self.child.kill)  # the interpreter's own end would wait for it
+        for each in self._theirs:
+            each.close()  # so that our ends tell when the process is gone
+
+    def _exchange(self, job: Job[T]) -> T:
+        if wait([self.child.sentinel], 0):
+            raise DiedIdle
+        self._calls.send((job.call, job.args))
+        data, job.data = job.data, None
+        if data is not None:
+            self._calls.send_bytes(data)
+            del data
+        succeeded, result = self._results.recv()
+        if not succeeded:
+            raise result
+        return result  # type: ignore[no-any-return]  # what `job.call` gives
 
 
 def _widen(pipe: Connection) -> None:

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import resource
 import signal
 import threading
-from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import TypeVar
 
 from service.errors import N_, Unrenderable
 from service.formats import Fit, Format
-from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
+from service.imaging.faults import told
+from service.imaging.geometry import Size
+from service.imaging.mezzanine import Mezzanine
+from service.imaging.order import Blank, Encoding, Limits, Order, Reduction, Rendered
 from service.imaging.placeholders import draw
 from service.imaging.render import render
+from service.imaging.source import Source
+from service.rendering.kept import Kept
 
-T = TypeVar("T")
 _originals: Connection
+_source: Source | None = None
+"""The last original, while a mezzanine may be made of it."""
+_kept: Kept[Mezzanine] = Kept()
 
 _NICENESS = 5
 """Below the event loop, so that hits stay quick while misses are worked off."""
+_MALLOC = {-8: 1, -1: 33_554_432, -3: 8_388_608}
+"""What mallopt(3) is told: one arena, for one thread does the work (M_ARENA_MAX); how many freed bytes stay for the
+next render (M_TRIM_THRESHOLD); what is large enough, as decoded pictures are, to go back at once (M_MMAP_THRESHOLD).
+Left to itself, glibc gives the pages of each original back and takes them anew: 2 ms a render."""
 
 
-def begin(memory_bytes: int, originals: Connection) -> None:
-    """Make this process a render worker, with at most *memory_bytes* of address space (0: no limit).
+def serve(memory_bytes: int, calls: Connection, results: Connection) -> None:
+    """Be a render worker, with at most *memory_bytes* of address space (0: no limit), until the parent ends.
 
-    The bytes to render come through *originals*.
+    Calls come through *calls*, each with the bytes to render after it, where it takes any. What comes of them goes out
+    through *results*: whether it succeeded, and the result or the exception.
     """
     global _originals
-    _originals = originals
+    _originals = calls
+    _begin(memory_bytes)
+    while True:
+        call, args = calls.recv()
+        try:
+            outcome = True, call(*args)
+        except Exception as error:
+            outcome = False, error.with_traceback(None)
+        results.send(outcome)
+        del outcome  # up to many megabytes, which the next render may need
+
+
+def _begin(memory_bytes: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; our end is the parent's to decide
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
@@ -38,9 +61,17 @@ def begin(memory_bytes: int, originals: Connection) -> None:
     if memory_bytes:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
+    _tune_allocator()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)  # libtiff and others write to standard error as they please
     os.close(null)
+
+
+def _tune_allocator() -> None:
+    allocator = ctypes.CDLL(None)
+    if hasattr(allocator, "mallopt"):  # glibc
+        for parameter, value in _MALLOC.items():
+            allocator.mallopt(parameter, value)
 
 
 def _end_with_parent() -> None:
@@ -55,25 +86,68 @@ def identify() -> int:
     return os.getpid()
 
 
-def render_next(order: Order) -> Rendered:
-    """Render the original that comes next as *order* says."""
-    try:
-        original = _originals.recv_bytes()
-    except MemoryError:
-        os._exit(1)  # what is left of it in the pipe would be taken for the next one
-    return _within_memory(lambda: render(original, order))
+def render_original(order: Order) -> Rendered:
+    """Render the original that comes next as *order* says. `leave_mezzanine` may follow."""
+    global _source
+    original = _received()
+    with told():
+        source = Source(original, order.limits)
+        rendered = source.render(order)
+    if rendered.leaves:
+        _source = source
+    return rendered
+
+
+def leave_mezzanine(key: str) -> tuple[bytes, Reduction] | None:
+    """The mezzanine of the original that was rendered just now, which is kept decoded too. None where it has none."""
+    source = _source
+    _let_go()
+    if source is None:
+        return None
+    with told():
+        mezzanine = source.mezzanine()
+        if mezzanine is None:
+            return None
+        data = mezzanine.encoded()
+    _kept.keep(key, mezzanine)
+    return data, mezzanine.reduction
+
+
+def render_mezzanine(order: Order, key: str, original: Size) -> Rendered:
+    """Render from the mezzanine that comes next, of an *original* of that size; it is kept decoded."""
+    mezzanine = Mezzanine.decoded(_received(), original)
+    rendered = mezzanine.render(order)
+    _kept.keep(key, mezzanine)
+    return rendered
+
+
+def render_kept(order: Order, key: str) -> Rendered:
+    """Render from a mezzanine that is kept."""
+    _let_go()
+    return _kept.used(key).render(order)
 
 
 def draw_blank(blank: Blank) -> bytes:
     """Draw a placeholder."""
-    return _within_memory(lambda: draw(blank))
-
-
-def _within_memory(work: Callable[[], T]) -> T:
+    _let_go()
     try:
-        return work()
+        return draw(blank)
     except MemoryError:
-        raise Unrenderable(N_("The picture needs more memory than a render may use.")) from None
+        raise Unrenderable(N_("The picture takes more memory than is allowed.")) from None
+
+
+def _received() -> bytes:
+    _let_go()
+    try:
+        return _originals.recv_bytes()
+    except MemoryError:
+        os._exit(1)  # what is left of it in the pipe would be taken for the next one
+
+
+def _let_go() -> None:
+    """Of the last original, for which nobody will ask any more."""
+    global _source
+    _source = None
 
 
 def probe() -> None:

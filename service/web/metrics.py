@@ -36,6 +36,9 @@ class Metrics:
         self._first_frames = Counter(
             "contact_image_first_frames", "Animations past the budget, shown by one frame.", registry=registry
         )
+        self._from_mezzanines = Counter(
+            "contact_image_renders_from_mezzanine", "Renders that left the original alone.", registry=registry
+        )
         self._queued = Gauge("contact_image_render_queue_depth", "Renders that wait for their turn.", registry=registry)
 
     def request(self, method: str, status: int, seconds: float) -> None:
@@ -61,6 +64,9 @@ class Metrics:
 
     def render_ended(self, outcome: Outcome) -> None:
         self._ended[outcome].inc()
+
+    def mezzanine_used(self) -> None:
+        self._from_mezzanines.inc()
 
     def first_frame(self) -> None:
         self._first_frames.inc()

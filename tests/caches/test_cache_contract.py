@@ -31,7 +31,14 @@ async def cache(request: pytest.FixtureRequest) -> AsyncIterator[RenditionCache]
 
 
 def redis_cache(url: str, **changes: Any) -> RedisCache:
-    options: dict[str, Any] = {"timeout": 1.0, "put_timeout": 5.0, "connections": 4, "kept_for": 60, "max_fields": 8}
+    options: dict[str, Any] = {
+        "timeout": 1.0,
+        "put_timeout": 5.0,
+        "connections": 4,
+        "kept_for": 60,
+        "mezzanine_for": 10,
+        "max_fields": 8,
+    }
     return RedisCache(url, **({"prefix": f"contract-{next(_prefixes)}"} | options | changes))
 
 

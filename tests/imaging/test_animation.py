@@ -9,7 +9,7 @@ from PIL import Image, ImageChops
 
 from service.errors import Unrenderable
 from service.imaging.render import Limits
-from tests.imaging.pictures import BLUE, GREEN, RED, chunk, film, near, png, quarters, rendered, saved, shown
+from tests.pictures_in_code import BLUE, GREEN, RED, chunk, film, near, png, quarters, rendered, saved, shown
 
 MOVING = ["GIF", "PNG", "WEBP", "AVIF"]
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import time
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -14,24 +11,17 @@ from PIL import Image
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format
 from service.imaging.peek import HEAD, peek, wants_whole
-from tests.imaging.pictures import rendered
+from tests.corpus import BROKEN_EXIF_ALONE, manifest, oracle, read, skip_without_corpus
+from tests.pictures_in_code import rendered
 
-CORPUS = Path(__file__).parents[2].parent / "shared" / "corpus"
-if not CORPUS.is_dir():
-    pytest.skip("the corpus of real pictures is not here", allow_module_level=True)
-
-ROWS = list(csv.DictReader((CORPUS / "manifest.tsv").read_text("utf-8").splitlines(), delimiter="\t"))
-ORACLE = json.loads((CORPUS / "oracle.json").read_text("utf-8"))
-FILES = {row["file"]: row for row in ROWS}
-SOUND = [row["file"] for row in ROWS if row["expect"] == "200"]
-BROKEN_EXIF_ALONE = {"hostile/wuffs__exif.png"}
-"""The manifest wants 4xx; nothing but its EXIF block is broken, and those we ignore, as libvips does."""
+skip_without_corpus()
+FILES, ORACLE = manifest(), oracle()
+SOUND = [file for file, row in FILES.items() if row["expect"] == "200" and file not in BROKEN_EXIF_ALONE]
 
 
 @pytest.mark.parametrize("file", FILES)
 def test_what_the_manifest_expects(file):
-    data = (CORPUS / file).read_bytes()
-    expected = "200" if file in BROKEN_EXIF_ALONE else FILES[file]["expect"]
+    data, expected = read(file), FILES[file]["expect"]
     for kind in ("WEBP", "JPEG"):
         start = time.perf_counter()
         try:
@@ -46,7 +36,7 @@ def test_what_the_manifest_expects(file):
 
 def sixteen(file: str) -> bytes:
     """The file at 16x16 on white, as RGB bytes: a PNG rendition, stretched."""
-    image = Image.open(io.BytesIO(rendered((CORPUS / file).read_bytes(), "PNG", 16, 16, Fit.FILL).data)).convert("RGBA")
+    image = Image.open(io.BytesIO(rendered(read(file), "PNG", 16, 16, Fit.FILL).data)).convert("RGBA")
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image)
     return white.tobytes()
@@ -71,7 +61,7 @@ def test_where_a_naive_conversion_goes_wrong_ours_does_not(file):
 @pytest.mark.parametrize("file", SOUND)
 @pytest.mark.filterwarnings("ignore")
 def test_peek_agrees_with_pillow(file):
-    data = (CORPUS / file).read_bytes()
+    data = read(file)
     facts = peek(data if wants_whole(data[:HEAD]) else data[:HEAD])
     image = Image.open(io.BytesIO(data))
     assert facts.format is Format[{"MPO": "JPEG"}.get(image.format, image.format)]

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 from service.errors import BadParameter, Unrenderable
-from service.formats import Format
-from service.imaging.render import Order, Rendered, render
-from tests.imaging.pictures import chunk, png, quarters, rendered, saved
+from service.formats import Fit, Format
+from service.imaging.render import Limits, Order, Rendered, render
+from tests.pictures_in_code import chunk, png, quarters, rendered, saved
 
 SOURCES = ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP"]
 MEGABYTES_8 = 8 << 20
@@ -193,7 +193,7 @@ def test_warnings_stay_within():
 
 
 def test_a_sequential_jpeg_of_many_scans_is_refused():
-    data = saved(Image.new("RGB", (7000, 7000)), "JPEG", subsampling=0)
+    data = saved(Image.new("RGB", (6000, 6000)), "JPEG", subsampling=0)
     head = data[: data.index(b"\xff\xda")]
 
     def scan(component, table):
@@ -236,3 +236,107 @@ def test_a_tile_larger_than_any_picture_is_refused():
     directory = struct.pack("<H", 2) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
     with pytest.raises(Unrenderable, match="work"):
         rendered(b"II*\0" + struct.pack("<I", 8) + directory, "PNG", 4)
+
+
+def test_tiles_and_compressions_that_cost_more_than_a_picture_are_refused():
+    for rows in ([(322, 3, 1, 8192), (323, 3, 1, 8192)], [(259, 3, 1, 34925)], [(259, 3, 1, 50000)]):
+        directory = struct.pack("<H", len(rows)) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
+        with pytest.raises(Unrenderable, match=r"work|compression"):
+            rendered(b"II*\0" + struct.pack("<I", 8) + directory, "PNG", 4)
+
+
+@pytest.mark.parametrize("options", [{}, {"save_all": True, "append_images": [Image.new("RGB", (4400, 4400), "red")]}])
+def test_an_avif_whose_frames_are_larger_than_it_says_is_refused(options):
+    """Its container says 64x48; the reader would notice once it has decoded 19 megapixels."""
+    data = saved(Image.new("RGB", (4400, 4400)), "AVIF", speed=10, **options)
+    for room, shift in ((">II", 0), (">HH", 0), (">II", 16)):  # of the item, of the sample entry, of the track
+        data = data.replace(
+            struct.pack(room, 4400 << shift, 4400 << shift), struct.pack(room, 64 << shift, 48 << shift)
+        )
+    with pytest.raises(Unrenderable, match="work"):
+        rendered(data, "PNG", 20)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_an_honest_avif_of_many_frames_is_not(mode):
+    frames = [Image.effect_noise((96, 64), each).convert(mode) for each in range(10, 90, 10)]
+    assert rendered(saved(frames[0], "AVIF", save_all=True, append_images=frames[1:]), "PNG").frames == 8
+
+
+def webp_canvas(width: int, height: int) -> bytes:
+    sides = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    return webp((b"VP8X", bytes(4) + sides), (b"VP8 ", bytes(30)))
+
+
+@pytest.mark.parametrize(
+    ("data", "limit"),
+    [
+        (webp_canvas(5001, 5000), 25_000_000),
+        (avif_claiming(5001), 25_000_000),
+        (saved(Image.new("RGB", (6400, 6400)), "JPEG", subsampling=0, progressive=True), 40_000_000),
+        (png(1, 65_536, pixels=b""), 65_535),
+    ],
+    ids=["WebP", "AVIF", "progressive JPEG without subsampling", "a line"],
+)
+def test_what_a_reader_would_hold_in_other_forms_counts(data, limit):
+    with pytest.raises(Unrenderable) as caught:
+        rendered(data, "PNG", 20)
+    assert caught.value.values["limit"] == limit
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_photographs_of_fifty_megapixels_are_rendered(options):
+    assert rendered(saved(Image.new("RGB", (8160, 6120)), "JPEG", **options), "PNG", 20).height == 15
+
+
+def runs(width: int, height: int, body: bytes) -> bytes:
+    head = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, len(body), 0, 0, 2, 0)
+    return b"BM" + struct.pack("<IHHI", 62 + len(body), 0, 0, 62) + head + bytes(4) + b"\xff" * 4 + body
+
+
+def test_a_run_length_encoded_bmp_may_be_small():
+    assert rendered(runs(4, 2, b"\4\1\0\0\4\0\0\0\0\1"), "PNG").width == 4
+    with pytest.raises(Unrenderable, match="work"):
+        rendered(runs(2_000, 1_001, b"\xff\1" * 8_000), "PNG", 20)
+
+
+def segments(marker: int, body: bytes, count: int) -> bytes:
+    data = saved(quarters(), "JPEG")
+    return data[:2] + (bytes((0xFF, marker)) + struct.pack(">H", len(body) + 2) + body) * count + data[2:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        segments(0xDB, (b"\0" + bytes(range(1, 65))) * 1000, 2),
+        segments(0xE1, b"Exif\0\0" + bytes(65_000), 65),
+        png(4, 4, chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000))) * 17),
+        png(4, 4)[:-12] + chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(1_000_000))) * 17 + png(4, 4)[-12:],
+    ],
+    ids=["quantisation tables", "Exif in pieces", "profiles", "profiles after the pixels"],
+)
+def test_what_pillow_takes_apart_again_and_again_is_refused(data):
+    with pytest.raises(Unrenderable, match="work"):
+        rendered(data, "PNG", 4)
+
+
+def test_metadata_of_some_megabytes_is_not():
+    """Phones keep a depth map or a second picture in extended XMP."""
+    data = segments(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000), 200)
+    assert rendered(data, "PNG", 4).width == 4
+
+
+def test_an_avif_rendition_has_a_cap_of_its_own():
+    with pytest.raises(BadParameter, match="AVIF"):
+        rendered(saved(quarters(), "PNG"), "AVIF", 4096, 4096, Fit.FILL)
+
+
+@pytest.mark.parametrize("options", [{}, {"big_tiff": True}])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK"])
+def test_a_tiff_is_judged_by_its_depth_wherever_that_is_stored(mode, options):
+    """Uncompressed, so that its directory lies past the first 64 KiB."""
+    data = saved(quarters(600, 500).convert(mode), "TIFF", **options)
+    assert rendered(data, "PNG", 20, limits=Limits(max_decoded_bytes=8 * 600 * 500)).width == 20
+    if mode == "CMYK":
+        with pytest.raises(Unrenderable):
+            rendered(data, "PNG", 20, limits=Limits(max_decoded_bytes=8 * 600 * 500 - 1))

@@ -12,7 +12,7 @@ from PIL import Image
 from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.peek import HEAD, Facts, peek, wants_whole
-from tests.imaging.pictures import chunk, png, quarters, saved
+from tests.pictures_in_code import chunk, png, quarters, saved
 
 ALPHA = quarters(mode="RGBA")
 ALPHA.putpixel((0, 0), (0, 0, 0, 0))

@@ -8,7 +8,7 @@ from PIL import Image
 from service.formats import WRITABLE, Format, IfBlank
 from service.imaging.order import Blank
 from service.imaging.placeholders import draw
-from tests.imaging.pictures import near, shown
+from tests.pictures_in_code import near, shown
 
 DRAWN = [kind for kind in IfBlank if kind is not IfBlank.NULL]
 WORDS = "NO PHOTO"

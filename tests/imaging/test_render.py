@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+import subprocess
+import sys
 
 import pytest
 from PIL import ExifTags, Image, ImageCms, MpoImagePlugin, PngImagePlugin
@@ -12,9 +14,24 @@ from service.errors import BadParameter, Unrenderable
 from service.formats import WRITABLE, Fit, Format
 from service.imaging.orientation import stored_box
 from service.imaging.render import Limits, Order, encoder_versions, render
-from tests.imaging.pictures import BLUE, GREEN, RED, YELLOW, chunk, near, png, quarters, rendered, saved, shown
+from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, chunk, near, png, quarters, rendered, saved, shown
 
 WHITE = (255, 255, 255)
+WITHOUT = """
+import sys
+sys.modules["pillow_heif"] = None
+from service.errors import Unrenderable
+from service.imaging.placeholders import draw
+from service.imaging.render import Order, render
+from service.formats import Format
+from service.imaging.order import Blank
+from service.formats import IfBlank
+assert draw(Blank(IfBlank.DEFAULT, 8, 8, Format.PNG))
+try:
+    render(sys.stdin.buffer.read(), Order(Format.PNG))
+except Unrenderable as error:
+    print(error)
+"""
 assert MpoImagePlugin  # to write one; the service reads an MPO as the JPEG that it begins with
 
 
@@ -302,3 +319,9 @@ def test_the_same_order_gives_the_same_bytes():
     data = io.BytesIO(saved(quarters(300, 200), "JPEG")).getvalue()
     for kind in WRITABLE:
         assert rendered(data, kind.name, 64) == rendered(data, kind.name, 64)
+
+
+def test_without_the_library_heic_alone_is_refused():
+    head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
+    told = subprocess.run([sys.executable, "-c", WITHOUT], input=head, capture_output=True, check=True, timeout=30)
+    assert told.stdout.decode().strip() == "HEIC pictures cannot be read here."

@@ -21,7 +21,7 @@ from PIL import Image
 
 from tests.conftest import Valkey
 from tests.operations.running import COMMAND, Answer, Process, Service, family, free_port, running, until
-from tests.pictures_in_code import decode
+from tests.pictures_in_code import shown
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see what was left behind")
 
@@ -126,7 +126,7 @@ class TestTheDemo:
         answer = demo.get(PICTURE)
         assert answer.status == 200
         assert answer.headers["content-type"] == "image/jpeg"
-        assert decode(answer.body).format == "JPEG"
+        assert shown(answer.body).format == "JPEG"
 
     def test_every_curl_line_answers_as_it_says(self, demo: Service) -> None:
         tries = list(curl_lines(demo.printed))
@@ -141,12 +141,12 @@ class TestTheDemo:
                 if word in what:
                     assert word.lower() in kind, what
             if "pixels wide" in what:
-                assert decode(answer.body).width == int(what.split()[0])
+                assert shown(answer.body).width == int(what.split()[0])
             if "EXIF orientation" in what:
-                width, height = decode(answer.body).size
+                width, height = shown(answer.body).size
                 assert width < height == 467, "upright"
             if "animation" in what:
-                assert getattr(decode(answer.body), "n_frames", 1) > 1
+                assert getattr(shown(answer.body), "n_frames", 1) > 1
 
     def test_every_printed_url_answers(self, demo: Service) -> None:
         urls = re.findall(r"http://[^\s']+", demo.printed)
@@ -192,7 +192,7 @@ class TestStopping:
                 until(lambda: not service.answers, 10, "no new connection is taken")
                 assert not answer.done(), "the render was not heavy enough to show anything"
                 assert answer.result().status == 200
-                assert decode(answer.result().body).size == (3000, 3000)
+                assert shown(answer.result().body).size == (3000, 3000)
             assert service.end() == 0
             nothing_left(service, before)
             assert "Traceback" not in service.logged

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.operations.running import running
-from tests.pictures_in_code import decode
+from tests.pictures_in_code import shown
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,13 +111,13 @@ def test_serves_pictures_from_an_empty_directory(installed: Path, tmp_path: Path
     module = (sys.executable, "-P", "-m", "service")
     with running("--demo", command=module, PYTHONPATH=str(installed)) as service:
         stored = service.get("/api/v1/Contact/1/Image")
-        assert (stored.status, decode(stored.body).format) == (200, "JPEG")
+        assert (stored.status, shown(stored.body).format) == (200, "JPEG")
         rendered = service.get("/api/v1/Contact/1/Image?w=319&type=png")
-        assert decode(rendered.body).width == 319
+        assert shown(rendered.body).width == 319
         swedish = service.get("/api/v1/Contact/13/Image", {"SO-Language": "sv"})
         assert (swedish.status, swedish.headers["content-language"]) == (404, "sv")
         worded = service.get("/api/v1/Contact/13/Image?ifBlank=SrNoPhoto", {"SO-Language": "sv"})
-        assert decode(worded.body).size == (128, 128)
+        assert shown(worded.body).size == (128, 128)
         service.process.terminate()
         assert service.end() == 0
         assert not service.relatives

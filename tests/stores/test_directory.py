@@ -11,9 +11,9 @@ import pytest
 from service.errors import StoreFailed
 from service.pictures.values import OriginalChanged
 from service.stores.directory import SUFFIXES, DirectoryStore, shard
-from tests.pictures_in_code import encode, quadrants
+from tests.pictures_in_code import quarters, saved
 
-JPEG = encode(quadrants(), "JPEG")
+JPEG = saved(quarters(64, 48), "JPEG")
 
 
 @pytest.fixture

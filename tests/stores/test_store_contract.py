@@ -14,7 +14,7 @@ from service.pictures.ports import OriginalStore
 from service.pictures.values import OriginalChanged
 from service.stores.directory import DirectoryStore
 from service.stores.memory import MemoryStore
-from tests.pictures_in_code import encode, quadrants, see_through
+from tests.pictures_in_code import quarters, saved, see_through
 
 Keep = Callable[[int, bytes], None]
 LIMIT = 200_000
@@ -40,7 +40,7 @@ async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 async def test_tells_what_is_stored(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
-    data = encode(quadrants(), "JPEG")
+    data = saved(quarters(64, 48), "JPEG")
     keep(42, data)
     found = await store.look(42)
     assert found is not None
@@ -51,7 +51,7 @@ async def test_tells_what_is_stored(kept: tuple[OriginalStore, Keep]) -> None:
 
 async def test_tells_the_format_from_the_bytes_and_not_from_the_name(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
-    keep(42, encode(see_through(), "PNG"))
+    keep(42, saved(see_through(), "PNG"))
     found = await store.look(42)
     assert found is not None
     assert (found.format, found.alpha) == (Format.PNG, True)
@@ -59,7 +59,7 @@ async def test_tells_the_format_from_the_bytes_and_not_from_the_name(kept: tuple
 
 async def test_finds_a_tiff_directory_at_the_end_of_the_file(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
-    data = encode(see_through(120, 120), "TIFF")
+    data = saved(see_through(120, 120), "TIFF")
     directory = int.from_bytes(data[4:8], "little")
     moved = data[:4] + len(data + bytes(80_000)).to_bytes(4, "little") + data[8:] + bytes(80_000) + data[directory:]
     keep(42, moved)
@@ -71,7 +71,7 @@ async def test_finds_a_tiff_directory_at_the_end_of_the_file(kept: tuple[Origina
 @pytest.mark.parametrize("contact", [7, 0, -1, -(2**31)])
 async def test_nothing_is_stored_for_others(kept: tuple[OriginalStore, Keep], contact: int) -> None:
     store, keep = kept
-    keep(42, encode(quadrants(), "JPEG"))
+    keep(42, saved(quarters(64, 48), "JPEG"))
     assert await store.look(contact) is None
 
 
@@ -88,7 +88,7 @@ async def test_what_is_no_picture_or_too_large_carries_a_fault(kept: tuple[Origi
 
 async def test_reads_all_of_it_whole_and_in_pieces(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
-    data = encode(quadrants(), "BMP")
+    data = saved(quarters(64, 48), "BMP")
     keep(42, data)
     found = await store.look(42)
     assert found is not None
@@ -100,10 +100,10 @@ async def test_reads_all_of_it_whole_and_in_pieces(kept: tuple[OriginalStore, Ke
 
 async def test_another_version_is_never_read_for_the_one_that_was_seen(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
-    keep(42, encode(quadrants(), "JPEG"))
+    keep(42, saved(quarters(64, 48), "JPEG"))
     seen = await store.look(42)
     assert seen is not None
-    keep(42, encode(see_through(), "PNG"))
+    keep(42, saved(see_through(), "PNG"))
     with pytest.raises(OriginalChanged):
         await store.read(seen)
     with pytest.raises(OriginalChanged):

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
-from tests.pictures_in_code import animation, encode, quadrants, see_through
+from tests.pictures_in_code import animation, quarters, saved, see_through
 
 IMAGE = "/api/v1/Contact/{}/Image"
 
@@ -42,10 +42,10 @@ def people(images: Path) -> Path:
 
     turned = Image.Exif()
     turned[0x0112] = 6
-    (images / "1.jpg").write_bytes(encode(quadrants(160, 120), "JPEG", quality=95))
-    (images / "2.png").write_bytes(encode(see_through(160, 120), "PNG"))
+    (images / "1.jpg").write_bytes(saved(quarters(160, 120), "JPEG", quality=95))
+    (images / "2.png").write_bytes(saved(see_through(160, 120), "PNG"))
     (images / "3.gif").write_bytes(animation())
-    (images / "4.bmp").write_bytes(encode(quadrants(160, 120), "BMP"))
-    lying = quadrants(160, 120).rotate(90, expand=True)
-    (images / "5.jpg").write_bytes(encode(lying, "JPEG", quality=95, exif=turned))
+    (images / "4.bmp").write_bytes(saved(quarters(160, 120), "BMP"))
+    lying = quarters(160, 120).rotate(90, expand=True)
+    (images / "5.jpg").write_bytes(saved(lying, "JPEG", quality=95, exif=turned))
     return images

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import decode, encode, quadrants
+from tests.pictures_in_code import quarters, saved, shown
 from tests.web.conftest import Get
 
 KINDS = ["Default", "ClearPixel", "SrNoPhoto", "SrNoPhotoWithBorder", "GenericFileIcon"]
@@ -46,7 +46,7 @@ async def test_the_size_is_128_or_the_one_asked_for(
 ) -> None:
     client = await serve()
     response = await get(client, 404, f"?ifBlank={kind}{query}")
-    seen = decode(await response.read())
+    seen = shown(await response.read())
     assert seen.size == size or (size is None and seen.size == ((1, 1) if kind == "ClearPixel" else (128, 128)))
 
 
@@ -63,7 +63,7 @@ async def test_they_are_png_and_the_clear_pixel_a_gif_unless_asked_otherwise(ser
 async def test_the_clear_pixel_is_clear(serve: Serve, get: Get) -> None:
     client = await serve()
     for query in ("?ifBlank=ClearPixel", "?ifBlank=ClearPixel&w=20&type=png", "?ifBlank=1&w=3&type=webp"):
-        seen = decode(await (await get(client, 404, query)).read()).convert("RGBA")
+        seen = shown(await (await get(client, 404, query)).read()).convert("RGBA")
         assert seen.getextrema()[3] == (0, 0)
 
 
@@ -102,7 +102,7 @@ async def test_they_are_short_lived_and_tell_what_they_are(serve: Serve, get: Ge
 
 
 async def test_a_contact_with_a_picture_gets_it(serve: Serve, get: Get, images: Path) -> None:
-    (images / "1.jpg").write_bytes(encode(quadrants(), "JPEG"))
+    (images / "1.jpg").write_bytes(saved(quarters(64, 48), "JPEG"))
     client = await serve()
     response = await get(client, 1, "?ifBlank=SrNoPhoto")
     assert await response.read() == (images / "1.jpg").read_bytes()
@@ -112,5 +112,5 @@ async def test_a_contact_with_a_picture_gets_it(serve: Serve, get: Get, images: 
 async def test_a_picture_that_arrives_shows_once_its_absence_is_forgotten(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(cache={"missing_for": 0})
     assert (await get(client, 7)).status == 404
-    (images / "7.jpg").write_bytes(encode(quadrants(), "JPEG"))
+    (images / "7.jpg").write_bytes(saved(quarters(64, 48), "JPEG"))
     assert (await get(client, 7)).status == 200

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from service.app import RENDERER
 from tests.conftest import Serve
-from tests.pictures_in_code import decode, encode, quadrants
+from tests.pictures_in_code import quarters, saved, shown
 from tests.web.conftest import Get
 
 pytestmark = pytest.mark.usefixtures("people")
@@ -137,12 +137,12 @@ async def test_a_render_past_its_time_is_503(serve: Serve, get: Get) -> None:
 async def test_a_picture_that_changes_before_it_is_read_is_selected_again(serve: Serve, get: Get, images: Path) -> None:
     client = await serve()
     first = await get(client, 1)
-    new = encode(quadrants(40, 40), "PNG")
+    new = saved(quarters(40, 40), "PNG")
     (images / "coming").write_bytes(new)
     os.replace(images / "coming", images / "1.jpg")
     response = await get(client, 1, "?w=20")  # what is known of it is still fresh, and wrong
     assert response.status == 200
-    assert (response.content_type, decode(await response.read()).size) == ("image/png", (20, 20))
+    assert (response.content_type, shown(await response.read()).size) == ("image/png", (20, 20))
     assert (await get(client, 1)).headers["ETag"] != first.headers["ETag"]
 
 

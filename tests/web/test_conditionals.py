@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import encode, see_through
+from tests.pictures_in_code import saved, see_through
 from tests.web.conftest import Get
 
 pytestmark = pytest.mark.usefixtures("people")
@@ -53,7 +53,7 @@ async def test_the_tag_is_known_before_any_render_and_304_needs_none(serve: Serv
 async def test_an_older_picture_put_back_is_not_a_304(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(cache={"fresh_for": 1})
     newer = await get(client, 1)
-    old = encode(see_through(), "PNG")
+    old = saved(see_through(), "PNG")
     (images / "1.jpg").write_bytes(old)
     os.utime(images / "1.jpg", (1_000_000_000, 1_000_000_000))
     second = await serve()

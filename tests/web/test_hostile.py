@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import animation, encode, quadrants
+from tests.pictures_in_code import animation, quarters, saved
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 
@@ -28,7 +28,7 @@ def png(width: int, height: int, pixels: bytes) -> bytes:
 
 BOMB = png(10_000, 10_000, zlib.compress(bytes(10_001) * 10_000, 9))
 LIE = png(64, 64, zlib.compress(b"\0"))
-JPEG = encode(quadrants(), "JPEG")
+JPEG = saved(quarters(64, 48), "JPEG")
 HUGE_GIF = b"GIF89a" + struct.pack("<HH", 65_535, 65_535) + animation()[10:]
 
 HOSTILE = {
@@ -74,8 +74,8 @@ async def test_a_jpeg_cut_anywhere_is_422_or_a_picture(serve: Serve, get: Get, i
 
 
 async def test_the_limits_are_the_settings(serve: Serve, get: Get, images: Path) -> None:
-    (images / "1.png").write_bytes(encode(quadrants(100, 100), "PNG"))
-    (images / "2.png").write_bytes(encode(quadrants(101, 100), "PNG"))
+    (images / "1.png").write_bytes(saved(quarters(100, 100), "PNG"))
+    (images / "2.png").write_bytes(saved(quarters(101, 100), "PNG"))
     client = await serve(render={"max_pixels": 10_000})
     assert (await get(client, 1, "?w=10")).status == 200
     refused = await get(client, 2, "?w=10")
@@ -148,7 +148,7 @@ async def test_a_limit_that_is_raised_lets_the_picture_through_at_the_next_start
 
 
 async def test_a_size_that_cannot_be_is_no_failed_render(serve: Serve, get: Get, images: Path) -> None:
-    (images / "1.png").write_bytes(encode(quadrants(4, 4_000), "PNG"))
+    (images / "1.png").write_bytes(saved(quarters(4, 4_000), "PNG"))
     client = await serve()
     assert (await get(client, 1, "?w=4000")).status == 400
     assert await metric(client, "contact_image_renders_failed_total") == 0

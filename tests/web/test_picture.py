@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Serve
-from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, close_to, decode, encode, quadrants
+from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, near, quarters, saved, shown
 from tests.web.conftest import Get
 
 pytestmark = pytest.mark.usefixtures("people")
@@ -30,7 +30,7 @@ async def test_without_a_wish_the_stored_bytes_go_out(serve: Serve, get: Get, im
 async def test_clean_renders_instead_at_the_picture_s_own_size(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(images={"as_stored": "clean"})
     response = await get(client, 5)
-    seen = decode(await response.read())
+    seen = shown(await response.read())
     assert (seen.format, seen.size) == ("JPEG", (160, 120))
     assert not seen.getexif()
     assert (images / "5.jpg").read_bytes() != await response.read()
@@ -57,12 +57,12 @@ async def test_the_size_is_the_one_asked_for(serve: Serve, get: Get, query: str,
     client = await serve()
     response = await get(client, 1, query)
     assert response.status == 200
-    assert decode(await response.read()).size == size
+    assert shown(await response.read()).size == size
 
 
 async def test_small_originals_stay_small_where_enlarging_is_off(serve: Serve, get: Get) -> None:
     client = await serve(render={"enlarge": False})
-    assert decode(await (await get(client, 1, "?w=320")).read()).size == (160, 120)
+    assert shown(await (await get(client, 1, "?w=320")).read()).size == (160, 120)
 
 
 @pytest.mark.parametrize(
@@ -82,33 +82,33 @@ async def test_every_type_is_what_it_says(serve: Serve, get: Get, name: str, med
     client = await serve()
     response = await get(client, 1, f"?w=80&type={name}", Accept="image/x-other")
     assert (response.status, response.content_type) == (200, media_type)
-    seen = decode(await response.read())
+    seen = shown(await response.read())
     assert (seen.format, seen.size) == (format_, (80, 60))
     pixels = seen.convert("RGB")
     for at, colour in (((10, 10), RED), ((70, 10), GREEN), ((10, 50), BLUE), ((70, 50), YELLOW)):
-        assert close_to(pixels.getpixel(at), colour, by=40)
+        assert near(pixels.getpixel(at), colour, within=40)
 
 
 async def test_a_picture_on_its_side_is_turned_upright(serve: Serve, get: Get) -> None:
     client = await serve()
-    seen = decode(await (await get(client, 5, "?w=80&type=png")).read()).convert("RGB")
+    seen = shown(await (await get(client, 5, "?w=80&type=png")).read()).convert("RGB")
     assert seen.size == (80, 60)
-    assert close_to(seen.getpixel((10, 10)), RED, by=40)
-    assert close_to(seen.getpixel((10, 50)), BLUE, by=40)
+    assert near(seen.getpixel((10, 10)), RED, within=40)
+    assert near(seen.getpixel((10, 50)), BLUE, within=40)
 
 
 async def test_transparency_goes_onto_white_in_jpeg_and_stays_in_png(serve: Serve, get: Get) -> None:
     client = await serve()
-    jpeg = decode(await (await get(client, 2, "?w=80&type=jpeg")).read())
-    png = decode(await (await get(client, 2, "?w=80&type=png")).read())
-    assert close_to(jpeg.getpixel((70, 30)), (255, 255, 255))
+    jpeg = shown(await (await get(client, 2, "?w=80&type=jpeg")).read())
+    png = shown(await (await get(client, 2, "?w=80&type=png")).read())
+    assert near(jpeg.getpixel((70, 30)), (255, 255, 255))
     assert png.convert("RGBA").getpixel((70, 30))[3] == 0
 
 
 @pytest.mark.parametrize("name", ["gif", "png", "webp", "avif"])
 async def test_an_animation_stays_one(serve: Serve, get: Get, name: str) -> None:
     client = await serve()
-    seen = decode(await (await get(client, 3, f"?w=16&type={name}")).read())
+    seen = shown(await (await get(client, 3, f"?w=16&type={name}")).read())
     assert getattr(seen, "n_frames", 1) == 3
 
 
@@ -116,9 +116,9 @@ async def test_an_animation_past_the_budget_shows_its_first_frame_and_says_so(se
     client = await serve(render={"max_frames": 2})
     for wanted in ("fwd=miss; stored", "hit; ttl="):
         response = await get(client, 3, "?w=16&type=png")
-        seen = decode(await response.read())
+        seen = shown(await response.read())
         assert getattr(seen, "n_frames", 1) == 1
-        assert close_to(seen.convert("RGB").getpixel((8, 8)), RED)
+        assert near(seen.convert("RGB").getpixel((8, 8)), RED)
         assert wanted in response.headers["Cache-Status"]
         assert "detail=first-frame" in response.headers["Cache-Status"]
 
@@ -142,7 +142,7 @@ async def test_json_holds_the_picture_in_base64(serve: Serve, get: Get, images: 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 24_575, 24_576, 24_577, 100_000])
 async def test_json_and_bytes_are_whole_at_every_length(serve: Serve, get: Get, images: Path, size: int) -> None:
-    data = encode(quadrants(), "JPEG") + bytes(size)
+    data = saved(quarters(64, 48), "JPEG") + bytes(size)
     (images / "9.jpg").write_bytes(data)
     client = await serve()
     plain = await get(client, 9)
@@ -156,7 +156,7 @@ async def test_json_and_bytes_are_whole_at_every_length(serve: Serve, get: Get, 
 async def test_a_stored_picture_too_large_to_cache_is_streamed_from_the_store(
     serve: Serve, get: Get, images: Path
 ) -> None:
-    data = encode(quadrants(), "JPEG") + bytes(range(256)) * 4_000
+    data = saved(quarters(64, 48), "JPEG") + bytes(range(256)) * 4_000
     (images / "9.jpg").write_bytes(data)
     client = await serve(cache={"max_entry_bytes": 10_000})
     for _ in range(2):
@@ -189,14 +189,14 @@ async def test_head_of_an_uncached_rendition_renders_and_keeps_it(serve: Serve, 
 async def test_bmp_is_converted_even_without_a_wish(serve: Serve, get: Get) -> None:
     client = await serve()
     response = await get(client, 4)
-    seen = decode(await response.read())
+    seen = shown(await response.read())
     assert (response.content_type, seen.format, seen.size) == ("image/jpeg", "JPEG", (160, 120))
 
 
 async def test_a_cold_head_of_a_large_rendition_has_no_body_and_leaves_the_connection_in_step(
     serve: Serve, images: Path
 ) -> None:
-    (images / "7.png").write_bytes(encode(Image.effect_noise((400, 400), 90), "PNG"))
+    (images / "7.png").write_bytes(saved(Image.effect_noise((400, 400), 90), "PNG"))
     client = await serve()
     reader, writer = await asyncio.open_connection(client.host, client.port)
     head = b"HEAD /api/v1/Contact/7/Image?type=png&w=300 HTTP/1.1\r\nHost: x\r\n\r\n"

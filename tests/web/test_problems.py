@@ -155,9 +155,9 @@ async def test_every_answer_forbids_sniffing_and_scripts(serve: Serve, get: Get)
 
 
 async def test_a_size_that_proportions_make_impossible_is_400(serve: Serve, get: Get, images: Path) -> None:
-    from tests.pictures_in_code import encode, quadrants
+    from tests.pictures_in_code import quarters, saved
 
-    (images / "8.png").write_bytes(encode(quadrants(4, 4_000), "PNG"))
+    (images / "8.png").write_bytes(saved(quarters(4, 4_000), "PNG"))
     client = await serve()
     response = await get(client, 8, "?w=4000")
     assert response.status == 400

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import encode, quadrants
+from tests.pictures_in_code import quarters, saved
 from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
 
@@ -62,7 +62,7 @@ async def test_a_changed_picture_ends_the_repeats_when_its_state_is_looked_at(
     client = await serve(cache={"fresh_for": 1})
     for _ in range(3):
         first = await get(client, 1)
-    new = encode(quadrants(30, 30), "PNG")
+    new = saved(quarters(30, 30), "PNG")
     (images / "coming").write_bytes(new)
     os.replace(images / "coming", images / "1.jpg")
     deadline = time.monotonic() + 10

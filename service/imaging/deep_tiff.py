@@ -1,0 +1,30 @@
+"""Pillow's TIFF reader, with what it lacks for sixteen bits a sample. Knows nothing of what is asked for."""
+
+from __future__ import annotations
+
+from PIL import TiffImagePlugin
+
+_BITS = 258
+_WHITE_IS_ZERO = 0
+_BIG_ENDIAN = b"MM"
+
+# It knows grey whose zero is white in the other byte order alone (`decode.plain` turns it over).
+TiffImagePlugin.OPEN_INFO[(_BIG_ENDIAN, _WHITE_IS_ZERO, (1,), 1, (16,), ())] = ("I;16B", "I;16B")
+
+
+class DeepTiffFile(TiffImagePlugin.TiffImageFile):
+    """Reads planes of sixteen bits that are not compressed, too, and believes no XMP."""
+
+    def _setup(self) -> None:
+        super()._setup()
+        if self._planar_configuration == 2 and self.tag_v2.get(_BITS, ())[:1] == (16,):
+            order = "B" if self.tag_v2.prefix == _BIG_ENDIAN else "L"
+            for index, tile in enumerate(self.tile):
+                if tile.codec_name == "raw" and isinstance(tile.args, tuple):
+                    # A plane's samples would be read as if they were bytes.
+                    self.tile[index] = tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
+
+    def load_end(self) -> None:
+        """Turns the picture upright, by the tag alone: in XMP, Pillow would believe a turn that nobody else does."""
+        self.info.pop("xmp", None)
+        super().load_end()

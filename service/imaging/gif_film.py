@@ -1,0 +1,115 @@
+"""Frames to an animated GIF, each written by Pillow as a still and joined here. Knows nothing of where they came from.
+
+Pillow's own joining compares frames by colour alone: what has the colour of the transparent entry is left out.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator, Sequence
+
+from PIL import Image, ImageChops
+
+from service.imaging.palettes import CLEAR, indexed
+
+_KEEP, _CLEAR_AFTERWARDS = 1, 2
+_EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
+_Box = tuple[int, int, int, int]
+
+
+def gif_film(images: Sequence[Image.Image], milliseconds: Sequence[int], plays: int) -> bytes:
+    """RGB or RGBA *images* of one mode and size as a GIF that shows *plays* times (0: for ever).
+
+    Neighbours that are the same become one frame. Opaque frames leave out what does not change; with transparency each
+    is cleared away before the next, for a transparent pixel cannot take anything from a canvas.
+    """
+    distinct = list(_distinct(images, milliseconds))
+    whole = (0, 0, *images[0].size)
+    clear = images[0].mode == "RGBA"
+    written = []
+    shared = b""
+    before: Image.Image | None = None
+    for image, time in distinct:
+        box, few = _shaped(image) if clear else _changed(before, image, whole)
+        table, body, transparent = _still(few)
+        shared = shared or table
+        flags = (_CLEAR_AFTERWARDS if clear else _KEEP) << 2 | (transparent is not None)
+        written.append(
+            struct.pack("<4BH2B", _EXTENSION, _CONTROL, 4, flags, min(time // 10, 0xFFFF), transparent or 0, 0)
+        )
+        place = struct.pack("<4H", box[0], box[1], box[2] - box[0], box[3] - box[1])
+        local = b"" if table == shared else table
+        written.append(bytes((_IMAGE,)) + place + bytes((_flags(local),)) + local + body)
+        before = image
+    head = b"GIF89a" + struct.pack("<2H", *images[0].size) + bytes((_flags(shared), 0, 0)) + shared
+    return head + _repeats(plays) + b"".join(written) + b";"
+
+
+def _distinct(images: Sequence[Image.Image], milliseconds: Sequence[int]) -> Iterator[tuple[Image.Image, int]]:
+    """Each picture that differs from the one before, and how long it shows."""
+    last, time = images[0], 0
+    for image, more in zip(images, milliseconds, strict=True):
+        if image is not last and ImageChops.difference(image, last).getbbox(alpha_only=False):
+            yield last, time
+            last, time = image, 0
+        time += more
+    yield last, time
+
+
+def _shaped(image: Image.Image) -> tuple[_Box, Image.Image]:
+    """The part of a transparent frame that shows anything."""
+    seen = image.getchannel("A").point(lambda value: 255 if value >= 128 else 0)
+    box = seen.getbbox() or (0, 0, 1, 1)
+    return box, indexed(image.crop(box), dither=False)
+
+
+def _changed(before: Image.Image | None, image: Image.Image, whole: _Box) -> tuple[_Box, Image.Image]:
+    """The part of an opaque frame that is not as in the one *before*; what is the same within it is transparent."""
+    if before is None:
+        return whole, indexed(image, dither=False)
+    red, green, blue = ImageChops.difference(before, image).split()
+    change = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    box = change.getbbox() or (0, 0, 1, 1)
+    few = indexed(image.crop(box), dither=False)
+    same = change.crop(box).point(lambda value: 0 if value else 255)
+    if same.getbbox():
+        few.paste(CLEAR, mask=same)
+        few.info["transparency"] = CLEAR
+    return box, few
+
+
+def _still(image: Image.Image) -> tuple[bytes, bytes, int | None]:
+    """What Pillow writes of it: its colours, its packed pixels, and the entry that is transparent."""
+    file = io.BytesIO()
+    image.save(file, "GIF", interlace=0)
+    data = file.getvalue()
+    at = 13 + _table(data[10])
+    table = data[13:at]
+    transparent = None
+    while data[at] == _EXTENSION:
+        if data[at + 1] == _CONTROL and data[at + 3] & 1:
+            transparent = data[at + 6]
+        at += 2
+        while data[at]:
+            at += data[at] + 1
+        at += 1
+    body = at + 10 + _table(data[at + 9])
+    return data[at + 10 : body] or table, data[body:-1], transparent
+
+
+def _table(flags: int) -> int:
+    """Bytes of the colour table that *flags* announce."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+def _flags(table: bytes) -> int:
+    """What announces a colour table."""
+    return 0x80 | (len(table) // 3).bit_length() - 2 if table else 0
+
+
+def _repeats(plays: int) -> bytes:
+    """Netscape's extension, which counts what comes after the first time."""
+    if plays == 1:
+        return b""
+    return b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", min(max(0, plays - 1), 0xFFFF)) + b"\0"

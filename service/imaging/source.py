@@ -1,0 +1,107 @@
+"""An original, opened, and what is made of it: renditions, and the mezzanine. Knows no store and no time limit.
+
+Raises what Pillow raises: `render` and `mezzanine` put it into our own words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PIL import Image
+
+from service.imaging.animation import affordable, first_picture, frames, plays
+from service.imaging.canvas import laid
+from service.imaging.colour import needed_alpha, to_srgb
+from service.imaging.decode import bits_per_channel, opened, plain, shrink_on_load
+from service.imaging.encode import encode_animation, encode_still
+from service.imaging.geometry import Box, Plan, Size
+from service.imaging.mezzanine import NEAREST, SIDE, Mezzanine, reduced_size
+from service.imaging.order import Limits, Order, Rendered
+from service.imaging.orientation import orientation, stored_box, upright, upright_size
+from service.imaging.peek import peek
+from service.imaging.resample import resample
+from service.imaging.strips import resample_in_strips
+
+_HELD = 4_194_304
+"""Pixels of a decoded picture that may be held while its rendition is encoded."""
+
+
+class Source:
+    """An original whose header is parsed; nothing is decoded yet. *size* is that of the upright picture."""
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        self._data, self._limits = data, limits
+        self._kind = peek(data).format
+        self._image, self._outline = opened(data, self._kind, limits)
+        self._turn = orientation(self._image)
+        self._stored = self._image.size
+        self._profile = self._image.info.get("icc_profile")
+        self.size = upright_size(self._stored, self._turn)
+        self._left: Image.Image | None = None
+
+    def render(self, order: Order) -> Rendered:
+        """The rendition that *order* asks for. Once only: the picture's own pixels are let go."""
+        made = order.plan(self.size)
+        smaller = self._pipeline(made, order)
+        moves = self._outline.frames > 1 and order.format.animated
+        if moves and affordable(self._outline, made.size, order.limits):
+            return self._animated(made, order, smaller)
+        shrink_on_load(self._image, made.ratio(self.size))
+        self._image.load()
+        small, palette = smaller(self._image), self._image.mode in ("P", "PA")
+        leaves = self._leave_small()
+        written = encode_still(small, order.format, order.encoding, palette=palette)
+        return Rendered(written, *made.size, frames=1, first_frame=moves, leaves=leaves)
+
+    def mezzanine(self) -> Mezzanine | None:
+        """After a rendition: the mezzanine, from what was decoded for it where that suffices. None with alpha."""
+        left = self._left
+        if left is None:
+            image, _ = opened(self._data, self._kind, self._limits)
+            shrink_on_load(image, NEAREST * SIDE / max(self._stored), margin=1.0)
+            image.load()
+            left = self._resampled(image, reduced_size(image.size))
+        small = resample(left, reduced_size(left.size))
+        finished = needed_alpha(upright(to_srgb(small, self._profile), self._turn))
+        return Mezzanine(finished, self.size) if finished.mode in ("L", "RGB") else None
+
+    def _leave_small(self) -> bool:
+        """Let the decoded picture go (up to 200 MB, which the encoder may need), but for what a mezzanine is made of.
+
+        Says whether one may be made.
+        """
+        image = self._image
+        large = max(self._stored) >= 2 * NEAREST * SIDE and self._outline.frames <= 1 and image.mode not in ("P", "PA")
+        if large and max(image.size) >= NEAREST * SIDE:
+            much = image.width * image.height > _HELD
+            self._left = self._resampled(image, reduced_size(image.size) if much else image.size)
+        del self._image
+        return large
+
+    def _animated(self, made: Plan, order: Order, smaller: Callable[[Image.Image], Image.Image]) -> Rendered:
+        image, source = self._image, self._outline
+        still = first_picture(image, smaller) if source.still_first else None
+        film = list(frames(self._data, image, source, smaller))
+        written = encode_animation(film, order.format, plays(image, self._kind), order.encoding, still=still)
+        return Rendered(written, *made.size, frames=len(film), first_frame=False)
+
+    def _pipeline(self, made: Plan, order: Order) -> Callable[[Image.Image], Image.Image]:
+        """The work on one frame, from decoded pixels to those that are written; all after `resample` is small."""
+        full = self._stored
+        size = upright_size(made.scaled, self._turn)
+        crop = stored_box(made.crop, full, self._turn) if made.crop else None
+
+        def smaller(frame: Image.Image) -> Image.Image:
+            across, down = frame.width / full[0], frame.height / full[1]  # below 1 after shrink-on-load
+            box = (crop[0] * across, crop[1] * down, crop[2] * across, crop[3] * down) if crop else None
+            small = upright(to_srgb(self._resampled(frame, size, box), self._profile), self._turn)
+            return laid(needed_alpha(small), made, order.format)
+
+        return smaller
+
+    def _resampled(self, image: Image.Image, size: Size, box: Box | None = None) -> Image.Image:
+        """*image* in plain pixels, scaled."""
+        depth = bits_per_channel(self._data, self._kind)
+        if image.format in ("GIF", "TIFF"):
+            image = plain(image, depth)  # what their readers know of the whole is lost with a part of it
+        return resample_in_strips(image, size, box, lambda part: plain(part, depth))

@@ -1,0 +1,82 @@
+"""Large pictures to fewer or more pixels, some rows at a time. Knows no files and no colour spaces.
+
+Beside a picture of 50 megapixels there is no room for a second of its size: what rows are converted to before they are
+scaled (true colour, premultiplied alpha), and what lies between the two passes of a scaling, is held for a few only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from PIL import Image
+
+from service.imaging.geometry import Box, Size
+from service.imaging.resample import REDUCING_GAP, resample
+
+_ROOM = 4_000_000
+"""Pixels that are worked on at a time. What is no larger is scaled in one go."""
+_PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
+_STRAIGHT = {weighed: mode for mode, weighed in _PREMULTIPLIED.items()}
+_REACH = 3
+"""Pixels that Lanczos looks at to either side, of the source or of the target, whichever are larger."""
+
+Plain = Callable[[Image.Image], Image.Image]
+
+
+def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: Plain) -> Image.Image:
+    """What `resample` makes of the *plain* picture, but for a last bit here and there."""
+
+    def weighed(part: Image.Image) -> Image.Image:
+        part = plain(part)
+        return part.convert(_PREMULTIPLIED.get(part.mode, part.mode))
+
+    left, top, right, bottom = box or (0.0, 0.0, float(image.width), float(image.height))
+    converted = weighed(image.crop((0, 0, 1, 1))).mode != image.mode
+    beside = max(image.width * image.height * converted, size[0] * int(bottom - top) // 4)
+    if image.size == size or beside <= _ROOM:
+        return resample(plain(image), size, box)
+    across = max(1, int((right - left) / size[0] / REDUCING_GAP))
+    down = max(1, int((bottom - top) / size[1] / REDUCING_GAP))
+    if (across, down) == (1, 1):
+        small = _scaled(image, size, (left, top, right, bottom), weighed)
+    else:
+        reduced = _reduced(image, across, down, weighed)
+        within = (left / across, top / down, min(right / across, reduced.width), min(bottom / down, reduced.height))
+        small = _scaled(reduced, size, within, lambda part: part)
+    return small.convert(_STRAIGHT.get(small.mode, small.mode))
+
+
+def _reduced(image: Image.Image, across: int, down: int, weighed: Plain) -> Image.Image:
+    """Each block of *across* x *down* pixels averaged to one."""
+    made: Image.Image | None = None
+    rows = max(1, _ROOM // image.width // down)
+    for row in range(0, math.ceil(image.height / down), rows):
+        strip = image.crop((0, row * down, image.width, min(image.height, (row + rows) * down)))
+        part = weighed(strip).reduce((across, down))
+        if made is None:
+            made = Image.new(part.mode, (part.width, math.ceil(image.height / down)))
+        made.paste(part, (0, row))
+    assert made is not None
+    return made
+
+
+def _scaled(image: Image.Image, size: Size, box: Box, weighed: Plain) -> Image.Image:
+    """*box* of *image* at *size*; each strip is scaled with the rows around it that have a say in it."""
+    left, top, right, bottom = box
+    width, height = size
+    step = (bottom - top) / height
+    reach = _REACH * max(1.0, step) + 1
+    rows = max(1, min(_ROOM // width, int(_ROOM / max(image.width, width) / step)))
+    made: Image.Image | None = None
+    for row in range(0, height, rows):
+        count = min(rows, height - row)
+        begin, end = top + row * step, min(bottom, top + (row + count) * step)
+        above, below = max(0, math.floor(begin - reach)), min(image.height, math.ceil(end + reach))
+        part = weighed(image.crop((0, above, image.width, below)))
+        part = part.resize((width, count), Image.Resampling.LANCZOS, (left, begin - above, right, end - above))
+        if made is None:
+            made = Image.new(part.mode, size)
+        made.paste(part, (0, row))
+    assert made is not None
+    return made

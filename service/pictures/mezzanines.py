@@ -1,0 +1,111 @@
+"""Renditions by way of the mezzanine: the first render of a large original leaves one, later ones are made from it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+
+from service.errors import Unrenderable
+from service.imaging.order import Order, Reduction, Rendered
+from service.pictures.ports import Observer, Read, Renderer
+from service.pictures.tiers import Tiers
+from service.pictures.trace import Trace
+from service.pictures.values import Entry, Master, MezzanineOf, Original
+
+_LEAST = 65_536
+"""Bytes of an original that is worth a look for its mezzanine; smaller ones are rendered as quickly."""
+_REDUCTION = re.compile(r"(\d+)x(\d+) (\d+)x(\d+)", re.ASCII)
+_MOST_WITHOUT = 4096
+"""Originals that are known to have none."""
+
+
+class _First:
+    """A render under way that may leave a mezzanine, and the requests that wait for it."""
+
+    def __init__(self, mezzanines: Mezzanines, original: Original, key: str) -> None:
+        self._mezzanines, self._original = mezzanines, original
+        self.key = key
+        self.waiting = 0
+        self.ended = asyncio.Event()
+
+    def wanted(self) -> bool:
+        return self.waiting > 0
+
+    async def left(self, master: Master | None, *, none_to_come: bool) -> None:
+        await self._mezzanines.left(self, self._original, master, none_to_come=none_to_come)
+
+
+class Mezzanines:
+    """Kept in the *cache* for *kept_for* seconds (0: there are none), by the *digest* of how renditions are made.
+
+    Requests wait for one that is being made for *patience* seconds at most.
+    """
+
+    def __init__(
+        self, cache: Tiers, renderer: Renderer, observer: Observer, *, digest: str, kept_for: float, patience: float
+    ) -> None:
+        self._cache, self._renderer, self._observer = cache, renderer, observer
+        self._digest, self._kept_for, self._patience = digest, kept_for, patience
+        self._firsts: dict[str, _First] = {}
+        self._without: dict[str, None] = {}
+
+    async def render(self, original: Original, read: Read, order: Order, trace: Trace) -> Rendered:
+        """The rendition of *original*, from its mezzanine where that serves, else from what *read* gives."""
+        key = f"{original.contact}:{original.version}"
+        if original.size < _LEAST or not self._kept_for or key in self._without:
+            return await self._renderer.render(read, order, trace)
+        if (under_way := self._firsts.get(key)) is not None:
+            await self._wait(under_way, trace)
+        master = await self._find(original, key, trace)
+        if master is not None and master.reduction.serves(order):
+            try:
+                self._observer.mezzanine_used()
+                return await self._renderer.render_from(master, order, trace)
+            except Unrenderable:
+                pass  # that is no fault of the original's
+        if master is not None or key in self._firsts or key in self._without:
+            return await self._renderer.render(read, order, trace)
+        self._firsts[key] = first = _First(self, original, key)
+        try:
+            return await self._renderer.render(read, order, trace, first)
+        except BaseException:
+            self._end(first)
+            raise
+
+    async def left(self, first: _First, original: Original, master: Master | None, *, none_to_come: bool) -> None:
+        """Keep what *first* has left, and let those go on that wait for it."""
+        if master is not None:
+            (width, height), (across, down) = master.reduction.original, master.reduction.reduced
+            entry = Entry(original.version, time.time(), f"{width}x{height} {across}x{down}", master.data)
+            await self._cache.put(MezzanineOf(original.contact), self._digest, entry)
+        elif none_to_come:
+            self._without[first.key] = None
+            if len(self._without) > _MOST_WITHOUT:
+                del self._without[next(iter(self._without))]
+        self._end(first)
+
+    def _end(self, first: _First) -> None:
+        self._firsts.pop(first.key, None)
+        first.ended.set()
+
+    async def _wait(self, first: _First, trace: Trace) -> None:
+        first.waiting += 1
+        try:
+            with trace.timed("queue"):
+                async with asyncio.timeout(self._patience):
+                    await first.ended.wait()
+        except TimeoutError:
+            pass  # its time limit is no shorter: it ends at this very moment
+        finally:
+            first.waiting -= 1
+
+    async def _find(self, original: Original, key: str, trace: Trace) -> Master | None:
+        entry = await self._cache.get(MezzanineOf(original.contact), self._digest, trace)
+        if entry is None or entry.version != original.version or time.time() > entry.stored_at + self._kept_for:
+            return None
+        told = _REDUCTION.fullmatch(entry.detail)
+        if told is None:
+            return None  # somebody else's
+        width, height, across, down = map(int, told.groups())
+        return Master(key, entry.body, Reduction((width, height), (across, down)))

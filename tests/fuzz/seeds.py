@@ -1,0 +1,107 @@
+"""A small sound picture for every path through every reader, made in code."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+from PIL import Image, ImageCms
+
+from service.formats import Format
+from service.imaging.readers import READERS
+
+_SIZE = (24, 20)
+
+
+def seeds() -> dict[str, bytes]:
+    """Each by the name of what it is."""
+    made = dict(_made())
+    if Format.HEIC in READERS:
+        made |= dict(_heic())
+    return made
+
+
+def _made() -> Iterator[tuple[str, bytes]]:
+    rgb, rgba, grey, cmyk = (_picture(mode) for mode in ("RGB", "RGBA", "L", "CMYK"))
+    icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[274], exif[270] = 6, "words"
+    told: dict[str, Any] = {"icc_profile": icc, "exif": exif.tobytes()}
+    more: dict[str, Any] = {"save_all": True, "append_images": [rgb.rotate(180), rgb.rotate(90)], "duration": 40}
+    yield "jpeg", _saved(rgb, "JPEG", **told, comment=b"words")
+    yield "jpeg progressive", _saved(rgb, "JPEG", progressive=True, restart_marker_blocks=2)
+    yield "jpeg grey", _saved(grey, "JPEG")
+    yield "jpeg cmyk", _saved(cmyk, "JPEG", subsampling=0)
+    yield "png", _saved(rgb, "PNG", **told)
+    for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
+        yield f"png {mode}", _saved(_picture(mode), "PNG")
+    yield "png colour key", _saved(rgb, "PNG", transparency=(1, 2, 3))
+    yield "png palette with alpha", _saved(_picture("P"), "PNG", transparency=bytes(range(64)))
+    yield "png interlaced", _interlaced()
+    yield "apng", _saved(rgba, "PNG", **more, disposal=1, blend=1)
+    yield "gif", _saved(rgb, "GIF", interlace=1)
+    yield "gif film", _saved(_picture("P"), "GIF", **more, disposal=2, transparency=3, loop=0, comment=b"words")
+    for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
+        yield f"tiff {compression}", _saved(rgb, "TIFF", compression=compression, **told)
+    for mode in ("RGBA", "CMYK", "LAB", "I;16", "I;16B", "F", "P", "I"):
+        yield f"tiff {mode}", _saved(_picture(mode), "TIFF", compression="tiff_adobe_deflate")
+    yield "tiff fax", _saved(_picture("1"), "TIFF", compression="group4")
+    yield "bigtiff", _saved(rgb, "TIFF", big_tiff=True)
+    yield "tiff pages", _saved(_picture("RGB"), "TIFF", save_all=True, append_images=[_picture("L")])
+    yield "webp", _saved(rgb, "WEBP", **told)
+    yield "webp lossless", _saved(rgba, "WEBP", lossless=True)
+    yield "webp alpha", _saved(rgba, "WEBP", quality=50)
+    yield "webp film", _saved(rgba, "WEBP", **more)
+    yield "avif", _saved(rgb, "AVIF", **told, subsampling="4:2:0")
+    yield "avif alpha", _saved(rgba, "AVIF", subsampling="4:4:4")
+    yield "avif grey", _saved(grey, "AVIF")
+    yield "avif film", _saved(rgb, "AVIF", **more)
+    for mode in ("1", "L", "P", "RGB", "RGBA"):
+        yield f"bmp {mode}", _saved(_picture(mode), "BMP")
+    yield "bmp runs", _runs()
+
+
+def _heic() -> Iterator[tuple[str, bytes]]:
+    from pillow_heif import from_pillow
+
+    for mode in ("RGB", "RGBA"):
+        file = io.BytesIO()
+        from_pillow(_picture(mode).resize((64, 64))).save(file, quality=50)
+        yield f"heic {mode}", file.getvalue()
+
+
+def _picture(mode: str) -> Image.Image:
+    image = Image.merge("RGB", [Image.effect_noise(_SIZE, 60), *[Image.linear_gradient("L").resize(_SIZE)] * 2])
+    if mode in ("RGBA", "LA"):
+        image.putalpha(Image.radial_gradient("L").resize(_SIZE))
+    if mode == "LAB":
+        return Image.merge("LAB", image.split())
+    if mode.startswith("I;"):
+        return image.convert("I").convert("I;16").convert(mode) if mode != "I;16" else image.convert("L").convert(mode)
+    return image.convert("L").convert(mode) if mode in ("I", "F") else image.convert(mode)
+
+
+def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def _interlaced() -> bytes:
+    """Pillow writes none: seven passes over 8x8 grey pixels."""
+    rows = [1, 1, 2, *[2] * 2, *[4] * 2, *[4] * 4, *[8] * 4]
+    body = zlib.compress(b"".join(b"\0" + bytes(range(0, 20 * wide, 20)) for wide in rows))
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 1)), (b"IDAT", body), (b"IEND", b"")]
+    chunks = (struct.pack(">I", len(b)) + n + b + struct.pack(">I", zlib.crc32(n + b)) for n, b in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def _runs() -> bytes:
+    """RLE8: runs, a delta, literal pixels, ends of lines."""
+    body = (b"\x08\1\x10\2\0\0" + b"\0\2\4\1" + b"\0\4\1\2\3\4" + b"\x08\3\0\0") * 6 + b"\x18\5\0\0" * 2 + b"\0\1"
+    head = struct.pack("<IiiHHIIiiII", 40, *_SIZE, 1, 8, 1, len(body), 0, 0, 16, 0)
+    palette = bytes(value for index in range(16) for value in (index, 255 - index, 9 * index, 0))
+    return b"BM" + struct.pack("<IHHI", 54 + 64 + len(body), 0, 0, 54 + 64) + head + palette + body

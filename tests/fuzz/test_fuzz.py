@@ -1,0 +1,57 @@
+"""A short run of what `python -m tests.fuzz` does for as long as it is let."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from service.errors import BadParameter, Unrenderable
+from service.pictures.trace import Trace
+from service.rendering.pool import RenderPool
+from service.web.metrics import Metrics
+from tests.fuzz.campaign import order, outcome
+from tests.fuzz.mutants import mutant
+from tests.fuzz.seeds import seeds
+
+SEEDS = seeds()
+MUTANTS = 1_000
+LIMIT = 10.0
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_every_seed_is_a_picture(name: str) -> None:
+    assert outcome(SEEDS[name], 4) == "rendered"
+
+
+def test_the_same_number_is_the_same_mutant_and_most_are_broken() -> None:
+    data = SEEDS["png"]
+    assert mutant(data, 7) == mutant(data, 7)
+    assert sum(mutant(data, number) != data for number in range(100)) > 90
+
+
+async def test_a_thousand_mutants_end_no_render_process_and_none_outlasts_its_time() -> None:
+    """`RenderWorkerDied`, `RenderTimedOut` or any foreign exception would be a 5xx, and fails here."""
+    pool = RenderPool(Metrics(), workers=2, queue=MUTANTS, timeout=LIMIT, memory_bytes=1_073_741_824)
+    pool.open()
+    every = list(SEEDS.values())
+
+    async def rendered(number: int) -> bool:
+        async def read() -> bytes:
+            return mutant(every[number % len(every)], number)
+
+        try:
+            return bool((await pool.render(read, order(number), Trace())).data)
+        except (Unrenderable, BadParameter):
+            return False
+
+    try:
+        while not pool.pids:
+            await asyncio.sleep(0.01)
+        outcomes = []
+        for first in range(0, MUTANTS, 8):
+            outcomes += await asyncio.gather(*(rendered(number) for number in range(first, first + 8)))
+    finally:
+        await pool.close()
+    assert len(outcomes) == MUTANTS
+    assert 100 < sum(outcomes) < 900  # the mutants are neither all broken at the door nor all sound

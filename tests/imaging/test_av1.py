@@ -1,0 +1,52 @@
+"""Sizes and numbers of frames, as AV1 streams and the boxes around them tell."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from service.errors import Unrenderable
+from service.imaging.av1 import Extent, extent
+from service.imaging.isobmff import streams
+from tests.pictures_in_code import saved
+
+
+def extents(data: bytes) -> list[Extent]:
+    return [extent(stream) for stream in streams(data, b"av01", 201)]
+
+
+@pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4", "4:0:0"])
+def test_a_still_is_one_stream_and_its_alpha_another(subsampling: str) -> None:
+    whole = Extent(70 * 50, 70 * 50)
+    assert extents(saved(Image.new("RGB", (70, 50)), "AVIF", subsampling=subsampling)) == [whole]
+    clear = Image.new("RGBA", (70, 50), (1, 2, 3, 4))
+    assert extents(saved(clear, "AVIF", subsampling=subsampling)) == [whole, whole]
+
+
+def test_a_film_is_an_item_and_tracks_whose_samples_may_hide_a_frame() -> None:
+    film = [Image.effect_noise((70, 50), each) for each in (10, 20, 30, 40)]
+    found = extents(saved(film[0], "AVIF", save_all=True, append_images=film[1:]))
+    assert {each.largest for each in found} == {3500}
+    assert {each.at_once // 3500 for each in found} <= {1, 2}
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_stream(data: bytes) -> None:
+    found = extent([data])
+    assert 0 <= found.largest <= 2**32 * 4
+
+
+AVIF = saved(Image.effect_noise((70, 50), 40), "AVIF", save_all=True, append_images=[Image.new("L", (70, 50))])
+
+
+@given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), max_size=6))
+def test_broken_boxes_are_walked_to_an_end(changes: list[tuple[int, int]]) -> None:
+    data = bytearray(AVIF)
+    for at, value in changes:
+        data[at % len(data)] = value
+    try:
+        assert len(extents(bytes(data))) < 20_000
+    except Unrenderable:
+        pass

@@ -1,0 +1,44 @@
+"""How far a JPEG is shrunk while it is decoded: far enough to be quick, never so far that it shows."""
+
+import io
+
+import pytest
+from PIL import Image, JpegImagePlugin
+
+from service.imaging.decode import shrink_on_load
+from tests.pictures_in_code import saved
+
+
+def _decoded(width: int, height: int, ratio: float, margin: float | None = None) -> tuple[int, int]:
+    image = JpegImagePlugin.JpegImageFile(io.BytesIO(saved(Image.new("RGB", (width, height)), "JPEG")))
+    shrink_on_load(image, ratio, margin)
+    image.load()
+    return image.size
+
+
+@pytest.mark.parametrize(
+    ("target", "decoded"),
+    [(1600, 1600), (540, 1600), (530, 800), (190, 800), (186, 400), (94, 400), (93, 200), (10, 200)],
+)
+def test_a_jpeg_is_decoded_at_a_fraction_that_stays_well_above_the_target(target, decoded):
+    assert _decoded(1600, 1200, target / 1600) == (decoded, decoded * 3 // 4)
+
+
+def test_a_margin_may_be_given():
+    assert _decoded(1600, 1200, 400 / 1600, margin=1.0) == (400, 300)
+
+
+def test_enlarging_decodes_the_whole():
+    assert _decoded(40, 30, 4.0) == (40, 30)
+
+
+@pytest.mark.parametrize("size", [(1, 1600), (3, 3), (1600, 1)])
+def test_sides_of_a_pixel_or_two_are_no_hindrance(size):
+    assert min(_decoded(*size, 0.01)) >= 1
+
+
+def test_other_formats_are_left_as_they_are():
+    image = Image.open(io.BytesIO(saved(Image.new("RGB", (160, 120)), "PNG")))
+    shrink_on_load(image, 0.01)
+    image.load()
+    assert image.size == (160, 120)

@@ -1,0 +1,61 @@
+"""Large pictures scaled a few rows at a time come out as if they had been scaled whole."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image, ImageChops
+
+from service.imaging.decode import plain
+from service.imaging.resample import resample
+from service.imaging.strips import resample_in_strips
+
+WIDE, TALL = 2601, 2003  # past the size that is scaled in one go
+
+
+def picture(mode: str) -> Image.Image:
+    """Smooth, with edges, and half transparent where *mode* can be."""
+    slope = Image.linear_gradient("L").resize((WIDE, TALL))
+    rings = Image.radial_gradient("L").resize((WIDE, TALL))
+    rings.paste(255, (WIDE // 3, TALL // 4, WIDE // 2, TALL // 2))
+    image = Image.merge("RGB", [slope, rings, slope.rotate(180)])
+    if mode in ("RGBA", "LA"):
+        image.putalpha(rings)
+    if mode == "key":
+        image.info["transparency"] = image.getpixel((5, 5))
+        return image
+    return rings.convert("I").convert("I;16") if mode == "I;16" else image.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "CMYK", "I;16", "key"])
+@pytest.mark.parametrize("size", [(300, 231), (1300, 1001), (2900, 2233), (1, 1), (2900, 3), (3, 2900)])
+def test_it_is_the_same_picture(mode: str, size: tuple[int, int]) -> None:
+    image = picture(mode)
+    whole = resample(plain(image), size)
+    strips = resample_in_strips(image, size, None, plain)
+    assert (strips.mode, strips.size) == (whole.mode, whole.size)
+    assert apart(whole, strips) <= 1
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "P"])
+def test_a_part_is_the_same_part(mode: str) -> None:
+    image, box = picture(mode), (100.5, 700.25, 2500.75, 1900.5)
+    for size in ((2500, 1250), (1500, 750), (300, 150)):
+        assert apart(resample(plain(image), size, box), resample_in_strips(image, size, box, plain)) <= 3
+
+
+def test_a_picture_of_the_size_asked_for_is_not_touched() -> None:
+    image = picture("RGBA")
+    assert resample_in_strips(image, image.size, None, plain).tobytes() == image.tobytes()
+
+
+def apart(one: Image.Image, other: Image.Image) -> float:
+    """The mean difference of the channel that differs most, as it shows: colours under full transparency do not."""
+    if one.mode in ("LA", "RGBA"):
+        one, other = (each.convert("RGBA").convert("RGBa") for each in (one, other))
+        one, other = (Image.frombytes("CMYK", each.size, each.tobytes()) for each in (one, other))
+    histogram = ImageChops.difference(one, other).histogram()
+    pixels = one.width * one.height
+    return max(
+        sum(step * count for step, count in enumerate(histogram[at : at + 256])) / pixels
+        for at in range(0, len(histogram), 256)
+    )

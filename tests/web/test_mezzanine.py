@@ -1,0 +1,163 @@
+"""The mezzanine on the running service: left by the first render, used by the next ones, never in the way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+from redis.asyncio import Redis
+
+from service.app import CACHE, RENDERER
+from service.pictures.trace import Trace
+from service.pictures.values import Entry, MezzanineOf
+from tests.conftest import Serve, Valkey
+from tests.pictures_in_code import BLUE, RED, large, near, quarters, saved, shown
+from tests.web.conftest import Get
+from tests.web.test_coalescing import metric, until_metric
+
+FROM_MEZZANINE = "contact_image_renders_from_mezzanine_total"
+
+
+@pytest.fixture
+def original(images: Path) -> Path:
+    """Contact 7's large JPEG."""
+    path = images / "7.jpg"
+    path.write_bytes(saved(large(), "JPEG", quality=90))
+    return path
+
+
+async def keys(server: Valkey, pattern: str) -> dict[str, int]:
+    """The keys and the seconds that they live."""
+    async with Redis.from_url(server.url, decode_responses=True) as redis:
+        return {key: await redis.ttl(key) for key in await redis.keys(pattern)}
+
+
+async def left(client: TestClient[Any, Any], server: Valkey, prefix: str) -> None:
+    """Wait until contact 7's mezzanine is in the cache: it gets there after the answer."""
+    async with asyncio.timeout(10):
+        while f"{prefix}:{{7}}:mezzanine" not in await keys(server, f"{prefix}:*"):
+            await asyncio.sleep(0.01)
+
+
+async def test_the_first_render_leaves_it_and_later_ones_need_no_original(
+    serve: Serve, get: Get, original: Path, shared_valkey: Valkey
+) -> None:
+    client = await serve(cache={"prefix": "left", "mezzanine_for": 100})
+    assert (await get(client, 7, "?w=300")).status == 200
+    await left(client, shared_valkey, "left")
+    lives = await keys(shared_valkey, "left:*")
+    assert lives["left:{7}:mezzanine"] <= 100 < lives["left:{7}"]
+    original.unlink()
+    for query, size in (("?w=64", (64, 48)), ("?w=200&h=200&fit=cover", (200, 200)), ("?h=300&type=webp", (400, 300))):
+        response = await get(client, 7, query)
+        assert response.status == 200
+        seen = shown(await response.read()).convert("RGB")
+        assert seen.size == size
+        assert near(seen.getpixel((5, 5)), RED, 50)
+    assert await metric(client, FROM_MEZZANINE) == 3
+
+
+async def test_another_process_makes_use_of_it(serve: Serve, get: Get, original: Path, shared_valkey: Valkey) -> None:
+    here = await serve(cache={"prefix": "fleet"})
+    await get(here, 7, "?w=300")
+    await left(here, shared_valkey, "fleet")
+    there = await serve(cache={"prefix": "fleet"})
+    for width in range(150, 170):  # a look-up may be late, and then the original is read
+        seen = shown(await (await get(there, 7, f"?w={width}")).read())
+        assert seen.width == width
+        if await metric(there, FROM_MEZZANINE):
+            break
+    else:
+        pytest.fail("it was never made use of")
+
+
+async def test_sizes_that_are_asked_for_together_wait_for_it(serve: Serve, get: Get, original: Path) -> None:
+    client = await serve()
+    pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
+    await pool.probe()
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGSTOP)
+    first = asyncio.create_task(get(client, 7, "?w=100"))
+    await until_metric(client, "contact_image_renders_started_total", 1)
+    others = [asyncio.create_task(get(client, 7, f"?w={width}")) for width in range(101, 107)]
+    await asyncio.sleep(0.2)
+    os.kill(pid, signal.SIGCONT)
+    assert {(await each).status for each in [first, *others]} == {200}
+    assert await metric(client, FROM_MEZZANINE) == 6
+    assert await metric(client, "contact_image_store_reads_total") == 2  # its state, and its bytes once
+
+
+async def test_a_changed_picture_is_never_made_from_the_old_one(serve: Serve, get: Get, original: Path) -> None:
+    client = await serve(cache={"fresh_for": 1})
+    await get(client, 7, "?w=100")
+    await get(client, 7, "?w=101")
+    assert await metric(client, FROM_MEZZANINE) == 1
+    blue = quarters(2400, 1800)
+    blue.paste(BLUE, (0, 0, 2400, 1800))
+    original.write_bytes(saved(blue, "JPEG"))
+    os.utime(original, ns=(1, 1))
+    await asyncio.sleep(1.1)  # the record's life
+    seen = shown(await (await get(client, 7, "?w=102")).read()).convert("RGB")
+    assert near(seen.getpixel((5, 5)), BLUE)
+
+
+async def test_a_damaged_one_costs_nothing_but_another_look_at_the_original(
+    serve: Serve, get: Get, original: Path, shared_valkey: Valkey
+) -> None:
+    client = await serve(cache={"prefix": "damaged"})
+    await get(client, 7, "?w=100")
+    await left(client, shared_valkey, "damaged")
+    async with Redis.from_url(shared_valkey.url) as redis:
+        key = "damaged:{7}:mezzanine"
+        (field,) = [each for each in await redis.hkeys(key) if not each.startswith(b"head:")]
+        await redis.hset(key, field, b"garbage")
+    other = await serve(cache={"prefix": "damaged"})
+    assert shown(await (await get(other, 7, "?w=101")).read()).size == (101, 76)
+    assert await metric(other, FROM_MEZZANINE) == 0
+
+
+async def test_one_that_is_no_picture_is_not_held_against_the_original(
+    serve: Serve, get: Get, original: Path, shared_valkey: Valkey
+) -> None:
+    client = await serve(cache={"prefix": "no-picture"})
+    await get(client, 7, "?w=100")
+    await left(client, shared_valkey, "no-picture")
+    cache = client.server.app[CACHE]  # type: ignore[attr-defined]
+    async with Redis.from_url(shared_valkey.url) as redis:
+        (field,) = [each for each in await redis.hkeys("no-picture:{7}:mezzanine") if not each.startswith(b"head:")]
+    entry = await cache.get(MezzanineOf(7), field.decode(), Trace())
+    broken = Entry(entry.version, entry.stored_at, entry.detail, b"\xff\xd8\xff no picture")
+    await cache.put(MezzanineOf(7), field.decode(), broken)
+    await cache.settle()
+    other = await serve(cache={"prefix": "no-picture"})
+    assert (await get(other, 7, "?w=101")).status == 200
+    assert (await get(other, 7, "?w=102")).status == 200
+
+
+async def test_small_originals_leave_none(serve: Serve, get: Get, images: Path, shared_valkey: Valkey) -> None:
+    (images / "7.jpg").write_bytes(saved(large(1600, 1200), "JPEG", quality=90))
+    client = await serve(cache={"prefix": "small"})
+    for width in (100, 101, 102):
+        assert (await get(client, 7, f"?w={width}")).status == 200
+    assert await metric(client, FROM_MEZZANINE) == 0
+    assert "small:{7}:mezzanine" not in await keys(shared_valkey, "small:*")
+
+
+async def test_it_can_be_done_without(serve: Serve, get: Get, original: Path, shared_valkey: Valkey) -> None:
+    client = await serve(cache={"prefix": "none", "mezzanine_for": 0})
+    for width in (100, 101):
+        assert (await get(client, 7, f"?w={width}")).status == 200
+    assert await metric(client, FROM_MEZZANINE) == 0
+    assert list(await keys(shared_valkey, "none:*")) == ["none:{7}"]
+
+
+async def test_without_the_cache_it_stays_in_this_process(serve: Serve, get: Get, original: Path) -> None:
+    client = await serve(url="unix:///nowhere/at/all.sock")
+    await get(client, 7, "?w=100")
+    assert (await get(client, 7, "?w=101")).status == 200
+    assert await metric(client, FROM_MEZZANINE) == 1
