@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from service.demo import _portrait
 from service.formats import WRITABLE, Fit, Format, IfBlank
+from service.imaging.drawing.placeholders import draw
 from service.imaging.order import Blank
-from service.imaging.placeholders import draw
 from service.imaging.render import Order, render
 
 _SIDE, _GAP, _LINE = 128, 20, 17

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
-from service.imaging.canvas import laid
-from service.imaging.decode import MARGIN
-from service.imaging.encode import encode_still
 from service.imaging.faults import told
 from service.imaging.geometry import Size
 from service.imaging.order import Order, Reduction, Rendered
-from service.imaging.resample import resample
+from service.imaging.pixels.canvas import laid
+from service.imaging.pixels.resample import resample
+from service.imaging.reading.decode import MARGIN
+from service.imaging.writing.encode import encode_still
 
 SIDE = 1024
 """Pixels of its longer side, about: what a JPEG's shrink-on-load gives is taken as it is, if it is no smaller than

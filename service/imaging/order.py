@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from service.formats import Fit, Format, IfBlank
 from service.imaging import geometry
-from service.imaging.bounds import check_rendition
+from service.imaging.headers.bounds import check_rendition
 
 _SHARE = 0.64
 """Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original
@@ -24,7 +24,7 @@ class Limits:
     max_frames: int = 200
     """Frames; a longer animation gives its first frame."""
     max_animation_pixels: int = 50_000_000
-    """Pixels over all frames, of original and of rendition alike; past it, the first frame."""
+    """Pixels over all frames of an original; a half of that in a rendition, a quarter in PNG. Past it, the first."""
     max_dimension: int = 4096
     """Pixels of a side that may be asked for; its square bounds the area of a rendition."""
     enlarge: bool = True

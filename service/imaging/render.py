@@ -9,6 +9,7 @@ from PIL import features
 
 from service.imaging.faults import told
 from service.imaging.order import Encoding, Limits, Order, Rendered
+from service.imaging.reading.readers import HEIF_VERSION
 from service.imaging.source import Source
 
 _REVISION = 2
@@ -31,4 +32,5 @@ def render(data: bytes, order: Order) -> Rendered:
 def encoder_versions() -> str:
     """This package, Pillow and every codec that has a say in a rendition's bytes: part of each ETag."""
     names = ("pil", "jpg", "libjpeg_turbo", "webp", "avif", "zlib", "zlib_ng", "libtiff", "littlecms2")
-    return " ".join([f"revision={_REVISION}", *(f"{name}={features.version(name) or 'none'}" for name in names)])
+    versions = [f"{name}={features.version(name) or 'none'}" for name in names]
+    return " ".join([f"revision={_REVISION}", *versions, f"heif={HEIF_VERSION}"])

@@ -9,18 +9,18 @@ from collections.abc import Callable
 
 from PIL import Image
 
-from service.imaging.animation import affordable, first_picture, frames, plays
-from service.imaging.canvas import laid
-from service.imaging.colour import needed_alpha, to_srgb
-from service.imaging.decode import bits_per_channel, opened, plain, shrink_on_load
-from service.imaging.encode import encode_animation, encode_still
 from service.imaging.geometry import Box, Plan, Size
+from service.imaging.headers.peek import peek
 from service.imaging.mezzanine import NEAREST, SIDE, Mezzanine, reduced_size
 from service.imaging.order import Limits, Order, Rendered
-from service.imaging.orientation import orientation, stored_box, upright, upright_size
-from service.imaging.peek import peek
-from service.imaging.resample import resample
-from service.imaging.strips import resample_in_strips
+from service.imaging.pixels.canvas import laid
+from service.imaging.pixels.colour import needed_alpha, to_srgb
+from service.imaging.pixels.orientation import orientation, stored_box, upright, upright_size
+from service.imaging.pixels.resample import resample
+from service.imaging.pixels.strips import resample_in_strips
+from service.imaging.reading.animation import affordable, first_picture, frames, plays
+from service.imaging.reading.decode import bits_per_channel, opened, plain, shrink_on_load
+from service.imaging.writing.encode import encode_animation, encode_still
 
 _HELD = 4_194_304
 """Pixels of a decoded picture that may be held while its rendition is encoded."""
@@ -33,7 +33,7 @@ class Source:
         self._data, self._limits = data, limits
         self._kind = peek(data).format
         self._image, self._outline = opened(data, self._kind, limits)
-        self._turn = orientation(self._image)
+        self._turn = orientation(self._image, data)
         self._stored = self._image.size
         self._profile = self._image.info.get("icc_profile")
         self.size = upright_size(self._stored, self._turn)
@@ -44,7 +44,7 @@ class Source:
         made = order.plan(self.size)
         smaller = self._pipeline(made, order)
         moves = self._outline.frames > 1 and order.format.animated
-        if moves and affordable(self._outline, made.size, order.limits):
+        if moves and affordable(self._outline, made.size, order.format, order.limits):
             return self._animated(made, order, smaller)
         shrink_on_load(self._image, made.ratio(self.size))
         self._image.load()

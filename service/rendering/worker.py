@@ -12,11 +12,11 @@ from multiprocessing.connection import Connection
 
 from service.errors import N_, Unrenderable
 from service.formats import Fit, Format
+from service.imaging.drawing.placeholders import draw
 from service.imaging.faults import told
 from service.imaging.geometry import Size
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Blank, Encoding, Limits, Order, Reduction, Rendered
-from service.imaging.placeholders import draw
 from service.imaging.render import render
 from service.imaging.source import Source
 from service.rendering.kept import Kept

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
-from service.imaging.peek import HEAD, peek, wants_whole
+from service.imaging.headers.peek import HEAD, peek, wants_whole
 from service.pictures.values import Fault, Original
 
 HEAD_BYTES = HEAD

@@ -24,7 +24,7 @@ from service.demo import _portrait
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format, IfBlank
 from service.imaging.order import Blank, Order, Rendered
-from service.imaging.readers import READERS
+from service.imaging.reading.readers import READERS
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics
@@ -87,7 +87,8 @@ def jobs() -> Iterator[Job]:
                 yield Job(mark.name, bytes, Blank(mark, _LARGEST, _LARGEST, kind, "NO PHOTO"))
     for kind in (Format.GIF, Format.PNG, Format.WEBP, Format.AVIF):
         for other in (Format.GIF, Format.PNG, Format.WEBP, Format.AVIF):
-            yield Job(f"{kind.name} film", lambda kind=kind: _film(kind), Order(other, 500, 500, Fit.FILL))  # type: ignore[misc]
+            side = 250 if other is Format.PNG else 353
+            yield Job(f"{kind.name} film", lambda kind=kind: _film(kind), Order(other, side, side, Fit.FILL))  # type: ignore[misc]
 
 
 def _asked(order: Order | Blank) -> str:

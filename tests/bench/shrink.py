@@ -16,8 +16,9 @@ from unittest.mock import patch
 from PIL import Image
 
 from service.formats import Format
-from service.imaging import decode, resample
 from service.imaging.order import Order
+from service.imaging.pixels import resample
+from service.imaging.reading import decode
 from service.imaging.render import render
 from tests.bench.figures import show
 from tests.bench.likeness import luma, ssim

@@ -13,8 +13,8 @@ from statistics import median
 from PIL import Image, ImageChops, ImageStat
 
 from service.formats import Format
-from service.imaging.encode import encode_still
 from service.imaging.order import Encoding
+from service.imaging.writing.encode import encode_still
 from tests.bench.figures import show
 from tests.bench.likeness import ssim
 from tests.bench.pictures import photograph

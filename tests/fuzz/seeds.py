@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image, ImageCms
 
 from service.formats import Format
-from service.imaging.readers import READERS
+from service.imaging.reading.readers import READERS
 
 _SIZE = (24, 20)
 

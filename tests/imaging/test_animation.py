@@ -63,8 +63,9 @@ def test_past_the_budget_the_first_frame_goes_out_and_says_so(source, limits):
 
 def test_the_budget_counts_the_rendition_too():
     limits = Limits(max_animation_pixels=3 * 64 * 64)
-    assert rendered(moving("GIF"), "GIF", 64, limits=limits).frames == 3
-    assert rendered(moving("GIF"), "GIF", 65, limits=limits).first_frame
+    for kind, most in (("GIF", 45), ("WEBP", 45), ("AVIF", 45), ("PNG", 32)):  # a half, and a quarter for PNG
+        assert rendered(moving("GIF"), kind, most, limits=limits).frames == 3
+        assert rendered(moving("GIF"), kind, most + 1, limits=limits).first_frame
 
 
 @pytest.mark.parametrize(("source", "loop", "plays"), [

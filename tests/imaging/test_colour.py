@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from service.imaging.colour import _kept, to_srgb
+from service.imaging.pixels.colour import _kept, to_srgb
 from tests.pictures_in_code import RED, chunk, near, png, quarters, rendered, saved, shown
 
 

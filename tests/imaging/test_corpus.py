@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format
-from service.imaging.peek import HEAD, peek, wants_whole
+from service.imaging.headers.peek import HEAD, peek, wants_whole
 from tests.corpus import BROKEN_EXIF_ALONE, manifest, oracle, read, skip_without_corpus
 from tests.pictures_in_code import rendered
 

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.errors import Unrenderable
-from service.imaging import gif as gif_reader
-from service.imaging.gif_film import gif_film
-from service.imaging.parts import composed
+from service.imaging.reading import gif as gif_reader
+from service.imaging.reading.parts import composed
+from service.imaging.writing.gif_film import gif_film
 from tests.pictures_in_code import chunk, film, rendered
 
 Pixel = tuple[int, int, int, int]

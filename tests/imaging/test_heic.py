@@ -10,8 +10,8 @@ from PIL import Image, ImageCms
 
 from service.errors import Unrenderable
 from service.formats import WRITABLE, Fit, Format
-from service.imaging.peek import peek
-from service.imaging.readers import READERS
+from service.imaging.headers.peek import peek
+from service.imaging.reading.readers import READERS
 from service.imaging.render import Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, near, quarters, rendered, shown
 

@@ -157,7 +157,7 @@ import sys
 from service.errors import Unrenderable
 from service.formats import Format, IfBlank
 from service.imaging.order import Blank
-from service.imaging.placeholders import draw
+from service.imaging.drawing.placeholders import draw
 from service.imaging.render import Order, render
 for data in (b"%!PS-Adobe-3.0 EPSF-3.0\\n", b"8BPS" + bytes(40), b"BM" + bytes(60), b"GIF89a", b"II*\\0" + bytes(40)):
     try:

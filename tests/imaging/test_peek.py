@@ -11,7 +11,7 @@ from PIL import Image
 
 from service.errors import Unrenderable
 from service.formats import Format
-from service.imaging.peek import HEAD, Facts, peek, wants_whole
+from service.imaging.headers.peek import HEAD, Facts, peek, wants_whole
 from tests.pictures_in_code import chunk, png, quarters, saved
 
 ALPHA = quarters(mode="RGBA")

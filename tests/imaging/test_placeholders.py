@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from service.formats import WRITABLE, Format, IfBlank
+from service.imaging.drawing.placeholders import draw
 from service.imaging.order import Blank
-from service.imaging.placeholders import draw
 from tests.pictures_in_code import near, shown
 
 DRAWN = [kind for kind in IfBlank if kind is not IfBlank.NULL]

@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, ImageCms, MpoImagePlugin, PngImagePlugin
 
 from service.errors import BadParameter, Unrenderable
 from service.formats import WRITABLE, Fit, Format
-from service.imaging.orientation import stored_box
+from service.imaging.pixels.orientation import stored_box
 from service.imaging.render import Limits, Order, encoder_versions, render
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, chunk, near, png, quarters, rendered, saved, shown
 
@@ -21,7 +21,7 @@ WITHOUT = """
 import sys
 sys.modules["pillow_heif"] = None
 from service.errors import Unrenderable
-from service.imaging.placeholders import draw
+from service.imaging.drawing.placeholders import draw
 from service.imaging.render import Order, render
 from service.formats import Format
 from service.imaging.order import Blank

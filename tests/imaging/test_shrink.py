@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image, JpegImagePlugin
 
-from service.imaging.decode import shrink_on_load
+from service.imaging.reading.decode import shrink_on_load
 from tests.pictures_in_code import saved
 
 

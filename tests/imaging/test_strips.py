@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from PIL import Image, ImageChops
 
-from service.imaging.decode import plain
-from service.imaging.resample import resample
-from service.imaging.strips import resample_in_strips
+from service.imaging.pixels.resample import resample
+from service.imaging.pixels.strips import resample_in_strips
+from service.imaging.reading.decode import plain
 
 WIDE, TALL = 2601, 2003  # past the size that is scaled in one go
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from PIL import Image
 
 from service.imaging.geometry import Box, Size
-from service.imaging.resample import REDUCING_GAP, resample
+from service.imaging.pixels.resample import REDUCING_GAP, resample
 
 _ROOM = 4_000_000
 """Pixels that are worked on at a time. What is no larger is scaled in one go."""

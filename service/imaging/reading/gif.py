@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from PIL import GifImagePlugin, Image
 
-from service.imaging.decode import plain
-from service.imaging.parts import Disposal, Part
+from service.imaging.reading.decode import plain
+from service.imaging.reading.parts import Disposal, Part
 
 _EXTENSION, _IMAGE, _TRAILER, _CONTROL = 0x21, 0x2C, 0x3B, 0xF9
 _DISPOSALS = {2: Disposal.CLEAR, 3: Disposal.RESTORE}

@@ -6,11 +6,11 @@ from PIL import GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin, Tif
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
-from service.imaging.bounds import WHOLE_COLOUR, check, check_frames
 from service.imaging.geometry import Size
+from service.imaging.headers.bounds import WHOLE_COLOUR, check, check_frames
+from service.imaging.headers.outline import Outline, outline
 from service.imaging.order import Limits
-from service.imaging.outline import Outline, outline
-from service.imaging.readers import READERS, Metered
+from service.imaging.reading.readers import READERS, Metered
 
 MARGIN = 2.15
 """How many times the target a JPEG decoded at 1/4 or 1/8 must still be. At this very bound the SSIM against a full

@@ -9,11 +9,11 @@ from itertools import islice
 from PIL import Image, ImageFile
 
 from service.formats import Format
-from service.imaging import apng, gif
 from service.imaging.geometry import Size
+from service.imaging.headers.outline import Outline
 from service.imaging.order import Limits
-from service.imaging.outline import Outline
-from service.imaging.parts import composed
+from service.imaging.reading import apng, gif
+from service.imaging.reading.parts import composed
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,14 @@ class Frame:
     milliseconds: float
 
 
-def affordable(source: Outline, size: Size, limits: Limits) -> bool:
+_EFFORT = {Format.PNG: 4}
+"""How many times a rendition's pixels count, by its format (2 for the rest): decoding is quick, encoding is not."""
+
+
+def affordable(source: Outline, size: Size, kind: Format, limits: Limits) -> bool:
     """Whether all frames fit the budget: their number, and the pixels of all of them, before and after scaling."""
-    return (
-        source.frames <= limits.max_frames
-        and source.frames * source.width * source.height <= limits.max_animation_pixels
-        and source.frames * size[0] * size[1] <= limits.max_animation_pixels
-    )
+    pixels = max(source.width * source.height, size[0] * size[1] * _EFFORT.get(kind, 2))
+    return source.frames <= limits.max_frames and source.frames * pixels <= limits.max_animation_pixels
 
 
 def frames(

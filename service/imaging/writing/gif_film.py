@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageChops
 
-from service.imaging.palettes import CLEAR, indexed
+from service.imaging.writing.palettes import CLEAR, indexed
 
 _KEEP, _CLEAR_AFTERWARDS = 1, 2
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9

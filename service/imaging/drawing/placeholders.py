@@ -11,12 +11,12 @@ from dataclasses import replace
 from PIL import Image, ImageDraw
 
 from service.formats import IfBlank
-from service.imaging import readers as _readers  # shuts off the plug-ins that we do not name
-from service.imaging.colour import on_white
-from service.imaging.encode import encode_still
+from service.imaging.drawing.lettering import lettered
 from service.imaging.geometry import Size
-from service.imaging.lettering import lettered
 from service.imaging.order import Blank
+from service.imaging.pixels.colour import on_white
+from service.imaging.reading import readers as _readers  # shuts off the plug-ins that we do not name
+from service.imaging.writing.encode import encode_still
 
 assert _readers
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from PIL import Image
 
 from service.formats import Format
-from service.imaging.colour import on_white
 from service.imaging.geometry import Plan
+from service.imaging.pixels.colour import on_white
 
 
 def laid(image: Image.Image, made: Plan, kind: Format) -> Image.Image:

@@ -11,10 +11,10 @@ from typing import Any
 from PIL import Image, TiffImagePlugin
 
 from service.formats import Format
-from service.imaging.animation import Frame
-from service.imaging.gif_film import gif_film
 from service.imaging.order import Encoding
-from service.imaging.palettes import indexed, with_palette
+from service.imaging.reading.animation import Frame
+from service.imaging.writing.gif_film import gif_film
+from service.imaging.writing.palettes import indexed, with_palette
 
 _AVIF_SUBSAMPLING = ("4:4:4", "4:2:2", "4:2:0")
 
@@ -42,13 +42,16 @@ def encode_animation(
     """
     every = [frame.image for frame in frames] + ([still] if still else [])
     clear = any(image.mode in ("LA", "RGBA") for image in every)
-    images = [frame.image.convert("RGBA" if clear else "RGB") for frame in frames]
+    mode = "RGBA" if clear else "RGB"
+    images = [image if image.mode == mode else image.convert(mode) for image in (frame.image for frame in frames)]
     durations = _durations(frames, kind)
     if kind is Format.GIF:
         return gif_film(images, durations, plays)
     options = _options(kind, encoding)
+    if kind is Format.PNG and _photographic(images[0]):
+        options["compress_type"] = zlib.Z_RLE
     if still is not None and kind is Format.PNG:
-        images.insert(0, still.convert(images[0].mode))
+        images.insert(0, still.convert(mode))
         options["default_image"] = True
     for image in images:
         image.info.clear()

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 from PIL import Image, PngImagePlugin
 
-from service.imaging.decode import plain
-from service.imaging.parts import Disposal, Part
+from service.imaging.reading.decode import plain
+from service.imaging.reading.parts import Disposal, Part
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CONTROL = struct.Struct(">IIIIIHHBB")

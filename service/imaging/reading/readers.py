@@ -21,7 +21,7 @@ from PIL import (
 )
 
 from service.formats import Format
-from service.imaging.deep_tiff import DeepTiffFile
+from service.imaging.reading.deep_tiff import DeepTiffFile
 
 # 2 is Pillow's own word for "every plug-in was looked for"; `Image.init()` and `preinit()` then do nothing.
 Image._initialized = 2
@@ -43,13 +43,14 @@ READERS: dict[Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
 }
 
 try:
-    from pillow_heif import HeifImageFile, options
+    from pillow_heif import HeifImageFile, libheif_version, options
 except ImportError:
-    pass  # the extra `heic` is not installed
+    HEIF_VERSION = "none"  # the extra `heic` is not installed
 else:  # not its opener, which would register more formats
     options.DECODE_THREADS = 1
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
     READERS[Format.HEIC] = HeifImageFile
+    HEIF_VERSION = libheif_version()
 
 
 _READS = {Format.PNG: 150_000}

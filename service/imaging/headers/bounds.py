@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from service.errors import N_, BadParameter, Unrenderable
 from service.formats import Format
-from service.imaging.av1 import extent
-from service.imaging.isobmff import streams
-from service.imaging.tiff import Directory
+from service.imaging.headers.av1 import extent
+from service.imaging.headers.isobmff import streams
+from service.imaging.headers.tiff import Directory
 
 _MAX_SEGMENTS = 2_000
 """Segments before a JPEG's first scan; Pillow joins those with Exif, each time anew."""

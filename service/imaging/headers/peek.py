@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
-from service.imaging.tiff import MAGIC, Directory
+from service.imaging.headers.tiff import MAGIC, Directory
 
 HEAD = 65_536
 """Bytes that are enough for nearly every picture (see `wants_whole`)."""

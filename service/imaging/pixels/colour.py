@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageCms
 
-from service.imaging.inks import press_profile
+from service.imaging.pixels.inks import press_profile
 
 _MODES = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L", "LA"), b"CMYK": ("CMYK",)}
 """The pictures that a profile can be meant for, by the colour space in its header."""

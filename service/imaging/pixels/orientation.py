@@ -17,7 +17,10 @@ _TURNS = {
 }
 
 
-def orientation(image: Image.Image) -> int:
+_PNG_MARKS = b"eXIf", b"Raw profile type exif"
+
+
+def orientation(image: Image.Image, data: bytes) -> int:
     """1 to 8 (EXIF 2.3, tag 274); 1 too where the block is broken or says nothing. What XMP says does not count.
 
     Pillow turns TIFF upright itself, and states an AVIF's own turn as EXIF.
@@ -25,6 +28,8 @@ def orientation(image: Image.Image) -> int:
     if image.format == "TIFF":
         return 1
     if image.format == "PNG":
+        if not any(mark in data for mark in _PNG_MARKS):
+            return 1
         image.load()  # its EXIF may follow the pixels
     exif = Image.Exif()
     try:

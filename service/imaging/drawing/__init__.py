@@ -1,0 +1,1 @@
+"""The placeholders, drawn at the size asked for."""

@@ -1,0 +1,1 @@
+"""From pixels to pixels: size, colour, which way up, what they lie on."""
