@@ -188,6 +188,7 @@ class ContactPictures:
         known: Original | None = None
         if not anew:
             entry = await self._cache.get(contact, _RECORD, trace)
+            trace.unknown = entry is None
             if entry is not None:
                 try:
                     known = records.decode(entry.body)

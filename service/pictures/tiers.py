@@ -89,7 +89,7 @@ class Tiers:
         with trace.timed("cache"):
             entry = self._memory.near(owner, field)
         self._observer.cache("memory", "miss" if entry is None else "hit")
-        if entry is not None or self._shared is None:
+        if entry is not None or self._shared is None or trace.unknown:
             return entry
         entry = await self._ask(self._shared.get, owner, field, trace)
         if entry is not None:
@@ -102,7 +102,9 @@ class Tiers:
             self._observer.cache("memory", "hit")
             return head
         self._observer.cache("memory", "miss")
-        return None if self._shared is None else await self._ask(self._shared.head, owner, field, trace)
+        if self._shared is None or trace.unknown:
+            return None
+        return await self._ask(self._shared.head, owner, field, trace)
 
     async def put(self, owner: Owner, field: str, entry: Entry) -> bool:
         """Keep *entry* here at once and in the shared cache later. Says whether it is kept for long."""

@@ -8,7 +8,7 @@ import time
 class Trace:
     """Filled while a request is answered. Times are seconds; a request's own, never shared."""
 
-    __slots__ = ("collapsed", "fwd", "seconds", "stored", "ttl")
+    __slots__ = ("collapsed", "fwd", "seconds", "stored", "ttl", "unknown")
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -16,6 +16,7 @@ class Trace:
         self.collapsed = False
         self.stored = False
         self.ttl: int | None = None
+        self.unknown = False  # no layer of the cache has a record of the contact, and so nothing else of it
 
     def timed(self, name: str) -> _Timed:
         """Add what passes inside to *name*'s time."""
