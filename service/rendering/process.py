@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import os
 import resource
 import weakref
 from collections.abc import Callable
@@ -127,11 +128,13 @@ class RenderProcess:
     def _exchange(self, job: Job[T]) -> T:
         if wait([self.child.sentinel], 0):
             raise DiedIdle
-        self._calls.send((job.call, job.args))
         data, job.data = job.data, None
+        self._calls.send((job.call, job.args, None if data is None else len(data)))
         if data is not None:
-            self._calls.send_bytes(data)
-            del data
+            left = memoryview(data)
+            while left:
+                left = left[os.write(self._calls.fileno(), left) :]
+            del data, left
         succeeded, result = self._results.recv()
         if not succeeded:
             raise result
