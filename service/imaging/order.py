@@ -11,6 +11,8 @@ from service.imaging.headers.bounds import check_rendition
 _SHARE = 0.64
 """Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original
 is 0.995 or more in the median and 0.97 at worst (`python -m tests.bench mezzanine`)."""
+LARGEST_SERVED = 720
+"""Pixels; a rendition all of whose sides are longer is never made from a mezzanine, which has 1,126 at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,11 @@ class Order:
     fit: Fit = Fit.CONTAIN
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
+
+    @property
+    def least_side(self) -> int | None:
+        """The smaller of the sides that were asked for, in pixels."""
+        return min((side for side in (self.width, self.height) if side is not None), default=None)
 
     def plan(self, source: geometry.Size) -> geometry.Plan:
         """How to make it from an upright picture of that many pixels. Raises `BadParameter`."""

@@ -7,7 +7,7 @@ import re
 import time
 
 from service.errors import Unrenderable
-from service.imaging.order import Order, Reduction, Rendered
+from service.imaging.order import LARGEST_SERVED, Order, Reduction, Rendered
 from service.pictures.ports import Observer, Read, Renderer
 from service.pictures.tiers import Tiers
 from service.pictures.trace import Trace
@@ -55,6 +55,8 @@ class Mezzanines:
         key = f"{original.contact}:{original.version}"
         if original.size < _LEAST or not self._kept_for or key in self._without:
             return await self._renderer.render(read, order, trace)
+        if order.least_side is None or order.least_side > LARGEST_SERVED:
+            return await self._render_large(original, key, read, order, trace)
         if (under_way := self._firsts.get(key)) is not None:
             await self._wait(under_way, trace)
         master = await self._find(original, key, trace)
@@ -73,20 +75,29 @@ class Mezzanines:
             self._end(first)
             raise
 
+    async def _render_large(self, original: Original, key: str, read: Read, order: Order, trace: Trace) -> Rendered:
+        """One that no mezzanine serves. It may leave one, but nobody waits for that: it may take seconds."""
+        if self._cache.near(MezzanineOf(original.contact), self._digest) is not None:
+            return await self._renderer.render(read, order, trace)
+        return await self._renderer.render(read, order, trace, _First(self, original, key))
+
     async def left(self, first: _First, original: Original, master: Master | None, *, none_to_come: bool) -> None:
         """Keep what *first* has left, and let those go on that wait for it."""
-        if master is not None:
-            (width, height), (across, down) = master.reduction.original, master.reduction.reduced
-            entry = Entry(original.version, time.time(), f"{width}x{height} {across}x{down}", master.data)
-            await self._cache.put(MezzanineOf(original.contact), self._digest, entry)
-        elif none_to_come:
-            self._without[first.key] = None
-            if len(self._without) > _MOST_WITHOUT:
-                del self._without[next(iter(self._without))]
-        self._end(first)
+        try:
+            if master is not None:
+                (width, height), (across, down) = master.reduction.original, master.reduction.reduced
+                entry = Entry(original.version, time.time(), f"{width}x{height} {across}x{down}", master.data)
+                await self._cache.put(MezzanineOf(original.contact), self._digest, entry)
+            elif none_to_come:
+                self._without[first.key] = None
+                if len(self._without) > _MOST_WITHOUT:
+                    del self._without[next(iter(self._without))]
+        finally:
+            self._end(first)
 
     def _end(self, first: _First) -> None:
-        self._firsts.pop(first.key, None)
+        if self._firsts.get(first.key) is first:
+            del self._firsts[first.key]
         first.ended.set()
 
     async def _wait(self, first: _First, trace: Trace) -> None:

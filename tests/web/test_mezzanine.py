@@ -92,6 +92,22 @@ async def test_sizes_that_are_asked_for_together_wait_for_it(serve: Serve, get: 
     assert await metric(client, "contact_image_store_reads_total") == 2  # its state, and its bytes once
 
 
+async def test_nobody_waits_for_a_large_rendition_or_with_one(serve: Serve, get: Get, original: Path) -> None:
+    client = await serve(render={"workers": 2})
+    pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
+    async with asyncio.timeout(10):
+        while len(pool.pids) < 2:
+            await asyncio.sleep(0.005)
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGSTOP)
+    large = [asyncio.create_task(get(client, 7, f"?w={width}")) for width in (2000, 2001)]
+    small = asyncio.create_task(get(client, 7, "?w=100"))
+    await until_metric(client, "contact_image_renders_started_total", 2)
+    for pid in pool.pids:
+        os.kill(pid, signal.SIGCONT)
+    assert {(await each).status for each in [small, *large]} == {200}
+
+
 async def test_a_changed_picture_is_never_made_from_the_old_one(serve: Serve, get: Get, original: Path) -> None:
     client = await serve(cache={"fresh_for": 1})
     await get(client, 7, "?w=100")
