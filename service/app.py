@@ -117,6 +117,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         app[METRICS],
         digest=made.digest,
         kept_for=settings.cache.mezzanine_for,
+        queue=settings.render.queue,
         patience=settings.render.timeout,
     )
     app[PICTURES] = pictures = ContactPictures(

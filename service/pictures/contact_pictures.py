@@ -223,15 +223,21 @@ class ContactPictures:
         if isinstance(selection.work, Blank):
             data = await self._renderer.draw(selection.work, trace)
         elif selection.work is None:
-            data = await self._read(selection, trace)
+            data, _ = await self._read(selection, trace)
         else:
-            assert selection.original is not None
+            original = selection.original
+            assert original is not None
+            strikes = original.strikes
+
+            async def read() -> bytes:
+                nonlocal strikes
+                data, strikes = await self._read(selection, trace)
+                return data
+
             try:
-                rendered = await self._mezzanines.render(
-                    selection.original, lambda: self._read(selection, trace), selection.work, trace
-                )
+                rendered = await self._mezzanines.render(original, read, selection.work, trace)
             except _BLAMED as error:
-                raise await self._blame(selection, error, trace) from None
+                raise await self._blame(selection, error, strikes, trace) from None
             data = rendered.data
             if rendered.first_frame:
                 detail = FIRST_FRAME
@@ -239,7 +245,8 @@ class ContactPictures:
         entry = Entry(selection.version, time.time(), detail, data)
         return entry, await self._cache.put(selection.owner, selection.field, entry)
 
-    async def _read(self, selection: Selection, trace: Trace) -> bytes:
+    async def _read(self, selection: Selection, trace: Trace) -> tuple[bytes, int]:
+        """The original's bytes, and the strikes against it before they are rendered."""
         original = selection.original
         assert original is not None
         now = await self._recorded(original, trace)
@@ -247,12 +254,12 @@ class ContactPictures:
             raise fault.error()  # it failed while this request waited for its turn
         self._observer.store_read()
         with trace.timed("store"):
-            return await self._store.read(original)
+            return await self._store.read(original), now.strikes
 
-    async def _blame(self, selection: Selection, error: _Blamed, trace: Trace) -> _Blamed:
+    async def _blame(self, selection: Selection, error: _Blamed, strikes: int, trace: Trace) -> _Blamed:
         """Hold a failed render against the picture: a corrupt one at once, a deadly one the second time.
 
-        Gives the error that the request ends with.
+        Gives the error that the request ends with; *strikes* is how many there were when the render began.
         """
         original = selection.original
         assert original is not None
@@ -260,7 +267,7 @@ class ContactPictures:
         if self._refusal(now.fault):
             return error
         if not isinstance(error, Unrenderable):
-            if not _modest(selection) or now.strikes > original.strikes:
+            if not _modest(selection) or now.strikes > strikes:
                 return error  # what was asked for is to blame, or another request's strike already tells of this
             now = replace(now, strikes=now.strikes + 1)
             if now.strikes < _STRIKES:

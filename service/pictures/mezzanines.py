@@ -1,4 +1,7 @@
-"""Renditions by way of the mezzanine: the first render of a large original leaves one, later ones are made from it."""
+"""Renditions by way of the mezzanine: the first render of a large original leaves one, later ones are made from it.
+
+In a cache and between processes it is a `Master`: the mezzanine as a file.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,13 @@ import asyncio
 import re
 import time
 
-from service.errors import Unrenderable
+from service.errors import Overloaded, Unrenderable
 from service.imaging.order import LARGEST_SERVED, Order, Reduction, Rendered
-from service.pictures.ports import Observer, Read, Renderer
+from service.pictures.ports import FULL, Observer, Read, Renderer
 from service.pictures.tiers import Tiers
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, Master, MezzanineOf, Original
 
-_LEAST = 65_536
-"""Bytes of an original that is worth a look for its mezzanine; smaller ones are rendered as quickly."""
 _REDUCTION = re.compile(r"(\d+)x(\d+) (\d+)x(\d+)", re.ASCII)
 _MOST_WITHOUT = 4096
 """Originals that are known to have none."""
@@ -39,47 +40,68 @@ class _First:
 class Mezzanines:
     """Kept in the *cache* for *kept_for* seconds (0: there are none), by the *digest* of how renditions are made.
 
-    Requests wait for one that is being made for *patience* seconds at most.
+    *queue* requests may wait for one that is being made, and for *patience* seconds at most.
     """
 
     def __init__(
-        self, cache: Tiers, renderer: Renderer, observer: Observer, *, digest: str, kept_for: float, patience: float
+        self,
+        cache: Tiers,
+        renderer: Renderer,
+        observer: Observer,
+        *,
+        digest: str,
+        kept_for: float,
+        queue: int,
+        patience: float,
     ) -> None:
         self._cache, self._renderer, self._observer = cache, renderer, observer
-        self._digest, self._kept_for, self._patience = digest, kept_for, patience
+        self._digest, self._kept_for = digest, kept_for
+        self._queue, self._patience = queue, patience
         self._firsts: dict[str, _First] = {}
         self._without: dict[str, None] = {}
 
     async def render(self, original: Original, read: Read, order: Order, trace: Trace) -> Rendered:
-        """The rendition of *original*, from its mezzanine where that serves, else from what *read* gives."""
+        """The rendition of *original*, from its mezzanine where that serves, else from what *read* gives.
+
+        The first is rendered alone: what it leaves serves the others, and if it is deadly it ends one process.
+        """
         key = f"{original.contact}:{original.version}"
-        if original.size < _LEAST or not self._kept_for or key in self._without:
+        if not self._kept_for or key in self._without:
             return await self._renderer.render(read, order, trace)
-        if order.least_side is None or order.least_side > LARGEST_SERVED:
-            return await self._render_large(original, key, read, order, trace)
-        if (under_way := self._firsts.get(key)) is not None:
+        master = self._near(original, key)
+        if order.least_side is None or order.least_side > LARGEST_SERVED:  # nobody waits for one that takes seconds
+            leave = _First(self, original, key) if master is None else None
+            return await self._renderer.render(read, order, trace, leave)
+        while master is None and key not in self._without:
+            if (under_way := self._firsts.get(key)) is None:
+                self._firsts[key] = _First(self, original, key)
+                return await self._render_first(self._firsts[key], original, read, order, trace)
             await self._wait(under_way, trace)
-        master = await self._find(original, key, trace)
+            master = self._near(original, key)
+        return await self._render(master, read, order, trace)
+
+    async def _render_first(
+        self, first: _First, original: Original, read: Read, order: Order, trace: Trace
+    ) -> Rendered:
+        try:
+            entry = await self._cache.get(MezzanineOf(original.contact), self._digest, trace)
+            master = self._master(entry, original, first.key)
+            if master is None:
+                return await self._renderer.render(read, order, trace, first)
+        except BaseException:
+            self._end(first)
+            raise
+        self._end(first)
+        return await self._render(master, read, order, trace)
+
+    async def _render(self, master: Master | None, read: Read, order: Order, trace: Trace) -> Rendered:
         if master is not None and master.reduction.serves(order):
             try:
                 self._observer.mezzanine_used()
                 return await self._renderer.render_from(master, order, trace)
             except Unrenderable:
                 pass  # that is no fault of the original's
-        if master is not None or key in self._firsts or key in self._without:
-            return await self._renderer.render(read, order, trace)
-        self._firsts[key] = first = _First(self, original, key)
-        try:
-            return await self._renderer.render(read, order, trace, first)
-        except BaseException:
-            self._end(first)
-            raise
-
-    async def _render_large(self, original: Original, key: str, read: Read, order: Order, trace: Trace) -> Rendered:
-        """One that no mezzanine serves. It may leave one, but nobody waits for that: it may take seconds."""
-        if self._cache.near(MezzanineOf(original.contact), self._digest) is not None:
-            return await self._renderer.render(read, order, trace)
-        return await self._renderer.render(read, order, trace, _First(self, original, key))
+        return await self._renderer.render(read, order, trace)
 
     async def left(self, first: _First, original: Original, master: Master | None, *, none_to_come: bool) -> None:
         """Keep what *first* has left, and let those go on that wait for it."""
@@ -101,18 +123,23 @@ class Mezzanines:
         first.ended.set()
 
     async def _wait(self, first: _First, trace: Trace) -> None:
+        if first.waiting >= self._queue:
+            raise Overloaded(FULL)
         first.waiting += 1
         try:
             with trace.timed("queue"):
                 async with asyncio.timeout(self._patience):
                     await first.ended.wait()
-        except TimeoutError:
-            pass  # its time limit is no shorter: it ends at this very moment
+        except TimeoutError as error:
+            raise Overloaded(FULL) from error
         finally:
             first.waiting -= 1
 
-    async def _find(self, original: Original, key: str, trace: Trace) -> Master | None:
-        entry = await self._cache.get(MezzanineOf(original.contact), self._digest, trace)
+    def _near(self, original: Original, key: str) -> Master | None:
+        return self._master(self._cache.near(MezzanineOf(original.contact), self._digest), original, key)
+
+    def _master(self, entry: Entry | None, original: Original, key: str) -> Master | None:
+        """*entry* if it is one of this *original*, and not too old."""
         if entry is None or entry.version != original.version or time.time() > entry.stored_at + self._kept_for:
             return None
         told = _REDUCTION.fullmatch(entry.detail)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Literal, Protocol
 
+from service.errors import N_
 from service.imaging.order import Blank, Order, Rendered
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, Master, Original, Owner, Pieces
@@ -13,6 +14,10 @@ Outcome = Literal["finished", "failed", "refused", "timed_out"]
 Layer = Literal["memory", "shared"]
 Lookup = Literal["hit", "miss", "unavailable", "put_failed"]
 Read = Callable[[], Awaitable[bytes]]
+
+
+FULL = N_("Too many pictures wait to be rendered. Try again soon.")
+"""What `Overloaded` says."""
 
 
 class OriginalStore(Protocol):

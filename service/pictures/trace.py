@@ -16,7 +16,7 @@ class Trace:
         self.collapsed = False
         self.stored = False
         self.ttl: int | None = None
-        self.unknown = False  # no layer of the cache has a record of the contact, and so nothing else of it
+        self.unknown = False  # no record of the contact was found: what else there is of it is not looked for
 
     def timed(self, name: str) -> _Timed:
         """Add what passes inside to *name*'s time."""

@@ -73,6 +73,8 @@ class Crew:
 
     def replace(self, dead: RenderProcess) -> None:
         """End a process that has died, or whose work nobody waits for any more; a new one takes its place."""
+        if self._closing:
+            return  # it has been dismissed already
         self._dismiss(dead)
         log.warning("render.worker_replaced", pid=dead.pid)
         if not dead.worn:  # its successor is on the way

@@ -9,9 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from service.errors import N_, BadParameter, Overloaded, PictureError, RenderTimedOut, RenderWorkerDied
+import structlog
+
+from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Blank, Order, Rendered
-from service.pictures.ports import Leave, Observer, Outcome, Read
+from service.pictures.ports import FULL, Leave, Observer, Outcome, Read
 from service.pictures.trace import Trace
 from service.pictures.values import Master
 from service.rendering import worker
@@ -19,8 +21,8 @@ from service.rendering.crew import Crew
 from service.rendering.process import DiedIdle, Job, RenderProcess
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
-_FULL = N_("Too many pictures wait to be rendered. Try again soon.")
 _RECENT = 3.0
 """Seconds for which a render that succeeded proves that renders do."""
 
@@ -94,14 +96,14 @@ class RenderPool:
     async def _turn(self, trace: Trace) -> AsyncIterator[None]:
         """A turn to read an original and have it rendered; `Overloaded` when too many wait already."""
         if self._waiting >= self._queue:
-            raise Overloaded(_FULL)
+            raise Overloaded(FULL)
         self._count(+1)
         try:
             with trace.timed("queue"):
                 async with asyncio.timeout(self._timeout):
                     await self._ahead.acquire()
         except TimeoutError as error:
-            raise Overloaded(_FULL) from error
+            raise Overloaded(FULL) from error
         finally:
             self._count(-1)
         try:
@@ -170,7 +172,7 @@ class RenderPool:
         try:
             return await self._crew.take(self._timeout, key)
         except TimeoutError as error:
-            raise Overloaded(_FULL) from error
+            raise Overloaded(FULL) from error
 
     async def _leave(self, one: RenderProcess, leave: Leave) -> None:
         """Have the mezzanine made of what *one* has just rendered, after the answer; then it is idle again."""
@@ -179,8 +181,9 @@ class RenderPool:
             made = await one.perform(Job(worker.leave_mezzanine, (leave.key,)), self._timeout)
         except (DiedIdle, RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
             self._crew.replace(one)
-        except PictureError:
-            self._crew.release(one)  # the rendition was made, and this is worth no more than a try
+        except Exception as error:  # the rendition was made, and this is worth no more than a try
+            log.warning("render.no_mezzanine", reason=repr(error))
+            self._crew.release(one)
         else:
             none_to_come = made is None
             if made is not None:

@@ -1,4 +1,5 @@
-"""A 12-megapixel JPEG to w=319: one render against the least that Pillow can do, then two workers' throughput."""
+"""A 12-megapixel JPEG to w=319: one render against the least that Pillow can do, then two workers against two processes
+that do the same work and nothing else."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from multiprocessing import get_context
 from PIL import Image
 
 from service.formats import Format
-from service.imaging.order import Order
+from service.imaging.order import Order, Rendered
 from service.imaging.render import render
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
@@ -64,7 +65,7 @@ def run(options: Namespace) -> None:
         try:
             ours, pooled, least, usual = interleaved(
                 options.runs,
-                lambda: 1000 * several(lambda each: render(each, _ORDER), data, _RENDERS),
+                lambda: 1000 * several(_rendered, data, _RENDERS),
                 lambda: 1000 * runner.run(_one_by_one(alone, data)),
                 lambda: 1000 * several(bare, data, _RENDERS),
                 lambda: 1000 * several(thumbnail, data, _RENDERS),
@@ -84,8 +85,8 @@ def run(options: Namespace) -> None:
         ["thumbnail()", spread(usual, 1), spread(ratios(usual, least)), ""],
     )
     show(f"12 MP JPEG to w={_WIDTH}, {options.runs} runs of {_RENDERS}", ("", "ms", "/ bare", "target"), rows)
-    row = [f"RenderPool of {_WORKERS}", spread(both, 1), spread(two, 1), spread(ratios(both, two)), "≥ 0.85"]
-    heads = ("", "renders/s", "two bare processes", "ours / bare", "target")
+    row = [f"RenderPool of {_WORKERS}", spread(both, 1), spread(two, 1), spread(ratios(both, two)), "≥ 0.9"]
+    heads = ("", "renders/s", "two processes of render() alone", "ours / theirs", "target")
     show(f"{_IN_FLIGHT} renders in flight, {options.runs} runs", heads, [row])
 
 
@@ -122,8 +123,12 @@ async def _at_once(pool: RenderPool, pictures: list[bytes]) -> float:
 def _two_processes(processes: ProcessPoolExecutor, pictures: list[bytes]) -> float:
     """Each its own loop over its own picture, without a word in between. Their own clocks leave the start aside."""
     each = _IN_FLIGHT // _WORKERS
-    running = [processes.submit(several, bare, data, each) for data in pictures]
+    running = [processes.submit(several, _rendered, data, each) for data in pictures]
     return sum(1 / future.result() for future in running)
+
+
+def _rendered(data: bytes) -> Rendered:
+    return render(data, _ORDER)
 
 
 def _saved(image: Image.Image) -> bytes:

@@ -38,7 +38,7 @@ def run(options: Namespace) -> None:
     pictures = _pictures()
     jpegs = [data for data in pictures if data.startswith(b"\xff\xd8")]
     for title, default, shrinks in (("1/2", decode.MARGINS[2], (2,)), ("1/4 and 1/8", decode.MARGIN, (4, 8))):
-        rows = [_row(margin, default, jpegs, shrinks, options.runs, margin, None) for margin in _MARGINS]
+        rows = [_row(margin, default, jpegs, shrinks, options.runs, margin, _NEVER) for margin in _MARGINS]
         show(f"JPEG decoded at {title}", _HEADS, rows)
     rows = [_row(gap, resample.REDUCING_GAP, pictures, (2, 3, 4), options.runs, _NEVER, gap) for gap in _GAPS]
     show("blocks of 2, 3, 4 pixels averaged", _HEADS, rows)
@@ -53,7 +53,7 @@ def _pictures() -> list[bytes]:
 
 def _row(
     bound: float, default: float, pictures: Sequence[bytes], shrinks: Sequence[int], runs: int, margin: float,
-    gap: float | None,
+    gap: float,
 ) -> list[str]:  # fmt: skip
     likenesses, times = [], []
     for data in pictures:
@@ -63,7 +63,7 @@ def _row(
             if width < _SMALLEST:
                 continue
             order = Order(Format.PNG, width=width)
-            full, least = _rendered(data, order, runs, _NEVER, None)
+            full, least = _rendered(data, order, runs, _NEVER, _NEVER)
             made, took = _rendered(data, order, runs, margin, gap)
             likenesses.append(ssim(luma(full), luma(made)))
             times.append(took / least)
@@ -71,7 +71,7 @@ def _row(
     return [label, str(len(times)), f"{median(likenesses):.4f}", f"{min(likenesses):.4f}", f"{median(times):.2f}"]
 
 
-def _rendered(data: bytes, order: Order, runs: int, margin: float, gap: float | None) -> tuple[bytes, float]:
+def _rendered(data: bytes, order: Order, runs: int, margin: float, gap: float) -> tuple[bytes, float]:
     """A rendition, and the least processor time in seconds that it took; as a JPEG, for PNG would hide the rest."""
     margins = dict.fromkeys(decode.MARGINS, margin)
     with patch.dict(decode.MARGINS, margins), patch.object(resample, "REDUCING_GAP", gap):

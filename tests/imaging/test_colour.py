@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from service.errors import Unrenderable
 from service.imaging.pixels.colour import _kept, to_srgb
 from tests.pictures_in_code import RED, chunk, near, png, quarters, rendered, saved, shown
 
@@ -228,3 +229,29 @@ def test_a_palette_with_alpha_gives_a_palette_where_that_is_smaller():
     icon.paste((*RED, 255), (8, 8, 24, 24))
     small = shown(rendered(saved(icon.quantize(4), "PNG"), "PNG", 16).data)
     assert small.mode == "RGBA" and small.getpixel((8, 8)) == (*RED, 255)
+
+
+def bare_tiff(samples: int, bits: int, photometric: int, extra: int, pixel: bytes) -> bytes:
+    """A TIFF of one colour in a kind that Pillow writes none of."""
+    side, count = 16, 10
+    pixels = pixel * (side * side)
+    entries = [
+        (256, 3, 1, side), (257, 3, 1, side), (258, 3, samples, 10 + len(pixels) + 12 * count + 4), (259, 3, 1, 1),
+        (262, 3, 1, photometric), (273, 4, 1, 8), (277, 3, 1, samples), (278, 3, 1, side), (279, 4, 1, len(pixels)),
+        (338, 3, 1, extra),
+    ]  # fmt: skip
+    directory = struct.pack("<H", count) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    depths = struct.pack(f"<{samples}H", *[bits] * samples)
+    return b"II*\0" + struct.pack("<I", 8 + len(pixels)) + pixels + directory + depths
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2])
+def test_inks_with_a_selection_beside_them_are_shown_whole(extra: int) -> None:
+    made = shown(rendered(bare_tiff(5, 8, 5, extra, bytes((0, 255, 255, 0, 128))), "PNG", 8).data)
+    assert made.mode == "RGB"
+    assert near(made.getpixel((4, 4)), (227, 31, 37), 12)
+
+
+def test_a_kind_of_tiff_that_cannot_be_read_is_not_called_corrupt() -> None:
+    with pytest.raises(Unrenderable, match="kind cannot be read"):
+        rendered(bare_tiff(3, 32, 2, 0, bytes(12)), "PNG", 8)

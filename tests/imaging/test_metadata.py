@@ -73,14 +73,14 @@ def gif(**options: object) -> bytes:
     return data[:table] + application(b"XMP DataXMP", XMP) + application(b"ICCRGBG1012", profile()) + data[table:]
 
 
-def tiff() -> bytes:
+def tiff(mode: str = "RGB", **options: object) -> bytes:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     for tag in (270, 271, 305, 315, 33_432):
         tags[tag] = SECRET
     for tag in (700, 33_723, 34_377):
         tags[tag] = SECRET.encode()
         tags.tagtype[tag] = 7
-    return saved(quarters(), "TIFF", tiffinfo=tags, exif=exif(), icc_profile=profile(), dpi=(77, 77))
+    return saved(quarters(mode=mode), "TIFF", tiffinfo=tags, exif=exif(), dpi=(77, 77), **options)
 
 
 def moving(kind: str) -> bytes:
@@ -98,7 +98,8 @@ def originals() -> dict[str, bytes]:
     stills = {
         "JPEG": jpeg(), "PNG": png(),
         "palette PNG": saved(quarters(mode="P"), "PNG", exif=exif(), icc_profile=profile()),
-        "GIF": gif(), "TIFF": tiff(), "BMP": saved(quarters(), "BMP", dpi=(77, 77)),
+        "GIF": gif(), "TIFF": tiff(icc_profile=profile()), "TIFF without profile": tiff(), "grey TIFF": tiff("L"),
+        "BMP": saved(quarters(), "BMP", dpi=(77, 77)),
         "CMYK JPEG": saved(quarters(mode="CMYK"), "JPEG", exif=exif(), comment=SECRET),
     }  # fmt: skip
     stills |= {kind: saved(quarters(), kind, exif=exif(), xmp=XMP, icc_profile=profile()) for kind in ("WEBP", "AVIF")}

@@ -8,6 +8,7 @@ from PIL import Image, ImageChops
 from service.imaging.pixels.resample import resample
 from service.imaging.pixels.strips import resample_in_strips
 from service.imaging.reading.decode import plain
+from tests.pictures_in_code import rendered, saved, shown
 
 WIDE, TALL = 2601, 2003  # past the size that is scaled in one go
 
@@ -59,3 +60,12 @@ def apart(one: Image.Image, other: Image.Image) -> float:
         sum(step * count for step, count in enumerate(histogram[at : at + 256])) / pixels
         for at in range(0, len(histogram), 256)
     )
+
+
+@pytest.mark.parametrize("side", [1, 2, 4, 8])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_white_stays_white_however_small_it_gets(mode: str, side: int) -> None:
+    """Pillow's own averaging makes it grey, and opaque pixels transparent, from some ten thousand pixels to one on."""
+    made = shown(rendered(saved(Image.new(mode, (4032, 3024), "white"), "PNG", compress_level=1), "PNG", side).data)
+    assert made.mode == ("L" if mode == "L" else "RGB")
+    assert made.convert("L").getextrema() == (255, 255)

@@ -12,6 +12,8 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from service.app import RENDERER
+from service.pictures.values import Original
+from service.stores.directory import DirectoryStore
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.conftest import Get
@@ -163,15 +165,55 @@ async def test_one_event_is_one_strike(serve: Serve, get: Get) -> None:
     async with asyncio.timeout(10):
         while len(pool.pids) < 2:
             await asyncio.sleep(0.005)
+    assert (await get(client, 1, "?w=29")).status == 200  # the first is rendered alone
     pids = pool.pids
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     asked = [asyncio.create_task(get(client, 1, f"?w={width}")) for width in (30, 31)]
-    await until_metric(client, "contact_image_renders_started_total", 2)
+    await until_metric(client, "contact_image_renders_started_total", 3)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert [(await each).status for each in asked] == [503, 503]
     assert (await get(client, 1, "?w=32")).status == 200
+
+
+class Deadly(DirectoryStore):
+    """Whoever renders what is read from it dies."""
+
+    pool: Any = None
+    workers = 0
+    reads = 0
+
+    async def read(self, original: Original) -> bytes:
+        self.reads += 1
+        await self.full()
+        pids = self.pool.pids
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)  # until the original has been handed over
+        asyncio.get_running_loop().call_later(0.2, lambda: [os.kill(pid, signal.SIGKILL) for pid in pids])
+        return await super().read(original)
+
+    async def full(self) -> None:
+        """Wait until every process is there."""
+        async with asyncio.timeout(10):
+            while len(self.pool.pids) < self.workers:
+                await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+async def test_a_deadly_picture_is_tried_twice_however_many_sizes_are_asked_for(
+    serve: Serve, get: Get, images: Path, workers: int
+) -> None:
+    store = Deadly(images, max_bytes=1_000_000, timeout=5.0)
+    client = await serve(render={"workers": workers}, adapters={"store": store})
+    store.pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
+    store.workers = workers
+    await store.full()
+    asked = await asyncio.gather(*(get(client, 1, f"?w={width}") for width in range(30, 42)))
+    assert sorted(response.status for response in asked) == [422] * 11 + [503]
+    assert store.reads == 2
+    assert (await get(client, 1, "?w=42")).status == 422
+    assert store.reads == 2
 
 
 async def until_metric(client: TestClient[Any, Any], name: str, value: float) -> None:

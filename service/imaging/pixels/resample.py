@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import math
+
 from PIL import Image
 
 from service.imaging.geometry import Box, Size
 
-_PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
+PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
 REDUCING_GAP = 1.4
 """Whole-number averaging may go down to this many times the target, before Lanczos does the rest. It costs a third of
 what Lanczos does; an SSIM of 0.9965 in the median, 0.978 at worst (`python -m tests.bench shrink`)."""
+
+
+_LARGEST_BLOCK = 16_384
+"""Pixels averaged to one. Pillow multiplies by a whole number where it ought to divide, and what it averages of larger
+blocks is too dark: of 2,880 x 2,160 pixels of white, 212."""
+
+
+def reducing_gap(box: Box, size: Size) -> float:
+    """How many times *size* averaging may leave of *box*."""
+    block = (box[2] - box[0]) * (box[3] - box[1]) / (size[0] * size[1])
+    return max(REDUCING_GAP, math.sqrt(block / _LARGEST_BLOCK))
 
 
 def resample(image: Image.Image, size: Size, box: Box | None = None) -> Image.Image:
@@ -20,9 +33,8 @@ def resample(image: Image.Image, size: Size, box: Box | None = None) -> Image.Im
     if image.size == size and (box is None or box == (0, 0, *size)):
         return image
     mode = image.mode
-    if mode in _PREMULTIPLIED and image.getchannel("A").getextrema() == (255, 255):
+    if mode in PREMULTIPLIED and image.getchannel("A").getextrema() == (255, 255):
         image, mode = image.convert(mode[:-1]), mode[:-1]
-    if mode not in _PREMULTIPLIED:
-        return image.resize(size, Image.Resampling.LANCZOS, box, REDUCING_GAP)
-    weighed = image.convert(_PREMULTIPLIED[mode])
-    return weighed.resize(size, Image.Resampling.LANCZOS, box, REDUCING_GAP).convert(mode)
+    gap = reducing_gap(box or (0, 0, *image.size), size)
+    weighed = image.convert(PREMULTIPLIED[mode]) if mode in PREMULTIPLIED else image
+    return weighed.resize(size, Image.Resampling.LANCZOS, box, gap).convert(mode)

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from PIL import Image
 
 from service.imaging.geometry import Box, Size
-from service.imaging.pixels.resample import REDUCING_GAP, resample
+from service.imaging.pixels.resample import PREMULTIPLIED, reducing_gap, resample
 
 _ROOM = 4_000_000
 """Pixels that are worked on at a time. What is no larger is scaled in one go."""
-_PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
-_STRAIGHT = {weighed: mode for mode, weighed in _PREMULTIPLIED.items()}
+_STRAIGHT = {weighed: mode for mode, weighed in PREMULTIPLIED.items()}
 _REACH = 3
 """Pixels that Lanczos looks at to either side, of the source or of the target, whichever are larger."""
 
@@ -29,15 +28,15 @@ def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: P
 
     def weighed(part: Image.Image) -> Image.Image:
         part = plain(part)
-        return part.convert(_PREMULTIPLIED.get(part.mode, part.mode))
+        return part.convert(PREMULTIPLIED.get(part.mode, part.mode))
 
     left, top, right, bottom = box or (0.0, 0.0, float(image.width), float(image.height))
     converted = weighed(image.crop((0, 0, 1, 1))).mode != image.mode
     beside = max(image.width * image.height * converted, size[0] * int(bottom - top) // 4)
     if image.size == size or beside <= _ROOM:
         return resample(plain(image), size, box)
-    across = max(1, int((right - left) / size[0] / REDUCING_GAP))
-    down = max(1, int((bottom - top) / size[1] / REDUCING_GAP))
+    gap = reducing_gap((left, top, right, bottom), size)
+    across, down = max(1, int((right - left) / size[0] / gap)), max(1, int((bottom - top) / size[1] / gap))
     if (across, down) == (1, 1):
         small = _scaled(image, size, (left, top, right, bottom), weighed)
     else:

@@ -1,8 +1,12 @@
-"""Pillow's TIFF reader, with what it lacks for sixteen bits a sample. Knows nothing of what is asked for."""
+"""Pillow's TIFF reader, with what it lacks: planes of sixteen bits, inks with a selection beside them. Knows nothing of
+what is asked for.
+"""
 
 from __future__ import annotations
 
 from PIL import TiffImagePlugin
+
+from service.errors import N_, Unrenderable
 
 _BITS = 258
 _WHITE_IS_ZERO = 0
@@ -10,13 +14,22 @@ _BIG_ENDIAN = b"MM"
 
 # It knows grey whose zero is white in the other byte order alone (`decode.plain` turns it over).
 TiffImagePlugin.OPEN_INFO[(_BIG_ENDIAN, _WHITE_IS_ZERO, (1,), 1, (16,), ())] = ("I;16B", "I;16B")
+# Photoshop saves a selection as a fifth sample; the inks alone are shown, as nobody prints a transparent picture.
+for _order in (b"II", b"MM"):
+    for _alpha in (0, 1, 2):
+        TiffImagePlugin.OPEN_INFO[(_order, 5, (1,), 1, (8,) * 5, (_alpha,))] = ("CMYK", "CMYKX")
 
 
 class DeepTiffFile(TiffImagePlugin.TiffImageFile):
     """Reads planes of sixteen bits that are not compressed, too, and believes no XMP."""
 
     def _setup(self) -> None:
-        super()._setup()
+        try:
+            super()._setup()
+        except SyntaxError as error:
+            if "pixel mode" not in str(error):
+                raise
+            raise Unrenderable(N_("TIFF pictures of this kind cannot be read here.")) from None
         if self._planar_configuration == 2 and self.tag_v2.get(_BITS, ())[:1] == (16,):
             order = "B" if self.tag_v2.prefix == _BIG_ENDIAN else "L"
             for index, tile in enumerate(self.tile):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from service.formats import Format
 from service.imaging.order import Encoding
@@ -21,6 +21,8 @@ _AVIF_SUBSAMPLING = ("4:4:4", "4:2:2", "4:2:0")
 
 def encode_still(image: Image.Image, kind: Format, encoding: Encoding, *, palette: bool = False) -> bytes:
     """One picture (L, LA, RGB, RGBA) as a file. *palette* says that the original had one."""
+    if isinstance(image, ImageFile.ImageFile):
+        image = image.copy()  # pixels alone: the TIFF writer copies XMP, IPTC and Photoshop's from a TIFF reader's tags
     image.info.clear()  # EXIF, XMP, profile and comment would be written again from here
     if kind is Format.GIF:
         image = indexed(image, dither=encoding.gif_dither)
