@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
+from service.errors import N_, Unrenderable
 from service.imaging.faults import told
 from service.imaging.geometry import Size
 from service.imaging.order import Order, Reduction, Rendered
@@ -44,12 +45,14 @@ class Mezzanine:
     original: Size
 
     @classmethod
-    def decoded(cls, data: bytes, original: Size) -> Mezzanine:
-        """What `encoded` has made. Raises `Unrenderable` for other bytes."""
+    def decoded(cls, data: bytes, reduction: Reduction) -> Mezzanine:
+        """What `encoded` has made, of that *reduction*. Raises `Unrenderable` for other bytes."""
         with told():
             image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+            if image.size != reduction.reduced or max(image.size) > _FARTHEST * SIDE or "progressive" in image.info:
+                raise Unrenderable(N_("The picture is corrupt."))
             image.load()
-            return cls(image, original)
+            return cls(image, reduction.original)
 
     def encoded(self) -> bytes:
         """The same as a file."""

@@ -11,6 +11,7 @@ from service.imaging.headers.bounds import check_rendition
 _SHARE = 0.64
 """Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original
 is 0.995 or more in the median and 0.97 at worst (`python -m tests.bench mezzanine`)."""
+_LARGEST_SIDE = 65_535
 LARGEST_SERVED = 720
 """Pixels; a rendition all of whose sides are longer is never made from a mezzanine, which has 1,126 at most."""
 
@@ -85,10 +86,18 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A mezzanine's size in pixels, and that of the *original* it was made from, both upright."""
+    """A mezzanine's size in pixels, and that of the *original* it was made from, both upright.
+
+    Raises ValueError for sizes that cannot be.
+    """
 
     original: geometry.Size
     reduced: geometry.Size
+
+    def __post_init__(self) -> None:
+        sides = zip(self.reduced, self.original, strict=True)
+        if not all(0 < reduced <= original <= _LARGEST_SIDE for reduced, original in sides):
+            raise ValueError("no reduction")
 
     def serves(self, order: Order) -> bool:
         """Whether *order* is small enough to be made from the mezzanine. Raises `BadParameter`."""

@@ -16,7 +16,7 @@ from service.pictures.tiers import Tiers
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, Master, MezzanineOf, Original
 
-_REDUCTION = re.compile(r"(\d+)x(\d+) (\d+)x(\d+)", re.ASCII)
+_REDUCTION = re.compile(r"(\d{1,5})x(\d{1,5}) (\d{1,5})x(\d{1,5})", re.ASCII)
 _MOST_WITHOUT = 4096
 """Originals that are known to have none."""
 
@@ -144,6 +144,9 @@ class Mezzanines:
             return None
         told = _REDUCTION.fullmatch(entry.detail)
         if told is None:
-            return None  # somebody else's
+            return None  # somebody else's, as is one whose sizes cannot be
         width, height, across, down = map(int, told.groups())
-        return Master(key, entry.body, Reduction((width, height), (across, down)))
+        try:
+            return Master(key, entry.body, Reduction((width, height), (across, down)))
+        except ValueError:
+            return None

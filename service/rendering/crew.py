@@ -28,6 +28,7 @@ class Crew:
         self._all: set[RenderProcess] = set()
         self._idle: list[RenderProcess] = []
         self._freed = asyncio.Semaphore(0)
+        self._new: set[RenderProcess] = set()
         self._outgoing: set[RenderProcess] = set()
         self._starting: set[asyncio.Task[None]] = set()
         self._ending: set[asyncio.Task[None]] = set()
@@ -83,7 +84,9 @@ class Crew:
     async def close(self) -> None:
         """End every process."""
         self._closing = True
-        await asyncio.gather(*self._starting)  # one that has not reported yet cannot be killed; it takes a moment
+        for each in self._new:
+            each.kill()
+        await asyncio.gather(*self._starting, return_exceptions=True)  # one is cancelled that was not even spawned
         for each in list(self._all):
             self._dismiss(each)
         await asyncio.gather(*self._ending)
@@ -117,13 +120,18 @@ class Crew:
             one: RenderProcess | None = None
             try:
                 one = RenderProcess(self._memory_bytes)
+                self._new.add(one)
                 await one.start()
             except Exception as error:  # no descriptors, no threads, no memory: whatever it is, it may pass
                 log.error("render.worker_not_started", reason=repr(error))
                 if one is not None:
+                    self._new.discard(one)
                     one.kill()
-                await asyncio.sleep(_RETRY)
+                    self._follow(one.gone(), self._ending)
+                if not self._closing:
+                    await asyncio.sleep(_RETRY)
             else:
+                self._new.discard(one)
                 asyncio.get_running_loop().add_reader(one.child.sentinel, self._died, one)
                 self._all.add(one)
                 if worn in self._idle:

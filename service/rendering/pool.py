@@ -63,7 +63,7 @@ class RenderPool:
             if key in one.kept:
                 one.kept.used(key)
                 return Job(worker.render_kept, (order, key))
-            return Job(worker.render_mezzanine, (order, key, master.reduction.original), master.data)
+            return Job(worker.render_mezzanine, (order, key, master.reduction), master.data)
 
         async with self._turn(trace):
             one, rendered = await self._counted(trace, job, key)

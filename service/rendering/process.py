@@ -113,6 +113,8 @@ class RenderProcess:
                 await asyncio.to_thread(self._thread.shutdown)
                 if self.child.pid is not None:
                     await asyncio.to_thread(self.child.join)
+            for pipe in (self._calls, self._results):
+                pipe.close()
         except TimeoutError:
             log.warning("render.worker_lingers", pid=self.pid)
 

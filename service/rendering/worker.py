@@ -14,7 +14,6 @@ from service.errors import N_, Unrenderable
 from service.formats import Fit, Format
 from service.imaging.drawing.placeholders import draw
 from service.imaging.faults import told
-from service.imaging.geometry import Size
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Blank, Encoding, Limits, Order, Reduction, Rendered
 from service.imaging.render import render
@@ -127,10 +126,10 @@ def leave_mezzanine(key: str) -> tuple[bytes, Reduction] | None:
     return data, mezzanine.reduction
 
 
-def render_mezzanine(data: bytes, order: Order, key: str, original: Size) -> Rendered:
-    """Render from the mezzanine in *data*, of an *original* of that size; it is kept decoded."""
+def render_mezzanine(data: bytes, order: Order, key: str, reduction: Reduction) -> Rendered:
+    """Render from the mezzanine in *data*, of that *reduction*; it is kept decoded."""
     _let_go()
-    mezzanine = Mezzanine.decoded(data, original)
+    mezzanine = Mezzanine.decoded(data, reduction)
     rendered = mezzanine.render(order)
     _kept.keep(key, mezzanine)
     return rendered

@@ -115,7 +115,7 @@ def _likeness() -> None:
             source.render(Order(Format.JPEG, width=64))
             made = source.mezzanine()
             assert made is not None
-            kept = Mezzanine.decoded(made.encoded(), made.original)
+            kept = Mezzanine.decoded(made.encoded(), made.reduction)
             side = round(share * max(kept.image.size))
             order = Order(Format.PNG, width=side, height=side)
             sides.add(side)

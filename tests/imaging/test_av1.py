@@ -33,9 +33,22 @@ def test_a_film_is_an_item_and_tracks_whose_samples_may_hide_a_frame() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_stream(data: bytes) -> None:
-    found = extent([data])
+def test_any_bytes_are_a_stream_or_refused(data: bytes) -> None:
+    try:
+        found = extent([data])
+    except Unrenderable:
+        return
     assert 0 <= found.largest <= 2**32 * 4
+
+
+def test_a_sequence_header_is_read_to_its_end() -> None:
+    """Thirty-two operating points push the size of the frames past the first sixty bytes."""
+    points = "".join("0" * 12 + "00000" for _ in range(32))  # of level 0, which has no tier
+    bits = "000" + "0" + "0" + "0" + "0" + "11111" + points + "1111" * 2 + f"{7999:016b}" * 2
+    body = int(bits.ljust(8 * 100, "0"), 2).to_bytes(100, "big")
+    assert extent([bytes((1 << 3 | 2, 100)) + body]).largest == 64_000_000
+    with pytest.raises(Unrenderable):
+        extent([bytes((1 << 3 | 2, 60)) + body[:60]])
 
 
 AVIF = saved(Image.effect_noise((70, 50), 40), "AVIF", save_all=True, append_images=[Image.new("L", (70, 50))])

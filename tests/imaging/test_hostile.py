@@ -245,6 +245,63 @@ def test_tiles_and_compressions_that_cost_more_than_a_picture_are_refused():
             rendered(b"II*\0" + struct.pack("<I", 8) + directory, "PNG", 4)
 
 
+def tiff_of(*rows):
+    return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", len(rows)) + b"".join(
+        struct.pack("<HHII", *row) for row in rows
+    ) + bytes(4)  # fmt: skip
+
+
+def test_tiles_that_add_up_to_far_more_than_the_picture_are_refused():
+    """One small stream can stand for all of 4,096 tiles of 16 megapixels."""
+    with pytest.raises(Unrenderable, match="work"):
+        rendered(tiff_of((256, 4, 1, 65_535), (257, 4, 1, 1), (322, 4, 1, 16), (323, 4, 1, 1_048_576)), "PNG", 4)
+
+
+@pytest.mark.parametrize(("tag", "said", "meant"), [(322, 24_000, 64), (259, 34_925, 8), (277, 30, 1), (258, 32, 8)])
+def test_a_tiff_that_says_two_things_of_itself_is_refused(tag, said, meant):
+    """libtiff believes the first, and whoever reads on the last."""
+    with pytest.raises(Unrenderable, match="corrupt"):
+        rendered(tiff_of((256, 4, 1, 64), (257, 4, 1, 64), (tag, 4, 1, said), (tag, 4, 1, meant)), "PNG", 4)
+
+
+def ihdr(side):
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+
+
+@pytest.mark.parametrize("late", [ihdr(7000), chunk(b"PLTE", bytes(768)) * 2, chunk(b"tRNS", bytes(6)) * 2])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_png_that_says_twice_what_it_may_say_once_is_refused(late, first):
+    pixels = zlib.compress(bytes(4 * 13))
+    control = struct.pack(">IIIIHHBB", 4, 4, 0, 0, 1, 10, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + ihdr(4) + (late if first else b"") + chunk(b"acTL", struct.pack(">II", 2, 0))
+    data += chunk(b"fcTL", struct.pack(">I", 0) + control) + chunk(b"IDAT", pixels) + (b"" if first else late)
+    data += chunk(b"fcTL", struct.pack(">I", 1) + control) + chunk(b"fdAT", struct.pack(">I", 2) + pixels)
+    with pytest.raises(Unrenderable):
+        rendered(data + chunk(b"IEND", b""), "PNG", 4)
+
+
+def test_a_gif_whose_canvas_hides_where_only_one_parser_looks_is_refused():
+    """An extension whose first block is empty has ended; Pillow reads on, and finds a frame of 49 megapixels."""
+    hidden = b"\x44\x01" + bytes(32) + b"," + struct.pack("<HHHHB", 0, 0, 7000, 7000, 0) + b"\x02\x02\x44\x01\0"
+    body = b"!\xf9\0," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02" + bytes((len(hidden),)) + hidden + b"\0"
+    with pytest.raises(Unrenderable):
+        rendered(gif(1, 1, body + gif_frame() * 19), "WEBP", 16)
+
+
+def test_a_film_with_two_tables_of_one_kind_or_millions_of_samples_is_refused():
+    film = saved(quarters(), "AVIF", save_all=True, append_images=[quarters().rotate(90)])
+    at = film.index(b"stsz") - 4
+    table = film[at : at + int.from_bytes(film[at : at + 4], "big")]
+    many = table[:16] + (2_500_000).to_bytes(4, "big") + table[20:]
+    assert rendered(film, "PNG", 16).frames == 2
+    with pytest.raises(Unrenderable, match="work"):
+        rendered(film.replace(table, many), "PNG", 16)
+    other = film.index(b"stsc") - 4
+    renamed = film[: other + 4] + b"stsz" + film[other + 8 :]
+    with pytest.raises(Unrenderable, match="corrupt"):
+        rendered(renamed, "PNG", 16)
+
+
 @pytest.mark.parametrize("options", [{}, {"save_all": True, "append_images": [Image.new("RGB", (4400, 4400), "red")]}])
 def test_an_avif_whose_frames_are_larger_than_it_says_is_refused(options):
     """Its container says 64x48; the reader would notice once it has decoded 19 megapixels."""

@@ -23,7 +23,7 @@ def left_by(data: bytes, order: Order = SMALL) -> Mezzanine | None:
     if not source.render(order).leaves:
         return None
     made = source.mezzanine()
-    return made and Mezzanine.decoded(made.encoded(), made.original)
+    return made and Mezzanine.decoded(made.encoded(), made.reduction)
 
 
 def certainly_left_by(data: bytes, order: Order = SMALL) -> Mezzanine:

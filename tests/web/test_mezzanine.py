@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.pictures_in_code import BLUE, RED, large, near, quarters, saved, show
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric, until_metric
 
+_numbers = itertools.count()
 FROM_MEZZANINE = "contact_image_renders_from_mezzanine_total"
 
 
@@ -137,22 +139,36 @@ async def test_a_damaged_one_costs_nothing_but_another_look_at_the_original(
     assert await metric(other, FROM_MEZZANINE) == 0
 
 
-async def test_one_that_is_no_picture_is_not_held_against_the_original(
-    serve: Serve, get: Get, original: Path, shared_valkey: Valkey
+@pytest.mark.parametrize(
+    ("detail", "body"),
+    [
+        (None, b"\xff\xd8\xff no picture"),
+        (None, saved(quarters(5000, 3750), "JPEG")),
+        (None, saved(quarters(1024, 768), "JPEG", progressive=True)),
+        ("0x0 0x0", b""),
+        ("9" * 5000 + "x1 1x1", b""),
+        ("1x99999 1x9999", b""),
+        ("no sizes", b""),
+    ],
+    ids=["no picture", "a large one", "a slow one", "nothing", "digits", "absurd", "words"],
+)
+async def test_a_foreign_one_is_not_held_against_the_original(
+    serve: Serve, get: Get, original: Path, shared_valkey: Valkey, detail: str | None, body: bytes
 ) -> None:
-    client = await serve(cache={"prefix": "no-picture"})
+    prefix = f"foreign-{next(_numbers)}"
+    client = await serve(cache={"prefix": prefix})
     await get(client, 7, "?w=100")
-    await left(client, shared_valkey, "no-picture")
+    await left(client, shared_valkey, prefix)
     cache = client.server.app[CACHE]  # type: ignore[attr-defined]
     async with Redis.from_url(shared_valkey.url) as redis:
-        (field,) = [each for each in await redis.hkeys("no-picture:{7}:mezzanine") if not each.startswith(b"head:")]
+        (field,) = [each for each in await redis.hkeys(f"{prefix}:{{7}}:mezzanine") if not each.startswith(b"head:")]
     entry = await cache.get(MezzanineOf(7), field.decode(), Trace())
-    broken = Entry(entry.version, entry.stored_at, entry.detail, b"\xff\xd8\xff no picture")
-    await cache.put(MezzanineOf(7), field.decode(), broken)
+    foreign = Entry(entry.version, entry.stored_at, entry.detail if detail is None else detail, body or entry.body)
+    await cache.put(MezzanineOf(7), field.decode(), foreign)
     await cache.settle()
-    other = await serve(cache={"prefix": "no-picture"})
-    assert (await get(other, 7, "?w=101")).status == 200
-    assert (await get(other, 7, "?w=102")).status == 200
+    for width in (101, 102):
+        seen = shown(await (await get(client, 7, f"?w={width}")).read())
+        assert seen.width == width
 
 
 async def test_small_originals_leave_none(serve: Serve, get: Get, images: Path, shared_valkey: Valkey) -> None:

@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 from service.errors import N_, Unrenderable
 
-_SEQUENCE_HEADER, _FRAME_HEADER, _FRAME = 1, 3, 6
+_SEQUENCE_HEADER, _FRAMES = 1, (3, 6, 7)
+"""Types of units; 7 is a frame header again, which may stand for another operating point's frame."""
+_HEADER_BYTES = 512
+"""Of a unit that are looked at; a sequence header with all of its 32 operating points has fewer."""
 _MAX_UNITS = 2000
 """Units of one piece: a header, and for the largest of pictures some dozens of tile groups."""
 _KEY, _SWITCH = 0, 3
@@ -36,9 +39,12 @@ def extent(stream: Iterable[bytes]) -> Extent:
         total = 0
         for kind, body in _units(piece):
             if kind == _SEQUENCE_HEADER:
-                sequence = _Sequence(_Bits(body))
+                bits = _Bits(body)
+                sequence = _Sequence(bits)
+                if bits.exhausted:
+                    raise Unrenderable(N_("The picture is corrupt."))
                 largest = max(largest, sequence.pixels)
-            elif kind in (_FRAME_HEADER, _FRAME) and sequence is not None:
+            elif kind in _FRAMES and sequence is not None:
                 pixels = sequence.frame_pixels(_Bits(body))
                 largest, total = max(largest, pixels), total + pixels
         at_once = max(at_once, total)
@@ -46,7 +52,7 @@ def extent(stream: Iterable[bytes]) -> Extent:
 
 
 def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and body of each open bitstream unit (AV1 specification, section 5.3); bodies to their first 64 bytes."""
+    """Type and body of each open bitstream unit (AV1 specification, section 5.3); of bodies what is looked at."""
     at = 0
     for _ in range(_MAX_UNITS):
         if at >= len(stream):
@@ -62,7 +68,7 @@ def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
                 at += 1
                 if not byte & 128:
                     break
-        yield head >> 3 & 15, stream[at : at + min(size, 64)]
+        yield head >> 3 & 15, stream[at : at + min(size, _HEADER_BYTES)]
         at += size
     raise Unrenderable(N_("The picture's header promises more work than a picture is worth."))
 
@@ -70,6 +76,11 @@ def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
 class _Bits:
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether more was taken than there is."""
+        return self._left < 0
 
     def take(self, count: int) -> int:
         """The next *count* bits as a number; zeros past the end."""

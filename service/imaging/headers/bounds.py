@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from service.errors import N_, BadParameter, Unrenderable
 from service.formats import Format
 from service.imaging.headers.av1 import extent
-from service.imaging.headers.isobmff import streams
+from service.imaging.headers.isobmff import check_samples, streams
 from service.imaging.headers.tiff import Directory
 
 _MAX_SEGMENTS = 2_000
@@ -27,7 +27,8 @@ _MAX_VALUES = 65_536
 _MAX_OFFSETS = 100_000
 """Strips or tiles of a TIFF."""
 _OFFSETS = (273, 279, 324, 325)
-_BITS, _COMPRESSION, _SAMPLES, _TILE_WIDTH, _TILE_LENGTH = 258, 259, 277, 322, 323
+_WIDTH, _LENGTH, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
+_TILE_WIDTH, _TILE_LENGTH = 322, 323
 _COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946})
 """None, fax, LZW, JPEG, deflate, PackBits. Left out are those that set memory aside as the file says (LZMA, Zstandard),
 and those that no scanner or camera writes."""
@@ -47,7 +48,7 @@ _MAX_CANVASES = 12
 
 
 def check(data: bytes, kind: Format, max_pixels: int) -> float:
-    """Raise `Unrenderable` for a JPEG, TIFF or BMP whose header alone would keep a reader busy.
+    """Raise `Unrenderable` for a JPEG, TIFF, BMP, AVIF or HEIC whose header alone would keep a reader busy.
 
     Gives the bytes that the reader holds of each pixel beside the picture that it makes. More than 0 for a JPEG means
     several scans, as libjpeg tells them: by the components of the first.
@@ -58,6 +59,8 @@ def check(data: bytes, kind: Format, max_pixels: int) -> float:
         return _check_directory(data, max_pixels)
     if kind is Format.BMP:
         _check_runs(data)
+    if kind in (Format.AVIF, Format.HEIC):
+        check_samples(data)
     return _BESIDE.get(kind, 0.0)
 
 
@@ -138,9 +141,12 @@ def _check_directory(data: bytes, max_pixels: int) -> float:
         return 0.0
     if directory.entries > _MAX_ENTRIES:
         raise _too_much()
-    said = {_TILE_WIDTH: 1, _TILE_LENGTH: 1, _COMPRESSION: 1, _SAMPLES: 1}
-    bits = 1
+    said = {_WIDTH: 1, _LENGTH: 1, _TILE_WIDTH: 1, _TILE_LENGTH: 1, _COMPRESSION: 1, _SAMPLES: 1}
+    bits, seen = 1, set()
     for tag in directory.tags(_MAX_ENTRIES):
+        if tag.number in seen and (tag.number in said or tag.number == _BITS):
+            raise Unrenderable(N_("The picture is corrupt."))  # readers differ in which of two they believe
+        seen.add(tag.number)
         if tag.type not in _BYTES and tag.count > (_MAX_OFFSETS if tag.number in _OFFSETS else _MAX_VALUES):
             raise _too_much()
         if tag.number in said:
@@ -149,6 +155,11 @@ def _check_directory(data: bytes, max_pixels: int) -> float:
             bits = directory.first_short(tag)
     if said[_TILE_WIDTH] * said[_TILE_LENGTH] > min(_MAX_TILE, max_pixels):
         raise _too_much()
+    if _TILE_WIDTH in seen:
+        across, down = max(1, said[_TILE_WIDTH]), max(1, said[_TILE_LENGTH])
+        tiles = -(-said[_WIDTH] // across) * -(-said[_LENGTH] // down)
+        if tiles * across * down > max_pixels + _MAX_TILE:
+            raise _too_much()
     if said[_COMPRESSION] not in _COMPRESSIONS:
         raise Unrenderable(N_("TIFF pictures in this compression cannot be read here."))
     return said[_SAMPLES] * bits / 8

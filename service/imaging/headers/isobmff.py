@@ -12,6 +12,8 @@ from service.errors import N_, Unrenderable
 
 _MAX_STEPS = 20_000
 """Boxes, entries and extents that are looked at. A grid of 50 megapixels in tiles of 256 has 800 of each."""
+_MAX_SAMPLES = 500_000
+"""Of a track, as its tables may add up to."""
 _HOLDERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 
 
@@ -46,6 +48,23 @@ def streams(data: bytes, codec: bytes, most: int) -> Iterator[Iterator[bytes]]:
         elif box.kind == b"moov":
             for table in _tables(data, box, steps):
                 yield _samples(data, table, codec, most, steps)
+
+
+def check_samples(data: bytes) -> None:
+    """Raise `Unrenderable` for a track of very many samples, for a reader makes a list of them all."""
+    steps = _Steps()
+    for box in _boxes(data, 0, len(data), steps):
+        if box.kind != b"moov":
+            continue
+        for table in _tables(data, box, steps):
+            sizes, runs, chunks = table.get(b"stsz"), table.get(b"stsc"), table.get(b"stco") or table.get(b"co64")
+            counted = _number(data, sizes.start + 8, 4) if sizes else 0
+            if runs and chunks:
+                entries = range(runs.start + 12, min(runs.end, runs.start + 12 * (_MAX_STEPS + 1)), 12)
+                longest = max((_number(data, at, 4) for at in entries), default=0)
+                counted = max(counted, longest * _number(data, chunks.start + 4, 4))
+            if counted > _MAX_SAMPLES:
+                raise Unrenderable(N_("The picture's header promises more work than a picture is worth."))
 
 
 def _boxes(data: bytes, at: int, end: int, steps: _Steps) -> Iterator[_Box]:
@@ -128,7 +147,10 @@ def _tables(data: bytes, box: _Box, steps: _Steps) -> Iterator[dict[bytes, _Box]
     """The sample table of each track within *box*."""
     inner = list(_boxes(data, box.start, box.end, steps))
     if box.kind == b"stbl":
-        yield {each.kind: each for each in inner}
+        table = {each.kind: each for each in inner}
+        if len(table) < len(inner) or {b"stco", b"co64"} <= table.keys():
+            raise Unrenderable(N_("The picture is corrupt."))  # readers differ in which of two they believe
+        yield table
         return
     for each in inner:
         if each.kind in _HOLDERS:

@@ -81,6 +81,7 @@ def _png(data: bytes, most: int) -> Outline | None:
         return None
     width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
     promised, controls, profiles, first_is_frame, seen_data = 0, 0, 0, False, False
+    once: set[bytes] = set()
     at, end = 8, len(data)
     for _ in range(_MAX_STEPS):
         if at + 8 > end or controls > most + 1:
@@ -93,6 +94,10 @@ def _png(data: bytes, most: int) -> Outline | None:
             first_is_frame = first_is_frame or not seen_data
         elif kind == b"IDAT":
             seen_data = True
+        elif kind in (b"IHDR", b"PLTE", b"tRNS"):
+            if kind in once:
+                raise Unrenderable(N_("The picture is corrupt."))
+            once.add(kind)
         elif kind == b"iCCP":
             profiles += 1
             if profiles > _MAX_PROFILES:

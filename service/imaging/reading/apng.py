@@ -5,15 +5,16 @@ Knows nothing of what they add up to.
 
 from __future__ import annotations
 
-import io
 import struct
 import zlib
 from collections.abc import Iterator
 
 from PIL import Image, PngImagePlugin
 
+from service.formats import Format
 from service.imaging.reading.decode import plain
 from service.imaging.reading.parts import Disposal, Part
+from service.imaging.reading.readers import Metered
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CONTROL = struct.Struct(">IIIIIHHBB")
@@ -75,7 +76,7 @@ def _part(control: bytes, head: bytes, colours: bytes, body: bytes) -> Part:
         raise ValueError("a frame outside the canvas")
     ihdr = _chunk(b"IHDR", control[4:12] + head[8:])
     file = _SIGNATURE + ihdr + colours + _chunk(b"IDAT", body) + _chunk(b"IEND", b"")
-    image: Image.Image = PngImagePlugin.PngImageFile(io.BytesIO(file))
+    image: Image.Image = PngImagePlugin.PngImageFile(Metered(file, Format.PNG))
     image.load()
     time = 1000 * delay / (unit or 100)
     return Part(plain(image, head[8]), left, top, time, Disposal(disposal), over=blending == 1)

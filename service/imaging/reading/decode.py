@@ -50,6 +50,8 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
     if kind is Format.HEIC and image.info.get("chroma", 420) != 420:
         beside = WHOLE_COLOUR
     _check_size(image.size, beside, limits)
+    if promised is not None and (image.width > promised.width or image.height > promised.height):
+        raise Unrenderable(N_("The picture is corrupt."))  # it says two sizes, and only the smaller has been judged
     if kind is Format.AVIF:
         check_frames(data, image.size, limits.max_frames)
     if kind is Format.JPEG and beside:
