@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.headers.gif import table_bytes
 
 _MAX_STEPS = 400_000
 """Blocks or chunks that are walked at most (about 0.1 s). What lies beyond is not counted."""
@@ -48,7 +49,7 @@ def _gif(data: bytes, most: int) -> Outline | None:
     if len(data) < 13:
         return None
     width, height = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
-    at, frames, end = 13 + _colour_table(data[10]), 0, len(data)
+    at, frames, end = 13 + table_bytes(data[10]), 0, len(data)
     steps = _MAX_STEPS
     while at < end and frames <= most and steps > 0:
         kind = data[at]
@@ -57,7 +58,7 @@ def _gif(data: bytes, most: int) -> Outline | None:
             # A frame that sticks out makes Pillow widen the canvas.
             width, height = max(width, left + across), max(height, top + down)
             frames += 1
-            at += 11 + _colour_table(data[at + 9])
+            at += 11 + table_bytes(data[at + 9])
         elif kind == 0x21:
             at += 2
         elif kind == 0x3B:
@@ -70,10 +71,6 @@ def _gif(data: bytes, most: int) -> Outline | None:
             steps -= 1
         at, steps = at + 1, steps - 1
     return Outline(width, height, frames)
-
-
-def _colour_table(flags: int) -> int:
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _png(data: bytes, most: int) -> Outline | None:

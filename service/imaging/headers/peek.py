@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.headers.gif import table_bytes
 from service.imaging.headers.tiff import MAGIC, Directory
 
 HEAD = 65_536
@@ -77,7 +78,7 @@ def _png_alpha(head: bytes) -> bool:
 def _gif_alpha(head: bytes) -> bool:
     """Whether the graphic control extension of the first frame names a transparent entry."""
     flags = head[10] if len(head) > 10 else 0
-    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    at = 13 + table_bytes(flags)
     found = False
     for _ in range(_MAX_ENTRIES):
         if head[at : at + 1] != b"!":

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from PIL import GifImagePlugin, Image
 
+from service.imaging.headers.gif import after_blocks, table_bytes
 from service.imaging.reading.decode import plain
 from service.imaging.reading.parts import Disposal, Part
 
@@ -20,7 +21,7 @@ _NO_CONTROL = bytes(4)
 
 def parts(data: bytes) -> Iterator[Part]:
     """Every frame of a GIF, in the order of the file (GIF89a, sections 18 to 25). `outline` bounds their number."""
-    at = 13 + _table(data[10])
+    at = 13 + table_bytes(data[10])
     shared = data[10] & 0x87, data[13:at]
     control = _NO_CONTROL
     while at < len(data):
@@ -28,12 +29,12 @@ def parts(data: bytes) -> Iterator[Part]:
         if kind == _EXTENSION:
             if data[at + 1] == _CONTROL:
                 control = data[at + 3 : at + 7]
-            at = _after(data, at + 2)
+            at = after_blocks(data, at + 2)
         elif kind == _IMAGE:
             place, flags = data[at + 1 : at + 9], data[at + 9]
-            local = at + 10 + _table(flags)
+            local = at + 10 + table_bytes(flags)
             colours = (flags & 0x87, data[at + 10 : local]) if flags & 0x80 else shared
-            at = _after(data, local + 1)
+            at = after_blocks(data, local + 1)
             left, top = int.from_bytes(place[:2], "little"), int.from_bytes(place[2:4], "little")
             time = 10.0 * int.from_bytes(control[1:3], "little")
             disposal = _DISPOSALS.get(control[0] >> 2 & 7, Disposal.KEEP)
@@ -59,15 +60,3 @@ def _decoded(size: bytes, interlaced: int, colours: tuple[int, bytes], control: 
     transparent = bytes((_EXTENSION, _CONTROL, 4, control[0] & 1, 0, 0, control[3], 0))
     start = bytes((_IMAGE, 0, 0, 0, 0)) + size + bytes((interlaced,))
     return plain(GifImagePlugin.GifImageFile(io.BytesIO(head + transparent + start + body + bytes((_TRAILER,)))))
-
-
-def _table(flags: int) -> int:
-    """Bytes of the colour table that *flags* announce."""
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
-
-
-def _after(data: bytes, at: int) -> int:
-    """Where the sub-blocks from *at* on have ended."""
-    while at < len(data) and data[at]:
-        at += data[at] + 1
-    return at + 1

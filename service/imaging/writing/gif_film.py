@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageChops
 
+from service.imaging.headers.gif import after_blocks, table_bytes
 from service.imaging.writing.palettes import CLEAR, indexed
 
 _KEEP, _CLEAR_AFTERWARDS = 1, 2
@@ -84,23 +85,15 @@ def _still(image: Image.Image) -> tuple[bytes, bytes, int | None]:
     file = io.BytesIO()
     image.save(file, "GIF", interlace=0)
     data = file.getvalue()
-    at = 13 + _table(data[10])
+    at = 13 + table_bytes(data[10])
     table = data[13:at]
     transparent = None
     while data[at] == _EXTENSION:
         if data[at + 1] == _CONTROL and data[at + 3] & 1:
             transparent = data[at + 6]
-        at += 2
-        while data[at]:
-            at += data[at] + 1
-        at += 1
-    body = at + 10 + _table(data[at + 9])
+        at = after_blocks(data, at + 2)
+    body = at + 10 + table_bytes(data[at + 9])
     return data[at + 10 : body] or table, data[body:-1], transparent
-
-
-def _table(flags: int) -> int:
-    """Bytes of the colour table that *flags* announce."""
-    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _flags(table: bytes) -> int:
