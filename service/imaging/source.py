@@ -37,16 +37,21 @@ class Source:
         self._stored = self._image.size
         self._profile = self._image.info.get("icc_profile")
         self.size = upright_size(self._stored, self._turn)
+        self._share = NEAREST * SIDE / max(self._stored)  # that a mezzanine needs
+        self._large = self._share <= 0.5
         self._left: Image.Image | None = None
 
-    def render(self, order: Order) -> Rendered:
-        """The rendition that *order* asks for. Once only: the picture's own pixels are let go."""
+    def render(self, order: Order, *, with_mezzanine: bool = False) -> Rendered:
+        """The rendition that *order* asks for. Once only: the picture's own pixels are let go.
+
+        What is decoded suffices for the mezzanine too, if it is to be made *with_mezzanine* for certain.
+        """
         made = order.plan(self.size)
         smaller = self._pipeline(made, order)
         moves = self._outline.frames > 1 and order.format.animated
         if moves and affordable(self._outline, made.size, order.format, order.limits):
             return self._animated(made, order, smaller)
-        shrink_on_load(self._image, made.ratio(self.size))
+        shrink_on_load(self._image, made.ratio(self.size), self._share if with_mezzanine and self._large else 0.0)
         self._image.load()
         small, palette = smaller(self._image), self._image.mode in ("P", "PA")
         leaves = self._leave_small()
@@ -58,7 +63,7 @@ class Source:
         left = self._left
         if left is None:
             image, _ = opened(self._data, self._kind, self._limits)
-            shrink_on_load(image, NEAREST * SIDE / max(self._stored), margin=1.0)
+            shrink_on_load(image, 0.0, self._share)
             image.load()
             left = self._resampled(image, reduced_size(image.size))
         small = resample(left, reduced_size(left.size))
@@ -71,7 +76,7 @@ class Source:
         Says whether one may be made.
         """
         image = self._image
-        large = max(self._stored) >= 2 * NEAREST * SIDE and self._outline.frames <= 1 and image.mode not in ("P", "PA")
+        large = self._large and self._outline.frames <= 1 and image.mode not in ("P", "PA")
         if large and max(image.size) >= NEAREST * SIDE:
             much = image.width * image.height > _HELD
             self._left = self._resampled(image, reduced_size(image.size) if much else image.size)

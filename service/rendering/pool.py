@@ -44,7 +44,9 @@ class RenderPool:
 
     async def render(self, read: Read, order: Order, trace: Trace, leave: Leave | None = None) -> Rendered:
         async with self._turn(trace):
-            job = Job(worker.render_original, (order,), await read())
+            data = await read()
+            job = Job(worker.render_original, (order, leave is not None and leave.wanted()), data)
+            del data  # the job lets it go
             one, rendered = await self._counted(trace, lambda _: job)
         if leave is not None and rendered.leaves and (leave.wanted() or self._waiting + self._crew.waiting == 0):
             task = asyncio.create_task(self._leave(one, leave))

@@ -99,13 +99,13 @@ def identify() -> int:
     return os.getpid()
 
 
-def render_original(original: bytes, order: Order) -> Rendered:
-    """Render *original* as *order* says. `leave_mezzanine` may follow."""
+def render_original(original: bytes, order: Order, with_mezzanine: bool) -> Rendered:
+    """Render *original* as *order* says. `leave_mezzanine` may follow, and will if it says *with_mezzanine*."""
     global _source
     _let_go()
     with told():
         source = Source(original, order.limits)
-        rendered = source.render(order)
+        rendered = source.render(order, with_mezzanine=with_mezzanine)
     if rendered.leaves:
         _source = source
     return rendered

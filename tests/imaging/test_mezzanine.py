@@ -48,6 +48,18 @@ def test_a_large_original_leaves_one_of_about_1024_pixels_whatever_was_asked_fir
     assert abs(made.image.width / made.image.height - 4 / 3) < 0.01
 
 
+def test_one_decoded_together_with_a_small_rendition_is_the_same() -> None:
+    data = saved(large(4000, 3000), "JPEG")
+    apart, together = Source(data, Limits()), Source(data, Limits())
+    small = [apart.render(SMALL), together.render(SMALL, with_mezzanine=True)]
+    assert difference(small[0].data, small[1].data) < 4
+    ones = [source.mezzanine() for source in (apart, together)]
+    assert ones[0] is not None
+    assert ones[1] is not None
+    assert ones[0].image.size == (1000, 750)
+    assert ones[0].image.tobytes() == ones[1].image.tobytes()
+
+
 def test_small_moving_indexed_and_transparent_ones_leave_none() -> None:
     clear = large()
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))

@@ -9,9 +9,9 @@ from service.imaging.reading.decode import shrink_on_load
 from tests.pictures_in_code import saved
 
 
-def _decoded(width: int, height: int, ratio: float, margin: float | None = None) -> tuple[int, int]:
+def _decoded(width: int, height: int, ratio: float, least: float = 0.0) -> tuple[int, int]:
     image = JpegImagePlugin.JpegImageFile(io.BytesIO(saved(Image.new("RGB", (width, height)), "JPEG")))
-    shrink_on_load(image, ratio, margin)
+    shrink_on_load(image, ratio, least)
     image.load()
     return image.size
 
@@ -24,8 +24,10 @@ def test_a_jpeg_is_decoded_at_a_fraction_that_stays_well_above_the_target(target
     assert _decoded(1600, 1200, target / 1600) == (decoded, decoded * 3 // 4)
 
 
-def test_a_margin_may_be_given():
-    assert _decoded(1600, 1200, 400 / 1600, margin=1.0) == (400, 300)
+def test_what_is_needed_at_least_is_there():
+    assert _decoded(1600, 1200, 10 / 1600, least=1 / 4) == (400, 300)
+    assert _decoded(1600, 1200, 10 / 1600, least=401 / 1600) == (800, 600)
+    assert _decoded(1600, 1200, 530 / 1600, least=1 / 8) == (800, 600)
 
 
 def test_enlarging_decodes_the_whole():

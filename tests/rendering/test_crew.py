@@ -160,8 +160,12 @@ async def test_a_process_that_dies_over_the_mezzanine_costs_the_rendition_nothin
     (pid,) = pool.pids
 
     class Deadly(Wish):
+        asked = 0
+
         def wanted(self) -> bool:
-            os.kill(pid, signal.SIGKILL)
+            self.asked += 1
+            if self.asked == 2:  # before the render, and after it
+                os.kill(pid, signal.SIGKILL)
             return True
 
     wish = Deadly()

@@ -88,15 +88,12 @@ def _check_passes(passes: int, size: Size, limits: Limits) -> None:
         )
 
 
-def shrink_on_load(image: ImageFile.ImageFile, ratio: float, margin: float | None = None) -> None:
-    """Let a JPEG be decoded at 1/8, 1/4 or 1/2, if what remains is still well above *ratio* of its size.
-
-    *margin* is how many times that; None leaves it to `MARGINS`.
-    """
+def shrink_on_load(image: ImageFile.ImageFile, ratio: float, least: float = 0.0) -> None:
+    """Let a JPEG be decoded at 1/8, 1/4 or 1/2, if what remains is well above *ratio* of its size and *least* of it."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return
-    for shrink, usual in MARGINS.items():
-        if ratio * shrink * (margin or usual) <= 1:
+    for shrink, margin in MARGINS.items():
+        if max(ratio * margin, least) * shrink <= 1:
             image.draft(None, (max(1, image.width // shrink), max(1, image.height // shrink)))
             return
 
