@@ -32,6 +32,9 @@ from service.web.routes import add_routes
 
 log = structlog.get_logger()
 
+_FIRSTS = 2
+"""First renders of a picture that may outrun their time before it is refused; who waits for them waits so long."""
+
 STORE = web.AppKey("store", OriginalStore)
 CACHE = web.AppKey("cache", Tiers)
 RENDERER = web.AppKey("renderer", Renderer)
@@ -118,7 +121,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         digest=made.digest,
         kept_for=settings.cache.mezzanine_for,
         queue=settings.render.queue,
-        patience=settings.render.timeout,
+        patience=_FIRSTS * settings.render.timeout + 1.0,
     )
     app[PICTURES] = pictures = ContactPictures(
         app[STORE],
