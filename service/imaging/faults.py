@@ -1,4 +1,4 @@
-"""What broken bytes make of Pillow, told as one of our own errors. Knows nothing of pictures."""
+"""The errors that many steps can end with, and what broken bytes make of Pillow told as one of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import N_, BadParameter, Unrenderable
+
+
+def corrupt() -> Unrenderable:
+    """For bytes that are not what they ought to be."""
+    return Unrenderable(N_("The picture is corrupt."))
+
+
+def too_much_work() -> Unrenderable:
+    """For a header that would keep a reader busy for longer than its pixels would."""
+    return Unrenderable(N_("The picture's header promises more work than a picture is worth."))
+
+
+def out_of_memory() -> Unrenderable:
+    """For what a process may not have the memory to make."""
+    return Unrenderable(N_("The picture takes more memory than is allowed."))
 
 
 @contextmanager
@@ -19,6 +34,6 @@ def told() -> Iterator[None]:
         except (Unrenderable, BadParameter):
             raise
         except MemoryError:
-            raise Unrenderable(N_("The picture takes more memory than is allowed.")) from None
+            raise out_of_memory() from None
         except Exception:  # Pillow raises nearly every class there is on hostile bytes; its words are not for readers
-            raise Unrenderable(N_("The picture is corrupt.")) from None
+            raise corrupt() from None

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
-from service.errors import N_, Unrenderable
-from service.imaging.faults import told
+from service.imaging.faults import corrupt, told
 from service.imaging.geometry import Size
 from service.imaging.order import Order, Reduction, Rendered
 from service.imaging.pixels.canvas import laid
 from service.imaging.pixels.resample import resample
-from service.imaging.reading.decode import MARGIN
+from service.imaging.reading.decode import MARGIN, MARGINS
 from service.imaging.writing.encode import encode_still
 
 SIDE = 1024
@@ -25,8 +24,6 @@ SIDE = 1024
 NEAREST, _FARTHEST = 0.9, 1.1
 _QUALITY = 95
 """Of the JPEG that it is kept as, in 4:4:4 (`python -m tests.bench mezzanine` tells how like the renditions are)."""
-_LARGEST_FRACTION = 8
-"""Of the shrink-on-load that JPEG has."""
 
 
 def reduced_size(size: Size) -> Size:
@@ -50,7 +47,7 @@ class Mezzanine:
         with told():
             image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
             if image.size != reduction.reduced or max(image.size) > _FARTHEST * SIDE or "progressive" in image.info:
-                raise Unrenderable(N_("The picture is corrupt."))
+                raise corrupt()
             image.load()
             return cls(image, reduction.original)
 
@@ -79,8 +76,8 @@ class Mezzanine:
     def _averaged(self, ratio: float) -> Image.Image:
         """The pixels, averaged as far as shrink-on-load would have gone for that *ratio*: it is quicker, and else the
         rendition would be sharper than one made from the original."""
-        further = min(_LARGEST_FRACTION, 1 / (MARGIN * ratio)) * max(self.image.size) / max(self.original)
+        further = min(max(MARGINS), 1 / (MARGIN * ratio)) * max(self.image.size) / max(self.original)
         factor = 1
-        while 2 * factor <= further * 1.1:  # a mezzanine is that much larger than a whole fraction at most
+        while 2 * factor <= further * _FARTHEST:  # a mezzanine is that much larger than a whole fraction at most
             factor *= 2
         return self.image.reduce(factor) if factor > 1 else self.image

@@ -11,7 +11,9 @@ from service.imaging.headers.bounds import check_rendition
 _SHARE = 0.64
 """Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original
 is 0.995 or more in the median and 0.97 at worst (`python -m tests.bench mezzanine`)."""
-_LARGEST_SIDE = 65_535
+LARGEST_SIDE = 65_535
+"""Pixels of an original, as JPEG and GIF have it. Elsewhere a picture could be one pixel wide and millions high, and
+its rows would take more memory than its pixels."""
 LARGEST_SERVED = 720
 """Pixels; a rendition all of whose sides are longer is never made from a mezzanine, which has 1,126 at most."""
 
@@ -96,7 +98,7 @@ class Reduction:
 
     def __post_init__(self) -> None:
         sides = zip(self.reduced, self.original, strict=True)
-        if not all(0 < reduced <= original <= _LARGEST_SIDE for reduced, original in sides):
+        if not all(0 < reduced <= original <= LARGEST_SIDE for reduced, original in sides):
             raise ValueError("no reduction")
 
     def serves(self, order: Order) -> bool:

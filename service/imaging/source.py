@@ -60,13 +60,13 @@ class Source:
 
     def mezzanine(self) -> Mezzanine | None:
         """After a rendition: the mezzanine, from what was decoded for it where that suffices. None with alpha."""
-        left = self._left
-        if left is None:
+        if self._left is None:
             image, _ = opened(self._data, self._kind, self._limits)
             shrink_on_load(image, 0.0, self._share)
             image.load()
-            left = self._resampled(image, reduced_size(image.size))
-        small = resample(left, reduced_size(left.size))
+            small = self._resampled(image, reduced_size(image.size))
+        else:
+            small = resample(self._left, reduced_size(self._left.size))
         finished = needed_alpha(upright(to_srgb(small, self._profile), self._turn))
         return Mezzanine(finished, self.size) if finished.mode in ("L", "RGB") else None
 

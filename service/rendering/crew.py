@@ -102,8 +102,11 @@ class Crew:
         asyncio.get_running_loop().remove_reader(one.child.sentinel)
         self._all.discard(one)
         self._outgoing.discard(one)
+        self._end(one)
+
+    def _end(self, one: RenderProcess) -> None:
         one.kill()
-        self._follow(one.gone(), self._ending)  # its executor must not meet the interpreter's own end
+        self._follow(one.gone(), self._ending)  # its thread must not meet the interpreter's own end
 
     def _recruit(self, worn: RenderProcess | None) -> None:
         """Start a process, in the place of a *worn* one if there is any."""
@@ -126,8 +129,7 @@ class Crew:
                 log.error("render.worker_not_started", reason=repr(error))
                 if one is not None:
                     self._new.discard(one)
-                    one.kill()
-                    self._follow(one.gone(), self._ending)
+                    self._end(one)
                 if not self._closing:
                     await asyncio.sleep(_RETRY)
             else:

@@ -10,10 +10,9 @@ import signal
 import threading
 from multiprocessing.connection import Connection
 
-from service.errors import N_, Unrenderable
 from service.formats import Fit, Format
 from service.imaging.drawing.placeholders import draw
-from service.imaging.faults import told
+from service.imaging.faults import out_of_memory, told
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Blank, Encoding, Limits, Order, Reduction, Rendered
 from service.imaging.render import render
@@ -45,7 +44,7 @@ def serve(memory_bytes: int, calls: Connection, results: Connection) -> None:
             args = _received(calls.fileno(), size), *args
         try:
             outcome = True, call(*args)
-        except Exception as error:
+        except Exception as error:  # whatever it is, it is for whoever asked
             outcome = False, error.with_traceback(None)
         results.send(outcome)
         del args, outcome  # up to many megabytes, which the next render may need
@@ -147,7 +146,7 @@ def draw_blank(blank: Blank) -> bytes:
     try:
         return draw(blank)
     except MemoryError:
-        raise Unrenderable(N_("The picture takes more memory than is allowed.")) from None
+        raise out_of_memory() from None
 
 
 def _let_go() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from service.errors import N_, Unrenderable
+from service.imaging.faults import corrupt, too_much_work
 
 _SEQUENCE_HEADER, _FRAMES = 1, (3, 6, 7)
 """Types of units; 7 is a frame header again, which may stand for another operating point's frame."""
@@ -42,7 +42,7 @@ def extent(stream: Iterable[bytes]) -> Extent:
                 bits = _Bits(body)
                 sequence = _Sequence(bits)
                 if bits.exhausted:
-                    raise Unrenderable(N_("The picture is corrupt."))
+                    raise corrupt()
                 largest = max(largest, sequence.pixels)
             elif kind in _FRAMES and sequence is not None:
                 pixels = sequence.frame_pixels(_Bits(body))
@@ -70,7 +70,7 @@ def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
                     break
         yield head >> 3 & 15, stream[at : at + min(size, _HEADER_BYTES)]
         at += size
-    raise Unrenderable(N_("The picture's header promises more work than a picture is worth."))
+    raise too_much_work()
 
 
 class _Bits:

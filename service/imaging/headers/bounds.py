@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from service.errors import N_, BadParameter, Unrenderable
 from service.formats import Format
+from service.imaging.faults import corrupt, too_much_work
 from service.imaging.headers.av1 import extent
 from service.imaging.headers.isobmff import check_samples, streams
 from service.imaging.headers.tiff import Directory
@@ -79,9 +80,9 @@ def check_frames(data: bytes, size: tuple[int, int], most: int) -> None:
     canvas = size[0] * size[1]
     extents = [extent(stream) for stream in streams(data, b"av01", most)]
     if any(each.largest > max(canvas, _FREE) for each in extents):
-        raise _too_much()
+        raise too_much_work()
     if sum(each.at_once for each in extents) > max(_MAX_CANVASES * canvas, _FREE):
-        raise _too_much()
+        raise too_much_work()
 
 
 def check_rendition(size: tuple[int, int], kind: Format) -> None:
@@ -113,7 +114,7 @@ def _check_segments(data: bytes) -> float:
             if spent[marker] > _MOST[marker]:
                 break
         at += 1 + length
-    raise _too_much()
+    raise too_much_work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,26 +141,26 @@ def _check_directory(data: bytes, max_pixels: int) -> float:
     if directory is None:
         return 0.0
     if directory.entries > _MAX_ENTRIES:
-        raise _too_much()
+        raise too_much_work()
     said = {_WIDTH: 1, _LENGTH: 1, _TILE_WIDTH: 1, _TILE_LENGTH: 1, _COMPRESSION: 1, _SAMPLES: 1}
     bits, seen = 1, set()
     for tag in directory.tags(_MAX_ENTRIES):
         if tag.number in seen and (tag.number in said or tag.number == _BITS):
-            raise Unrenderable(N_("The picture is corrupt."))  # readers differ in which of two they believe
+            raise corrupt()  # readers differ in which of two they believe
         seen.add(tag.number)
         if tag.type not in _BYTES and tag.count > (_MAX_OFFSETS if tag.number in _OFFSETS else _MAX_VALUES):
-            raise _too_much()
+            raise too_much_work()
         if tag.number in said:
             said[tag.number] = tag.value
         elif tag.number == _BITS:
             bits = directory.first_short(tag)
     if said[_TILE_WIDTH] * said[_TILE_LENGTH] > min(_MAX_TILE, max_pixels):
-        raise _too_much()
+        raise too_much_work()
     if _TILE_WIDTH in seen:
         across, down = max(1, said[_TILE_WIDTH]), max(1, said[_TILE_LENGTH])
         tiles = -(-said[_WIDTH] // across) * -(-said[_LENGTH] // down)
         if tiles * across * down > max_pixels + _MAX_TILE:
-            raise _too_much()
+            raise too_much_work()
     if said[_COMPRESSION] not in _COMPRESSIONS:
         raise Unrenderable(N_("TIFF pictures in this compression cannot be read here."))
     return said[_SAMPLES] * bits / 8
@@ -169,8 +170,4 @@ def _check_runs(data: bytes) -> None:
     width, height = (int.from_bytes(data[at : at + 4], "little", signed=True) for at in (18, 22))
     long_header = int.from_bytes(data[14:18], "little") >= 40
     if long_header and int.from_bytes(data[30:34], "little") in _RLE and abs(width * height) > _MAX_RLE:
-        raise _too_much()
-
-
-def _too_much() -> Unrenderable:
-    return Unrenderable(N_("The picture's header promises more work than a picture is worth."))
+        raise too_much_work()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from service.errors import N_, Unrenderable
+from service.imaging.faults import corrupt, too_much_work
 
 _MAX_STEPS = 20_000
 """Boxes, entries and extents that are looked at. A grid of 50 megapixels in tiles of 256 has 800 of each."""
@@ -32,7 +32,7 @@ class _Steps:
     def take(self, steps: int = 1) -> None:
         self._left -= steps
         if self._left < 0:
-            raise Unrenderable(N_("The picture's header promises more work than a picture is worth."))
+            raise too_much_work()
 
 
 def streams(data: bytes, codec: bytes, most: int) -> Iterator[Iterator[bytes]]:
@@ -64,7 +64,7 @@ def check_samples(data: bytes) -> None:
                 longest = max((_number(data, at, 4) for at in entries), default=0)
                 counted = max(counted, longest * _number(data, chunks.start + 4, 4))
             if counted > _MAX_SAMPLES:
-                raise Unrenderable(N_("The picture's header promises more work than a picture is worth."))
+                raise too_much_work()
 
 
 def _boxes(data: bytes, at: int, end: int, steps: _Steps) -> Iterator[_Box]:
@@ -102,7 +102,7 @@ def _items(data: bytes, meta: _Box, codec: bytes, steps: _Steps) -> Iterator[byt
             if item in coded:
                 left -= len(piece)
                 if left < 0:
-                    raise Unrenderable(N_("The picture is corrupt."))
+                    raise corrupt()
                 yield piece
 
 
@@ -139,7 +139,7 @@ def _located(data: bytes, iloc: _Box, store: int, steps: _Steps) -> Iterator[tup
             at += offset_size + length_size
             pieces.append(data[start : start + length if length else len(data)])
         if sum(map(len, pieces)) > len(data):
-            raise Unrenderable(N_("The picture is corrupt."))
+            raise corrupt()
         yield item, b"".join(pieces)
 
 
@@ -149,7 +149,7 @@ def _tables(data: bytes, box: _Box, steps: _Steps) -> Iterator[dict[bytes, _Box]
     if box.kind == b"stbl":
         table = {each.kind: each for each in inner}
         if len(table) < len(inner) or {b"stco", b"co64"} <= table.keys():
-            raise Unrenderable(N_("The picture is corrupt."))  # readers differ in which of two they believe
+            raise corrupt()  # readers differ in which of two they believe
         yield table
         return
     for each in inner:

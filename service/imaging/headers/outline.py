@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.faults import corrupt, too_much_work
 from service.imaging.headers.gif import table_bytes
 
 _MAX_STEPS = 400_000
@@ -93,17 +93,17 @@ def _png(data: bytes, most: int) -> Outline | None:
             seen_data = True
         elif kind in (b"IHDR", b"PLTE", b"tRNS"):
             if kind in once:
-                raise Unrenderable(N_("The picture is corrupt."))
+                raise corrupt()
             once.add(kind)
         elif kind == b"iCCP":
             profiles += 1
             if profiles > _MAX_PROFILES:
-                raise Unrenderable(N_("The picture's header promises more work than a picture is worth."))
+                raise too_much_work()
         elif kind == b"IEND":
             break
         at += 12 + int.from_bytes(data[at : at + 4], "big")
     if controls < promised <= most:
-        raise Unrenderable(N_("The picture is corrupt."))
+        raise corrupt()
     frames = max(1, promised)
     return Outline(width, height, frames, still_first=promised > 0 and not first_is_frame)
 

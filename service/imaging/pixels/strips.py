@@ -12,11 +12,10 @@ from collections.abc import Callable
 from PIL import Image
 
 from service.imaging.geometry import Box, Size
-from service.imaging.pixels.resample import PREMULTIPLIED, reducing_gap, resample
+from service.imaging.pixels.resample import premultiplied, reducing_gap, resample, straight
 
 _ROOM = 4_000_000
 """Pixels that are worked on at a time. What is no larger is scaled in one go."""
-_STRAIGHT = {weighed: mode for mode, weighed in PREMULTIPLIED.items()}
 _REACH = 3
 """Pixels that Lanczos looks at to either side, of the source or of the target, whichever are larger."""
 
@@ -27,8 +26,7 @@ def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: P
     """What `resample` makes of the *plain* picture, but for a last bit here and there."""
 
     def weighed(part: Image.Image) -> Image.Image:
-        part = plain(part)
-        return part.convert(PREMULTIPLIED.get(part.mode, part.mode))
+        return premultiplied(plain(part))
 
     left, top, right, bottom = box or (0.0, 0.0, float(image.width), float(image.height))
     converted = weighed(image.crop((0, 0, 1, 1))).mode != image.mode
@@ -43,7 +41,7 @@ def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: P
         reduced = _reduced(image, across, down, weighed)
         within = (left / across, top / down, min(right / across, reduced.width), min(bottom / down, reduced.height))
         small = _scaled(reduced, size, within, lambda part: part)
-    return small.convert(_STRAIGHT.get(small.mode, small.mode))
+    return straight(small)
 
 
 def _reduced(image: Image.Image, across: int, down: int, weighed: Plain) -> Image.Image:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from PIL import GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin, TiffImagePlugin
+from PIL import GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.faults import corrupt
 from service.imaging.geometry import Size
 from service.imaging.headers.bounds import WHOLE_COLOUR, check, check_frames
 from service.imaging.headers.outline import Outline, outline
-from service.imaging.order import Limits
+from service.imaging.order import LARGEST_SIDE, Limits
+from service.imaging.reading.deep_tiff import DeepTiffFile
 from service.imaging.reading.readers import READERS, Metered
 
 MARGIN = 2.15
@@ -19,17 +21,10 @@ MARGINS = {8: MARGIN, 4: MARGIN, 2: 1.5}
 """The same by fraction: 1/2 keeps more of the finest detail, and at 1.5 has 0.997 and 0.979
 (`python -m tests.bench shrink`)."""
 
-_MAX_SIDE = 65_535
-"""Pixels, as JPEG and GIF have it. Elsewhere a picture could be one pixel wide and millions high, and its rows would
-take more memory than its pixels."""
-
 _START_OF_SCAN = b"\xff\xda"
 _MAX_PASSES = 16
 """Times that a progressive JPEG of the largest size may go over all its pixels (ten is usual): 70 bytes make one more,
 and each costs as much as decoding the picture. Smaller pictures may go over theirs more often."""
-
-_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
-"""A TIFF's tag, and its value for grey whose zero is white."""
 
 
 def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFile, Outline]:
@@ -51,7 +46,7 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
         beside = WHOLE_COLOUR
     _check_size(image.size, beside, limits)
     if promised is not None and (image.width > promised.width or image.height > promised.height):
-        raise Unrenderable(N_("The picture is corrupt."))  # it says two sizes, and only the smaller has been judged
+        raise corrupt()  # it says two sizes, and only the smaller has been judged
     if kind is Format.AVIF:
         check_frames(data, image.size, limits.max_frames)
     if kind is Format.JPEG and beside:
@@ -66,10 +61,10 @@ def _check_size(size: Size, beside: float, limits: Limits) -> None:
     """*beside* is what a reader holds of each pixel, in bytes, beside the four of the picture that it makes."""
     if min(size) < 1:
         raise Unrenderable(N_("The picture has no pixels."))
-    if max(size) > _MAX_SIDE:
+    if max(size) > LARGEST_SIDE:
         raise Unrenderable(
             N_("The picture has %(width)sx%(height)s pixels; no side may be longer than %(limit)s."),
-            {"width": size[0], "height": size[1], "limit": _MAX_SIDE},
+            {"width": size[0], "height": size[1], "limit": LARGEST_SIDE},
         )
     pixels = size[0] * size[1]
     most = min(limits.max_pixels, int(limits.max_decoded_bytes / (4 + beside)))
@@ -153,8 +148,8 @@ def _deep_grey(image: Image.Image) -> Image.Image:
     key = image.info.get("transparency")
     wide = image.convert("I")
     grey = wide.point([value >> 8 for value in range(65_536)], "L")
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
-        return ImageOps.invert(grey)  # Pillow has done so for eight bits and fewer
+    if isinstance(image, DeepTiffFile) and image.white_is_zero:
+        return ImageOps.invert(grey)
     if isinstance(key, int):
         grey.putalpha(wide.point([0 if value == key else 255 for value in range(65_536)], "L"))
     return grey

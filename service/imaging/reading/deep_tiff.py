@@ -8,7 +8,7 @@ from PIL import TiffImagePlugin
 
 from service.errors import N_, Unrenderable
 
-_BITS = 258
+_BITS, _PHOTOMETRIC = 258, 262
 _WHITE_IS_ZERO = 0
 _BIG_ENDIAN = b"MM"
 
@@ -36,6 +36,11 @@ class DeepTiffFile(TiffImagePlugin.TiffImageFile):
                 if tile.codec_name == "raw" and isinstance(tile.args, tuple):
                     # A plane's samples would be read as if they were bytes.
                     self.tile[index] = tile._replace(args=(f"{tile.args[0]};16{order}", *tile.args[1:]))
+
+    @property
+    def white_is_zero(self) -> bool:
+        """Whether its zero is white. Pillow has turned eight bits and fewer over, and nothing deeper."""
+        return bool(self.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO)
 
     def load_end(self) -> None:
         """Turns the picture upright, by the tag alone: in XMP, Pillow would believe a turn that nobody else does."""
