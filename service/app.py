@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -13,29 +14,47 @@ from aiohttp import web
 from service.caches.embedded import CannotEmbed, EmbeddedValkey
 from service.caches.memory import MemoryCache
 from service.caches.redis import RedisCache
+from service.errors import PictureError
 from service.imaging.order import Encoding, Limits
 from service.imaging.render import encoder_versions
-from service.pictures.contact_pictures import ContactPictures, Lifetimes, Recipe
+from service.pictures.coherence import Coherence
+from service.pictures.contact_pictures import ContactPictures, Recipe
+from service.pictures.fleet import Fleet
 from service.pictures.mezzanines import Mezzanines
-from service.pictures.ports import OriginalStore, Renderer, RenditionCache
+from service.pictures.originals import Lifetimes, Originals
+from service.pictures.ports import Renderer, SharedCache
+from service.pictures.reach import Reach
 from service.pictures.tiers import Tiers
+from service.pictures.writes import WritableStore, Writes
 from service.protocol.languages import Languages
 from service.rendering.pool import RenderPool
-from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
-from service.stores.directory import DirectoryStore
+from service.rendering.turns import Turns
+from service.settings import HttpSettings, ImagesSettings, RenderSettings, Settings
+from service.stores.watch import Watch
+from service.stores.writing import WritableDirectory
 from service.web.handlers import LANGUAGES, MANNERS, PICTURES, REPEATS, Manners
 from service.web.headers import CacheControl
-from service.web.health import METRICS, READINESS, Readiness
+from service.web.health import METRICS, READINESS, Readiness, posting
+from service.web.imageinfo import STORE
 from service.web.metrics import Metrics
 from service.web.repeats import Repeats
 from service.web.routes import add_routes
+from service.web.writes import PURGES, WRITE_MANNERS, WRITES, WriteManners
 
 log = structlog.get_logger()
 
 _FIRSTS = 2
 """First renders of a picture that may outrun their time before it is refused; who waits for them waits so long."""
 
-STORE = web.AppKey("store", OriginalStore)
+_WRITTEN = 4
+"""Times the store's time limit for which a request waits until its write is made: that covers a look, a wait for other
+writers, the disk, and telling everyone."""
+
+LEASE = 2.0
+"""Seconds after which others go on where whoever leads has died; it is renewed while it renders."""
+
+REACH = web.AppKey("reach", Reach)
+COHERENCE = web.AppKey("coherence", Coherence)
 CACHE = web.AppKey("cache", Tiers)
 RENDERER = web.AppKey("renderer", Renderer)
 
@@ -43,11 +62,15 @@ RENDERER = web.AppKey("renderer", Renderer)
 def create_app(
     settings: Settings,
     *,
-    store: OriginalStore | None = None,
-    cache: RenditionCache | None = None,
+    store: WritableStore | None = None,
+    cache: SharedCache | None = None,
     renderer: Renderer | None = None,
+    turns: Turns | None = None,
 ) -> web.Application:
-    """The whole service. What is given stands in for what the settings would make, and is closed with the rest."""
+    """The whole service. What is given stands in for what the settings would make, and is closed with the rest.
+
+    With *turns* it renders no more than these allow, which several processes share.
+    """
     app = web.Application()
     app[METRICS] = Metrics()
     app[LANGUAGES] = Languages.load()
@@ -56,25 +79,31 @@ def create_app(
         settings.render.preferred,
         settings.render.max_dimension,
         settings.server.write_timeout,
-        settings.http.retry_after,
     )
-    app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer))
+    app.cleanup_ctx.append(posting)
+    app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, turns))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store))
-    app.cleanup_ctx.append(lambda app: _cache(app, settings.cache, cache))
+    app.cleanup_ctx.append(lambda app: _cache(app, settings, cache))
     app.cleanup_ctx.append(lambda app: _pictures(app, settings))
+    app.cleanup_ctx.append(lambda app: _writes(app, settings))
+    if store is None and settings.images.watch:
+        app.cleanup_ctx.append(lambda app: _watch(app, settings.images))
     add_routes(app)
     return app
 
 
-async def _renderer(app: web.Application, settings: RenderSettings, given: Renderer | None) -> AsyncIterator[None]:
+async def _renderer(
+    app: web.Application, settings: RenderSettings, given: Renderer | None, turns: Turns | None
+) -> AsyncIterator[None]:
     if given is None:
-        workers = settings.workers or _cores()
+        workers = settings.workers or cores()
         given = pool = RenderPool(
             app[METRICS],
             workers=workers,
             queue=settings.queue,
             timeout=settings.timeout,
             memory_bytes=settings.memory_bytes,
+            turns=turns,
         )
         pool.open()
     app[RENDERER] = given
@@ -82,38 +111,51 @@ async def _renderer(app: web.Application, settings: RenderSettings, given: Rende
     await given.close()
 
 
-async def _store(app: web.Application, settings: Settings, given: OriginalStore | None) -> AsyncIterator[None]:
-    app[STORE] = given or directory_store(settings)
+async def _store(app: web.Application, settings: Settings, given: WritableStore | None) -> AsyncIterator[None]:
+    app[STORE] = store = given or directory_store(settings)
+    if settings.writes.enabled:
+        try:
+            await store.sweep()
+        except PictureError as error:  # the start does not depend on it
+            log.warning("uploads.not_swept", reason=str(error), cause=repr(error.__cause__))
     yield
-    await app[STORE].close()
+    await store.close()
 
 
-async def _cache(app: web.Application, settings: CacheSettings, given: RenditionCache | None) -> AsyncIterator[None]:
+async def _cache(app: web.Application, settings: Settings, given: SharedCache | None) -> AsyncIterator[None]:
+    cache = settings.cache
     embedded: EmbeddedValkey | None = None
-    url = settings.url.get_secret_value()
+    url = cache.url.get_secret_value()
     if given is None and not url:
         try:
-            embedded = EmbeddedValkey.start(settings.embedded_bytes)
+            embedded = EmbeddedValkey.start(cache.embedded_bytes)
             await embedded.ready()
             url = embedded.url
         except CannotEmbed as error:
             log.warning("cache.memory_only", reason=str(error))
-    app[CACHE] = tiers = Tiers(
-        MemoryCache(settings.memory_bytes),
-        given or (redis_cache(settings, url) if url else None),
-        app[METRICS],
-        timeout=settings.timeout,
-        put_timeout=settings.put_timeout,
-        max_body=settings.max_entry_bytes,
-    )
+    shared = given or (redis_cache(settings, url) if url else None)
+    memory = MemoryCache(cache.memory_bytes)
+    app[REACH] = reach = Reach(shared, app[METRICS])
+    app[COHERENCE] = coherence = Coherence(memory, reach, app[METRICS])
+    await coherence.start()
+    app[CACHE] = Tiers(memory, reach, coherence, app[METRICS], max_body=cache.max_entry_bytes)
     yield
-    await tiers.close()
+    await coherence.close()
+    await reach.close()
     if embedded is not None:
         await embedded.stop()
 
 
 async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[None]:
-    made = recipe(settings)
+    made, patience = recipe(settings), _FIRSTS * settings.render.timeout + 1.0
+    lifetimes = Lifetimes(
+        settings.cache.fresh_for,
+        settings.cache.missing_for,
+        settings.cache.unrenderable_for,
+        settings.http.stale_while_revalidate,
+        settings.http.stale_if_error,
+        settings.cache.kept_for,
+    )
     mezzanines = Mezzanines(
         app[CACHE],
         app[RENDERER],
@@ -121,46 +163,85 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         digest=made.digest,
         kept_for=settings.cache.mezzanine_for,
         queue=settings.render.queue,
-        patience=_FIRSTS * settings.render.timeout + 1.0,
+        patience=patience,
     )
+    originals = Originals(app[STORE], app[CACHE], app[COHERENCE], app[METRICS], lifetimes)
     app[PICTURES] = pictures = ContactPictures(
         app[STORE],
         app[CACHE],
         app[RENDERER],
         app[METRICS],
         recipe=made,
+        lifetimes=lifetimes,
+        originals=originals,
         mezzanines=mezzanines,
-        lifetimes=Lifetimes(settings.cache.fresh_for, settings.cache.missing_for, settings.cache.unrenderable_for),
+        fleet=Fleet(app[CACHE], app[REACH], app[COHERENCE], lease=LEASE, patience=patience),
     )
     app[REPEATS] = Repeats(pictures)
-    app[READINESS] = Readiness(app[RENDERER], app[STORE], app[CACHE])
+    app[READINESS] = Readiness(app[RENDERER], app[STORE], app[REACH])
     yield
     await pictures.close()
+    await originals.close()
 
 
-def _cores() -> int:
+async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+    made, images = recipe(settings), settings.images
+    app[WRITE_MANNERS] = WriteManners(settings.writes.enabled, images.max_bytes, settings.server.write_timeout)
+    app[PURGES] = app[COHERENCE]
+    app[WRITES] = writes = Writes(
+        app[STORE],
+        app[COHERENCE],
+        app[RENDERER],
+        limits=made.limits,
+        strip=made.encoding if settings.writes.strip_metadata else None,
+        patience=_WRITTEN * images.timeout,
+    )
+    yield
+    await writes.close()
+
+
+async def _watch(app: web.Application, settings: ImagesSettings) -> AsyncIterator[None]:
+    watch = Watch(settings.directory)
+    await watch.start()
+    task = asyncio.create_task(_drop_changed(watch, app[COHERENCE]))
+    yield
+    task.cancel()
+    await asyncio.wait((task,))
+    await watch.close()
+
+
+async def _drop_changed(watch: Watch, coherence: Coherence) -> None:
+    """Each process does so for all of them: a purge that another has done already does no harm."""
+    while True:
+        contacts = await watch.changed()
+        if contacts is None:
+            await coherence.purge_all()
+        else:
+            for contact in contacts:
+                await coherence.purge(contact)
+
+
+def cores() -> int:
     """The cores that this process may use, where the system tells; else all of them."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def directory_store(settings: Settings) -> DirectoryStore:
+def directory_store(settings: Settings) -> WritableDirectory:
     """The store of *settings*, closed by the caller."""
-    return DirectoryStore(
+    return WritableDirectory(
         settings.images.directory, max_bytes=settings.images.max_bytes, timeout=settings.images.timeout
     )
 
 
-def redis_cache(settings: CacheSettings, url: str) -> RedisCache:
+def redis_cache(settings: Settings, url: str) -> RedisCache:
     """The cache at *url*, closed by the caller."""
     return RedisCache(
         url,
-        prefix=settings.prefix,
-        timeout=settings.timeout,
-        put_timeout=settings.put_timeout,
-        connections=settings.connections,
-        kept_for=settings.kept_for,
-        mezzanine_for=settings.mezzanine_for,
-        max_fields=settings.max_fields,
+        prefix=settings.cache.prefix,
+        timeout=settings.cache.timeout,
+        max_fields=settings.cache.max_fields,
+        lease=LEASE,
+        fence=settings.images.timeout + 4 * settings.render.timeout,
     )
 
 
@@ -188,6 +269,7 @@ def cache_control(http: HttpSettings) -> CacheControl:
             f"public, max-age={http.max_age}, s-maxage={http.s_maxage}, "
             f"stale-while-revalidate={http.stale_while_revalidate}, stale-if-error={http.stale_if_error}"
         ),
+        stale=f"public, max-age={http.stale_max_age}",
         placeholder=f"public, max-age={http.placeholder_max_age}",
         missing=f"public, max-age={http.missing_max_age}",
     )

@@ -25,9 +25,12 @@ _config = click.option(
 @click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, {id}.{suffix}.")
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
+@click.option("--workers", type=int, help="Processes that share the port.")
 @click.option("--demo", is_flag=True, help="Make a few dozen contact pictures in a temporary folder, and serve them.")
 @_config
-def serve(images: Path | None, host: str | None, port: int | None, demo: bool, config: Path | None) -> None:
+def serve(
+    images: Path | None, host: str | None, port: int | None, workers: int | None, demo: bool, config: Path | None
+) -> None:
     """Serve pictures until SIGTERM or Ctrl-C."""
     from contextlib import ExitStack
     from tempfile import TemporaryDirectory
@@ -43,7 +46,7 @@ def serve(images: Path | None, host: str | None, port: int | None, demo: bool, c
             images = Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-")))
             make_store(images)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        settings = _settings(config, images, host, port)
+        settings = _settings(config, images, host=host, port=port, workers=workers)
         from service.server import run
 
         try:
@@ -59,9 +62,9 @@ def check(images: Path | None, config: Path | None) -> None:
     """Check the settings, the store and the cache, and say what was found."""
     import asyncio
 
-    from service.server import inspect
+    from service.serving.inspection import inspect
 
-    settings = _settings(config, images, None, None)
+    settings = _settings(config, images)
     click.echo("settings: valid")
     findings = asyncio.run(inspect(settings))
     for part, (fine, words) in findings.items():
@@ -70,11 +73,49 @@ def check(images: Path | None, config: Path | None) -> None:
         raise SystemExit(1)
 
 
-def _settings(config: Path | None, images: Path | None, host: str | None, port: int | None) -> Any:
+@main.command()
+@click.argument("contacts", nargs=-1, type=click.IntRange(1, 2**31 - 1), metavar="[ID]...")
+@click.option("--all", "everything", is_flag=True, help="Of every contact.")
+@_config
+def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> None:
+    """Drop what is cached of contacts, in every process that shares the cache."""
+    import asyncio
+
+    from service.app import redis_cache
+    from service.pictures.ports import CacheUnavailable
+
+    if everything == bool(contacts):
+        raise click.UsageError("name the contacts, or --all.")
+    settings = _settings(config, None)
+    url = settings.cache.url.get_secret_value()
+    if not url:
+        raise click.ClickException(
+            "cache.url is empty: a service's private cache server cannot be reached from here. "
+            "Restart the service, or purge over HTTP (PURGE /api/v1/Contact/{id}/Image, with writes.enabled)."
+        )
+
+    async def drop() -> None:
+        cache = redis_cache(settings, url)
+        try:
+            if everything:
+                await cache.purge_all()
+            for contact in contacts:
+                await cache.purge(contact)
+        finally:
+            await cache.close()
+
+    try:
+        asyncio.run(drop())
+    except CacheUnavailable as error:
+        raise click.ClickException(f"the cache did not acknowledge it: {error}") from None
+    click.echo("purged: everything" if everything else f"purged: {', '.join(map(str, contacts))}")
+
+
+def _settings(config: Path | None, images: Path | None, **server: str | int | None) -> Any:
     from service.settings import BadSettings, load_settings
 
-    server = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    options: dict[str, dict[str, Any]] = {"server": server} if server else {}
+    given = {name: value for name, value in server.items() if value is not None}
+    options: dict[str, dict[str, Any]] = {"server": given} if given else {}
     if images is not None:
         options["images"] = {"directory": images}
     try:

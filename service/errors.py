@@ -40,6 +40,10 @@ class BadParameter(PictureError):
     """What the request asks for is malformed or out of bounds (400)."""
 
 
+class Forbidden(PictureError):
+    """What is asked is not allowed here (403)."""
+
+
 class UnknownPath(PictureError):
     """No resource at this path (404)."""
 
@@ -54,6 +58,26 @@ class MethodNotAllowed(PictureError):
 
 class NotAcceptable(PictureError):
     """`Accept` rules out all we can make (406)."""
+
+
+class UploadTimedOut(PictureError):
+    """The client took too long over its upload (408)."""
+
+
+class PreconditionFailed(PictureError):
+    """The picture is not what the request says it must be for the write to be done (412)."""
+
+
+class UploadTooLarge(PictureError):
+    """An upload has more bytes than an original may have (413)."""
+
+
+class UnsupportedUpload(PictureError):
+    """An upload is no picture in a format that is read here, or is encoded (415)."""
+
+
+class RangeNotSatisfiable(PictureError):
+    """The range begins past the picture's end; *values* hold its `length` in bytes (416)."""
 
 
 class Unrenderable(PictureError):

@@ -67,7 +67,10 @@ class ServerSettings(_Section):
 
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
-    backlog: Count
+    workers: Annotated[int, Field(ge=1, le=256)]
+    connections: Annotated[int, Field(ge=16, le=1_000_000)]
+    header_timeout: Seconds
+    keepalive_timeout: Seconds
     write_timeout: Seconds
     shutdown_timeout: Seconds
 
@@ -79,6 +82,14 @@ class ImagesSettings(_Section):
     max_bytes: Bytes
     as_stored: Literal["verbatim", "clean"]
     timeout: Seconds
+    watch: bool
+
+
+class WritesSettings(_Section):
+    """Whether pictures may be changed over HTTP, and what is done to them then."""
+
+    enabled: bool
+    strip_metadata: bool
 
 
 class CacheSettings(_Section):
@@ -87,9 +98,7 @@ class CacheSettings(_Section):
     url: SecretStr
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
     timeout: Annotated[float, Field(gt=0, le=0.05)]
-    put_timeout: Seconds
-    connections: Count
-    memory_bytes: Bytes
+    memory_bytes: Annotated[int, Field(ge=0)]
     embedded_bytes: Annotated[int, Field(ge=8_388_608)]
     max_entry_bytes: Bytes
     max_fields: Annotated[int, Field(ge=8)]
@@ -179,7 +188,7 @@ class HttpSettings(_Section):
     stale_if_error: WholeSeconds
     missing_max_age: WholeSeconds
     placeholder_max_age: WholeSeconds
-    retry_after: Annotated[int, Field(ge=1)]
+    stale_max_age: WholeSeconds
 
 
 class LogSettings(_Section):
@@ -203,6 +212,7 @@ class Settings(BaseSettings):
 
     server: ServerSettings
     images: ImagesSettings
+    writes: WritesSettings
     cache: CacheSettings
     render: RenderSettings
     encoding: EncodingSettings

@@ -15,16 +15,32 @@ from typing import Any
 
 import pytest
 import structlog
-from aiohttp.test_utils import TestClient
+from aiohttp import web
+from aiohttp.test_utils import BaseTestServer, TestClient
 
 from service.app import create_app
 from service.caches.embedded import find_server
+from service.serving.listening import patience
 from service.settings import load_settings
+from service.web.connections import Patience
+from service.web.runner import Runner
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
 _prefixes = itertools.count()
+
+
+class Served(BaseTestServer):
+    """An application served as the command serves it, front and limits included."""
+
+    def __init__(self, app: web.Application, patience: Patience) -> None:
+        super().__init__()
+        self.app = app
+        self._patience = patience
+
+    async def _make_runner(self, **_: Any) -> Runner:
+        return Runner(self.app, self._patience, shutdown_timeout=5.0)
 
 
 class Valkey:
@@ -104,12 +120,13 @@ async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey) -> Ser
         *, url: str | None = None, adapters: dict[str, Any] | None = None, **sections: dict[str, Any]
     ) -> TestClient[Any, Any]:
         options: dict[str, dict[str, Any]] = {
-            "images": {"directory": images},
+            "images": {"directory": images, "watch": False},
             "cache": {"url": url or shared_valkey.url, "prefix": f"test-{next(_prefixes)}"},
             "render": {"workers": 1},
         }
         for name, values in sections.items():
             options[name] = options.get(name, {}) | values
-        return await aiohttp_client(create_app(load_settings(**options), **adapters or {}))
+        settings = load_settings(**options)
+        return await aiohttp_client(Served(create_app(settings, **adapters or {}), patience(settings.server)))
 
     return start

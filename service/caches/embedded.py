@@ -99,6 +99,11 @@ class EmbeddedValkey:
         self._keeper.stdin.close()
         await asyncio.to_thread(self._keeper.wait, START_TIMEOUT)
 
+    def disown(self) -> None:
+        """After a fork, in the child: let go of the pipe, so that the server ends with the parent alone."""
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.close()
+
     async def _listens(self) -> bool:
         try:
             _, writer = await asyncio.open_unix_connection(str(self._socket))

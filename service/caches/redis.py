@@ -1,65 +1,57 @@
-"""The Redis cache: one hash per contact, two fields per rendition (its head and its body), one time to live.
+"""The Redis cache: one hash per contact, one field per rendition, one time to live; news of purges and arrivals.
 
 Works with Redis 7.0 or newer and with Valkey. Raises `CacheUnavailable` for whatever goes wrong with the server.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable
-from typing import TypeVar, cast
-from zlib import crc32
+import asyncio
+import secrets
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ResponseError
+from redis.exceptions import OutOfMemoryError, ResponseError
 
-from service.pictures.ports import CacheUnavailable
-from service.pictures.values import Entry, EntryHead, MezzanineOf, Owner
+from service.caches import scripts
+from service.caches.frame import LONGEST_HEAD, pack, unpack, unpack_head
+from service.caches.gather import Gather
+from service.caches.news import News
+from service.pictures.ports import CacheFull, CacheUnavailable, Grant, Listener
+from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOf, Owner
 
 T = TypeVar("T")
 
-_VERSION = 1
-"""Of the encoding. A value of another version is a miss, and is replaced."""
-
-_PUT = """
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind ~= 'hash' and kind ~= 'none' then redis.call('UNLINK', KEYS[1]) end
-local body, head, limit = ARGV[1], 'head:' .. ARGV[1], tonumber(ARGV[4])
-if redis.call('HLEN', KEYS[1]) >= limit and redis.call('HEXISTS', KEYS[1], head) == 0 then
-  local victim = string.gsub(redis.call('HRANDFIELD', KEYS[1]), '^head:', '')
-  redis.call('HDEL', KEYS[1], victim, 'head:' .. victim)
-end
-redis.call('HSET', KEYS[1], body, ARGV[2], head, ARGV[3])
-redis.call('EXPIRE', KEYS[1], ARGV[5])
-"""
+_READERS, _LEADERS, _WRITERS = 2, 2, 4
+"""Connections, each for a pipeline at a time: a large put must not hold up a look-up."""
+_PATIENCE = 1.0
+"""Seconds for whatever no request waits for, and for a purge."""
+_DIGITS = 10
+"""Of a contact's id at most."""
+_ALL = "*"
+_SCANNED = 500
+"""Keys that are looked through at a time when everything is dropped."""
 
 
 class RedisCache:
-    """A `RenditionCache` on a Redis or Valkey server.
+    """A `SharedCache` on a Redis or Valkey server.
 
-    *timeout* bounds a look-up's wait for the server and *put_timeout* a put's, in seconds. Both are tried
-    once: the library's own retries stall a request for a minute when the server is frozen.
+    *timeout* bounds a look-up, in seconds; leading, which saves a render, may take twice as long. Everything is tried
+    once: the library's own retries stall a request for a minute when the server is frozen. *lease* is how long a lead
+    lasts unless it is renewed, and *fence* how long a put may come after its fence was taken, in seconds.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        prefix: str,
-        timeout: float,
-        put_timeout: float,
-        connections: int,
-        kept_for: int,
-        mezzanine_for: int,
-        max_fields: int,
-    ) -> None:
-        self._reader = _client(url, timeout, connections)
-        self._writer = _client(url, put_timeout, max(1, connections // 4))  # a slow put must not hold up a look-up
-        self._put = self._writer.register_script(_PUT)
+    def __init__(self, url: str, *, prefix: str, timeout: float, max_fields: int, lease: float, fence: float) -> None:
+        self._read = Gather(_pool(url), lanes=_READERS, timeout=timeout)
+        self._lead = Gather(_pool(url), lanes=_LEADERS, timeout=2 * timeout)
+        self._write = Gather(_pool(url), lanes=_WRITERS, timeout=_PATIENCE)
+        self._client = Redis.from_pool(_pool(url))
         self._prefix, self._max_fields = prefix, max_fields
-        self._kept_for, self._mezzanine_for = kept_for, mezzanine_for
+        self._lease, self._fence = _ms(lease), _ms(fence)
+        self._me = secrets.token_hex(6)
+        self._news: News | None = None
 
     def key(self, owner: Owner) -> str:
         """The hash of all of a contact's renditions; its mezzanine's is beside it, in the same slot of a cluster."""
@@ -67,27 +59,98 @@ class RedisCache:
             return f"{self._prefix}:{{{owner.contact}}}:mezzanine"
         return f"{self._prefix}:{{{owner}}}"
 
-    async def get(self, owner: Owner, field: str) -> Entry | None:
-        head, body = await self._read(owner, [f"head:{field}", field])
-        parsed = _parse_head(head)
-        if parsed is None or body is None or len(body) != parsed.length or crc32(body) != parsed.checksum:
-            return None
-        return Entry(parsed.version, parsed.stored_at, parsed.detail, body)
+    def listen(self, listener: Listener) -> None:
+        def heard(message: str) -> None:
+            kind, _, rest = message.partition(" ")
+            if kind == "arrived":
+                listener.arrived(rest)
+            elif kind == "purged":
+                sender, _, contact = rest.partition(" ")
+                if contact == _ALL:
+                    listener.purged(None)
+                elif sender != self._me and contact.isdecimal() and len(contact) <= _DIGITS:
+                    listener.purged(int(contact))
+
+        self._news = News(self._client, f"{self._prefix}:news", heard, listener.listening)
+
+    async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
+        try:
+            values = await self._read.ask("HMGET", self.key(owner), *fields)
+        except ResponseError as error:
+            if str(error).startswith("WRONGTYPE"):
+                return [None] * len(fields)  # somebody else's value sits under our key
+            raise CacheUnavailable(str(error)) from error
+        if not isinstance(values, list) or len(values) != len(fields):
+            raise CacheUnavailable("the answer is no Redis server's")
+        return [unpack(value) if isinstance(value, bytes) else None for value in values]
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
-        (head,) = await self._read(owner, [f"head:{field}"])
-        parsed = _parse_head(head)
-        return EntryHead(parsed.version, parsed.detail, parsed.length) if parsed else None
+        try:
+            match await self._read.ask("EVAL", scripts.HEAD, 1, self.key(owner), field, LONGEST_HEAD):
+                case [bytes(beginning), int(size)]:
+                    return unpack_head(beginning, size)
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise CacheUnavailable(str(error)) from error
+        return None
 
-    async def put(self, owner: Owner, field: str, entry: Entry) -> None:
-        body = entry.body
-        head = json.dumps([_VERSION, entry.version, entry.stored_at, entry.detail, len(body), crc32(body)])
-        limit = 2 * self._max_fields
-        life = self._mezzanine_for if isinstance(owner, MezzanineOf) else self._kept_for
-        await _answer(self._put(keys=[self.key(owner)], args=[field, body, head, limit, life]))
+    async def lead(self, owner: Owner, field: str, version: str) -> Entry | Grant:
+        lock, token = self.arrival(owner, field), secrets.token_hex(8)
+        answer = await self._leave(self._lead, owner, lock, token, self._lease, field, version)
+        if len(answer) == 1:
+            if (entry := unpack(answer[0])) is not None:
+                return entry
+            answer = await self._leave(self._lead, owner, lock, token, self._lease, "", "")  # it is damaged
+        _, fence, others = answer
+        return Grant(fence, None if others else (lock, token), others / 1000)
+
+    async def fence(self, owner: Owner) -> Grant:
+        _, fence, _ = await self._leave(self._read, owner, self.arrival(owner, ""), secrets.token_hex(8), 0, "", "")
+        return Grant(fence)
+
+    async def put(
+        self, owner: Owner, field: str, entry: Entry, grant: Grant, *, life: float, alone: bool = False
+    ) -> bool:
+        keys = [self.key(owner), self._fence_of(owner)]
+        args: list[str | bytes | int] = [field, pack(entry), grant.fence, self._max_fields, _ms(life), RECORD]
+        args.append(int(alone))
+        if grant.lock is not None:
+            lock, token = grant.lock
+            keys.append(lock)
+            args += (token, self._channel, f"arrived {lock}")
+        return bool(await _done(self._write.ask("EVAL", scripts.PUT, len(keys), *keys, *args)))
+
+    async def renew(self, grant: Grant) -> bool:
+        assert grant.lock is not None
+        lock, token = grant.lock
+        return bool(await _done(self._write.ask("EVAL", scripts.RENEW, 1, lock, token, self._lease)))
+
+    async def release(self, grant: Grant) -> None:
+        assert grant.lock is not None
+        lock, token = grant.lock
+        await _done(self._write.ask("EVAL", scripts.RELEASE, 1, lock, token, self._channel, f"arrived {lock}"))
+
+    def arrival(self, owner: Owner, field: str) -> str:
+        return f"{self.key(owner)}:lead:{field}"
+
+    async def tell(self, contact: int) -> None:
+        await _done(self._write.ask("PUBLISH", self._channel, self._purged(contact)))
+
+    async def purge(self, contact: int) -> None:
+        keys = self.key(contact), self.key(MezzanineOf(contact)), self._fence_of(contact)
+        await _done(self._write.ask("EVAL", scripts.PURGE, 3, *keys, self._channel, self._purged(contact)))
+
+    async def purge_all(self) -> None:
+        await _done(self._drop(f"{self._prefix}:*:fence"))  # at first, so that nothing old comes after
+        await _done(self._drop(f"{self._prefix}:*"))
+        await _done(self._write.ask("PUBLISH", self._channel, self._purged(_ALL)))
 
     async def check(self) -> str:
-        info = await _answer(self._writer.info("server", "memory"))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                info = await _done(self._client.info("server", "memory"))
+        except TimeoutError as error:
+            raise CacheUnavailable(f"no answer within {_PATIENCE:g} s") from error
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version") or info.get("redis_version")
         limit = int(info.get("maxmemory", 0))
@@ -95,63 +158,61 @@ class RedisCache:
         return f"{name} {version}, {bound}"
 
     async def close(self) -> None:
-        await self._reader.aclose()
-        await self._writer.aclose()
+        if self._news is not None:
+            await self._news.close()
+        for gather in (self._read, self._lead, self._write):
+            await gather.close()
+        await self._client.aclose()
 
-    async def _read(self, owner: Owner, fields: list[str]) -> list[bytes | None]:
-        try:
-            got = await _answer(cast(Awaitable[list[bytes | None]], self._reader.hmget(self.key(owner), fields)))
-        except _Foreign:
-            return [None] * len(fields)
-        if not isinstance(got, list) or len(got) != len(fields) or not all(isinstance(x, bytes | None) for x in got):
-            raise CacheUnavailable("the answer is no Redis server's")
-        return got
+    @property
+    def _channel(self) -> str:
+        return f"{self._prefix}:news"
+
+    def _purged(self, what: int | str) -> str:
+        return f"purged {self._me} {what}"
+
+    def _fence_of(self, owner: Owner) -> str:
+        contact = owner.contact if isinstance(owner, MezzanineOf) else owner
+        return f"{self._prefix}:{{{contact}}}:fence"
+
+    async def _leave(
+        self, gather: Gather, owner: Owner, lock: str, token: str, lease: int, field: str, version: str
+    ) -> Any:
+        keys = self.key(owner), self._fence_of(owner), lock
+        return await _done(gather.ask("EVAL", scripts.LEAD, 3, *keys, token, self._fence, lease, field, version))
+
+    async def _drop(self, pattern: str) -> None:
+        cursor = 0
+        while True:
+            cursor, keys = await self._client.scan(cursor, match=pattern, count=_SCANNED)
+            if keys:
+                await self._client.unlink(*keys)
+            if not cursor:
+                return
 
 
-def _client(url: str, timeout: float, connections: int) -> Redis:
-    pool = BlockingConnectionPool.from_url(
+def _pool(url: str) -> ConnectionPool:
+    return ConnectionPool.from_url(
         url,
         protocol=3,
-        max_connections=connections,
-        timeout=timeout,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
+        socket_timeout=_PATIENCE,
+        socket_connect_timeout=_PATIENCE,
         retry=Retry(NoBackoff(), 0),
     )
-    return Redis.from_pool(pool)
 
 
-class _Foreign(CacheUnavailable):
-    """Somebody else's value sits under our key."""
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))
 
 
-class _Head:
-    __slots__ = ("checksum", "detail", "length", "stored_at", "version")
-
-    def __init__(self, version: str, stored_at: float, detail: str, length: int, checksum: int) -> None:
-        self.version, self.stored_at, self.detail = version, stored_at, detail
-        self.length, self.checksum = length, checksum
-
-
-def _parse_head(text: bytes | None) -> _Head | None:
-    """The head, or None when it is missing, damaged, foreign or of another version."""
-    if text is None:
-        return None
-    try:
-        match json.loads(text):
-            case [int(written), str(version), float(at) | int(at), str(detail), int(length), int(checksum)]:
-                return _Head(version, at, detail, length, checksum) if written == _VERSION else None
-    except (ValueError, RecursionError):
-        return None
-    return None
-
-
-async def _answer(call: Awaitable[T]) -> T:
+async def _done(call: Awaitable[T]) -> T:
     try:
         return await call
+    except CacheUnavailable:
+        raise
+    except OutOfMemoryError as error:
+        raise CacheFull(str(error)) from error
     except ResponseError as error:
-        if str(error).startswith("WRONGTYPE"):
-            raise _Foreign(str(error)) from error
         raise CacheUnavailable(str(error)) from error
     except Exception as error:  # the library's own mistakes too: the cache must never fail a request
         raise CacheUnavailable(f"{type(error).__name__}: {error}") from error

@@ -9,45 +9,30 @@ import time
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
-from service.errors import N_, NoPicture, RenderTimedOut, RenderWorkerDied, Unrenderable
+from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.formats import Format, IfBlank
 from service.imaging.order import Blank, Encoding, Limits, Order
-from service.pictures import records
+from service.pictures.faults import BLAMED, Faults
+from service.pictures.fleet import Fleet
 from service.pictures.flights import Flights
 from service.pictures.mezzanines import Mezzanines
-from service.pictures.ports import Observer, OriginalStore, Renderer
-from service.pictures.tiers import Tiers
+from service.pictures.originals import STORE_ERRORS, Known, Lifetimes, Originals, jitter
+from service.pictures.ports import Layer, Observer, OriginalStore, Renderer
+from service.pictures.tiers import Ticket, Tiers
 from service.pictures.trace import Trace
-from service.pictures.values import BLANK, Entry, Fault, Original, Owner, Picture
+from service.pictures.values import BLANK, RECORD, Entry, Original, Owner, Picture
 from service.protocol.negotiate import Choice, Wish
-
-_Blamed = Unrenderable | RenderTimedOut | RenderWorkerDied
-_BLAMED = Unrenderable, RenderTimedOut, RenderWorkerDied
 
 FIRST_FRAME = "first-frame"
 """The detail of a rendition that shows one frame of an animation past the budget."""
 
-PIECE = 9_216
-"""Bytes of a streamed picture at a time; in base64 they are 12 KiB. A slow reader holds a few of these."""
+PIECE = 18_432
+"""Bytes of a streamed picture at a time; in base64 they are 24 KiB. A slow reader holds one of these."""
 
-_RECORD = "original"
-_SKEW = 5.0
-"""Seconds by which another host's clock may be ahead of ours and its record still count as fresh."""
 _SHARED_STORED = 262_144
 """Bytes; stored pictures up to this are cached like renditions, larger ones are streamed."""
-_MODEST_STILL, _MODEST_ANIMATION = 1024, 256
-"""Pixels of a side; whoever asks for more can make any picture slow, and must not get it refused to others."""
-_STRIKES = 2
-"""Workers that a picture may end before it is refused."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """Seconds for which what we know is trusted: an original's state, its absence, its fault."""
-
-    fresh: float
-    missing: float
-    unrenderable: float
+_PASSING = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied)
+"""What may be over soon, so that an older rendition is better than none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +49,7 @@ class Recipe:
 class Selection:
     """The picture that a request gets, known by its validators before its bytes are.
 
-    *blank* tells that it is a placeholder; *record* is what it was selected on, for `ContactPictures.again`.
+    *blank* tells that it is a placeholder; *known* is what it was selected on, for `ContactPictures.again`.
     """
 
     owner: Owner
@@ -76,7 +61,17 @@ class Selection:
     work: Order | Blank | None
     original: Original | None = None
     blank: IfBlank | None = None
-    record: Entry | None = None
+    known: Known | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Got:
+    """An entry, and whether it was *made* for this request: *stored* here, or made *elsewhere* in the fleet."""
+
+    entry: Entry
+    made: bool = False
+    stored: bool = False
+    elsewhere: bool = False
 
 
 class ContactPictures:
@@ -91,11 +86,14 @@ class ContactPictures:
         *,
         recipe: Recipe,
         lifetimes: Lifetimes,
+        originals: Originals,
         mezzanines: Mezzanines,
+        fleet: Fleet,
     ) -> None:
         self._store, self._cache, self._renderer, self._observer = store, cache, renderer, observer
         self._recipe, self._lifetimes = recipe, lifetimes
-        self._mezzanines = mezzanines
+        self._originals, self._mezzanines, self._fleet = originals, mezzanines, fleet
+        self._faults = Faults(originals, lifetime=lifetimes.unrenderable, digest=recipe.digest)
         self._flights = Flights()
 
     async def select(self, contact: int, wish: Wish, trace: Trace, *, anew: bool = False) -> Selection:
@@ -103,25 +101,20 @@ class ContactPictures:
 
         Raises `NoPicture` (then `blank` may stand in), `NotAcceptable`, `Unrenderable` and the store's errors.
         """
-        original, record = await self._find(contact, trace, anew=anew)
+        known = await self._originals.find(contact, trace, anew=anew)
+        original = known.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": contact})
-        choice = wish.resolve(original.format, original.alpha)
-        if choice.as_stored and not self._recipe.as_stored:
-            choice = replace(choice, as_stored=False)
-        if fault := self._refusal(original.fault, as_stored=choice.as_stored):
+        choice, field, work = self._settled(original, wish)
+        if fault := self._faults.refusal(original.fault, as_stored=choice.as_stored):
             raise fault.error()
-        recipe = self._recipe
-        work = None
-        if choice.as_stored:
-            field = "stored"
-        else:
-            work = Order(choice.format, wish.width, wish.height, wish.fit, recipe.limits, recipe.encoding)
-            field = f"{wish.width or 0}:{wish.height or 0}:{wish.fit.value}:{choice.format.name}:{recipe.digest}"
         etag = _etag(contact, original.version, field, choice)
-        return Selection(
-            contact, field, original.version, etag, choice, original.modified, work, original, record=record
-        )
+        return Selection(contact, field, original.version, etag, choice, original.modified, work, original, known=known)
+
+    def validator(self, original: Original, wish: Wish) -> str:
+        """The ETag of what *wish* gets of *original*, though that may be of no use. Raises `NotAcceptable`."""
+        choice, field, _ = self._settled(original, wish)
+        return _etag(original.contact, original.version, field, choice)
 
     def blank(self, wish: Wish, text: str, language: str) -> Selection:
         """The placeholder that *wish* asks for; *text* in *language* for those with words. Raises `NotAcceptable`."""
@@ -139,17 +132,26 @@ class ContactPictures:
     def again(self, selection: Selection) -> tuple[Entry, int] | None:
         """What was selected before, if it would be selected again and is in memory, and the seconds it stays fresh.
 
-        It stands on its record: a newer one, a fault and an eviction each leave another in its place, or none.
+        It stands on its record: a newer one, a purge, a fault and an eviction each leave another in its place, or none.
         """
-        record = selection.record
-        if record is None or self._cache.near(selection.owner, _RECORD) is not record:
+        known = selection.known
+        if known is None:
             return None
-        ttl = record.stored_at + self._lifetimes.fresh - time.time()
+        record = self._cache.near(selection.owner, RECORD)
+        if record is not known.record and record != known.record:
+            return None
         entry = self._cache.near(selection.owner, selection.field)
-        if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh + _SKEW:
+        return self._fresh(selection, known, entry, "memory")
+
+    async def again_shared(self, selection: Selection) -> tuple[Entry, int] | None:
+        """The same by one look-up in the shared cache, for what is in memory no more."""
+        known = selection.known
+        if known is None:
             return None
-        self._observer.cache("memory", "hit")
-        return entry, int(ttl)
+        found = await self._cache.far(selection.owner, (RECORD, selection.field), Trace())
+        if not found or found[0] != known.record:
+            return None
+        return self._fresh(selection, known, found[1], "shared")
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """The selected picture; without *body* (for HEAD) its length, which costs no read where it is cached.
@@ -171,54 +173,86 @@ class ContactPictures:
             head = await self._cache.head(selection.owner, selection.field, trace)
             if head is not None and head.version == selection.version:
                 return Picture(head.length, None, head.detail)
-        entry = await self._cache.get(selection.owner, selection.field, trace)
-        if entry is None or entry.version != selection.version:
-            trace.fwd = "miss"
+        with trace.timed("cache"):
+            entry = self._cache.near(selection.owner, selection.field)
+        if entry is not None and entry.version == selection.version:
+            self._observer.cache("memory", "hit")
+        else:
             key = selection.owner, selection.field, selection.version
-            made, trace.collapsed = await self._flights.join(key, lambda: self._make(selection, trace))
-            entry, trace.stored = made
+            got, joined = await self._flights.join(key, lambda: self._get(selection, trace))
+            entry = got.entry
+            if entry.version != selection.version:
+                trace.ttl = -int(time.time() - entry.stored_at) - 1
+                self._observer.stale_served()
+                older = _etag(selection.owner, entry.version, selection.field, selection.choice)
+                return Picture(len(entry.body), entry.body if body else None, entry.detail, older)
+            if got.made:
+                trace.fwd, trace.stored, trace.collapsed = "miss", got.stored, got.elsewhere or joined
+                if trace.collapsed:
+                    self._observer.collapsed()
         return Picture(len(entry.body), entry.body if body else None, entry.detail)
+
+    async def load_part(self, selection: Selection, span: range, trace: Trace) -> Picture:
+        """The bytes of a stored picture at *span*; an `older` one comes whole. Else as `load`."""
+        original = selection.original
+        assert original is not None
+        if self._streams(original):
+            trace.fwd = "miss"
+            with trace.timed("store"):
+                self._observer.store_read()
+                return Picture(len(span), await self._store.stream(original, PIECE, span))
+        whole = await self.load(selection, trace)
+        if whole.older is not None:
+            return whole
+        assert isinstance(whole.body, bytes)
+        return Picture(len(span), memoryview(whole.body)[span.start : span.stop])
 
     async def close(self) -> None:
         """Cancel the work under way."""
         await self._flights.close()
 
-    async def _find(self, contact: int, trace: Trace, *, anew: bool) -> tuple[Original | None, Entry]:
-        """What the store holds for *contact*, as fresh as `Lifetimes` demand, and the record of it."""
-        known: Original | None = None
-        if not anew:
-            entry = await self._cache.get(contact, _RECORD, trace)
-            trace.unknown = entry is None
-            if entry is not None:
-                try:
-                    known = records.decode(entry.body)
-                except ValueError:
-                    entry = None  # another version's or a foreign record: look, and put our own
-            if entry is not None:
-                ttl = (self._lifetimes.fresh if known else self._lifetimes.missing) - (time.time() - entry.stored_at)
-                if 0 < ttl <= self._lifetimes.fresh + _SKEW:
-                    trace.ttl = int(ttl)
-                    return known, entry
-        trace.fwd = "stale" if known else "miss"
-        found, _ = await self._flights.join((contact, _RECORD, anew), lambda: self._look(contact, known, trace))
-        return found
+    def _settled(self, original: Original, wish: Wish) -> tuple[Choice, str, Order | None]:
+        """The format of the answer, its name in the cache, and the work; none for the stored bytes themselves."""
+        choice, recipe = wish.resolve(original.format, original.alpha), self._recipe
+        if choice.as_stored and recipe.as_stored:
+            return choice, "stored", None
+        work = Order(choice.format, wish.width, wish.height, wish.fit, recipe.limits, recipe.encoding)
+        field = f"{wish.width or 0}:{wish.height or 0}:{wish.fit.value}:{choice.format.name}:{recipe.digest}"
+        return replace(choice, as_stored=False), field, work
 
-    async def _look(self, contact: int, known: Original | None, trace: Trace) -> tuple[Original | None, Entry]:
-        self._observer.store_read()
-        with trace.timed("store"):
-            found = await self._store.look(contact)
-        if found and known and found.version == known.version:
-            kept = None if known.fault and known.fault.permanent else known.fault  # that one was just judged anew
-            found = replace(found, fault=found.fault or kept, strikes=known.strikes)
-        return found, await self._remember(contact, found)
+    def _fresh(self, selection: Selection, known: Known, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
+        ttl = known.until - time.time()
+        if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh:
+            return None
+        if layer == "memory":
+            self._observer.cache(layer, "hit")
+        return entry, int(ttl)
 
-    async def _remember(self, contact: int, original: Original | None) -> Entry:
-        record = Entry(original.version if original else "", time.time(), "", records.encode(original))
-        await self._cache.put(contact, _RECORD, record)
-        return record
+    async def _get(self, selection: Selection, trace: Trace) -> _Got:
+        """What was selected, out of the cache, or made by whoever in the fleet is first to be asked for it.
 
-    async def _make(self, selection: Selection, trace: Trace) -> tuple[Entry, bool]:
-        """Render, draw or read what was selected, and keep it. Says whether it is kept."""
+        Where it cannot be had just now it is an older rendition, if there is one that is not too old.
+        """
+        found = await self._cache.get(selection.owner, selection.field, trace)
+        if found is not None and found.version == selection.version:
+            return _Got(found)
+
+        async def make(ticket: Ticket) -> tuple[Entry, bool]:
+            entry = await self._make(selection, ticket, trace)
+            life = self._lifetimes.kept * jitter(entry)
+            return entry, await self._cache.put(selection.owner, selection.field, entry, ticket, life=life)
+
+        try:
+            made = await self._fleet.join(selection.owner, selection.field, selection.version, make, trace)
+        except _PASSING:
+            if found is None or time.time() - found.stored_at > self._lifetimes.stale_if_error:
+                raise
+            return _Got(found)
+        entry, stored, elsewhere = made
+        return _Got(entry, made=True, stored=stored, elsewhere=elsewhere)
+
+    async def _make(self, selection: Selection, ticket: Ticket, trace: Trace) -> Entry:
+        """Render, draw or read what was selected."""
         detail = ""
         if isinstance(selection.work, Blank):
             data = await self._renderer.draw(selection.work, trace)
@@ -227,7 +261,7 @@ class ContactPictures:
         else:
             original = selection.original
             assert original is not None
-            strikes = original.strikes
+            strikes, aside = original.strikes, ticket.aside()
 
             async def read() -> bytes:
                 nonlocal strikes
@@ -235,78 +269,29 @@ class ContactPictures:
                 return data
 
             try:
-                rendered = await self._mezzanines.render(original, read, selection.work, trace)
-            except _BLAMED as error:
-                raise await self._blame(selection, error, strikes, trace) from None
+                rendered = await self._mezzanines.render(original, read, selection.work, aside, trace)
+            except BLAMED as error:
+                raise await self._faults.blame(original, selection.work, error, strikes, aside, trace) from None
             data = rendered.data
             if rendered.first_frame:
                 detail = FIRST_FRAME
                 self._observer.first_frame()
-        entry = Entry(selection.version, time.time(), detail, data)
-        return entry, await self._cache.put(selection.owner, selection.field, entry)
+        return Entry(selection.version, time.time(), detail, data)
 
     async def _read(self, selection: Selection, trace: Trace) -> tuple[bytes, int]:
         """The original's bytes, and the strikes against it before they are rendered."""
         original = selection.original
         assert original is not None
-        now = await self._recorded(original, trace)
-        if fault := self._refusal(now.fault, as_stored=selection.work is None):
+        now = await self._originals.recorded(original, trace)
+        if fault := self._faults.refusal(now.fault, as_stored=selection.work is None):
             raise fault.error()  # it failed while this request waited for its turn
         self._observer.store_read()
         with trace.timed("store"):
             return await self._store.read(original), now.strikes
 
-    async def _blame(self, selection: Selection, error: _Blamed, strikes: int, trace: Trace) -> _Blamed:
-        """Hold a failed render against the picture: a corrupt one at once, a deadly one the second time.
-
-        Gives the error that the request ends with; *strikes* is how many there were when the render began.
-        """
-        original = selection.original
-        assert original is not None
-        now = await self._recorded(original, trace)
-        if self._refusal(now.fault):
-            return error
-        if not isinstance(error, Unrenderable):
-            if not _modest(selection) or now.strikes > strikes:
-                return error  # what was asked for is to blame, or another request's strike already tells of this
-            now = replace(now, strikes=now.strikes + 1)
-            if now.strikes < _STRIKES:
-                await self._remember(original.contact, now)
-                return error
-            error = Unrenderable(N_("The picture cannot be rendered: it has ended several render processes."))
-        until = time.time() + self._lifetimes.unrenderable
-        fault = Fault(error.message, tuple(error.values.items()), until, self._recipe.digest)
-        await self._remember(original.contact, replace(now, fault=fault))
-        return error
-
     def _streams(self, original: Original) -> bool:
         """Whether its stored bytes go out from the store, not the cache: slow readers of many would share none."""
         return original.size > min(_SHARED_STORED, self._cache.max_body)
-
-    def _refusal(self, fault: Fault | None, *, as_stored: bool = False) -> Fault | None:
-        """*fault*, if it stands in the way. Stored bytes go out unless they themselves are at fault."""
-        if fault is None or (as_stored and not fault.permanent) or time.time() >= fault.until:
-            return None
-        return fault if fault.recipe in ("", self._recipe.digest) else None
-
-    async def _recorded(self, original: Original, trace: Trace) -> Original:
-        """*original* with what has been recorded against it since."""
-        entry = await self._cache.get(original.contact, _RECORD, trace)
-        if entry is not None and entry.version == original.version:
-            try:
-                return records.decode(entry.body) or original
-            except ValueError:
-                pass  # not ours: as if nothing were recorded
-        return original
-
-
-def _modest(selection: Selection) -> bool:
-    """Whether so little is asked that a render which dies or outruns its time is the picture's fault."""
-    order, original = selection.work, selection.original
-    if not isinstance(order, Order) or original is None or not (order.width or order.height):
-        return False
-    moves = order.format.animated and original.format.animated
-    return max(order.width or 0, order.height or 0) <= (_MODEST_ANIMATION if moves else _MODEST_STILL)
 
 
 def _etag(owner: Owner, version: str, field: str, choice: Choice) -> str:

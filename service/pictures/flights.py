@@ -20,12 +20,16 @@ class Flights:
 
         A caller that is cancelled leaves; the work goes on for the others, and for the cache.
         """
+        collapsed = key in self._tasks
+        return await asyncio.shield(self.start(key, work)), collapsed
+
+    def start(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> asyncio.Task[T]:
+        """The task that does *work*, begun if it is not under way."""
         task = self._tasks.get(key)
-        collapsed = task is not None
         if task is None:
             task = self._tasks[key] = asyncio.create_task(work())
             task.add_done_callback(lambda done: self._land(key, done))
-        return await asyncio.shield(task), collapsed
+        return task
 
     def _land(self, key: Hashable, task: asyncio.Task[Any]) -> None:
         del self._tasks[key]

@@ -12,7 +12,7 @@ import time
 from service.errors import Overloaded, Unrenderable
 from service.imaging.order import LARGEST_SERVED, Order, Reduction, Rendered
 from service.pictures.ports import FULL, Observer, Read, Renderer
-from service.pictures.tiers import Tiers
+from service.pictures.tiers import Ticket, Tiers
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, Master, MezzanineOf, Original
 
@@ -24,8 +24,9 @@ _MOST_WITHOUT = 4096
 class _First:
     """A render under way that may leave a mezzanine, and the requests that wait for it."""
 
-    def __init__(self, mezzanines: Mezzanines, original: Original, key: str) -> None:
+    def __init__(self, mezzanines: Mezzanines, original: Original, key: str, ticket: Ticket) -> None:
         self._mezzanines, self._original = mezzanines, original
+        self.ticket = ticket
         self.key = key
         self.waiting = 0
         self.ended = asyncio.Event()
@@ -60,7 +61,7 @@ class Mezzanines:
         self._firsts: dict[str, _First] = {}
         self._without: dict[str, None] = {}
 
-    async def render(self, original: Original, read: Read, order: Order, trace: Trace) -> Rendered:
+    async def render(self, original: Original, read: Read, order: Order, ticket: Ticket, trace: Trace) -> Rendered:
         """The rendition of *original*, from its mezzanine where that serves, else from what *read* gives.
 
         The first is rendered alone: what it leaves serves the others, and if it is deadly it ends one process.
@@ -70,11 +71,11 @@ class Mezzanines:
             return await self._renderer.render(read, order, trace)
         master = self._near(original, key)
         if order.least_side is None or order.least_side > LARGEST_SERVED:  # nobody waits for one that takes seconds
-            leave = _First(self, original, key) if master is None else None
+            leave = _First(self, original, key, ticket) if master is None else None
             return await self._renderer.render(read, order, trace, leave)
         while master is None and key not in self._without:
             if (under_way := self._firsts.get(key)) is None:
-                self._firsts[key] = _First(self, original, key)
+                self._firsts[key] = _First(self, original, key, ticket)
                 return await self._render_first(self._firsts[key], original, read, order, trace)
             await self._wait(under_way, trace)
             master = self._near(original, key)
@@ -109,7 +110,9 @@ class Mezzanines:
             if master is not None:
                 (width, height), (across, down) = master.reduction.original, master.reduction.reduced
                 entry = Entry(original.version, time.time(), f"{width}x{height} {across}x{down}", master.data)
-                await self._cache.put(MezzanineOf(original.contact), self._digest, entry)
+                await self._cache.put(
+                    MezzanineOf(original.contact), self._digest, entry, first.ticket, life=self._kept_for
+                )
             elif none_to_come:
                 self._without[first.key] = None
                 if len(self._without) > _MOST_WITHOUT:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, NamedTuple, Protocol
 
 from service.errors import N_
-from service.imaging.order import Blank, Order, Rendered
+from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, Master, Original, Owner, Pieces
 
 Outcome = Literal["finished", "failed", "refused", "timed_out"]
 Layer = Literal["memory", "shared"]
-Lookup = Literal["hit", "miss", "unavailable", "put_failed"]
+Lookup = Literal["hit", "miss", "unavailable", "put_failed", "put_dropped"]
 Read = Callable[[], Awaitable[bytes]]
 
 
@@ -29,8 +29,9 @@ class OriginalStore(Protocol):
     async def read(self, original: Original) -> bytes:
         """The whole of *original*. Raises `OriginalChanged` when it is another version by now."""
 
-    async def stream(self, original: Original, piece: int) -> Pieces:
-        """The same in pieces of *piece* bytes, the last one shorter. It is open, and its version checked, on return."""
+    async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
+        """The same, or its bytes at *span*, in pieces of *piece* bytes, the last one shorter. It is open, and its
+        version checked, on return."""
 
     async def check(self) -> str:
         """Say in a few words what is there, or raise."""
@@ -43,20 +44,78 @@ class CacheUnavailable(Exception):
     """The cache did not answer, in time or at all."""
 
 
-class RenditionCache(Protocol):
-    """Where renditions live, by owner and field. Methods raise `CacheUnavailable` and nothing else.
+class CacheFull(CacheUnavailable):
+    """The cache answers, and gives what it holds, but can take nothing."""
+
+
+class Grant(NamedTuple):
+    """What a put needs: *fence* is the contact's token, which every purge takes away.
+
+    *lock* is the lead, its name and token; without it, *others* is for how many seconds somebody else has the lead.
+    """
+
+    fence: bytes
+    lock: tuple[str, str] | None = None
+    others: float = 0.0
+
+
+class Listener(Protocol):
+    """Whoever is told what other processes do. Called from the event loop."""
+
+    def purged(self, contact: int | None) -> None:
+        """What is known of *contact* is old; None: of all."""
+
+    def arrived(self, name: str) -> None:
+        """The lead of that name has ended."""
+
+    def listening(self, up: bool) -> None:
+        """Whether what happens elsewhere is heard of. While it is not, it is lost."""
+
+
+class SharedCache(Protocol):
+    """Where renditions live for all processes, by owner and field. Methods raise `CacheUnavailable` and nothing else.
 
     What is damaged or foreign is a miss. What is put may be gone at any time.
     """
 
-    async def get(self, owner: Owner, field: str) -> Entry | None:
-        """The entry, whole and undamaged, or None."""
+    def listen(self, listener: Listener) -> None:
+        """Tell *listener* what other processes do, from now on."""
+
+    async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
+        """The entries, whole and undamaged, or None for each that is not there."""
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
         """What is known of the entry without reading its body."""
 
-    async def put(self, owner: Owner, field: str, entry: Entry) -> None:
-        """Keep *entry*, in place of what was there."""
+    async def lead(self, owner: Owner, field: str, version: str) -> Entry | Grant:
+        """The entry, if it is of that *version*; else the right to make it, or who has it."""
+
+    async def fence(self, owner: Owner) -> Grant:
+        """What a later put needs; taken before the store is read, so that nothing old is put after a purge."""
+
+    async def put(
+        self, owner: Owner, field: str, entry: Entry, grant: Grant, *, life: float, alone: bool = False
+    ) -> bool:
+        """Keep *entry* for *life* seconds, *alone*: in place of all the owner's; and give back the lead that *grant*
+        holds. False where the fence has fallen."""
+
+    async def renew(self, grant: Grant) -> bool:
+        """Hold on to the lead; False where it is lost."""
+
+    async def release(self, grant: Grant) -> None:
+        """Give the lead back, and tell everyone."""
+
+    def arrival(self, owner: Owner, field: str) -> str:
+        """The name of that lead, as `Listener.arrived` is told it."""
+
+    async def tell(self, contact: int) -> None:
+        """Tell everyone that what they know of *contact* is old."""
+
+    async def purge(self, contact: int) -> None:
+        """Drop all of *contact*, and tell everyone."""
+
+    async def purge_all(self) -> None:
+        """Drop everything, and tell everyone."""
 
     async def check(self) -> str:
         """Say in a few words what is there, or raise `CacheUnavailable`."""
@@ -65,11 +124,30 @@ class RenditionCache(Protocol):
         """Let go of connections."""
 
 
-class MemoryTier(RenditionCache, Protocol):
-    """A cache in this process, which answers at once."""
+class MemoryTier(Protocol):
+    """A cache in this process. What is put under an epoch that has passed is never found."""
 
     def near(self, owner: Owner, field: str) -> Entry | None:
-        """As `get`; the very object that was put, until another takes its place."""
+        """The entry; the very object that was put, until another takes its place."""
+
+    def put(self, owner: Owner, field: str, entry: Entry, epoch: int) -> None:
+        """Keep *entry*, known since *epoch* began."""
+
+    def epoch(self, owner: Owner) -> int:
+        """The epoch of the owner's contact: another one after each `forget`."""
+
+    def forget(self, contact: int | None) -> None:
+        """Drop all of *contact*; None: everything."""
+
+
+class Purges(Protocol):
+    """What makes a changed picture new everywhere."""
+
+    async def purge(self, contact: int) -> None:
+        """Drop all of *contact* in every process. Returns when that is done, or can only be done later."""
+
+    async def purge_all(self) -> None:
+        """The same for everything."""
 
 
 class Leave(Protocol):
@@ -97,6 +175,11 @@ class Renderer(Protocol):
     async def render_from(self, master: Master, order: Order, trace: Trace) -> Rendered:
         """Carry out *order* on a mezzanine instead of its original."""
 
+    async def judge(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
+        """Decode an upload once. With *strip*, gives what is to be stored in its place, without metadata.
+
+        Raises `UnsupportedUpload` besides."""
+
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         """Draw a placeholder."""
 
@@ -112,6 +195,15 @@ class Observer(Protocol):
 
     def cache(self, layer: Layer, outcome: Lookup) -> None:
         """A look-up in one layer of the cache, or a put that failed."""
+
+    def stale_served(self) -> None:
+        """What is known may be old, and is served all the same."""
+
+    def collapsed(self) -> None:
+        """A request is answered by what another one has had made, here or elsewhere in the fleet."""
+
+    def purged(self) -> None:
+        """A contact, or all, is dropped in every process: asked for here."""
 
     def store_read(self) -> None:
         """The store was asked for a picture or for its state."""

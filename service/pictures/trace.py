@@ -8,7 +8,7 @@ import time
 class Trace:
     """Filled while a request is answered. Times are seconds; a request's own, never shared."""
 
-    __slots__ = ("collapsed", "fwd", "seconds", "stored", "ttl", "unknown")
+    __slots__ = ("collapsed", "fwd", "seconds", "stored", "ttl", "unanswered", "unknown")
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -16,6 +16,7 @@ class Trace:
         self.collapsed = False
         self.stored = False
         self.ttl: int | None = None
+        self.unanswered = 0  # look-ups in the shared cache
         self.unknown = False  # no record of the contact was found: what else there is of it is not looked for
 
     def timed(self, name: str) -> _Timed:

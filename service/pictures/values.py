@@ -27,6 +27,9 @@ class MezzanineOf(NamedTuple):
 Owner = int | Literal["blank"] | MezzanineOf
 """What a cache keeps entries together by."""
 
+RECORD = "original"
+"""The field of what is known of a contact's original."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -102,8 +105,12 @@ class Master:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Bytes ready to be sent: *length* of them, whole in *body* or coming in pieces, or neither for HEAD."""
+    """Bytes ready to be sent: *length* of them, whole in *body* or coming in pieces, or neither for HEAD.
+
+    *older* is the entity tag of an older rendition that stands in for the one selected, which cannot be had just now.
+    """
 
     length: int
-    body: bytes | Pieces | None
+    body: bytes | memoryview | Pieces | None
     detail: str = ""
+    older: str | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from service.rendering.process import RenderProcess
+from service.rendering.turns import Turn, Turns
 
 log = structlog.get_logger()
 
@@ -21,10 +22,14 @@ _MOST_RESIDENT = 268_435_456
 
 
 class Crew:
-    """*size* processes, each with at most *memory_bytes* of address space (0: no limit)."""
+    """*size* processes, each with at most *memory_bytes* of address space (0: no limit).
 
-    def __init__(self, size: int, memory_bytes: int) -> None:
-        self._size, self._memory_bytes = size, memory_bytes
+    With *turns*, each has one while it is at work.
+    """
+
+    def __init__(self, size: int, memory_bytes: int, turns: Turns | None = None) -> None:
+        self._size, self._memory_bytes, self._turns = size, memory_bytes, turns
+        self._held: dict[RenderProcess, Turn] = {}
         self._all: set[RenderProcess] = set()
         self._idle: list[RenderProcess] = []
         self._freed = asyncio.Semaphore(0)
@@ -54,14 +59,21 @@ class Crew:
                     await self._freed.acquire()
                     if self._idle:  # or else the one that was freed has been dismissed
                         break
+                one = next((each for each in self._idle if key in each.kept), self._idle[0])
+                self._idle.remove(one)
+                if self._turns is not None:
+                    try:
+                        self._held[one] = await self._turns.take()
+                    except BaseException:
+                        self.release(one)
+                        raise
+                return one
         finally:
             self.waiting -= 1
-        one = next((each for each in self._idle if key in each.kept), self._idle[0])
-        self._idle.remove(one)
-        return one
 
     def release(self, one: RenderProcess) -> None:
         """It is idle again. One that is worn goes on until its successor is there."""
+        self._give_turn(one)
         if one in self._outgoing:
             self._dismiss(one)
             return
@@ -106,7 +118,15 @@ class Crew:
 
     def _end(self, one: RenderProcess) -> None:
         one.kill()
-        self._follow(one.gone(), self._ending)  # its thread must not meet the interpreter's own end
+        self._follow(self._see_off(one), self._ending)  # its thread must not meet the interpreter's own end
+
+    async def _see_off(self, one: RenderProcess) -> None:
+        await one.gone()
+        self._give_turn(one)
+
+    def _give_turn(self, one: RenderProcess) -> None:
+        if turn := self._held.pop(one, None):
+            turn.give()
 
     def _recruit(self, worn: RenderProcess | None) -> None:
         """Start a process, in the place of a *worn* one if there is any."""

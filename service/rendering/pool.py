@@ -12,13 +12,14 @@ from typing import TypeVar
 import structlog
 
 from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
-from service.imaging.order import Blank, Order, Rendered
+from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
 from service.pictures.ports import FULL, Leave, Observer, Outcome, Read
 from service.pictures.trace import Trace
 from service.pictures.values import Master
 from service.rendering import worker
 from service.rendering.crew import Crew
 from service.rendering.process import DiedIdle, Job, RenderProcess
+from service.rendering.turns import Turns
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -28,11 +29,23 @@ _RECENT = 3.0
 
 
 class RenderPool:
-    """A `Renderer` on *workers* processes; *queue* more renders may wait. Times are seconds, memory bytes."""
+    """A `Renderer` on *workers* processes; *queue* more renders may wait. Times are seconds, memory bytes.
 
-    def __init__(self, observer: Observer, *, workers: int, queue: int, timeout: float, memory_bytes: int) -> None:
+    *turns* are shared with other services' processes, where there are too many of them.
+    """
+
+    def __init__(
+        self,
+        observer: Observer,
+        *,
+        workers: int,
+        queue: int,
+        timeout: float,
+        memory_bytes: int,
+        turns: Turns | None = None,
+    ) -> None:
         self._observer, self._queue, self._timeout = observer, queue, timeout
-        self._crew = Crew(workers, memory_bytes)
+        self._crew = Crew(workers, memory_bytes, turns)
         self._waiting = 0
         self._succeeded_at = -math.inf
         self._ahead = asyncio.Semaphore(workers + 1)  # one more than can run: the next original is read meanwhile
@@ -72,6 +85,14 @@ class RenderPool:
         one.kept.keep(key, None)
         self._crew.release(one)
         return rendered
+
+    async def judge(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
+        trace = Trace()
+        async with self._turn(trace):
+            job = Job(worker.judge_upload, (limits, strip), await read())
+            one, instead = await self._on_worker(trace, lambda: None, lambda _: job)
+        self._crew.release(one)
+        return instead
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         async with self._turn(trace):

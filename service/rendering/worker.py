@@ -11,6 +11,7 @@ import threading
 from multiprocessing.connection import Connection
 
 from service.formats import Fit, Format
+from service.imaging.admission import admit
 from service.imaging.drawing.placeholders import draw
 from service.imaging.faults import out_of_memory, told
 from service.imaging.mezzanine import Mezzanine
@@ -23,7 +24,7 @@ _source: Source | None = None
 """The last original, while a mezzanine may be made of it."""
 _kept: Kept[Mezzanine] = Kept()
 
-_NICENESS = 5
+_NICENESS = 10
 """Below the event loop, so that hits stay quick while misses are worked off."""
 _MALLOC = {-8: 1, -1: 33_554_432, -3: 8_388_608}
 """What mallopt(3) is told: one arena, for one thread does the work (M_ARENA_MAX); how many freed bytes stay for the
@@ -108,6 +109,12 @@ def render_original(original: bytes, order: Order, with_mezzanine: bool) -> Rend
     if rendered.leaves:
         _source = source
     return rendered
+
+
+def judge_upload(upload: bytes, limits: Limits, strip: Encoding | None) -> bytes | None:
+    """Raise unless *upload* is a picture that can be stored; with *strip*, gives what is to be stored in its place."""
+    _let_go()
+    return admit(upload, limits, strip)
 
 
 def leave_mezzanine(key: str) -> tuple[bytes, Reduction] | None:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
@@ -53,8 +53,9 @@ class DirectoryStore:
     async def read(self, original: Original) -> bytes:
         return await self._bounded(lambda: self._in_thread(self._read, original))
 
-    async def stream(self, original: Original, piece: int) -> Pieces:
-        pieces = self._pieces(await self._bounded(lambda: self._opened(original)), original, piece)
+    async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
+        file = await self._bounded(lambda: self._opened(original))
+        pieces = self._pieces(file, original, range(original.size) if span is None else span, piece)
         await anext(pieces)  # begun, so that whoever drops it closes the file
         return pieces
 
@@ -94,16 +95,18 @@ class DirectoryStore:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _pieces(self, file: AsyncBufferedReader, original: Original, piece: int) -> Pieces:
-        size = original.size
+    async def _pieces(self, file: AsyncBufferedReader, original: Original, span: range, piece: int) -> Pieces:
+        left = len(span)
         try:
             yield b""
-            while size > 0:
-                data = await self._bounded(partial(file.read, min(piece, size)))
+            if span.start:
+                await self._bounded(partial(file.seek, span.start))
+            while left > 0:
+                data = await self._bounded(partial(file.read, min(piece, left)))
                 if not data:
                     raise OriginalChanged  # cut short since it was opened
-                size -= len(data)
-                if size == 0:  # overwritten since? A cut is better than a mixture
+                left -= len(data)
+                if left == 0:  # overwritten since? A cut is better than a mixture
                     await self._bounded(lambda: self._expect(original.version, file))
                 yield data
         finally:
@@ -116,23 +119,28 @@ class DirectoryStore:
             except FileNotFoundError:
                 continue  # gone since it was seen
             with file:
-                status = os.fstat(file.fileno())
-                return judge(
-                    contact,
-                    version=_version(status),
-                    size=status.st_size,
-                    modified=_modified(status),
-                    max_bytes=self._max_bytes,
-                    head=file.read(HEAD_BYTES),
-                    rest=partial(file.read, self._max_bytes),
-                )
-        self._root.stat()  # a folder that is gone must not look like contacts without pictures
+                return self._judged(contact, file)
+        self._require_root()
         return None
+
+    def _judged(self, contact: int, file: BinaryIO) -> Original:
+        """What *file* is as a picture of *contact*; it is read from its beginning."""
+        status = os.fstat(file.fileno())
+        return judge(
+            contact,
+            version=_version(status),
+            size=status.st_size,
+            modified=_modified(status),
+            max_bytes=self._max_bytes,
+            head=file.read(HEAD_BYTES),
+            rest=partial(file.read, self._max_bytes),
+        )
 
     def _read(self, original: Original) -> bytes:
         """All of it in one go: each way into a thread and back costs more than the reading of a usual picture."""
+        path = self._place(original.contact)
         try:
-            file = self._place(original.contact).open("rb", buffering=0)
+            file = path.open("rb", buffering=0)
         except FileNotFoundError as error:
             raise OriginalChanged from error
         with file:
@@ -163,19 +171,29 @@ class DirectoryStore:
     def _place(self, contact: int) -> Path:
         for path in self._candidates(contact):
             return path
+        self._require_root()
         raise OriginalChanged
+
+    def _require_root(self) -> None:
+        """Raise OSError where the folder is gone: that must not look like contacts without pictures."""
+        self._root.stat()
 
     def _in_thread(self, call: Callable[..., T], *args: object) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
 
     async def _bounded(self, call: Callable[[], Awaitable[T]]) -> T:
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await call()
-        except TimeoutError as error:
-            raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
-        except OSError as error:
-            raise StoreFailed(N_("The place where pictures are stored failed.")) from error
+        return await told(call, self._timeout)
+
+
+async def told(call: Callable[[], Awaitable[T]], timeout: float | None) -> T:
+    """What *call* gives within *timeout* seconds. Its time-outs and the system's errors are told as the store's."""
+    try:
+        async with asyncio.timeout(timeout):
+            return await call()
+    except TimeoutError as error:
+        raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
+    except OSError as error:
+        raise StoreFailed(N_("The place where pictures are stored failed.")) from error
 
 
 def _modified(status: os.stat_result) -> int | None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 from service.pictures.values import Original, OriginalChanged, Pieces
+from service.pictures.writes import Check, Upload
 from service.stores.judge import HEAD_BYTES, judge
 
 
 class MemoryStore:
-    """An `OriginalStore` on a dict that the caller fills through `keep` and `drop`."""
+    """A `WritableStore` on a dict that the caller fills through `keep` and `drop`."""
 
     def __init__(self, *, max_bytes: int = 32 * 1024 * 1024) -> None:
         self._max_bytes = max_bytes
@@ -22,6 +27,24 @@ class MemoryStore:
     def drop(self, contact: int) -> None:
         """Remove the picture of *contact*, if there is one."""
         self._pictures.pop(contact, None)
+
+    @asynccontextmanager
+    async def uploading(self) -> AsyncIterator[Upload]:
+        yield _Upload()
+
+    async def put(self, contact: int, upload: Upload, check: Check) -> Original:
+        check(await self.look(contact))
+        self.keep(contact, await upload.read(), int(time.time()))
+        original = await self.look(contact)
+        assert original is not None
+        return original
+
+    async def delete(self, contact: int, check: Check) -> None:
+        check(await self.look(contact))
+        self.drop(contact)
+
+    async def sweep(self) -> None:
+        """Nothing outlives a crash."""
 
     async def look(self, contact: int) -> Original | None:
         if contact not in self._pictures:
@@ -43,8 +66,10 @@ class MemoryStore:
             raise OriginalChanged
         return data
 
-    async def stream(self, original: Original, piece: int) -> Pieces:
+    async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
         data = await self.read(original)
+        if span is not None:
+            data = data[span.start : span.stop]
 
         async def pieces() -> Pieces:
             for at in range(0, len(data), piece):
@@ -57,3 +82,17 @@ class MemoryStore:
 
     async def close(self) -> None:
         self._pictures.clear()
+
+
+class _Upload:
+    def __init__(self) -> None:
+        self._data = b""
+
+    async def write(self, piece: bytes) -> None:
+        self._data += piece
+
+    async def read(self) -> bytes:
+        return self._data
+
+    async def replace(self, data: bytes) -> None:
+        self._data = data

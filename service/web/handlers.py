@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from service.errors import N_, BadParameter, MethodNotAllowed, NoPicture, PictureError, StoreFailed, UnknownPath
+from service.errors import (
+    N_,
+    BadParameter,
+    NoPicture,
+    PictureError,
+    RangeNotSatisfiable,
+    StoreFailed,
+    UnknownPath,
+)
 from service.formats import Format, IfBlank
-from service.pictures.contact_pictures import ContactPictures
+from service.pictures.contact_pictures import ContactPictures, Selection
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged
-from service.protocol.conditionals import not_modified
+from service.protocol.conditionals import not_modified, still_whole
 from service.protocol.languages import NO_PHOTO, Languages
 from service.protocol.negotiate import Wish, make_wish
 from service.protocol.query import parse_contact_id, parse_query
-from service.web.headers import ALLOW, CacheControl, common, describe_body, picture_headers, tell_trace, vary
+from service.protocol.ranges import content_range, one_range
+from service.web.headers import (
+    CacheControl,
+    common,
+    describe_body,
+    in_parts,
+    picture_headers,
+    stand_in,
+    tell_trace,
+    vary,
+)
 from service.web.problems import problem, status_of
-from service.web.repeats import Repeat, Repeats
+from service.web.repeats import Repeat, Repeats, field
 from service.web.streaming import send, sent_whole
 
-_MAX_FIELD = 16_384
-"""Characters of one header field, its lines together."""
 _ATTEMPTS = 3
 """Times that a picture is selected when it changes under our hands."""
+_RETRY_AFTER = "1"
+"""Seconds to wait before trying again after a 503: a queue that is full now is not in a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +54,6 @@ class Manners:
     preference: tuple[Format, ...]
     max_dimension: int
     write_timeout: float
-    retry_after: int
 
 
 PICTURES = web.AppKey("pictures", ContactPictures)
@@ -45,20 +63,8 @@ MANNERS = web.AppKey("manners", Manners)
 
 
 async def picture(request: web.Request) -> web.StreamResponse:
-    """GET, HEAD and OPTIONS of a contact's picture."""
-    if request.method == "OPTIONS":
-        headers = common(None, None)
-        headers["Allow"] = ALLOW
-        return web.Response(status=204, headers=headers)
-    if request.method not in ("GET", "HEAD"):
-        raise MethodNotAllowed(N_("This resource answers %(allowed)s only."), {"allowed": ALLOW})
+    """GET and HEAD of a contact's picture."""
     manners, accept = request.app[MANNERS], field(request, "Accept")
-    if request.method == "GET":
-        repeated = request.app[REPEATS].answer(
-            request.raw_path, accept, field(request, "If-None-Match"), field(request, "If-Modified-Since")
-        )
-        if repeated is not None:
-            return repeated
     contact = parse_contact_id(request.match_info["contact"])
     query = parse_query(request.raw_path.partition("?")[2], manners.max_dimension)
     wish = make_wish(query, accept, manners.preference)
@@ -86,19 +92,14 @@ def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Re
     lifetimes = manners.cache_control
     headers["Cache-Control"] = lifetimes.missing if isinstance(error, NoPicture) else lifetimes.error
     if status == 503:
-        headers["Retry-After"] = str(manners.retry_after)
+        headers["Retry-After"] = _RETRY_AFTER
     if status == 405:
         headers["Allow"] = str(error.values["allowed"])
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = content_range(range(0), int(error.values["length"]))
     return web.Response(
         status=status, headers=headers, body=problem(error, languages, language, request.path, request_id)
     )
-
-
-def field(request: web.Request, name: str) -> str | None:
-    """A header field's value; several lines are one list (RFC 9110 section 5.3). None where absent or far too long."""
-    values = request.headers.getall(name, None)
-    text = None if values is None else ", ".join(values)
-    return text if text is None or len(text) <= _MAX_FIELD else None
 
 
 async def _answer(
@@ -115,20 +116,64 @@ async def _answer(
         selection = pictures.blank(wish, request.app[LANGUAGES].words(NO_PHOTO, {}, language), language)
     worded = selection.blank is not None and selection.blank.worded
     varies = vary(negotiated=wish.type is None, worded=worded)
-    headers = picture_headers(selection, contact, manners.cache_control, varies, language)
+    headers = picture_headers(selection, contact, manners.cache_control, varies, stale=_stale(trace))
     detail = "placeholder" if selection.blank is not None else ""
     if not_modified(
         selection.etag, selection.last_modified, field(request, "If-None-Match"), field(request, "If-Modified-Since")
     ):
         tell_trace(headers, trace, detail)
         return web.Response(status=304, headers=headers)
-    loaded = await pictures.load(selection, trace, body=request.method == "GET")
+    part = _part(request, selection)
+    if part is not None:
+        loaded = await pictures.load_part(selection, part, trace)
+    else:
+        loaded = await pictures.load(selection, trace, body=request.method == "GET")
     unchanged = headers.copy()
-    describe_body(headers, selection, contact)
-    if trace.fwd is None and sent_whole(loaded) and not selection.choice.json and selection.blank is None:
+    describe_body(headers, selection, contact, language)
+    status = 200
+    if loaded.older is not None:
+        stand_in(headers, loaded.older, manners.cache_control)
+    elif part is not None and selection.original is not None:
+        status = 206
+        headers["Content-Range"] = content_range(part, selection.original.size)
+    elif not _stale(trace) and sent_whole(loaded) and _repeats(selection):
         request.app[REPEATS].keep(request.raw_path, accept, Repeat(selection, headers.copy(), unchanged))
+    if request.method == "GET":
+        request.app[REPEATS].settle(request.raw_path, accept, missed=trace.fwd is not None)
     tell_trace(headers, trace, detail or loaded.detail)
-    return await send(request, headers, loaded, json=selection.choice.json, timeout=manners.write_timeout)
+    return await send(
+        request, headers, loaded, status=status, json=selection.choice.json, timeout=manners.write_timeout
+    )
+
+
+def _stale(trace: Trace) -> bool:
+    return trace.ttl is not None and trace.ttl < 0
+
+
+def _repeats(selection: Selection) -> bool:
+    """Whether the bytes in the cache are the answer's body, and its headers the same for everybody."""
+    return selection.blank is None and not selection.choice.json
+
+
+def _part(request: web.Request, selection: Selection) -> range | None:
+    """The positions that are asked for and served; None where the whole is the answer.
+
+    `Range` is defined for GET alone, and comes after the other conditions (RFC 9110 sections 14.2 and 13.2.2). Raises
+    `RangeNotSatisfiable`.
+    """
+    original = selection.original
+    if request.method != "GET" or original is None or not in_parts(selection):
+        return None
+    span = one_range(field(request, "Range"), original.size)
+    if span is None or not still_whole(
+        selection.etag, selection.last_modified, field(request, "If-Range"), time.time()
+    ):
+        return None
+    if not span:
+        raise RangeNotSatisfiable(
+            N_("None of the picture's %(length)s bytes are in the range that was asked for."), {"length": original.size}
+        )
+    return span
 
 
 def _language(request: web.Request) -> str:

@@ -12,7 +12,6 @@ from service.pictures.trace import Trace
 from service.protocol.cache_status import CacheStatus, server_timing
 from service.protocol.conditionals import http_date
 
-ALLOW = "GET, HEAD, OPTIONS"
 _ALWAYS = {
     "Server": "contact-image",
     "X-Content-Type-Options": "nosniff",
@@ -26,6 +25,7 @@ class CacheControl:
     """The `Cache-Control` of each kind of answer, constant so that caches are told the truth about all alike."""
 
     picture: str
+    stale: str
     placeholder: str
     missing: str
     error: str = "no-store"
@@ -48,28 +48,43 @@ def common(contact: int | None, varies: str | None) -> CIMultiDict[str]:
 
 
 def picture_headers(
-    selection: Selection, contact: int, cache_control: CacheControl, varies: str | None, language: str
+    selection: Selection, contact: int, cache_control: CacheControl, varies: str | None, *, stale: bool
 ) -> CIMultiDict[str]:
-    """The fields of a picture, the same on 200, 304 and HEAD, but for what tells of the body."""
+    """The fields of a picture, the same on 200, 206, 304 and HEAD, but for what tells of the body."""
     headers = common(contact, varies)
     headers["ETag"] = selection.etag
-    if selection.blank is None:
-        headers["Cache-Control"] = cache_control.picture
-    else:
+    if selection.blank is not None:
         headers["Cache-Control"] = cache_control.placeholder
-        if selection.blank.worded:
-            headers["Content-Language"] = language
+    else:
+        headers["Cache-Control"] = cache_control.stale if stale else cache_control.picture
     if selection.last_modified is not None and selection.last_modified <= time.time():  # RFC 9110 section 8.8.2.1
         headers["Last-Modified"] = http_date(selection.last_modified)
     return headers
 
 
-def describe_body(headers: CIMultiDict[str], selection: Selection, contact: int) -> None:
-    """Add what tells of the body: its type, and a name for who saves it."""
+def stand_in(headers: CIMultiDict[str], older: str, cache_control: CacheControl) -> None:
+    """Tell that an *older* rendition, by its ETag, is sent in place of the one that the other fields are about."""
+    headers["ETag"] = older
+    headers["Cache-Control"] = cache_control.stale
+    headers.pop("Last-Modified", None)
+
+
+def describe_body(headers: CIMultiDict[str], selection: Selection, contact: int, language: str) -> None:
+    """Add what tells of the body: its type, a name for who saves it, its language if it holds words, and whether it
+    can be had in parts. A 304 tells none of it (RFC 9110 section 15.4.5)."""
     json, format_ = selection.choice.json, selection.choice.format
     suffix = "json" if json else format_.suffix
     headers["Content-Type"] = "application/json; charset=utf-8" if json else format_.media_type
     headers["Content-Disposition"] = f'inline; filename="contact-{contact}.{suffix}"'
+    if selection.blank is not None and selection.blank.worded:
+        headers["Content-Language"] = language
+    if in_parts(selection):
+        headers["Accept-Ranges"] = "bytes"
+
+
+def in_parts(selection: Selection) -> bool:
+    """Whether ranges of it are served: of stored bytes alone. A rendition may be made again, with the same ETag."""
+    return selection.choice.as_stored and not selection.choice.json
 
 
 def tell_trace(headers: CIMultiDict[str], trace: Trace, detail: str) -> None:

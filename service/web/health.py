@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import structlog
 from aiohttp import web
@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.errors import N_, MethodNotAllowed, PictureError
 from service.pictures.ports import CacheUnavailable, OriginalStore, Renderer
-from service.pictures.tiers import Tiers
+from service.pictures.reach import Reach
 from service.web.headers import common
 from service.web.metrics import Metrics
 
@@ -28,7 +28,7 @@ _PATIENCE = 3.0
 class Readiness:
     """Whether a picture asked for now would come: rendered, from the store, and by way of the cache or not."""
 
-    def __init__(self, renderer: Renderer, store: OriginalStore, cache: Tiers) -> None:
+    def __init__(self, renderer: Renderer, store: OriginalStore, cache: Reach) -> None:
         self._checks: dict[str, Callable[[], Awaitable[object]]] = {
             "render": renderer.probe,
             "store": store.check,
@@ -86,7 +86,22 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     _read_only(request)
     headers = _headers()
     headers["Content-Type"] = CONTENT_TYPE_LATEST
-    return web.Response(body=request.app[METRICS].text(), headers=headers)
+    text = await asyncio.to_thread(request.app[METRICS].text)  # of several processes it is read from files
+    return web.Response(body=text, headers=headers)
+
+
+async def posting(app: web.Application) -> AsyncIterator[None]:
+    """A resource of *app*: that others see its counts, a second late at most."""
+
+    async def post() -> None:
+        while True:
+            await asyncio.sleep(_KEPT)
+            app[METRICS].post()
+
+    task = asyncio.create_task(post())
+    yield
+    task.cancel()
+    app[METRICS].post()
 
 
 def _headers() -> CIMultiDict[str]:

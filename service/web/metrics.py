@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.pictures.ports import Layer, Lookup, Outcome
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "POST", "DELETE", "PURGE"))
+_SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable by which prometheus_client is told to count in files, one of each process in that folder."""
 
 
 class Metrics:
-    """One registry a process. Children are bound once where they are hot."""
+    """One registry a process. What is counted on every hit is counted in plain numbers at first."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -18,13 +25,19 @@ class Metrics:
             "contact_image_requests", "Requests answered.", ["method", "status"], registry=registry
         )
         self._duration = Histogram(
-            "contact_image_request_duration_seconds", "From request to answer.", buckets=_BUCKETS, registry=registry
+            "contact_image_request_duration_seconds",
+            "From request to answer.",
+            buckets=_BUCKETS,
+            registry=registry,
         )
         self._cache = Counter(
             "contact_image_cache", "Look-ups by layer and outcome.", ["layer", "outcome"], registry=registry
         )
-        self._requests_bound: dict[tuple[str, int], Counter] = {}
-        self._cache_bound: dict[tuple[str, str], Counter] = {}
+        self._answered: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._looked_up: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._stale = Counter("contact_image_stale", "Answers that may be old.", registry=registry)
+        self._collapsed = Counter("contact_image_collapsed", "Requests that waited for another's.", registry=registry)
+        self._purges = Counter("contact_image_purges", "Purges that were asked for here.", registry=registry)
         self._store_reads = Counter("contact_image_store_reads", "Times the store was asked.", registry=registry)
         self._started = Counter("contact_image_renders_started", "Renders begun for requests.", registry=registry)
         self._ended = {
@@ -39,22 +52,30 @@ class Metrics:
         self._from_mezzanines = Counter(
             "contact_image_renders_from_mezzanine", "Renders that left the original alone.", registry=registry
         )
-        self._queued = Gauge("contact_image_render_queue_depth", "Renders that wait for their turn.", registry=registry)
+        self._queued = Gauge(
+            "contact_image_render_queue_depth",
+            "Renders that wait for their turn.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
 
     def request(self, method: str, status: int, seconds: float) -> None:
         """A request was answered."""
-        known = method if method in ("GET", "HEAD", "OPTIONS") else "other"  # a client must not make label values
-        child = self._requests_bound.get((known, status))
-        if child is None:
-            child = self._requests_bound[known, status] = self._requests.labels(known, str(status))
-        child.inc()
+        known = method if method in _METHODS else "other"  # a client must not make label values
+        self._answered[known, status] += 1
         self._duration.observe(seconds)
 
     def cache(self, layer: Layer, outcome: Lookup) -> None:
-        child = self._cache_bound.get((layer, outcome))
-        if child is None:
-            child = self._cache_bound[layer, outcome] = self._cache.labels(layer, outcome)
-        child.inc()
+        self._looked_up[layer, outcome] += 1
+
+    def stale_served(self) -> None:
+        self._stale.inc()
+
+    def collapsed(self) -> None:
+        self._collapsed.inc()
+
+    def purged(self) -> None:
+        self._purges.inc()
 
     def store_read(self) -> None:
         self._store_reads.inc()
@@ -74,6 +95,20 @@ class Metrics:
     def queued(self, count: int) -> None:
         self._queued.set(count)
 
+    def post(self) -> None:
+        """Bring what is counted in plain numbers, for it is counted on every hit, to where Prometheus reads."""
+        for (method, status), count in self._answered.items():
+            self._requests.labels(method, str(status)).inc(count)
+        for (layer, outcome), count in self._looked_up.items():
+            self._cache.labels(layer, outcome).inc(count)
+        self._answered.clear()
+        self._looked_up.clear()
+
     def text(self) -> bytes:
-        """The exposition format, version 0.0.4."""
-        return generate_latest(self.registry)
+        """The exposition format, version 0.0.4, of all processes that count together."""
+        self.post()
+        registry = self.registry
+        if _SHARED in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -19,10 +19,22 @@ class _Row(NamedTuple):
 
 TABLE: dict[type[PictureError], _Row] = {
     errors.BadParameter: _Row(HTTPStatus.BAD_REQUEST, "SoArgumentException", N_("Bad request")),
+    errors.Forbidden: _Row(HTTPStatus.FORBIDDEN, "SoAccessDeniedException", N_("Forbidden")),
     errors.UnknownPath: _Row(HTTPStatus.NOT_FOUND, "SoNotFoundException", N_("Not found")),
     errors.NoPicture: _Row(HTTPStatus.NOT_FOUND, "SoNotFoundException", N_("No picture")),
     errors.MethodNotAllowed: _Row(HTTPStatus.METHOD_NOT_ALLOWED, "SoNotSupportedException", N_("Method not allowed")),
     errors.NotAcceptable: _Row(HTTPStatus.NOT_ACCEPTABLE, "SoNotSupportedException", N_("Not acceptable")),
+    errors.UploadTimedOut: _Row(HTTPStatus.REQUEST_TIMEOUT, "SoTimeoutException", N_("Upload timed out")),
+    errors.PreconditionFailed: _Row(
+        HTTPStatus.PRECONDITION_FAILED, "SoConcurrencyException", N_("Precondition failed")
+    ),
+    errors.UploadTooLarge: _Row(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "SoArgumentException", N_("Upload too large")),
+    errors.UnsupportedUpload: _Row(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "SoNotSupportedException", N_("Unsupported upload")
+    ),
+    errors.RangeNotSatisfiable: _Row(
+        HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "SoArgumentException", N_("Range not satisfiable")
+    ),
     errors.Unrenderable: _Row(HTTPStatus.UNPROCESSABLE_ENTITY, "SoImageException", N_("Picture cannot be rendered")),
     errors.Unexpected: _Row(HTTPStatus.INTERNAL_SERVER_ERROR, "SoException", N_("Internal error")),
     errors.StoreFailed: _Row(HTTPStatus.BAD_GATEWAY, "SoStorageException", N_("Store failed")),

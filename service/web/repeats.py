@@ -1,25 +1,33 @@
 """Requests that repeat one in all that counts: a look-up in place of the whole way.
 
-What is kept is a selection and its prebuilt headers, never a body: those stay within the memory cache's bounds, and a
+What is kept is a selection and its prebuilt headers, never a body: those stay within the cache's bounds, and a
 selection counts only while the record that it stands on is the one in force.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import dataclass
 from functools import lru_cache
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from moka_py import Moka
 from multidict import CIMultiDict
 
 from service.pictures.contact_pictures import ContactPictures, Selection
+from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
+from service.web.ready import ReadyResponse, head, takes_ready
 
 _MAX_TEXT = 512
 """Characters of path, query and Accept together; longer ones are rare, and would make the index large."""
+_MAX_FIELD = 16_384
+"""Characters of one header field, its lines together."""
+_CONDITIONS = frozenset((hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE))
+
+_Key = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +39,119 @@ class Repeat:
     unchanged: CIMultiDict[str]
 
 
-class Repeats:
-    """A bounded index by the request's target and `Accept`."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The same, its headers as they are sent."""
 
-    def __init__(self, pictures: ContactPictures, capacity: int = 2048) -> None:
+    selection: Selection
+    full: bytes
+    unchanged: bytes
+
+
+class _First:
+    """A *request* that is being answered; *missed* says that it was not out of the cache."""
+
+    __slots__ = ("missed", "request", "settled")
+
+    def __init__(self, request: web.BaseRequest) -> None:
+        self.request, self.settled, self.missed = request, asyncio.Event(), False
+
+
+class Repeats:
+    """A bounded index by the request's target and `Accept`, and the requests that are being answered, by the same."""
+
+    def __init__(self, pictures: ContactPictures, capacity: int = 8192) -> None:
         self._pictures = pictures
-        self._index: Moka[tuple[str, str | None], Repeat] = Moka(capacity)
+        self._index: Moka[_Key, _Known] = Moka(capacity)
+        self._firsts: dict[_Key, _First] = {}
 
     def keep(self, target: str, accept: str | None, repeat: Repeat) -> None:
         """Remember how GET of *target* with *accept* was answered."""
         if len(target) + len(accept or "") <= _MAX_TEXT:
-            self._index.set((target, accept), repeat)
+            known = _Known(repeat.selection, head(200, repeat.full), head(304, repeat.unchanged))
+            self._index.set((target, accept), known)
 
-    def answer(
-        self, target: str, accept: str | None, if_none_match: str | None, if_modified_since: str | None
-    ) -> web.Response | None:
-        """The answer to GET of *target*, if it is known and all of it is in memory."""
+    def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
+        """It is known how GET of *target* with *accept* is answered, if not yet sent: whoever waits for it goes on."""
+        if (first := self._firsts.pop((target, accept), None)) is not None:
+            first.missed = missed
+            first.settled.set()
+
+    async def follow(self, request: web.BaseRequest) -> web.StreamResponse | None:
+        """The answer to GET that the like of it, which is being answered, has found; None where nothing is.
+
+        Then *request* is the first of its like, until it is settled or left.
+        """
+        if _CONDITIONS.intersection(request.headers) or not takes_ready(request):
+            return None  # its answer may need no picture
         begun = time.perf_counter()
-        repeat = self._index.get((target, accept))
-        found = None if repeat is None else self._pictures.again(repeat.selection)
-        if repeat is None or found is None:
+        key = request.raw_path, field(request, hdrs.ACCEPT)
+        first = self._firsts.get(key)
+        if first is None:
+            self._firsts[key] = _First(request)
             return None
-        (entry, ttl), selection = found, repeat.selection
-        conditional = if_none_match is not None or if_modified_since is not None
-        if conditional and not_modified(selection.etag, selection.last_modified, if_none_match, if_modified_since):
-            response = web.Response(status=304, headers=repeat.unchanged)
-        else:
-            response = web.Response(body=entry.body, headers=repeat.full)
-        response.headers["Cache-Status"] = _hit(ttl, entry.detail)
-        response.headers["Server-Timing"] = f"cache;dur={(time.perf_counter() - begun) * 1000:.3f}"
-        return response
+        await first.settled.wait()  # bounded as the other's own time is: it is left whatever becomes of it
+        known = self._index.get(key)
+        found = known and self._pictures.again(known.selection)
+        return _response(request, known, *found, begun, collapsed=first.missed) if known and found else None
+
+    def find(self, request: web.BaseRequest) -> _Known | None:
+        """How GET or HEAD of the like was answered; None where that is not known, or no way to answer *request*."""
+        if hdrs.RANGE in request.headers or not takes_ready(request):
+            return None
+        return self._index.get((request.raw_path, field(request, hdrs.ACCEPT)))
+
+    def answer(self, request: web.BaseRequest, known: _Known) -> web.StreamResponse | None:
+        """The answer to GET or HEAD, if all of it is in memory."""
+        begun = time.perf_counter()
+        found = self._pictures.again(known.selection)
+        return _response(request, known, *found, begun) if found else None
+
+    async def answer_shared(self, request: web.BaseRequest, known: _Known) -> web.StreamResponse | None:
+        """The same out of the shared cache; for GET, since HEAD is to read no body."""
+        begun = time.perf_counter()
+        found = await self._pictures.again_shared(known.selection)
+        return _response(request, known, *found, begun) if found else None
+
+    def left(self, request: web.BaseRequest) -> None:
+        """*request* is answered, or has failed: whoever waits for it goes on, if it has not been settled before."""
+        key = request.raw_path, field(request, hdrs.ACCEPT)
+        if (first := self._firsts.get(key)) is not None and first.request is request:
+            self.settle(*key, missed=True)
+
+
+def _response(
+    request: web.BaseRequest, known: _Known, entry: Entry, ttl: int, begun: float, *, collapsed: bool = False
+) -> ReadyResponse:
+    """200 or 304, with *entry* that is fresh for *ttl* seconds; *begun* is by time.perf_counter."""
+    fields, selection = request.headers, known.selection
+    unchanged = False
+    if hdrs.IF_NONE_MATCH in fields or hdrs.IF_MODIFIED_SINCE in fields:
+        tags, date = field(request, hdrs.IF_NONE_MATCH), field(request, hdrs.IF_MODIFIED_SINCE)
+        etag = selection.etag
+        unchanged = tags == etag or not_modified(etag, selection.last_modified, tags, date)  # most send the one tag
+    took = (time.perf_counter() - begun) * 1000
+    status = _collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail)
+    trace = f"Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
+    if unchanged:
+        return ReadyResponse(304, known.unchanged, trace, b"")
+    return ReadyResponse(200, known.full, trace, entry.body)
+
+
+def field(request: web.BaseRequest, name: str) -> str | None:
+    """A header field's value; several lines are one list (RFC 9110 section 5.3). None where absent or far too long."""
+    values = request.headers.getall(name, None)
+    if values is None:
+        return None
+    text = values[0] if len(values) == 1 else ", ".join(values)
+    return text if len(text) <= _MAX_FIELD else None
 
 
 @lru_cache(1024)
 def _hit(ttl: int, detail: str) -> str:
     return str(CacheStatus(hit=True, ttl=ttl, detail=detail or None))
+
+
+@lru_cache(16)
+def _collapsed(detail: str) -> str:
+    return str(CacheStatus(hit=False, fwd="miss", collapsed=True, detail=detail or None))

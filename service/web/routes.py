@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
 import structlog
@@ -14,28 +13,53 @@ from aiohttp import web
 from service.errors import N_, PictureError, Unexpected
 from service.web.handlers import nothing, picture, refuse
 from service.web.health import METRICS, healthz, metrics, readyz
+from service.web.imageinfo import imageinfo
+from service.web.methods import Handler, by_method
+from service.web.writes import delete_picture, purge_picture, put_picture
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger()
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 """The id of the request at hand, for the log and for what an error's body shows."""
 
-_IMAGE = "/{_contact:(?i:api/v1/contact)}/{contact}/{_image:(?i:image)}"
+_CONTACT = "/{_contact:(?i:api/v1/contact)}/{contact}"
+_IMAGE = _CONTACT + "/{_image:(?i:image)}"
+_INFO = _CONTACT + "/{_info:(?i:imageinfo)}"
+WENT_WRONG = N_("Something went wrong on our side.")
 _run = secrets.token_hex(4)
 _requests = itertools.count(1)
+
+
+def new_request_id() -> str:
+    """An id that no other request has."""
+    return f"{_run}-{next(_requests):x}"
 
 
 def add_routes(app: web.Application) -> None:
     """Every path leads to one handler, which knows its methods: a refusal has our shape, or is aiohttp's parser's."""
     for path, handler in (
-        (_IMAGE, picture),
+        (
+            _IMAGE,
+            by_method(
+                GET=picture,
+                HEAD=picture,
+                PUT=put_picture,
+                POST=put_picture,
+                DELETE=delete_picture,
+                PURGE=purge_picture,
+            ),
+        ),
+        (_INFO, by_method(GET=imageinfo, HEAD=imageinfo)),
         ("/healthz", healthz),
         ("/readyz", readyz),
         ("/metrics", metrics),
         ("/{_anything:.*}", nothing),
     ):
-        app.router.add_route("*", path, answered(handler))
+        app.router.add_route("*", path, answered(handler), expect_handler=_let_wait)
+
+
+async def _let_wait(_: web.Request) -> None:
+    """Who sends `Expect: 100-continue` is answered when the body is wanted (`web.bodies`)."""
 
 
 def _tell(error: PictureError, status: int) -> None:
@@ -48,12 +72,9 @@ def _tell(error: PictureError, status: int) -> None:
 def answered(handler: Handler) -> Handler:
     """*handler*, whose errors become answers, and whose requests are counted and logged."""
 
-    debug = structlog.get_logger().bind().debug  # bound once: on every hit
-
     async def answer(request: web.Request) -> web.StreamResponse:
         begun = time.perf_counter()
-        request_id = f"{_run}-{next(_requests):x}"
-        REQUEST_ID.set(request_id)
+        REQUEST_ID.set(request_id := new_request_id())
         try:
             response = await handler(request)
         except PictureError as error:
@@ -61,10 +82,10 @@ def answered(handler: Handler) -> Handler:
             _tell(error, response.status)
         except Exception:  # a fault of ours: the client gets our shape, and the log the traceback
             log.exception("request.failed", path=request.path)
-            response = refuse(request, Unexpected(N_("Something went wrong on our side.")), request_id)
+            response = refuse(request, Unexpected(WENT_WRONG), request_id)
         seconds = time.perf_counter() - begun
         request.app[METRICS].request(request.method, response.status, seconds)
-        debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
+        log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
         return response
 
     return answer

@@ -9,6 +9,11 @@ from importlib import import_module
 
 _NAMES = {
     "hits": "cached renditions, against a bare aiohttp handler that returns the same",
+    "thumbor": "cached renditions, against thumbor's, two processes each",
+    "tail": "how long hits take while misses keep every renderer busy",
+    "stampede": "a thousand identical cold requests at once, over two processes",
+    "soak": "memory of the service after 100,000 hits, against after 20,000",
+    "growth": "hits over more contacts, more renditions of each, larger pictures: a table and docs/growth.png",
     "misses": "a 12-megapixel JPEG to w=319, against bare Pillow",
     "single": "one picture in this process, against libvips at like quality",
     "shrink": "how far a picture may shrink by cheaper means than Lanczos, by SSIM",
@@ -33,7 +38,7 @@ def main() -> None:
     )
     parser.add_argument("name", choices=_NAMES)
     parser.add_argument("--runs", type=int, default=5, help="how often each is measured (5)")
-    parser.add_argument("--seconds", type=int, default=5, help="of load in each run: hits, faults (5)")
+    parser.add_argument("--seconds", type=int, default=5, help="of load in each run: hits, thumbor, tail, faults (5)")
     parser.add_argument("--contacts", type=int, default=1_000_000, help="in the large folder: lookup (1,000,000)")
     parser.add_argument("--only", default="", metavar="WORDS", help="jobs with these words in them: memory")
     parser.add_argument("--verbose", action="store_true", help="say where the time goes: start; each row: memory")

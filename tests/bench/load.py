@@ -1,76 +1,83 @@
-"""Load on one URL over kept connections, from a process of its own: `wrk` where it is installed, else a few lines here.
+"""Load over kept connections, from a process of its own: `wrk` where it is installed, else our own clients.
 
-`python -m tests.bench.load PORT PATH SECONDS LENGTH NAME:VALUE…` is the latter; LENGTH is that of the body in bytes.
+`python -m tests.bench.load PORT FILE SECONDS CONNECTIONS NAME:VALUE…` is the latter; FILE holds a path a line.
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from statistics import quantiles
 
+from tests.bench.clients import Answer, connected, converse, request, succeeded
 from tests.bench.processes import HOST, ROOT
 
 CONNECTIONS = 32
+_UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 
-def load(port: int, path: str, headers: Mapping[str, str], *, seconds: int, length: int) -> float:
-    """Requests answered per second. Ends the benchmark when one of them is not a success."""
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    if wrk := shutil.which("wrk"):
-        fields = [part for line in lines for part in ("-H", line)]
-        command = [wrk, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", *fields, f"http://{HOST}:{port}{path}"]
-    else:
-        command = [sys.executable, "-m", "tests.bench.load", str(port), path, str(seconds), str(length), *lines]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 20, check=True)
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What was answered: requests per second, and the milliseconds within which 99 of 100 were."""
+
+    rate: float
+    p99: float
+
+
+def load(
+    port: int, paths: Sequence[str], headers: Mapping[str, str], *, seconds: int, connections: int = CONNECTIONS
+) -> Load:
+    """Ask for *paths* at random. Ends the benchmark when an answer is not a success."""
+    lines = [part for name, text in headers.items() for part in ("-H", f"{name}: {text}")]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("\n".join(paths))
+        file.flush()
+        if wrk := shutil.which("wrk"):
+            script = ["-s", str(Path(__file__).with_name("paths.lua"))] if len(paths) > 1 else []
+            command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *lines, *script]
+            command += [f"http://{HOST}:{port}{paths[0]}", *(["--", file.name] if script else [])]
+        else:
+            told = [file.name, str(seconds), str(connections), *lines[1::2]]
+            command = [sys.executable, "-m", "tests.bench.load", str(port), *told]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 30)
     rate = re.search(r"Requests/sec: +([0-9.]+)", done.stdout)
-    if rate is None or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
-        raise SystemExit(f"the load failed:\n{done.stdout}")
-    return float(rate[1])
+    p99 = re.search(r"99% +([0-9.]+)(us|ms|s|m)", done.stdout)
+    if done.returncode or rate is None or p99 is None or "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+        raise SystemExit(f"the load failed:\n{done.stdout}{done.stderr}")
+    return Load(float(rate[1]), float(p99[1]) * _UNITS[p99[2]])
 
 
-class _Client(asyncio.Protocol):
-    """One connection: asks again once the answer is whole. Reads no more of it than where its header ends."""
+async def _main(port: int, paths: list[str], seconds: float, connections: int, headers: Mapping[str, str]) -> None:
+    """Prints what `wrk` would, as far as it is read above."""
+    requests, random = [request(path, headers) for path in paths], Random()
+    clients = await connected(port, connections)
+    took: list[float] = []
 
-    def __init__(self, request: bytes, length: int) -> None:
-        self._request, self._length = request, length
-        self._buffer = b""
-        self.answered, self.failed = 0, False
+    def heard(answer: Answer) -> None:
+        succeeded(answer)
+        took.append(answer.took)
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
-        self._transport.write(self._request)
+    def until(deadline: float) -> Iterator[bytes]:
+        while time.perf_counter() < deadline:
+            yield random.choice(requests)
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0 or len(self._buffer) < end + 4 + self._length:
-            return
-        self.failed |= self._buffer[9:10] not in (b"2", b"3")
-        self.answered, self._buffer = self.answered + 1, b""
-        self._transport.write(self._request)
-
-
-async def _main(port: int, path: str, seconds: float, length: int, lines: list[str]) -> None:
-    request = "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {HOST}", *lines, "", ""]).encode()
-    loop = asyncio.get_running_loop()
-    made = [await loop.create_connection(lambda: _Client(request, length), HOST, port) for _ in range(CONNECTIONS)]
     begun = time.perf_counter()
-    await asyncio.sleep(seconds)
-    rate = sum(client.answered for _, client in made) / (time.perf_counter() - begun)
-    print(f"Requests/sec: {rate:.2f}")
-    if any(client.failed or not client.answered for _, client in made):
-        print("Non-2xx or 3xx responses")
-    for transport, _ in made:
-        transport.abort()
+    await converse(clients, until(begun + seconds), heard)
+    print(f"99% {1000 * quantiles(took, n=100)[98]:.3f}ms")
+    print(f"Requests/sec: {len(took) / (time.perf_counter() - begun):.2f}")
 
 
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(_main(int(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4]), sys.argv[5:]))
+    port, file, seconds, connections, *fields = sys.argv[1:]
+    headers = dict(field.split(": ", 1) for field in fields)
+    uvloop.run(_main(int(port), Path(file).read_text().split(), float(seconds), int(connections), headers))

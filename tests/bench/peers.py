@@ -19,14 +19,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests.bench import thumbor
 from tests.bench.figures import interleaved, ratios, show, spread
-from tests.bench.installed import node_packages, python_packages
+from tests.bench.installed import node_packages
 from tests.bench.likeness import luma, ssim
 from tests.bench.photographs import originals
-from tests.bench.processes import HOST, free_port, get, listening, process, service, valkey
+from tests.bench.processes import HOST, free_port, get, listening, process, processor_seconds, service, valkey
 
 _IPX = ("ipx@4.0.0-beta.1", "sharp@0.35.5")
-_THUMBOR = ("thumbor==7.8.*",)
 _PROCESSES = 2
 _CONNECTIONS = 8
 _WIDTHS = range(200, 501, 20)
@@ -109,18 +109,9 @@ def _ipx(folder: Path) -> Iterator[_Peer]:
 
 @contextmanager
 def _thumbor(folder: Path) -> Iterator[_Peer]:
-    """Two processes, files in, nothing kept. Without pycurl, which a loader of files does not need."""
-    home = python_packages("thumbor", *_THUMBOR)
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as settings:
-        settings.write(
-            f"LOADER = 'thumbor.loaders.file_loader'\nFILE_LOADER_ROOT_PATH = {str(folder)!r}\n"
-            "STORAGE = 'thumbor.storages.no_storage'\nRESULT_STORAGE = None\n"
-            "PROGRESSIVE_JPEG = False\nALLOW_UNSAFE_URL = True\n"
-        )
-        settings.flush()
-        command = (str(home / "thumbor"), "--ip", HOST, "--conf", settings.name, "--port")
-        with _processes(lambda port: (*command, str(port))) as (ports, children):
-            yield _Peer("thumbor", ports, children, "/unsafe/{1}x/filters:quality({2})/{0}.jpg".format)
+    """Two processes, files in, nothing kept."""
+    with thumbor.command(folder) as command, _processes(lambda port: (*command, str(port))) as (ports, children):
+        yield _Peer("thumbor", ports, children, "/unsafe/{1}x/filters:quality({2})/{0}.jpg".format)
 
 
 @contextmanager
@@ -140,25 +131,10 @@ def _rate(server: _Peer, quality: int, costs: list[float], turns: Iterator[int],
     """Requests per second; the processor's seconds for each are added to *costs*."""
     first = 1 + next(turns) * (requests + _WARM)
     _load(server, quality, range(first, first + _WARM))
-    begun, busy = time.perf_counter(), _processor_seconds(server)
+    begun, busy = time.perf_counter(), processor_seconds(server.processes)
     _load(server, quality, range(first + _WARM, first + _WARM + requests))
-    costs.append((_processor_seconds(server) - busy) / requests)
+    costs.append((processor_seconds(server.processes) - busy) / requests)
     return requests / (time.perf_counter() - begun)
-
-
-def _processor_seconds(server: _Peer) -> float:
-    """Of a server's processes and all that they have started (proc(5): ppid, utime and stime)."""
-    told = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has ended since
-        told[int(stat.parent.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
-    family = set(server.processes)
-    while more := {pid for pid, (parent, _) in told.items() if parent in family} - family:
-        family |= more
-    return sum(told[pid][1] for pid in family if pid in told) / os.sysconf("SC_CLK_TCK")
 
 
 def _load(server: _Peer, quality: int, contacts: range) -> None:

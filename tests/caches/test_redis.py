@@ -12,78 +12,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.caches.redis import RedisCache
 from service.pictures.ports import CacheUnavailable
 from service.pictures.values import Entry
-from tests.caches.test_cache_contract import ENTRY, redis_cache
+from tests.caches.conftest import ENTRY, got, keep, redis_cache
 from tests.conftest import Valkey
-
-
-@pytest.fixture
-async def client(shared_valkey: Valkey) -> AsyncIterator[Redis]:
-    async with Redis.from_url(shared_valkey.url) as made:
-        yield made
-
-
-@pytest.fixture
-async def cache(shared_valkey: Valkey) -> AsyncIterator[RedisCache]:
-    made = redis_cache(shared_valkey.url)
-    yield made
-    await made.close()
-
-
-async def test_a_contact_is_one_hash_with_a_time_to_live(cache: RedisCache, client: Redis) -> None:
-    await cache.put(42, "one", ENTRY)
-    await cache.put(42, "two", ENTRY)
-    key = cache.key(42)
-    assert key.endswith(":{42}")
-    assert set(await client.hkeys(key)) == {b"one", b"head:one", b"two", b"head:two"}
-    assert 0 < await client.ttl(key) <= 60
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("one", b"not what was put"),
-        ("one", b""),
-        ("head:one", b"\x80\x04pickled"),
-        ("head:one", b"[2]"),
-        ("head:one", b'[99, "v", 1.0, "", 9, 1]'),
-        ("head:one", b'{"version": "v"}'),
-        ("head:one", b"[" * 10_000),
-        ("head:one", b"null"),
-    ],
-)
-async def test_a_damaged_value_is_a_miss_and_is_replaced(
-    cache: RedisCache, client: Redis, field: str, value: bytes
-) -> None:
-    await cache.put(42, "one", ENTRY)
-    await client.hset(cache.key(42), field, value)
-    assert await cache.get(42, "one") is None
-    await cache.put(42, "one", ENTRY)
-    assert await cache.get(42, "one") == ENTRY
-
-
-@pytest.mark.parametrize("field", ["one", "head:one"])
-async def test_half_a_value_is_a_miss(cache: RedisCache, client: Redis, field: str) -> None:
-    await cache.put(42, "one", ENTRY)
-    await client.hdel(cache.key(42), field)
-    assert await cache.get(42, "one") is None
-
-
-async def test_a_foreign_value_under_our_key_is_a_miss_and_gives_way(cache: RedisCache, client: Redis) -> None:
-    await client.set(cache.key(42), b"somebody else's")
-    assert await cache.get(42, "one") is None
-    assert await cache.head(42, "one") is None
-    await cache.put(42, "one", ENTRY)
-    assert await cache.get(42, "one") == ENTRY
-
-
-async def test_the_number_of_renditions_of_a_contact_is_bounded(cache: RedisCache, client: Redis) -> None:
-    for width in range(50):
-        await cache.put(42, f"{width}:0", ENTRY)
-    assert await client.hlen(cache.key(42)) <= 2 * 8
-    assert await cache.get(42, "49:0") == ENTRY
 
 
 async def test_a_full_server_refuses_puts_and_says_so(own_valkey: Valkey) -> None:
@@ -92,15 +24,15 @@ async def test_a_full_server_refuses_puts_and_says_so(own_valkey: Valkey) -> Non
     cache = redis_cache(own_valkey.url)
     with pytest.raises(CacheUnavailable, match="maxmemory"):
         for contact in range(100):
-            await cache.put(contact, "one", Entry("v", 0.0, "", bytes(500_000)))
-    assert await cache.get(10_000, "one") is None
+            await keep(cache, contact, "one", Entry("v", 0.0, "", bytes(500_000)))
+    assert await got(cache, 10_000, "one") is None
     await cache.close()
 
 
 async def test_a_server_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     cache = redis_cache(f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(CacheUnavailable):
-        await cache.get(1, "one")
+        await got(cache, 1, "one")
     with pytest.raises(CacheUnavailable):
         await cache.check()
     await cache.close()
@@ -108,17 +40,17 @@ async def test_a_server_that_is_not_there_is_told_at_once(tmp_path: Path) -> Non
 
 async def test_a_frozen_server_is_given_up_within_the_time_limit(own_valkey: Valkey) -> None:
     cache = redis_cache(own_valkey.url, timeout=0.05)
-    await cache.put(1, "one", ENTRY)
+    await keep(cache, 1, "one")
     assert own_valkey.process is not None
     own_valkey.process.send_signal(19)
     try:
         begun = time.perf_counter()
         with pytest.raises(CacheUnavailable):
-            await cache.get(1, "one")
+            await got(cache, 1, "one")
         assert time.perf_counter() - begun < 1.0  # the library's own retries take most of a minute
     finally:
         own_valkey.process.send_signal(18)
-    assert await cache.get(1, "one") == ENTRY
+    assert await got(cache, 1, "one") == ENTRY
     await cache.close()
 
 
@@ -128,17 +60,17 @@ async def test_works_over_tls_with_an_acl_user(own_valkey: Valkey, certificate: 
     async with tls_in_front_of(own_valkey, *certificate) as port:
         query = f"ssl_ca_certs={certificate[0]}"
         cache = redis_cache(f"rediss://picture:secret@localhost:{port}/0?{query}", timeout=5.0)
-        await cache.put(1, "one", ENTRY)
-        assert await cache.get(1, "one") == ENTRY
+        await keep(cache, 1, "one")
+        assert await got(cache, 1, "one") == ENTRY
         await cache.close()
         wrong = redis_cache(f"rediss://picture:wrong@localhost:{port}/0?{query}", timeout=5.0)
         with pytest.raises(CacheUnavailable) as refused:
-            await wrong.get(1, "one")
+            await got(wrong, 1, "one")
         assert "wrong@" not in str(refused.value)
         await wrong.close()
         distrustful = redis_cache(f"rediss://picture:secret@localhost:{port}/0", timeout=5.0)
         with pytest.raises(CacheUnavailable):
-            await distrustful.get(1, "one")
+            await got(distrustful, 1, "one")
         await distrustful.close()
 
 

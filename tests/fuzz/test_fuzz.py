@@ -6,7 +6,10 @@ import asyncio
 
 import pytest
 
-from service.errors import BadParameter, Unrenderable
+from service.errors import BadParameter, Unrenderable, UnsupportedUpload
+from service.formats import Format
+from service.imaging.admission import admit
+from service.imaging.render import Encoding, Limits, Order, render
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics
@@ -28,6 +31,22 @@ def test_the_same_number_is_the_same_mutant_and_most_are_broken() -> None:
     data = SEEDS["png"]
     assert mutant(data, 7) == mutant(data, 7)
     assert sum(mutant(data, number) != data for number in range(100)) > 90
+
+
+def test_a_mutant_without_its_metadata_is_refused_or_shows_the_same() -> None:
+    admitted = 0
+    for name in (each for each in SEEDS if each.startswith(("jpeg", "png", "apng", "gif", "webp"))):
+        for number in range(40):
+            data = mutant(SEEDS[name], number)
+            try:
+                clean = admit(data, Limits(), Encoding())
+            except (Unrenderable, UnsupportedUpload):
+                continue
+            admitted += 1
+            assert clean is not None
+            before, after = (render(each, Order(Format.PNG, 24, 24)).data for each in (data, clean))
+            assert before == after
+    assert admitted > 50
 
 
 async def test_a_thousand_mutants_end_no_render_process_and_none_outlasts_its_time() -> None:

@@ -220,3 +220,24 @@ def running(
                 process.kill()
                 process.wait()
             until(lambda: not service.relatives, 10, "all of it ends")
+
+
+def run(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The command to its end."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTACT_IMAGE_")}
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)],
+        cwd=cwd,
+        env=environment | {"TMPDIR": str(cwd)} | variables,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def nothing_left(service: Service, before: set[Process], seconds: float = 5.0) -> None:
+    """Neither a process nor a folder of *service* is left within *seconds*."""
+    until(lambda: not [each for each in before if each.alive], seconds, f"none is left of {before}")
+    until(lambda: not service.relatives, seconds, "none is left that it started")
+    until(lambda: not list(service.temporary.iterdir()), seconds, f"{service.temporary} is empty")

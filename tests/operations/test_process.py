@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shlex
 import signal
 import socket
 import subprocess
@@ -19,8 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.conftest import Valkey
-from tests.operations.running import COMMAND, Answer, Process, Service, family, free_port, running, until
+from tests.operations.running import Answer, Service, family, nothing_left, run, running, until
 from tests.pictures_in_code import shown
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see what was left behind")
@@ -46,51 +43,6 @@ def pictures() -> Iterator[Path]:
         Image.effect_noise((2400, 2400), 60).convert("RGB").save(folder / "1.jpg", quality=80)
         (folder / "2.jpg").write_bytes((folder / "1.jpg").read_bytes() + bytes(24_000_000))
         yield folder
-
-
-@pytest.fixture(scope="module")
-def demo() -> Iterator[Service]:
-    with running("--demo") as service:
-        until(lambda: "/readyz" in service.printed, 10, "it has printed what to try")
-        yield service
-
-
-def nothing_left(service: Service, before: set[Process], seconds: float = 5.0) -> None:
-    """Neither a process nor a folder of *service* is left within *seconds*."""
-    until(lambda: not [each for each in before if each.alive], seconds, f"none is left of {before}")
-    until(lambda: not service.relatives, seconds, "none is left that it started")
-    until(lambda: not list(service.temporary.iterdir()), seconds, f"{service.temporary} is empty")
-
-
-def run(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The command to its end."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTACT_IMAGE_")}
-    return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
-        cwd=cwd,
-        env=environment | {"TMPDIR": str(cwd)} | variables,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-
-
-def curl_lines(printed: str) -> Iterator[tuple[str, str]]:
-    """The `curl` lines, each with the words printed above it."""
-    what = ""
-    for line in filter(None, map(str.strip, printed.splitlines())):
-        if line.startswith("curl "):
-            yield what, line
-        elif not line.startswith("http://"):
-            what = line.lstrip("# ").rstrip(":")
-
-
-def path_of(url: str, service: Service) -> str:
-    """The path and query of a URL of *service*."""
-    base = f"http://127.0.0.1:{service.port}"
-    assert url.startswith(f"{base}/")
-    return url.removeprefix(base)
 
 
 class SlowReader:
@@ -119,65 +71,6 @@ class SlowReader:
         first, *lines = head.decode().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         return Answer(int(first.split()[1]), headers, body)
-
-
-class TestTheDemo:
-    def test_serves_contact_1(self, demo: Service) -> None:
-        answer = demo.get(PICTURE)
-        assert answer.status == 200
-        assert answer.headers["content-type"] == "image/jpeg"
-        assert shown(answer.body).format == "JPEG"
-
-    def test_every_curl_line_answers_as_it_says(self, demo: Service) -> None:
-        tries = list(curl_lines(demo.printed))
-        assert len(tries) >= 8
-        for what, line in tries:
-            words = shlex.split(line)
-            headers = dict(words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "-H")
-            answer = demo.get(path_of(words[-1], demo), headers)
-            assert answer.status == (404 if "404" in what else 200), what
-            kind = answer.headers["content-type"]
-            for word in ("JPEG", "AVIF", "WebP", "JSON"):
-                if word in what:
-                    assert word.lower() in kind, what
-            if "pixels wide" in what:
-                assert shown(answer.body).width == int(what.split()[0])
-            if "EXIF orientation" in what:
-                width, height = shown(answer.body).size
-                assert width < height == 467, "upright"
-            if "animation" in what:
-                assert getattr(shown(answer.body), "n_frames", 1) > 1
-
-    def test_every_printed_url_answers(self, demo: Service) -> None:
-        urls = re.findall(r"http://[^\s']+", demo.printed)
-        assert any(url.endswith(PICTURE) for url in urls)
-        assert {demo.get(path_of(url, demo)).status for url in urls} == {200, 404}
-
-    def test_prints_whole_lines(self, demo: Service) -> None:
-        assert "None" not in demo.printed
-        assert not re.search(r"[{}%]\w*[{}]", demo.printed)
-
-    def test_logs_one_json_object_a_line(self, demo: Service) -> None:
-        assert {json.loads(line)["event"] for line in demo.logged.splitlines()} >= {"server.listening"}
-
-    def test_has_dozens_of_pictures_and_contacts_without_one(self, demo: Service) -> None:
-        statuses = [demo.get(f"/api/v1/Contact/{contact}/Image", method="HEAD").status for contact in range(1, 37)]
-        assert statuses.count(200) >= 24
-        assert statuses.count(404) >= 3
-        assert len(statuses) == statuses.count(200) + statuses.count(404)
-
-    def test_takes_no_folder_of_the_caller_s(self, tmp_path: Path) -> None:
-        result = run("serve", "--demo", "--images", tmp_path, cwd=tmp_path)
-        assert result.returncode == 2
-        assert "--images" in result.stderr
-
-    def test_leaves_nothing_behind(self) -> None:
-        with running("--demo") as service:
-            before = service.with_workers(len(os.sched_getaffinity(0)))
-            assert {path.name.rpartition("-")[0] for path in service.temporary.iterdir()} >= {"contact-image-demo"}
-            service.send(signal.SIGTERM)
-            assert service.end() == 0
-            nothing_left(service, before)
 
 
 class TestStopping:
@@ -335,67 +228,6 @@ class TestWhatKeepsItFromStarting:
             Image.new("RGB", (8, 8), "red").save(folder / "1.png")
             until(lambda: service.get("/readyz").status == 200, 10, "it is ready")
             assert service.get(PICTURE).status == 200
-
-
-class TestCheck:
-    def test_says_what_it_found(self, pictures: Path, own_valkey: Valkey, tmp_path: Path) -> None:
-        result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=own_valkey.url)
-        assert result.returncode == 0, result.stderr
-        settings, store, cache = result.stdout.splitlines()
-        assert settings == "settings: valid"
-        assert store.startswith("store: ")
-        assert str(pictures) in store
-        assert re.fullmatch(r"cache: Valkey \d\S+, [\d,]+ bytes, \S+", cache)
-
-    def test_without_a_url_speaks_of_the_private_server_and_leaves_none(self, pictures: Path, tmp_path: Path) -> None:
-        result = run("check", "--images", pictures, cwd=tmp_path)
-        assert result.returncode == 0
-        assert "cache: private server: Valkey" in result.stdout
-        assert not list(tmp_path.iterdir())
-
-    def test_a_missing_folder_is_a_failure(self, tmp_path: Path, own_valkey: Valkey) -> None:
-        result = run("check", "--images", tmp_path / "gone", cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=own_valkey.url)
-        assert result.returncode == 1
-        assert re.search(r"(?m)^store: FAILED: .*gone", result.stdout)
-        assert re.search(r"(?m)^cache: Valkey", result.stdout)
-
-    def test_a_file_in_place_of_the_folder_is_a_failure(self, tmp_path: Path) -> None:
-        file = tmp_path / "file"
-        file.touch()
-        result = run("check", "--images", file, cwd=tmp_path)
-        assert result.returncode == 1
-        assert "store: FAILED" in result.stdout
-
-    @pytest.mark.parametrize("why", ["nobody listens", "nobody answers", "it is frozen"])
-    def test_a_cache_out_of_reach_is_a_failure_within_two_seconds(
-        self, pictures: Path, tmp_path: Path, own_valkey: Valkey, why: str
-    ) -> None:
-        with socket.socket() as silent:
-            silent.bind(("127.0.0.1", 0))
-            silent.listen()
-            assert own_valkey.process is not None
-            url = own_valkey.url
-            if why == "nobody listens":
-                url = f"redis://127.0.0.1:{free_port()}/0"
-            elif why == "nobody answers":
-                url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
-            else:
-                own_valkey.process.send_signal(signal.SIGSTOP)
-            begun = time.monotonic()
-            run("--version", cwd=tmp_path)
-            start = time.monotonic() - begun
-            result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=url)
-            assert time.monotonic() - begun - start < 5 + start  # two, on a machine that is not busy
-        assert result.returncode == 1
-        assert re.search(r"(?m)^cache: FAILED: \S", result.stdout)
-        assert "Traceback" not in result.stderr
-
-    def test_both_failures_are_told(self, tmp_path: Path) -> None:
-        url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
-        result = run("check", "--images", tmp_path / "gone", cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=url)
-        assert result.returncode == 1
-        assert result.stdout.count("FAILED") == 2
-        assert "hunter2" not in result.stdout + result.stderr
 
 
 def test_the_module_is_the_command(tmp_path: Path) -> None:

@@ -108,14 +108,14 @@ class TestPrecedence:
 
     def test_the_environment_overrides_the_file(self, toml: Any, clean: pytest.MonkeyPatch) -> None:
         clean.setenv("CONTACT_IMAGE_SERVER__PORT", "82")
-        settings = load_settings(toml("[server]\nport = 81\nbacklog = 5\n"))
-        assert (settings.server.port, settings.server.backlog) == (82, 5)
+        settings = load_settings(toml("[server]\nport = 81\nconnections = 50\n"))
+        assert (settings.server.port, settings.server.connections) == (82, 50)
 
     def test_options_override_the_environment(self, toml: Any, clean: pytest.MonkeyPatch) -> None:
         clean.setenv("CONTACT_IMAGE_SERVER__PORT", "82")
         clean.setenv("CONTACT_IMAGE_SERVER__HOST", "::1")
-        settings = load_settings(toml("[server]\nport = 81\nbacklog = 5\n"), server={"port": 83})
-        assert (settings.server.port, settings.server.host, settings.server.backlog) == (83, "::1", 5)
+        settings = load_settings(toml("[server]\nport = 81\nconnections = 50\n"), server={"port": 83})
+        assert (settings.server.port, settings.server.host, settings.server.connections) == (83, "::1", 50)
 
     def test_one_variable_outweighs_its_section_given_as_json(self, clean: pytest.MonkeyPatch) -> None:
         clean.setenv("CONTACT_IMAGE_LOG", '{"level": "ERROR", "format": "console"}')

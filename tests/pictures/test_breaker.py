@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.pictures import tiers
-from service.pictures.tiers import Breaker
+from service.pictures import breaker
+from service.pictures.breaker import Breaker
 
 
 class Clock:
@@ -21,35 +21,35 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     made = Clock()
-    monkeypatch.setattr(tiers.time, "monotonic", made)
+    monkeypatch.setattr(breaker.time, "monotonic", made)
     return made
 
 
 def test_it_opens_after_failures_in_a_row_and_not_before(clock: Clock) -> None:
-    breaker = Breaker(threshold=3, pause=1.0)
+    one = Breaker(threshold=3, pause=1.0)
     for _ in range(2):
-        breaker.failed()
-    breaker.succeeded()
+        one.failed()
+    one.succeeded()
     for _ in range(2):
-        breaker.failed()
-    assert breaker.admits()
-    breaker.failed()
-    assert not breaker.admits()
+        one.failed()
+    assert one.admits()
+    one.failed()
+    assert not one.admits()
 
 
 def test_while_open_one_call_in_each_pause_tries(clock: Clock) -> None:
-    breaker = Breaker(threshold=1, pause=1.0)
-    breaker.failed()
+    one = Breaker(threshold=1, pause=1.0)
+    one.failed()
     for _ in range(3):
-        assert not breaker.admits()
+        assert not one.admits()
         clock.now += 1.0
-        assert [breaker.admits() for _ in range(5)] == [True, False, False, False, False]
+        assert [one.admits() for _ in range(5)] == [True, False, False, False, False]
 
 
 def test_a_success_closes_it(clock: Clock) -> None:
-    breaker = Breaker(threshold=1, pause=1.0)
-    breaker.failed()
+    one = Breaker(threshold=1, pause=1.0)
+    one.failed()
     clock.now += 1.0
-    assert breaker.admits()
-    breaker.succeeded()
-    assert all(breaker.admits() for _ in range(5))
+    assert one.admits()
+    one.succeeded()
+    assert all(one.admits() for _ in range(5))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.protocol.conditionals import http_date, not_modified
+from service.protocol.conditionals import http_date, may_write, not_modified
 
 ETAG = '"abc"'
 WRITTEN = 784111777  # the moment of RFC 9110 §5.6.7
@@ -117,3 +117,50 @@ def test_a_huge_list_takes_no_more_than_its_length_warrants(unit: str) -> None:
     started = perf_counter()
     assert not not_modified('"z"', None, unit * 50_000 + "!", None)
     assert perf_counter() - started < 2
+
+
+TAG, DATE = ETAG, WRITTEN
+ON_TIME, TOO_EARLY = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:36 GMT"
+
+
+@pytest.mark.parametrize(
+    ("if_match", "if_none_match", "if_unmodified_since", "allowed", "allowed_without_a_picture"),
+    [
+        (None, None, None, True, True),
+        ("*", None, None, True, False),
+        ('"abc"', None, None, True, False),
+        ('"x", "abc"', None, None, True, False),
+        ('"x"', None, None, False, False),
+        ('W/"abc"', None, None, False, False),
+        ('W/"abc", "abc"', None, None, True, False),
+        ("abc", None, None, False, False),
+        ("", None, None, False, False),
+        (None, "*", None, False, True),
+        (None, '"abc"', None, False, True),
+        (None, 'W/"abc"', None, False, True),
+        (None, '"x"', None, True, True),
+        (None, None, ON_TIME, True, True),
+        (None, None, TOO_EARLY, False, True),
+        (None, None, "Sunday, 06-Nov-94 08:49:36 GMT", False, True),
+        (None, None, "Sun Nov  6 08:49:36 1994", False, True),
+        (None, None, "Sun, 06 Nov 2094 08:49:37 GMT", True, True),
+        (None, None, "yesterday", True, True),
+        (None, None, "Sun, 06 Nov 99999999999999999999 08:49:37 GMT", True, True),
+        ('"abc"', None, TOO_EARLY, True, False),
+        ('"abc"', "*", None, False, False),
+    ],
+)
+def test_a_write_is_allowed_as_rfc_9110_has_it(
+    if_match: str | None,
+    if_none_match: str | None,
+    if_unmodified_since: str | None,
+    allowed: bool,
+    allowed_without_a_picture: bool,
+) -> None:
+    assert may_write(TAG, DATE, if_match, if_none_match, if_unmodified_since) is allowed
+    assert may_write(None, None, if_match, if_none_match, if_unmodified_since) is allowed_without_a_picture
+
+
+@given(*3 * [st.none() | st.text()])
+def test_no_condition_makes_a_write_fail_otherwise(one: str | None, two: str | None, three: str | None) -> None:
+    assert may_write(TAG, DATE, one, two, three) in (True, False)

@@ -171,6 +171,7 @@ async def test_one_event_is_one_strike(serve: Serve, get: Get) -> None:
         os.kill(pid, signal.SIGSTOP)
     asked = [asyncio.create_task(get(client, 1, f"?w={width}")) for width in (30, 31)]
     await until_metric(client, "contact_image_renders_started_total", 3)
+    await asyncio.sleep(0.1)  # until both processes have their work, which is counted just before
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert [(await each).status for each in asked] == [503, 503]

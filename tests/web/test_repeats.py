@@ -89,3 +89,82 @@ async def test_a_fault_found_by_another_rendition_is_no_reason_to_drop_what_is_c
     os.kill(pid, signal.SIGKILL)
     assert (await bad).status == 503
     assert await (await get(client, 1, "?w=40")).read() == await good.read()
+
+
+async def test_a_repeat_is_counted_like_any_request(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for _ in range(5):
+        await get(client, 1, "?w=40")
+    assert await metric(client, "contact_image_request_duration_seconds_count") == 5
+    assert await metric(client, 'contact_image_requests_total{method="GET",status="200"}') == 5 + 1
+    assert await metric(client, 'contact_image_cache_total{layer="memory",outcome="hit"}') >= 3
+
+
+async def test_a_range_of_a_repeated_picture_is_a_range(serve: Serve, get: Get) -> None:
+    client = await serve()
+    for _ in range(3):
+        full = await get(client, 1)
+    part = await get(client, 1, Range="bytes=0-9")
+    assert part.status == 206
+    assert await part.read() == (await full.read())[:10]
+
+
+async def test_a_repeat_that_memory_does_not_hold_comes_from_the_shared_cache(serve: Serve, get: Get) -> None:
+    """On a busy machine a look-up may take too long; then it is no hit, and what comes is as right."""
+    client = await serve(cache={"memory_bytes": 0})
+    first = await get(client, 1, "?w=40")
+    hits, deadline = 0, time.monotonic() + 20
+    while hits < 4:
+        assert time.monotonic() < deadline, "it is found"
+        again = await get(client, 1, "?w=40")
+        hits += again.headers["Cache-Status"].startswith("contact-image; hit; ttl=")
+        assert again.headers["ETag"] == first.headers["ETag"]
+        assert await again.read() == await first.read()
+    assert await metric(client, 'contact_image_cache_total{layer="shared",outcome="hit"}') >= 4
+    assert (await get(client, 1, "?w=40", If_None_Match=first.headers["ETag"])).status == 304
+
+
+@pytest.mark.parametrize(
+    ("version", "connection", "kept"), [("1.1", "", True), ("1.1", "close", False), ("1.0", "", False)]
+)
+async def test_a_repeat_keeps_the_connection_only_for_whom_asks_so(
+    serve: Serve, get: Get, version: str, connection: str, kept: bool
+) -> None:
+    import asyncio
+
+    client = await serve()
+    for _ in range(3):
+        full = await get(client, 1, "?w=40")
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    lines = [f"GET /api/v1/Contact/1/Image?w=40 HTTP/{version}", "Host: test", "Accept: */*"]
+    writer.write("\r\n".join([*lines, *([f"Connection: {connection}"] if connection else []), "", ""]).encode())
+    head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode()
+    assert head.split()[1] == "200"
+    assert "cache-status: contact-image; hit" in head.lower()
+    assert await asyncio.wait_for(reader.readexactly(int(full.headers["Content-Length"])), 10) == await full.read()
+    if kept:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.3)
+    else:
+        assert await asyncio.wait_for(reader.read(1), 10) == b""
+    writer.close()
+
+
+async def test_requests_sent_ahead_are_answered_in_their_order(serve: Serve, get: Get) -> None:
+    import asyncio
+
+    client = await serve()
+    for query in ("?w=40", "?w=41"):
+        for _ in range(3):
+            await get(client, 1, query)
+    reader, writer = await asyncio.open_connection(client.host, client.port)
+    asked = ["?w=40", "?w=41", "?w=42", "?w=40", "?w=41"]  # the third is no repeat
+    for query in asked:
+        writer.write(f"GET /api/v1/Contact/1/Image{query} HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n".encode())
+    for query in asked:
+        expected = await get(client, 1, query)
+        head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode()
+        assert f"ETag: {expected.headers['ETag']}" in head
+        length = int(expected.headers["Content-Length"])
+        assert await asyncio.wait_for(reader.readexactly(length), 10) == await expected.read()
+    writer.close()

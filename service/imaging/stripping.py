@@ -1,0 +1,160 @@
+"""Originals without what cameras and editors wrote beside the pixels. What turns and colours them stays.
+
+JPEG, PNG, WebP and GIF lose their metadata and not a bit of their pixels. The others are encoded anew. All were decoded
+before, so that what is walked here is well-formed enough; what is not ends the walk.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+
+from PIL import ExifTags, Image
+
+from service.errors import N_, Unrenderable
+from service.formats import Format
+from service.imaging.headers.gif import table_bytes
+from service.imaging.order import Encoding, Limits, Order
+from service.imaging.pixels.orientation import orientation
+from service.imaging.reading.decode import opened
+from service.imaging.source import Source
+
+LOSSLESS = frozenset({Format.JPEG, Format.PNG, Format.WEBP, Format.GIF, Format.BMP})
+"""What keeps every bit of its pixels."""
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
+_SOS, _EOI, _COM = 0xDA, 0xD9, 0xFE
+_TELLING = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
+"""What a decoder needs of the application's segments."""
+_CHUNKS = frozenset(
+    b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD pHYs acTL fcTL fdAT".split()
+)
+_APPLICATIONS = (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012")
+_SIDE = 16_383
+"""Pixels of the longest side that is encoded anew."""
+
+
+def stripped(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
+    """*data* without its metadata. Raises `Unrenderable` where that would cost pixels or frames."""
+    image, _ = opened(data, kind, limits)
+    turn = orientation(image, data)
+    if kind is Format.JPEG:
+        return _jpeg(data, turn)
+    if kind is Format.PNG:
+        return _png(data, turn)
+    if kind is Format.WEBP:
+        return _webp(data, turn)
+    if kind is Format.GIF:
+        return _gif(data)
+    return data if kind is Format.BMP else _anew(data, kind, limits, encoding)
+
+
+def _exif(turn: int) -> bytes:
+    """A block that says which way up, and nothing else; empty where there is nothing to say."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    return exif.tobytes() if turn != 1 else b""
+
+
+def _jpeg(data: bytes, turn: int) -> bytes:
+    """Up to the end of the first picture: what follows it is another one (MPO), a film, a trailer."""
+    kept, at = [b"\xff\xd8"], 2
+    while found := _MARKER.search(data, at):
+        marker, begin = found[1][0], found.start()
+        if marker == _EOI:
+            break
+        end = begin + 2 + int.from_bytes(data[begin + 2 : begin + 4], "big")
+        if marker == _SOS:
+            after = _MARKER.search(data, end)
+            end = after.start() if after else len(data)
+        if _stays(marker, data[begin + 4 : begin + 16]):
+            kept.append(data[begin:end])
+        at = end
+    if block := _exif(turn):
+        first = 2 if kept[1].startswith(b"\xff\xe0") else 1  # JFIF comes before all else
+        kept.insert(first, b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block)
+    return b"".join([*kept, b"\xff\xd9"])
+
+
+def _stays(marker: int, begins: bytes) -> bool:
+    if marker in _TELLING:
+        return begins.startswith(_TELLING[marker])
+    return not (0xE0 <= marker <= 0xEF or marker == _COM)
+
+
+def _png(data: bytes, turn: int) -> bytes:
+    kept, at = [data[:8]], 8
+    while at + 12 <= len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        if name in _CHUNKS:
+            kept.append(data[at:end])
+        if name == b"IHDR" and turn != 1:
+            body = b"eXIf" + _exif(turn).removeprefix(b"Exif\0\0")
+            kept.append(struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)))
+        if name == b"IEND":
+            break
+        at = end
+    return b"".join(kept)
+
+
+def _webp(data: bytes, turn: int) -> bytes:
+    kept = [b"WEBP"]
+    block = _exif(turn)
+    for name, body in _riff_chunks(data):
+        if name in (b"EXIF", b"XMP "):
+            continue
+        if name == b"VP8X":
+            flags = body[0] & ~0x0C | (0x08 if block else 0)
+            body = bytes([flags]) + body[1:]
+        kept.append(_riff_chunk(name, body))
+    if block:
+        kept.append(_riff_chunk(b"EXIF", block.removeprefix(b"Exif\0\0")))
+    joined = b"".join(kept)
+    return b"RIFF" + struct.pack("<I", len(joined)) + joined
+
+
+def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        yield data[at : at + 4], data[at + 8 : at + 8 + size]
+        at += 8 + size + size % 2
+
+
+def _riff_chunk(name: bytes, body: bytes) -> bytes:
+    return name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
+
+
+def _gif(data: bytes) -> bytes:
+    at = 13 + table_bytes(data[10])
+    kept = [data[:at]]
+    while at < len(data) and data[at] != 0x3B:
+        if data[at] not in (0x21, 0x2C):
+            at += 1  # stray bytes, which readers pass over
+            continue
+        begin, extension = at, data[at] == 0x21
+        at += 2 if extension else 11 + table_bytes(data[at + 9])
+        while at < len(data) and data[at]:
+            at += data[at] + 1
+        at += 1
+        label = data[begin + 1] if extension else None
+        application = data[begin + 3 : begin + 14]
+        if label == 0xFE or (label == 0xFF and application not in _APPLICATIONS):
+            continue
+        kept.append(data[begin:at])
+    return b"".join([*kept, b";"])
+
+
+def _anew(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
+    """Encoded again at its own size: in its own format, or where that is only read, in one that shows the same."""
+    limits = replace(limits, max_dimension=_SIDE)
+    source = Source(data, limits)
+    image, _ = opened(data, kind, limits)
+    shown = Format.PNG if image.has_transparency_data else Format.JPEG
+    made = source.render(Order(kind if kind.writable else shown, limits=limits, encoding=encoding))
+    if made.first_frame or (made.width, made.height) != source.size:
+        raise Unrenderable(N_("The picture is too large to be stored without its metadata."))
+    return made.data

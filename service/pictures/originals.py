@@ -1,0 +1,190 @@
+"""What is known of contacts' originals: looked at, recorded, believed while it is fresh, and for a while longer."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from zlib import crc32
+
+import structlog
+
+from service.errors import StoreFailed, StoreTimedOut
+from service.pictures import records
+from service.pictures.breaker import Breaker
+from service.pictures.coherence import Coherence
+from service.pictures.flights import Flights
+from service.pictures.ports import Observer, OriginalStore
+from service.pictures.tiers import Ticket, Tiers
+from service.pictures.trace import Trace
+from service.pictures.values import RECORD, Entry, Original
+
+log = structlog.get_logger()
+
+STORE_ERRORS = StoreFailed, StoreTimedOut
+
+_SKEW = 5.0
+"""Seconds by which another host's clock may be ahead of ours and its record still count as fresh."""
+_JITTER = 0.1
+"""The share by which a lifetime may be shorter, so that nothing expires together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """Seconds: for how long an original's state, its absence and its fault are believed; for how long a state is
+    served stale while it is looked at again, and while it cannot be; and for how long anything is kept."""
+
+    fresh: float
+    missing: float
+    unrenderable: float
+    stale_while_revalidate: float
+    stale_if_error: float
+    kept: float
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A contact's original, None if it has none, and the record that says so; *until* (Unix seconds) it is fresh."""
+
+    original: Original | None
+    record: Entry
+    until: float
+
+
+class Originals:
+    """The originals of a *store*, as the records in the cache know them."""
+
+    def __init__(
+        self, store: OriginalStore, cache: Tiers, coherence: Coherence, observer: Observer, lifetimes: Lifetimes
+    ) -> None:
+        self._store, self._cache, self._coherence, self._observer = store, cache, coherence, observer
+        self._lifetimes = lifetimes
+        self._flights = Flights()
+        self._trouble = Breaker(threshold=3, pause=1.0)
+
+    async def find(self, contact: int, trace: Trace, *, anew: bool) -> Known:
+        """What the store holds for *contact*, as fresh as the lifetimes demand. Raises the store's errors."""
+        known = await self._recorded(contact, trace)
+        trace.unknown = known is None
+        if known is None or anew:
+            trace.fwd = "miss"
+            return await self._look_once(contact, known, trace, anew=anew)
+        now = time.time()
+        if now < known.until <= now + self._lifetimes.fresh + _SKEW:
+            trace.ttl = int(known.until - now)
+            return known
+        if known.original is None or known.until > now:  # an absence is short-lived; another's clock is astray
+            trace.fwd = "miss"
+            return await self._look_once(contact, None, trace)
+        stale = now - known.until
+        if stale < self._lifetimes.stale_while_revalidate and self._coherence.heard:
+            self._flights.start(self._key(contact), lambda: self._revalidate(contact, known))
+            return self._stale(known, stale, trace)
+        if not self._trouble.admits() and stale < self._lifetimes.stale_if_error:
+            return self._stale(known, stale, trace)
+        trace.fwd = "stale"
+        try:
+            return await self._look_once(contact, known, trace)
+        except STORE_ERRORS:
+            if stale >= self._lifetimes.stale_if_error:
+                raise
+        trace.fwd = None
+        return self._stale(known, stale, trace)
+
+    async def recorded(self, original: Original, trace: Trace) -> Original:
+        """*original* with what has been recorded against it since."""
+        known = await self._recorded(original.contact, trace)
+        if known is not None and known.original is not None and known.original.version == original.version:
+            return known.original
+        return original
+
+    async def remember(self, original: Original | None, contact: int, ticket: Ticket) -> Known:
+        """Record what is known now."""
+        record = Entry(original.version if original else "", time.time(), "", records.encode(original))
+        life = self._lifetimes.kept if original else self._lifetimes.missing
+        await self._cache.put(contact, RECORD, record, ticket, life=life * jitter(record), alone=original is None)
+        return self._known(original, record)
+
+    async def charge(self, original: Original, ticket: Ticket) -> None:
+        """Record what is held against *original*, for all processes: each of them would try it anew."""
+        await self.remember(original, original.contact, ticket)
+        self._coherence.tell(original.contact)
+
+    async def close(self) -> None:
+        """Cancel the looks under way."""
+        await self._flights.close()
+
+    async def _recorded(self, contact: int, trace: Trace) -> Known | None:
+        with trace.timed("cache"):
+            entry = self._cache.near(contact, RECORD)
+        if entry is None:  # all who wait for it look it up together
+            look_up = self._flights.join((*self._key(contact), RECORD), lambda: self._cache.get(contact, RECORD, trace))
+            entry, _ = await look_up
+            if entry is None:
+                return None
+        else:
+            self._observer.cache("memory", "hit")
+        try:
+            return self._known(records.decode(entry.body), entry)
+        except ValueError:
+            return None  # another version's or a foreign record: look, and put our own
+
+    def _stale(self, known: Known, seconds: float, trace: Trace) -> Known:
+        trace.ttl = -int(seconds) - 1
+        self._observer.stale_served()
+        return known
+
+    def _known(self, original: Original | None, record: Entry) -> Known:
+        life = self._lifetimes.fresh if original else self._lifetimes.missing
+        return Known(original, record, record.stored_at + life * jitter(record))
+
+    def _key(self, contact: int) -> tuple[int, int]:
+        return contact, self._cache.epoch(contact)
+
+    async def _look_once(self, contact: int, known: Known | None, trace: Trace, *, anew: bool = False) -> Known:
+        key = (*self._key(contact), anew)
+        found, _ = await self._flights.join(key, lambda: self._look(contact, known, trace))
+        return found
+
+    async def _revalidate(self, contact: int, known: Known) -> None:
+        """Look again behind the answer; another process may have done so already."""
+        try:
+            fresher = await self._cache.far(contact, (RECORD,), Trace())
+            if fresher and (entry := fresher[0]) is not None and entry.stored_at > known.record.stored_at:
+                return
+            if self._trouble.admits():
+                await self._look(contact, known, Trace())
+        except STORE_ERRORS:
+            pass  # the store told its trouble where it was met; what is known is served stale as long as it may be
+
+    async def _look(self, contact: int, known: Known | None, trace: Trace) -> Known:
+        ticket = await self._cache.fence(contact, trace)
+        self._observer.store_read()
+        before = known.original if known else None
+        try:
+            with trace.timed("store"):
+                found = await self._store.look(contact)
+        except STORE_ERRORS as error:
+            if not self._trouble.open:
+                log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))
+            self._trouble.failed()
+            raise
+        self._trouble.succeeded()
+        if found and before and found.version == before.version:
+            kept = None if before.fault and before.fault.permanent else before.fault  # that one was just judged anew
+            found = replace(found, fault=found.fault or kept, strikes=before.strikes)
+        elif before:
+            ticket = replace(ticket, epoch=self._coherence.forget(contact))
+        now = await self.remember(found, contact, ticket)
+        if before and not (found and found.version == before.version):
+            self._coherence.tell(contact)
+        return now
+
+
+def jitter_of(text: str) -> float:
+    """What to multiply a lifetime with: for the same *text* the same in every process."""
+    return 1.0 - _JITTER * (crc32(text.encode()) & 0xFFFF) / 0x10000
+
+
+def jitter(entry: Entry) -> float:
+    """`jitter_of` that entry, another one each time that it is put."""
+    return jitter_of(f"{entry.version}{entry.stored_at}")

@@ -1,0 +1,48 @@
+"""SuperOffice's words for a stored picture: `BlobEntity`, and the id it goes by. Knows no picture and no clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+_INT32 = 0x7FFF_FFFF
+
+
+def blob_id(contact: int, version: str) -> int:
+    """A positive int32, the same for as long as *contact* has this *version* of its picture."""
+    digest = blake2b(f"{contact}\n{version}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "big") & _INT32 or 1
+
+
+def blob_entity(id: int, size: int, media_type: str, modified: int | None) -> dict[str, object]:
+    """The entity for a picture of *size* bytes, changed at *modified* (Unix seconds); its dates are UTC."""
+    date = None if modified is None else datetime.fromtimestamp(modified, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return NOTHING | {
+        "BlobId": id,
+        "BlobSize": size,
+        "OriginalSize": size,
+        "MimeType": media_type,
+        "ConceptualType": "PHOTO",
+        "CreatedDate": date,
+        "UpdatedDate": date,
+    }
+
+
+NOTHING: dict[str, object] = {
+    "BlobId": 0,
+    "BlobSize": 0,
+    "OriginalSize": 0,
+    "MimeType": None,
+    "Description": None,
+    "ExtraInfo": None,
+    "IsEncrypted": False,
+    "IsZipped": False,
+    "ConceptualType": None,
+    "CreatedDate": None,
+    "CreatedBy": None,
+    "UpdatedDate": None,
+    "UpdatedBy": None,
+    "TableRight": None,
+    "FieldProperties": None,
+}
+"""The entity of a contact without a picture."""

@@ -1,0 +1,59 @@
+"""Turns to render, among processes that are more than may render at once: locked files, which the kernel unlocks.
+
+A turn is a lock on one of a few files. Who wants one stands at a door first, another lock, so that a process that
+has just given its turn back does not get it again before one that waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from pathlib import Path
+
+_PAUSE = 0.002
+"""Seconds between two looks for a free turn; a render takes longer."""
+
+
+class Turns:
+    """At most *count* turns at once, for all who share *directory*."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self._door = directory / "door"
+        self._turns = [directory / f"turn-{number}" for number in range(count)]
+
+    async def take(self) -> Turn:
+        """A turn, as soon as there is one. May be cancelled."""
+        with await _first([self._door]):
+            return await _first(self._turns)
+
+
+class Turn:
+    """A locked file. It ends with `give`, with a `with` block, or with the process."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def give(self) -> None:
+        """Let another have it."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Turn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.give()
+
+
+async def _first(files: list[Path]) -> Turn:
+    """A lock on the first of *files* that nobody holds."""
+    while True:
+        for file in files:
+            descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+            else:
+                return Turn(descriptor)
+        await asyncio.sleep(_PAUSE)

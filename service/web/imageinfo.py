@@ -1,0 +1,27 @@
+"""What is stored for a contact, as SuperOffice's `BlobEntity`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from service.pictures.writes import WritableStore
+from service.protocol.blob_entity import NOTHING, blob_entity, blob_id
+from service.protocol.query import parse_contact_id
+from service.web.headers import common
+from service.web.health import METRICS
+
+STORE = web.AppKey("store", WritableStore)
+
+
+async def imageinfo(request: web.Request) -> web.StreamResponse:
+    """GET and HEAD: asked of the store itself, so that it is true at once wherever the picture was changed."""
+    contact = parse_contact_id(request.match_info["contact"])
+    request.app[METRICS].store_read()
+    original = await request.app[STORE].look(contact)
+    entity = NOTHING
+    if original is not None:
+        id = blob_id(contact, original.version)
+        entity = blob_entity(id, original.size, original.format.media_type, original.modified)
+    headers = common(contact, None)
+    headers["Cache-Control"] = "no-store"
+    return web.json_response(entity, headers=headers)

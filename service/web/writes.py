@@ -1,0 +1,104 @@
+"""Changing a contact's picture: PUT, POST and DELETE, and PURGE of what is cached of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from service.errors import N_, Forbidden, NoPicture, PreconditionFailed
+from service.pictures.ports import Purges
+from service.pictures.values import Original
+from service.pictures.writes import Check, Writes
+from service.protocol.blob_entity import blob_id
+from service.protocol.conditionals import may_write
+from service.protocol.negotiate import make_wish
+from service.protocol.query import Query, parse_contact_id
+from service.web.bodies import receive
+from service.web.handlers import MANNERS, PICTURES
+from service.web.headers import common
+
+
+@dataclass(frozen=True, slots=True)
+class WriteManners:
+    """Whether pictures may be changed, how many bytes one may have, and how many seconds its next piece may take."""
+
+    enabled: bool
+    max_bytes: int
+    timeout: float
+
+
+WRITES = web.AppKey("writes", Writes)
+PURGES = web.AppKey("purges", Purges)
+WRITE_MANNERS = web.AppKey("write_manners", WriteManners)
+
+
+async def put_picture(request: web.Request) -> web.StreamResponse:
+    """PUT and POST: the picture in the body becomes the contact's. The answer is its blob id, as JSON."""
+    contact, manners, writes = _allowed(request), request.app[WRITE_MANNERS], request.app[WRITES]
+    if contact <= 0:
+        raise NoPicture(N_("There is no contact %(contact)s."), {"contact": contact})
+    check = _conditions(request)
+    await writes.require(contact, check)
+    async with writes.uploading() as upload:
+        await receive(request, upload.write, max_bytes=manners.max_bytes, timeout=manners.timeout)
+        original = await writes.put(contact, upload, check)
+    headers = common(contact, None)
+    headers["Cache-Control"] = "no-store"
+    headers["ETag"] = _etag(request, original)
+    return web.json_response(blob_id(contact, original.version), headers=headers)
+
+
+async def delete_picture(request: web.Request) -> web.StreamResponse:
+    """DELETE: the contact has no picture any more."""
+    contact = _allowed(request)
+    await request.app[WRITES].delete(contact, _conditions(request))
+    return _done(contact)
+
+
+async def purge_picture(request: web.Request) -> web.StreamResponse:
+    """PURGE: nothing that is cached of the contact is used any more."""
+    contact = _allowed(request)
+    await request.app[PURGES].purge(contact)
+    return _done(contact)
+
+
+def _allowed(request: web.Request) -> int:
+    """The contact that is to be changed. Raises `Forbidden` where none may be."""
+    contact = parse_contact_id(request.match_info["contact"])
+    if not request.app[WRITE_MANNERS].enabled:
+        raise Forbidden(
+            N_("Pictures cannot be changed here until the setting %(setting)s is true (%(variable)s=true)."),
+            {"setting": "writes.enabled", "variable": "CONTACT_IMAGE_WRITES__ENABLED"},
+        )
+    return contact
+
+
+def _done(contact: int) -> web.Response:
+    headers = common(contact, None)
+    headers["Cache-Control"] = "no-store"
+    return web.Response(status=204, headers=headers)
+
+
+def _etag(request: web.Request, original: Original) -> str:
+    """The ETag that GET gives who asks for nothing in particular."""
+    plain = make_wish(Query(), None, request.app[MANNERS].preference)
+    return request.app[PICTURES].validator(original, plain)
+
+
+def _conditions(request: web.Request) -> Check:
+    """What the request says the present picture must be."""
+    fields = [_whole(request, name) for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")]
+
+    def check(present: Original | None) -> None:
+        etag = None if present is None else _etag(request, present)
+        if not may_write(etag, None if present is None else present.modified, *fields):
+            raise PreconditionFailed(N_("The picture is not the one that the request expects."))
+
+    return check
+
+
+def _whole(request: web.Request, name: str) -> str | None:
+    """All lines of a field, however long: a condition that is left out would let the write through."""
+    values = request.headers.getall(name, None)
+    return None if values is None else ", ".join(values)

@@ -1,0 +1,1 @@
+"""A regular package, for one that REDbot depends on installs a package of this name too."""

@@ -1,0 +1,53 @@
+"""Drawing measured figures as a PNG, with matplotlib: panels side by side, one for each thing that grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+try:
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+except ImportError:
+    raise SystemExit("the plot needs matplotlib: pip install -e '.[bench]'") from None
+
+_COLOURS = ("#1f5fa8", "#d1670a", "#8a8a8a")
+_INK = "#333333"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What grows, its steps, and for each of the *series* the figures of every step: all its runs."""
+
+    title: str
+    labels: list[str]
+    series: dict[str, list[list[float]]]
+
+
+def plot(file: Path, panels: list[Panel], unit: str) -> None:
+    """Medians as lines, the least and the most as bars. All panels share one scale, from nought."""
+    figure = Figure(figsize=(10.5, 3.6), dpi=130, layout="constrained")
+    axes = figure.subplots(1, len(panels), sharey=True)
+    for axis, panel in zip(axes, panels, strict=True):
+        steps = range(len(panel.labels))
+        for (name, figures), colour in zip(panel.series.items(), _COLOURS, strict=True):
+            middle = [median(each) for each in figures]
+            reach = [[m - min(each) for m, each in zip(middle, figures, strict=True)],
+                     [max(each) - m for m, each in zip(middle, figures, strict=True)]]  # fmt: skip
+            axis.errorbar(steps, middle, reach, label=name, color=colour, marker="o", markersize=4, capsize=3, lw=1.6)
+        axis.set_xticks(steps, panel.labels)
+        axis.set_xlabel(panel.title, color=_INK)
+        axis.set_xlim(-0.3, len(panel.labels) - 0.7)
+        axis.grid(axis="y", color="#e4e4e4", lw=0.8)
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.tick_params(colors=_INK, length=0)
+    axes[0].set_ylabel(unit, color=_INK)
+    axes[0].set_ylim(bottom=0)
+    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False, labelcolor=_INK)
+    file.parent.mkdir(exist_ok=True)
+    figure.savefig(file)
+    print(f"drawn: {file}")

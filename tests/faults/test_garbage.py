@@ -1,0 +1,187 @@
+"""Garbage planted under every kind of key: it is a miss, it is replaced, and it holds up nothing else."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from service.app import CACHE
+from service.caches.frame import pack, unpack
+from service.pictures.values import RECORD, Entry
+from tests.conftest import Serve, Valkey
+from tests.faults.conftest import NO_MEMORY, RENDERS, Client, settled, undisturbed, until
+from tests.pictures_in_code import large, saved, shown
+from tests.web.conftest import Get
+from tests.web.test_coalescing import metric
+
+Plant = Callable[[Redis, str], Awaitable[object]]
+QUERY = "?w=20&type=png"
+_prefixes, _widths = itertools.count(), itertools.count(300)
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"garbage-{next(_prefixes)}"
+
+
+@pytest.fixture
+async def client(serve: Serve, people: Path, prefix: str) -> Client:
+    return await serve(cache={"prefix": prefix, "mezzanine_for": 600} | NO_MEMORY)
+
+
+async def string(redis: Redis, key: str) -> object:
+    return await redis.set(key, b"\x80\x04garbage")
+
+
+async def short_lived_string(redis: Redis, key: str) -> object:
+    return await redis.set(key, b"", ex=3_600)
+
+
+async def list_(redis: Redis, key: str) -> object:
+    return await redis.lpush(key, b"one", b"two")
+
+
+async def set_(redis: Redis, key: str) -> object:
+    return await redis.sadd(key, b"one", b"two")
+
+
+async def hash_(redis: Redis, key: str) -> object:
+    return await redis.hset(key, RECORD, b"garbage")
+
+
+async def stream(redis: Redis, key: str) -> object:
+    return await redis.xadd(key, {"field": "value"})
+
+
+PLANTS: tuple[Plant, ...] = (string, short_lived_string, list_, set_, hash_, stream)
+
+
+async def kept(client: Client, get: Get, redis: Redis, prefix: str) -> dict[bytes, bytes]:
+    """Contact 1's record and its one rendition, as the server holds them."""
+
+    async def both() -> bool:
+        await get(client, 1, QUERY)
+        await settled(client)
+        return bool(await redis.hlen(f"{prefix}:{{1}}") == 2)
+
+    await until(both, 5, "the rendition is kept")
+    return dict(await redis.hgetall(f"{prefix}:{{1}}"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["{key}", "{key}:mezzanine", "{key}:fence", "{key}:lead:{field}"])
+async def test_a_key_of_another_kind_is_a_miss_and_gives_way(
+    client: Client, get: Get, shared_valkey: Valkey, prefix: str, kind: str
+) -> None:
+    async with Redis.from_url(shared_valkey.url) as redis:
+        (field,) = (await kept(client, get, redis, prefix)).keys() - {RECORD.encode()}
+        truth = await (await get(client, 1, QUERY)).read()
+
+        async def trial(plant: Plant) -> None:
+            await redis.unlink(*(await redis.keys(f"{prefix}:*")))
+            await plant(redis, kind.format(key=f"{prefix}:{{1}}", field=field.decode()))
+            before, begun = await metric(client, RENDERS), time.monotonic()
+            for _ in range(3):
+                response = await get(client, 1, QUERY)
+                assert response.status == 200
+                assert await response.read() == truth
+                await settled(client)
+            assert time.monotonic() - begun < 10  # whoever waits for another's render waits for 21 s at most
+            assert "; hit" in response.headers["Cache-Status"]
+            assert await metric(client, RENDERS) - before == 1
+
+        for plant in PLANTS:
+            await undisturbed(partial(trial, plant), client)
+
+
+async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
+    client: Client, get: Get, shared_valkey: Valkey, prefix: str
+) -> None:
+    async with Redis.from_url(shared_valkey.url) as redis:
+        fields = await kept(client, get, redis, prefix)
+        truth = await get(client, 1, QUERY)
+
+        async def trial(field: bytes, value: bytes) -> None:
+            await redis.hset(f"{prefix}:{{1}}", field, value)
+            before = await metric(client, RENDERS)
+            for _ in range(2):
+                response = await get(client, 1, QUERY)
+                assert response.status == 200
+                assert response.headers["ETag"] == truth.headers["ETag"]
+                assert await response.read() == await truth.read()
+                await settled(client)
+            assert "; hit" in response.headers["Cache-Status"]
+            assert await metric(client, RENDERS) - before <= 1
+
+        for field, value in fields.items():
+            entry = unpack(value)
+            assert entry is not None
+            foreign = [b"", b"garbage", b"\x80\x04N.", value[:-1], value[:12], value + b"\0", value[:-1] + b"\xff",
+                       bytes(len(value)), pack(Entry("another", entry.stored_at, "", b"another's"))]  # fmt: skip
+            for each in foreign:
+                await undisturbed(partial(trial, field, each), client)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [b"", b"{", b"[]", b"7", b'"text"', b"{}", b'{"contact": 1}', b"\xff\xfe", b"[" * 100_000, b'{"format": "JPEG"}'],
+    ids=range(10),
+)
+async def test_a_record_that_none_of_ours_wrote_is_looked_at_anew(
+    client: Client, get: Get, shared_valkey: Valkey, prefix: str, record: bytes
+) -> None:
+    truth = await get(client, 1, QUERY)
+    async with Redis.from_url(shared_valkey.url) as redis:
+        await kept(client, get, redis, prefix)
+        await redis.hset(f"{prefix}:{{1}}", RECORD, pack(Entry("v", time.time(), "", record)))
+    response = await get(client, 1, QUERY)
+    assert (response.status, response.headers["ETag"]) == (200, truth.headers["ETag"])
+    assert await response.read() == await truth.read()
+
+
+@pytest.mark.parametrize("detail", ["", "0x0 0x0", "2400x1800 1024x768", "99999x99999 1x1", "garbage"])
+async def test_a_mezzanine_of_garbage_is_not_held_against_the_original(
+    client: Client, get: Get, images: Path, shared_valkey: Valkey, prefix: str, detail: str
+) -> None:
+    (images / "7.jpg").write_bytes(saved(large(), "JPEG", quality=90))
+    async with Redis.from_url(shared_valkey.url) as redis:
+        key = f"{prefix}:{{7}}:mezzanine"
+
+        async def left() -> bool:
+            await get(client, 7, f"?w={next(_widths)}")
+            await settled(client)
+            return bool(await redis.hkeys(key))
+
+        await until(left, 10, "a mezzanine is kept")
+        (digest,) = await redis.hkeys(key)
+        real = unpack(await redis.hget(key, digest))  # type: ignore[arg-type]
+        assert real is not None
+        await redis.hset(key, digest, pack(replace(real, detail=detail or real.detail, body=b"garbage")))
+    for width in (64, 65):
+        response = await get(client, 7, f"?w={width}")
+        assert response.status == 200
+        assert shown(await response.read()).width == width
+
+
+async def test_garbage_on_the_channel_is_not_heard(
+    client: Client, get: Get, shared_valkey: Valkey, prefix: str
+) -> None:
+    async with Redis.from_url(shared_valkey.url) as redis:
+        for message in (b"", b"\xff", b"purged", b"purged x", b"purged x -1", b"purged x " + b"9" * 5_000, b"arrived",
+                        b"purged x \xd9\xa1", b"something else"):  # fmt: skip
+            await redis.publish(f"{prefix}:news", message)
+        assert (await get(client, 1, "?w=20")).status == 200
+        tiers = client.server.app[CACHE]  # type: ignore[attr-defined]
+        epoch = tiers.epoch(1)
+        await redis.publish(f"{prefix}:news", "purged x 1")
+
+        async def heard() -> bool:
+            return bool(tiers.epoch(1) != epoch)
+
+        await until(heard, 5, "what is no garbage is heard")

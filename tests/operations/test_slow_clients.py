@@ -1,0 +1,217 @@
+"""Slow clients, and too many of them: nobody holds a connection for nothing, and nobody keeps others out."""
+
+from __future__ import annotations
+
+import json
+import resource
+import socket
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.operations.running import Service, running, until
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to look at a process")
+
+PICTURE = "/api/v1/Contact/1/Image"
+ASKED = f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
+IMPATIENT = {
+    "CONTACT_IMAGE_SERVER__HEADER_TIMEOUT": "1",
+    "CONTACT_IMAGE_SERVER__KEEPALIVE_TIMEOUT": "3",
+    "CONTACT_IMAGE_SERVER__WRITE_TIMEOUT": "1",
+    "CONTACT_IMAGE_SERVER__CONNECTIONS": "24",
+    "CONTACT_IMAGE_RENDER__WORKERS": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("pictures")
+    Image.effect_noise((120, 120), 60).convert("RGB").save(folder / "1.jpg", quality=90)
+    with running("--images", folder, **IMPATIENT) as running_service:
+        running_service.with_workers(1)
+        yield running_service
+
+
+def connect(service: Service) -> socket.socket:
+    line = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return line
+
+
+def ended_after(line: socket.socket) -> float:
+    """Seconds until the other end closes, whatever it says before."""
+    begun = time.monotonic()
+    try:
+        while line.recv(1 << 16):
+            pass
+    except ConnectionResetError:
+        pass
+    return time.monotonic() - begun
+
+
+def whole_answer(line: socket.socket) -> bytes:
+    """One answer, to the length that it promises."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        piece = line.recv(1 << 16)
+        assert piece, f"closed after {received!r}"
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    (length,) = (int(each.split(b":")[1]) for each in head.lower().split(b"\r\n") if each.startswith(b"content-length"))
+    while len(body) < length:
+        piece = line.recv(1 << 16)
+        assert piece
+        body += piece
+    return head
+
+
+def trickle(line: socket.socket) -> float:
+    """Seconds for which a header may be sent a byte at a time."""
+    begun = time.monotonic()
+    line.settimeout(0.2)
+    line.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\nX-Slow: ")
+    while time.monotonic() - begun < 20:
+        try:
+            line.sendall(b"a")
+            if line.recv(1 << 16) == b"":
+                break
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    return time.monotonic() - begun
+
+
+def test_who_says_nothing_is_dropped(service: Service) -> None:
+    with connect(service) as line:
+        assert 0.8 < ended_after(line) < 8
+
+
+def test_who_trickles_a_header_is_dropped(service: Service) -> None:
+    with connect(service) as line:
+        assert 0.8 < trickle(line) < 8
+
+
+def test_who_trickles_a_later_header_is_dropped_too(service: Service) -> None:
+    with connect(service) as line:
+        for _ in range(2):
+            line.sendall(ASKED)
+            assert whole_answer(line).startswith(b"HTTP/1.1 200")
+        assert 0.8 < trickle(line) < 8
+
+
+def test_an_idle_connection_is_kept_for_its_own_time(service: Service) -> None:
+    """Longer than a header may take, and no longer than it is told."""
+    with connect(service) as line:
+        line.sendall(HEALTH)
+        whole_answer(line)
+        time.sleep(1.9)
+        line.sendall(HEALTH)
+        whole_answer(line)
+        assert 2.5 < ended_after(line) < 12
+
+
+def test_a_body_that_nobody_reads_holds_no_connection(service: Service) -> None:
+    with connect(service) as line:
+        line.sendall(f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n".encode())
+        assert whole_answer(line).startswith(b"HTTP/1.1 200")
+        assert ended_after(line) < 18
+
+
+def test_who_asks_on_and_on_and_reads_nothing_is_dropped(service: Service) -> None:
+    before = _resident(service)
+    with connect(service) as line:
+        line.settimeout(5)
+        begun = time.monotonic()
+        try:
+            while time.monotonic() - begun < 30:
+                line.sendall(ASKED * 100)
+        except OSError:
+            pass  # it reads no more of ours, or is gone: either is an end to what it holds for us
+        until(lambda: _established(service) <= 1, 30, "the connection is dropped")
+    assert _resident(service) - before < 64 * 2**20
+
+
+def test_a_compressed_body_is_not_inflated(service: Service) -> None:
+    bomb = zlib.compress(bytes(200_000_000), 9)
+    before = _resident(service)
+    with connect(service) as line:
+        fields = f"Host: test\r\nContent-Encoding: deflate\r\nContent-Length: {len(bomb)}"
+        line.sendall(f"GET {PICTURE} HTTP/1.1\r\n{fields}\r\n\r\n".encode() + bomb)
+        assert whole_answer(line).startswith(b"HTTP/1.1 200")
+    assert _resident(service) - before < 64 * 2**20
+
+
+def test_idle_connections_give_way(service: Service) -> None:
+    with ExitStack() as stack:
+        for _ in range(24):
+            line = stack.enter_context(connect(service))
+            line.sendall(HEALTH)
+            whole_answer(line)
+        assert service.get("/healthz").status == 200
+        assert service.get(PICTURE).status == 200
+        assert _established(service) <= 25
+
+
+def test_those_who_say_nothing_give_way(service: Service) -> None:
+    with ExitStack() as stack:
+        for _ in range(60):
+            stack.enter_context(connect(service))
+        for _ in range(5):
+            assert service.get("/healthz").status == 200
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/9\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: test\r\nContent-Length: two\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\nNo colon here\r\n\r\n",
+    ],
+    ids=["another protocol", "a version of its own", "a length in words", "a long line", "no field"],
+)
+def test_what_is_no_http_gets_our_shape_of_answer(service: Service, request_: bytes) -> None:
+    with connect(service) as line:
+        line.sendall(request_)
+        received = b""
+        while piece := line.recv(1 << 16):
+            received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    fields = head.decode().lower().split("\r\n")
+    assert fields[0].split()[1] == "400"
+    assert "server: contact-image" in fields
+    assert "content-type: application/problem+json" in fields
+    assert "cache-control: no-store" in fields
+    told = json.loads(body)
+    assert told["status"] == 400
+    assert told["Error"] is True
+    assert "Traceback" not in service.logged
+
+
+def test_descriptors_suffice_for_the_connections(tmp_path: Path) -> None:
+    with running("--images", tmp_path) as service:
+        limits = Path(f"/proc/{service.process.pid}/limits").read_text().splitlines()
+        (soft, hard) = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
+    enough = 4096 + 256
+    assert int(soft) >= enough or soft == hard
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == int(hard)
+
+
+def _resident(service: Service) -> int:
+    return int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _established(service: Service) -> int:
+    """Connections of clients that the service has open now."""
+    port = f":{service.port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(each[1].endswith(port) and each[3] == "01" for each in lines)

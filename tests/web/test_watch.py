@@ -1,0 +1,105 @@
+"""A picture that others change in the folder is new everywhere within a second, however long it would be fresh."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+
+from tests.conftest import Serve
+from tests.pictures_in_code import saved, see_through
+from tests.web.conftest import Get
+
+pytestmark = pytest.mark.usefixtures("people")
+
+NEW = saved(see_through(90, 60), "PNG")
+PATIENCE = 10.0
+"""Seconds. Promised is one; the machine that tests run on is shared."""
+_prefixes = itertools.count()
+
+
+async def watching(serve: Serve, **cache: Any) -> TestClient[Any, Any]:
+    return await serve(images={"watch": True}, cache={"fresh_for": 3_600, **cache})
+
+
+async def until(get: Get, client: TestClient[Any, Any], query: str, holds: Callable[[Any], bool]) -> float:
+    """Ask until what is answered *holds*; gives the seconds that it took."""
+    begun = time.perf_counter()
+    async with asyncio.timeout(PATIENCE):
+        while not holds(await get(client, 1, query)):
+            await asyncio.sleep(0.02)
+    return time.perf_counter() - begun
+
+
+def replaced(path: Path) -> None:
+    temporary = path.with_name(".upload-1")
+    temporary.write_bytes(NEW)
+    os.replace(temporary, path)
+
+
+@pytest.mark.parametrize("query", ["", "?w=40", "?w=40&type=png"])
+@pytest.mark.parametrize("change", [replaced, lambda path: path.write_bytes(NEW)], ids=["replaced", "overwritten"])
+async def test_a_changed_picture_is_new(
+    serve: Serve, get: Get, images: Path, query: str, change: Callable[[Path], None]
+) -> None:
+    client = await watching(serve)
+    old = [(await get(client, 1, query)).headers["ETag"] for _ in range(3)]
+    change(images / "1.jpg")
+    await until(get, client, query, lambda response: response.headers["ETag"] != old[-1])
+    fresh = await get(await serve(), 1, query)
+    assert await (await get(client, 1, query)).read() == await fresh.read()
+
+
+async def test_a_touched_picture_has_the_new_date(serve: Serve, get: Get, images: Path) -> None:
+    client = await watching(serve)
+    await get(client, 1, "?w=40")
+    os.utime(images / "1.jpg", (1_000_000_000, 1_000_000_000))
+    date = "Sun, 09 Sep 2001 01:46:40 GMT"
+    await until(get, client, "?w=40", lambda response: response.headers["Last-Modified"] == date)
+
+
+async def test_a_removed_picture_is_missing_and_a_new_one_is_there(serve: Serve, get: Get, images: Path) -> None:
+    client = await watching(serve, missing_for=3_600)
+    assert (await get(client, 1)).status == 200
+    (images / "1.jpg").unlink()
+    await until(get, client, "", lambda response: response.status == 404)
+    (images / "001").mkdir()
+    (images / "001" / "1.png").write_bytes(NEW)
+    await until(get, client, "", lambda response: response.status == 200)
+
+
+async def test_a_picture_of_another_contact_stays_cached(serve: Serve, get: Get, images: Path) -> None:
+    client = await watching(serve)
+    for contact in (1, 2):
+        tag = (await get(client, contact, "?w=40")).headers["ETag"]
+    replaced(images / "1.jpg")
+    await until(get, client, "", lambda response: response.headers["Content-Type"] == "image/png")
+    response = await get(client, 2, "?w=40")
+    assert response.headers["ETag"] == tag
+    assert "hit" in response.headers["Cache-Status"]
+
+
+async def test_every_process_that_shares_the_cache_shows_it(serve: Serve, get: Get, images: Path) -> None:
+    prefix = f"watch-{os.getpid()}-{next(_prefixes)}"
+    clients = [await watching(serve, prefix=prefix) for _ in range(2)]
+    old = [(await get(client, 1, "?w=40")).headers["ETag"] for client in clients for _ in range(2)]
+    assert len(set(old)) == 1
+    replaced(images / "1.jpg")
+    for client in clients:
+        await until(get, client, "?w=40", lambda response: response.headers["ETag"] != old[0])
+
+
+async def test_one_that_watches_tells_those_that_do_not(serve: Serve, get: Get, images: Path) -> None:
+    prefix = f"watch-{os.getpid()}-{next(_prefixes)}"
+    blind = await serve(cache={"fresh_for": 3_600, "prefix": prefix})
+    await watching(serve, prefix=prefix)
+    old = (await get(blind, 1, "?w=40")).headers["ETag"]
+    replaced(images / "1.jpg")
+    await until(get, blind, "?w=40", lambda response: response.headers["ETag"] != old)
