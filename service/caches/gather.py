@@ -58,20 +58,22 @@ class Gather:
         self._free = [_Lane(pool.make_connection()) for _ in range(lanes)]  # type: ignore[no-untyped-call]
         self._timeout = timeout
         self._wanted: deque[tuple[Command, asyncio.Future[Any]]] = deque()
-        self._turn: list[asyncio.Future[Any]] | None = None
+        self._sending = self._watching = self._spared = False
+        self._asked: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._under_way: set[asyncio.Task[None]] = set()
 
     def ask(self, *command: str | bytes | int) -> asyncio.Future[Any]:
         """The server's answer. Raises `CacheUnavailable`, and ResponseError for an answer that says no."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Any] = loop.create_future()
-        if self._turn is None:
-            turn: list[asyncio.Future[Any]] = []
-            self._turn = turn
-            loop.call_soon(self._send)
-            loop.call_later(self._timeout, self._give_up, turn, loop.time() + self._timeout)
-        self._turn.append(answer)
         self._wanted.append((command, answer))
+        self._asked.append((loop.time() + self._timeout, answer))
+        if not self._sending:
+            self._sending = True
+            loop.call_soon(self._send)
+        if not self._watching:  # one timer for all: one each costs more than the sending
+            self._watching = True
+            loop.call_later(self._timeout, self._give_up, self._asked[0][0])
         return answer
 
     async def close(self) -> None:
@@ -82,7 +84,7 @@ class Gather:
             await lane.connection.disconnect()
 
     def _send(self) -> None:
-        self._turn = None
+        self._sending = False
         while self._free and self._wanted:
             batch = [self._wanted.popleft() for _ in range(min(_MOST, len(self._wanted)))]
             batch = [each for each in batch if not each[1].done()]
@@ -106,13 +108,20 @@ class Gather:
             if self._wanted:
                 self._send()
 
-    def _give_up(self, turn: list[asyncio.Future[Any]], due: float) -> None:
+    def _give_up(self, due: float) -> None:
+        """Fail what has been asked for too long; *due* is when this was to be called."""
         loop = asyncio.get_running_loop()
-        if loop.time() - due > _LATE:
-            loop.call_later(self._timeout, self._give_up, turn, math.inf)
+        now, asked = loop.time(), self._asked
+        if now - due > _LATE and not self._spared:
+            self._spared = True
+            loop.call_later(self._timeout, self._give_up, now + self._timeout)
             return
-        for waiting in turn:
-            _fail(waiting, CacheUnavailable(f"no answer within {self._timeout:g} s"))
+        self._spared = False
+        while asked and (asked[0][0] <= now or asked[0][1].done()):
+            _fail(asked.popleft()[1], CacheUnavailable(f"no answer within {self._timeout:g} s"))
+        self._watching = bool(asked)
+        if asked:
+            loop.call_later(asked[0][0] - now, self._give_up, asked[0][0])
 
 
 async def _exchange(connection: AbstractConnection, batch: list[tuple[Command, asyncio.Future[Any]]]) -> None:

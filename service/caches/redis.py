@@ -47,7 +47,7 @@ class RedisCache:
         self._read = Gather(_pool(url), lanes=_READERS, timeout=timeout)
         self._lead = Gather(_pool(url), lanes=_LEADERS, timeout=2 * timeout)
         self._write = Gather(_pool(url), lanes=_WRITERS, timeout=_PATIENCE)
-        self._client = Redis.from_pool(_pool(url))
+        self._client = Redis.from_pool(_pool(url, _PATIENCE))
         self._prefix, self._max_fields = prefix, max_fields
         self._lease, self._fence = _ms(lease), _ms(fence)
         self._me = secrets.token_hex(6)
@@ -191,11 +191,11 @@ class RedisCache:
                 return
 
 
-def _pool(url: str) -> ConnectionPool:
+def _pool(url: str, timeout: float | None = None) -> ConnectionPool:
     return ConnectionPool.from_url(
         url,
         protocol=3,
-        socket_timeout=_PATIENCE,
+        socket_timeout=timeout,
         socket_connect_timeout=_PATIENCE,
         retry=Retry(NoBackoff(), 0),
     )
