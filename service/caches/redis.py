@@ -13,19 +13,17 @@ from typing import Any, TypeVar
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import ResponseError
 
 from service.caches import scripts
 from service.caches.frame import LONGEST_HEAD, pack, unpack, unpack_head
-from service.caches.gather import Gather
 from service.caches.news import News
+from service.caches.pipeline import Pipeline
 from service.pictures.ports import CacheFull, CacheUnavailable, Grant, Listener
 from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOf, Owner
 
 T = TypeVar("T")
 
-_READERS, _LEADERS, _WRITERS = 2, 2, 4
-"""Connections, each for a pipeline at a time: a large put must not hold up a look-up."""
 _PATIENCE = 1.0
 """Seconds for whatever no request waits for, and for a purge."""
 _DIGITS = 10
@@ -44,10 +42,11 @@ class RedisCache:
     """
 
     def __init__(self, url: str, *, prefix: str, timeout: float, max_fields: int, lease: float, fence: float) -> None:
-        self._read = Gather(_pool(url), lanes=_READERS, timeout=timeout)
-        self._lead = Gather(_pool(url), lanes=_LEADERS, timeout=2 * timeout)
-        self._write = Gather(_pool(url), lanes=_WRITERS, timeout=_PATIENCE)
-        self._client = Redis.from_pool(_pool(url, _PATIENCE))
+        # A connection each: a large put must not hold up a look-up.
+        pool = _pool(url)
+        self._read, self._lead = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
+        self._write = Pipeline(pool, timeout=_PATIENCE)
+        self._client = Redis.from_pool(pool)
         self._prefix, self._max_fields = prefix, max_fields
         self._lease, self._fence = _ms(lease), _ms(fence)
         self._me = secrets.token_hex(6)
@@ -160,8 +159,8 @@ class RedisCache:
     async def close(self) -> None:
         if self._news is not None:
             await self._news.close()
-        for gather in (self._read, self._lead, self._write):
-            await gather.close()
+        for pipeline in (self._read, self._lead, self._write):
+            await pipeline.close()
         await self._client.aclose()
 
     @property
@@ -176,10 +175,10 @@ class RedisCache:
         return f"{self._prefix}:{{{contact}}}:fence"
 
     async def _leave(
-        self, gather: Gather, owner: Owner, lock: str, token: str, lease: int, field: str, version: str
+        self, pipeline: Pipeline, owner: Owner, lock: str, token: str, lease: int, field: str, version: str
     ) -> Any:
         keys = self.key(owner), self._fence_of(owner), lock
-        return await _done(gather.ask("EVAL", scripts.LEAD, 3, *keys, token, self._fence, lease, field, version))
+        return await _done(pipeline.ask("EVAL", scripts.LEAD, 3, *keys, token, self._fence, lease, field, version))
 
     async def _drop(self, pattern: str) -> None:
         cursor = 0
@@ -191,11 +190,11 @@ class RedisCache:
                 return
 
 
-def _pool(url: str, timeout: float | None = None) -> ConnectionPool:
+def _pool(url: str) -> ConnectionPool:
     return ConnectionPool.from_url(
         url,
-        protocol=3,
-        socket_timeout=timeout,
+        protocol=2,  # whose connections say nothing unasked
+        socket_timeout=_PATIENCE,
         socket_connect_timeout=_PATIENCE,
         retry=Retry(NoBackoff(), 0),
     )
@@ -210,9 +209,7 @@ async def _done(call: Awaitable[T]) -> T:
         return await call
     except CacheUnavailable:
         raise
-    except OutOfMemoryError as error:
-        raise CacheFull(str(error)) from error
     except ResponseError as error:
-        raise CacheUnavailable(str(error)) from error
+        raise (CacheFull if str(error).startswith("OOM") else CacheUnavailable)(str(error)) from error
     except Exception as error:  # the library's own mistakes too: the cache must never fail a request
         raise CacheUnavailable(f"{type(error).__name__}: {error}") from error
