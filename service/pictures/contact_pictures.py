@@ -149,7 +149,7 @@ class ContactPictures:
         if known is None:
             return None
         found = await self._cache.far(selection.owner, (RECORD, selection.field), Trace())
-        if not found or found[0] != known.record:
+        if not found or (found[0] is not known.record and found[0] != known.record):
             return None
         return self._fresh(selection, known, found[1], "shared")
 
