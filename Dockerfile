@@ -12,7 +12,7 @@ RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --compile '
     && /venv/bin/pip uninstall --yes pip
 
 FROM python:3.12-slim
-# Render threads each take an arena of glibc's; two are enough, and save a hundred megabytes.
+# The service's own threads (files, pipes to the render processes) each take an arena of glibc's; two are enough.
 ENV MALLOC_ARENA_MAX=2 \
     PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

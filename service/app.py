@@ -18,12 +18,13 @@ from service.errors import PictureError
 from service.imaging.order import Encoding, Limits
 from service.imaging.render import encoder_versions
 from service.pictures.coherence import Coherence
-from service.pictures.contact_pictures import ContactPictures, Recipe
+from service.pictures.contact_pictures import ContactPictures
 from service.pictures.fleet import Fleet
 from service.pictures.mezzanines import Mezzanines
 from service.pictures.originals import Lifetimes, Originals
 from service.pictures.ports import Renderer, SharedCache
 from service.pictures.reach import Reach
+from service.pictures.selection import Recipe
 from service.pictures.tiers import Tiers
 from service.pictures.writes import WritableStore, Writes
 from service.protocol.languages import Languages
@@ -269,7 +270,7 @@ def cache_control(http: HttpSettings) -> CacheControl:
             f"public, max-age={http.max_age}, s-maxage={http.s_maxage}, "
             f"stale-while-revalidate={http.stale_while_revalidate}, stale-if-error={http.stale_if_error}"
         ),
-        stale=f"public, max-age={http.stale_max_age}",
+        stale=f"public, max-age={http.stale_max_age}, stale-if-error={http.stale_if_error}",
         placeholder=f"public, max-age={http.placeholder_max_age}",
         missing=f"public, max-age={http.missing_max_age}",
     )

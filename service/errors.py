@@ -100,6 +100,10 @@ class Overloaded(PictureError):
     """The render queue is full (503)."""
 
 
+class PurgeOwed(PictureError):
+    """Other processes could not be told of a purge yet (503)."""
+
+
 class RenderTimedOut(PictureError):
     """A render outran its time limit, and its worker was ended (503)."""
 

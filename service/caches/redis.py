@@ -140,8 +140,8 @@ class RedisCache:
         await _done(self._write.ask("EVAL", scripts.PURGE, 3, *keys, self._channel, self._purged(contact)))
 
     async def purge_all(self) -> None:
-        await _done(self._drop(f"{self._prefix}:*:fence"))  # at first, so that nothing old comes after
-        await _done(self._drop(f"{self._prefix}:*"))
+        await _done(self._drop(f"{self._prefix}:{{*:fence"))  # at first, so that nothing old comes after
+        await _done(self._drop(f"{self._prefix}:{{*"))
         await _done(self._write.ask("PUBLISH", self._channel, self._purged(_ALL)))
 
     async def check(self) -> str:

@@ -53,7 +53,7 @@ class Coherence:
         contact = owner.contact if isinstance(owner, MezzanineOf) else owner
         return not self._all_owed and contact not in self._owed
 
-    async def purge(self, contact: int) -> None:
+    async def purge(self, contact: int) -> bool:
         self._observer.purged()
         self._memory.forget(contact)
         if self._reach.shared is not None:
@@ -62,6 +62,7 @@ class Coherence:
             except CacheUnavailable as error:
                 self._owe(contact, error)
         self._memory.forget(contact)  # again: the old may have been looked up meanwhile
+        return self.clean(contact)
 
     async def purge_all(self) -> None:
         self._observer.purged()

@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.formats import Format, IfBlank
-from service.imaging.order import Blank, Encoding, Limits, Order
+from service.imaging.order import Blank, Order
 from service.pictures.faults import BLAMED, Faults
 from service.pictures.fleet import Fleet
 from service.pictures.flights import Flights
 from service.pictures.mezzanines import Mezzanines
 from service.pictures.originals import STORE_ERRORS, Known, Lifetimes, Originals, jitter
 from service.pictures.ports import Layer, Observer, OriginalStore, Renderer
+from service.pictures.selection import Recipe, Selection, entity_tag
 from service.pictures.tiers import Ticket, Tiers
 from service.pictures.trace import Trace
-from service.pictures.values import BLANK, RECORD, Entry, Original, Owner, Picture
+from service.pictures.values import BLANK, RECORD, Entry, Original, Picture
 from service.protocol.negotiate import Choice, Wish
 
 FIRST_FRAME = "first-frame"
@@ -33,35 +33,6 @@ _SHARED_STORED = 262_144
 """Bytes; stored pictures up to this are cached like renditions, larger ones are streamed."""
 _PASSING = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied)
 """What may be over soon, so that an older rendition is better than none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How renditions are made, and *digest* of all that shapes their bytes."""
-
-    limits: Limits
-    encoding: Encoding
-    digest: str
-    as_stored: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """The picture that a request gets, known by its validators before its bytes are.
-
-    *blank* tells that it is a placeholder; *known* is what it was selected on, for `ContactPictures.again`.
-    """
-
-    owner: Owner
-    field: str
-    version: str
-    etag: str
-    choice: Choice
-    last_modified: int | None
-    work: Order | Blank | None
-    original: Original | None = None
-    blank: IfBlank | None = None
-    known: Known | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +79,13 @@ class ContactPictures:
         choice, field, work = self._settled(original, wish)
         if fault := self._faults.refusal(original.fault, as_stored=choice.as_stored):
             raise fault.error()
-        etag = _etag(contact, original.version, field, choice)
+        etag = entity_tag(contact, original.version, field, choice)
         return Selection(contact, field, original.version, etag, choice, original.modified, work, original, known=known)
 
     def validator(self, original: Original, wish: Wish) -> str:
         """The ETag of what *wish* gets of *original*, though that may be of no use. Raises `NotAcceptable`."""
         choice, field, _ = self._settled(original, wish)
-        return _etag(original.contact, original.version, field, choice)
+        return entity_tag(original.contact, original.version, field, choice)
 
     def blank(self, wish: Wish, text: str, language: str) -> Selection:
         """The placeholder that *wish* asks for; *text* in *language* for those with words. Raises `NotAcceptable`."""
@@ -126,7 +97,7 @@ class ContactPictures:
             text = language = ""
         field = f"{kind.value}:{language}:{width}:{height}:{choice.format.name}:{self._recipe.digest}"
         work = Blank(kind, width, height, choice.format, text, self._recipe.encoding)
-        etag = _etag(BLANK, "", field, choice)
+        etag = entity_tag(BLANK, "", field, choice)
         return Selection(BLANK, field, "", etag, choice, None, work, blank=kind)
 
     def again(self, selection: Selection) -> tuple[Entry, int] | None:
@@ -184,7 +155,7 @@ class ContactPictures:
             if entry.version != selection.version:
                 trace.ttl = -int(time.time() - entry.stored_at) - 1
                 self._observer.stale_served()
-                older = _etag(selection.owner, entry.version, selection.field, selection.choice)
+                older = entity_tag(selection.owner, entry.version, selection.field, selection.choice)
                 return Picture(len(entry.body), entry.body if body else None, entry.detail, older)
             if got.made:
                 trace.fwd, trace.stored, trace.collapsed = "miss", got.stored, got.elsewhere or joined
@@ -292,9 +263,3 @@ class ContactPictures:
     def _streams(self, original: Original) -> bool:
         """Whether its stored bytes go out from the store, not the cache: slow readers of many would share none."""
         return original.size > min(_SHARED_STORED, self._cache.max_body)
-
-
-def _etag(owner: Owner, version: str, field: str, choice: Choice) -> str:
-    """A strong validator that is known before any render. JSON is another representation of the same bytes."""
-    parts = f"{owner}\n{version}\n{field}\n{'json' if choice.json else 'picture'}"
-    return f'"{blake2b(parts.encode(), digest_size=12).hexdigest()}"'

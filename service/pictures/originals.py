@@ -72,11 +72,12 @@ class Originals:
         if now < known.until <= now + self._lifetimes.fresh + _SKEW:
             trace.ttl = int(known.until - now)
             return known
-        if known.original is None or known.until > now:  # an absence is short-lived; another's clock is astray
+        stale = now - known.until
+        if stale < 0:  # another's clock is astray
             trace.fwd = "miss"
             return await self._look_once(contact, None, trace)
-        stale = now - known.until
-        if stale < self._lifetimes.stale_while_revalidate and self._coherence.heard:
+        usable = stale < self._lifetimes.stale_while_revalidate and self._coherence.heard
+        if usable and known.original is not None:  # a picture that was missing should show soon
             self._flights.start(self._key(contact), lambda: self._revalidate(contact, known))
             return self._stale(known, stale, trace)
         if not self._trouble.admits() and stale < self._lifetimes.stale_if_error:

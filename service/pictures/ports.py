@@ -143,8 +143,8 @@ class MemoryTier(Protocol):
 class Purges(Protocol):
     """What makes a changed picture new everywhere."""
 
-    async def purge(self, contact: int) -> None:
-        """Drop all of *contact* in every process. Returns when that is done, or can only be done later."""
+    async def purge(self, contact: int) -> bool:
+        """Drop all of *contact* in every process. False where that can only be done later, and will be."""
 
     async def purge_all(self) -> None:
         """The same for everything."""

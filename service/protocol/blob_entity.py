@@ -14,8 +14,9 @@ def blob_id(contact: int, version: str) -> int:
     return int.from_bytes(digest, "big") & _INT32 or 1
 
 
-def blob_entity(id: int, size: int, media_type: str, modified: int | None) -> dict[str, object]:
-    """The entity for a picture of *size* bytes, changed at *modified* (Unix seconds); its dates are UTC."""
+def blob_entity(id: int, size: int, media_type: str | None, modified: int | None) -> dict[str, object]:
+    """The entity for a picture of *size* bytes, changed at *modified* (Unix seconds); None is what is not known. Its
+    dates are UTC."""
     date = None if modified is None else datetime.fromtimestamp(modified, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return NOTHING | {
         "BlobId": id,

@@ -18,7 +18,8 @@ from service.errors import (
     UnknownPath,
 )
 from service.formats import Format, IfBlank
-from service.pictures.contact_pictures import ContactPictures, Selection
+from service.pictures.contact_pictures import ContactPictures
+from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged
 from service.protocol.conditionals import not_modified, still_whole

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from multidict import CIMultiDict
 
-from service.pictures.contact_pictures import Selection
+from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.protocol.cache_status import CacheStatus, server_timing
 from service.protocol.conditionals import http_date

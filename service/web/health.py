@@ -86,6 +86,7 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     _read_only(request)
     headers = _headers()
     headers["Content-Type"] = CONTENT_TYPE_LATEST
+    request.app[METRICS].post()  # here, where it is counted: a thread would lose what is counted meanwhile
     text = await asyncio.to_thread(request.app[METRICS].text)  # of several processes it is read from files
     return web.Response(body=text, headers=headers)
 

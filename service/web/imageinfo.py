@@ -21,7 +21,8 @@ async def imageinfo(request: web.Request) -> web.StreamResponse:
     entity = NOTHING
     if original is not None:
         id = blob_id(contact, original.version)
-        entity = blob_entity(id, original.size, original.format.media_type, original.modified)
+        known = original.fault is None or not original.fault.permanent
+        entity = blob_entity(id, original.size, original.format.media_type if known else None, original.modified)
     headers = common(contact, None)
     headers["Cache-Control"] = "no-store"
     return web.json_response(entity, headers=headers)

@@ -105,8 +105,7 @@ class Metrics:
         self._looked_up.clear()
 
     def text(self) -> bytes:
-        """The exposition format, version 0.0.4, of all processes that count together."""
-        self.post()
+        """What was posted, of all processes that count together, in the exposition format, version 0.0.4."""
         registry = self.registry
         if _SHARED in os.environ:
             registry = CollectorRegistry()

@@ -40,6 +40,7 @@ TABLE: dict[type[PictureError], _Row] = {
     errors.StoreFailed: _Row(HTTPStatus.BAD_GATEWAY, "SoStorageException", N_("Store failed")),
     errors.StoreTimedOut: _Row(HTTPStatus.GATEWAY_TIMEOUT, "SoTimeoutException", N_("Store timed out")),
     errors.Overloaded: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoOverloadException", N_("Overloaded")),
+    errors.PurgeOwed: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoTimeoutException", N_("Purge not acknowledged")),
     errors.RenderTimedOut: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoTimeoutException", N_("Render timed out")),
     errors.RenderWorkerDied: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoImageException", N_("Render failed")),
 }

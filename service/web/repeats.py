@@ -15,11 +15,12 @@ from aiohttp import hdrs, web
 from moka_py import Moka
 from multidict import CIMultiDict
 
-from service.pictures.contact_pictures import ContactPictures, Selection
+from service.pictures.contact_pictures import ContactPictures
+from service.pictures.selection import Selection
 from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
-from service.web.ready import ReadyResponse, head, takes_ready
+from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
 
 _MAX_TEXT = 512
 """Characters of path, query and Accept together; longer ones are rare, and would make the index large."""
@@ -82,7 +83,7 @@ class Repeats:
 
         Then *request* is the first of its like, until it is settled or left.
         """
-        if _CONDITIONS.intersection(request.headers) or not takes_ready(request):
+        if _CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
             return None  # its answer may need no picture
         begun = time.perf_counter()
         key = request.raw_path, field(request, hdrs.ACCEPT)
@@ -97,7 +98,7 @@ class Repeats:
 
     def find(self, request: web.BaseRequest) -> _Known | None:
         """How GET or HEAD of the like was answered; None where that is not known, or no way to answer *request*."""
-        if hdrs.RANGE in request.headers or not takes_ready(request):
+        if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
         return self._index.get((request.raw_path, field(request, hdrs.ACCEPT)))
 
@@ -122,7 +123,7 @@ class Repeats:
 
 def _response(
     request: web.BaseRequest, known: _Known, entry: Entry, ttl: int, begun: float, *, collapsed: bool = False
-) -> ReadyResponse:
+) -> PrebuiltResponse:
     """200 or 304, with *entry* that is fresh for *ttl* seconds; *begun* is by time.perf_counter."""
     fields, selection = request.headers, known.selection
     unchanged = False
@@ -134,8 +135,8 @@ def _response(
     status = _collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail)
     trace = f"Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
     if unchanged:
-        return ReadyResponse(304, known.unchanged, trace, b"")
-    return ReadyResponse(200, known.full, trace, entry.body)
+        return PrebuiltResponse(304, known.unchanged, trace, b"")
+    return PrebuiltResponse(200, known.full, trace, entry.body)
 
 
 def field(request: web.BaseRequest, name: str) -> str | None:

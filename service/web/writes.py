@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from service.errors import N_, Forbidden, NoPicture, PreconditionFailed
+from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgeOwed
 from service.pictures.ports import Purges
 from service.pictures.values import Original
 from service.pictures.writes import Check, Writes
@@ -59,7 +59,8 @@ async def delete_picture(request: web.Request) -> web.StreamResponse:
 async def purge_picture(request: web.Request) -> web.StreamResponse:
     """PURGE: nothing that is cached of the contact is used any more."""
     contact = _allowed(request)
-    await request.app[PURGES].purge(contact)
+    if not await request.app[PURGES].purge(contact):
+        raise PurgeOwed(N_("The purge has not reached every process yet. It is tried until it has."))
     return _done(contact)
 
 

@@ -74,12 +74,16 @@ async def test_a_purge_of_what_the_server_does_not_hold_is_told_too(
 
 
 async def test_a_purge_of_everything_drops_it_and_is_told_even_to_the_sender(
-    cache: RedisCache, client: Redis, others: tuple[RedisCache, Ear]
+    shared_valkey: Valkey, cache: RedisCache, client: Redis, others: tuple[RedisCache, Ear]
 ) -> None:
     for contact in range(1_200):
         await keep(cache, contact, "one")
     await client.set("somebody-else", 1)
+    longer = redis_cache(shared_valkey.url, prefix=cache.key(0).partition(":")[0] + ":more")
+    await keep(longer, 1, "one")
     await cache.purge_all()
+    assert await got(longer, 1, "one") == ENTRY
+    await longer.close()
     assert [await got(cache, contact, "one") for contact in range(1_200)] == [None] * 1_200
     assert await client.get("somebody-else") == b"1"
     await until(lambda: others[1].heard == [None])

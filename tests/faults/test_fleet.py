@@ -298,3 +298,14 @@ async def test_what_was_purged_while_nothing_was_heard_is_not_believed_afterward
         return await (await get(other, 1)).read() == new
 
     await until(told, 5, "it hears again, and has forgotten what it knew")
+
+
+async def test_a_purge_that_nobody_acknowledges_is_not_called_done(serve: Serve, own_valkey: Valkey) -> None:
+    client = await serve(url=own_valkey.url, writes={"enabled": True})
+    own_valkey.stop()
+    refused = await client.request("PURGE", IMAGE.format(1))
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    own_valkey.start()
+    async with asyncio.timeout(10):
+        while (await client.request("PURGE", IMAGE.format(1))).status != 204:
+            await asyncio.sleep(0.05)  # until the server is reached again

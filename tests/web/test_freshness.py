@@ -34,7 +34,7 @@ Client = TestClient[Any, Any]
 FRESH, STALE, OLD = 50, 65, 130
 """Seconds of age: fresh (for 54 to 60 seconds), stale and served (60 more), served only while the store fails."""
 PICTURE = "public, max-age=300, s-maxage=3600, stale-while-revalidate=60, stale-if-error=86400"
-SHORT = "public, max-age=5"
+SHORT = "public, max-age=5, stale-if-error=86400"
 RENDERS = "contact_image_renders_started_total"
 _prefixes = itertools.count()
 
@@ -215,7 +215,7 @@ async def test_while_the_store_cannot_be_asked_the_stale_is_served_for_so_long(
         for _ in range(30):
             response = await get(client, 1, "?w=20")
             assert ttl(response) < 0
-            assert response.headers["Cache-Control"] == SHORT
+            assert response.headers["Cache-Control"] == "public, max-age=5, stale-if-error=600"
             assert await response.read() == await truth.read()
         assert store.looks - looks <= 4 + time.monotonic() - begun  # three times, and then once a second
     await age(client, 600)
@@ -300,7 +300,7 @@ async def test_an_absence_is_remembered_shortly(
     assert (await get(client, 1, "?w=20")).status == 200
     for _ in range(5):
         absent = await get(client, 7, "?w=20")
-        assert (absent.status, absent.headers["Cache-Control"]) == (404, SHORT)
+        assert (absent.status, absent.headers["Cache-Control"]) == (404, "public, max-age=5")
     assert store.looks == 2
     await client.server.app[REACH].settle()  # type: ignore[attr-defined]
     async with Redis.from_url(shared_valkey.url) as redis:
@@ -358,3 +358,21 @@ async def test_while_nothing_is_heard_nothing_stale_is_believed(
     new = await get(client, 1, "?w=20")
     assert new.headers["ETag"] != former.headers["ETag"]
     assert shown(await new.read()).size == (20, 20)
+
+
+async def test_that_a_picture_is_missing_is_believed_while_the_store_fails(
+    serve_fresh: Serve, get: Get, store: Moody, images: Path
+) -> None:
+    client = await serve_fresh(adapters={"store": store})
+    assert (await get(client, 404)).status == 404
+    assert (await get(client, 404, "?ifBlank=Default")).status == 200
+    store.fails = True
+    await age(client, STALE, 404)
+    assert (await get(client, 404)).status == 404
+    placeholder = await get(client, 404, "?ifBlank=Default")
+    assert (placeholder.status, placeholder.headers["Cache-Control"]) == (200, "public, max-age=30")
+    store.fails = False
+    (images / "404.jpg").write_bytes((images / "1.jpg").read_bytes())
+    async with asyncio.timeout(5):
+        while (await get(client, 404)).status != 200:
+            await asyncio.sleep(0.05)  # until the store is asked again: once a second

@@ -90,3 +90,9 @@ async def test_it_can_only_be_read(serve: Serve) -> None:
 async def test_a_bad_id_is_400(serve: Serve) -> None:
     client = await serve()
     assert (await client.get(INFO.format("x"))).status == 400
+
+
+async def test_what_is_no_picture_has_no_type(serve: Serve, images: Path) -> None:
+    (images / "7.jpg").write_bytes(b"hello")
+    told = await info(await serve(), 7)
+    assert (told["BlobSize"], told["MimeType"]) == (5, None)

@@ -97,7 +97,7 @@ async def test_what_is_served_stale_says_so_and_is_kept_elsewhere_shortly(
     assert (stale.status, await stale.read(), unchanged.status) == (200, body, 304)
     for answer in (stale, unchanged):
         assert answer.headers["Cache-Status"].startswith("contact-image; hit; ttl=-")
-        assert answer.headers["Cache-Control"] == "public, max-age=7"
+        assert answer.headers["Cache-Control"] == "public, max-age=7, stale-if-error=86400"
         assert answer.headers["ETag"] == full.headers["ETag"]
     images.with_name("away").rename(images)
     while (again := await get(client, 1, query)).headers["Cache-Control"] != full.headers["Cache-Control"]:
@@ -124,4 +124,4 @@ async def test_an_older_picture_that_stands_in_has_its_own_tag_and_no_date_and_c
         assert (answer.status, await answer.read()) == (200, body)
         assert answer.headers["ETag"] == old.headers["ETag"]
         assert "Last-Modified" not in answer.headers
-        assert answer.headers["Cache-Control"] == "public, max-age=5"
+        assert answer.headers["Cache-Control"] == "public, max-age=5, stale-if-error=86400"

@@ -14,17 +14,17 @@ _REASONS = {200: "OK", 304: "Not Modified"}
 
 
 def head(status: int, fields: CIMultiDict[str]) -> bytes:
-    """The status line and *fields* as HTTP/1.1 sends them, all but what `ReadyResponse` adds."""
+    """The status line and *fields* as HTTP/1.1 sends them, all but what `PrebuiltResponse` adds."""
     lines = (f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in fields.items()), "")
     return "\r\n".join(lines).encode()
 
 
-def takes_ready(request: web.BaseRequest) -> bool:
+def takes_prebuilt(request: web.BaseRequest) -> bool:
     """Whether *request* can be answered so: by HTTP/1.1, on a connection that is kept."""
     return request.version == HttpVersion11 and request.keep_alive is True
 
 
-class ReadyResponse(web.StreamResponse):
+class PrebuiltResponse(web.StreamResponse):
     """*status* is 200 or 304, *begun* begins as `head` tells, *fields* are further ones, each line with its end.
 
     HEAD is told the length of *body* and gets none of it; 304 has none.

@@ -1,0 +1,47 @@
+"""What a request gets, as it is known before its bytes are: named by its validators, and how it would be made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from service.formats import IfBlank
+from service.imaging.order import Blank, Encoding, Limits, Order
+from service.pictures.originals import Known
+from service.pictures.values import Original, Owner
+from service.protocol.negotiate import Choice
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How renditions are made, and *digest* of all that shapes their bytes."""
+
+    limits: Limits
+    encoding: Encoding
+    digest: str
+    as_stored: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The picture that a request gets, known by its validators before its bytes are.
+
+    *blank* tells that it is a placeholder; *known* is what it was selected on, for `ContactPictures.again`.
+    """
+
+    owner: Owner
+    field: str
+    version: str
+    etag: str
+    choice: Choice
+    last_modified: int | None
+    work: Order | Blank | None
+    original: Original | None = None
+    blank: IfBlank | None = None
+    known: Known | None = None
+
+
+def entity_tag(owner: Owner, version: str, field: str, choice: Choice) -> str:
+    """A strong validator that is known before any render. JSON is another representation of the same bytes."""
+    parts = f"{owner}\n{version}\n{field}\n{'json' if choice.json else 'picture'}"
+    return f'"{blake2b(parts.encode(), digest_size=12).hexdigest()}"'
