@@ -8,7 +8,7 @@ from zlib import crc32
 
 from service.pictures.values import Entry, EntryHead
 
-_MAGIC = b"CIr\x02"
+_MAGIC = b"CIr\x03"
 """Of the encoding. A value of another one is a miss, and is replaced."""
 _HEAD = Struct(">4sIdIHH")
 """Magic, CRC-32 of all that follows it, when it was stored (Unix seconds), bytes of body, of version, of detail."""
@@ -24,17 +24,17 @@ _SMALL = 1024
 """Bytes; records are such, and hot ones are unpacked over and over."""
 
 
-def pack(entry: Entry) -> bytes:
-    """*entry* as `unpack` reads it."""
+def pack(entry: Entry, place: str) -> bytes:
+    """*entry* as `unpack` reads it, for its *place* alone: the checksum stands for that too."""
     version, detail, body = entry.version.encode(), entry.detail.encode(), entry.body
     head = _HEAD.pack(_MAGIC, 0, entry.stored_at, len(body), len(version), len(detail))
     rest = head[_SEALED:] + version + detail + body
-    return _MAGIC + crc32(rest).to_bytes(4) + rest
+    return _MAGIC + crc32(rest, crc32(place.encode())).to_bytes(4) + rest
 
 
-def unpack(value: bytes) -> Entry | None:
-    """What `pack` was given, or None for what is damaged, cut short, foreign or of another version."""
-    return _unpack(value) if len(value) > _SMALL else _unpack_small(value)
+def unpack(value: bytes, place: str) -> Entry | None:
+    """What `pack` was given, or None for what is damaged, cut short, foreign, of another place or version."""
+    return _unpack(value, place) if len(value) > _SMALL else _unpack_small(value, place)
 
 
 def unpack_head(beginning: bytes, size: int) -> EntryHead | None:
@@ -43,9 +43,9 @@ def unpack_head(beginning: bytes, size: int) -> EntryHead | None:
     return EntryHead(head[2], head[3], size - head[4]) if head else None
 
 
-def _unpack(value: bytes) -> Entry | None:
+def _unpack(value: bytes, place: str) -> Entry | None:
     head = _parse(value, len(value))
-    if head is None or crc32(memoryview(value)[_SEALED:]) != head[0]:
+    if head is None or crc32(memoryview(value)[_SEALED:], crc32(place.encode())) != head[0]:
         return None
     _, stored_at, version, detail, begin = head
     return Entry(version, stored_at, detail, value[begin:])

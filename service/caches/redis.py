@@ -29,6 +29,7 @@ _PATIENCE = 1.0
 _DIGITS = 10
 """Of a contact's id at most."""
 _ALL = "*"
+_FOREIGN = "the answer is no Redis server's"
 _SCANNED = 500
 """Keys that are looked through at a time when everything is dropped."""
 
@@ -74,14 +75,15 @@ class RedisCache:
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
         try:
-            values = await self._read.ask("HMGET", self.key(owner), *fields)
+            values = await self._read.ask("HMGET", key := self.key(owner), *fields)
         except ResponseError as error:
             if str(error).startswith("WRONGTYPE"):
                 return [None] * len(fields)  # somebody else's value sits under our key
             raise CacheUnavailable(str(error)) from error
         if not isinstance(values, list) or len(values) != len(fields):
-            raise CacheUnavailable("the answer is no Redis server's")
-        return [unpack(value) if isinstance(value, bytes) else None for value in values]
+            raise CacheUnavailable(_FOREIGN)
+        found = zip(fields, values, strict=True)
+        return [unpack(value, _place(key, field)) if isinstance(value, bytes) else None for field, value in found]
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
         try:
@@ -97,7 +99,7 @@ class RedisCache:
         lock, token = self.arrival(owner, field), secrets.token_hex(8)
         answer = await self._leave(self._lead, owner, lock, token, self._lease, field, version)
         if len(answer) == 1:
-            if (entry := unpack(answer[0])) is not None:
+            if (entry := unpack(answer[0], _place(self.key(owner), field))) is not None:
                 return entry
             answer = await self._leave(self._lead, owner, lock, token, self._lease, "", "")  # it is damaged
         _, fence, others = answer
@@ -110,9 +112,9 @@ class RedisCache:
     async def put(
         self, owner: Owner, field: str, entry: Entry, grant: Grant, *, life: float, alone: bool = False
     ) -> bool:
-        keys = [self.key(owner), self._fence_of(owner)]
-        args: list[str | bytes | int] = [field, pack(entry), grant.fence, self._max_fields, _ms(life), RECORD]
-        args.append(int(alone))
+        keys = [key := self.key(owner), self._fence_of(owner)]
+        value = pack(entry, _place(key, field))
+        args: list[str | bytes | int] = [field, value, grant.fence, self._max_fields, _ms(life), RECORD, int(alone)]
         if grant.lock is not None:
             lock, token = grant.lock
             keys.append(lock)
@@ -176,9 +178,14 @@ class RedisCache:
 
     async def _leave(
         self, pipeline: Pipeline, owner: Owner, lock: str, token: str, lease: int, field: str, version: str
-    ) -> Any:
+    ) -> list[Any]:
         keys = self.key(owner), self._fence_of(owner), lock
-        return await _done(pipeline.ask("EVAL", scripts.LEAD, 3, *keys, token, self._fence, lease, field, version))
+        match await _done(pipeline.ask("EVAL", scripts.LEAD, 3, *keys, token, self._fence, lease, field, version)):
+            case [bytes(value)] if field:
+                return [value]
+            case [_, bytes(fence), int(others)]:
+                return [None, fence, others]
+        raise CacheUnavailable(_FOREIGN)
 
     async def _drop(self, pattern: str) -> None:
         cursor = 0
@@ -198,6 +205,11 @@ def _pool(url: str) -> ConnectionPool:
         socket_connect_timeout=_PATIENCE,
         retry=Retry(NoBackoff(), 0),
     )
+
+
+def _place(key: str, field: str) -> str:
+    """What a value is sealed for: one that was kept, or answered, for another is none."""
+    return f"{key} {field}"
 
 
 def _ms(seconds: float) -> int:

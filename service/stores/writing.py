@@ -141,4 +141,4 @@ def _moment(present: Original | None) -> int:
     now = time.time_ns()
     if present is None or present.modified is None or not 0 <= present.modified - now // _SECOND < _AHEAD:
         return now
-    return (present.modified + 1) * _SECOND
+    return (present.modified + 1) * _SECOND + now % _SECOND  # no moment twice: an inode and a size come again soon

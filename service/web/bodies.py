@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from aiohttp import BodyPartReader, HttpVersion11, MultipartReader, web
+from aiohttp import BodyPartReader, HttpVersion11, MultipartReader, StreamReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from service.errors import N_, BadParameter, UnsupportedUpload, UploadTimedOut, UploadTooLarge
@@ -65,7 +65,7 @@ async def _raw(request: web.Request, sink: Sink, max_bytes: int, timeout: float)
 
 async def _form(request: web.Request, sink: Sink, max_bytes: int, timeout: float) -> int:
     """The one file of a form; its other fields say nothing to us."""
-    reader, size, beside, files = await request.multipart(), 0, 0, 0
+    reader, size, beside, files = MultipartReader(request.headers, _Frugal(request.content)), 0, 0, 0
     for _ in range(_MAX_PARTS):
         async with asyncio.timeout(timeout):
             part = await reader.next()
@@ -81,6 +81,30 @@ async def _form(request: web.Request, sink: Sink, max_bytes: int, timeout: float
             raise BadParameter(N_("The body holds more than one file."))
         size = await _pass_on(_reading(part), sink, max_bytes, timeout, _too_large(max_bytes))
     raise BadParameter(_BROKEN)
+
+
+class _Frugal(StreamReader):
+    """*content* with lines of `_BESIDE` bytes in all: a form's lines are its frame, and who sends nothing but line ends
+    in front of it keeps the event loop busy."""
+
+    def __init__(self, content: StreamReader) -> None:  # no state of a StreamReader's own is wanted
+        self._content, self._left = content, _BESIDE
+
+    async def readline(self, *, max_line_length: int | None = None) -> bytes:
+        line = await self._content.readline(max_line_length=max_line_length)
+        self._left -= len(line)
+        if self._left < 0:
+            raise ValueError("too much beside the file")
+        return line
+
+    async def read(self, n: int = -1) -> bytes:
+        return await self._content.read(n)
+
+    def at_eof(self) -> bool:
+        return self._content.at_eof()
+
+    def unread_data(self, data: bytes) -> None:
+        self._content.unread_data(data)
 
 
 def _reading(part: BodyPartReader) -> _Read:

@@ -113,9 +113,10 @@ class Reception(web.Server):
         )
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        others = self._taken()
+        crowded = len(self.connections) >= self._patience.connections
+        others = self._taken() if crowded else []
         super().connection_made(handler, transport)
-        if len(others) >= self._patience.connections:
+        if crowded:
             waiting = [each for each in others if each.waits_since != _BUSY]
             least = max(waiting, key=_patient, default=None)
             log.info("server.crowded", connections=len(others))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ from service.web.problems import problem, status_of
 from service.web.repeats import Repeat, Repeats, field
 from service.web.streaming import send, sent_whole
 
-_ATTEMPTS = 3
-"""Times that a picture is selected when it changes under our hands."""
+_ATTEMPTS, _PAUSE = 8, 0.02
+"""Times that a picture is selected when it changes under our hands, and seconds between them."""
 _RETRY_AFTER = "1"
 """Seconds to wait before trying again after a 503: a queue that is full now is not in a second."""
 
@@ -73,7 +74,7 @@ async def picture(request: web.Request) -> web.StreamResponse:
         try:
             return await _answer(request, contact, wish, accept, anew=attempt > 0)
         except OriginalChanged:
-            continue
+            await asyncio.sleep(attempt * _PAUSE)
     raise StoreFailed(N_("The stored picture changes faster than it can be read."))
 
 

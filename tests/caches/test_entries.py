@@ -15,6 +15,8 @@ from service.caches.redis import RedisCache
 from service.pictures.values import BLANK, RECORD, Entry, EntryHead, MezzanineOf
 from tests.caches.conftest import ENTRY, got, keep
 
+PLACE = "prefix:{42} one"
+WHOLE = pack(ENTRY, PLACE)
 short = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
@@ -79,7 +81,14 @@ async def test_a_contact_is_one_hash_of_one_field_a_rendition_with_a_time_to_liv
 
 @pytest.mark.parametrize(
     "value",
-    [b"", b"not what was put", b"\x80\x04pickled", pack(ENTRY)[:-1], pack(ENTRY) + b"x", pack(ENTRY)[:10]],
+    [
+        b"",
+        b"not what was put",
+        b"\x80\x04pickled",
+        pack(ENTRY, PLACE)[:-1],
+        pack(ENTRY, PLACE) + b"x",
+        pack(ENTRY, PLACE)[:10],
+    ],
     ids=["empty", "foreign", "pickle", "cut short", "too long", "half a head"],
 )
 async def test_a_damaged_value_is_a_miss_and_is_replaced(cache: RedisCache, client: Redis, value: bytes) -> None:
@@ -99,6 +108,15 @@ async def test_a_foreign_value_under_our_key_is_a_miss_and_gives_way(cache: Redi
     assert await got(cache, 42, "one") == ENTRY
 
 
+async def test_a_value_of_another_place_is_a_miss(cache: RedisCache, client: Redis) -> None:
+    await keep(cache, 42, "one")
+    value = await client.hget(cache.key(42), "one")
+    await client.hset(cache.key(42), "two", value)
+    await client.hset(cache.key(43), "one", value)
+    assert await cache.get(42, ("one", "two")) == [ENTRY, None]
+    assert await got(cache, 43, "one") is None
+
+
 async def test_the_number_of_renditions_of_a_contact_is_bounded_and_its_record_stays(
     cache: RedisCache, client: Redis
 ) -> None:
@@ -112,23 +130,23 @@ async def test_the_number_of_renditions_of_a_contact_is_bounded_and_its_record_s
 
 @given(st.builds(Entry, short, st.floats(0, 1e10), short, st.binary(max_size=2_000)))
 def test_a_frame_comes_back_as_it_went(entry: Entry) -> None:
-    value = pack(entry)
-    assert unpack(value) == entry
+    value = pack(entry, PLACE)
+    assert unpack(value, PLACE) == entry
     assert unpack_head(value[:LONGEST_HEAD], len(value)) == EntryHead(entry.version, entry.detail, len(entry.body))
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_other_bytes_are_no_frame(data: bytes, cut: int) -> None:
-    value = pack(ENTRY)
-    assert unpack(data) is None
+    value = pack(ENTRY, PLACE)
+    assert unpack(data, PLACE) is None
     unpack_head(data, len(data))  # raises nothing
     if cut < len(value):
-        assert unpack(value[:cut]) is None
+        assert unpack(value[:cut], PLACE) is None
 
 
-@given(st.integers(0, len(pack(ENTRY)) - 1), st.integers(1, 255))
+@given(st.integers(0, len(pack(ENTRY, PLACE)) - 1), st.integers(1, 255))
 def test_a_frame_with_a_byte_changed_is_none(at: int, change: int) -> None:
-    value = bytearray(pack(ENTRY))
+    value = bytearray(pack(ENTRY, PLACE))
     value[at] ^= change
-    assert unpack(bytes(value)) is None
+    assert unpack(bytes(value), PLACE) is None
     unpack_head(bytes(value[:LONGEST_HEAD]), len(value))  # raises nothing

@@ -120,10 +120,11 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
             assert await metric(client, RENDERS) - before <= 1
 
         for field, value in fields.items():
-            entry = unpack(value)
+            place = f"{prefix}:{{1}} {field.decode()}"
+            entry = unpack(value, place)
             assert entry is not None
             foreign = [b"", b"garbage", b"\x80\x04N.", value[:-1], value[:12], value + b"\0", value[:-1] + b"\xff",
-                       bytes(len(value)), pack(Entry("another", entry.stored_at, "", b"another's"))]  # fmt: skip
+                       bytes(len(value)), pack(Entry("another", entry.stored_at, "", b"another's"), place)]  # fmt: skip
             for each in foreign:
                 await undisturbed(partial(trial, field, each), client)
 
@@ -139,7 +140,8 @@ async def test_a_record_that_none_of_ours_wrote_is_looked_at_anew(
     truth = await get(client, 1, QUERY)
     async with Redis.from_url(shared_valkey.url) as redis:
         await kept(client, get, redis, prefix)
-        await redis.hset(f"{prefix}:{{1}}", RECORD, pack(Entry("v", time.time(), "", record)))
+        foreign = pack(Entry("v", time.time(), "", record), f"{prefix}:{{1}} {RECORD}")
+        await redis.hset(f"{prefix}:{{1}}", RECORD, foreign)
     response = await get(client, 1, QUERY)
     assert (response.status, response.headers["ETag"]) == (200, truth.headers["ETag"])
     assert await response.read() == await truth.read()
@@ -160,9 +162,10 @@ async def test_a_mezzanine_of_garbage_is_not_held_against_the_original(
 
         await until(left, 10, "a mezzanine is kept")
         (digest,) = await redis.hkeys(key)
-        real = unpack(await redis.hget(key, digest))  # type: ignore[arg-type]
+        place = f"{key} {digest.decode()}"
+        real = unpack(await redis.hget(key, digest), place)  # type: ignore[arg-type]
         assert real is not None
-        await redis.hset(key, digest, pack(replace(real, detail=detail or real.detail, body=b"garbage")))
+        await redis.hset(key, digest, pack(replace(real, detail=detail or real.detail, body=b"garbage"), place))
     for width in (64, 65):
         response = await get(client, 7, f"?w={width}")
         assert response.status == 200

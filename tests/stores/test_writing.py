@@ -60,7 +60,16 @@ async def test_what_is_put_is_what_is_looked_at_and_read(store: WritableStore) -
 
 
 async def test_each_put_is_another_version(store: WritableStore) -> None:
-    assert len({(await put(store, 1, JPEG)).version for _ in range(5)}) == 5
+    assert len({(await put(store, 1, JPEG)).version for _ in range(150)}) == 150
+
+
+async def test_a_version_does_not_come_again_after_a_delete(store: WritableStore) -> None:
+    """Inodes are used again, and sizes are easily the same."""
+    seen = []
+    for _ in range(10):
+        seen += [(await put(store, 1, JPEG)).version for _ in range(2)]
+        await store.delete(1, lambda _: None)
+    assert len(set(seen)) == len(seen)
 
 
 async def test_an_upload_is_read_and_replaced_before_it_is_put(store: WritableStore) -> None:

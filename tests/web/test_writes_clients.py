@@ -161,6 +161,7 @@ FORMS = {
         b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"a" * 200_000 + b"\r\n--x--\r\n",
     ),
     "one line without an end": ("multipart/form-data; boundary=x", b"y" * 300_000),
+    "nothing but line ends": ("multipart/form-data; boundary=x", b"\n" * 4_000_000),
     "a header without an end": ("multipart/form-data; boundary=x", b"--x\r\n" + b"a" * 300_000),
 }
 
