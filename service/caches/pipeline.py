@@ -50,7 +50,7 @@ class Pipeline:
         self._asked.append(asked)
         if not self._sending:
             self._sending = True
-            loop.call_soon(self._send)
+            loop.call_soon(loop.call_soon, self._send)  # once all that was read in this turn has been asked
         if not self._watching:  # one timer for all: one for each costs more than the sending
             self._watching = True
             loop.call_later(self._timeout, self._watch, asked[0])
