@@ -30,7 +30,7 @@ from service.pictures.writes import WritableStore, Writes
 from service.protocol.languages import Languages
 from service.rendering.pool import RenderPool
 from service.rendering.turns import Turns
-from service.settings import HttpSettings, ImagesSettings, RenderSettings, Settings
+from service.settings import CacheSettings, HttpSettings, ImagesSettings, RenderSettings, Settings
 from service.stores.watch import Watch
 from service.stores.writing import WritableDirectory
 from service.web.handlers import LANGUAGES, MANNERS, PICTURES, REPEATS, Manners
@@ -125,15 +125,8 @@ async def _store(app: web.Application, settings: Settings, given: WritableStore 
 
 async def _cache(app: web.Application, settings: Settings, given: SharedCache | None) -> AsyncIterator[None]:
     cache = settings.cache
-    embedded: EmbeddedValkey | None = None
-    url = cache.url.get_secret_value()
-    if given is None and not url:
-        try:
-            embedded = EmbeddedValkey.start(cache.embedded_bytes)
-            await embedded.ready()
-            url = embedded.url
-        except CannotEmbed as error:
-            log.warning("cache.memory_only", reason=str(error))
+    embedded = await private_server(cache) if given is None else None
+    url = embedded.url if embedded else cache.url.get_secret_value()
     shared = given or (redis_cache(settings, url) if url else None)
     memory = MemoryCache(cache.memory_bytes)
     app[REACH] = reach = Reach(shared, app[METRICS])
@@ -232,6 +225,19 @@ def directory_store(settings: Settings) -> WritableDirectory:
     return WritableDirectory(
         settings.images.directory, max_bytes=settings.images.max_bytes, timeout=settings.images.timeout
     )
+
+
+async def private_server(cache: CacheSettings) -> EmbeddedValkey | None:
+    """A private server, stopped by the caller; None where another one is set, or none can be had."""
+    if cache.url.get_secret_value():
+        return None
+    try:
+        embedded = EmbeddedValkey.start(cache.embedded_bytes)
+        await embedded.ready()
+    except CannotEmbed as error:
+        log.warning("cache.memory_only", reason=str(error))
+        return None
+    return embedded
 
 
 def redis_cache(settings: Settings, url: str) -> RedisCache:

@@ -113,7 +113,9 @@ class Pipeline:
             return
         self._spared = False
         while asked and (asked[0][0] <= now or asked[0][1].done()):
-            _fail(asked.popleft()[1], CacheUnavailable(f"no answer within {self._timeout:g} s"))
+            _, answer = asked.popleft()
+            if not answer.done():
+                _fail(answer, CacheUnavailable(f"no answer within {self._timeout:g} s"))
         if self._line is not None:
             self._line.give_up(now - _PATIENCE + self._timeout)
         self._watching = bool(asked)

@@ -20,7 +20,7 @@ from service.caches.frame import LONGEST_HEAD, pack, unpack, unpack_head
 from service.caches.news import News
 from service.caches.pipeline import Pipeline
 from service.pictures.ports import CacheFull, CacheUnavailable, Grant, Listener
-from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOf, Owner
+from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOf, Owner, contact_of
 
 T = TypeVar("T")
 
@@ -173,8 +173,7 @@ class RedisCache:
         return f"purged {self._me} {what}"
 
     def _fence_of(self, owner: Owner) -> str:
-        contact = owner.contact if isinstance(owner, MezzanineOf) else owner
-        return f"{self._prefix}:{{{contact}}}:fence"
+        return f"{self._prefix}:{{{contact_of(owner)}}}:fence"
 
     async def _leave(
         self, pipeline: Pipeline, owner: Owner, lock: str, token: str, lease: int, field: str, version: str

@@ -10,7 +10,7 @@ import structlog
 
 from service.pictures.ports import CacheUnavailable, MemoryTier, Observer
 from service.pictures.reach import Reach
-from service.pictures.values import MezzanineOf, Owner
+from service.pictures.values import Owner, contact_of
 
 log = structlog.get_logger()
 
@@ -50,8 +50,7 @@ class Coherence:
         """Whether the shared cache may be believed about *owner*: no purge of it is owed."""
         if not self._owed and not self._all_owed:
             return True
-        contact = owner.contact if isinstance(owner, MezzanineOf) else owner
-        return not self._all_owed and contact not in self._owed
+        return not self._all_owed and contact_of(owner) not in self._owed
 
     async def purge(self, contact: int) -> bool:
         self._observer.purged()

@@ -170,13 +170,14 @@ class Originals:
             self._trouble.failed()
             raise
         self._trouble.succeeded()
-        if found and before and found.version == before.version:
+        changed = before is not None and (found is None or found.version != before.version)
+        if found and before and not changed:
             kept = None if before.fault and before.fault.permanent else before.fault  # that one was just judged anew
             found = replace(found, fault=found.fault or kept, strikes=before.strikes)
-        elif before:
+        if changed:
             ticket = replace(ticket, epoch=self._coherence.forget(contact))
         now = await self.remember(found, contact, ticket)
-        if before and not (found and found.version == before.version):
+        if changed:
             self._coherence.tell(contact)
         return now
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from service.pictures.coherence import Coherence
-from service.pictures.ports import Grant, MemoryTier, Observer
+from service.pictures.ports import Grant, MemoryTier, Observer, SharedCache
 from service.pictures.reach import Reach
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, Owner
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,8 @@ class Tiers:
 
     async def far(self, owner: Owner, fields: Sequence[str], trace: Trace) -> list[Entry | None] | None:
         """The entries from the shared cache, by one look-up, and into memory; None when it cannot be asked."""
-        if not self._coherence.clean(owner):
-            return None
         epoch = self._memory.epoch(owner)
-        found = await self._reach.ask(lambda shared: shared.get(owner, fields), trace)
+        found = await self._ask(owner, lambda shared: shared.get(owner, fields), trace)
         if found is None:
             return None
         for field, entry in zip(fields, found, strict=True):
@@ -74,9 +75,9 @@ class Tiers:
             self._observer.cache("memory", "hit")
             return EntryHead(entry.version, entry.detail, len(entry.body))
         self._observer.cache("memory", "miss")
-        if trace.unknown or not self._coherence.clean(owner):
+        if trace.unknown:
             return None
-        head = await self._reach.ask(lambda shared: shared.head(owner, field), trace)
+        head = await self._ask(owner, lambda shared: shared.head(owner, field), trace)
         if head is not None:
             self._observer.cache("shared", "hit")
         return head
@@ -84,16 +85,12 @@ class Tiers:
     async def fence(self, owner: Owner, trace: Trace) -> Ticket:
         """Leave to put, to be taken before the store is read."""
         epoch = self._memory.epoch(owner)
-        if not self._coherence.clean(owner):
-            return Ticket(epoch)
-        return Ticket(epoch, await self._reach.ask(lambda shared: shared.fence(owner), trace))
+        return Ticket(epoch, await self._ask(owner, lambda shared: shared.fence(owner), trace))
 
     async def lead(self, owner: Owner, field: str, version: str, trace: Trace) -> Entry | Ticket:
         """The entry of that *version*, if it has come meanwhile; else leave to make it, or word of who does."""
         epoch = self._memory.epoch(owner)
-        if not self._coherence.clean(owner):
-            return Ticket(epoch)
-        found = await self._reach.ask(lambda shared: shared.lead(owner, field, version), trace)
+        found = await self._ask(owner, lambda shared: shared.lead(owner, field, version), trace)
         if isinstance(found, Entry):
             self._observer.cache("shared", "hit")
             self._memory.put(owner, field, found, epoch)
@@ -115,3 +112,7 @@ class Tiers:
                 lambda shared: shared.put(owner, field, entry, grant, life=life, alone=alone), size=len(entry.body)
             )
         return True
+
+    async def _ask(self, owner: Owner, call: Callable[[SharedCache], Awaitable[T]], trace: Trace) -> T | None:
+        """As `Reach.ask`, unless the shared cache is not to be believed about *owner*."""
+        return await self._reach.ask(call, trace) if self._coherence.clean(owner) else None

@@ -27,6 +27,12 @@ class MezzanineOf(NamedTuple):
 Owner = int | Literal["blank"] | MezzanineOf
 """What a cache keeps entries together by."""
 
+
+def contact_of(owner: Owner) -> int | Literal["blank"]:
+    """Whose *owner*'s entries are: a contact's mezzanine is the contact's own."""
+    return owner.contact if isinstance(owner, MezzanineOf) else owner
+
+
 RECORD = "original"
 """The field of what is known of a contact's original."""
 

@@ -26,7 +26,8 @@ from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess, values
 from pydantic import SecretStr
 
-from service.caches.embedded import CannotEmbed, EmbeddedValkey
+from service.app import private_server
+from service.caches.embedded import EmbeddedValkey
 from service.serving.budget import share
 from service.serving.one import serve
 from service.settings import Settings
@@ -46,7 +47,7 @@ def serve_by_several(settings: Settings, listener: socket.socket, ready: Callabl
 
     *folder* is theirs alone, and `PROMETHEUS_MULTIPROC_DIR` names it, since before prometheus_client was imported.
     """
-    embedded = _embedded(settings)
+    embedded = asyncio.run(private_server(settings.cache))  # once for all
     try:
         _Fleet(settings, listener, ready, folder, embedded).run()
     except SystemExit as end:
@@ -55,19 +56,6 @@ def serve_by_several(settings: Settings, listener: socket.socket, ready: Callabl
     finally:
         if embedded is not None:
             asyncio.run(embedded.stop())
-
-
-def _embedded(settings: Settings) -> EmbeddedValkey | None:
-    """The private server, once for all; None where one is set, or none can be had."""
-    if settings.cache.url.get_secret_value():
-        return None
-    try:
-        embedded = EmbeddedValkey.start(settings.cache.embedded_bytes)
-        asyncio.run(embedded.ready())
-    except CannotEmbed as error:
-        log.warning("cache.memory_only", reason=str(error))
-        return None
-    return embedded
 
 
 class _Fleet(BaseApplication):  # type: ignore[misc]  # gunicorn has no types

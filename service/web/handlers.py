@@ -39,7 +39,7 @@ from service.web.headers import (
     vary,
 )
 from service.web.problems import problem, status_of
-from service.web.repeats import Repeat, Repeats, field
+from service.web.repeats import Repeats, field
 from service.web.streaming import send, sent_whole
 
 _ATTEMPTS, _PAUSE = 8, 0.02
@@ -139,7 +139,7 @@ async def _answer(
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not _stale(trace) and sent_whole(loaded) and _repeats(selection):
-        request.app[REPEATS].keep(request.raw_path, accept, Repeat(selection, headers.copy(), unchanged))
+        request.app[REPEATS].keep(request.raw_path, accept, selection, headers, unchanged)
     if request.method == "GET":
         request.app[REPEATS].settle(request.raw_path, accept, missed=trace.fwd is not None)
     tell_trace(headers, trace, detail or loaded.detail)

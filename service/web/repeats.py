@@ -32,17 +32,9 @@ _Key = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Repeat:
-    """How a request was answered: what was selected, and the headers of its 200 and its 304, all but the trace."""
-
-    selection: Selection
-    full: CIMultiDict[str]
-    unchanged: CIMultiDict[str]
-
-
-@dataclass(frozen=True, slots=True)
 class _Known:
-    """The same, its headers as they are sent."""
+    """How a request was answered: what was selected, and the headers of its 200 and its 304 as they are sent, all but
+    the trace."""
 
     selection: Selection
     full: bytes
@@ -66,11 +58,17 @@ class Repeats:
         self._index: Moka[_Key, _Known] = Moka(capacity)
         self._firsts: dict[_Key, _First] = {}
 
-    def keep(self, target: str, accept: str | None, repeat: Repeat) -> None:
-        """Remember how GET of *target* with *accept* was answered."""
+    def keep(
+        self,
+        target: str,
+        accept: str | None,
+        selection: Selection,
+        full: CIMultiDict[str],
+        unchanged: CIMultiDict[str],
+    ) -> None:
+        """Remember how GET of *target* with *accept* was answered: with the headers *full*, or *unchanged* as 304."""
         if len(target) + len(accept or "") <= _MAX_TEXT:
-            known = _Known(repeat.selection, head(200, repeat.full), head(304, repeat.unchanged))
-            self._index.set((target, accept), known)
+            self._index.set((target, accept), _Known(selection, head(200, full), head(304, unchanged)))
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
         """It is known how GET of *target* with *accept* is answered, if not yet sent: whoever waits for it goes on."""
