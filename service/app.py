@@ -14,6 +14,7 @@ from aiohttp import web
 from service.caches.embedded import CannotEmbed, EmbeddedValkey
 from service.caches.memory import MemoryCache
 from service.caches.redis import RedisCache
+from service.entrance import gate
 from service.errors import PictureError
 from service.imaging.order import Encoding, Limits
 from service.imaging.render import encoder_versions
@@ -21,7 +22,8 @@ from service.pictures.coherence import Coherence
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.fleet import Fleet
 from service.pictures.mezzanines import Mezzanines
-from service.pictures.originals import Lifetimes, Originals
+from service.pictures.originals import Lifetimes as Kept
+from service.pictures.originals import Originals
 from service.pictures.ports import Renderer, SharedCache
 from service.pictures.reach import Reach
 from service.pictures.selection import Recipe
@@ -33,8 +35,10 @@ from service.rendering.turns import Turns
 from service.settings import CacheSettings, HttpSettings, ImagesSettings, RenderSettings, Settings
 from service.stores.watch import Watch
 from service.stores.writing import WritableDirectory
+from service.web.audience import Audience
+from service.web.cors import CORS, Cors
 from service.web.handlers import LANGUAGES, MANNERS, PICTURES, REPEATS, Manners
-from service.web.headers import CacheControl
+from service.web.headers import Lifetime, Lifetimes
 from service.web.health import METRICS, READINESS, Readiness, posting
 from service.web.imageinfo import STORE
 from service.web.metrics import Metrics
@@ -76,16 +80,20 @@ def create_app(
     app[METRICS] = Metrics()
     app[LANGUAGES] = Languages.load()
     app[MANNERS] = Manners(
-        cache_control(settings.http),
+        told_lifetimes(settings.http),
         settings.render.preferred,
         settings.render.max_dimension,
         settings.server.write_timeout,
     )
+    app[CORS] = Cors(settings.http.cors_origin)
+    audience = Audience(app[MANNERS].lifetimes.picture, app[CORS])
+    app.on_response_prepare.append(audience.tell)
     app.cleanup_ctx.append(posting)
+    app.cleanup_ctx.append(lambda app: gate(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, turns))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store))
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache))
-    app.cleanup_ctx.append(lambda app: _pictures(app, settings))
+    app.cleanup_ctx.append(lambda app: _pictures(app, settings, audience))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None and settings.images.watch:
         app.cleanup_ctx.append(lambda app: _watch(app, settings.images))
@@ -114,7 +122,7 @@ async def _renderer(
 
 async def _store(app: web.Application, settings: Settings, given: WritableStore | None) -> AsyncIterator[None]:
     app[STORE] = store = given or directory_store(settings)
-    if settings.writes.enabled:
+    if settings.writes.enabled or settings.auth.schemes:
         try:
             await store.sweep()
         except PictureError as error:  # the start does not depend on it
@@ -140,9 +148,9 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
         await embedded.stop()
 
 
-async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+async def _pictures(app: web.Application, settings: Settings, audience: Audience) -> AsyncIterator[None]:
     made, patience = recipe(settings), _FIRSTS * settings.render.timeout + 1.0
-    lifetimes = Lifetimes(
+    lifetimes = Kept(
         settings.cache.fresh_for,
         settings.cache.missing_for,
         settings.cache.unrenderable_for,
@@ -171,7 +179,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         mezzanines=mezzanines,
         fleet=Fleet(app[CACHE], app[REACH], app[COHERENCE], lease=LEASE, patience=patience),
     )
-    app[REPEATS] = Repeats(pictures)
+    app[REPEATS] = Repeats(pictures, audience)
     app[READINESS] = Readiness(app[RENDERER], app[STORE], app[REACH])
     yield
     await pictures.close()
@@ -180,7 +188,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
 
 async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     made, images = recipe(settings), settings.images
-    app[WRITE_MANNERS] = WriteManners(settings.writes.enabled, images.max_bytes, settings.server.write_timeout)
+    app[WRITE_MANNERS] = WriteManners(images.max_bytes, settings.server.write_timeout)
     app[PURGES] = app[COHERENCE]
     app[WRITES] = writes = Writes(
         app[STORE],
@@ -269,14 +277,11 @@ def recipe(settings: Settings) -> Recipe:
     return Recipe(limits, encoding, digest, as_stored=settings.images.as_stored == "verbatim")
 
 
-def cache_control(http: HttpSettings) -> CacheControl:
-    """The lifetimes as `Cache-Control` tells them."""
-    return CacheControl(
-        picture=(
-            f"public, max-age={http.max_age}, s-maxage={http.s_maxage}, "
-            f"stale-while-revalidate={http.stale_while_revalidate}, stale-if-error={http.stale_if_error}"
-        ),
-        stale=f"public, max-age={http.stale_max_age}, stale-if-error={http.stale_if_error}",
-        placeholder=f"public, max-age={http.placeholder_max_age}",
-        missing=f"public, max-age={http.missing_max_age}",
+def told_lifetimes(http: HttpSettings) -> Lifetimes:
+    """How long others may keep each kind of answer."""
+    return Lifetimes(
+        picture=Lifetime(http.max_age, http.s_maxage, http.stale_while_revalidate, http.stale_if_error),
+        stale=Lifetime(http.stale_max_age, stale_if_error=http.stale_if_error),
+        placeholder=Lifetime(http.placeholder_max_age),
+        missing=Lifetime(http.missing_max_age),
     )

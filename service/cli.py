@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from pathlib import Path
@@ -36,21 +37,24 @@ def serve(
     from tempfile import TemporaryDirectory
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes over
+    defaults = None
     with ExitStack() as stack:
         if demo:
             if images is not None:
                 raise click.UsageError("--demo makes a folder of its own; leave --images out.")
-            from service.demo import make_store
+            from service.demo import make_demo
 
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # wait until the folder is sure to be removed
-            images = Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-")))
-            make_store(images)
+            images, defaults = make_demo(Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-"))))
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        settings = _settings(config, images, host=host, port=port, workers=workers)
+        settings = _settings(config, images, defaults, host=host, port=port, workers=workers)
         from service.server import run
+        from service.settings import BadSettings
 
         try:
             run(settings, welcome=_demo_welcome if demo else None)
+        except BadSettings as error:
+            raise _unusable(error) from None
         except OSError as error:
             raise click.ClickException(f"cannot serve: {error}") from None
 
@@ -111,7 +115,107 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
     click.echo("purged: everything" if everything else f"purged: {', '.join(map(str, contacts))}")
 
 
-def _settings(config: Path | None, images: Path | None, **server: str | int | None) -> Any:
+@main.group()
+def user() -> None:
+    """Change who is in the users' file."""
+
+
+@user.command()
+@click.argument("name")
+@click.option(
+    "--file", type=click.Path(path_type=Path, dir_okay=False), help="Instead of the settings' auth.users_file."
+)
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(["read", "write", "purge"]),
+    help="What NAME may do, once for each; read where there is none.",
+)
+@_config
+def add(name: str, file: Path | None, roles: tuple[str, ...], config: Path | None) -> None:
+    """Add NAME to the users' file, or replace them there.
+
+    The password is asked for, or is the line that comes by standard input.
+    """
+    from service.access.identity import Role
+    from service.auth.user_store import add_user
+
+    if file is None and not (named := _settings(config, None).auth.users_file):
+        raise click.UsageError("auth.users_file is empty: give --file.")
+    path = file or Path(named)
+    try:
+        replaced = add_user(path, name, _password(), [Role(each) for each in roles])
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        raise click.ClickException(f"{path} cannot be changed: {error.strerror or error}") from None
+    click.echo(f"{'replaced' if replaced else 'added'} {name} in {path} ({', '.join(roles) or 'read'})")
+
+
+def _password() -> str:
+    """The password that is typed twice, or comes by standard input; never an argument, which all processes can see."""
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+    data = sys.stdin.buffer.read(4096)
+    password = data.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
+    if not password:  # as where a job has no standard input
+        raise click.UsageError("no password came by standard input.")
+    return password
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_LONGEST = 10 * 365 * _UNITS["d"]
+
+
+def _seconds(_: click.Context, __: click.Parameter, text: str) -> int:
+    """A time such as `7d`, in seconds."""
+    match = re.fullmatch(r"([1-9][0-9]{0,8})([smhdw])", text)
+    if match is None or (seconds := int(match[1]) * _UNITS[match[2]]) > _LONGEST:
+        raise click.BadParameter("a number and s, m, h, d or w, such as 7d; ten years at most.")
+    return seconds
+
+
+@main.command()
+@click.argument("target")
+@click.option(
+    "--expires", required=True, callback=_seconds, metavar="TIME", help="How long it is good: 90s, 15m, 12h, 7d, 4w."
+)
+@click.option("--base", default="", metavar="URL", help="Where the service is seen, to be put before it.")
+@_config
+def sign(target: str, expires: int, base: str, config: Path | None) -> None:
+    """Sign TARGET, a picture's path and query, with the first of auth.signing_keys, and print it."""
+    import time
+
+    from service.errors import PictureError
+    from service.protocol.query import parse_contact_id, parse_query
+    from service.protocol.signatures import parse_key
+    from service.protocol.signatures import sign as signed
+
+    settings = _settings(config, None)
+    if not settings.auth.signing_keys:
+        raise click.ClickException(
+            "auth.signing_keys is empty: make a secret with `openssl rand -hex 32`, "
+            'and set CONTACT_IMAGE_AUTH__SIGNING_KEYS=k1:SECRET (or signing_keys = ["k1:SECRET"]).'
+        )
+    path, _, query = target.partition("?")
+    match = re.fullmatch(r"(?i:/api/v1/contact)/([^/]*)/(?i:image)", path)
+    if match is None:
+        raise click.ClickException("this is no picture's path: /api/v1/Contact/{id}/Image.")
+    if base and not re.fullmatch(r"https?://[^\s?#]+", base):
+        raise click.UsageError("--base is a URL that begins with http:// or https://, without query.")
+    kid, secret = parse_key(settings.auth.signing_keys[0].get_secret_value())
+    try:
+        parse_contact_id(match[1])
+        parse_query(query, settings.render.max_dimension)
+        click.echo(base.rstrip("/") + signed(target, kid, secret, int(time.time()) + expires))
+    except PictureError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _settings(
+    config: Path | None, images: Path | None, defaults: Path | None = None, **server: str | int | None
+) -> Any:
     from service.settings import BadSettings, load_settings
 
     given = {name: value for name, value in server.items() if value is not None}
@@ -119,10 +223,14 @@ def _settings(config: Path | None, images: Path | None, **server: str | int | No
     if images is not None:
         options["images"] = {"directory": images}
     try:
-        return load_settings(config, **options)
+        return load_settings(config, defaults, **options)
     except BadSettings as error:
-        lines = "\n".join(f"  {fault}" for fault in error.faults)
-        raise click.ClickException(f"the settings cannot be used:\n{lines}") from None
+        raise _unusable(error) from None
+
+
+def _unusable(error: Any) -> click.ClickException:
+    lines = "\n".join(f"  {fault}" for fault in error.faults)
+    return click.ClickException(f"the settings cannot be used:\n{lines}")
 
 
 def _demo_welcome(base: str) -> None:

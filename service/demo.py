@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from functools import cache
 from pathlib import Path
 from random import Random
 
 from PIL import Image, ImageDraw, ImageFilter
+
+from service.access.identity import EVERYTHING
+from service.auth.user_lines import line as user_line
 
 _ORIENTATION = 0x0112
 _SUFFIXES = ("jpg", "jpg", "png", "webp", "jpg", "gif", "tif")
@@ -18,7 +22,21 @@ _SKIN = ((255, 219, 182), (241, 194, 155), (224, 172, 125), (181, 126, 84), (141
 _HAIR = ((24, 20, 18), (66, 42, 26), (120, 80, 44), (196, 154, 90), (150, 60, 34), (130, 130, 134))
 
 
-def make_store(folder: Path) -> None:
+USER, PASSWORD = "tje0", "Tje0"
+"""Who may change pictures: the credential of SuperOffice's own sample request."""
+
+
+def make_demo(folder: Path) -> tuple[Path, Path]:
+    """Make a folder of pictures and a file of settings in *folder*: everybody may look, and `USER` may do all."""
+    images, users, settings = folder / "images", folder / "users", folder / "demo.toml"
+    images.mkdir()
+    _make_store(images)
+    users.write_text(user_line(USER, PASSWORD, EVERYTHING) + "\n", "utf-8")
+    settings.write_text(f"[auth]\nschemes = ['basic']\nanonymous_read = true\nusers_file = '{users}'\n", "utf-8")
+    return images, settings
+
+
+def _make_store(folder: Path) -> None:
     """Fill *folder* with the pictures of contacts 1 to 36; 13, 23 and 33 have none."""
     for contact in range(1, _PEOPLE + 1):
         if contact in _WITHOUT:
@@ -51,6 +69,11 @@ def welcome(base: str) -> str:
         ("nobody's picture: 404", f"{image}/{_WITHOUT[0]}/Image", ""),
         ("a stand-in for it, in Swedish", f"{image}/{_WITHOUT[0]}/Image?ifBlank=SrNoPhoto", "-H 'SO-Language: sv'"),
         ("base64 in JSON, as SuperOffice's page shows it", f"{image}/1/Image?w=32", "-H 'Accept: application/json'"),
+        (
+            f"as {USER}, who may PUT, DELETE and PURGE as well",
+            f"{image}/1/Image?w=64",
+            f"-H 'Authorization: Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}'",
+        ),
         ("is it ready?", f"{base}/readyz", ""),
     )
     lines = ["", f"Contacts 1 to {_PEOPLE} to try, in a browser or from another terminal:", ""]

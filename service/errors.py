@@ -40,8 +40,24 @@ class BadParameter(PictureError):
     """What the request asks for is malformed or out of bounds (400)."""
 
 
+class NotAuthenticated(PictureError):
+    """Credentials are missing or wrong (401)."""
+
+
+class CredentialExpired(NotAuthenticated):
+    """A credential that was right once (401): no guess, and not counted as one."""
+
+
 class Forbidden(PictureError):
-    """What is asked is not allowed here (403)."""
+    """What is asked is not allowed here, or not to who asks (403)."""
+
+
+class TooManyAttempts(PictureError):
+    """Too many wrong credentials came from one address; *values* hold `seconds` to wait (429)."""
+
+
+class VerificationUnavailable(PictureError):
+    """Whoever knows whether a credential is good cannot be asked at the moment (503)."""
 
 
 class UnknownPath(PictureError):

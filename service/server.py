@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from service.settings import Settings
 def run(settings: Settings, welcome: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight finish. *welcome* is told the base URL.
 
-    Raises OSError when the port cannot be had.
+    Raises OSError when the port cannot be had, and `BadSettings` where a file that the settings name cannot be used.
     """
     if settings.server.workers == 1:
         _run(settings, welcome, None)
@@ -26,11 +27,14 @@ def run(settings: Settings, welcome: Callable[[str], None] | None = None) -> Non
 def _run(settings: Settings, welcome: Callable[[str], None] | None, folder: Path | None) -> None:
     import structlog
 
+    from service.entrance import inspect
     from service.serving.listening import base_url, listen
     from service.serving.logs import configure_logs
 
     configure_logs(settings.log)
     log = structlog.get_logger()
+    if settings.auth.schemes:
+        asyncio.run(inspect(settings.auth))
     listener = listen(settings.server)
 
     def announce() -> None:

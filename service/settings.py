@@ -10,14 +10,27 @@ import re
 import tomllib
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_origin
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    IPvAnyNetwork,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -25,11 +38,24 @@ from pydantic_settings import (
 )
 
 from service.formats import WRITABLE, Format
+from service.protocol.credentials import Scheme
+from service.protocol.origins import parse_origin
+from service.protocol.signatures import parse_key
 
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 WholeSeconds = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Bytes = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
+
+_T = TypeVar("_T")
+
+
+def _listed(value: object) -> object:
+    """A list as TOML writes it; in a variable, names between commas will do, where JSON is a burden."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Listed = Annotated[tuple[_T, ...], BeforeValidator(_listed)]
 
 
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -73,6 +99,63 @@ class ServerSettings(_Section):
     keepalive_timeout: Seconds
     write_timeout: Seconds
     shutdown_timeout: Seconds
+    trusted_proxies: Listed[IPvAnyNetwork]
+
+
+class AuthSettings(_Section):
+    """How to say who is asking, and who tells whether it is true."""
+
+    schemes: Listed[Scheme]
+    anonymous_read: bool
+    users_file: str
+    superoffice_url: str
+    app_tokens: Listed[SecretStr]
+    session_cookie: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")]
+    jwt_issuer: str
+    jwt_audience: str
+    jwt_jwks_url: str
+    jwt_key_file: str
+    signing_keys: Listed[SecretStr]
+    remember_for: Annotated[int, Field(gt=0, le=3600)]
+
+    @field_validator("signing_keys")
+    @classmethod
+    def _keys_with_ids(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        ids = [parse_key(key.get_secret_value())[0] for key in keys]
+        if len(set(ids)) < len(ids):
+            raise ValueError("must have an id of its own for each key")
+        return keys
+
+    @field_validator("superoffice_url", "jwt_jwks_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        try:
+            parts = urlsplit(url)
+            fine = not url or (parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0)
+        except ValueError:
+            fine = False
+        if not fine or parts.username or parts.fragment:
+            raise ValueError("must be an http:// or https:// URL without a user's name, or empty")
+        return url
+
+    @model_validator(mode="after")
+    def _each_scheme_has_its_judge(self) -> AuthSettings:
+        jwt = bool(self.jwt_jwks_url or self.jwt_key_file)
+        wanting = {
+            Scheme.BASIC: not (self.users_file or self.superoffice_url) and "users_file or superoffice_url",
+            Scheme.BEARER: not (jwt or self.superoffice_url) and "jwt_jwks_url, jwt_key_file or superoffice_url",
+            Scheme.SOTICKET: not self.superoffice_url and "superoffice_url",
+            Scheme.SESSION: not self.superoffice_url and "superoffice_url",
+            Scheme.SIGNED: not self.signing_keys and "signing_keys",
+        }
+        faults = [f"{scheme} in schemes needs {wanting[scheme]}" for scheme in self.schemes if wanting[scheme]]
+        if jwt and not (self.jwt_issuer and self.jwt_audience):
+            faults.append("JSON web tokens need jwt_issuer and jwt_audience")
+        if self.jwt_jwks_url and self.jwt_key_file:
+            faults.append("jwt_jwks_url and jwt_key_file are two places for the same keys")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
 
 
 class ImagesSettings(_Section):
@@ -159,6 +242,13 @@ class RenderSettings(_Section):
         return tuple(Format[name] for name in _names(self.preference))
 
 
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def _names(text: str) -> list[str]:
     return [name.strip().upper() for name in text.split(",")]
 
@@ -188,7 +278,15 @@ class HttpSettings(_Section):
     stale_if_error: WholeSeconds
     missing_max_age: WholeSeconds
     placeholder_max_age: WholeSeconds
+    cors_origin: Listed[str]
     stale_max_age: WholeSeconds
+
+    @field_validator("cors_origin")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if origins != ("*",) and not all(map(parse_origin, origins)):
+            raise ValueError('must be ["*"] alone, or origins without a path such as https://crm.example')
+        return origins
 
 
 class LogSettings(_Section):
@@ -211,6 +309,7 @@ class Settings(BaseSettings):
     )
 
     server: ServerSettings
+    auth: AuthSettings
     images: ImagesSettings
     writes: WritesSettings
     cache: CacheSettings
@@ -219,14 +318,39 @@ class Settings(BaseSettings):
     http: HttpSettings
     log: LogSettings
 
+    @model_validator(mode="after")
+    def _strangers_change_nothing(self) -> Settings:
+        if self.writes.enabled and not self.auth.schemes and not _loopback(self.server.host):
+            raise ValueError(
+                "writes.enabled without auth.schemes would let everybody who reaches server.host change pictures: "
+                "set auth.schemes, or listen on loopback"
+            )
+        return self
 
-def load_settings(config: Path | None = None, **options: dict[str, Any]) -> Settings:
+
+class _Variables(EnvSettingsSource):
+    """Variables, whose lists may also be names between commas."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            if get_origin(field.annotation) is tuple:
+                return value  # `_listed` takes it apart
+            raise
+
+
+def load_settings(config: Path | None = None, beneath: Path | None = None, **options: dict[str, Any]) -> Settings:
     """The settings in force: defaults, *config*'s TOML, the environment, then *options* of the command line.
+
+    *beneath* is a TOML file of other defaults.
 
     Raises `BadSettings` with every fault that was found.
     """
     faults = _foreign_variables()
     layers: list[Path | Traversable] = [files("service") / "default.toml"]
+    if beneath is not None:
+        layers.append(beneath)
     if config is not None:
         try:
             tomllib.loads(config.read_text("utf-8"))
@@ -247,7 +371,7 @@ def load_settings(config: Path | None = None, **options: dict[str, Any]) -> Sett
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             toml = TomlConfigSettingsSource(settings_cls, toml_file=layers, deep_merge=True)
-            return init_settings, env_settings, toml
+            return init_settings, _Variables(settings_cls), toml
 
     try:
         settings = Layered(**options)  # type: ignore[arg-type]  # pydantic checks them
@@ -283,13 +407,19 @@ def _foreign_variables() -> list[str]:
     return faults
 
 
+_SECRET = ("url", "superoffice_url", "jwt_jwks_url", "app_tokens", "signing_keys")
+"""Settings that are secrets, or whose values may hold one."""
+
+
 def _fault(error: ErrorDetails) -> str:
     """One line: the setting, its variable, what was wrong and what was given (a secret is not shown)."""
     path = [str(part) for part in error["loc"]]
-    name = ".".join(path) or "settings"
+    if not path:
+        return error["msg"].removeprefix("Value error, ")
+    name = ".".join(path)
     variable = "CONTACT_IMAGE_" + "__".join(part.upper() for part in path)
     # What stands under a wrong name, or in place of a whole section, may be a secret that missed its place.
-    shown = len(path) == 2 and path[1] != "url" and error["type"] != "extra_forbidden"
+    shown = len(path) == 2 and path[1] not in _SECRET and error["type"] != "extra_forbidden"
     given = f", not {error['input']!r}" if shown and not isinstance(error["input"], dict) else ""
     text = "is no setting" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")
     return f"{name} ({variable}): {text}{given}"

@@ -40,7 +40,7 @@ class Served(BaseTestServer):
         self._patience = patience
 
     async def _make_runner(self, **_: Any) -> Runner:
-        return Runner(self.app, self._patience, shutdown_timeout=5.0)
+        return Runner(self.app, self._patience, shutdown_timeout=1.0)
 
 
 class Valkey:
@@ -112,6 +112,19 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+def served(images: Path, url: str, adapters: dict[str, Any] | None = None, /, **sections: dict[str, Any]) -> Served:
+    """The whole application over *images* and the cache at *url*; sections of settings as keywords."""
+    options: dict[str, dict[str, Any]] = {
+        "images": {"directory": images, "watch": False},
+        "cache": {"url": url, "prefix": f"test-{next(_prefixes)}"},
+        "render": {"workers": 1},
+    }
+    for name, values in sections.items():
+        options[name] = options.get(name, {}) | values
+    settings = load_settings(**options)
+    return Served(create_app(settings, **adapters or {}), patience(settings.server))
+
+
 @pytest.fixture
 async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey) -> Serve:
     """Start the whole application on a real socket; sections of settings as keywords, adapters under their names."""
@@ -119,14 +132,6 @@ async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey) -> Ser
     async def start(
         *, url: str | None = None, adapters: dict[str, Any] | None = None, **sections: dict[str, Any]
     ) -> TestClient[Any, Any]:
-        options: dict[str, dict[str, Any]] = {
-            "images": {"directory": images, "watch": False},
-            "cache": {"url": url or shared_valkey.url, "prefix": f"test-{next(_prefixes)}"},
-            "render": {"workers": 1},
-        }
-        for name, values in sections.items():
-            options[name] = options.get(name, {}) | values
-        settings = load_settings(**options)
-        return await aiohttp_client(Served(create_app(settings, **adapters or {}), patience(settings.server)))
+        return await aiohttp_client(served(images, url or shared_valkey.url, adapters, **sections))
 
     return start

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.formats import Format, IfBlank
@@ -75,7 +76,7 @@ class ContactPictures:
         known = await self._originals.find(contact, trace, anew=anew)
         original = known.original
         if original is None:
-            raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": contact})
+            raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
         choice, field, work = self._settled(original, wish)
         if fault := self._faults.refusal(original.fault, as_stored=choice.as_stored):
             raise fault.error()
@@ -95,7 +96,8 @@ class ContactPictures:
         kind = wish.if_blank
         if not kind.worded:
             text = language = ""
-        field = f"{kind.value}:{language}:{width}:{height}:{choice.format.name}:{self._recipe.digest}"
+        words = blake2b(text.encode(), digest_size=4).hexdigest() if text else ""
+        field = f"{kind.value}:{language}:{words}:{width}:{height}:{choice.format.name}:{self._recipe.digest}"
         work = Blank(kind, width, height, choice.format, text, self._recipe.encoding)
         etag = entity_tag(BLANK, "", field, choice)
         return Selection(BLANK, field, "", etag, choice, None, work, blank=kind)

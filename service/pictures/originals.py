@@ -8,9 +8,9 @@ from zlib import crc32
 
 import structlog
 
+from service.breaker import Breaker
 from service.errors import StoreFailed, StoreTimedOut
 from service.pictures import records
-from service.pictures.breaker import Breaker
 from service.pictures.coherence import Coherence
 from service.pictures.flights import Flights
 from service.pictures.ports import Observer, OriginalStore

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import structlog
 
-from service.pictures.breaker import Breaker
+from service.breaker import Breaker
 from service.pictures.ports import CacheFull, CacheUnavailable, Observer, SharedCache
 from service.pictures.trace import Trace
 

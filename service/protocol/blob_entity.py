@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from hashlib import blake2b
 
 _INT32 = 0x7FFF_FFFF
@@ -14,10 +14,12 @@ def blob_id(contact: int, version: str) -> int:
     return int.from_bytes(digest, "big") & _INT32 or 1
 
 
-def blob_entity(id: int, size: int, media_type: str | None, modified: int | None) -> dict[str, object]:
+def blob_entity(
+    id: int, size: int, media_type: str | None, modified: int | None, zone: tzinfo = UTC
+) -> dict[str, object]:
     """The entity for a picture of *size* bytes, changed at *modified* (Unix seconds); None is what is not known. Its
-    dates are UTC."""
-    date = None if modified is None else datetime.fromtimestamp(modified, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    dates are those of *zone*."""
+    date = None if modified is None else _date(modified, zone)
     return NOTHING | {
         "BlobId": id,
         "BlobSize": size,
@@ -27,6 +29,12 @@ def blob_entity(id: int, size: int, media_type: str | None, modified: int | None
         "CreatedDate": date,
         "UpdatedDate": date,
     }
+
+
+def _date(seconds: int, zone: tzinfo) -> str:
+    """RFC 3339's form, with the offset that *zone* had then; `Z` for UTC itself, as SuperOffice writes it."""
+    text = datetime.fromtimestamp(seconds, zone).isoformat(timespec="seconds")
+    return text.removesuffix("+00:00") + "Z" if zone is UTC else text
 
 
 NOTHING: dict[str, object] = {

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from service import entrance
 from service.app import directory_store, redis_cache
 from service.caches.embedded import CannotEmbed, EmbeddedValkey, find_server
 from service.errors import PictureError
 from service.pictures.ports import CacheUnavailable
-from service.settings import Settings
+from service.settings import BadSettings, Settings
 
 
 async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
     """What `contact-image check` says of the store and the cache: whether it will do, and a few words."""
-    return {"store": await _inspect_store(settings), "cache": await _inspect_cache(settings)}
+    found = {"store": await _inspect_store(settings), "cache": await _inspect_cache(settings)}
+    return found | {"credentials": await _inspect_credentials(settings)} if settings.auth.schemes else found
+
+
+async def _inspect_credentials(settings: Settings) -> tuple[bool, str]:
+    try:
+        await entrance.inspect(settings.auth)
+    except BadSettings as error:
+        return False, "; ".join(error.faults)
+    return True, ", ".join(settings.auth.schemes)
 
 
 async def _inspect_store(settings: Settings) -> tuple[bool, str]:

@@ -21,7 +21,9 @@ def configure_logs(settings: LogSettings) -> None:
         structlog.processors.format_exc_info,
     ]
     final: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if settings.format == "json" else structlog.dev.ConsoleRenderer()
+        structlog.processors.JSONRenderer()
+        if settings.format == "json"
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)  # others show locals
     )
     structlog.configure(
         processors=[*shared, final],

@@ -9,15 +9,18 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 
+from service.access.identity import Role
 from service.errors import N_, BadParameter, PictureError, Unexpected
 from service.web.connections import Connection
 from service.web.handlers import LANGUAGES, REPEATS
 from service.web.headers import common
 from service.web.health import METRICS
+from service.web.malformed import for_server, malformed
 from service.web.problems import problem, status_of
 from service.web.routes import REQUEST_ID, WENT_WRONG, new_request_id
+from service.web.security import GATE, VISITOR, Visitor
 
 log = structlog.get_logger()
 
@@ -34,6 +37,7 @@ class Front:
         write_timeout: float,
     ) -> None:
         self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
+        self._gate = app[GATE]
         self._onwards, self._write_timeout = onwards, write_timeout
         self._tells = bool(log.bind().is_enabled_for(logging.DEBUG))  # asked once, not on every hit
 
@@ -42,10 +46,13 @@ class Front:
         connection = request.protocol
         assert isinstance(connection, Connection)
         begun = time.perf_counter()
-        repeats = self._repeats
-        known = repeats.find(request) if request.method in _READS else None
-        if known is not None and not connection.writing_paused:
-            response = repeats.answer(request, known)
+        if malformed(request):
+            connection.ends()
+            return self._turned_away(request)
+        repeats, visitor = self._repeats, self._reader(request)
+        known = repeats.find(request, visitor) if visitor is not None else None
+        if known is not None and visitor is not None and not connection.writing_paused:
+            response = repeats.answer(request, visitor, known)
             if response is not None:
                 connection.ends()
                 return self._told(request, response, time.perf_counter() - begun)
@@ -53,19 +60,42 @@ class Front:
         try:
             if connection.writing_paused:
                 await self._drained(request)
-            if request.method != hdrs.METH_GET:
+            if for_server(request):
+                return self._of_server(request)
+            if visitor is None or request.method != hdrs.METH_GET:
                 return await self._onwards(request)
-            response = await repeats.answer_shared(request, known) if known is not None else None
-            if response is None and (response := await repeats.follow(request)) is not None:
+            response = await repeats.answer_shared(request, visitor, known) if known is not None else None
+            if response is None and (response := await repeats.follow(request, visitor)) is not None:
                 self._metrics.collapsed()
             if response is not None:
                 return self._told(request, response, time.perf_counter() - begun)
+            request[VISITOR] = visitor
             try:
                 return await self._onwards(request)
             finally:
                 repeats.left(request)
         finally:
             connection.ends()
+
+    def _reader(self, request: web.BaseRequest) -> Visitor | None:
+        """Who wants to read, where that is settled already; all others are asked who they are further up."""
+        if request.method not in _READS:
+            return None
+        visitor = self._gate.settled(request)
+        return visitor if visitor is not None and Role.READ in visitor.roles else None
+
+    def _turned_away(self, request: web.BaseRequest) -> web.Response:
+        """400, and no more on this connection: what is malformed may end elsewhere than it seems to."""
+        response = self.refuse(request, BadHttpMessage("malformed"))
+        response.force_close()
+        return response
+
+    def _of_server(self, request: web.BaseRequest) -> web.Response:
+        """The answer to `OPTIONS *`, which the router knows no path for."""
+        self._metrics.request(request.method, 204, 0.0)
+        headers = common(None, None)
+        headers["Allow"] = "GET, HEAD, PUT, POST, DELETE, PURGE, OPTIONS"
+        return web.Response(status=204, headers=headers)
 
     def _told(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> web.StreamResponse:
         """*response* to a repeat, counted and logged."""
@@ -90,7 +120,7 @@ class Front:
         headers["Content-Type"] = "application/problem+json"
         headers["Content-Language"] = language
         headers["Cache-Control"] = "no-store"
-        body = problem(reason, self._languages, language, "/", request_id)
+        body = problem(reason, self._languages, language, None, "/", request_id)
         return web.Response(status=status, headers=headers, body=body)
 
     async def _drained(self, request: web.BaseRequest) -> None:

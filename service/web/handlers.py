@@ -29,7 +29,9 @@ from service.protocol.negotiate import Wish, make_wish
 from service.protocol.query import parse_contact_id, parse_query
 from service.protocol.ranges import content_range, one_range
 from service.web.headers import (
-    CacheControl,
+    NO_STORE,
+    Lifetimes,
+    cache_control,
     common,
     describe_body,
     in_parts,
@@ -40,6 +42,7 @@ from service.web.headers import (
 )
 from service.web.problems import problem, status_of
 from service.web.repeats import Repeats, field
+from service.web.security import GATE, NOBODY, VISITOR, target
 from service.web.streaming import send, sent_whole
 
 _ATTEMPTS, _PAUSE = 8, 0.02
@@ -52,7 +55,7 @@ _RETRY_AFTER = "1"
 class Manners:
     """How we answer: lifetimes told to caches, preferences, limits. Sides in pixels, times in seconds."""
 
-    cache_control: CacheControl
+    lifetimes: Lifetimes
     preference: tuple[Format, ...]
     max_dimension: int
     write_timeout: float
@@ -68,7 +71,7 @@ async def picture(request: web.Request) -> web.StreamResponse:
     """GET and HEAD of a contact's picture."""
     manners, accept = request.app[MANNERS], field(request, "Accept")
     contact = parse_contact_id(request.match_info["contact"])
-    query = parse_query(request.raw_path.partition("?")[2], manners.max_dimension)
+    query = parse_query(target(request).partition("?")[2], manners.max_dimension)
     wish = make_wish(query, accept, manners.preference)
     for attempt in range(_ATTEMPTS):
         try:
@@ -86,21 +89,26 @@ async def nothing(request: web.Request) -> web.StreamResponse:
 def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Response:
     """The answer to a request that failed with *error*."""
     manners, status = request.app[MANNERS], status_of(error)
-    languages, language = request.app[LANGUAGES], _language(request)
+    languages, language, culture = request.app[LANGUAGES], _language(request), _culture(request)
     contact, negotiated = _what_is_known(request, manners.max_dimension)
     headers = common(contact, vary(negotiated=negotiated, worded=True))
     headers["Content-Type"] = "application/problem+json"
     headers["Content-Language"] = language
-    lifetimes = manners.cache_control
-    headers["Cache-Control"] = lifetimes.missing if isinstance(error, NoPicture) else lifetimes.error
+    visitor = request.get(VISITOR, NOBODY)
+    missing = cache_control(manners.lifetimes.missing, visitor)
+    headers["Cache-Control"] = missing if isinstance(error, NoPicture) else NO_STORE
     if status == 503:
         headers["Retry-After"] = _RETRY_AFTER
+    if status == 401:
+        headers["WWW-Authenticate"] = request.app[GATE].challenge
+    if status == 429:
+        headers["Retry-After"] = str(error.values["seconds"])
     if status == 405:
         headers["Allow"] = str(error.values["allowed"])
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = content_range(range(0), int(error.values["length"]))
     return web.Response(
-        status=status, headers=headers, body=problem(error, languages, language, request.path, request_id)
+        status=status, headers=headers, body=problem(error, languages, language, culture, request.path, request_id)
     )
 
 
@@ -108,7 +116,7 @@ async def _answer(
     request: web.Request, contact: int, wish: Wish, accept: str | None, *, anew: bool
 ) -> web.StreamResponse:
     manners, pictures, trace = request.app[MANNERS], request.app[PICTURES], Trace()
-    language = ""
+    lifetimes, visitor, language = manners.lifetimes, request[VISITOR], ""
     try:
         selection = await pictures.select(contact, wish, trace, anew=anew)
     except NoPicture:
@@ -118,7 +126,7 @@ async def _answer(
         selection = pictures.blank(wish, request.app[LANGUAGES].words(NO_PHOTO, {}, language), language)
     worded = selection.blank is not None and selection.blank.worded
     varies = vary(negotiated=wish.type is None, worded=worded)
-    headers = picture_headers(selection, contact, manners.cache_control, varies, stale=_stale(trace))
+    headers = picture_headers(selection, contact, lifetimes, visitor, varies, stale=_stale(trace))
     detail = "placeholder" if selection.blank is not None else ""
     if not_modified(
         selection.etag, selection.last_modified, field(request, "If-None-Match"), field(request, "If-Modified-Since")
@@ -134,14 +142,14 @@ async def _answer(
     describe_body(headers, selection, contact, language)
     status = 200
     if loaded.older is not None:
-        stand_in(headers, loaded.older, manners.cache_control)
+        stand_in(headers, loaded.older, lifetimes, visitor)
     elif part is not None and selection.original is not None:
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not _stale(trace) and sent_whole(loaded) and _repeats(selection):
-        request.app[REPEATS].keep(request.raw_path, accept, selection, headers, unchanged)
+        request.app[REPEATS].keep(target(request), accept, selection, headers, unchanged)
     if request.method == "GET":
-        request.app[REPEATS].settle(request.raw_path, accept, missed=trace.fwd is not None)
+        request.app[REPEATS].settle(target(request), accept, missed=trace.fwd is not None)
     tell_trace(headers, trace, detail or loaded.detail)
     return await send(
         request, headers, loaded, status=status, json=selection.choice.json, timeout=manners.write_timeout
@@ -182,6 +190,12 @@ def _language(request: web.Request) -> str:
     return request.app[LANGUAGES].choose(field(request, "SO-Language"), field(request, "Accept-Language"))
 
 
+def _culture(request: web.Request) -> str | None:
+    return request.app[LANGUAGES].culture(
+        field(request, "SO-Culture"), field(request, "SO-Language"), field(request, "Accept-Language")
+    )
+
+
 def _what_is_known(request: web.Request, max_dimension: int) -> tuple[int | None, bool]:
     """Of a refused request, the contact and whether `Accept` mattered; what is malformed may have meant anything."""
     if "contact" not in request.match_info:
@@ -190,5 +204,5 @@ def _what_is_known(request: web.Request, max_dimension: int) -> tuple[int | None
     with suppress(BadParameter):
         contact = parse_contact_id(request.match_info["contact"])
     with suppress(BadParameter):
-        negotiated = parse_query(request.raw_path.partition("?")[2], max_dimension).type is None
+        negotiated = parse_query(target(request).partition("?")[2], max_dimension).type is None
     return contact, negotiated

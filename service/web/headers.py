@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
+from functools import lru_cache
 
 from multidict import CIMultiDict
 
@@ -11,24 +13,68 @@ from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.protocol.cache_status import CacheStatus, server_timing
 from service.protocol.conditionals import http_date
+from service.web.security import Visitor
 
 _ALWAYS = {
     "Server": "contact-image",
     "X-Content-Type-Options": "nosniff",
     "Content-Security-Policy": "default-src 'none'",
+    "Referrer-Policy": "no-referrer",
 }
 _VARY_WORDS = "Accept-Language, SO-Language, SO-Culture"
 
 
 @dataclass(frozen=True, slots=True)
-class CacheControl:
-    """The `Cache-Control` of each kind of answer, constant so that caches are told the truth about all alike."""
+class Lifetime:
+    """What caches are told of one kind of answer, in seconds: how long it is fresh, in shared caches too, and how long
+    it may be used beyond that."""
 
-    picture: str
-    stale: str
-    placeholder: str
-    missing: str
-    error: str = "no-store"
+    max_age: int
+    s_maxage: int | None = None
+    stale_while_revalidate: int | None = None
+    stale_if_error: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetimes:
+    """The `Lifetime` of each kind of answer, constant so that caches are told the truth about all alike."""
+
+    picture: Lifetime
+    stale: Lifetime
+    placeholder: Lifetime
+    missing: Lifetime
+
+
+NO_STORE = "no-store"
+
+
+def cache_control(lifetime: Lifetime, visitor: Visitor) -> str:
+    """`Cache-Control` of an answer to *visitor*: shared by none where it is somebody in particular, and by none beyond
+    the time for which they were let in."""
+    if visitor.private:
+        return f"private, max-age={lifetime.max_age}"
+    if visitor.until is not None:
+        lifetime = _within(lifetime, max(0, visitor.until - math.ceil(time.time())))
+    return _public(lifetime)
+
+
+def _within(lifetime: Lifetime, seconds: int) -> Lifetime:
+    """*lifetime*, with no window of it ending later than in *seconds*."""
+    fresh = [None if each is None else min(each, seconds) for each in (lifetime.max_age, lifetime.s_maxage)]
+    left = seconds - max(each for each in fresh if each is not None)
+    stale = (lifetime.stale_while_revalidate, lifetime.stale_if_error)
+    return Lifetime(fresh[0] or 0, fresh[1], *(None if each is None else min(each, left) for each in stale))
+
+
+@lru_cache(16)
+def _public(lifetime: Lifetime) -> str:
+    told = {
+        "max-age": lifetime.max_age,
+        "s-maxage": lifetime.s_maxage,
+        "stale-while-revalidate": lifetime.stale_while_revalidate,
+        "stale-if-error": lifetime.stale_if_error,
+    }
+    return ", ".join(("public", *(f"{name}={seconds}" for name, seconds in told.items() if seconds is not None)))
 
 
 def vary(*, negotiated: bool, worded: bool) -> str | None:
@@ -48,24 +94,22 @@ def common(contact: int | None, varies: str | None) -> CIMultiDict[str]:
 
 
 def picture_headers(
-    selection: Selection, contact: int, cache_control: CacheControl, varies: str | None, *, stale: bool
+    selection: Selection, contact: int, lifetimes: Lifetimes, visitor: Visitor, varies: str | None, *, stale: bool
 ) -> CIMultiDict[str]:
     """The fields of a picture, the same on 200, 206, 304 and HEAD, but for what tells of the body."""
     headers = common(contact, varies)
     headers["ETag"] = selection.etag
-    if selection.blank is not None:
-        headers["Cache-Control"] = cache_control.placeholder
-    else:
-        headers["Cache-Control"] = cache_control.stale if stale else cache_control.picture
+    lifetime = lifetimes.stale if stale else lifetimes.picture
+    headers["Cache-Control"] = cache_control(lifetimes.placeholder if selection.blank else lifetime, visitor)
     if selection.last_modified is not None and selection.last_modified <= time.time():  # RFC 9110 section 8.8.2.1
         headers["Last-Modified"] = http_date(selection.last_modified)
     return headers
 
 
-def stand_in(headers: CIMultiDict[str], older: str, cache_control: CacheControl) -> None:
+def stand_in(headers: CIMultiDict[str], older: str, lifetimes: Lifetimes, visitor: Visitor) -> None:
     """Tell that an *older* rendition, by its ETag, is sent in place of the one that the other fields are about."""
     headers["ETag"] = older
-    headers["Cache-Control"] = cache_control.stale
+    headers["Cache-Control"] = cache_control(lifetimes.stale, visitor)
     headers.pop("Last-Modified", None)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from aiohttp import web
 
 from service.errors import N_, MethodNotAllowed
+from service.web.cors import CORS
 from service.web.headers import common
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from service.web.security import Handler
 
 
 def by_method(**handlers: Handler) -> Handler:
@@ -24,6 +22,7 @@ def by_method(**handlers: Handler) -> Handler:
             raise MethodNotAllowed(N_("This resource answers %(allowed)s only."), {"allowed": allowed})
         headers = common(None, None)
         headers["Allow"] = allowed
+        headers.update(request.app[CORS].preflight(request.headers, allowed))
         return web.Response(status=204, headers=headers)
 
     return handle

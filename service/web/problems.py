@@ -19,6 +19,8 @@ class _Row(NamedTuple):
 
 TABLE: dict[type[PictureError], _Row] = {
     errors.BadParameter: _Row(HTTPStatus.BAD_REQUEST, "SoArgumentException", N_("Bad request")),
+    errors.NotAuthenticated: _Row(HTTPStatus.UNAUTHORIZED, "SoSessionException", N_("Not authenticated")),
+    errors.CredentialExpired: _Row(HTTPStatus.UNAUTHORIZED, "SoSessionException", N_("Credentials expired")),
     errors.Forbidden: _Row(HTTPStatus.FORBIDDEN, "SoAccessDeniedException", N_("Forbidden")),
     errors.UnknownPath: _Row(HTTPStatus.NOT_FOUND, "SoNotFoundException", N_("Not found")),
     errors.NoPicture: _Row(HTTPStatus.NOT_FOUND, "SoNotFoundException", N_("No picture")),
@@ -41,6 +43,10 @@ TABLE: dict[type[PictureError], _Row] = {
     errors.StoreTimedOut: _Row(HTTPStatus.GATEWAY_TIMEOUT, "SoTimeoutException", N_("Store timed out")),
     errors.Overloaded: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoOverloadException", N_("Overloaded")),
     errors.PurgeOwed: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoTimeoutException", N_("Purge not acknowledged")),
+    errors.TooManyAttempts: _Row(HTTPStatus.TOO_MANY_REQUESTS, "SoSessionException", N_("Too many attempts")),
+    errors.VerificationUnavailable: _Row(
+        HTTPStatus.SERVICE_UNAVAILABLE, "SoTimeoutException", N_("Credentials cannot be verified")
+    ),
     errors.RenderTimedOut: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoTimeoutException", N_("Render timed out")),
     errors.RenderWorkerDied: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoImageException", N_("Render failed")),
 }
@@ -52,10 +58,13 @@ def status_of(error: PictureError) -> int:
     return TABLE[type(error)].status.value
 
 
-def problem(error: PictureError, languages: Languages, language: str, path: str, request_id: str) -> bytes:
-    """The body for *error*, in *language*. *path* is shown without its query, which may hold secrets."""
+def problem(
+    error: PictureError, languages: Languages, language: str, culture: str | None, path: str, request_id: str
+) -> bytes:
+    """The body for *error*, in *language*, with numbers as *culture* writes them. *path* is shown without its query,
+    which may hold secrets."""
     row = TABLE[type(error)]
-    detail = languages.words(error.message, error.values, language)
+    detail = languages.words(error.message, error.values, language, culture)
     return json.dumps(
         {
             "type": "about:blank",

@@ -20,7 +20,9 @@ from service.pictures.selection import Selection
 from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
+from service.web.audience import Audience
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
+from service.web.security import Visitor, target
 
 _MAX_TEXT = 512
 """Characters of path, query and Accept together; longer ones are rare, and would make the index large."""
@@ -34,7 +36,7 @@ _Key = tuple[str, str | None]
 @dataclass(frozen=True, slots=True)
 class _Known:
     """How a request was answered: what was selected, and the headers of its 200 and its 304 as they are sent, all but
-    the trace."""
+    the trace and what depends on who asks."""
 
     selection: Selection
     full: bytes
@@ -51,10 +53,13 @@ class _First:
 
 
 class Repeats:
-    """A bounded index by the request's target and `Accept`, and the requests that are being answered, by the same."""
+    """A bounded index by the request's target and `Accept`, and the requests that are being answered, by the same.
 
-    def __init__(self, pictures: ContactPictures, capacity: int = 8192) -> None:
-        self._pictures = pictures
+    Who asks is settled before, and is no part of it: the same picture for all who may see it.
+    """
+
+    def __init__(self, pictures: ContactPictures, audience: Audience, capacity: int = 8192) -> None:
+        self._pictures, self._audience = pictures, audience
         self._index: Moka[_Key, _Known] = Moka(capacity)
         self._firsts: dict[_Key, _First] = {}
 
@@ -68,7 +73,9 @@ class Repeats:
     ) -> None:
         """Remember how GET of *target* with *accept* was answered: with the headers *full*, or *unchanged* as 304."""
         if len(target) + len(accept or "") <= _MAX_TEXT:
-            self._index.set((target, accept), _Known(selection, head(200, full), head(304, unchanged)))
+            audience = self._audience
+            known = _Known(selection, head(200, audience.prebuilt(full)), head(304, audience.prebuilt(unchanged)))
+            self._index.set((target, accept), known)
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
         """It is known how GET of *target* with *accept* is answered, if not yet sent: whoever waits for it goes on."""
@@ -76,7 +83,7 @@ class Repeats:
             first.missed = missed
             first.settled.set()
 
-    async def follow(self, request: web.BaseRequest) -> web.StreamResponse | None:
+    async def follow(self, request: web.BaseRequest, visitor: Visitor) -> web.StreamResponse | None:
         """The answer to GET that the like of it, which is being answered, has found; None where nothing is.
 
         Then *request* is the first of its like, until it is settled or left.
@@ -84,7 +91,7 @@ class Repeats:
         if _CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
             return None  # its answer may need no picture
         begun = time.perf_counter()
-        key = request.raw_path, field(request, hdrs.ACCEPT)
+        key = _key(request, visitor)
         first = self._firsts.get(key)
         if first is None:
             self._firsts[key] = _First(request)
@@ -92,49 +99,65 @@ class Repeats:
         await first.settled.wait()  # bounded as the other's own time is: it is left whatever becomes of it
         known = self._index.get(key)
         found = known and self._pictures.again(known.selection)
-        return _response(request, known, *found, begun, collapsed=first.missed) if known and found else None
+        if not known or not found:
+            return None
+        return self._response(request, visitor, known, *found, begun, collapsed=first.missed)
 
-    def find(self, request: web.BaseRequest) -> _Known | None:
+    def find(self, request: web.BaseRequest, visitor: Visitor) -> _Known | None:
         """How GET or HEAD of the like was answered; None where that is not known, or no way to answer *request*."""
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
-        return self._index.get((request.raw_path, field(request, hdrs.ACCEPT)))
+        return self._index.get(_key(request, visitor))
 
-    def answer(self, request: web.BaseRequest, known: _Known) -> web.StreamResponse | None:
+    def answer(self, request: web.BaseRequest, visitor: Visitor, known: _Known) -> web.StreamResponse | None:
         """The answer to GET or HEAD, if all of it is in memory."""
         begun = time.perf_counter()
         found = self._pictures.again(known.selection)
-        return _response(request, known, *found, begun) if found else None
+        return self._response(request, visitor, known, *found, begun) if found else None
 
-    async def answer_shared(self, request: web.BaseRequest, known: _Known) -> web.StreamResponse | None:
+    async def answer_shared(
+        self, request: web.BaseRequest, visitor: Visitor, known: _Known
+    ) -> web.StreamResponse | None:
         """The same out of the shared cache; for GET, since HEAD is to read no body."""
         begun = time.perf_counter()
         found = await self._pictures.again_shared(known.selection)
-        return _response(request, known, *found, begun) if found else None
+        return self._response(request, visitor, known, *found, begun) if found else None
 
     def left(self, request: web.BaseRequest) -> None:
         """*request* is answered, or has failed: whoever waits for it goes on, if it has not been settled before."""
-        key = request.raw_path, field(request, hdrs.ACCEPT)
+        key = target(request), field(request, hdrs.ACCEPT)
         if (first := self._firsts.get(key)) is not None and first.request is request:
             self.settle(*key, missed=True)
 
+    def _response(
+        self,
+        request: web.BaseRequest,
+        visitor: Visitor,
+        known: _Known,
+        entry: Entry,
+        ttl: int,
+        begun: float,
+        *,
+        collapsed: bool = False,
+    ) -> PrebuiltResponse:
+        """200 or 304, with *entry* that is fresh for *ttl* seconds; *begun* is by time.perf_counter."""
+        fields, selection = request.headers, known.selection
+        unchanged = False
+        if hdrs.IF_NONE_MATCH in fields or hdrs.IF_MODIFIED_SINCE in fields:
+            tags, date = field(request, hdrs.IF_NONE_MATCH), field(request, hdrs.IF_MODIFIED_SINCE)
+            etag = selection.etag
+            unchanged = tags == etag or not_modified(etag, selection.last_modified, tags, date)  # most send the one tag
+        took = (time.perf_counter() - begun) * 1000
+        status = _collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail)
+        lines = self._audience.lines(visitor, fields.get(hdrs.ORIGIN))
+        changing = f"{lines}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
+        if unchanged:
+            return PrebuiltResponse(304, known.unchanged, changing, b"")
+        return PrebuiltResponse(200, known.full, changing, entry.body)
 
-def _response(
-    request: web.BaseRequest, known: _Known, entry: Entry, ttl: int, begun: float, *, collapsed: bool = False
-) -> PrebuiltResponse:
-    """200 or 304, with *entry* that is fresh for *ttl* seconds; *begun* is by time.perf_counter."""
-    fields, selection = request.headers, known.selection
-    unchanged = False
-    if hdrs.IF_NONE_MATCH in fields or hdrs.IF_MODIFIED_SINCE in fields:
-        tags, date = field(request, hdrs.IF_NONE_MATCH), field(request, hdrs.IF_MODIFIED_SINCE)
-        etag = selection.etag
-        unchanged = tags == etag or not_modified(etag, selection.last_modified, tags, date)  # most send the one tag
-    took = (time.perf_counter() - begun) * 1000
-    status = _collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail)
-    trace = f"Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
-    if unchanged:
-        return PrebuiltResponse(304, known.unchanged, trace, b"")
-    return PrebuiltResponse(200, known.full, trace, entry.body)
+
+def _key(request: web.BaseRequest, visitor: Visitor) -> _Key:
+    return visitor.target or request.raw_path, field(request, hdrs.ACCEPT)
 
 
 def field(request: web.BaseRequest, name: str) -> str | None:

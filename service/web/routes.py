@@ -10,11 +10,13 @@ from contextvars import ContextVar
 import structlog
 from aiohttp import web
 
+from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected
 from service.web.handlers import nothing, picture, refuse
 from service.web.health import METRICS, healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
-from service.web.methods import Handler, by_method
+from service.web.methods import by_method
+from service.web.security import Handler, needs
 from service.web.writes import delete_picture, purge_picture, put_picture
 
 log = structlog.get_logger()
@@ -41,18 +43,18 @@ def add_routes(app: web.Application) -> None:
         (
             _IMAGE,
             by_method(
-                GET=picture,
-                HEAD=picture,
-                PUT=put_picture,
-                POST=put_picture,
-                DELETE=delete_picture,
-                PURGE=purge_picture,
+                GET=needs(Role.READ, picture),
+                HEAD=needs(Role.READ, picture),
+                PUT=needs(Role.WRITE, put_picture),
+                POST=needs(Role.WRITE, put_picture),
+                DELETE=needs(Role.WRITE, delete_picture),
+                PURGE=needs(Role.PURGE, purge_picture),
             ),
         ),
-        (_INFO, by_method(GET=imageinfo, HEAD=imageinfo)),
+        (_INFO, by_method(GET=needs(Role.READ, imageinfo), HEAD=needs(Role.READ, imageinfo))),
         ("/healthz", healthz),
         ("/readyz", readyz),
-        ("/metrics", metrics),
+        ("/metrics", needs(Role.READ, metrics)),
         ("/{_anything:.*}", nothing),
     ):
         app.router.add_route("*", path, answered(handler), expect_handler=_let_wait)

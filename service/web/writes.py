@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgeOwed
+from service.errors import N_, NoPicture, PreconditionFailed, PurgeOwed
 from service.pictures.ports import Purges
 from service.pictures.values import Original
 from service.pictures.writes import Check, Writes
@@ -21,9 +21,8 @@ from service.web.headers import common
 
 @dataclass(frozen=True, slots=True)
 class WriteManners:
-    """Whether pictures may be changed, how many bytes one may have, and how many seconds its next piece may take."""
+    """How many bytes a picture may have, and how many seconds its next piece may take."""
 
-    enabled: bool
     max_bytes: int
     timeout: float
 
@@ -35,9 +34,9 @@ WRITE_MANNERS = web.AppKey("write_manners", WriteManners)
 
 async def put_picture(request: web.Request) -> web.StreamResponse:
     """PUT and POST: the picture in the body becomes the contact's. The answer is its blob id, as JSON."""
-    contact, manners, writes = _allowed(request), request.app[WRITE_MANNERS], request.app[WRITES]
+    contact, manners, writes = _contact(request), request.app[WRITE_MANNERS], request.app[WRITES]
     if contact <= 0:
-        raise NoPicture(N_("There is no contact %(contact)s."), {"contact": contact})
+        raise NoPicture(N_("There is no contact %(contact)s."), {"contact": str(contact)})
     check = _conditions(request)
     await writes.require(contact, check)
     async with writes.uploading() as upload:
@@ -51,28 +50,21 @@ async def put_picture(request: web.Request) -> web.StreamResponse:
 
 async def delete_picture(request: web.Request) -> web.StreamResponse:
     """DELETE: the contact has no picture any more."""
-    contact = _allowed(request)
+    contact = _contact(request)
     await request.app[WRITES].delete(contact, _conditions(request))
     return _done(contact)
 
 
 async def purge_picture(request: web.Request) -> web.StreamResponse:
     """PURGE: nothing that is cached of the contact is used any more."""
-    contact = _allowed(request)
+    contact = _contact(request)
     if not await request.app[PURGES].purge(contact):
         raise PurgeOwed(N_("The purge has not reached every process yet. It is tried until it has."))
     return _done(contact)
 
 
-def _allowed(request: web.Request) -> int:
-    """The contact that is to be changed. Raises `Forbidden` where none may be."""
-    contact = parse_contact_id(request.match_info["contact"])
-    if not request.app[WRITE_MANNERS].enabled:
-        raise Forbidden(
-            N_("Pictures cannot be changed here until the setting %(setting)s is true (%(variable)s=true)."),
-            {"setting": "writes.enabled", "variable": "CONTACT_IMAGE_WRITES__ENABLED"},
-        )
-    return contact
+def _contact(request: web.Request) -> int:
+    return parse_contact_id(request.match_info["contact"])
 
 
 def _done(contact: int) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
-from service.app import REACH
+from service.app import COHERENCE, REACH
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import shown
 from tests.web.conftest import Get
@@ -20,6 +21,8 @@ from tests.web.conftest import people as people
 from tests.web.test_coalescing import metric
 
 Client = TestClient[Any, Any]
+Pair = tuple[Client, Client]
+_prefixes = itertools.count()
 
 NO_MEMORY = {"memory_bytes": 0}
 """So that every look-up reaches the server."""
@@ -144,3 +147,28 @@ async def crowd(serve: Serve, get: Get, own_valkey: Valkey, people: object) -> C
     await made.read()
     await made.in_use()
     return made
+
+
+async def hearing(*clients: Client) -> None:
+    """Return when they hear of each other."""
+
+    async def all_of_them() -> bool:
+        return all(client.server.app[COHERENCE].heard for client in clients)  # type: ignore[attr-defined]
+
+    await until(all_of_them, 10, "they hear of each other")
+
+
+@pytest.fixture
+def serve_two(serve: Serve) -> Callable[..., Awaitable[Pair]]:
+    async def start(**sections: Any) -> Pair:
+        shared = {"prefix": f"fleet-{next(_prefixes)}"} | sections.pop("cache", {})
+        one, other = [await serve(cache=shared, writes={"enabled": True}, **sections) for _ in range(2)]
+        await hearing(one, other)
+        return one, other
+
+    return start
+
+
+@pytest.fixture
+async def pair(serve_two: Callable[..., Awaitable[Pair]]) -> Pair:
+    return await serve_two()

@@ -1,4 +1,4 @@
-"""Two processes and one server: one render serves them both, and what one changes is new in the other at once."""
+"""Two processes and one server: one render serves them both."""
 
 from __future__ import annotations
 
@@ -6,56 +6,22 @@ import asyncio
 import itertools
 import os
 import signal
-import statistics
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from redis.asyncio import Redis
 
-from service.app import CACHE, COHERENCE, LEASE
+from service.app import CACHE, LEASE
 from service.pictures.values import RECORD
-from tests.conftest import Serve, Valkey
-from tests.faults.conftest import RENDERS, Client, settled, undisturbed, until
-from tests.pictures_in_code import quarters, saved, shown
-from tests.web.conftest import IMAGE, Get
+from tests.faults.conftest import RENDERS, Client, Pair, settled, undisturbed, until
+from tests.pictures_in_code import quarters, saved
+from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
 
 pytestmark = pytest.mark.usefixtures("people")
 
-Pair = tuple[Client, Client]
-_prefixes, _widths = itertools.count(), itertools.count(100)
-
-
-async def hearing(*clients: Client) -> None:
-    """Return when they hear of each other."""
-
-    async def all_of_them() -> bool:
-        return all(client.server.app[COHERENCE].heard for client in clients)  # type: ignore[attr-defined]
-
-    await until(all_of_them, 10, "they hear of each other")
-
-
-@pytest.fixture
-def serve_two(serve: Serve) -> Callable[..., Awaitable[Pair]]:
-    async def start(**sections: Any) -> Pair:
-        shared = {"prefix": f"fleet-{next(_prefixes)}"} | sections.pop("cache", {})
-        one, other = [await serve(cache=shared, writes={"enabled": True}, **sections) for _ in range(2)]
-        await hearing(one, other)
-        return one, other
-
-    return start
-
-
-@pytest.fixture
-async def pair(serve_two: Callable[..., Awaitable[Pair]]) -> Pair:
-    return await serve_two()
-
-
-async def command(redis: Redis, *words: str) -> None:
-    await redis.execute_command(*words)  # type: ignore[no-untyped-call]
+_widths = itertools.count(100)
 
 
 async def renders(*clients: Client) -> float:
@@ -184,128 +150,3 @@ async def test_a_deadly_picture_ends_two_workers_of_the_fleet(
     await until(lambda: told(pair[0]), 5, "the first one is told that it is refused")
     assert (await get(pair[0], 1, "?w=83")).status == 422
     assert await renders(*pair) == 2
-
-
-async def test_a_purge_amid_a_render_is_not_undone_by_it(pair: Pair, get: Get, shared_valkey: Valkey) -> None:
-    """What the leader puts late is kept nowhere."""
-    pid = await frozen_worker(pair[0])
-    try:
-        under_way = [asyncio.create_task(get(pair[0], 1, "?w=33"))]
-        await until_metric(pair[0], RENDERS, 1)
-        under_way.append(asyncio.create_task(get(pair[1], 1, "?w=33")))
-        await asyncio.sleep(0.1)
-        assert (await pair[1].request("PURGE", IMAGE.format(1))).status == 204
-        new = saved(quarters(40, 40), "PNG")
-        answer = await pair[1].put(IMAGE.format(1), data=new, headers={"Content-Type": "image/png"})
-        assert answer.status == 200
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    for response in await asyncio.gather(*under_way):
-        assert response.status == 200
-        assert shown(await response.read()).size in ((33, 25), (33, 33))  # the former picture, or the new one
-    for _ in range(3):
-        for client in pair:
-            response = await get(client, 1, "?w=33")
-            assert (response.status, response.content_type) == (200, "image/png")
-            assert shown(await response.read()).size == (33, 33)
-            await settled(client)
-
-
-@pytest.mark.parametrize("server", ["with room", "full", "emptied"])
-async def test_a_new_picture_is_new_in_the_other_process_at_once(
-    serve_two: Callable[..., Awaitable[Pair]], get: Get, own_valkey: Valkey, server: str
-) -> None:
-    """Though the server does not hold it, or can take nothing."""
-    pair = await serve_two(url=own_valkey.url)
-    pictures = [saved(quarters(40 + at, 40), "JPEG") for at in range(20)]
-    took: list[float] = []
-    async with Redis.from_url(own_valkey.url) as redis:
-        for at, picture in enumerate(pictures):
-            before = await get(pair[1], 1)
-            assert "; hit" in (await get(pair[1], 1)).headers["Cache-Status"] or server == "full"
-            if server == "full":
-                await redis.config_set("maxmemory-policy", "noeviction")
-                await redis.config_set("maxmemory", 1)
-            if server == "emptied":
-                await redis.flushall()
-            answer = await pair[0].put(IMAGE.format(1), data=picture, headers={"Content-Type": "image/jpeg"})
-            assert answer.status == 200
-            begun = time.perf_counter()
-            while (seen := await get(pair[1], 1)).headers["ETag"] == before.headers["ETag"]:
-                assert time.perf_counter() - begun < 1, at
-            took.append(time.perf_counter() - begun)
-            assert await seen.read() == picture
-            assert await (await get(pair[0], 1)).read() == picture
-    assert statistics.median(took) < 0.05
-
-
-@pytest.mark.parametrize("killed", [False, True], ids=["frozen", "killed"])
-async def test_a_write_while_the_server_is_away_is_known_to_all_when_it_is_back(
-    serve_two: Callable[..., Awaitable[Pair]], get: Get, own_valkey: Valkey, killed: bool
-) -> None:
-    one, other = await serve_two(url=own_valkey.url)
-    former = saved(quarters(40, 41), "JPEG")
-    await one.put(IMAGE.format(1), data=former)
-    assert [await (await get(client, 1)).read() for client in (one, other)] == [former, former]
-    assert own_valkey.process is not None
-    if killed:
-        own_valkey.stop()
-    else:
-        own_valkey.process.send_signal(signal.SIGSTOP)
-    try:
-        new = saved(quarters(40, 42), "JPEG")
-        begun = time.monotonic()
-        assert (await one.put(IMAGE.format(1), data=new)).status == 200
-        assert time.monotonic() - begun < 5
-        assert await (await get(one, 1)).read() == new
-        assert await (await get(other, 1)).read() == former  # as it may for as long as that is fresh
-    finally:
-        if killed:
-            own_valkey.start()
-        else:
-            own_valkey.process.send_signal(signal.SIGCONT)
-
-    async def told() -> bool:
-        assert await (await get(one, 1)).read() == new
-        return await (await get(other, 1)).read() == new
-
-    await until(told, 5, "the other one knows")
-
-
-async def test_what_was_purged_while_nothing_was_heard_is_not_believed_afterwards(
-    serve_two: Callable[..., Awaitable[Pair]], get: Get, own_valkey: Valkey
-) -> None:
-    """The deaf one's memory starts empty: what it missed may have been about any contact."""
-    one, other = await serve_two(url=own_valkey.url, cache={"prefix": "deaf"})
-    former = saved(quarters(40, 41), "JPEG")
-    await one.put(IMAGE.format(1), data=former)
-    assert await (await get(other, 1)).read() == former
-    async with Redis.from_url(own_valkey.url) as redis:
-        await command(redis, "ACL", "SETUSER", "default", "resetchannels")  # nobody may listen, nor tell
-        await command(redis, "CLIENT", "KILL", "TYPE", "pubsub")
-
-        async def deaf() -> bool:
-            return not other.server.app[COHERENCE].heard  # type: ignore[attr-defined]
-
-        await until(deaf, 5, "the subscription is down")
-        new = saved(quarters(40, 42), "JPEG")
-        assert (await one.put(IMAGE.format(1), data=new)).status == 200
-        assert await (await get(one, 1)).read() == new
-        assert await (await get(other, 1)).read() in (former, new)  # for as long as it is fresh
-        await command(redis, "ACL", "SETUSER", "default", "allchannels")
-
-    async def told() -> bool:
-        return await (await get(other, 1)).read() == new
-
-    await until(told, 5, "it hears again, and has forgotten what it knew")
-
-
-async def test_a_purge_that_nobody_acknowledges_is_not_called_done(serve: Serve, own_valkey: Valkey) -> None:
-    client = await serve(url=own_valkey.url, writes={"enabled": True})
-    own_valkey.stop()
-    refused = await client.request("PURGE", IMAGE.format(1))
-    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
-    own_valkey.start()
-    async with asyncio.timeout(10):
-        while (await client.request("PURGE", IMAGE.format(1))).status != 204:
-            await asyncio.sleep(0.05)  # until the server is reached again

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from PIL import Image
 from redis.asyncio import Redis
 
 from service.app import LEASE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, settled
-from tests.operations.running import Service, family, running
+from tests.operations.running import Service, running
 from tests.operations.running import until as until_outside
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.conftest import IMAGE, Get
@@ -45,18 +46,11 @@ def two_services(people: Path, own_valkey: Valkey) -> Iterator[tuple[Service, Se
         yield one, other
 
 
-def renderer(service: Service) -> int:
-    (found,) = (each.pid for each in family(service.process.pid) if "spawn_main" in each.command)
-    return found
-
-
 def test_when_the_leader_is_killed_the_other_renders_within_its_lease(two_services: tuple[Service, Service]) -> None:
     leader, other = two_services
     other.get(f"{PICTURE}?w=20")
     before = other.renders_begun
-    stopped = renderer(leader)
-    os.kill(stopped, signal.SIGSTOP)
-    with ThreadPoolExecutor(8) as readers:
+    with ThreadPoolExecutor(8) as readers, leader.frozen_renderers():
         lost = readers.submit(leader.get, f"{PICTURE}?w=77&type=png")
         until_outside(lambda: leader.renders_begun == 1, 10, "the leader renders")
         waiting = [readers.submit(other.get, f"{PICTURE}?w=77&type=png") for _ in range(4)]
@@ -67,7 +61,6 @@ def test_when_the_leader_is_killed_the_other_renders_within_its_lease(two_servic
         begun = time.monotonic()
         answers = [each.result() for each in waiting]
         took = time.monotonic() - begun
-        os.kill(stopped, signal.SIGCONT)  # so that it sees that the leader has gone
         assert lost.exception() is not None
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
@@ -125,8 +118,8 @@ async def test_a_picture_that_changes_amid_its_render_keeps_its_own_validator(
 
 async def test_thousands_of_sizes_of_one_contact_fill_nothing(images: Path, own_valkey: Valkey) -> None:
     """The server keeps so many renditions of it, and the process no more than its memory may hold."""
-    fields, sizes = 100, 5_000
-    (images / "6.jpg").write_bytes(saved(quarters(16, 16), "JPEG"))
+    fields, sizes = 100, 2_000
+    (images / "6.png").write_bytes(saved(Image.effect_noise((80, 80), 90).convert("RGB"), "PNG"))
     with running(
         "--images", images,
         CONTACT_IMAGE_CACHE__URL=own_valkey.url, CONTACT_IMAGE_CACHE__MAX_FIELDS=str(fields),
@@ -135,7 +128,7 @@ async def test_thousands_of_sizes_of_one_contact_fill_nothing(images: Path, own_
 
         async def read(session: aiohttp.ClientSession, asked: Iterator[int]) -> None:
             for at in asked:
-                width, height = 1 + at % 50, 1 + at // 50
+                width, height = 60 + at % 50, 60 + at // 50
                 url = f"http://127.0.0.1:{service.port}{IMAGE.format(6)}?w={width}&h={height}&fit=fill"
                 async with session.get(url) as response:
                     assert response.status == 200
@@ -148,7 +141,7 @@ async def test_thousands_of_sizes_of_one_contact_fill_nothing(images: Path, own_
         await readers(iter(range(sizes // 2)))
         half_way = resident(service)
         await readers(iter(range(sizes // 2, sizes)))
-        assert resident(service) - half_way < 5_000_000
+        assert resident(service) - half_way < 14_000_000  # kept, they would be 28 MB
         assert service.renders_begun == sizes
     async with Redis.from_url(own_valkey.url) as redis:
         assert fields // 2 < await redis.hlen("contact-image:{6}") <= fields

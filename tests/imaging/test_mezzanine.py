@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
@@ -32,6 +33,12 @@ def certainly_left_by(data: bytes, order: Order = SMALL) -> Mezzanine:
     return made
 
 
+@cache
+def photograph(kind: str) -> bytes:
+    """A large picture as a file of that *kind*."""
+    return saved(large(), kind)
+
+
 def difference(one: bytes, other: bytes) -> float:
     """The mean over the channels of what the pixels differ by."""
     pixels = [shown(each).convert("RGB") for each in (one, other)]
@@ -42,7 +49,7 @@ def difference(one: bytes, other: bytes) -> float:
 @pytest.mark.parametrize("width", [16, 300, 700, 1800])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
 def test_a_large_original_leaves_one_of_about_1024_pixels_whatever_was_asked_first(kind: str, width: int) -> None:
-    made = certainly_left_by(saved(large(), kind), Order(Format.JPEG, width=width))
+    made = certainly_left_by(photograph(kind), Order(Format.JPEG, width=width))
     assert 900 <= max(made.image.size) <= 1130
     assert made.original == (2400, 1800)
     assert abs(made.image.width / made.image.height - 4 / 3) < 0.01
@@ -108,13 +115,19 @@ def test_its_colours_are_converted_already_and_nothing_else_is_in_it() -> None:
     assert b"of whom" not in file
 
 
+@pytest.fixture(scope="module")
+def odd() -> tuple[bytes, Mezzanine]:
+    """A photograph whose sides have no divisor in common with those of what it leaves, and that."""
+    data = saved(large(2999, 2001), "JPEG", quality=92)
+    return data, certainly_left_by(data)
+
+
 @pytest.mark.parametrize("fit", Fit)
 @pytest.mark.parametrize(("width", "height"), [(320, None), (None, 77), (300, 300), (37, 401), (1, 1)])
 def test_a_rendition_from_it_has_the_size_and_the_looks_of_one_from_the_original(
-    fit: Fit, width: int | None, height: int | None
+    odd: tuple[bytes, Mezzanine], fit: Fit, width: int | None, height: int | None
 ) -> None:
-    data = saved(large(2999, 2001), "JPEG", quality=92)
-    made = certainly_left_by(data)
+    data, made = odd
     for kind in (Format.PNG, Format.WEBP):
         order = Order(kind, width, height, fit)
         ours, theirs = made.render(order), render(data, order)
@@ -123,7 +136,7 @@ def test_a_rendition_from_it_has_the_size_and_the_looks_of_one_from_the_original
 
 
 def test_it_can_be_used_again_and_again() -> None:
-    made = certainly_left_by(saved(large(), "JPEG"))
+    made = certainly_left_by(photograph("JPEG"))
     whole = Order(Format.GIF, *made.image.size)
     first = made.render(SMALL).data
     made.render(whole)
@@ -145,5 +158,5 @@ def test_it_can_be_used_again_and_again() -> None:
     ],
 )
 def test_it_serves_up_to_a_share_of_its_own_size(order: Order, served: bool) -> None:
-    made = certainly_left_by(saved(large(), "JPEG"))
+    made = certainly_left_by(photograph("JPEG"))
     assert made.reduction.serves(order) is served

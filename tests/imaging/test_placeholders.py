@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import unicodedata
+from itertools import pairwise
+from pathlib import Path
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from service.formats import WRITABLE, Format, IfBlank
+from service.imaging.drawing import lettering
 from service.imaging.drawing.placeholders import draw
 from service.imaging.order import Blank
+from service.protocol.languages import NO_PHOTO, Languages
 from tests.pictures_in_code import near, shown
 
 DRAWN = [kind for kind in IfBlank if kind is not IfBlank.NULL]
 WORDS = "NO PHOTO"
+FONTS = Path(lettering.__file__).with_name("fonts")
+LANGUAGES = Languages.load()
+SAID = {language: LANGUAGES.words(NO_PHOTO, {}, language) for language in ["en", *LANGUAGES.catalogues]}
+"""What a worded placeholder says, by language."""
+LETTERS = 0x80 + 16
+"""Grey levels; where letters are shown, some pixel is darker, and where bars stand for them, none is."""
 
 
 def look(kind: IfBlank, width: int, height: int, format: Format = Format.PNG, text: str = WORDS) -> Image.Image:
@@ -49,7 +63,7 @@ def test_the_clear_pixel_as_gif_is_small():
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 128), (400, 100), (90, 300), (1000, 700)])
-@pytest.mark.parametrize("text", [WORDS, "Kein Foto", "BRAK ZDJĘCIA", "Пусто", "Ei kuvaa", "KHÔNG CÓ ẢNH"])
+@pytest.mark.parametrize("text", [*SAID.values(), "Kein Foto", "Brak zdjęcia", "Пусто", "Nenhuma fotografia à vista"])
 def test_words_are_grey_centred_and_never_cut(text, size):
     image = on_white(look(IfBlank.SR_NO_PHOTO, *size, text=text))
     left, top, right, bottom = ink(image)
@@ -57,6 +71,103 @@ def test_words_are_grey_centred_and_never_cut(text, size):
     assert abs(left - (size[0] - right)) <= 4 and abs(top - (size[1] - bottom)) <= 4
     assert abs(image.getextrema()[0] - 0x80) <= 16 and image.getextrema()[1] == 255
     assert max((right - left) / size[0], (bottom - top) / size[1]) > 0.3
+
+
+@pytest.mark.parametrize("language", SAID)
+def test_every_language_is_written_in_letters_of_its_own(language):
+    face = lettering.face_of(SAID[language])
+    regional = {"ja": "jp", "ko": "kr", "zh": "sc"}
+    assert face is not None, "run python -m tests.fonts"
+    assert face.file.startswith(f"NotoSansCJK{regional[language]}" if language in regional else "DejaVuSans")
+    for side in (48, 64, 128, 400):
+        shown = on_white(look(IfBlank.SR_NO_PHOTO, side, side, text=SAID[language]))
+        assert shown.getextrema()[0] <= LETTERS
+    others = {text for other, text in SAID.items() if other != language}
+    assert SAID[language] not in others
+    assert shown.tobytes() not in {
+        on_white(look(IfBlank.SR_NO_PHOTO, 400, 400, text=text)).tobytes() for text in others
+    }
+
+
+@given(st.sampled_from(sorted(SAID)), st.integers(1, 400), st.integers(1, 400))
+def test_words_fit_in_every_box(language, width, height):
+    image = on_white(look(IfBlank.SR_NO_PHOTO, width, height, text=SAID[language]))
+    assert image.size == (width, height)
+    assert image.getextrema()[0] < 250
+    if image.getextrema()[0] > LETTERS:
+        return  # bars
+    rim = Image.new("L", image.size, 255)
+    rim.paste(image.crop((1, 1, width - 1, height - 1)), (1, 1))
+    assert rim.tobytes() == image.tobytes()
+    # The same words in a box four times as large leave the same room on each side.
+    large = on_white(look(IfBlank.SR_NO_PHOTO, 4 * width, 4 * height, text=SAID[language]))
+    assert near([4 * edge for edge in ink(image, 240)], list(ink(large, 240)), 16)
+
+
+@pytest.mark.parametrize(("size", "rows"), [((400, 40), 1), ((400, 80), 2), ((300, 128), 3), ((60, 400), 5)])
+def test_words_take_as_many_lines_as_let_them_be_large(size, rows):
+    assert bands(on_white(look(IfBlank.SR_NO_PHOTO, *size, text="UNE AUTRE PHOTO SERA MISE"))) == rows
+
+
+def bands(image: Image.Image) -> int:
+    """How many times ink begins, from the top down."""
+    inked = [min(image.crop((0, y, image.width, y + 1)).tobytes()) < 200 for y in range(image.height)]
+    return sum(above < below for above, below in pairwise(inked))
+
+
+@pytest.mark.parametrize("size", [(100, 30), (128, 128), (160, 300), (777, 400)])
+def test_no_edge_of_a_letter_is_cut_off(size):
+    """An O is the same from all four sides."""
+    image = on_white(look(IfBlank.SR_NO_PHOTO, *size, text="OOO OOO"))
+    assert image.getextrema()[0] <= LETTERS
+    around = image.crop(ink(image, 200))
+    for turn in (Image.Transpose.FLIP_LEFT_RIGHT, Image.Transpose.FLIP_TOP_BOTTOM):
+        pairs = zip(around.tobytes(), around.transpose(turn).tobytes(), strict=True)
+        assert sum(abs(one - other) for one, other in pairs) / (around.width * around.height) < 10
+
+
+def test_accents_of_one_line_do_not_touch_the_line_above():
+    image = on_white(look(IfBlank.SR_NO_PHOTO, 256, 256, text="ỌỌỌ ỒỒỒ"))
+    assert bands(image) >= 4  # letters, the dots below them, accents, letters
+
+
+@pytest.mark.parametrize("language", ["ja", "zh"])
+def test_ideographs_stand_below_one_another_in_a_narrow_box(language):
+    left, top, right, bottom = ink(look(IfBlank.SR_NO_PHOTO, 40, 160, text=SAID[language]))
+    assert bottom - top > 3 * (right - left)
+    left, top, right, bottom = ink(look(IfBlank.SR_NO_PHOTO, 160, 40, text=SAID[language]))
+    assert right - left > 3 * (bottom - top)
+
+
+def test_korean_breaks_at_its_spaces_alone():
+    left, top, right, bottom = ink(look(IfBlank.SR_NO_PHOTO, 40, 160, text=SAID["ko"]))
+    assert right - left > 26 and bottom - top < 48
+
+
+def test_no_line_begins_with_a_small_kana():
+    def bars(text):
+        return bands(on_white(look(IfBlank.SR_NO_PHOTO, 40, 400, text=text)))
+
+    assert (bars("キヤキヤ"), bars("キャキャ")) == (4, 2)
+
+
+def test_composed_and_decomposed_letters_look_the_same():
+    decomposed = unicodedata.normalize("NFD", SAID["vi"])
+    assert decomposed != SAID["vi"]
+    assert look(IfBlank.SR_NO_PHOTO, 128, 128, text=decomposed).tobytes() == (
+        look(IfBlank.SR_NO_PHOTO, 128, 128, text=SAID["vi"]).tobytes()
+    )
+
+
+def test_the_fonts_are_small_and_carry_their_licences():
+    fonts = sorted(FONTS.glob("*.?tf"))
+    assert [font.name for font in fonts] == sorted(face.file for face in lettering.FACES)
+    assert sum(font.stat().st_size for font in fonts) < 500_000
+    assert "Bitstream" in (FONTS / "LICENSE.txt").read_text()
+    noto = (FONTS / "LICENSE-NotoSansCJK.txt").read_text()
+    assert "SIL OPEN FONT LICENSE Version 1.1" in noto and all(
+        font.name in noto for font in fonts if "Noto" in font.name
+    )
 
 
 def test_the_border_runs_around():
@@ -68,7 +179,9 @@ def test_the_border_runs_around():
 
 
 def test_a_script_without_glyphs_and_no_words_at_all_are_drawn_too():
-    assert ink(look(IfBlank.SR_NO_PHOTO, 128, 128, text="写真なし")) is not None
+    for unknown in ("\u0995\u09cb\u09a8", "鱻", "없는 글자", "NO 鱻"):
+        image = look(IfBlank.SR_NO_PHOTO, 128, 128, text=unknown)
+        assert ink(image) is not None and on_white(image).getextrema()[0] > LETTERS
     assert ink(look(IfBlank.SR_NO_PHOTO, 128, 128, text="")) is None
     assert ink(look(IfBlank.SR_NO_PHOTO, 128, 128, text="x" * 300)) is not None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pytest
 from PIL import Image, ImageChops
 
@@ -13,6 +15,7 @@ from tests.pictures_in_code import rendered, saved, shown
 WIDE, TALL = 2601, 2003  # past the size that is scaled in one go
 
 
+@lru_cache(maxsize=1)
 def picture(mode: str) -> Image.Image:
     """Smooth, with edges, and half transparent where *mode* can be."""
     slope = Image.linear_gradient("L").resize((WIDE, TALL))
@@ -27,8 +30,8 @@ def picture(mode: str) -> Image.Image:
     return rings.convert("I").convert("I;16") if mode == "I;16" else image.convert(mode)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "CMYK", "I;16", "key"])
 @pytest.mark.parametrize("size", [(300, 231), (1300, 1001), (2900, 2233), (1, 1), (2900, 3), (3, 2900)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "CMYK", "I;16", "key"])
 def test_it_is_the_same_picture(mode: str, size: tuple[int, int]) -> None:
     image = picture(mode)
     whole = resample(plain(image), size)
@@ -62,10 +65,15 @@ def apart(one: Image.Image, other: Image.Image) -> float:
     )
 
 
+@lru_cache(maxsize=1)
+def white(mode: str) -> bytes:
+    return saved(Image.new(mode, (4032, 3024), "white"), "PNG", compress_level=1)
+
+
 @pytest.mark.parametrize("side", [1, 2, 4, 8])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
 def test_white_stays_white_however_small_it_gets(mode: str, side: int) -> None:
     """Pillow's own averaging makes it grey, and opaque pixels transparent, from some ten thousand pixels to one on."""
-    made = shown(rendered(saved(Image.new(mode, (4032, 3024), "white"), "PNG", compress_level=1), "PNG", side).data)
+    made = shown(rendered(white(mode), "PNG", side).data)
     assert made.mode == ("L" if mode == "L" else "RGB")
     assert made.convert("L").getextrema() == (255, 255)

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -157,11 +157,26 @@ class Service:
         """All its processes, once *count* render workers are among them and a render succeeds."""
         until(lambda: self.get("/readyz").status == 200, STARTED_WITHIN, "it renders")
 
-        def workers() -> int:
-            return sum("spawn_main" in each.command for each in family(self.process.pid))
-
-        until(lambda: workers() == count, STARTED_WITHIN, f"{count} workers run")
+        until(lambda: len(self.renderers) == count, STARTED_WITHIN, f"{count} workers run")
         return family(self.process.pid)
+
+    @property
+    def renderers(self) -> set[Process]:
+        """Its render processes."""
+        return {each for each in family(self.process.pid) if "spawn_main" in each.command}
+
+    @contextmanager
+    def frozen_renderers(self) -> Iterator[None]:
+        """They stand still until the block ends, so that what is asked of them stays under way."""
+        frozen = self.renderers
+        for each in frozen:
+            os.kill(each.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for each in frozen:
+                with suppress(ProcessLookupError):
+                    os.kill(each.pid, signal.SIGCONT)
 
     @property
     def relatives(self) -> set[Process]:

@@ -80,12 +80,16 @@ def test_has_every_catalogue(names: set[str]) -> None:
     assert catalogues <= names
 
 
-def test_has_the_font_with_its_licence(names: set[str]) -> None:
-    fonts = [name for name in names if name.endswith(".ttf")]
-    assert fonts
-    for font in fonts:
-        assert f"{font.rpartition('/')[0]}/LICENSE.txt" in names
-    assert any(".dist-info/licenses/" in name and "fonts/" in name for name in names)
+def test_has_the_fonts_with_their_licences(names: set[str]) -> None:
+    fonts = [name for name in names if name.endswith((".ttf", ".otf"))]
+    assert {name.endswith(".otf") for name in fonts} == {True, False}
+    for licence in ("LICENSE.txt", "LICENSE-NotoSansCJK.txt"):
+        assert {f"{font.rpartition('/')[0]}/{licence}" for font in fonts} <= names
+        assert any(".dist-info/licenses/" in name and name.endswith(f"fonts/{licence}") for name in names)
+
+
+def test_has_the_cultures_and_time_zones(names: set[str]) -> None:
+    assert {"service/protocol/locale/cultures.txt", "service/protocol/locale/time_zones.txt"} <= names
 
 
 def test_has_the_command_and_says_what_it_needs(wheel: Path, names: set[str]) -> None:

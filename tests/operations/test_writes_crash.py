@@ -18,7 +18,7 @@ from tests.pictures_in_code import saved, shown
 PATH = "/api/v1/Contact/{}/Image"
 ON = {"CONTACT_IMAGE_WRITES__ENABLED": "true", "CONTACT_IMAGE_RENDER__WORKERS": "1"}
 CONTACTS = range(1, 5)
-ROUNDS = 6
+ROUNDS = 4
 
 
 def put(service: Service, contact: int, data: bytes) -> tuple[int, bytes]:
@@ -60,7 +60,7 @@ def test_a_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_sweeps(tm
         with running("--images", folder, **ON) as service:
             with ThreadPoolExecutor(len(CONTACTS)) as threads:
                 writers = [threads.submit(write, service, contact) for contact in CONTACTS]
-                time.sleep(0.4 + 0.11 * round)  # anywhere in the writes under way
+                time.sleep(0.3 + 0.11 * round)  # anywhere in the writes under way
                 service.send(signal.SIGKILL)
                 ended.set()
                 for writer in writers:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.pictures import breaker
-from service.pictures.breaker import Breaker
+from service import breaker
+from service.breaker import Breaker
 
 
 class Clock:

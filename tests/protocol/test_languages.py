@@ -1,4 +1,4 @@
-"""Which language a reader gets, and that every message of ours exists in it."""
+"""Which language and culture a reader gets, and that every message of ours exists in it."""
 
 import re
 from pathlib import Path
@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 
 import service
 from service.protocol.languages import NO_PHOTO, Languages
+from tests.cultures import SAMPLE, written
 
 SHIPPED = Languages.load()
 MANY = Languages({"sv": {}, "nb": {}, "pt-BR": {}, "zh": {}})
+_ALIKE = ["en", "sv", "da", "de", "nl", "cs", "fr", "it", "es", "fi", "pl", "ru", "zh", "uk", "ko", "vi", "ja"]
+SUPEROFFICE = {code: code for code in _ALIKE} | {"no": "nb", "br": "pt-BR", "ch": "zh"}
+"""SuperOffice's codes, and the `Content-Language` of each."""
 SOURCE = Path(service.__file__).parent
 MESSAGES = sorted({str(message) for _, _, message, _, _ in extract_from_dir(SOURCE, keywords={"N_": None})})
 TO_UPDATE = "update the catalogues with the command at the top of service/protocol/locale/sv.po, then translate"
@@ -57,8 +61,18 @@ _PLACE = re.compile(r"%(?:\((\w+)\))?(.)", re.DOTALL)
         ("nb", None, "nb"),
         ("br", None, "pt-BR"),
         (None, "pt-br", "pt-BR"),
-        ("pt", None, "en"),
+        ("ch", None, "zh"),
+        ("BR", "sv", "pt-BR"),
+        # regions fall back to their language, and languages to their kin
+        (None, "nb-NO", "nb"),
+        (None, "nn-NO, en;q=0.9", "nb"),
+        ("pt", None, "pt-BR"),
+        (None, "pt-PT", "pt-BR"),
         (None, "zh-Hant-TW", "zh"),
+        (None, "zh-CN", "zh"),
+        # what is refused is not given by way of a region or a lesser wish
+        (None, "sv-SE, sv;q=0, nb;q=0.1", "nb"),
+        (None, "sv;q=0, *", "en"),
     ],
 )
 def test_the_readers_language_is_chosen(so_language: str | None, accept_language: str | None, language: str) -> None:
@@ -71,14 +85,22 @@ def test_any_header_gives_a_language_we_have(so_language: str | None, accept_lan
 
 
 def test_only_languages_with_a_catalogue_are_chosen() -> None:
-    assert SHIPPED.choose("no", "sv") == "sv"
-    assert SHIPPED.choose("no", None) == "en"
+    assert Languages({"sv": {}}).choose("no", "sv") == "sv"
+    assert Languages({"sv": {}}).choose("no", None) == "en"
+
+
+@pytest.mark.parametrize("code", SUPEROFFICE)
+def test_every_language_of_superoffice_is_spoken(code: str) -> None:
+    assert SHIPPED.choose(code, None) == SHIPPED.choose(None, code) == SUPEROFFICE[code]
+    assert SHIPPED.choose(f"{code.upper()}-XX", None) == SUPEROFFICE[code]
+    if code != "en":
+        assert SHIPPED.words(NO_PHOTO, {}, SUPEROFFICE[code]) != NO_PHOTO
 
 
 def test_the_placeholder_speaks_the_readers_language() -> None:
     assert SHIPPED.words(NO_PHOTO, {}, "sv") == "INGET FOTO"
     assert SHIPPED.words(NO_PHOTO, {}, "en") == "NO PHOTO"
-    assert SHIPPED.words(NO_PHOTO, {}, "fi") == "NO PHOTO"
+    assert SHIPPED.words(NO_PHOTO, {}, "tlh") == "NO PHOTO"
 
 
 @pytest.mark.parametrize("broken", ["%(nmae)s", "%(name)d", "%(name)", "100 % %(name)s", "%s %s", "%(name)y"])
@@ -96,6 +118,72 @@ def test_words_never_raise_and_percent_signs_without_values_stand_as_they_are() 
 def test_values_are_never_taken_for_places() -> None:
     languages = Languages({"sv": {"Hello %(name)s": "Hej %(name)s"}})
     assert languages.words("Hello %(name)s", {"name": "%(name)s"}, "sv") == "Hej %(name)s"
+
+
+@pytest.mark.parametrize(
+    ("so_culture", "so_language", "accept_language", "number"),
+    [
+        ("nb-NO", "no", None, "4\u00a0096"),
+        ("no", "en", None, "4\u00a0096"),
+        ("en-US", "no", None, "4,096"),
+        ("EN_us", "no", None, "4,096"),
+        (" de-CH ", None, "de", "4\u2019096"),
+        ("br", None, "en", "4.096"),
+        ("fr", None, "tlh", "4\u202f096"),  # a language that we do not have is a language all the same
+        # a region or script that nobody knows falls back
+        ("de-XX", "en", None, "4.096"),
+        ("zh-CN", "zh", None, "4,096"),
+        # no language is set: ignored
+        ("de", None, None, "4096"),
+        ("de", "", " ", "4096"),
+        ("de", "*", None, "4096"),
+        ("de", "x", "*", "4096"),
+        ("de", None, "de;q=0", "4096"),
+        ("de", "\u00e5", None, "4096"),
+        # absent, unknown, malformed: as if not there
+        (None, "de", None, "4096"),
+        ("", "de", None, "4096"),
+        ("qq", "de", None, "4096"),
+        ("*", "de", None, "4096"),
+        ("x", "de", None, "4096"),
+        ("de, fr", "de", None, "4096"),
+        ("../../de", "de", None, "4096"),
+        ("de\0", "de", None, "4096"),
+        ("de" * 5000, "de", None, "4096"),
+        ("d\u00e9", "de", None, "4096"),
+    ],
+)
+def test_the_culture_writes_the_numbers(
+    so_culture: str | None, so_language: str | None, accept_language: str | None, number: str
+) -> None:
+    culture = SHIPPED.culture(so_culture, so_language, accept_language)
+    assert SHIPPED.words("%(limit)s bytes", {"limit": 4096}, "en", culture) == f"{number} bytes"
+
+
+def test_what_is_no_quantity_stays_as_it_is_in_every_culture() -> None:
+    culture = SHIPPED.culture("de", "de", None)
+    assert culture is not None
+    assert SHIPPED.words("%(contact)s", {"contact": "123456"}, "de", culture) == "123456"
+
+
+def test_every_culture_groups_digits_as_babel_does() -> None:
+    for culture, sample in written().items():
+        assert SHIPPED.culture(culture, "en", None) is not None
+        assert SHIPPED.cultures[culture.lower()].write(SAMPLE) == sample, "run python -m tests.cultures"
+
+
+@given(st.integers(-(10**30), 10**30), st.sampled_from(["en", "de", "hi-in", "en-us-posix"]))
+def test_digits_are_grouped_and_never_lost(number: int, culture: str) -> None:
+    text = SHIPPED.words("%(n)s", {"n": number}, "en", culture)
+    mark = SHIPPED.cultures[culture].mark
+    assert int(text.replace(mark, "") if mark else text) == number
+    assert not mark or all(1 <= len(group) <= 3 for group in text.lstrip("-").split(mark))
+
+
+@given(st.text(), st.text())
+def test_any_culture_is_known_or_ignored(so_culture: str, accept_language: str) -> None:
+    culture = SHIPPED.culture(so_culture, "en", accept_language)
+    assert culture is None or culture in SHIPPED.cultures
 
 
 @pytest.mark.parametrize("language", sorted(SHIPPED.catalogues))

@@ -208,8 +208,9 @@ async def test_a_worn_process_works_on_until_its_successor_is_there(worn: Render
     await until(lambda: not any(map(alive, before)))
 
 
-async def test_a_worn_process_that_dies_has_one_successor(worn: RenderPool) -> None:
-    for _ in range(30):
+async def test_a_worn_process_that_dies_has_one_successor(worn: RenderPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crew, "_MOST_RENDERS", 1)
+    for _ in range(6):
         await worn.render(read, ORDER, Trace())
         await killed(worn.pids[0])
     await until(lambda: len(worn.pids) == 2)

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+import pytest_asyncio
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
+from PIL import Image
 
+from tests.conftest import Valkey, served
 from tests.pictures_in_code import animation, quarters, saved, see_through
 
+Client = TestClient[Any, Any]
 IMAGE = "/api/v1/Contact/{}/Image"
+with_shared_client = pytest.mark.asyncio(loop_scope="module")
+"""For tests of `shared_client`: they run in its loop."""
 
 
 class Get(Protocol):
     """Ask for a contact's picture; the body is read."""
 
     async def __call__(
-        self, client: TestClient[Any, Any], contact: object, query: str = "", /, method: str = "GET", **headers: str
+        self, client: Client, contact: object, query: str = "", /, method: str = "GET", **headers: str
     ) -> ClientResponse: ...
 
 
 @pytest.fixture
 def get() -> Get:
     async def ask(
-        client: TestClient[Any, Any], contact: object, query: str = "", /, method: str = "GET", **headers: str
+        client: Client, contact: object, query: str = "", /, method: str = "GET", **headers: str
     ) -> ClientResponse:
         named = {"Accept": "*/*"} | {name.replace("_", "-"): value for name, value in headers.items()}
         response = await client.request(method, f"/api/v1/Contact/{contact}/Image{query}", headers=named)
@@ -38,8 +45,17 @@ def get() -> Get:
 @pytest.fixture
 def people(images: Path) -> Path:
     """1 a JPEG, 2 a PNG with alpha, 3 an animated GIF, 4 a BMP, 5 a JPEG lying on its side. 404: nobody."""
-    from PIL import Image
+    return populated(images)
 
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_client(tmp_path_factory: pytest.TempPathFactory, shared_valkey: Valkey) -> AsyncIterator[Client]:
+    """A service over the same people, for all tests of a module that change nothing and may find it warm."""
+    async with TestClient(served(populated(tmp_path_factory.mktemp("images")), shared_valkey.url)) as client:
+        yield client
+
+
+def populated(images: Path) -> Path:
     turned = Image.Exif()
     turned[0x0112] = 6
     (images / "1.jpg").write_bytes(saved(quarters(160, 120), "JPEG", quality=95))

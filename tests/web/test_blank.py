@@ -8,17 +8,17 @@ import pytest
 
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
-from tests.web.conftest import Get
+from tests.web.conftest import Client, Get, with_shared_client
 
 KINDS = ["Default", "ClearPixel", "SrNoPhoto", "SrNoPhotoWithBorder", "GenericFileIcon"]
 NUMBERS = {"Default": 0, "ClearPixel": 1, "SrNoPhoto": 2, "SrNoPhotoWithBorder": 3, "Null": 4, "GenericFileIcon": 5}
 
 
+@with_shared_client
 @pytest.mark.parametrize("query", ["", "?ifBlank=Null", "?ifBlank=null", "?ifblank=4", "?w=40", "?ifBlank="])
 @pytest.mark.parametrize("contact", [404, 0, -7])
-async def test_without_a_stand_in_it_is_404(serve: Serve, get: Get, query: str, contact: int) -> None:
-    client = await serve()
-    response = await get(client, contact, query)
+async def test_without_a_stand_in_it_is_404(shared_client: Client, get: Get, query: str, contact: int) -> None:
+    response = await get(shared_client, contact, query)
     assert response.status == 404
     assert response.headers["Cache-Control"] == "public, max-age=5"
     assert response.headers["Surrogate-Key"] == response.headers["Cache-Tag"] == f"contact-{contact}"
@@ -26,63 +26,63 @@ async def test_without_a_stand_in_it_is_404(serve: Serve, get: Get, query: str, 
     assert problem["ErrorType"] == "SoNotFoundException"
 
 
+@with_shared_client
 @pytest.mark.parametrize("kind", KINDS)
-async def test_names_and_numbers_draw_the_same(serve: Serve, get: Get, kind: str) -> None:
-    client = await serve()
-    by_name = await get(client, 404, f"?ifBlank={kind}&w=50")
-    by_number = await get(client, 404, f"?IFBLANK={NUMBERS[kind]}&w=50")
+async def test_names_and_numbers_draw_the_same(shared_client: Client, get: Get, kind: str) -> None:
+    by_name = await get(shared_client, 404, f"?ifBlank={kind}&w=50")
+    by_number = await get(shared_client, 404, f"?IFBLANK={NUMBERS[kind]}&w=50")
     assert by_name.status == by_number.status == 200
     assert await by_name.read() == await by_number.read()
     assert by_name.headers["ETag"] == by_number.headers["ETag"]
 
 
+@with_shared_client
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("query", "size"),
     [("", None), ("&w=50", (50, 50)), ("&h=33", (33, 33)), ("&w=90&h=20", (90, 20)), ("&w=1", (1, 1))],
 )
 async def test_the_size_is_128_or_the_one_asked_for(
-    serve: Serve, get: Get, kind: str, query: str, size: tuple[int, int] | None
+    shared_client: Client, get: Get, kind: str, query: str, size: tuple[int, int] | None
 ) -> None:
-    client = await serve()
-    response = await get(client, 404, f"?ifBlank={kind}{query}")
+    response = await get(shared_client, 404, f"?ifBlank={kind}{query}")
     seen = shown(await response.read())
     assert seen.size == size or (size is None and seen.size == ((1, 1) if kind == "ClearPixel" else (128, 128)))
 
 
-async def test_they_are_png_and_the_clear_pixel_a_gif_unless_asked_otherwise(serve: Serve, get: Get) -> None:
-    client = await serve()
+@with_shared_client
+async def test_they_are_png_and_the_clear_pixel_a_gif_unless_asked_otherwise(shared_client: Client, get: Get) -> None:
     for kind in KINDS:
-        response = await get(client, 404, f"?ifBlank={kind}")
+        response = await get(shared_client, 404, f"?ifBlank={kind}")
         assert response.content_type == ("image/gif" if kind == "ClearPixel" else "image/png")
-    assert (await get(client, 404, "?ifBlank=0&type=webp")).content_type == "image/webp"
-    assert (await get(client, 404, "?ifBlank=0", Accept="image/jpeg")).content_type == "image/jpeg"
-    assert (await get(client, 404, "?ifBlank=1", Accept="image/png")).content_type == "image/png"
+    assert (await get(shared_client, 404, "?ifBlank=0&type=webp")).content_type == "image/webp"
+    assert (await get(shared_client, 404, "?ifBlank=0", Accept="image/jpeg")).content_type == "image/jpeg"
+    assert (await get(shared_client, 404, "?ifBlank=1", Accept="image/png")).content_type == "image/png"
 
 
-async def test_the_clear_pixel_is_clear(serve: Serve, get: Get) -> None:
-    client = await serve()
+@with_shared_client
+async def test_the_clear_pixel_is_clear(shared_client: Client, get: Get) -> None:
     for query in ("?ifBlank=ClearPixel", "?ifBlank=ClearPixel&w=20&type=png", "?ifBlank=1&w=3&type=webp"):
-        seen = shown(await (await get(client, 404, query)).read()).convert("RGBA")
+        seen = shown(await (await get(shared_client, 404, query)).read()).convert("RGBA")
         assert seen.getextrema()[3] == (0, 0)
 
 
-async def test_the_words_are_in_the_reader_s_language(serve: Serve, get: Get) -> None:
-    client = await serve()
-    english = await get(client, 404, "?ifBlank=SrNoPhoto", Accept_Language="en")
-    swedish = await get(client, 404, "?ifBlank=SrNoPhoto", Accept_Language="en", SO_Language="sv")
-    regional = await get(client, 404, "?ifBlank=SrNoPhoto", Accept_Language="fr;q=0.1, sv-SE")
+@with_shared_client
+async def test_the_words_are_in_the_reader_s_language(shared_client: Client, get: Get) -> None:
+    english = await get(shared_client, 404, "?ifBlank=SrNoPhoto", Accept_Language="en")
+    swedish = await get(shared_client, 404, "?ifBlank=SrNoPhoto", Accept_Language="en", SO_Language="sv")
+    regional = await get(shared_client, 404, "?ifBlank=SrNoPhoto", Accept_Language="fr;q=0.1, sv-SE")
     assert english.headers["Content-Language"] == "en"
     assert swedish.headers["Content-Language"] == regional.headers["Content-Language"] == "sv"
     assert await swedish.read() == await regional.read() != await english.read()
     assert swedish.headers["Vary"] == "Accept, Accept-Language, SO-Language, SO-Culture"
 
 
-async def test_pictures_without_words_do_not_vary_on_language(serve: Serve, get: Get) -> None:
-    client = await serve()
+@with_shared_client
+async def test_pictures_without_words_do_not_vary_on_language(shared_client: Client, get: Get) -> None:
     for kind in ("Default", "ClearPixel", "GenericFileIcon"):
-        english = await get(client, 404, f"?ifBlank={kind}", SO_Language="en")
-        swedish = await get(client, 404, f"?ifBlank={kind}", SO_Language="sv")
+        english = await get(shared_client, 404, f"?ifBlank={kind}", SO_Language="en")
+        swedish = await get(shared_client, 404, f"?ifBlank={kind}", SO_Language="sv")
         assert english.headers["ETag"] == swedish.headers["ETag"]
         assert swedish.headers["Vary"] == "Accept"
         assert "Content-Language" not in swedish.headers

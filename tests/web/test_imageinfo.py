@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from tests.pictures_in_code import quarters, saved
 INFO = "/api/v1/Contact/{}/Imageinfo"
 
 
-async def info(client: TestClient[Any, Any], contact: object) -> dict[str, Any]:
-    response = await client.get(INFO.format(contact))
+async def info(client: TestClient[Any, Any], contact: object, headers: dict[str, str] | None = None) -> dict[str, Any]:
+    response = await client.get(INFO.format(contact), headers=headers)
     assert response.status == 200
     assert response.content_type == "application/json"
     assert response.headers["Cache-Control"] == "no-store"
@@ -96,3 +97,64 @@ async def test_what_is_no_picture_has_no_type(serve: Serve, images: Path) -> Non
     (images / "7.jpg").write_bytes(b"hello")
     told = await info(await serve(), 7)
     assert (told["BlobSize"], told["MimeType"]) == (5, None)
+
+
+@pytest.mark.parametrize(
+    ("zone", "date"),
+    [
+        ("UTC", "2023-11-14T22:13:20Z"),
+        ("1", "2023-11-14T22:13:20Z"),
+        ("", "2023-11-14T22:13:20Z"),
+        ("NO", "2023-11-14T23:13:20+01:00"),
+        ("261", "2023-11-14T23:13:20+01:00"),
+        ("US-NY", "2023-11-14T17:13:20-05:00"),
+        ("BD", "2023-11-15T04:13:20+06:00"),
+        ("Asia/Kathmandu", "2023-11-15T03:58:20+05:45"),
+        ("Europe/London", "2023-11-14T22:13:20+00:00"),
+    ],
+)
+async def test_dates_are_those_of_the_zone_asked_for(serve: Serve, images: Path, zone: str, date: str) -> None:
+    picture(images, 1_700_000_000)
+    told = await info(await serve(), 7, {"SO-TimeZone": zone})
+    assert told["CreatedDate"] == told["UpdatedDate"] == date
+    assert datetime.fromisoformat(date).timestamp() == 1_700_000_000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "date"),
+    [
+        (1_711_846_799, "2024-03-31T01:59:59+01:00"),
+        (1_711_846_800, "2024-03-31T03:00:00+02:00"),
+        (1_729_987_200, "2024-10-27T02:00:00+02:00"),
+        (1_729_990_800, "2024-10-27T02:00:00+01:00"),
+    ],
+)
+async def test_summer_time_begins_and_ends(serve: Serve, images: Path, seconds: int, date: str) -> None:
+    picture(images, seconds)
+    told = await info(await serve(), 7, {"SO-TimeZone": "NO"})
+    assert told["UpdatedDate"] == date
+
+
+@pytest.mark.parametrize("zone", ["Atlantis", "../../../etc/passwd", "0", "x" * 5000, "NO, DK"])
+@pytest.mark.parametrize("contact", [7, 404])
+async def test_an_unknown_zone_is_400(serve: Serve, images: Path, contact: int, zone: str) -> None:
+    picture(images, 1_700_000_000)
+    client = await serve()
+    response = await client.get(INFO.format(contact), headers={"SO-TimeZone": zone})
+    assert response.status == 400
+    problem = json.loads(await response.text())
+    assert "SO-TimeZone" in problem["detail"] and zone not in problem["detail"]
+
+
+async def test_the_zone_is_read_here_alone(serve: Serve, images: Path) -> None:
+    picture(images, 1_700_000_000)
+    client = await serve()
+    plain = await client.get("/api/v1/Contact/7/Image")
+    zoned = await client.get("/api/v1/Contact/7/Image", headers={"SO-TimeZone": "Atlantis"})
+    assert (zoned.status, zoned.headers["ETag"]) == (200, plain.headers["ETag"])
+    assert zoned.headers["Last-Modified"] == plain.headers["Last-Modified"] == "Tue, 14 Nov 2023 22:13:20 GMT"
+
+
+def picture(images: Path, modified: int) -> None:
+    (images / "7.jpg").write_bytes(saved(quarters(), "JPEG"))
+    os.utime(images / "7.jpg", (modified, modified))

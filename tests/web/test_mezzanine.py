@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import signal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,16 @@ _numbers = itertools.count()
 FROM_MEZZANINE = "contact_image_renders_from_mezzanine_total"
 
 
+@cache
+def photograph() -> bytes:
+    return saved(large(), "JPEG", quality=90)
+
+
 @pytest.fixture
 def original(images: Path) -> Path:
     """Contact 7's large JPEG."""
     path = images / "7.jpg"
-    path.write_bytes(saved(large(), "JPEG", quality=90))
+    path.write_bytes(photograph())
     return path
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Serve
-from tests.web.conftest import Get
+from tests.web.conftest import Client, Get, with_shared_client
 
-pytestmark = pytest.mark.usefixtures("people")
+pytestmark = with_shared_client
 
 
 @pytest.mark.parametrize(
@@ -33,32 +32,28 @@ pytestmark = pytest.mark.usefixtures("people")
     ],
 )
 async def test_the_accept_header_is_read_in_full(
-    serve: Serve, get: Get, contact: int, accept: str, media_type: str
+    shared_client: Client, get: Get, contact: int, accept: str, media_type: str
 ) -> None:
-    client = await serve()
-    response = await get(client, contact, "?w=40", Accept=accept)
+    response = await get(shared_client, contact, "?w=40", Accept=accept)
     assert (response.status, response.content_type) == (200, media_type)
     assert response.headers["Vary"] == "Accept"
 
 
-async def test_several_accept_lines_are_one_list(serve: Serve) -> None:
-    client = await serve()
+async def test_several_accept_lines_are_one_list(shared_client: Client) -> None:
     headers = [("Accept", "image/png;q=0.5"), ("Accept", "image/webp")]
-    response = await client.get("/api/v1/Contact/1/Image?w=40", headers=headers)
+    response = await shared_client.get("/api/v1/Contact/1/Image?w=40", headers=headers)
     assert response.content_type == "image/webp"
 
 
-async def test_stored_bytes_go_out_whenever_their_type_is_allowed_at_all(serve: Serve, get: Get) -> None:
-    client = await serve()
+async def test_stored_bytes_go_out_whenever_their_type_is_allowed_at_all(shared_client: Client, get: Get) -> None:
     accept = "image/avif, image/webp, image/*;q=0.1"
-    assert (await get(client, 1, Accept=accept)).content_type == "image/jpeg"
-    assert (await get(client, 1, "?w=40", Accept=accept)).content_type == "image/avif"
-    assert (await get(client, 1, Accept="image/jpeg;q=0, image/webp")).content_type == "image/webp"
+    assert (await get(shared_client, 1, Accept=accept)).content_type == "image/jpeg"
+    assert (await get(shared_client, 1, "?w=40", Accept=accept)).content_type == "image/avif"
+    assert (await get(shared_client, 1, Accept="image/jpeg;q=0, image/webp")).content_type == "image/webp"
 
 
-async def test_nothing_acceptable_names_what_there_is(serve: Serve, get: Get) -> None:
-    client = await serve()
-    response = await get(client, 1, Accept="text/html")
+async def test_nothing_acceptable_names_what_there_is(shared_client: Client, get: Get) -> None:
+    response = await get(shared_client, 1, Accept="text/html")
     assert response.status == 406
     problem = await response.json(content_type="application/problem+json")
     for name in ("image/avif", "image/jpeg", "application/json"):
@@ -66,19 +61,17 @@ async def test_nothing_acceptable_names_what_there_is(serve: Serve, get: Get) ->
     assert response.headers["Vary"].startswith("Accept,")
 
 
-async def test_a_type_settles_it_and_nothing_varies(serve: Serve, get: Get) -> None:
-    client = await serve()
-    response = await get(client, 1, "?type=gif", Accept="text/html")
+async def test_a_type_settles_it_and_nothing_varies(shared_client: Client, get: Get) -> None:
+    response = await get(shared_client, 1, "?type=gif", Accept="text/html")
     assert response.content_type == "image/gif"
     assert "Vary" not in response.headers
 
 
-async def test_two_formats_never_share_a_validator(serve: Serve, get: Get) -> None:
-    client = await serve()
+async def test_two_formats_never_share_a_validator(shared_client: Client, get: Get) -> None:
     tags = set()
     for name in ("jpeg", "png", "gif", "tiff", "webp", "avif"):
-        typed = await get(client, 1, f"?w=40&type={name}")
-        negotiated = await get(client, 1, "?w=40", Accept=f"image/{name}")
+        typed = await get(shared_client, 1, f"?w=40&type={name}")
+        negotiated = await get(shared_client, 1, "?w=40", Accept=f"image/{name}")
         assert typed.headers["ETag"] == negotiated.headers["ETag"]
         tags.add(typed.headers["ETag"])
     assert len(tags) == 6

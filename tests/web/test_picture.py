@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.conftest import Serve
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, near, quarters, saved, shown
-from tests.web.conftest import Get
+from tests.web.conftest import Client, Get, with_shared_client
 
 pytestmark = pytest.mark.usefixtures("people")
 
@@ -36,6 +36,7 @@ async def test_clean_renders_instead_at_the_picture_s_own_size(serve: Serve, get
     assert (images / "5.jpg").read_bytes() != await response.read()
 
 
+@with_shared_client
 @pytest.mark.parametrize(
     ("query", "size"),
     [
@@ -53,9 +54,10 @@ async def test_clean_renders_instead_at_the_picture_s_own_size(serve: Serve, get
         ("?W=80&H=30&FIT=Fill", (80, 30)),
     ],
 )
-async def test_the_size_is_the_one_asked_for(serve: Serve, get: Get, query: str, size: tuple[int, int]) -> None:
-    client = await serve()
-    response = await get(client, 1, query)
+async def test_the_size_is_the_one_asked_for(
+    shared_client: Client, get: Get, query: str, size: tuple[int, int]
+) -> None:
+    response = await get(shared_client, 1, query)
     assert response.status == 200
     assert shown(await response.read()).size == size
 
@@ -65,6 +67,7 @@ async def test_small_originals_stay_small_where_enlarging_is_off(serve: Serve, g
     assert shown(await (await get(client, 1, "?w=320")).read()).size == (160, 120)
 
 
+@with_shared_client
 @pytest.mark.parametrize(
     ("name", "media_type", "format_"),
     [
@@ -78,9 +81,10 @@ async def test_small_originals_stay_small_where_enlarging_is_off(serve: Serve, g
         ("image/avif", "image/avif", "AVIF"),
     ],
 )
-async def test_every_type_is_what_it_says(serve: Serve, get: Get, name: str, media_type: str, format_: str) -> None:
-    client = await serve()
-    response = await get(client, 1, f"?w=80&type={name}", Accept="image/x-other")
+async def test_every_type_is_what_it_says(
+    shared_client: Client, get: Get, name: str, media_type: str, format_: str
+) -> None:
+    response = await get(shared_client, 1, f"?w=80&type={name}", Accept="image/x-other")
     assert (response.status, response.content_type) == (200, media_type)
     seen = shown(await response.read())
     assert (seen.format, seen.size) == (format_, (80, 60))
@@ -89,26 +93,26 @@ async def test_every_type_is_what_it_says(serve: Serve, get: Get, name: str, med
         assert near(pixels.getpixel(at), colour, within=40)
 
 
-async def test_a_picture_on_its_side_is_turned_upright(serve: Serve, get: Get) -> None:
-    client = await serve()
-    seen = shown(await (await get(client, 5, "?w=80&type=png")).read()).convert("RGB")
+@with_shared_client
+async def test_a_picture_on_its_side_is_turned_upright(shared_client: Client, get: Get) -> None:
+    seen = shown(await (await get(shared_client, 5, "?w=80&type=png")).read()).convert("RGB")
     assert seen.size == (80, 60)
     assert near(seen.getpixel((10, 10)), RED, within=40)
     assert near(seen.getpixel((10, 50)), BLUE, within=40)
 
 
-async def test_transparency_goes_onto_white_in_jpeg_and_stays_in_png(serve: Serve, get: Get) -> None:
-    client = await serve()
-    jpeg = shown(await (await get(client, 2, "?w=80&type=jpeg")).read())
-    png = shown(await (await get(client, 2, "?w=80&type=png")).read())
+@with_shared_client
+async def test_transparency_goes_onto_white_in_jpeg_and_stays_in_png(shared_client: Client, get: Get) -> None:
+    jpeg = shown(await (await get(shared_client, 2, "?w=80&type=jpeg")).read())
+    png = shown(await (await get(shared_client, 2, "?w=80&type=png")).read())
     assert near(jpeg.getpixel((70, 30)), (255, 255, 255))
     assert png.convert("RGBA").getpixel((70, 30))[3] == 0
 
 
+@with_shared_client
 @pytest.mark.parametrize("name", ["gif", "png", "webp", "avif"])
-async def test_an_animation_stays_one(serve: Serve, get: Get, name: str) -> None:
-    client = await serve()
-    seen = shown(await (await get(client, 3, f"?w=16&type={name}")).read())
+async def test_an_animation_stays_one(shared_client: Client, get: Get, name: str) -> None:
+    seen = shown(await (await get(shared_client, 3, f"?w=16&type={name}")).read())
     assert getattr(seen, "n_frames", 1) == 3
 
 
@@ -123,10 +127,10 @@ async def test_an_animation_past_the_budget_shows_its_first_frame_and_says_so(se
         assert "detail=first-frame" in response.headers["Cache-Status"]
 
 
+@with_shared_client
 @pytest.mark.parametrize("path", ["/API/V1/CONTACT/1/IMAGE", "/api/v1/contact/1/image", "/Api/v1/contacT/%31/Image"])
-async def test_paths_match_in_any_letter_case(serve: Serve, path: str) -> None:
-    client = await serve()
-    assert (await client.get(path)).status == 200
+async def test_paths_match_in_any_letter_case(shared_client: Client, path: str) -> None:
+    assert (await shared_client.get(path)).status == 200
 
 
 async def test_json_holds_the_picture_in_base64(serve: Serve, get: Get, images: Path) -> None:
@@ -186,9 +190,9 @@ async def test_head_of_an_uncached_rendition_renders_and_keeps_it(serve: Serve, 
     assert "; hit" in (await get(client, 1, "?w=41")).headers["Cache-Status"]
 
 
-async def test_bmp_is_converted_even_without_a_wish(serve: Serve, get: Get) -> None:
-    client = await serve()
-    response = await get(client, 4)
+@with_shared_client
+async def test_bmp_is_converted_even_without_a_wish(shared_client: Client, get: Get) -> None:
+    response = await get(shared_client, 4)
     seen = shown(await response.read())
     assert (response.content_type, seen.format, seen.size) == ("image/jpeg", "JPEG", (160, 120))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,16 @@ AGO = 1_700_000_000
 """A date whose second is over."""
 
 
+@cache
+def picture(more: int) -> bytes:
+    """With so many bytes *more* than it needs, which differ for a while."""
+    return saved(quarters(160, 120), "JPEG") + b"".join(at.to_bytes(3, "big") for at in range(more // 3))
+
+
 @pytest.fixture(params=[0, 3_000_000], ids=["from the cache", "streamed"])
 def stored(request: pytest.FixtureRequest, images: Path) -> bytes:
-    """A picture of contact 1, no two bytes of whose end are alike for a while."""
-    data = saved(quarters(160, 120), "JPEG") + b"".join(at.to_bytes(3, "big") for at in range(request.param // 3))
+    """A picture of contact 1."""
+    data = picture(request.param)
     (images / "1.jpg").write_bytes(data)
     os.utime(images / "1.jpg", (AGO, AGO))
     return data

@@ -1,0 +1,94 @@
+"""Who may come in: the part of the composition that is about credentials."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from aiohttp import web
+
+from service.access.guard import Guard
+from service.access.identity import EVERYTHING, READER, Role
+from service.access.ports import Verifier
+from service.access.throttle import Throttle
+from service.protocol.credentials import Scheme
+from service.protocol.signatures import parse_key
+from service.settings import AuthSettings, BadSettings, Settings
+from service.web.client_address import client_address
+from service.web.security import GATE, Entrance, Gate
+
+
+async def gate(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+    """A resource of *app*: its `Gate`, as *settings* say."""
+    guard = Guard(verifiers(settings.auth), Throttle(), remember_for=settings.auth.remember_for)
+    app[GATE] = Gate(guard, _entrance(settings))
+    yield
+    await guard.close()
+
+
+async def inspect(auth: AuthSettings) -> None:
+    """Raises `BadSettings` where a file of users or of keys cannot be used."""
+    from service.auth.keys import BadKeys
+    from service.auth.user_lines import BadUsers
+
+    try:
+        for each in verifiers(auth).values():
+            await each.close()
+    except (BadKeys, BadUsers) as error:
+        raise BadSettings([str(error)]) from error
+
+
+def verifiers(auth: AuthSettings) -> dict[Scheme, Verifier]:
+    """Who judges the credentials of each scheme that is on; closed by the caller. Raises `BadKeys` and `BadUsers`.
+
+    What they stand on is imported here: most of it is not needed, and it would be a tenth of the start.
+    """
+    superoffice = _superoffice(auth)
+    judges: dict[Scheme, Verifier] = {}
+    for scheme in auth.schemes:
+        if scheme is Scheme.BASIC and auth.users_file:
+            from service.auth.users import UsersFile
+
+            judges[scheme] = UsersFile(Path(auth.users_file))
+        elif scheme is Scheme.BEARER:
+            from service.auth.bearer import BearerTokens
+
+            judges[scheme] = BearerTokens(_tokens(auth), superoffice)
+        elif scheme is not Scheme.SIGNED and superoffice is not None:
+            judges[scheme] = superoffice
+    return judges
+
+
+def _superoffice(auth: AuthSettings) -> Verifier | None:
+    if not auth.superoffice_url:
+        return None
+    from service.auth.superoffice import SuperOffice
+
+    tokens = [each.get_secret_value() for each in auth.app_tokens]
+    return SuperOffice(auth.superoffice_url, session_cookie=auth.session_cookie, app_tokens=tokens)
+
+
+def _tokens(auth: AuthSettings) -> Verifier | None:
+    if not auth.jwt_jwks_url and not auth.jwt_key_file:
+        return None
+    from service.auth.jwt import JsonWebTokens
+    from service.auth.keys import KeyFile
+    from service.auth.published import PublishedKeys
+
+    keys = PublishedKeys(auth.jwt_jwks_url) if auth.jwt_jwks_url else KeyFile(Path(auth.jwt_key_file))
+    return JsonWebTokens(keys, issuer=auth.jwt_issuer, audience=auth.jwt_audience)
+
+
+def _entrance(settings: Settings) -> Entrance:
+    auth, proxies = settings.auth, settings.server.trusted_proxies
+    if auth.schemes:
+        nobody = READER if auth.anonymous_read else frozenset[Role]()
+    else:
+        nobody = EVERYTHING if settings.writes.enabled else READER
+    return Entrance(
+        frozenset(auth.schemes),
+        nobody,
+        dict(parse_key(each.get_secret_value()) for each in auth.signing_keys),
+        auth.session_cookie,
+        lambda request: client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), proxies),
+    )

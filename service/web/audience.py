@@ -1,0 +1,51 @@
+"""What an answer says of whom it is for: who may keep it, which pages may embed it, whose scripts may read it."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from service.web.cors import Cors
+from service.web.headers import Lifetime, cache_control
+from service.web.security import NOBODY, VISITOR, Visitor
+
+_EMBEDDED_BY = "Cross-Origin-Resource-Policy"
+
+
+class Audience:
+    """Told on every answer; *picture* is the lifetime of a repeat, which is always a picture's."""
+
+    def __init__(self, picture: Lifetime, cors: Cors) -> None:
+        self._picture, self._cors = picture, cors
+        self._kept = lru_cache(1024)(self._lines)
+
+    async def tell(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Complete *response*: a signal's receiver, so that nothing leaves the application without."""
+        response.headers[_EMBEDDED_BY] = _embedded_by(request.get(VISITOR, NOBODY))
+        self._cors.add(response.headers, request.headers.get(hdrs.ORIGIN))
+
+    def prebuilt(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
+        """*headers* of a picture without what `lines` adds, so that they are the same for everybody."""
+        same = headers.copy()
+        del same[hdrs.CACHE_CONTROL]
+        if (varies := self._cors.vary(same.get(hdrs.VARY))) is not None:
+            same[hdrs.VARY] = varies
+        return same
+
+    def lines(self, visitor: Visitor, origin: str | None) -> str:
+        """The lines that *visitor*, on a page of *origin*, gets beside prebuilt ones, each with its end."""
+        if visitor.until is None and (origin is None or len(origin) <= 256):
+            return self._kept(visitor, origin)
+        return self._lines(visitor, origin)
+
+    def _lines(self, visitor: Visitor, origin: str | None) -> str:
+        kept, embedded = cache_control(self._picture, visitor), _embedded_by(visitor)
+        return f"Cache-Control: {kept}\r\n{_EMBEDDED_BY}: {embedded}\r\n{self._cors.lines(origin)}"
+
+
+def _embedded_by(visitor: Visitor) -> str:
+    """A page elsewhere may embed what everybody may see, and no more: browsers send along what they remember of their
+    user, and the page would learn whether there is a picture."""
+    return "same-site" if visitor.private else "cross-origin"

@@ -1,0 +1,33 @@
+"""Writes that a browser sends for a page of another origin, with what it remembers of its user: refused.
+
+As Go's http.CrossOriginProtection: by what browsers say of a request and pages cannot forge, without tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import hdrs
+
+from service.errors import N_, Forbidden
+from service.protocol.origins import parse_origin
+from service.web.cors import Cors
+
+_OWN = ("same-origin", "none")
+"""`Sec-Fetch-Site` of our own pages, and of what the user typed or clicked outside of any page."""
+
+
+def refuse_foreign(headers: Mapping[str, str], cors: Cors) -> None:
+    """Raise `Forbidden` where *headers* are of a write for another origin's page, and *cors* does not list that one.
+
+    Browsers send `Sec-Fetch-Site` over TLS and to loopback, older ones `Origin` alone; who sends neither is none.
+    """
+    site, origin = headers.get("Sec-Fetch-Site"), headers.get(hdrs.ORIGIN)
+    own = site in _OWN or (site is None and (origin is None or _host(origin) == headers.get(hdrs.HOST, "").lower()))
+    if not own and not cors.trusts(origin):
+        raise Forbidden(N_("A page of another origin may not change pictures."))
+
+
+def _host(origin: str) -> str | None:
+    """Host and port of *origin*, as `Host` names them; None of one that is hidden (`null`)."""
+    return (parse_origin(origin) or "").partition("://")[2] or None

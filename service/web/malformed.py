@@ -1,0 +1,33 @@
+"""What aiohttp's parser lets through, and HTTP/1 does not: foreign versions, targets and hosts (RFC 9112)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
+
+_VERSIONS = (HttpVersion11, HttpVersion10)
+_ABSOLUTE = re.compile(r"https?://[^/?#]+/", re.IGNORECASE)
+_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
+"""RFC 9110 section 7.2, and 4.2.1: a server's name is not empty."""
+
+
+def malformed(request: web.BaseRequest) -> bool:
+    """Whether *request* is to be answered with 400 (RFC 9112 sections 2.3, 3.2 and 3.2.4)."""
+    target, host = request.raw_path, request.headers.get(hdrs.HOST)
+    if request.version not in _VERSIONS or request.method == hdrs.METH_CONNECT or "#" in target:
+        return True
+    if not target.startswith("/") and not for_server(request) and _ABSOLUTE.match(target) is None:
+        return True
+    return host is not None and not _proper(host)  # where there must be one, the parser looks
+
+
+def for_server(request: web.BaseRequest) -> bool:
+    """Whether *request* is about no resource, but the server itself (RFC 9112 section 3.2.4)."""
+    return request.raw_path == "*" and request.method == hdrs.METH_OPTIONS
+
+
+@lru_cache(256)
+def _proper(host: str) -> bool:
+    return _HOST.fullmatch(host) is not None

@@ -1,0 +1,225 @@
+"""Who is asking, read from a request and settled before anything is looked up; and what they may do.
+
+No text that says who is asking leaves this module but to those who judge it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from aiohttp import hdrs, web
+from moka_py import Moka
+
+from service.access.guard import WRONG, Guard
+from service.access.identity import READER, Identity, Role
+from service.errors import N_, Forbidden, NotAuthenticated
+from service.protocol.credentials import Credential, Scheme, Session, parse_authorization
+from service.protocol.signatures import has_signature, verify
+from service.web.cors import CORS
+from service.web.foreign import refuse_foreign
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_XSRF_COOKIE, _XSRF_HEADER, _APP_TOKEN = "XSRF-TOKEN", "X-XSRF-TOKEN", "SO-AppToken"
+
+
+_CHALLENGES = {
+    Scheme.BASIC: 'Basic realm="contact-image", charset="UTF-8"',  # first: browsers of old know this one alone
+    Scheme.BEARER: 'Bearer realm="contact-image"',
+    Scheme.SOTICKET: 'SoTicket realm="contact-image"',
+    Scheme.SESSION: 'Session realm="contact-image"',
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who is asking, as far as an answer depends on it.
+
+    *private*: somebody in particular, so that no cache may share the answer. *until*, in Unix seconds: no cache may
+    keep it longer. *target* is the request's target where it differs: without the signature.
+    """
+
+    roles: frozenset[Role]
+    private: bool = False
+    until: int | None = None
+    target: str | None = None
+
+
+NOBODY = Visitor(frozenset(), private=True)
+"""Who was not let in: what they are told is for nobody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """How one may come in. With no *schemes*, everybody may do what *nobody* lists; with some, that is what those may
+    do who say nothing. *keys* are those of signed URLs, by their ids."""
+
+    schemes: frozenset[Scheme]
+    nobody: frozenset[Role]
+    keys: Mapping[str, bytes]
+    session_cookie: str
+    address: Callable[[web.BaseRequest], str]
+    """Where a request comes from."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What a request says of who sends it: the lines of `Authorization`, or *by_cookie* a session's cookie, the
+    `XSRF-TOKEN` cookie and the header that must be equal to it."""
+
+    lines: tuple[str | None, ...] = field(repr=False)
+    app_token: str | None = field(repr=False)
+    by_cookie: bool = False
+
+    @property
+    def texts(self) -> tuple[str | None, ...]:
+        """All that a verdict depends on."""
+        return (*self.lines, self.app_token)
+
+    def credential(self) -> Credential | NotAuthenticated:
+        """The same as a value, or the refusal of what is seen to be wrong.
+
+        Raises `NotAuthenticated` where a session comes without its header, which is no guess: pages forget it.
+        """
+        if not self.by_cookie:
+            # No list: several lines are none of them.
+            text = self.lines[0] if len(self.lines) == 1 else None
+            return parse_authorization(text or "") or NotAuthenticated(WRONG)
+        session, cookie, header = self.lines
+        if header is None:
+            raise NotAuthenticated(N_("X-XSRF-TOKEN HTTP header missing"))
+        if not session:
+            return NotAuthenticated(WRONG)
+        if not cookie or not hmac.compare_digest(_bytes(cookie), _bytes(header)):
+            return NotAuthenticated(N_("The X-XSRF-TOKEN header is not equal to the XSRF-TOKEN cookie."))
+        return Session(session, cookie)
+
+
+class Gate:
+    """Settles who is asking. What it has settled once it knows again without asking, for as long as *guard* does."""
+
+    def __init__(self, guard: Guard, entrance: Entrance) -> None:
+        self._guard, self._entrance, self._schemes = guard, entrance, entrance.schemes
+        self._nobody = Visitor(entrance.nobody) if entrance.nobody or not entrance.schemes else None
+        self._by_field = bool(self._schemes - {Scheme.SIGNED})
+        self._signed: Moka[bytes, Visitor] = Moka(8192)
+        self.challenge = ", ".join(text for scheme, text in _CHALLENGES.items() if scheme in self._schemes)
+        """For `WWW-Authenticate`; empty where there is nothing that the field could ask for."""
+
+    def settled(self, request: web.BaseRequest) -> Visitor | None:
+        """Who sends *request*, where that is known at once; None where it is to be asked, or is nobody we let in."""
+        if not self._schemes:
+            return self._nobody
+        signed = None
+        if Scheme.SIGNED in self._schemes and has_signature(request.raw_path):
+            signed = self._signed.get(self._guard.digest(request.raw_path))
+            if signed is None or signed.until is None or signed.until <= time.time():
+                return None
+        said = self._said(request)
+        if said is None or (signed is not None and said.by_cookie):
+            return signed or self._nobody
+        identity = self._guard.remembered(self._guard.digest(*said.texts))
+        return None if identity is None else _private(identity, signed)
+
+    async def admit(self, request: web.Request, role: Role) -> Visitor:
+        """Who sends *request*, to do what takes *role*.
+
+        Raises:
+            NotAuthenticated: nobody that we know, or with the wrong credentials.
+            Forbidden: their role, their signature or their application token does not allow it.
+            TooManyAttempts: their address has been wrong too often.
+            VerificationUnavailable: it cannot be told at the moment.
+        """
+        visitor = self.settled(request) or await self._ask(request)
+        if role in visitor.roles:
+            return visitor
+        if not self._schemes:
+            raise Forbidden(
+                N_("Pictures cannot be changed here until the setting %(setting)s is true (%(variable)s=true)."),
+                {"setting": "writes.enabled", "variable": "CONTACT_IMAGE_WRITES__ENABLED"},
+            )
+        if visitor is self._nobody:
+            raise self._wanting()
+        if visitor.until is not None:
+            raise Forbidden(N_("A signed URL is for GET and HEAD alone."))
+        raise Forbidden(N_("Your role does not allow this."))
+
+    async def _ask(self, request: web.Request) -> Visitor:
+        signed = None
+        if Scheme.SIGNED in self._schemes and has_signature(request.raw_path):
+            checked = verify(request.raw_path, self._entrance.keys, time.time())
+            signed = Visitor(READER, until=checked.exp, target=checked.target)
+            self._signed.set(self._guard.digest(request.raw_path), signed)
+        said = self._said(request)
+        if said is None or (signed is not None and said.by_cookie):
+            if signed is None:
+                raise self._wanting()
+            return signed
+        digest, credential = self._guard.digest(*said.texts), said.credential()
+        identity = await self._guard.identify(digest, credential, said.app_token, self._entrance.address(request))
+        return _private(identity, signed)
+
+    def _said(self, request: web.BaseRequest) -> _Said | None:
+        """What *request* says of who sends it; None where that is nothing."""
+        fields, app_token = request.headers, request.headers.get(_APP_TOKEN)
+        if hdrs.AUTHORIZATION in fields and self._by_field:
+            return _Said(tuple(fields.getall(hdrs.AUTHORIZATION)), app_token)
+        header = fields.get(_XSRF_HEADER)
+        if Scheme.SESSION not in self._schemes or (header is None and hdrs.COOKIE not in fields):
+            return None
+        cookies = request.cookies
+        session = cookies.get(self._entrance.session_cookie)
+        if session is None and header is None:
+            return None
+        return _Said((session, cookies.get(_XSRF_COOKIE), header), app_token, by_cookie=True)
+
+    def _wanting(self) -> NotAuthenticated | Forbidden:
+        """The refusal of who says nothing."""
+        if self._schemes == {Scheme.SIGNED}:
+            return Forbidden(N_("The signature of the URL is missing or wrong."))
+        if Scheme.SESSION in self._schemes:
+            return NotAuthenticated(N_("X-XSRF-TOKEN HTTP header missing"))
+        return NotAuthenticated(N_("Credentials are required."))
+
+
+GATE = web.AppKey("gate", Gate)
+VISITOR = web.RequestKey("visitor", Visitor)
+"""Who was let in; wanting in a request that nobody was asked for, or that was refused."""
+
+
+def needs(role: Role, handler: Handler) -> Handler:
+    """*handler*, for those alone who have *role*."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if role is not Role.READ:
+            refuse_foreign(request.headers, request.app[CORS])
+        if VISITOR not in request:
+            request[VISITOR] = await request.app[GATE].admit(request, role)
+        return await handler(request)
+
+    return guarded
+
+
+def target(request: web.BaseRequest) -> str:
+    """The target of *request*, without what signs it: what it is looked up and kept by."""
+    visitor = request.get(VISITOR)
+    return (visitor and visitor.target) or request.raw_path
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+@lru_cache(64)
+def _visitor(roles: frozenset[Role]) -> Visitor:
+    return Visitor(roles, private=True)
+
+
+def _private(identity: Identity, signed: Visitor | None) -> Visitor:
+    if signed is None:
+        return _visitor(identity.roles)
+    return Visitor(identity.roles, private=True, target=signed.target)

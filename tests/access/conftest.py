@@ -1,0 +1,113 @@
+"""A service with every lock on, those who may open it, and those who may not."""
+
+from __future__ import annotations
+
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from service.access.identity import EVERYTHING, Role
+from service.auth.user_lines import line
+from service.protocol.signatures import sign
+from tests.conftest import Serve
+
+ISSUER, AUDIENCE = "https://login.example", "contact-image"
+PASSWORD, KEY, APP_TOKEN = "Pass-" + "word", "signing-" + "secret", "app-" + "token"
+TICKET, TOKEN = "7T:anna" + "==", "8A:Cust1." + "anna"
+COOKIE, XSRF = "session-" + "of-anna", "xsrf-" + "of-anna"
+SECRETS = (PASSWORD, KEY, APP_TOKEN, TICKET, TOKEN, COOKIE, XSRF, b64encode(f"anna:{PASSWORD}".encode()).decode())
+
+_PRIVATE = ec.generate_private_key(ec.SECP256R1())
+
+Locked = Callable[..., Awaitable[TestClient[Any, Any]]]
+
+
+def basic(user: str, password: str = PASSWORD) -> dict[str, str]:
+    return {"Authorization": "Basic " + b64encode(f"{user}:{password}".encode()).decode()}
+
+
+def bearer(**claims: Any) -> dict[str, str]:
+    now = int(time.time())
+    told = {"iss": ISSUER, "aud": AUDIENCE, "sub": "anna", "iat": now - 7200, "exp": now + 3600} | claims
+    return {"Authorization": "Bearer " + jwt.encode(told, _PRIVATE, "ES256")}
+
+
+def ticket(text: str = TICKET, app_token: str | None = APP_TOKEN) -> dict[str, str]:
+    return {"Authorization": f"SOTICKET {text}"} | ({"SO-AppToken": app_token} if app_token else {})
+
+
+def session(cookie: str = COOKIE, xsrf: str | None = XSRF) -> dict[str, str]:
+    fields = {"Cookie": f"ASP.NET_SessionId={cookie}; XSRF-TOKEN={XSRF}"}
+    return fields if xsrf is None else fields | {"X-XSRF-TOKEN": xsrf}
+
+
+def signed(target: str, seconds: int = 3600, key: str = KEY) -> str:
+    return sign(target, "k1", key.encode(), int(time.time()) + seconds)
+
+
+@pytest.fixture(scope="session")
+def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """anna may read, walter may write too, carl may purge alone, and eve does all."""
+    people = {"anna": {Role.READ}, "walter": {Role.READ, Role.WRITE}, "carl": {Role.PURGE}, "eve": EVERYTHING}
+    file = tmp_path_factory.mktemp("users") / "users"
+    file.write_text("".join(line(name, PASSWORD, roles) + "\n" for name, roles in people.items()), "utf-8")
+    return file
+
+
+@pytest.fixture
+async def superoffice() -> AsyncIterator[TestServer]:
+    """SuperOffice, in so far as it knows anna; `server.app["asked"]` counts what it was asked."""
+    app = web.Application()
+    asked: list[str] = []
+    known = (f"SOTicket {TICKET}", f"Bearer {TOKEN}", "Basic " + b64encode(f"anna:{PASSWORD}".encode()).decode())
+
+    async def principal(request: web.Request) -> web.Response:
+        said = request.headers.get("Authorization", "")
+        asked.append(said)
+        by_session = request.cookies.get("ASP.NET_SessionId") == COOKIE and request.headers.get("X-XSRF-TOKEN") == XSRF
+        if said.lower() in {each.lower() for each in known} or by_session:
+            return web.json_response({"UserType": "InternalAssociate", "Associate": "ANNA", "AssociateId": 7})
+        return web.json_response({"Error": True}, status=401)
+
+    app.router.add_get("/api/v1/User/currentPrincipal", principal)
+    server = TestServer(app)
+    await server.start_server()
+    server.asked = asked  # type: ignore[attr-defined]
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    file = tmp_path / "keys.pem"
+    file.write_bytes(_PRIVATE.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return file
+
+
+@pytest.fixture
+async def locked(serve: Serve, users: Path, keys: Path, superoffice: TestServer) -> Locked:
+    """Start the service with every scheme on; sections of settings as keywords, as `serve` takes them."""
+
+    async def start(**sections: Any) -> TestClient[Any, Any]:
+        auth = {
+            "schemes": ["basic", "bearer", "soticket", "session", "signed"],
+            "users_file": str(users),
+            "superoffice_url": str(superoffice.make_url("")),
+            "app_tokens": [APP_TOKEN],
+            "jwt_issuer": ISSUER,
+            "jwt_audience": AUDIENCE,
+            "jwt_key_file": str(keys),
+            "signing_keys": [f"k1:{KEY}"],
+        } | sections.pop("auth", {})
+        return await serve(auth=auth, **sections)
+
+    return start

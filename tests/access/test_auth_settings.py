@@ -1,0 +1,116 @@
+"""What an operator may get wrong about credentials, and is told before anything is served."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.settings import BadSettings, load_settings
+from tests.operations.running import run
+
+SECRET = "hunter" + "2"
+SUPEROFFICE = {"superoffice_url": "https://crm.example/SuperOffice"}
+
+
+def faults(**sections: dict[str, Any]) -> str:
+    with pytest.raises(BadSettings) as refused:
+        load_settings(**sections)
+    return "\n".join(refused.value.faults)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "wanting", "given"),
+    [
+        ("basic", "users_file or superoffice_url", {"users_file": "users"}),
+        ("basic", "users_file or superoffice_url", SUPEROFFICE),
+        ("bearer", "jwt_jwks_url, jwt_key_file or superoffice_url", SUPEROFFICE),
+        (
+            "bearer",
+            "jwt_jwks_url, jwt_key_file or superoffice_url",
+            {"jwt_key_file": "keys.pem", "jwt_issuer": "x", "jwt_audience": "y"},
+        ),
+        ("soticket", "superoffice_url", SUPEROFFICE),
+        ("session", "superoffice_url", SUPEROFFICE),
+        ("signed", "signing_keys", {"signing_keys": [f"k1:{SECRET}"]}),
+    ],
+)
+def test_a_scheme_that_nobody_can_judge(scheme: str, wanting: str, given: dict[str, Any]) -> None:
+    assert f"{scheme} in schemes needs {wanting}" in faults(auth={"schemes": [scheme]})
+    assert load_settings(auth={"schemes": [scheme], **given}).auth.schemes == (scheme,)
+
+
+def test_every_one_of_them_is_named() -> None:
+    told = faults(auth={"schemes": ["basic", "soticket", "signed"]})
+    assert all(name in told for name in ("basic", "soticket", "signed"))
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {"schemes": ["digest"]},
+        {"signing_keys": [SECRET]},
+        {"signing_keys": [f"a b:{SECRET}"]},
+        {"signing_keys": [f"k1:{SECRET}", f"k1:other{SECRET}"]},
+        {"jwt_key_file": "keys.pem"},
+        {"jwt_key_file": "k", "jwt_jwks_url": "https://x.example", "jwt_issuer": "i", "jwt_audience": "a"},
+        {"superoffice_url": f"https://user:{SECRET}@crm.example"},
+        {"superoffice_url": f"crm.example/{SECRET}"},
+        {"jwt_jwks_url": f"ftp://x.example/{SECRET}"},
+        {"session_cookie": "a;b"},
+        {"remember_for": 0},
+        {"app_tokens": {SECRET: 1}},
+    ],
+)
+def test_a_value_that_cannot_be_used_is_told_without_its_secret(auth: dict[str, Any]) -> None:
+    assert SECRET not in faults(auth=auth)
+
+
+def test_lists_may_stand_between_commas_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTACT_IMAGE_AUTH__SCHEMES", "signed, basic")
+    monkeypatch.setenv("CONTACT_IMAGE_AUTH__USERS_FILE", "users")
+    monkeypatch.setenv("CONTACT_IMAGE_AUTH__SIGNING_KEYS", f'["k1:{SECRET}"]')
+    monkeypatch.setenv("CONTACT_IMAGE_SERVER__TRUSTED_PROXIES", "10.0.0.0/8,::1")
+    settings = load_settings()
+    assert settings.auth.schemes == ("signed", "basic")
+    assert settings.auth.signing_keys[0].get_secret_value() == f"k1:{SECRET}"
+    assert [str(each) for each in settings.server.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+    assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "pictures.example", ""])
+def test_strangers_are_not_let_to_change_pictures(host: str) -> None:
+    told = faults(writes={"enabled": True}, server={"host": host})
+    assert "auth.schemes" in told
+    assert load_settings(writes={"enabled": False}, server={"host": host})
+    assert load_settings(writes={"enabled": True}, server={"host": host}, auth={"schemes": ["basic"], **SUPEROFFICE})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_those_on_this_machine_are(host: str) -> None:
+    assert load_settings(writes={"enabled": True}, server={"host": host}).writes.enabled
+
+
+def test_a_file_that_cannot_be_used_is_told_before_anything_is_served(tmp_path: Path) -> None:
+    (tmp_path / "users").write_text(f"anna:{SECRET}\n", "utf-8")
+    (tmp_path / "keys").write_text(SECRET, "utf-8")
+    for scheme, given, place in (
+        ("basic", {"USERS_FILE": "users"}, "users: line 1"),
+        ("basic", {"USERS_FILE": "nowhere"}, "nowhere"),
+        ("bearer", {"JWT_KEY_FILE": "keys", "JWT_ISSUER": "x", "JWT_AUDIENCE": "y"}, "keys"),
+    ):
+        variables = {f"CONTACT_IMAGE_AUTH__{name}": value for name, value in given.items()}
+        for command in ("serve", "check"):
+            result = run(command, "--images", tmp_path, cwd=tmp_path, CONTACT_IMAGE_AUTH__SCHEMES=scheme, **variables)
+            assert result.returncode == 1
+            assert place in result.stdout + result.stderr
+            assert SECRET not in result.stdout + result.stderr
+            assert "Traceback" not in result.stderr
+
+
+def test_those_that_can_be_used_are_found_fit(tmp_path: Path, users: Path) -> None:
+    variables = {"CONTACT_IMAGE_AUTH__SCHEMES": "basic", "CONTACT_IMAGE_AUTH__USERS_FILE": str(users)}
+    result = run("check", "--images", tmp_path, cwd=tmp_path, **variables)
+    assert result.returncode == 0
+    assert "credentials: basic" in result.stdout

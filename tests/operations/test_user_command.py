@@ -1,0 +1,208 @@
+"""`contact-image user add`: what it makes of the users' file, and of a password."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import stat
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from click.testing import CliRunner
+
+from service.access.identity import READER, Role
+from service.auth.user_lines import line, matches
+from service.auth.user_store import add_user, read
+from service.cli import main
+from tests.operations.running import COMMAND
+
+Add = Callable[..., "subprocess.CompletedProcess[bytes]"]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("CONTACT_IMAGE_")} | variables
+
+
+@pytest.fixture
+def add(tmp_path: Path) -> Add:
+    def run(
+        *arguments: str | Path, password: bytes = b"Tje0\n", **variables: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [*COMMAND, "user", "add", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment(**variables),
+            input=password,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "users"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_the_first_user_makes_the_file_for_its_owner_alone(add: Add, path: Path) -> None:
+    done = add("tje0", "--file", path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"added tje0 in {path} (read)\n".encode(), b"")
+    (user,) = read(path).values()
+    assert matches(user.hash, b"Tje0") and user.identity.roles == READER
+    assert mode(path) == 0o600
+    assert path.read_bytes().startswith(b"tje0:$argon2id$v=19$m=65536,t=3,p=4$")
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_user_who_is_there_is_replaced_and_all_else_stays(add: Add, path: Path) -> None:
+    add_user(path, "ann", "Ann's", [Role.PURGE])
+    add_user(path, "tje0", "old")
+    path.write_text("# who may look\n\n" + path.read_text())
+    path.chmod(0o640)
+    before = path.read_text().splitlines()
+    done = add("tje0", "--file", path, "--role", "write", "--role", "read")
+    assert done.stdout == f"replaced tje0 in {path} (write, read)\n".encode()
+    after = path.read_text().splitlines()
+    assert after[:3] == before[:3] and len(after) == 4 and after[3] != before[3]
+    user = read(path)["tje0"]
+    assert matches(user.hash, b"Tje0") and not matches(user.hash, b"old")
+    assert user.identity.roles == {Role.READ, Role.WRITE}
+    assert mode(path) == 0o640
+
+
+def test_the_owner_stays(path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("only root can give files away")
+    add_user(path, "ann", "Ann's")
+    os.chown(path, 12345, 12346)
+    assert not add_user(path, "tje0", "Tje0")
+    assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (12345, 12346, 0o600)
+
+
+def test_a_link_goes_on_being_one(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    assert not add_user(link, "tje0", "Tje0")
+    assert link.is_symlink() and [*read(path)] == ["tje0"]
+
+
+def test_who_reads_while_it_is_replaced_goes_on_reading_the_old_one(path: Path) -> None:
+    add_user(path, "ann", "Ann's")
+    with path.open() as file:
+        assert add_user(path, "ann", "another")
+        assert file.read() != path.read_text()
+        assert os.fstat(file.fileno()).st_ino != path.stat().st_ino
+
+
+def test_it_waits_for_who_is_changing_the_file_and_loses_nobody(path: Path) -> None:
+    add_user(path, "ann", "Ann's")
+    with path.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        adding = Thread(target=add_user, args=(path, "bob", "Bob's"))
+        adding.start()
+        adding.join(0.5)
+        assert adding.is_alive() and [*read(path)] == ["ann"]
+        new = path.with_name("new")
+        new.write_text(path.read_text() + line("carol", "Carol's"))
+        new.replace(path)
+    adding.join(60)
+    assert [*read(path)] == ["ann", "carol", "bob"]
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_the_file_is_that_of_the_settings_unless_another_is_named(add: Add, path: Path, tmp_path: Path) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(f"[auth]\nusers_file = '{path}'\n")
+    assert add("ann", "--config", config).returncode == 0
+    assert add("bob", CONTACT_IMAGE_AUTH__USERS_FILE=str(path)).returncode == 0
+    assert [*read(path)] == ["ann", "bob"]
+    done = add("carol")
+    assert done.returncode == 2 and b"auth.users_file is empty: give --file." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "told"),
+    [
+        ("an:n", b"hush", b"name has no colon"),
+        ("#ann", b"hush", b"name has no colon"),
+        ("", b"hush", b"name has no colon"),
+        ("an\nn", b"hush", b"name has no colon"),
+        ("ann", b"", b"no password came by standard input"),
+        ("ann", b"\n", b"no password came by standard input"),
+        ("ann", b"hush\nhush\n", b"no control character"),
+        ("ann", b"\xffhush", b"UTF-8"),
+        ("ann", b"hush" * 2000, b"at most 1024 bytes"),
+    ],
+)
+def test_what_cannot_be_used_is_told_and_changes_nothing(path: Path, name: str, password: bytes, told: bytes) -> None:
+    done = CliRunner().invoke(main, ["user", "add", "--file", str(path), "--", name], input=password)
+    assert isinstance(done.exception, SystemExit) and done.exit_code and not done.stdout
+    assert told in done.stderr_bytes and b"hush" not in done.stderr_bytes
+    assert not path.exists()
+
+
+def test_a_role_that_is_none_is_refused(add: Add, path: Path) -> None:
+    done = add("ann", "--file", path, "--role", "admin")
+    assert done.returncode == 2 and all(role.value.encode() in done.stderr for role in Role)
+
+
+def test_every_role_can_be_given(add: Add, path: Path) -> None:
+    assert add("ann", "--file", path, *(part for role in Role for part in ("--role", role.value))).returncode == 0
+    assert read(path)["ann"].identity.roles == set(Role)
+
+
+def test_a_file_with_a_fault_is_left_as_it_is(add: Add, path: Path) -> None:
+    path.write_text("hush:hush\n")
+    done = add("ann", "--file", path)
+    assert done.returncode == 1 and f"{path}: line 1: ".encode() in done.stderr and b"hush" not in done.stderr
+    assert path.read_text() == "hush:hush\n"
+    assert [*path.parent.iterdir()] == [path]
+
+
+def test_a_folder_that_is_not_there_is_told(add: Add, tmp_path: Path) -> None:
+    done = add("ann", "--file", tmp_path / "none" / "users")
+    assert done.returncode == 1 and b"cannot be changed: No such file" in done.stderr
+
+
+def test_at_a_terminal_it_is_asked_for_twice_and_never_shown(path: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "user", "add", "tje0", "--file", path],
+        cwd=tmp_path,
+        env=environment(),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    shown = b""
+
+    def answer(prompt: bytes, text: bytes) -> None:
+        nonlocal shown
+        deadline, before = time.monotonic() + 60, len(shown)
+        while prompt not in shown[before:]:
+            assert time.monotonic() < deadline, shown
+            shown += os.read(ours, 4096)
+        os.write(ours, text)
+
+    answer(b"Password: ", b"hush\n")
+    answer(b"confirmation: ", b"hash\n")
+    answer(b"Password: ", b"hush\n")
+    answer(b"confirmation: ", b"hush\n")
+    answer(b"added tje0", b"")
+    assert process.wait(60) == 0
+    os.close(ours)
+    assert b"hush" not in shown and b"hash" not in shown
+    assert matches(read(path)["tje0"].hash, b"hush")

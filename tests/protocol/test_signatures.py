@@ -1,0 +1,292 @@
+"""Signed URLs: what verifies asks for what was signed, however it is written, and everything else is refused."""
+
+import base64
+import hashlib
+import hmac
+from random import Random
+from urllib.parse import parse_qsl, quote, unquote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.errors import Forbidden
+from service.protocol.query import parse_query
+from service.protocol.signatures import Signed, has_signature, parse_key, sign, verify
+
+PATH = "/api/v1/Contact/42/Image"
+EXP = 2_000_000_000
+NOW = 1_900_000_000.0
+SECRET = b"a-test-vector-is-no-secret"
+KEYS = {"k1": SECRET, "k2": b"another"}
+WRONG = "The signature of the URL is missing or wrong."
+FOREIGN = "A signed URL may have no other parameters than w, h, type, ifBlank, fit, kid, exp, sig."
+
+BARE = f"{PATH}?w=64&type=image/png&ifBlank=SrNoPhoto"
+VECTOR = f"{BARE}&kid=k1&exp={EXP}&sig=V2WkqGb53wvc6ND1ygbTfkiDymJNiZMiUyhZ4yMPq7w"
+"""Published in the README. Made by openssl:
+
+printf 'GET\n/api/v1/contact/42/image\nexp=2000000000&ifblank=SrNoPhoto&kid=k1&type=image%%2Fpng&w=64' |
+openssl dgst -sha256 -hmac a-test-vector-is-no-secret -binary | openssl base64 | tr '+/' '-_' | tr -d '='
+"""
+
+
+def refusal(target: str, now: float = NOW) -> str:
+    with pytest.raises(Forbidden) as caught:
+        verify(target, KEYS, now)
+    return str(caught.value)
+
+
+def meaning(target: str) -> tuple[str, list[tuple[str, str]]]:
+    """What *target* asks for, by the library's reading of it."""
+    path, _, query = target.partition("?")
+    pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
+    return path.lower(), sorted((name.lower(), value) for name, value in pairs)
+
+
+def test_the_published_vector_is_what_sign_makes_and_verify_takes() -> None:
+    assert sign(BARE, "k1", SECRET, EXP) == VECTOR
+    assert verify(VECTOR, KEYS, NOW) == Signed(EXP, BARE)
+
+
+def test_the_rule_of_the_contract_gives_the_same_signature() -> None:
+    pairs = {"kid": "k1", "exp": str(EXP), "w": "64", "type": "image/png", "ifblank": "SrNoPhoto"}
+    parameters = "&".join(sorted(f"{name}={quote(value, safe='')}" for name, value in pairs.items()))
+    digest = hmac.new(SECRET, f"GET\n{PATH.lower()}\n{parameters}".encode(), hashlib.sha256).digest()
+    assert VECTOR.endswith(f"&sig={base64.urlsafe_b64encode(digest).decode().rstrip('=')}")
+
+
+def test_a_path_alone_can_be_signed() -> None:
+    target = sign(PATH, "k1", SECRET, EXP)
+    assert target.startswith(f"{PATH}?kid=k1&exp={EXP}&sig=")
+    assert verify(target, KEYS, NOW) == Signed(EXP, PATH)
+
+
+def test_signing_again_replaces_the_signature() -> None:
+    again = sign(VECTOR, "k2", KEYS["k2"], EXP + 1)
+    assert verify(again, KEYS, NOW) == Signed(EXP + 1, BARE)
+    assert again.count("sig=") == again.count("kid=") == again.count("exp=") == 1
+
+
+def test_any_key_of_several_verifies() -> None:
+    for kid, secret in KEYS.items():
+        assert verify(sign(BARE, kid, secret, EXP), KEYS, NOW).target == BARE
+
+
+def test_a_key_that_is_gone_verifies_no_more() -> None:
+    with pytest.raises(Forbidden, match="missing or wrong"):
+        verify(VECTOR, {"k2": SECRET}, NOW)
+    with pytest.raises(Forbidden, match="missing or wrong"):
+        verify(VECTOR, {}, NOW)
+
+
+def test_an_unknown_key_is_no_key_of_zeros() -> None:
+    assert refusal(sign(BARE, "k9", bytes(32), EXP)) == WRONG
+
+
+def test_it_is_good_until_the_second_that_it_names() -> None:
+    assert verify(VECTOR, KEYS, EXP - 0.001).exp == EXP
+    assert refusal(VECTOR, EXP) == "The signed URL has expired."
+
+
+def test_that_it_has_expired_is_told_of_what_was_right_once_alone() -> None:
+    assert refusal(VECTOR.replace("w=64", "w=65"), EXP + 1) == WRONG
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        VECTOR.replace("42", "43"),
+        VECTOR.replace("/Image", "/Imageinfo"),
+        VECTOR.replace("/42/", "/42/../42/"),
+        VECTOR.replace("/42/", "/./42/"),
+        VECTOR.replace("/42/", "//42/"),
+        VECTOR.replace("/42/", "/%34%32/"),
+        VECTOR.replace("/42/", "/%2e/42/"),
+        VECTOR.replace("/Image", "/Image/"),
+        VECTOR.replace("/Image", "/Image;x"),
+        f"http://other.example{VECTOR}",
+        f"/{VECTOR}",
+        VECTOR.replace("w=64", "w=65"),
+        VECTOR.replace("w=64", "w=064"),
+        VECTOR.replace("w=64", "w=%2064"),
+        VECTOR.replace("w=64&", ""),
+        VECTOR.replace("w=64", "w="),
+        VECTOR.replace("w=64", "w=64&w=64"),
+        VECTOR.replace("w=64", "w=64&w=65"),
+        VECTOR.replace("w=64", "w=64&h=64"),
+        VECTOR.replace("w=64", "h=64"),
+        VECTOR.replace("image/png", "image/PNG"),
+        VECTOR.replace("SrNoPhoto", "srnophoto"),
+        VECTOR.replace(f"exp={EXP}", f"exp={EXP + 1}"),
+        VECTOR.replace(f"exp={EXP}", f"exp=0{EXP}"),
+        VECTOR.replace(f"exp={EXP}", "exp="),
+        VECTOR.replace(f"exp={EXP}", "exp=-1"),
+        VECTOR.replace("kid=k1", "kid=k2"),
+        VECTOR.replace("kid=k1", "kid=K1"),
+        VECTOR.replace("kid=k1", "kid="),
+        VECTOR.replace("kid=k1&", ""),
+        VECTOR.replace(f"exp={EXP}&", ""),
+        VECTOR.partition("&sig=")[0],
+        VECTOR.partition("sig=")[0] + "sig=",
+        VECTOR + "=",
+        VECTOR + "%3D",
+        VECTOR[:-1],
+        VECTOR[:-1] + "x",  # the bits that stand for nothing
+        VECTOR.replace("V2Wk", "v2Wk"),
+        VECTOR + "&sig=" + VECTOR.partition("sig=")[2],
+        VECTOR + "&kid=k1",
+        VECTOR + f"&EXP={EXP}",
+        VECTOR + f"&%65xp={EXP}",
+        VECTOR + "#",
+        VECTOR.replace("?", "#?"),
+        VECTOR.replace("&kid", "#&kid"),
+        VECTOR.replace("image/png", "image/pn\u0261"),
+        VECTOR.replace("image/png", "image/png\udcff"),
+        VECTOR.replace("image/png", "image/png\0"),
+        VECTOR.replace("image/png", "image/png "),
+        VECTOR.replace("w=64", "w=64&w"),
+        VECTOR + "&w=" * 3000,
+        VECTOR + "&w=" + "6" * 9000,
+        PATH,
+        "",
+    ],
+)
+def test_what_is_changed_added_doubled_or_dropped_is_refused(target: str) -> None:
+    assert refusal(target) == WRONG
+
+
+@pytest.mark.parametrize("exp", ["1e9", "0x77359400", "2000000000.0", "+2000000000", "9" * 13, "\u0662"])
+def test_a_moment_is_a_number_of_digits_even_if_it_is_signed(exp: str) -> None:
+    unsigned = f"{PATH}?exp={quote(exp)}&kid=k1"
+    parameters = f"exp={quote(exp, safe='')}&kid=k1"
+    digest = hmac.digest(SECRET, f"GET\n{PATH.lower()}\n{parameters}".encode(), "sha256")
+    assert refusal(f"{unsigned}&sig={base64.urlsafe_b64encode(digest).decode().rstrip('=')}") == WRONG
+
+
+@pytest.mark.parametrize(
+    "more", ["x=1", "", "=", "v=2", "cachebuster", "w%00=64", "w%20=64", "%E2%84%AAid=k1", "sig%00="]
+)
+def test_no_other_parameter_is_let_in_beside_a_signature(more: str) -> None:
+    assert refusal(f"{VECTOR}&{more}") == FOREIGN
+    assert refusal(VECTOR.replace("?", f"?{more}&")) == FOREIGN
+    with pytest.raises(Forbidden, match="no other parameters"):
+        sign(f"{PATH}?w=64&{more}", "k1", SECRET, EXP)
+
+
+def test_a_value_that_is_no_utf_8_can_be_signed_and_changes_no_other() -> None:
+    target = sign(f"{PATH}?type=%ff", "k1", SECRET, EXP)
+    assert verify(target, KEYS, NOW).target == f"{PATH}?type=%ff"
+    assert refusal(target.replace("%ff", "%fe")) == WRONG
+    assert refusal(target.replace("%ff", "%EF%BF%BD")) == WRONG
+
+
+@pytest.mark.parametrize("mark", ["#", " ", "\n", "\x7f"])
+def test_what_no_target_can_hold_is_not_taken_for_its_encoded_self(mark: str) -> None:
+    target = sign(f"{PATH}?fit=a{quote(mark)}b", "k1", SECRET, EXP)
+    assert verify(target, KEYS, NOW)
+    assert refusal(target.replace(quote(mark), mark)) == WRONG
+
+
+def spelt(text: str, random: Random, *, any_case: bool = False) -> str:
+    """*text* with some of its characters percent-encoded, and its letters in any case where that means the same."""
+    written = []
+    for letter in text:
+        letter = random.choice([letter.lower(), letter.upper()]) if any_case else letter
+        forms = [f"%{ord(letter):02x}", f"%{ord(letter):02X}"]
+        if letter not in "&+%#=" and "!" <= letter <= "~":
+            forms.append(letter)
+        if letter == " ":
+            forms.append("+")
+        written.append(random.choice(forms))
+    return "".join(written)
+
+
+def respelt(target: str, random: Random) -> str:
+    """*target* in other words: its parameters in any order, all in any spelling that the contract calls the same."""
+    path, _, query = target.partition("?")
+    pieces = []
+    for piece in random.sample(parts := query.split("&"), len(parts)):
+        name, _, value = (unquote_plus(part, encoding="latin-1") for part in piece.partition("="))
+        pieces.append(f"{spelt(name, random, any_case=True)}={spelt(value, random)}")
+    path = "".join(random.choice([letter.lower(), letter.upper()]) for letter in path)
+    return f"{path}?{'&'.join(pieces)}"
+
+
+randoms = st.integers(0, 2**32).map(Random)
+queries = st.fixed_dictionaries(
+    {},
+    optional={
+        "w": st.integers(0, 4096).map(str),
+        "h": st.integers(0, 4096).map(str),
+        "type": st.sampled_from(["JPEG", "image/png", "webp"]),
+        "ifBlank": st.sampled_from(["SrNoPhoto", "1"]),
+        "fit": st.sampled_from(["pad", "a b+c&d=e%#?\u00e6"]),
+    },
+).map(lambda pairs: "&".join(f"{name}={quote(value)}" for name, value in pairs.items()))
+
+
+@given(queries, randoms)
+def test_every_spelling_of_the_same_verifies_and_asks_for_the_same(query: str, random: Random) -> None:
+    bare = f"{PATH}?{query}".rstrip("?")
+    target = respelt(sign(bare, "k1", SECRET, EXP), random)
+    signed = verify(target, KEYS, NOW)
+    assert signed.exp == EXP
+    assert meaning(signed.target) == meaning(bare)
+    assert not has_signature(signed.target)
+    if "fit" not in query:
+        assert parse_query(signed.target.partition("?")[2], 4096) == parse_query(query, 4096)
+
+
+visible = st.characters(min_codepoint=0x21, max_codepoint=0x7E)
+edits = st.tuples(st.integers(0, len(VECTOR)), st.integers(0, 3), st.text(visible, max_size=4))
+
+
+@given(st.lists(edits, min_size=1, max_size=3))
+def test_what_verifies_after_any_edit_still_means_what_was_signed(changes: list[tuple[int, int, str]]) -> None:
+    target = VECTOR
+    for at, dropped, put in changes:
+        target = target[:at] + put + target[at + dropped :]
+    try:
+        signed = verify(target, KEYS, NOW)
+    except Forbidden:
+        return
+    assert meaning(target) == meaning(VECTOR)
+    assert signed.exp == EXP and meaning(signed.target) == meaning(BARE)
+
+
+names = st.sampled_from(["kid", "exp", "sig", "w", "siga", "xsig", "ki", ""])
+
+
+@given(st.lists(names, max_size=4), randoms)
+def test_a_signature_is_seen_however_it_is_written(names: list[str], random: Random) -> None:
+    pieces = [spelt(name, random, any_case=True) + random.choice(["", "=1?sig"]) for name in names]
+    assert has_signature(f"{PATH}?{'&'.join(pieces)}") == any(name in ("kid", "exp", "sig") for name in names)
+
+
+@given(st.text(visible, max_size=60))
+def test_whatever_is_sent_it_is_told_or_refused(text: str) -> None:
+    assert has_signature(text) == any(
+        unquote_plus(piece.partition("=")[0], encoding="latin-1").lower() in ("kid", "exp", "sig")
+        for piece in text.partition("?")[2].split("&")
+    )
+    assert refusal(text) in (WRONG, FOREIGN)
+
+
+@pytest.mark.parametrize("target", [PATH, f"{PATH}?", f"{PATH}&sig=1", f"{PATH}?w=1?sig=1", f"{PATH}?%E2%84%AAid=1"])
+def test_what_has_no_signature_is_not_taken_for_signed(target: str) -> None:
+    assert not has_signature(target)
+
+
+def test_keys_are_read_with_whatever_secret_they_have() -> None:
+    assert parse_key("k1:a:b c") == ("k1", b"a:b c")
+    assert parse_key("2026-01.x_:\u00e6") == ("2026-01.x_", "\u00e6".encode())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "k1", "k1:", ":hush", "k 1:hush", "k1\n:hush", "\u00e6:hush", f"{'k' * 65}:hush", "hush"]
+)
+def test_a_key_that_cannot_be_used_is_not_shown(text: str) -> None:
+    with pytest.raises(ValueError, match="id:secret") as caught:
+        parse_key(text)
+    assert "hush" not in str(caught.value) and caught.value.__cause__ is caught.value.__context__ is None

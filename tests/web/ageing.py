@@ -1,0 +1,106 @@
+"""What is known grown old at will, and a store that fails and hangs at will."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient
+
+from service.app import CACHE, COHERENCE, REACH
+from service.errors import N_, StoreFailed
+from service.pictures.trace import Trace
+from service.pictures.values import RECORD, Original
+from service.stores.directory import DirectoryStore, told
+from tests.conftest import Serve
+from tests.pictures_in_code import quarters, saved
+
+Client = TestClient[Any, Any]
+FRESH, STALE, OLD = 50, 65, 130
+"""Seconds of age: fresh (for 54 to 60 seconds), stale and served (60 more), served only while the store fails."""
+PICTURE = "public, max-age=300, s-maxage=3600, stale-while-revalidate=60, stale-if-error=86400"
+SHORT = "public, max-age=5, stale-if-error=86400"
+
+
+class Moody(DirectoryStore):
+    """Files that sometimes cannot be reached. Counts how often it was asked to look."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, max_bytes=10_000_000, timeout=5.0)
+        self.looks = 0
+        self.well = asyncio.Event()
+        self.fails = False
+        self.patience = 5.0
+        self.well.set()
+
+    async def look(self, contact: int) -> Original | None:
+        self.looks += 1
+        if self.fails:
+            raise StoreFailed(N_("The place where pictures are stored failed."))
+        await told(self.well.wait, self.patience)
+        return await super().look(contact)
+
+
+@pytest.fixture
+def store(images: Path) -> Moody:
+    return Moody(images)
+
+
+@pytest.fixture
+def serve_fresh(serve: Serve) -> Serve:
+    """As `serve`, and it hears of purges: until then it believes nothing stale, and then it forgets what it knows."""
+
+    async def start(**options: Any) -> Client:
+        client = await serve(**options)
+
+        async def hears() -> bool:
+            return bool(client.server.app[COHERENCE].heard)  # type: ignore[attr-defined]
+
+        await until(hears)
+        return client
+
+    return start
+
+
+async def age(client: Client, seconds: float, contact: int = 1, *, server: bool = True) -> None:
+    """Make what is known of *contact* so much older, here and in the *server*, if there is one."""
+    app = client.server.app  # type: ignore[attr-defined]
+    tiers, reach = app[CACHE], app[REACH]
+    await reach.settle()
+    record = tiers.near(contact, RECORD)
+    assert record is not None
+    older = replace(record, stored_at=record.stored_at - seconds)
+
+    async def aged() -> bool:
+        ticket = await tiers.fence(contact, Trace())
+        await tiers.put(contact, RECORD, older, ticket, life=1_000)
+        await reach.settle()
+        return tiers.near(contact, RECORD) == older and (ticket.grant is not None or not server)
+
+    await until(aged)
+
+
+def change(images: Path) -> None:
+    """Another picture for contact 1, put there by somebody else."""
+    (images / "coming").write_bytes(saved(quarters(40, 40), "JPEG"))
+    os.replace(images / "coming", images / "1.jpg")
+
+
+def ttl(response: ClientResponse) -> int:
+    """Seconds that a hit says it stays fresh; negative for a stale one."""
+    said = re.fullmatch(r"contact-image; hit; ttl=(-?\d+)", response.headers["Cache-Status"])
+    assert said is not None, response.headers["Cache-Status"]
+    return int(said[1])
+
+
+async def until(true: Callable[[], Awaitable[object]], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not await true():
+            await asyncio.sleep(0.01)  # it goes on behind the answers

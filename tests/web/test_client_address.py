@@ -1,0 +1,92 @@
+"""Whose address a request comes from: told by trusted proxies, and by nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.web.client_address import client_address
+from tests.conftest import Serve
+
+PROXIES = tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.1/32", "fd00::/8", "::1/128")))
+
+
+@pytest.mark.parametrize(
+    ("peer", "lines", "address"),
+    [
+        ("203.0.113.9", [], "203.0.113.9"),
+        ("203.0.113.9", ["198.51.100.7"], "203.0.113.9"),  # no proxy of ours: it may say what it likes
+        ("10.0.0.1", [], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", ["1.1.1.1, 198.51.100.7"], "198.51.100.7"),  # what the client said itself does not count
+        ("10.0.0.1", ["1.1.1.1", "198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", ["198.51.100.7, 10.0.0.2", "192.0.2.1"], "198.51.100.7"),
+        ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
+        ("10.0.0.1", ["198.51.100.7:4711"], "198.51.100.7"),
+        ("::1", ["[2001:db8::7]:4711"], "2001:db8::7"),
+        ("::1", ["[2001:DB8::7]"], "2001:db8::7"),
+        ("::1", ["2001:db8:0:0::7"], "2001:db8::7"),
+        ("::ffff:10.0.0.1", ["::ffff:198.51.100.7"], "198.51.100.7"),  # a socket for both shows IPv4 so
+        ("10.0.0.1", ["198.51.100.7, junk"], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.7, junk, 10.0.0.2"], "10.0.0.2"),
+        ("10.0.0.1", ["198.51.100.7,"], "10.0.0.1"),
+        ("10.0.0.1", ["unknown"], "10.0.0.1"),
+        ("10.0.0.1", [""], "10.0.0.1"),
+        ("10.0.0.1", ["\t198.51.100.7 "], "198.51.100.7"),
+        ("10.0.0.1", ["198.51.100.256"], "10.0.0.1"),
+        ("10.0.0.1", ["198.51.100.7:"], "10.0.0.1"),
+        ("10.0.0.1", ["fe80::1%eth0"], "10.0.0.1"),
+        ("10.0.0.1", ["１.1.1.1"], "10.0.0.1"),
+        ("", ["198.51.100.7"], "local"),
+        (None, ["198.51.100.7"], "local"),
+    ],
+)
+def test_the_last_that_is_no_proxy_of_ours_counts(peer: str | None, lines: list[str], address: str) -> None:
+    assert client_address(peer, lines, PROXIES) == address
+
+
+def test_without_trusted_proxies_nobody_is_believed() -> None:
+    assert client_address("10.0.0.1", ["198.51.100.7"], ()) == "10.0.0.1"
+
+
+@given(st.lists(st.text(max_size=60), max_size=5))
+def test_nothing_that_a_client_says_makes_it_another(lines: list[str]) -> None:
+    """A proxy appends whom it was asked by, whatever stands there before."""
+    assert client_address("10.0.0.1", [*lines, "198.51.100.7"], PROXIES) == "198.51.100.7"
+    assert client_address("198.51.100.7", lines, PROXIES) == "198.51.100.7"
+
+
+async def guess(client: TestClient[Any, Any], forwarded: Iterable[str]) -> list[int]:
+    """The statuses of wrong attempts, each sent on for another client."""
+    statuses = []
+    for number, address in enumerate(forwarded):
+        wrong = {"Authorization": "SOTicket 7T:x", "SO-AppToken": f"guess-{number}", "X-Forwarded-For": address}
+        async with client.get("/api/v1/Contact/1/Image", headers=wrong) as answer:
+            statuses.append(answer.status)
+    return statuses
+
+
+def locked(*proxies: str) -> dict[str, Any]:
+    auth = {"schemes": ["soticket"], "superoffice_url": "http://127.0.0.1:9", "app_tokens": ["the-one"]}
+    return {"auth": auth, "server": {"trusted_proxies": list(proxies)}}
+
+
+async def test_who_guesses_cannot_hide_behind_addresses_of_its_own_making(serve: Serve) -> None:
+    client = await serve(**locked())
+    statuses = await guess(client, [f"198.51.100.{number}" for number in range(30)])
+    assert statuses[0] == 403
+    assert statuses[-1] == 429
+
+
+async def test_behind_our_proxy_one_guesser_does_not_shut_out_the_others(serve: Serve) -> None:
+    client = await serve(**locked("127.0.0.1"))
+    assert set(await guess(client, [f"198.51.100.{number}" for number in range(30)])) == {403}
+    pretended = [f"203.0.113.{number}, 198.51.100.200" for number in range(30)]
+    assert (await guess(client, pretended))[-1] == 429
+    assert await guess(client, ["198.51.100.201"]) == [403]

@@ -1,0 +1,83 @@
+"""Writes that a browser sends for a page of another origin, by what browsers say of them."""
+
+from __future__ import annotations
+
+import pytest
+from multidict import CIMultiDict
+
+from service.errors import Forbidden
+from service.web.cors import Cors
+from service.web.foreign import refuse_foreign
+from tests.conftest import Serve
+from tests.pictures_in_code import quarters, saved
+
+OURS, OTHER = "https://crm.example", "https://evil.example"
+HOST = "pictures.example"
+
+PASS = [
+    {},  # no browser
+    {"Sec-Fetch-Site": "same-origin", "Origin": f"https://{HOST}"},
+    {"Sec-Fetch-Site": "none"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": OURS},
+    {"Sec-Fetch-Site": "same-site", "Origin": OURS},
+    {"Origin": f"https://{HOST}"},
+    {"Origin": f"https://{HOST.upper()}"},
+    {"Origin": OURS},
+]
+REFUSED = [
+    {"Sec-Fetch-Site": "cross-site", "Origin": OTHER},
+    {"Sec-Fetch-Site": "same-site", "Origin": "https://other.pictures.example"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": f"https://{HOST}"},
+    {"Sec-Fetch-Site": "cross-site", "Origin": "null"},
+    {"Sec-Fetch-Site": ""},
+    {"Sec-Fetch-Site": "SAME-ORIGIN", "Origin": OTHER},
+    {"Sec-Fetch-Site": "same-origin, cross-site"},
+    {"Origin": OTHER},
+    {"Origin": "null"},
+    {"Origin": ""},
+    {"Origin": f"https://{HOST}:8443"},
+    {"Origin": f"https://{HOST}@evil.example"},
+    {"Origin": f"https://evil.example/{HOST}"},
+]
+
+
+@pytest.mark.parametrize("headers", PASS)
+def test_our_own_pages_listed_ones_and_programs_may_write(headers: dict[str, str]) -> None:
+    refuse_foreign(CIMultiDict({"Host": HOST} | headers), Cors((OURS,)))
+
+
+@pytest.mark.parametrize("headers", REFUSED)
+def test_pages_of_other_origins_may_not(headers: dict[str, str]) -> None:
+    with pytest.raises(Forbidden):
+        refuse_foreign(CIMultiDict({"Host": HOST} | headers), Cors((OURS,)))
+
+
+@pytest.mark.parametrize("origin", ["null", OTHER])
+def test_a_page_without_an_origin_is_not_ours_for_want_of_a_host(origin: str) -> None:
+    with pytest.raises(Forbidden):
+        refuse_foreign(CIMultiDict({"Origin": origin}), Cors(()))
+
+
+def test_that_everybody_may_read_lets_nobody_write() -> None:
+    with pytest.raises(Forbidden):
+        refuse_foreign(CIMultiDict({"Host": HOST, "Origin": OTHER}), Cors(("*",)))
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PURGE"])
+async def test_over_http_a_foreign_page_changes_nothing(serve: Serve, people: object, method: str) -> None:
+    client = await serve(writes={"enabled": True}, http={"cors_origin": [OURS]})
+    path, body = "/api/v1/Contact/1/Image", saved(quarters(8, 8), "PNG")
+    before = (await client.get(path, headers={"Accept": "*/*"})).headers["ETag"]
+    foreign = await client.request(method, path, data=body, headers={"Origin": OTHER, "Sec-Fetch-Site": "cross-site"})
+    assert foreign.status == 403
+    assert "origin" in (await foreign.json(content_type=None))["detail"]
+    assert (await client.get(path, headers={"Accept": "*/*"})).headers["ETag"] == before
+    listed = await client.request(method, path, data=body, headers={"Origin": OURS, "Sec-Fetch-Site": "cross-site"})
+    assert listed.status in (200, 204)
+
+
+async def test_a_foreign_page_may_still_show_pictures(serve: Serve, people: object) -> None:
+    client = await serve()
+    response = await client.get("/api/v1/Contact/1/Image", headers={"Origin": OTHER, "Sec-Fetch-Site": "cross-site"})
+    assert response.status == 200
