@@ -134,8 +134,15 @@ class AuthSettings(_Section):
             fine = not url or (parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0)
         except ValueError:
             fine = False
-        if not fine or parts.username or parts.fragment:
+        if not fine or "@" in parts.netloc or parts.fragment:
             raise ValueError("must be an http:// or https:// URL without a user's name, or empty")
+        return url
+
+    @field_validator("superoffice_url")
+    @classmethod
+    def _a_base(cls, url: str) -> str:
+        if "?" in url:
+            raise ValueError("must be a URL that a path can be put behind: without a query")
         return url
 
     @model_validator(mode="after")

@@ -106,16 +106,12 @@ def keys_of_pem(text: bytes) -> tuple[Key, ...]:
     keys = []
     for block in list(_PEM.finditer(text))[:_MOST_KEYS]:
         label = block[1].decode()
+        if label != "CERTIFICATE" and not label.endswith("PUBLIC KEY"):
+            raise BadKeys(f"holds a {label}, which does not belong there")
         try:
-            if label == "CERTIFICATE":
-                value: object = load_pem_x509_certificate(block[0]).public_key()
-            elif label.endswith("PUBLIC KEY"):
-                value = load_pem_public_key(block[0])
-            else:
-                raise BadKeys(f"holds a {label}, which does not belong there")
-        except (ValueError, UnsupportedAlgorithm) as error:
-            if isinstance(error, BadKeys):
-                raise
+            certified = label == "CERTIFICATE"
+            value = load_pem_x509_certificate(block[0]).public_key() if certified else load_pem_public_key(block[0])
+        except (ValueError, UnsupportedAlgorithm):
             raise BadKeys(f"holds a {label} that cannot be read") from None
         if (key := _key(value)) is not None:
             keys.append(key)
@@ -126,7 +122,7 @@ def _key_of_jwk(jwk: Mapping[str, object]) -> Key | None:
     """None for a key of another use (RFC 7517 section 4.2 and 4.3), and for one that is not public."""
     kind, operations = jwk.get("kty"), jwk.get("key_ops", ["verify"])
     reader = _READERS.get(kind) if isinstance(kind, str) else None
-    if reader is None or jwk.get("use", "sig") != "sig" or "d" in jwk:
+    if reader is None or jwk.get("use", "sig") != "sig":
         return None
     if not isinstance(operations, list) or "verify" not in operations:
         return None

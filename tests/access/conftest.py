@@ -19,6 +19,7 @@ from service.access.identity import EVERYTHING, Role
 from service.auth.user_lines import line
 from service.protocol.signatures import sign
 from tests.conftest import Serve
+from tests.pictures_in_code import quarters, saved
 
 ISSUER, AUDIENCE = "https://login.example", "contact-image"
 PASSWORD, KEY, APP_TOKEN = "Pass-" + "word", "signing-" + "secret", "app-" + "token"
@@ -111,3 +112,9 @@ async def locked(serve: Serve, users: Path, keys: Path, superoffice: TestServer)
         return await serve(auth=auth, **sections)
 
     return start
+
+
+@pytest.fixture
+def picture(images: Path) -> Path:
+    (images / "1.jpg").write_bytes(saved(quarters(160, 120), "JPEG"))
+    return images

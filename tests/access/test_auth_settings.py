@@ -56,6 +56,8 @@ def test_every_one_of_them_is_named() -> None:
         {"jwt_key_file": "keys.pem"},
         {"jwt_key_file": "k", "jwt_jwks_url": "https://x.example", "jwt_issuer": "i", "jwt_audience": "a"},
         {"superoffice_url": f"https://user:{SECRET}@crm.example"},
+        {"superoffice_url": f"https://crm.example/?{SECRET}"},
+        {"superoffice_url": f"https://:{SECRET}@crm.example"},
         {"superoffice_url": f"crm.example/{SECRET}"},
         {"jwt_jwks_url": f"ftp://x.example/{SECRET}"},
         {"session_cookie": "a;b"},

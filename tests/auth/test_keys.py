@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
+from jwt.algorithms import RSAAlgorithm
 
 from service.auth.jwt import JsonWebTokens
 from service.auth.keys import BadKeys, Key, KeyFile
@@ -81,7 +82,7 @@ def test_a_file_may_be_a_jwks(read: Callable[[bytes], tuple[Key, ...]]) -> None:
         "rsa:alg=RSA-OAEP",
         "p256:alg=ES384",
         "rsa:key_ops=sign",
-        "rsa:d=AQAB",
+        "rsa:private",
         "rsa-short:alg=RS256",
         "k256:alg=ES256K",
     ],
@@ -91,7 +92,10 @@ def test_keys_that_are_not_for_verifying_are_passed_over(read: Callable[[bytes],
     if isinstance(unfit, str):
         name, _, member = unfit.partition(":")
         label, _, value = member.partition("=")
-        unfit = pair(name).jwk(**{label: [value] if label == "key_ops" else value})
+        if label == "private":
+            unfit = RSAAlgorithm.to_jwk(pair(name).private, as_dict=True) | {"key_ops": ["verify"]}
+        else:
+            unfit = pair(name).jwk(**{label: [value] if label == "key_ops" else value})
     [key] = read(json.dumps(jwks(unfit, pair("ed25519").jwk(kid="good"))).encode())
     assert key.name == "good"
     with pytest.raises(BadKeys, match="holds no public key that can be used"):
@@ -243,7 +247,7 @@ _FAULTS: dict[str, Answer] = {
     "no keys": as_json({"keys": []}),
     "keys of other kinds": as_json({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}),
     "deep": as_text("[" * 100_000, "application/json"),
-    "huge": as_text(b" " * 300_000 + b'{"keys": []}', "application/json"),
+    "huge": as_text(b" " * 300_000 + json.dumps(jwks(pair("rsa-2").jwk(kid="new"))).encode(), "application/json"),
 }
 
 

@@ -133,8 +133,8 @@ async def test_an_outage_costs_nothing_and_its_end_is_noticed(elsewhere: Elsewhe
     start = time.monotonic()
     for _ in range(100):
         await unavailable(superoffice)
-    if time.monotonic() - start < 1.9:  # else a trial was due
-        assert len(elsewhere.asked) == asked
+    trials = 1 + int((time.monotonic() - start) / 2.0)  # one is due every two seconds
+    assert len(elsewhere.asked) <= asked + 3 * trials
     elsewhere.answers = [as_json(principal())]
     await asyncio.sleep(2.1)
     assert await ask(superoffice)

@@ -34,7 +34,7 @@ CREDENTIALS: list[Credential] = [
 ]
 SECRETS = [
     "hush",
-    b64encode(b"hushuser:secretpassword").decode(),
+    b64encode(b"hushuser:hushpassword").decode(),
     *(part for text in (GENUINE, FORGED, EXPIRED) for part in text.split(".")[1:]),
 ]
 

@@ -1,0 +1,52 @@
+"""What is asked for, by whom, and that it is warm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from aiohttp.test_utils import TestClient
+
+from tests.access.conftest import PASSWORD, basic, bearer, session, ticket
+
+IMAGE = "/api/v1/Contact/{}/Image"
+WARM, AS_STORED, INFO = IMAGE.format(1) + "?w=40", IMAGE.format(1), IMAGE.format(1) + "info"
+NOBODY, BLANK = IMAGE.format(404) + "?w=40", IMAGE.format(404) + "?ifBlank=SrNoPhoto"
+TARGETS = {"a picture": WARM, "as stored": AS_STORED, "its info": INFO, "no picture": NOBODY, "a placeholder": BLANK}
+
+STRANGERS: dict[str, Callable[[], dict[str, str]]] = {
+    "nobody": dict,
+    "a wrong password": lambda: basic("anna", PASSWORD + "x"),
+    "no such user": lambda: basic("nemo"),
+    "an expired token": lambda: bearer(exp=1_700_000_000),
+    "a token for others": lambda: bearer(aud="another-service"),
+    "a token of others": lambda: bearer(iss="https://login.elsewhere.example"),
+    "another tenant's ticket": lambda: ticket("7T:bert=="),
+    "another tenant's token": lambda: {"Authorization": "Bearer 8A:Cust2.bert"},
+    "no application token": lambda: ticket(app_token=None),
+    "another's session": lambda: session("session-of-bert"),
+    "a session without its header": lambda: session(xsrf=None),
+    "no role to read": lambda: basic("carl"),
+    "two credentials": lambda: {"Authorization": basic("anna")["Authorization"] + ", Bearer x"},
+    "no scheme of ours": lambda: {"Authorization": "Negotiate abc"},
+    "nothing after the scheme": lambda: {"Authorization": "Basic"},
+}
+READERS: dict[str, Callable[[], dict[str, str]]] = {
+    "basic": lambda: basic("anna"),
+    "a JSON web token": bearer,
+    "a ticket": ticket,
+    "a token": lambda: {"Authorization": "bearer 8A:Cust1.anna", "SO-AppToken": "app-token"},
+    "a session": session,
+}
+
+
+async def warm(client: TestClient[Any, Any]) -> dict[str, Mapping[str, str]]:
+    """Have anna look until everything is warm: her answers' headers, by target."""
+    seen = {}
+    for target in TARGETS.values():
+        for _ in range(3):
+            async with client.get(target, headers=basic("anna")) as answer:
+                await answer.read()
+                seen[target] = answer.headers
+    assert "hit" in seen[WARM]["Cache-Status"]
+    return seen

@@ -1,0 +1,92 @@
+"""Signed URLs, over HTTP: for everybody, until they end, and for nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.access.conftest import Locked, basic, session, signed
+from tests.access.targets import AS_STORED, WARM, warm
+
+pytestmark = pytest.mark.usefixtures("picture")
+
+
+class TestSignedUrls:
+    async def test_are_for_everybody_and_never_past_their_end(self, locked: Locked) -> None:
+        client = await locked()
+        for seconds, kept in ((200_000, "public, max-age=300, s-maxage=3600"), (100, "public, max-age=")):
+            url = signed(WARM, seconds)
+            for _ in range(3):
+                async with client.get(url) as answer:
+                    assert answer.status == 200
+                    assert answer.headers["Cache-Control"].startswith(kept)
+                    assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
+                    if seconds == 100:
+                        told = dict(part.partition("=")[::2] for part in answer.headers["Cache-Control"].split(", "))
+                        fresh = max(int(told["max-age"]), int(told["s-maxage"]))
+                        assert 90 <= fresh <= 100
+                        assert fresh + int(told["stale-while-revalidate"]) <= 100
+                        assert fresh + int(told["stale-if-error"]) <= 100
+            async with client.head(url, headers={"If-None-Match": answer.headers["ETag"]}) as again:
+                assert again.status == 304
+                assert again.headers["Cache-Control"].startswith(kept)
+
+    async def test_lead_to_what_others_have_warmed(self, locked: Locked) -> None:
+        client = await locked()
+        await warm(client)
+        async with client.get(signed(WARM)) as answer:
+            assert "hit" in answer.headers["Cache-Status"]
+
+    @pytest.mark.parametrize(
+        "target",
+        [
+            signed(WARM, -1),
+            signed(WARM, 10**8, "another secret"),
+            signed(WARM).replace("w=40", "w=41"),
+            signed(WARM).replace("/1/", "/2/"),
+            signed(WARM) + "&h=7",
+            signed(WARM) + "&utm=1",
+            signed(WARM).replace("kid=k1", "kid=k2"),
+            WARM + "&sig=abc",
+            WARM + "&exp=99999999999",
+        ],
+        ids=["expired", "other key", "width", "contact", "more", "unknown", "kid", "sig alone", "exp alone"],
+    )
+    async def test_are_403_when_anything_differs(self, locked: Locked, target: str) -> None:
+        client = await locked()
+        seen = await warm(client)
+        for fields in ({}, {"If-None-Match": seen[WARM]["ETag"]}, basic("anna")):
+            async with client.get(target, headers=fields) as answer:
+                assert answer.status == 403
+                assert "sig=" not in await answer.text()
+
+    async def test_are_for_reading(self, locked: Locked) -> None:
+        client = await locked()
+        for method in ("PUT", "POST", "DELETE", "PURGE"):
+            async with client.request(method, signed(AS_STORED)) as answer:
+                assert answer.status == 403
+
+    async def test_are_403_where_nothing_else_is_on(self, locked: Locked) -> None:
+        client = await locked(auth={"schemes": ["signed"]})
+        async with client.get(WARM) as answer:
+            assert answer.status == 403
+        async with client.get(signed(WARM), headers={"Authorization": "Basic x"}) as answer:
+            assert answer.status == 200
+
+    async def test_say_nothing_where_they_are_off(self, locked: Locked) -> None:
+        client = await locked(auth={"schemes": ["basic"], "anonymous_read": True})
+        async with client.get(WARM + "&sig=x&kid=y&exp=1") as answer:
+            assert answer.status == 200
+
+    async def test_do_not_excuse_a_wrong_credential(self, locked: Locked) -> None:
+        client = await locked()
+        async with client.get(signed(WARM), headers=basic("anna", "x")) as answer:
+            assert answer.status == 401
+        async with client.get(signed(WARM), headers=basic("anna")) as answer:
+            assert answer.status == 200
+            assert answer.headers["Cache-Control"].startswith("private")
+
+    async def test_need_no_session(self, locked: Locked) -> None:
+        """A page's `<img>` brings the session's cookie along, and cannot bring its header."""
+        client = await locked()
+        async with client.get(signed(WARM), headers=session(xsrf=None)) as answer:
+            assert answer.status == 200
