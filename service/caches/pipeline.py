@@ -60,8 +60,12 @@ class Pipeline:
         """Close the connection, once all answers have come or their time is over."""
         if unanswered := [answer for _, answer in self._asked if not answer.done()]:
             await asyncio.wait(unanswered)
+        await self._settled()  # a connection may be in the making, later than anybody waits for it
         if self._line is not None:
             self._line.end(ConnectionError("closed"))
+        await self._settled()
+
+    async def _settled(self) -> None:
         while self._tasks:
             await asyncio.wait(self._tasks)
 

@@ -1,0 +1,37 @@
+"""A pipeline leaves nothing behind, however slow the server is to be connected to."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
+
+from service.caches.pipeline import Pipeline
+from service.pictures.ports import CacheUnavailable
+
+SLOW = 0.2
+
+
+async def test_a_connection_that_is_made_too_late_is_closed_as_well(tmp_path: Path) -> None:
+    closed = asyncio.Event()
+
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A server that thinks over each greeting."""
+        while await reader.read(4096):
+            await asyncio.sleep(SLOW)
+            writer.write(b"+OK\r\n")
+        writer.close()
+        closed.set()
+
+    server = await asyncio.start_unix_server(welcome, tmp_path / "socket")
+    pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=str(tmp_path / "socket"), protocol=2)
+    pipeline = Pipeline(pool, timeout=SLOW / 10)
+    with pytest.raises(CacheUnavailable):
+        await pipeline.ask("GET", "a")
+    await pipeline.close()
+    async with asyncio.timeout(5):
+        await closed.wait()
+    server.close()
+    await server.wait_closed()
