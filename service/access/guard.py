@@ -51,14 +51,15 @@ class Guard:
 
     def __init__(self, verifiers: Mapping[Scheme, Verifier], throttle: Throttle, *, remember_for: float) -> None:
         self._verifiers, self._throttle, self._remember_for = verifiers, throttle, remember_for
-        self._secret = secrets.token_bytes(32)
+        self._keyed = blake2b(key=secrets.token_bytes(32), digest_size=16)
         self._known: Moka[bytes, tuple[float, _Verdict]] = Moka(_REMEMBERED)
         self._asked: dict[bytes, asyncio.Task[_Verdict]] = {}
 
-    def digest(self, *said: str | None) -> bytes:
-        """What a credential is remembered by: everything that was *said*, in its order."""
-        text = "\0".join("" if each is None else f"{len(each)}:{each}" for each in said)
-        return blake2b(text.encode("utf-8", "surrogateescape"), key=self._secret, digest_size=16).digest()
+    def digest(self, said: object) -> bytes:
+        """What a credential is remembered by: all that was *said* to prove it, a text or a tuple of texts."""
+        digest = self._keyed.copy()
+        digest.update(repr(said).encode())  # not joined, so that no two ways to say it are one
+        return digest.digest()
 
     def remembered(self, digest: bytes) -> Identity | None:
         """Whose credential it is, if that is known and was good."""

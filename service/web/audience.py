@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
@@ -19,7 +17,6 @@ class Audience:
 
     def __init__(self, picture: Lifetime, cors: Cors) -> None:
         self._picture, self._cors = picture, cors
-        self._kept = lru_cache(1024)(self._lines)
 
     async def tell(self, request: web.Request, response: web.StreamResponse) -> None:
         """Complete *response*: a signal's receiver, so that nothing leaves the application without."""
@@ -36,13 +33,8 @@ class Audience:
 
     def lines(self, visitor: Visitor, origin: str | None) -> str:
         """The lines that *visitor*, on a page of *origin*, gets beside prebuilt ones, each with its end."""
-        if visitor.until is None and (origin is None or len(origin) <= 256):
-            return self._kept(visitor, origin)
-        return self._lines(visitor, origin)
-
-    def _lines(self, visitor: Visitor, origin: str | None) -> str:
-        kept, embedded = cache_control(self._picture, visitor), _embedded_by(visitor)
-        return f"Cache-Control: {kept}\r\n{_EMBEDDED_BY}: {embedded}\r\n{self._cors.lines(origin)}"
+        kept = cache_control(self._picture, visitor)
+        return f"Cache-Control: {kept}\r\n{_EMBEDDED_BY}: {_embedded_by(visitor)}\r\n{self._cors.lines(origin)}"
 
 
 def _embedded_by(visitor: Visitor) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from multidict import CIMultiDict
@@ -33,6 +33,13 @@ class Lifetime:
     s_maxage: int | None = None
     stale_while_revalidate: int | None = None
     stale_if_error: int | None = None
+    longest: int = field(init=False)
+    """How long it may be used at all."""
+
+    def __post_init__(self) -> None:
+        fresh = max(self.max_age, self.s_maxage or 0)
+        stale = max(self.stale_while_revalidate or 0, self.stale_if_error or 0)
+        object.__setattr__(self, "longest", fresh + stale)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,26 +60,22 @@ def cache_control(lifetime: Lifetime, visitor: Visitor) -> str:
     the time for which they were let in."""
     if visitor.private:
         return f"private, max-age={lifetime.max_age}"
-    if visitor.until is not None:
-        lifetime = _within(lifetime, max(0, visitor.until - math.ceil(time.time())))
-    return _public(lifetime)
+    left = lifetime.longest if visitor.until is None else max(0, visitor.until - math.ceil(time.time()))
+    return _public(lifetime, min(left, lifetime.longest))
 
 
-def _within(lifetime: Lifetime, seconds: int) -> Lifetime:
-    """*lifetime*, with no window of it ending later than in *seconds*."""
-    fresh = [None if each is None else min(each, seconds) for each in (lifetime.max_age, lifetime.s_maxage)]
-    left = seconds - max(each for each in fresh if each is not None)
+@lru_cache(4096)
+def _public(lifetime: Lifetime, left: int) -> str:
+    """With no window that ends later than in *left* seconds."""
+    max_age, s_maxage = (None if each is None else min(each, left) for each in (lifetime.max_age, lifetime.s_maxage))
+    beyond = left - max(max_age or 0, s_maxage or 0)
     stale = (lifetime.stale_while_revalidate, lifetime.stale_if_error)
-    return Lifetime(fresh[0] or 0, fresh[1], *(None if each is None else min(each, left) for each in stale))
-
-
-@lru_cache(16)
-def _public(lifetime: Lifetime) -> str:
+    while_revalidated, if_error = (None if each is None else min(each, beyond) for each in stale)
     told = {
-        "max-age": lifetime.max_age,
-        "s-maxage": lifetime.s_maxage,
-        "stale-while-revalidate": lifetime.stale_while_revalidate,
-        "stale-if-error": lifetime.stale_if_error,
+        "max-age": max_age,
+        "s-maxage": s_maxage,
+        "stale-while-revalidate": while_revalidated,
+        "stale-if-error": if_error,
     }
     return ", ".join(("public", *(f"{name}={seconds}" for name, seconds in told.items() if seconds is not None)))
 

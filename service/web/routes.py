@@ -16,7 +16,7 @@ from service.web.handlers import nothing, picture, refuse
 from service.web.health import METRICS, healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
 from service.web.methods import by_method
-from service.web.security import Handler, needs
+from service.web.security import GATE, Handler, needs
 from service.web.writes import delete_picture, purge_picture, put_picture
 
 log = structlog.get_logger()
@@ -27,6 +27,8 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 _CONTACT = "/{_contact:(?i:api/v1/contact)}/{contact}"
 _IMAGE = _CONTACT + "/{_image:(?i:image)}"
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}"
+_BY_WHOM = (401, 403, 429)
+"""Refusals that an operator wants to know the client's address of."""
 WENT_WRONG = N_("Something went wrong on our side.")
 _run = secrets.token_hex(4)
 _requests = itertools.count(1)
@@ -64,11 +66,13 @@ async def _let_wait(_: web.Request) -> None:
     """Who sends `Expect: 100-continue` is answered when the body is wanted (`web.bodies`)."""
 
 
-def _tell(error: PictureError, status: int) -> None:
+def _tell(request: web.Request, error: PictureError, status: int) -> None:
     """A line for a refusal: a fault of ours or of the store's is a warning, a missing picture an everyday thing."""
     tell = log.warning if status >= 500 else log.debug if status == 404 else log.info
-    cause = {"cause": repr(error.__cause__)} if error.__cause__ else {}
-    tell("request.refused", reason=str(error), kind=type(error).__name__, status=status, **cause)
+    more = {"cause": repr(error.__cause__)} if error.__cause__ else {}
+    if status in _BY_WHOM:
+        more["client"] = request.app[GATE].address(request)
+    tell("request.refused", reason=str(error), kind=type(error).__name__, status=status, **more)
 
 
 def answered(handler: Handler) -> Handler:
@@ -81,7 +85,7 @@ def answered(handler: Handler) -> Handler:
             response = await handler(request)
         except PictureError as error:
             response = refuse(request, error, request_id)
-            _tell(error, response.status)
+            _tell(request, error, response.status)
         except Exception:  # a fault of ours: the client gets our shape, and the log the traceback
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(WENT_WRONG), request_id)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 
 from aiohttp import hdrs, web
 from moka_py import Moka
+from multidict import istr
 
 from service.access.guard import WRONG, Guard
 from service.access.identity import READER, Identity, Role
@@ -24,7 +25,8 @@ from service.web.foreign import refuse_foreign
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_XSRF_COOKIE, _XSRF_HEADER, _APP_TOKEN = "XSRF-TOKEN", "X-XSRF-TOKEN", "SO-AppToken"
+_XSRF_COOKIE, _XSRF_HEADER, _APP_TOKEN = "XSRF-TOKEN", istr("X-XSRF-TOKEN"), istr("SO-AppToken")
+_FIELD, _SESSION = "field", "session"
 
 
 _CHALLENGES = {
@@ -66,37 +68,9 @@ class Entrance:
     """Where a request comes from."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """What a request says of who sends it: the lines of `Authorization`, or *by_cookie* a session's cookie, the
-    `XSRF-TOKEN` cookie and the header that must be equal to it."""
-
-    lines: tuple[str | None, ...] = field(repr=False)
-    app_token: str | None = field(repr=False)
-    by_cookie: bool = False
-
-    @property
-    def texts(self) -> tuple[str | None, ...]:
-        """All that a verdict depends on."""
-        return (*self.lines, self.app_token)
-
-    def credential(self) -> Credential | NotAuthenticated:
-        """The same as a value, or the refusal of what is seen to be wrong.
-
-        Raises `NotAuthenticated` where a session comes without its header, which is no guess: pages forget it.
-        """
-        if not self.by_cookie:
-            # No list: several lines are none of them.
-            text = self.lines[0] if len(self.lines) == 1 else None
-            return parse_authorization(text or "") or NotAuthenticated(WRONG)
-        session, cookie, header = self.lines
-        if header is None:
-            raise NotAuthenticated(N_("X-XSRF-TOKEN HTTP header missing"))
-        if not session:
-            return NotAuthenticated(WRONG)
-        if not cookie or not hmac.compare_digest(_bytes(cookie), _bytes(header)):
-            return NotAuthenticated(N_("The X-XSRF-TOKEN header is not equal to the XSRF-TOKEN cookie."))
-        return Session(session, cookie)
+_Said = tuple[str | None, ...]
+"""What a request says of who sends it: `_FIELD`, the application token, and the lines of `Authorization`; or
+`_SESSION`, the application token, the session's cookie, the `XSRF-TOKEN` cookie, and the header that must equal it."""
 
 
 class Gate:
@@ -110,6 +84,10 @@ class Gate:
         self.challenge = ", ".join(text for scheme, text in _CHALLENGES.items() if scheme in self._schemes)
         """For `WWW-Authenticate`; empty where there is nothing that the field could ask for."""
 
+    def address(self, request: web.BaseRequest) -> str:
+        """Where *request* comes from, behind proxies that are trusted to say so."""
+        return self._entrance.address(request)
+
     def settled(self, request: web.BaseRequest) -> Visitor | None:
         """Who sends *request*, where that is known at once; None where it is to be asked, or is nobody we let in."""
         if not self._schemes:
@@ -120,9 +98,9 @@ class Gate:
             if signed is None or signed.until is None or signed.until <= time.time():
                 return None
         said = self._said(request)
-        if said is None or (signed is not None and said.by_cookie):
+        if said is None or (signed is not None and said[0] == _SESSION):
             return signed or self._nobody
-        identity = self._guard.remembered(self._guard.digest(*said.texts))
+        identity = self._guard.remembered(self._guard.digest(said))
         return None if identity is None else _private(identity, signed)
 
     async def admit(self, request: web.Request, role: Role) -> Visitor:
@@ -155,19 +133,18 @@ class Gate:
             signed = Visitor(READER, until=checked.exp, target=checked.target)
             self._signed.set(self._guard.digest(request.raw_path), signed)
         said = self._said(request)
-        if said is None or (signed is not None and said.by_cookie):
+        if said is None or (signed is not None and said[0] == _SESSION):
             if signed is None:
                 raise self._wanting()
             return signed
-        digest, credential = self._guard.digest(*said.texts), said.credential()
-        identity = await self._guard.identify(digest, credential, said.app_token, self._entrance.address(request))
+        digest, credential = self._guard.digest(said), _credential(said)
+        identity = await self._guard.identify(digest, credential, said[1], self.address(request))
         return _private(identity, signed)
 
     def _said(self, request: web.BaseRequest) -> _Said | None:
-        """What *request* says of who sends it; None where that is nothing."""
-        fields, app_token = request.headers, request.headers.get(_APP_TOKEN)
+        fields = request.headers
         if hdrs.AUTHORIZATION in fields and self._by_field:
-            return _Said(tuple(fields.getall(hdrs.AUTHORIZATION)), app_token)
+            return _FIELD, fields.get(_APP_TOKEN), *fields.getall(hdrs.AUTHORIZATION)
         header = fields.get(_XSRF_HEADER)
         if Scheme.SESSION not in self._schemes or (header is None and hdrs.COOKIE not in fields):
             return None
@@ -175,7 +152,7 @@ class Gate:
         session = cookies.get(self._entrance.session_cookie)
         if session is None and header is None:
             return None
-        return _Said((session, cookies.get(_XSRF_COOKIE), header), app_token, by_cookie=True)
+        return _SESSION, fields.get(_APP_TOKEN), session, cookies.get(_XSRF_COOKIE), header
 
     def _wanting(self) -> NotAuthenticated | Forbidden:
         """The refusal of who says nothing."""
@@ -208,6 +185,24 @@ def target(request: web.BaseRequest) -> str:
     """The target of *request*, without what signs it: what it is looked up and kept by."""
     visitor = request.get(VISITOR)
     return (visitor and visitor.target) or request.raw_path
+
+
+def _credential(said: _Said) -> Credential | NotAuthenticated:
+    """What was *said* as a value, or the refusal of what is seen to be wrong.
+
+    Raises `NotAuthenticated` where a session comes without its header, which is no guess: pages forget it.
+    """
+    if said[0] == _FIELD:
+        line = said[2] if len(said) == 3 else None  # it is no list: several lines are none of them
+        return parse_authorization(line or "") or NotAuthenticated(WRONG)
+    _, _, session, cookie, header = said
+    if header is None:
+        raise NotAuthenticated(N_("X-XSRF-TOKEN HTTP header missing"))
+    if not session:
+        return NotAuthenticated(WRONG)
+    if not cookie or not hmac.compare_digest(_bytes(cookie), _bytes(header)):
+        return NotAuthenticated(N_("The X-XSRF-TOKEN header is not equal to the XSRF-TOKEN cookie."))
+    return Session(session, cookie)
 
 
 def _bytes(text: str) -> bytes:

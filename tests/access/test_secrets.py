@@ -98,6 +98,7 @@ async def test_nothing_of_them_is_logged_counted_kept_or_sent(
             told += repr(key) + (repr(redis.hgetall(key)) if redis.type(key) == b"hash" else repr(redis.get(key)))
     assert {200, 401, 403, 503} <= set(statuses)
     assert PREFIX in told
-    assert any(json.loads(line)["event"] == "request.refused" for line in logged.splitlines())
+    refusals = [event for event in map(json.loads, logged.splitlines()) if event["event"] == "request.refused"]
+    assert {event["client"] for event in refusals if event["status"] in (401, 403)} == {"127.0.0.1"}
     for secret in secrets:
         assert secret not in told, "a secret came out"

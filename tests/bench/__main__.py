@@ -9,6 +9,7 @@ from importlib import import_module
 
 _NAMES = {
     "hits": "cached renditions, against a bare aiohttp handler that returns the same",
+    "locked": "cached renditions, by those who say who they are, against anybody",
     "thumbor": "cached renditions, against thumbor's, two processes each",
     "tail": "how long hits take while misses keep every renderer busy",
     "stampede": "a thousand identical cold requests at once, over two processes",
