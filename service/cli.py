@@ -95,7 +95,8 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
     if not url:
         raise click.ClickException(
             "cache.url is empty: a service's private cache server cannot be reached from here. "
-            "Restart the service, or purge over HTTP (PURGE /api/v1/Contact/{id}/Image, with writes.enabled)."
+            "Restart the service, or purge over HTTP: PURGE /api/v1/Contact/{id}/Image, with the role purge, or "
+            "writes.enabled."
         )
 
     async def drop() -> None:

@@ -11,7 +11,8 @@ from service.access.guard import Guard
 from service.access.identity import EVERYTHING, READER, Role
 from service.access.ports import Verifier
 from service.access.throttle import Throttle
-from service.protocol.credentials import Scheme
+from service.errors import Forbidden, NotAuthenticated, VerificationUnavailable
+from service.protocol.credentials import Basic, Bearer, Credential, Scheme, Session, SoTicket
 from service.protocol.signatures import parse_key
 from service.settings import AuthSettings, BadSettings, Settings
 from service.web.client_address import client_address
@@ -26,14 +27,44 @@ async def gate(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     await guard.close()
 
 
+_STRANGERS: dict[Scheme, Credential] = {
+    Scheme.BASIC: Basic("contact-image-check", ""),
+    Scheme.BEARER: Bearer("eyJhbGciOiJFUzI1NiJ9.e30.AA"),  # a JSON web token: SuperOffice refuses it as well
+    Scheme.SOTICKET: SoTicket("7T:contact-image-check"),
+    Scheme.SESSION: Session("contact-image-check", "contact-image-check"),
+}
+"""Who nobody knows: that they are refused shows that who judges them is there."""
+
+
 async def inspect(auth: AuthSettings) -> None:
     """Raises `BadSettings` where a file of users or of keys cannot be used."""
+    for each in _usable(auth).values():
+        await each.close()
+
+
+async def question(auth: AuthSettings) -> None:
+    """Raises `BadSettings` as `inspect` does, and where who is to be asked about credentials does not answer."""
+    judges, faults = _usable(auth), []
+    app_token = auth.app_tokens[0].get_secret_value() if auth.app_tokens else None
+    for scheme, judge in judges.items():
+        try:
+            await judge.verify(_STRANGERS[scheme], app_token)
+        except VerificationUnavailable as error:
+            faults.append(f"{scheme}: {error}")
+        except (NotAuthenticated, Forbidden):
+            pass  # as it should be
+    for judge in judges.values():
+        await judge.close()
+    if faults:
+        raise BadSettings(faults)
+
+
+def _usable(auth: AuthSettings) -> dict[Scheme, Verifier]:
     from service.auth.keys import BadKeys
     from service.auth.user_lines import BadUsers
 
     try:
-        for each in verifiers(auth).values():
-            await each.close()
+        return verifiers(auth)
     except (BadKeys, BadUsers) as error:
         raise BadSettings([str(error)]) from error
 

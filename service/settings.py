@@ -1,6 +1,6 @@
 """The settings: defaults, then the operator's TOML, then `CONTACT_IMAGE_…` variables.
 
-Only `app`, `server` and `cli` see this module; everyone else receives values.
+Only `app`, `entrance`, `server`, `serving` and `cli` see this module; everyone else receives values.
 """
 
 from __future__ import annotations
@@ -102,6 +102,9 @@ class ServerSettings(_Section):
     trusted_proxies: Listed[IPvAnyNetwork]
 
 
+_JUDGES = ("users_file", "superoffice_url", "app_tokens", "jwt_jwks_url", "jwt_key_file")
+
+
 class AuthSettings(_Section):
     """How to say who is asking, and who tells whether it is true."""
 
@@ -109,7 +112,7 @@ class AuthSettings(_Section):
     anonymous_read: bool
     users_file: str
     superoffice_url: str
-    app_tokens: Listed[SecretStr]
+    app_tokens: Listed[Annotated[SecretStr, Field(min_length=1)]]  # an empty one is what sends none
     session_cookie: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")]
     jwt_issuer: str
     jwt_audience: str
@@ -176,7 +179,7 @@ class ImagesSettings(_Section):
 
 
 class WritesSettings(_Section):
-    """Whether pictures may be changed over HTTP, and what is done to them then."""
+    """Whether anybody may change pictures over HTTP, and what is done to them then."""
 
     enabled: bool
     strip_metadata: bool
@@ -324,6 +327,13 @@ class Settings(BaseSettings):
     encoding: EncodingSettings
     http: HttpSettings
     log: LogSettings
+
+    @model_validator(mode="after")
+    def _nobody_is_let_in_by_mistake(self) -> Settings:
+        unused = [name for name in _JUDGES if getattr(self.auth, name)]
+        if unused and not self.auth.schemes and not _loopback(self.server.host):
+            raise ValueError(f"auth.{', auth.'.join(unused)} without auth.schemes would let everybody look")
+        return self
 
     @model_validator(mode="after")
     def _strangers_change_nothing(self) -> Settings:

@@ -76,16 +76,34 @@ class Guard:
         verdict = self._remembered(digest)
         if isinstance(verdict, Identity):
             return verdict  # however often others at this address were wrong
+        if digest not in self._asked:
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await (turn := self._throttle.turn(address)).acquire()
+            except TimeoutError:
+                raise VerificationUnavailable(N_("Too many credentials wait to be verified.")) from None
+            try:
+                return await self._judge(digest, credential, app_token, address)
+            finally:
+                turn.release()
+        return await self._judge(digest, credential, app_token, address)
+
+    async def _judge(
+        self, digest: bytes, credential: Credential | NotAuthenticated, app_token: str | None, address: str
+    ) -> Identity:
+        """See `identify`."""
+        verdict = self._remembered(digest)  # it may have become known while others had their turns
+        if isinstance(verdict, Identity):
+            return verdict
         if (seconds := self._throttle.wait(address)) > 0:
             raise TooManyAttempts(
                 N_("Too many wrong credentials came from your address. Try again in %(seconds)s seconds."),
                 {"seconds": int(seconds) + 1},
             )
-        if verdict is None:
-            if isinstance(credential, NotAuthenticated):
-                verdict = credential
-            else:
-                verdict = await self._ask(digest, credential, app_token)
+        if isinstance(credential, NotAuthenticated):
+            verdict = credential
+        elif verdict is None:
+            verdict = await self._ask(digest, credential, app_token)
         if isinstance(verdict, Identity):
             return verdict
         if isinstance(verdict, NotAuthenticated | Forbidden) and not isinstance(verdict, CredentialExpired):

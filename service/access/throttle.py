@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import time
 from collections import OrderedDict
+from weakref import WeakValueDictionary
 
 
 class Throttle:
@@ -19,6 +21,16 @@ class Throttle:
     def __init__(self, capacity: int = 65_536, burst: int = 20, per_second: float = 1 / 3) -> None:
         self._capacity, self._burst, self._interval = capacity, burst, 1 / per_second
         self._full_at: OrderedDict[bytes | str, float] = OrderedDict()
+        self._turns: WeakValueDictionary[bytes | str, asyncio.Semaphore] = WeakValueDictionary()  # while they are used
+
+    def turn(self, address: str) -> asyncio.Semaphore:
+        """To be held while an attempt of *address* is judged: by *burst* at once, or all of a thousand guesses that are
+        sent together would be judged before the first of them is counted."""
+        key = _key(address)
+        turns = self._turns.get(key)
+        if turns is None:
+            turns = self._turns[key] = asyncio.Semaphore(self._burst)
+        return turns
 
     def failed(self, address: str) -> None:
         """A wrong attempt came from *address*."""

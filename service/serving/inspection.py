@@ -1,4 +1,4 @@
-"""What `contact-image check` finds: whether the store and the cache will do, and a few words."""
+"""What `contact-image check` finds: whether the store, the cache and who judges credentials will do."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from service.settings import BadSettings, Settings
 
 
 async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
-    """What `contact-image check` says of the store and the cache: whether it will do, and a few words."""
+    """What `contact-image check` says of each of them: whether it will do, and a few words."""
     found = {"store": await _inspect_store(settings), "cache": await _inspect_cache(settings)}
     return found | {"credentials": await _inspect_credentials(settings)} if settings.auth.schemes else found
 
 
 async def _inspect_credentials(settings: Settings) -> tuple[bool, str]:
     try:
-        await entrance.inspect(settings.auth)
+        await entrance.question(settings.auth)
     except BadSettings as error:
         return False, "; ".join(error.faults)
     return True, ", ".join(settings.auth.schemes)

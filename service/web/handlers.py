@@ -37,6 +37,7 @@ from service.web.headers import (
     in_parts,
     picture_headers,
     stand_in,
+    tell_lifetime,
     tell_trace,
     vary,
 )
@@ -138,6 +139,8 @@ async def _answer(
         loaded = await pictures.load_part(selection, part, trace)
     else:
         loaded = await pictures.load(selection, trace, body=request.method == "GET")
+    if visitor.until is not None:  # which is nearer now: a render takes seconds
+        tell_lifetime(headers, selection, lifetimes, visitor, stale=_stale(trace))
     unchanged = headers.copy()
     describe_body(headers, selection, contact, language)
     status = 200

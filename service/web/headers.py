@@ -58,10 +58,10 @@ NO_STORE = "no-store"
 def cache_control(lifetime: Lifetime, visitor: Visitor) -> str:
     """`Cache-Control` of an answer to *visitor*: shared by none where it is somebody in particular, and by none beyond
     the time for which they were let in."""
-    if visitor.private:
-        return f"private, max-age={lifetime.max_age}"
-    left = lifetime.longest if visitor.until is None else max(0, visitor.until - math.ceil(time.time()))
-    return _public(lifetime, min(left, lifetime.longest))
+    left = lifetime.longest
+    if visitor.until is not None:
+        left = min(left, max(0, visitor.until - math.ceil(time.time())))
+    return f"private, max-age={min(lifetime.max_age, left)}" if visitor.private else _public(lifetime, left)
 
 
 @lru_cache(4096)
@@ -102,11 +102,18 @@ def picture_headers(
     """The fields of a picture, the same on 200, 206, 304 and HEAD, but for what tells of the body."""
     headers = common(contact, varies)
     headers["ETag"] = selection.etag
-    lifetime = lifetimes.stale if stale else lifetimes.picture
-    headers["Cache-Control"] = cache_control(lifetimes.placeholder if selection.blank else lifetime, visitor)
+    tell_lifetime(headers, selection, lifetimes, visitor, stale=stale)
     if selection.last_modified is not None and selection.last_modified <= time.time():  # RFC 9110 section 8.8.2.1
         headers["Last-Modified"] = http_date(selection.last_modified)
     return headers
+
+
+def tell_lifetime(
+    headers: CIMultiDict[str], selection: Selection, lifetimes: Lifetimes, visitor: Visitor, *, stale: bool
+) -> None:
+    """Say for how long the picture may be kept, from now on."""
+    lifetime = lifetimes.stale if stale else lifetimes.picture
+    headers["Cache-Control"] = cache_control(lifetimes.placeholder if selection.blank else lifetime, visitor)
 
 
 def stand_in(headers: CIMultiDict[str], older: str, lifetimes: Lifetimes, visitor: Visitor) -> None:

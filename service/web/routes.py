@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import secrets
 import time
 from contextvars import ContextVar
@@ -27,16 +28,14 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 _CONTACT = "/{_contact:(?i:api/v1/contact)}/{contact}"
 _IMAGE = _CONTACT + "/{_image:(?i:image)}"
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}"
-_BY_WHOM = (401, 403, 429)
-"""Refusals that an operator wants to know the client's address of."""
 WENT_WRONG = N_("Something went wrong on our side.")
 _run = secrets.token_hex(4)
 _requests = itertools.count(1)
 
 
 def new_request_id() -> str:
-    """An id that no other request has."""
-    return f"{_run}-{next(_requests):x}"
+    """An id that no other request has: the processes of one service are forked, and share `_run`."""
+    return f"{_run}-{os.getpid():x}-{next(_requests):x}"
 
 
 def add_routes(app: web.Application) -> None:
@@ -67,12 +66,20 @@ async def _let_wait(_: web.Request) -> None:
 
 
 def _tell(request: web.Request, error: PictureError, status: int) -> None:
-    """A line for a refusal: a fault of ours or of the store's is a warning, a missing picture an everyday thing."""
+    """A line for a refusal: a fault of ours or of the store's is a warning, a missing picture an everyday thing. It tells
+    what was asked, and from where, but no query, which may be signed."""
     tell = log.warning if status >= 500 else log.debug if status == 404 else log.info
-    more = {"cause": repr(error.__cause__)} if error.__cause__ else {}
-    if status in _BY_WHOM:
-        more["client"] = request.app[GATE].address(request)
-    tell("request.refused", reason=str(error), kind=type(error).__name__, status=status, **more)
+    cause = {"cause": repr(error.__cause__)} if error.__cause__ else {}
+    tell(
+        "request.refused",
+        method=request.method,
+        path=request.path[:256],
+        client=request.app[GATE].address(request),
+        reason=str(error),
+        kind=type(error).__name__,
+        status=status,
+        **cause,
+    )
 
 
 def answered(handler: Handler) -> Handler:

@@ -122,7 +122,7 @@ class Gate:
             )
         if visitor is self._nobody:
             raise self._wanting()
-        if visitor.until is not None:
+        if not visitor.private:
             raise Forbidden(N_("A signed URL is for GET and HEAD alone."))
         raise Forbidden(N_("Your role does not allow this."))
 
@@ -217,4 +217,4 @@ def _visitor(roles: frozenset[Role]) -> Visitor:
 def _private(identity: Identity, signed: Visitor | None) -> Visitor:
     if signed is None:
         return _visitor(identity.roles)
-    return Visitor(identity.roles, private=True, target=signed.target)
+    return Visitor(identity.roles | signed.roles, private=True, until=signed.until, target=signed.target)

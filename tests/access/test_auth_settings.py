@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestServer
 
 from service.settings import BadSettings, load_settings
 from tests.operations.running import run
@@ -116,3 +118,41 @@ def test_those_that_can_be_used_are_found_fit(tmp_path: Path, users: Path) -> No
     result = run("check", "--images", tmp_path, cwd=tmp_path, **variables)
     assert result.returncode == 0
     assert "credentials: basic" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("scheme", "given"),
+    [
+        ("basic", {"SUPEROFFICE_URL": "http://127.0.0.1:9"}),
+        ("soticket", {"SUPEROFFICE_URL": "http://127.0.0.1:9", "APP_TOKENS": SECRET}),
+        ("session", {"SUPEROFFICE_URL": "http://127.0.0.1:9"}),
+        ("bearer", {"JWT_JWKS_URL": "http://127.0.0.1:9", "JWT_ISSUER": "x", "JWT_AUDIENCE": "y"}),
+    ],
+)
+def test_who_judges_them_and_does_not_answer_is_found(tmp_path: Path, scheme: str, given: dict[str, str]) -> None:
+    variables = {f"CONTACT_IMAGE_AUTH__{name}": value for name, value in given.items()}
+    result = run("check", "--images", tmp_path, cwd=tmp_path, CONTACT_IMAGE_AUTH__SCHEMES=scheme, **variables)
+    assert result.returncode == 1
+    assert f"credentials: FAILED: {scheme}: " in result.stdout
+    assert SECRET not in result.stdout + result.stderr
+
+
+async def test_who_answers_is_found_fit(tmp_path: Path, superoffice: TestServer) -> None:
+    url, token = str(superoffice.make_url("")), "app-" + "token"
+    given = {"SCHEMES": "basic,bearer,soticket,session", "SUPEROFFICE_URL": url, "APP_TOKENS": token}
+    variables = {f"CONTACT_IMAGE_AUTH__{name}": value for name, value in given.items()}
+    result = await asyncio.to_thread(run, "check", "--images", tmp_path, cwd=tmp_path, **variables)
+    assert (result.returncode, "credentials: basic, bearer, soticket, session" in result.stdout) == (0, True)
+    assert len(superoffice.asked) == 4  # type: ignore[attr-defined]
+
+
+def test_an_empty_application_token_is_none() -> None:
+    assert "app_tokens" in faults(auth={"schemes": ["soticket"], **SUPEROFFICE, "app_tokens": [""]})
+
+
+@pytest.mark.parametrize("name", ["users_file", "superoffice_url", "jwt_key_file"])
+def test_who_judges_without_a_scheme_leaves_nothing_open(name: str) -> None:
+    given = {"jwt_issuer": "i", "jwt_audience": "a", name: "https://crm.example"}
+    told = faults(auth=given, server={"host": "0.0.0.0"})
+    assert f"{name} without auth.schemes would let everybody look" in told
+    assert not load_settings(auth=given).auth.schemes  # on loopback, as for `user add`

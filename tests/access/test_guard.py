@@ -194,3 +194,31 @@ async def test_closing_ends_questions_and_closes_those_who_answer(make: Make) ->
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert oracle.closed
+
+
+async def test_guesses_sent_together_are_hardly_more_than_those_sent_one_by_one(make: Make) -> None:
+    oracle = Oracle(NotAuthenticated("The credentials are wrong."))
+    oracle.pause = 0.05
+    guard = make(oracle)
+    answers = await asyncio.gather(*(ask(guard, f"8A:{each}") for each in range(400)), return_exceptions=True)
+    assert 20 <= oracle.asked < 40
+    assert sum(isinstance(each, TooManyAttempts) for each in answers) == 400 - oracle.asked
+
+
+async def test_many_good_ones_from_one_address_are_all_let_in(make: Make) -> None:
+    oracle = Oracle(Identity(READER))
+    oracle.pause = 0.01
+    guard = make(oracle)
+    who = await asyncio.gather(*(ask(guard, f"8A:{each}") for each in range(200)))
+    assert {each.roles for each in who} == {READER}
+    assert oracle.asked == 200
+
+
+async def test_those_of_one_page_wait_for_one_question_where_all_turns_are_taken(make: Make) -> None:
+    oracle = Oracle(Identity(READER))
+    oracle.pause = 0.05
+    guard = make(oracle)
+    others = [asyncio.create_task(ask(guard, f"8A:{each}")) for each in range(20)]
+    await asyncio.sleep(0.01)
+    await asyncio.gather(*(ask(guard) for _ in range(100)), *others)
+    assert oracle.asked == 21

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from email.utils import parsedate_to_datetime
+from typing import Any
+
 import pytest
 
-from tests.access.conftest import Locked, basic, session, signed
+from service.pictures.contact_pictures import ContactPictures
+from service.protocol.signatures import sign
+from tests.access.conftest import KEY, Locked, basic, session, signed
 from tests.access.targets import AS_STORED, WARM, warm
 
 pytestmark = pytest.mark.usefixtures("picture")
@@ -29,6 +36,31 @@ class TestSignedUrls:
             async with client.head(url, headers={"If-None-Match": answer.headers["ETag"]}) as again:
                 assert again.status == 304
                 assert again.headers["Cache-Control"].startswith(kept)
+
+    async def test_are_kept_no_longer_where_somebody_in_particular_asks(self, locked: Locked) -> None:
+        client = await locked()
+        for _ in range(3):  # the later ones are repeats
+            async with client.get(signed(WARM, 10), headers=basic("carl")) as answer:
+                assert answer.status == 200  # who has such a URL may read, whatever else they may do
+                kept = answer.headers["Cache-Control"]
+                assert kept.startswith("private, max-age=")
+                assert int(kept.partition("=")[2]) <= 10
+
+    async def test_are_kept_no_longer_because_the_render_took_its_time(
+        self, locked: Locked, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = await locked()
+        load = ContactPictures.load
+
+        async def slow(*args: Any, **options: Any) -> Any:
+            await asyncio.sleep(2)
+            return await load(*args, **options)
+
+        monkeypatch.setattr(ContactPictures, "load", slow)
+        end = int(time.time()) + 10
+        async with client.get(sign(WARM, "k1", KEY.encode(), end)) as answer:
+            sent = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+            assert sent + int(answer.headers["Cache-Control"].partition("max-age=")[2].partition(",")[0]) <= end
 
     async def test_lead_to_what_others_have_warmed(self, locked: Locked) -> None:
         client = await locked()

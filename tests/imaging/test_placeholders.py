@@ -109,6 +109,16 @@ def test_words_take_as_many_lines_as_let_them_be_large(size, rows):
     assert bands(on_white(look(IfBlank.SR_NO_PHOTO, *size, text="UNE AUTRE PHOTO SERA MISE"))) == rows
 
 
+@pytest.mark.parametrize("size", [(160, 120), (128, 128), (400, 300)])
+def test_two_lines_of_ideographs_are_of_like_width(size):
+    image = on_white(look(IfBlank.SR_NO_PHOTO, *size, text=SAID["ja"]))
+    assert bands(image) == 2
+    _, top, _, bottom = ink(image, 200)
+    halves = (image.crop((0, 0, image.width, (top + bottom) // 2)), image.crop((0, (top + bottom) // 2, *image.size)))
+    above, below = (edges[2] - edges[0] for edges in (ink(half, 200) for half in halves))
+    assert 0.8 < above / below < 1.25
+
+
 def bands(image: Image.Image) -> int:
     """How many times ink begins, from the top down."""
     inked = [min(image.crop((0, y, image.width, y + 1)).tobytes()) < 200 for y in range(image.height)]

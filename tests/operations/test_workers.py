@@ -71,6 +71,16 @@ def test_logs_are_json_lines_of_our_own(lasting: Service) -> None:
     assert [json.loads(line)["event"] for line in lasting.logged.splitlines()] == ["server.listening"]
 
 
+def test_each_request_has_an_id_of_its_own_whichever_of_them_answers(lasting: Service) -> None:
+    def ask(_: int) -> str:
+        return str(json.loads(lasting.get("/nothing").body)["requestId"])
+
+    with ThreadPoolExecutor(16) as threads:
+        ids = list(threads.map(ask, range(400)))
+    assert len({each.rpartition("-")[0] for each in ids}) == 2  # both have answered
+    assert len(set(ids)) == 400
+
+
 def test_what_is_counted_is_told_by_any_of_them(lasting: Service) -> None:
     before = total(lasting, "contact_image_requests_total")
     for _ in range(20):

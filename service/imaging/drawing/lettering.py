@@ -99,12 +99,12 @@ def _covers(face: Face, letters: set[str]) -> bool:
 
 @lru_cache(maxsize=64)
 def _ways(face: Face, text: str) -> tuple[tuple[str, ...], ...]:
-    """The ways to break *text* that can be best: for each line that may be the widest, the fewest lines."""
+    """The ways to break *text* that can be best: for each number of lines, that whose widest line is the narrowest."""
     pieces = _PIECE.findall(text)
     ends = range(1, len(pieces) + 1)
     widths = {_width(face, "".join(pieces[start:end]).strip()) for end in ends for start in range(end)}
-    ways = {_broken(face, pieces, widest) for widest in widths}
-    return tuple(sorted(ways, key=len))
+    ways = [_broken(face, pieces, widest) for widest in sorted(widths, reverse=True)]
+    return tuple({len(way): way for way in ways}.values())
 
 
 def _broken(face: Face, pieces: list[str], widest: float) -> tuple[str, ...]:
