@@ -37,17 +37,18 @@ def serve(
     from tempfile import TemporaryDirectory
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes over
-    defaults = None
     with ExitStack() as stack:
+        settings = _settings(config, images, host=host, port=port, workers=workers)
         if demo:
             if images is not None:
                 raise click.UsageError("--demo makes a folder of its own; leave --images out.")
             from service.demo import make_demo
 
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # wait until the folder is sure to be removed
-            images, defaults = make_demo(Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-"))))
+            folder = Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-")))
+            images, defaults = make_demo(folder, writable=settings.is_local)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        settings = _settings(config, images, defaults, host=host, port=port, workers=workers)
+            settings = _settings(config, images, defaults, host=host, port=port, workers=workers)
         from service.server import run
         from service.settings import BadSettings
 

@@ -9,7 +9,7 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFilter
 
-from service.access.identity import EVERYTHING
+from service.access.identity import EVERYTHING, READER
 from service.auth.user_lines import line as user_line
 
 _ORIENTATION = 0x0112
@@ -26,12 +26,13 @@ USER, PASSWORD = "tje0", "Tje0"
 """Who may change pictures: the credential of SuperOffice's own sample request."""
 
 
-def make_demo(folder: Path) -> tuple[Path, Path]:
-    """Make a folder of pictures and a file of settings in *folder*: everybody may look, and `USER` may do all."""
+def make_demo(folder: Path, *, writable: bool) -> tuple[Path, Path]:
+    """Make a folder of pictures and a file of settings in *folder*: everybody may look, and `USER` may do all if it is
+    *writable*: everybody knows the password."""
     images, users, settings = folder / "images", folder / "users", folder / "demo.toml"
     images.mkdir()
     _make_store(images)
-    users.write_text(user_line(USER, PASSWORD, EVERYTHING) + "\n", "utf-8")
+    users.write_text(user_line(USER, PASSWORD, EVERYTHING if writable else READER) + "\n", "utf-8")
     settings.write_text(f"[auth]\nschemes = ['basic']\nanonymous_read = true\nusers_file = '{users}'\n", "utf-8")
     return images, settings
 
@@ -70,7 +71,7 @@ def welcome(base: str) -> str:
         ("a stand-in for it, in Swedish", f"{image}/{_WITHOUT[0]}/Image?ifBlank=SrNoPhoto", "-H 'SO-Language: sv'"),
         ("base64 in JSON, as SuperOffice's page shows it", f"{image}/1/Image?w=32", "-H 'Accept: application/json'"),
         (
-            f"as {USER}, who may PUT, DELETE and PURGE as well",
+            f"as {USER}, who may PUT, DELETE and PURGE as well if the demo listens on loopback",
             f"{image}/1/Image?w=64",
             f"-H 'Authorization: Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}'",
         ),

@@ -328,16 +328,21 @@ class Settings(BaseSettings):
     http: HttpSettings
     log: LogSettings
 
+    @property
+    def is_local(self) -> bool:
+        """Whether this machine alone is listened to."""
+        return _loopback(self.server.host)
+
     @model_validator(mode="after")
     def _nobody_is_let_in_by_mistake(self) -> Settings:
         unused = [name for name in _JUDGES if getattr(self.auth, name)]
-        if unused and not self.auth.schemes and not _loopback(self.server.host):
+        if unused and not self.auth.schemes and not self.is_local:
             raise ValueError(f"auth.{', auth.'.join(unused)} without auth.schemes would let everybody look")
         return self
 
     @model_validator(mode="after")
     def _strangers_change_nothing(self) -> Settings:
-        if self.writes.enabled and not self.auth.schemes and not _loopback(self.server.host):
+        if self.writes.enabled and not self.auth.schemes and not self.is_local:
             raise ValueError(
                 "writes.enabled without auth.schemes would let everybody who reaches server.host change pictures: "
                 "set auth.schemes, or listen on loopback"

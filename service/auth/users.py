@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -38,7 +40,7 @@ class UsersFile:
         self._users = read(path)
         self._decoy = decoy(self._users)
         self._reading = threading.Lock()
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="users")
+        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="users", initializer=_give_way)
         self._turns, self._waiting = asyncio.Semaphore(_AT_ONCE), 0
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
@@ -87,3 +89,9 @@ class UsersFile:
                     self._fault = fault
                     log.warning("users.unusable", reason=fault)
             return self._users, self._decoy
+
+
+def _give_way() -> None:
+    """Let this thread, and those that argon2 begins in it, take what hits leave of the cores, where the system can."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)

@@ -66,8 +66,10 @@ async def _let_wait(_: web.Request) -> None:
 
 
 def _tell(request: web.Request, error: PictureError, status: int) -> None:
-    """A line for a refusal: a fault of ours or of the store's is a warning, a missing picture an everyday thing. It tells
-    what was asked, and from where, but no query, which may be signed."""
+    """A line for a refusal: a fault of ours or of the store's is a warning, a missing picture an everyday thing.
+
+    It tells what was asked, and from where, but no query, which may be signed.
+    """
     tell = log.warning if status >= 500 else log.debug if status == 404 else log.info
     cause = {"cause": repr(error.__cause__)} if error.__cause__ else {}
     tell(

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from service.errors import N_, NoPicture, PreconditionFailed, PurgeOwed
+from service.access.identity import Role
+from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgeOwed
 from service.pictures.ports import Purges
 from service.pictures.values import Original
 from service.pictures.writes import Check, Writes
@@ -17,6 +18,7 @@ from service.protocol.query import Query, parse_contact_id
 from service.web.bodies import receive
 from service.web.handlers import MANNERS, PICTURES
 from service.web.headers import common
+from service.web.security import VISITOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,10 @@ def _etag(request: web.Request, original: Original) -> str:
 
 
 def _conditions(request: web.Request) -> Check:
-    """What the request says the present picture must be."""
+    """What the request says the present picture must be. Raises `Forbidden` for who may not look: 412 tells of it."""
     fields = [_whole(request, name) for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")]
+    if Role.READ not in request[VISITOR].roles and any(each is not None for each in fields):
+        raise Forbidden(N_("Your role does not allow this."))
 
     def check(present: Original | None) -> None:
         etag = None if present is None else _etag(request, present)

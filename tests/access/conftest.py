@@ -57,8 +57,9 @@ def signed(target: str, seconds: int = 3600, key: str = KEY) -> str:
 
 @pytest.fixture(scope="session")
 def users(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """anna may read, walter may write too, carl may purge alone, and eve does all."""
-    people = {"anna": {Role.READ}, "walter": {Role.READ, Role.WRITE}, "carl": {Role.PURGE}, "eve": EVERYTHING}
+    """anna may read, walter may write too, wanda may write alone, carl may purge alone, and eve does all."""
+    people = {"anna": {Role.READ}, "walter": {Role.READ, Role.WRITE}, "wanda": {Role.WRITE}}
+    people |= {"carl": {Role.PURGE}, "eve": EVERYTHING}
     file = tmp_path_factory.mktemp("users") / "users"
     file.write_text("".join(line(name, PASSWORD, roles) + "\n" for name, roles in people.items()), "utf-8")
     return file

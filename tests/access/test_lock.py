@@ -12,7 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from tests.access.conftest import Locked, basic, signed
-from tests.access.targets import BLANK, NOBODY, READERS, STRANGERS, TARGETS, WARM, warm
+from tests.access.targets import AS_STORED, BLANK, NOBODY, READERS, STRANGERS, TARGETS, WARM, warm
 from tests.conftest import Serve, Valkey
 from tests.web.test_coalescing import metric
 
@@ -131,3 +131,14 @@ async def test_renders_are_counted_as_before(serve: Serve) -> None:
         assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
         assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert await metric(client, "contact_image_renders_started_total") == 1
+
+
+async def test_who_may_write_alone_learns_nothing_by_conditions(locked: Locked) -> None:
+    client = await locked()
+    for target in (AS_STORED, NOBODY):
+        for name, value in (("If-Match", "*"), ("If-None-Match", "*"), ("If-Unmodified-Since", "x")):
+            for method in ("PUT", "POST", "DELETE"):
+                async with client.request(method, target, headers=basic("wanda") | {name: value}) as answer:
+                    assert answer.status == 403
+    async with client.delete(NOBODY, headers=basic("wanda")) as answer:
+        assert answer.status == 204

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import statistics
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -242,3 +243,11 @@ def test_closed_it_leaves_no_thread_and_nothing_is_said(path: Path, caplog: pyte
         thread.join(30)
         assert not thread.is_alive()
     assert not caplog.records
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
+async def test_hits_come_first(users: UsersFile) -> None:
+    nice = await asyncio.get_running_loop().run_in_executor(
+        users._threads, lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    )
+    assert nice > os.getpriority(os.PRIO_PROCESS, threading.get_native_id())

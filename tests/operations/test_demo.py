@@ -107,3 +107,18 @@ def test_leaves_nothing_behind() -> None:
         service.send(signal.SIGTERM)
         assert service.end() == 0
         nothing_left(service, before)
+
+
+SAMPLE = {"Authorization": "Basic dGplMDpUamUw"}
+
+
+def test_knows_the_sample_credential_and_lets_it_change_pictures(demo: Service) -> None:
+    assert demo.get(PICTURE, SAMPLE).headers["cache-control"].startswith("private")
+    assert demo.get("/api/v1/Contact/36/Image", SAMPLE, method="PURGE").status == 204
+    assert demo.get("/api/v1/Contact/36/Image", method="PURGE").status == 401
+
+
+def test_lets_it_look_alone_where_others_can_reach_it() -> None:
+    with running("--demo", "--host", "0.0.0.0") as service:
+        assert service.get(PICTURE, SAMPLE).status == 200
+        assert service.get("/api/v1/Contact/36/Image", SAMPLE, method="PURGE").status == 403
