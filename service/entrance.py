@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import structlog
 from aiohttp import web
 
 from service.access.guard import Guard
@@ -18,9 +19,17 @@ from service.settings import AuthSettings, BadSettings, Settings
 from service.web.client_address import client_address
 from service.web.security import GATE, Entrance, Gate
 
+log = structlog.get_logger()
+
+_LONG_ENOUGH = 16
+"""Bytes of a signing key below which it may be guessed from one signed URL."""
+
 
 async def gate(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     """A resource of *app*: its `Gate`, as *settings* say."""
+    for kid, secret in _keys(settings.auth).items():
+        if len(secret) < _LONG_ENOUGH:
+            log.warning("auth.short_signing_key", key=kid, bytes=len(secret), at_least=_LONG_ENOUGH)
     guard = Guard(verifiers(settings.auth), Throttle(), remember_for=settings.auth.remember_for)
     app[GATE] = Gate(guard, _entrance(settings))
     yield
@@ -110,6 +119,11 @@ def _tokens(auth: AuthSettings) -> Verifier | None:
     return JsonWebTokens(keys, issuer=auth.jwt_issuer, audience=auth.jwt_audience)
 
 
+def _keys(auth: AuthSettings) -> dict[str, bytes]:
+    """The keys of signed URLs, by their ids."""
+    return dict(parse_key(each.get_secret_value()) for each in auth.signing_keys)
+
+
 def _entrance(settings: Settings) -> Entrance:
     auth, proxies = settings.auth, settings.server.trusted_proxies
     if auth.schemes:
@@ -119,7 +133,7 @@ def _entrance(settings: Settings) -> Entrance:
     return Entrance(
         frozenset(auth.schemes),
         nobody,
-        dict(parse_key(each.get_secret_value()) for each in auth.signing_keys),
+        _keys(auth),
         auth.session_cookie,
         lambda request: client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), proxies),
     )

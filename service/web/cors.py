@@ -16,9 +16,11 @@ _EXPOSED = (
     "Server-Timing, WWW-Authenticate"
 )
 _ACCEPTED = (
-    "Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range, "
-    "SO-AppToken, SO-Culture, SO-Language, SO-TimeZone, X-XSRF-TOKEN"
+    "Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range, "
+    "SO-Culture, SO-Language, SO-TimeZone"
 )
+_CREDENTIALS = "Authorization, SO-AppToken, X-XSRF-TOKEN"
+"""Fields that pages of listed origins may send besides; with `*` none may, or any page could have its visitors guess."""
 _MAX_AGE = "7200"
 """Seconds for which a preflight's answer is good; Chromium believes none for longer."""
 
@@ -72,7 +74,7 @@ class Cors:
             return {}
         return {
             hdrs.ACCESS_CONTROL_ALLOW_METHODS: allowed,
-            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: _ACCEPTED,
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: f"{_ACCEPTED}, {_CREDENTIALS}" if self._listed else _ACCEPTED,
             hdrs.ACCESS_CONTROL_MAX_AGE: _MAX_AGE,
         }
 

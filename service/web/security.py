@@ -84,6 +84,11 @@ class Gate:
         self.challenge = ", ".join(text for scheme, text in _CHALLENGES.items() if scheme in self._schemes)
         """For `WWW-Authenticate`; empty where there is nothing that the field could ask for."""
 
+    @property
+    def open(self) -> bool:
+        """Whether nobody is asked who they are."""
+        return not self._schemes
+
     def address(self, request: web.BaseRequest) -> str:
         """Where *request* comes from, behind proxies that are trusted to say so."""
         return self._entrance.address(request)
@@ -172,10 +177,11 @@ def needs(role: Role, handler: Handler) -> Handler:
     """*handler*, for those alone who have *role*."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
+        gate = request.app[GATE]
         if role is not Role.READ:
-            refuse_foreign(request.headers, request.app[CORS])
+            refuse_foreign(request.headers, request.app[CORS], anybody=gate.open)
         if VISITOR not in request:
-            request[VISITOR] = await request.app[GATE].admit(request, role)
+            request[VISITOR] = await gate.admit(request, role)
         return await handler(request)
 
     return guarded

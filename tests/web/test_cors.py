@@ -129,6 +129,16 @@ async def test_a_hit_below_the_router_tells_each_page_its_own(serve: Serve) -> N
     assert len({tag for _, tag in seen}) == 1
 
 
+async def test_where_everybody_may_read_no_page_may_send_credentials(serve: Serve) -> None:
+    client = await serve(http={"cors_origin": ["*"]})
+    asked = {"Origin": OTHER, "Access-Control-Request-Method": "GET"}
+    response = await client.options(PICTURE, headers=asked)
+    allowed = response.headers["Access-Control-Allow-Headers"].lower()
+    assert "if-none-match" in allowed
+    assert not any(name in allowed for name in ("authorization", "token"))
+    assert "Access-Control-Allow-Credentials" not in response.headers
+
+
 async def test_a_browser_may_ask_first_without_credentials(serve: Serve) -> None:
     client = await serve(http={"cors_origin": [OURS]})
     asked = {"Origin": OURS, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
