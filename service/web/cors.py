@@ -20,7 +20,7 @@ _ACCEPTED = (
     "SO-Culture, SO-Language, SO-TimeZone"
 )
 _CREDENTIALS = "Authorization, SO-AppToken, X-XSRF-TOKEN"
-"""Fields that pages of listed origins may send besides; with `*` none may, or any page could have its visitors guess."""
+"""Fields that pages of listed origins may send besides; with `*` none may, or any page had its visitors guess."""
 _MAX_AGE = "7200"
 """Seconds for which a preflight's answer is good; Chromium believes none for longer."""
 

@@ -1,0 +1,20 @@
+"""The settings, checked. Only `app`, `entrance`, `server`, `serving` and `cli` see them; the others receive values."""
+
+from service.settings.auth import AuthSettings
+from service.settings.cache import CacheSettings
+from service.settings.loading import BadSettings, load_settings
+from service.settings.sections import HttpSettings, ImagesSettings, LogSettings, RenderSettings, ServerSettings
+from service.settings.whole import Settings
+
+__all__ = [
+    "AuthSettings",
+    "BadSettings",
+    "CacheSettings",
+    "HttpSettings",
+    "ImagesSettings",
+    "LogSettings",
+    "RenderSettings",
+    "ServerSettings",
+    "Settings",
+    "load_settings",
+]

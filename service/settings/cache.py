@@ -1,0 +1,66 @@
+"""`[cache]`: where renditions live, and for how long."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import Field, SecretStr, field_validator
+
+from service.settings.values import Bytes, Section, WholeSeconds
+
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_ANY = re.compile(r".+", re.DOTALL)
+_URL_OPTIONS = {
+    "db": _NUMBER,
+    "username": _ANY,
+    "password": _ANY,
+    "client_name": _ANY,
+    "health_check_interval": _NUMBER,
+}
+_TLS_OPTIONS = {
+    "ssl_cert_reqs": re.compile(r"none|optional|required"),
+    "ssl_ca_certs": _ANY,
+    "ssl_certfile": _ANY,
+    "ssl_keyfile": _ANY,
+    "ssl_check_hostname": re.compile(r"true|false|0|1", re.IGNORECASE),
+}
+
+
+class CacheSettings(Section):
+    """Where renditions live, and for how long."""
+
+    url: SecretStr
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
+    timeout: Annotated[float, Field(gt=0, le=0.05)]
+    memory_bytes: Annotated[int, Field(ge=0)]
+    embedded_bytes: Annotated[int, Field(ge=8_388_608)]
+    max_entry_bytes: Bytes
+    max_fields: Annotated[int, Field(ge=8)]
+    kept_for: Annotated[int, Field(gt=0)]
+    mezzanine_for: WholeSeconds
+    fresh_for: Annotated[int, Field(gt=0)]
+    missing_for: WholeSeconds
+    unrenderable_for: WholeSeconds
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: SecretStr) -> SecretStr:
+        text = url.get_secret_value()
+        if text and not text.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://, or be empty")
+        try:
+            parts = urlsplit(text)
+            _ = parts.port
+        except ValueError:  # its text may hold the password
+            raise ValueError("is no URL, or has a port that is no number from 0 to 65535") from None
+        if parts.scheme != "unix" and parts.path.strip("/") and not _NUMBER.fullmatch(parts.path.strip("/")):
+            raise ValueError("has a path that is no database's number")
+        known = _URL_OPTIONS | (_TLS_OPTIONS if parts.scheme == "rediss" else {})
+        for name, values in parse_qs(parts.query, keep_blank_values=True).items():
+            if name not in known:
+                raise ValueError(f"has an unknown option; known are {', '.join(known)}")
+            if not all(known[name].fullmatch(value) for value in values):
+                raise ValueError(f"has a value of {name} that cannot be used")
+        return url

@@ -1,0 +1,124 @@
+"""The other sections, a class for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, IPvAnyNetwork, field_validator
+
+from service.formats import WRITABLE, Format
+from service.protocol.origins import parse_origin
+from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds
+
+
+class ServerSettings(Section):
+    """Where to listen, and how patient to be with readers."""
+
+    host: str
+    port: Annotated[int, Field(ge=0, le=65535)]
+    workers: Annotated[int, Field(ge=1, le=256)]
+    connections: Annotated[int, Field(ge=16, le=1_000_000)]
+    header_timeout: Seconds
+    keepalive_timeout: Seconds
+    write_timeout: Seconds
+    shutdown_timeout: Seconds
+    trusted_proxies: Listed[IPvAnyNetwork]
+
+
+class ImagesSettings(Section):
+    """Where the originals live."""
+
+    directory: Path
+    max_bytes: Bytes
+    as_stored: Literal["verbatim", "clean"]
+    timeout: Seconds
+    watch: bool
+
+
+class WritesSettings(Section):
+    """Whether anybody may change pictures over HTTP, and what is done to them then."""
+
+    enabled: bool
+    strip_metadata: bool
+
+
+class RenderSettings(Section):
+    """What a render may cost."""
+
+    workers: Annotated[int, Field(ge=0, le=256)]
+    queue: Count
+    timeout: Seconds
+    memory_bytes: Annotated[int, Field(ge=0)]
+    max_dimension: Annotated[int, Field(gt=0, le=16_383)]
+    max_pixels: Count
+    max_decoded_bytes: Count
+    max_frames: Count
+    max_animation_pixels: Count
+    enlarge: bool
+    preference: str
+
+    @field_validator("preference")
+    @classmethod
+    def _each_writable_format_once(cls, text: str) -> str:
+        wanted = sorted(each.name for each in WRITABLE)
+        if sorted(_names(text)) != wanted:
+            raise ValueError(f"must name each of {', '.join(wanted).lower()} once")
+        return text
+
+    @property
+    def preferred(self) -> tuple[Format, ...]:
+        """`preference` as formats, the first winning a tie."""
+        return tuple(Format[name] for name in _names(self.preference))
+
+
+class EncodingSettings(Section):
+    """How hard each writer tries; the names and meanings of `imaging.order.Encoding`."""
+
+    jpeg_quality: Annotated[int, Field(ge=1, le=95)]
+    jpeg_progressive: bool
+    jpeg_subsampling: Annotated[int, Field(ge=0, le=2)]
+    webp_quality: Annotated[int, Field(ge=1, le=100)]
+    webp_method: Annotated[int, Field(ge=0, le=6)]
+    avif_quality: Annotated[int, Field(ge=1, le=100)]
+    avif_speed: Annotated[int, Field(ge=0, le=10)]
+    avif_subsampling: Annotated[int, Field(ge=0, le=2)]
+    png_level: Annotated[int, Field(ge=0, le=9)]
+    png_palette: bool
+    gif_dither: bool
+
+
+class HttpSettings(Section):
+    """The lifetimes told to other caches."""
+
+    max_age: WholeSeconds
+    s_maxage: WholeSeconds
+    stale_while_revalidate: WholeSeconds
+    stale_if_error: WholeSeconds
+    missing_max_age: WholeSeconds
+    placeholder_max_age: WholeSeconds
+    cors_origin: Listed[str]
+    stale_max_age: WholeSeconds
+
+    @field_validator("cors_origin")
+    @classmethod
+    def _origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        if origins != ("*",) and not all(map(parse_origin, origins)):
+            raise ValueError('must be ["*"] alone, or origins without a path such as https://crm.example')
+        return origins
+
+
+class LogSettings(Section):
+    """How much to say, and in what form."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    format: Literal["json", "console"]
+
+    @field_validator("level", mode="before")
+    @classmethod
+    def _any_case(cls, level: object) -> object:
+        return level.upper() if isinstance(level, str) else level
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip().upper() for name in text.split(",")]
