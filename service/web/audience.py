@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+from service.access.identity import READER
 from service.web.cors import Cors
 from service.web.headers import Lifetime, cache_control
 from service.web.security import NOBODY, VISITOR, Visitor
@@ -17,6 +18,8 @@ class Audience:
 
     def __init__(self, picture: Lifetime, cors: Cors) -> None:
         self._picture, self._cors = picture, cors
+        # By whether it is private; where no page gets lines of its own.
+        self._same = None if cors.listed else {each: self._lines(Visitor(READER, each), None) for each in (False, True)}
 
     async def tell(self, request: web.Request, response: web.StreamResponse) -> None:
         """Complete *response*: a signal's receiver, so that nothing leaves the application without."""
@@ -31,8 +34,13 @@ class Audience:
             same[hdrs.VARY] = varies
         return same
 
-    def lines(self, visitor: Visitor, origin: str | None) -> str:
-        """The lines that *visitor*, on a page of *origin*, gets beside prebuilt ones, each with its end."""
+    def lines(self, request: web.BaseRequest, visitor: Visitor) -> str:
+        """The lines that the answer to *visitor*'s *request* has beside prebuilt ones, each with its end."""
+        if self._same is not None and visitor.until is None:
+            return self._same[visitor.private]
+        return self._lines(visitor, request.headers.get(hdrs.ORIGIN))
+
+    def _lines(self, visitor: Visitor, origin: str | None) -> str:
         kept = cache_control(self._picture, visitor)
         return f"Cache-Control: {kept}\r\n{_EMBEDDED_BY}: {_embedded_by(visitor)}\r\n{self._cors.lines(origin)}"
 

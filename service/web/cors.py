@@ -41,6 +41,11 @@ class Cors:
         self._listed = {} if anyone else {each: _answer(each) for each in map(parse_origin, origins) if each}
         self._others = _answer(_ANYONE) if anyone else _Answer({}, "")
 
+    @property
+    def listed(self) -> bool:
+        """Whether there is a list, so that answers to different pages differ."""
+        return bool(self._listed)
+
     def trusts(self, origin: str | None) -> bool:
         """Whether *origin*, as the one `Origin` field has it, is listed. That everybody may read is no trust."""
         return self._found(origin) is not None

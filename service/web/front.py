@@ -17,7 +17,7 @@ from service.web.connections import Connection
 from service.web.handlers import LANGUAGES, REPEATS
 from service.web.headers import common
 from service.web.health import METRICS
-from service.web.malformed import for_server, malformed
+from service.web.malformed import for_server, malformed, names_a_host
 from service.web.problems import problem, status_of
 from service.web.routes import REQUEST_ID, WENT_WRONG, new_request_id
 from service.web.security import GATE, VISITOR, Visitor
@@ -38,6 +38,7 @@ class Front:
     ) -> None:
         self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
         self._gate = app[GATE]
+        self._everybody = self._gate.everybody
         self._onwards, self._write_timeout = onwards, write_timeout
         self._tells = bool(log.bind().is_enabled_for(logging.DEBUG))  # asked once, not on every hit
 
@@ -46,16 +47,16 @@ class Front:
         connection = request.protocol
         assert isinstance(connection, Connection)
         begun = time.perf_counter()
-        if malformed(request):
-            connection.ends()
-            return self._turned_away(request)
         repeats, visitor = self._repeats, self._reader(request)
         known = repeats.find(request, visitor) if visitor is not None else None
-        if known is not None and visitor is not None and not connection.writing_paused:
-            response = repeats.answer(request, visitor, known)
+        if known is not None and visitor is not None and not connection.writing_paused and names_a_host(request):
+            response = repeats.answer(request, visitor, known)  # the rest of a repeat was looked at the first time
             if response is not None:
                 connection.ends()
                 return self._told(request, response, time.perf_counter() - begun)
+        if malformed(request):
+            connection.ends()
+            return self._turned_away(request)
         connection.begins()
         try:
             if connection.writing_paused:
@@ -81,7 +82,7 @@ class Front:
         """Who wants to read, where that is settled already; all others are asked who they are further up."""
         if request.method not in _READS:
             return None
-        visitor = self._gate.settled(request)
+        visitor = self._everybody or self._gate.settled(request)
         return visitor if visitor is not None and Role.READ in visitor.roles else None
 
     def _turned_away(self, request: web.BaseRequest) -> web.Response:

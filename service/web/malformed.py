@@ -15,12 +15,18 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}
 
 def malformed(request: web.BaseRequest) -> bool:
     """Whether *request* is to be answered with 400 (RFC 9112 sections 2.3, 3.2 and 3.2.4)."""
-    target, host = request.raw_path, request.headers.get(hdrs.HOST)
+    target = request.raw_path
     if request.version not in _VERSIONS or request.method == hdrs.METH_CONNECT or "#" in target:
         return True
     if not target.startswith("/") and not for_server(request) and _ABSOLUTE.match(target) is None:
         return True
-    return host is not None and not _proper(host)  # where there must be one, the parser looks
+    return not names_a_host(request)
+
+
+def names_a_host(request: web.BaseRequest) -> bool:
+    """Whether `Host` is one, or wanting: where there must be one, the parser looks."""
+    host = request.headers.get(hdrs.HOST)
+    return host is None or _proper(host)
 
 
 def for_server(request: web.BaseRequest) -> bool:

@@ -91,7 +91,7 @@ class Repeats:
         if _CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
             return None  # its answer may need no picture
         begun = time.perf_counter()
-        key = _key(request, visitor)
+        key = visitor.target or request.raw_path, field(request, hdrs.ACCEPT)
         first = self._firsts.get(key)
         if first is None:
             self._firsts[key] = _First(request)
@@ -107,7 +107,7 @@ class Repeats:
         """How GET or HEAD of the like was answered; None where that is not known, or no way to answer *request*."""
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
-        return self._index.get(_key(request, visitor))
+        return self._index.get((visitor.target or request.raw_path, field(request, hdrs.ACCEPT)))
 
     def answer(self, request: web.BaseRequest, visitor: Visitor, known: _Known) -> web.StreamResponse | None:
         """The answer to GET or HEAD, if all of it is in memory."""
@@ -149,15 +149,12 @@ class Repeats:
             unchanged = tags == etag or not_modified(etag, selection.last_modified, tags, date)  # most send the one tag
         took = (time.perf_counter() - begun) * 1000
         status = _collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail)
-        lines = self._audience.lines(visitor, fields.get(hdrs.ORIGIN))
-        changing = f"{lines}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
+        changing = (
+            f"{self._audience.lines(request, visitor)}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
+        )
         if unchanged:
             return PrebuiltResponse(304, known.unchanged, changing, b"")
         return PrebuiltResponse(200, known.full, changing, entry.body)
-
-
-def _key(request: web.BaseRequest, visitor: Visitor) -> _Key:
-    return visitor.target or request.raw_path, field(request, hdrs.ACCEPT)
 
 
 def field(request: web.BaseRequest, name: str) -> str | None:

@@ -85,9 +85,9 @@ class Gate:
         """For `WWW-Authenticate`; empty where there is nothing that the field could ask for."""
 
     @property
-    def open(self) -> bool:
-        """Whether nobody is asked who they are."""
-        return not self._schemes
+    def everybody(self) -> Visitor | None:
+        """Who sends any request, where nobody is asked who they are."""
+        return None if self._schemes else self._nobody
 
     def address(self, request: web.BaseRequest) -> str:
         """Where *request* comes from, behind proxies that are trusted to say so."""
@@ -179,7 +179,7 @@ def needs(role: Role, handler: Handler) -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
         gate = request.app[GATE]
         if role is not Role.READ:
-            refuse_foreign(request.headers, request.app[CORS], anybody=gate.open)
+            refuse_foreign(request.headers, request.app[CORS], anybody=gate.everybody is not None)
         if VISITOR not in request:
             request[VISITOR] = await gate.admit(request, role)
         return await handler(request)
