@@ -159,11 +159,13 @@ def _password() -> str:
     """The password that is typed twice, or comes by standard input; never an argument, which all processes can see."""
     if sys.stdin.isatty():
         return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-    data = sys.stdin.buffer.read(4096)
-    password = data.removesuffix(b"\n").removesuffix(b"\r").decode("utf-8", "surrogateescape")
-    if not password:  # as where a job has no standard input
+    text = sys.stdin.buffer.read(4096).decode("utf-8", "surrogateescape")
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    if len(set(lines)) > 1:  # twice is as good as once
+        raise click.UsageError("the lines on standard input are not the same password.")
+    if not lines[0]:  # as where a job has no standard input
         raise click.UsageError("no password came by standard input.")
-    return password
+    return lines[0]
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}

@@ -16,6 +16,7 @@ from service.auth.client import Answer, Unanswered
 _INTERNAL = ("InternalAssociate", "SystemAssociate")
 # "General Administrator": https://docs.superoffice.com/en/api/netserver/mdo-providers/reference/functionrights.html
 _ADMINISTRATOR = "admin-all"
+_NAMES = ("Associate", "UserName", "FullName", "Name")
 
 
 def identity_of(answer: Answer) -> Identity | None:
@@ -48,4 +49,4 @@ def _is_somebody(carrier: Mapping[str, object]) -> bool:
     associate = carrier.get("AssociateId")
     if associate is not None:
         return type(associate) is int and associate > 0
-    return any(isinstance(carrier.get(name), str) and carrier[name] for name in ("Associate", "UserName"))
+    return any(isinstance(carrier.get(name), str) and carrier[name] for name in _NAMES)

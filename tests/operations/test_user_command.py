@@ -140,7 +140,7 @@ def test_the_file_is_that_of_the_settings_unless_another_is_named(add: Add, path
         ("an\nn", b"hush", b"name has no colon"),
         ("ann", b"", b"no password came by standard input"),
         ("ann", b"\n", b"no password came by standard input"),
-        ("ann", b"hush\nhush\n", b"no control character"),
+        ("ann", b"hu\x07sh", b"no control character"),
         ("ann", b"\xffhush", b"UTF-8"),
         ("ann", b"hush" * 2000, b"at most 1024 bytes"),
     ],
@@ -149,6 +149,19 @@ def test_what_cannot_be_used_is_told_and_changes_nothing(path: Path, name: str, 
     done = CliRunner().invoke(main, ["user", "add", "--file", str(path), "--", name], input=password)
     assert isinstance(done.exception, SystemExit) and done.exit_code and not done.stdout
     assert told in done.stderr_bytes and b"hush" not in done.stderr_bytes
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("said", [b"Tje0", b"Tje0\n", b"Tje0\r\n", b"Tje0\nTje0\n"])
+def test_a_password_may_be_piped_once_or_as_it_would_be_typed(add: Add, path: Path, said: bytes) -> None:
+    assert add("tje0", "--file", path, password=said).returncode == 0
+    assert matches(read(path)["tje0"].hash, b"Tje0")
+
+
+def test_two_passwords_are_none(add: Add, path: Path) -> None:
+    done = add("tje0", "--file", path, password=b"Tje0\nTje1\n")
+    assert done.returncode != 0
+    assert b"not the same" in done.stderr
     assert not path.exists()
 
 
