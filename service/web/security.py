@@ -27,8 +27,6 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _XSRF_COOKIE, _XSRF_HEADER, _APP_TOKEN = "XSRF-TOKEN", istr("X-XSRF-TOKEN"), istr("SO-AppToken")
 _FIELD, _SESSION = "field", "session"
-
-
 _CHALLENGES = {
     Scheme.BASIC: 'Basic realm="contact-image", charset="UTF-8"',  # first: browsers of old know this one alone
     Scheme.BEARER: 'Bearer realm="contact-image"',
