@@ -11,7 +11,7 @@ from hashlib import blake2b
 from moka_py import Moka
 
 from service.access.identity import Identity
-from service.access.ports import Verifier
+from service.access.ports import CROWDED, UNAVAILABLE, WRONG, Verifier
 from service.access.throttle import Throttle
 from service.errors import (
     N_,
@@ -37,7 +37,6 @@ _SCHEMES = {
     SoTicket: Scheme.SOTICKET,
     Session: Scheme.SESSION,
 }
-WRONG = N_("The credentials are wrong.")
 
 _Verdict = Identity | PictureError
 
@@ -81,7 +80,7 @@ class Guard:
                 async with asyncio.timeout(_PATIENCE):
                     await (turn := self._throttle.turn(address)).acquire()
             except TimeoutError:
-                raise VerificationUnavailable(N_("Too many credentials wait to be verified.")) from None
+                raise VerificationUnavailable(CROWDED) from None
             try:
                 return await self._judge(digest, credential, app_token, address)
             finally:
@@ -140,7 +139,7 @@ class Guard:
             async with asyncio.timeout(_PATIENCE):
                 verdict = await verifier.verify(credential, app_token)
         except TimeoutError:
-            return VerificationUnavailable(N_("The credentials cannot be verified at the moment."))
+            return VerificationUnavailable(UNAVAILABLE)
         except (NotAuthenticated, Forbidden) as error:
             verdict = _anew(error)
         except PictureError as error:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from service.access.identity import Identity
+from service.errors import N_
 from service.protocol.credentials import Credential
+
+WRONG = N_("The credentials are wrong.")
+UNAVAILABLE = N_("The credentials cannot be verified at the moment.")
+CROWDED = N_("Too many credentials wait to be verified.")
+"""What is told of a credential, whoever has judged it."""
 
 
 class Verifier(Protocol):

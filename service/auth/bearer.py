@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from service.access.identity import Identity
-from service.access.ports import Verifier
+from service.access.ports import WRONG, Verifier
 from service.auth.jwt import is_jwt
-from service.errors import N_, NotAuthenticated
+from service.errors import NotAuthenticated
 from service.protocol.credentials import Bearer, Credential
 
 
@@ -21,7 +21,7 @@ class BearerTokens:
             verifier = self._tokens if self._tokens is not None and is_jwt(credential.token) else self._superoffice
             if verifier is not None:
                 return await verifier.verify(credential, app_token)
-        raise NotAuthenticated(N_("The credentials are wrong."))
+        raise NotAuthenticated(WRONG)
 
     async def close(self) -> None:
         """Close both; SuperOffice, which may be asked about other schemes too, can be closed again."""

@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 
 from service.access.identity import READER, Identity, Role
+from service.access.ports import WRONG
 from service.auth.keys import Key, Keys
 from service.errors import N_, CredentialExpired, NotAuthenticated
 from service.protocol.credentials import Bearer, Credential
@@ -22,7 +23,6 @@ _LAST = 2**53
 """Unix seconds; a token that says it is good for longer is good until then."""
 _SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
 
-WRONG = N_("The credentials are wrong.")
 EXPIRED = N_("The credentials have expired.")
 
 

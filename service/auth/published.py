@@ -8,9 +8,10 @@ from http import HTTPStatus
 
 import structlog
 
+from service.access.ports import UNAVAILABLE
 from service.auth.client import Client, Unanswered
 from service.auth.keys import BadKeys, Key, keys_of_jwks
-from service.errors import N_, VerificationUnavailable
+from service.errors import VerificationUnavailable
 
 log = structlog.get_logger()
 
@@ -35,7 +36,7 @@ class PublishedKeys:
         if self._age() > self._fresh_for:
             await self._fetch()
         if self._age() > self._kept_for:
-            raise VerificationUnavailable(N_("The credentials cannot be verified at the moment."))
+            raise VerificationUnavailable(UNAVAILABLE)
         return self._keys
 
     async def newer(self) -> tuple[Key, ...]:

@@ -13,6 +13,7 @@ import structlog
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from service.access.identity import Identity
+from service.access.ports import CROWDED, UNAVAILABLE, WRONG
 from service.auth.client import Client, Unanswered
 from service.auth.principal import identity_of
 from service.breaker import Breaker
@@ -45,9 +46,6 @@ _TOKEN = re.compile(r"[\x21-\x7e]+")
 _COOKIE_VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
 _FIELD_VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
 
-WRONG = N_("The credentials are wrong.")
-UNAVAILABLE = N_("The credentials cannot be verified at the moment.")
-CROWDED = N_("Too many credentials wait to be verified.")
 APP_TOKEN = N_("The SO-AppToken is missing or wrong.")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import stat
 import tempfile
@@ -14,11 +13,14 @@ from typing import BinaryIO
 
 from service.access.identity import Role
 from service.auth.user_lines import BadUsers, User, line, parse, put
+from service.locks import locked
 
 _MOST = 4_194_304
 """Bytes of the file: tens of thousands of users."""
 _PATIENCE = 5.0
 """Seconds that others may hold the file; they take milliseconds."""
+_AGAIN = 0.01
+"""Seconds between two tries: another process has it, so there is nothing to wait on."""
 
 State = tuple[int, int, int]
 """When a file was written, its size, and which file it is."""
@@ -78,21 +80,12 @@ def _alone(path: Path) -> Iterator[BinaryIO]:
     deadline = time.monotonic() + _PATIENCE
     while True:
         with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:
-            if _locked(file) and _still_at(path, file):
+            if locked(file) and _still_at(path, file):
                 yield file
                 return
         if time.monotonic() > deadline:
             raise TimeoutError(f"{path}: somebody else is changing it")
-        time.sleep(0.01)
-
-
-def _locked(file: BinaryIO) -> bool:
-    """Whether the lock on *file* could be had; it lasts until the file is closed, however its process ends."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        time.sleep(_AGAIN)
 
 
 def _still_at(path: Path, file: BinaryIO) -> bool:

@@ -13,9 +13,10 @@ import structlog
 from argon2.exceptions import VerificationError
 
 from service.access.identity import Identity
+from service.access.ports import CROWDED, UNAVAILABLE, WRONG
 from service.auth.user_lines import MAX_PASSWORD, BadUsers, User, decoy, matches
 from service.auth.user_store import read, state
-from service.errors import N_, NotAuthenticated, Overloaded, VerificationUnavailable
+from service.errors import NotAuthenticated, Overloaded, VerificationUnavailable
 from service.protocol.credentials import Basic, Credential
 
 log = structlog.get_logger()
@@ -46,14 +47,14 @@ class UsersFile:
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
         assert isinstance(credential, Basic)
         if self._waiting >= _WAITING:
-            raise Overloaded(N_("Too many credentials wait to be verified."))
+            raise Overloaded(CROWDED)
         try:
             async with asyncio.timeout(self._timeout):
                 identity = await self._in_turn(credential)
         except (TimeoutError, VerificationError) as error:
-            raise VerificationUnavailable(N_("The credentials cannot be verified at the moment.")) from error
+            raise VerificationUnavailable(UNAVAILABLE) from error
         if identity is None:
-            raise NotAuthenticated(N_("The credentials are wrong."))
+            raise NotAuthenticated(WRONG)
         return identity
 
     async def close(self) -> None:

@@ -7,9 +7,10 @@ has just given its turn back does not get it again before one that waits.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 from pathlib import Path
+
+from service.locks import locked
 
 _PAUSE = 0.002
 """Seconds between two looks for a free turn; a render takes longer."""
@@ -50,10 +51,7 @@ async def _first(files: list[Path]) -> Turn:
     while True:
         for file in files:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(descriptor)
-            else:
+            if locked(descriptor):
                 return Turn(descriptor)
+            os.close(descriptor)
         await asyncio.sleep(_PAUSE)

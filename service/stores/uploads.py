@@ -5,7 +5,6 @@ All of it blocks, and is called in threads. Raises OSError, of which TimeoutErro
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import time
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from service.locks import locked
 
 _FOLDER = ".uploads"
 _LOCK = "lock"
@@ -62,7 +63,7 @@ class UploadFolder:
         self._folder.mkdir(exist_ok=True)
         with (self._folder / _LOCK).open("ab") as lock:
             deadline = time.monotonic() + self._timeout
-            while not _locked(lock):
+            while not locked(lock):
                 if time.monotonic() > deadline:
                     raise TimeoutError
                 time.sleep(_AGAIN)
@@ -73,7 +74,7 @@ class UploadFolder:
         with self.alone():
             path = self._folder / secrets.token_hex(8)
             file = path.open("xb+")
-            _locked(file)  # what nobody holds is a leftover
+            locked(file)  # what nobody holds is a leftover
         return UploadFile(path, file)
 
     def sweep(self) -> None:
@@ -85,7 +86,7 @@ class UploadFolder:
                 if path.name == _LOCK:
                     continue
                 with path.open("rb") as file:
-                    if _locked(file):
+                    if locked(file):
                         path.unlink()
 
 
@@ -96,12 +97,3 @@ def make_durable(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _locked(file: BinaryIO) -> bool:
-    """Whether the lock on *file* could be had; it lasts until the file is closed, however its process ends."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

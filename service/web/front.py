@@ -63,6 +63,8 @@ class Front:
                 await self._drained(request)
             if for_server(request):
                 return self._of_server(request)
+            if visitor is not None:
+                request[VISITOR] = visitor  # nobody further up need settle it again
             if visitor is None or request.method != hdrs.METH_GET:
                 return await self._onwards(request)
             response = await repeats.answer_shared(request, visitor, known) if known is not None else None
@@ -70,7 +72,6 @@ class Front:
                 self._metrics.collapsed()
             if response is not None:
                 return self._told(request, response, time.perf_counter() - begun)
-            request[VISITOR] = visitor
             try:
                 return await self._onwards(request)
             finally:

@@ -15,8 +15,9 @@ from aiohttp import hdrs, web
 from moka_py import Moka
 from multidict import istr
 
-from service.access.guard import WRONG, Guard
+from service.access.guard import Guard
 from service.access.identity import READER, Identity, Role
+from service.access.ports import WRONG
 from service.errors import N_, Forbidden, NotAuthenticated
 from service.protocol.credentials import Credential, Scheme, Session, parse_authorization
 from service.protocol.signatures import has_signature, verify
