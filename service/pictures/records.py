@@ -36,6 +36,8 @@ def decode(record: bytes) -> Original | None:
             values = tuple((str(name), value) for name, value in fault["values"])
             until = math.inf if fault["until"] is None else fault["until"]
             facts["fault"] = Fault(fault["message"], values, until, fault["recipe"])
+        if dimensions := facts.get("dimensions"):
+            facts["dimensions"] = tuple(dimensions)
         original = Original(**facts | {"format": Format[facts["format"]]})
         _check(original)
         return original
@@ -53,6 +55,10 @@ def _check(original: Original) -> None:
         (original.alpha, bool),
         (original.strikes, int),
     ]
+    if original.dimensions is not None:
+        kinds += [(side, int) for side in original.dimensions]
+        if len(original.dimensions) != 2 or min(original.dimensions) < 1:
+            raise ValueError("not a width and a height")
     if fault := original.fault:
         kinds += [(fault.message, str), (fault.until, int | float), (fault.recipe, str)]
         kinds += [(value, str | int) for _, value in fault.values]

@@ -63,8 +63,9 @@ class Fault:
 class Original:
     """A contact's picture as stored: told from its first bytes and from stat, without decoding.
 
-    *size* is in bytes, *modified* in Unix seconds, None if that cannot be told; *strikes* counts the render workers
-    that it ended.
+    *size* is in bytes, *modified* in Unix seconds, None if that cannot be told; *dimensions* are the upright picture's
+    width and height in pixels, as its header gives them, None if the header does not give them; *strikes* counts the
+    render workers that it ended.
     """
 
     contact: int
@@ -75,6 +76,7 @@ class Original:
     alpha: bool
     fault: Fault | None = None
     strikes: int = 0
+    dimensions: tuple[int, int] | None = None
 
 
 class OriginalChanged(Exception):

@@ -36,4 +36,4 @@ def judge(
         # The fault lasts as long as this version: a new file is a new judgement.
         fault = Fault(error.message, tuple(error.values.items()), until=math.inf)
         return Original(contact, version, size, modified, Format.JPEG, alpha=False, fault=fault)
-    return Original(contact, version, size, modified, facts.format, facts.alpha)
+    return Original(contact, version, size, modified, facts.format, facts.alpha, dimensions=facts.size)

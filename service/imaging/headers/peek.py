@@ -24,10 +24,14 @@ _MAX_ENTRIES = 1024
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A picture's format, and whether its header says that it may be transparent somewhere."""
+    """A picture's format, whether its header says that it may be transparent somewhere, and its upright size.
+
+    *size* is width and height in pixels after the picture is turned upright; None where the header does not give it.
+    """
 
     format: Format
     alpha: bool
+    size: tuple[int, int] | None = None
 
 
 def peek(head: bytes) -> Facts:
