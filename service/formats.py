@@ -1,4 +1,4 @@
-"""The picture formats we read and write, by their registered names. Knows no library and no HTTP."""
+"""The picture formats we read and write, by their registered names and their aliases. Knows no library and no HTTP."""
 
 from __future__ import annotations
 
@@ -12,17 +12,39 @@ class _Traits(NamedTuple):
     writable: bool
     alpha: bool
     animated: bool
+    aliases: tuple[str, ...] = ()
 
 
 class Format(Enum):
     """A picture format. The value is its traits; `Format["WEBP"]` looks one up by name."""
 
     AVIF = _Traits("image/avif", "avif", writable=True, alpha=True, animated=True)
-    WEBP = _Traits("image/webp", "webp", writable=True, alpha=True, animated=True)
-    JPEG = _Traits("image/jpeg", "jpg", writable=True, alpha=False, animated=False)
-    PNG = _Traits("image/png", "png", writable=True, alpha=True, animated=True)
-    GIF = _Traits("image/gif", "gif", writable=True, alpha=True, animated=True)
-    TIFF = _Traits("image/tiff", "tif", writable=True, alpha=True, animated=False)
+    WEBP = _Traits("image/webp", "webp", writable=True, alpha=True, animated=True, aliases=("image/x-webp",))
+    JPEG = _Traits(
+        "image/jpeg",
+        "jpg",
+        writable=True,
+        alpha=False,
+        animated=False,
+        aliases=("image/jpg", "image/pjpeg", "image/x-jpeg", "image/x-jpg"),
+    )
+    PNG = _Traits(
+        "image/png",
+        "png",
+        writable=True,
+        alpha=True,
+        animated=True,
+        aliases=("image/x-png", "image/apng", "image/vnd.mozilla.apng"),
+    )
+    GIF = _Traits("image/gif", "gif", writable=True, alpha=True, animated=True, aliases=("image/x-gif",))
+    TIFF = _Traits(
+        "image/tiff",
+        "tif",
+        writable=True,
+        alpha=True,
+        animated=False,
+        aliases=("image/tif", "image/x-tif", "image/x-tiff"),
+    )
     BMP = _Traits("image/bmp", "bmp", writable=False, alpha=True, animated=False)
     HEIC = _Traits("image/heic", "heic", writable=False, alpha=True, animated=False)
 
@@ -30,6 +52,11 @@ class Format(Enum):
     def media_type(self) -> str:
         """The registered media type, e.g. `image/jpeg`."""
         return self.value.media_type
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The unregistered media types that clients send for it, e.g. `image/jpg`."""
+        return self.value.aliases
 
     @property
     def suffix(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from service.protocol.lists import QUALITY, TOKEN, elements
@@ -11,7 +11,8 @@ from service.protocol.memo import remembered
 
 # parameters = *( OWS ";" OWS [ parameter ] ), §5.6.6; a quoted-string may hold any escaped character, §5.6.4.
 _PARAMETER = re.compile(rf'[ \t]*;[ \t]*(?:({TOKEN})=({TOKEN}|"(?:[^"\\]|\\.)*"))?', re.DOTALL)
-_RANGE = re.compile(rf"({TOKEN})/({TOKEN})")
+_RANGE = re.compile(rf"({TOKEN})/({TOKEN})|\*(?=[ \t]*(?:;|\Z))")
+"""media-range without parameters, and `*` alone for `*/*`, which Java sends."""
 
 NAMED, TYPE, ANY, NONE = 2, 1, 0, -1
 """Specificities: a range names the media type in full, its type alone (`image/*`), anything (`*/*`); none matches."""
@@ -23,14 +24,16 @@ class Accept:
 
     qualities: Mapping[str, float]
 
-    def quality(self, media_type: str) -> tuple[float, int]:
-        """The q-value of the most specific range that matches *media_type*, 0 to 1, and that range's specificity."""
+    def quality(self, media_type: str, aliases: Iterable[str] = ()) -> tuple[float, int]:
+        """The q-value of the most specific range that matches *media_type*, 0 to 1, and that range's specificity.
+
+        A range that is one of the *aliases*, in lower case, names it in full. The highest q-value of its names counts.
+        """
         media_type = media_type.lower()
-        for media_range, specificity in (
-            (media_type, NAMED),
-            (f"{media_type.partition('/')[0]}/*", TYPE),
-            ("*/*", ANY),
-        ):
+        named = [self.qualities[each] for each in (media_type, *aliases) if each in self.qualities]
+        if named:
+            return max(named), NAMED
+        for media_range, specificity in ((f"{media_type.partition('/')[0]}/*", TYPE), ("*/*", ANY)):
             if media_range in self.qualities:
                 return self.qualities[media_range], specificity
         return 0.0, NONE
@@ -57,7 +60,8 @@ def _read(element: str) -> tuple[str, float] | None:
     match = _RANGE.match(element)
     if match is None or (match[1] == "*" and match[2] != "*"):
         return None
-    media_range, quality, position = match[0].lower(), None, match.end()
+    media_range = match[0].lower() if match[1] else "*/*"
+    quality, position = None, match.end()
     while position < len(element):
         parameter = _PARAMETER.match(element, position)
         if parameter is None:

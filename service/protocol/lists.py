@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
-QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?")
-"""qvalue, §12.4.2."""
+QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?|\.[0-9]{1,3}")
+"""qvalue, §12.4.2, and `.2` for 0.2, which Java sends."""
 
 # A comma inside a quoted string separates nothing; an unclosed one runs to the end of the field.
 _ELEMENT = re.compile(r'(?:[^,"]++|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+', re.DOTALL)

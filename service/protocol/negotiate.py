@@ -84,7 +84,8 @@ def make_wish(query: Query, accept: str | None, preference: tuple[Format, ...]) 
     json_quality = 0.0
     if query.type is None:
         accepted = parse_accept(accept or "")
-        weighed = ((each, *accepted.quality(each.media_type)) for each in dict.fromkeys((*preference, *WRITABLE)))
+        formats = dict.fromkeys((*preference, *WRITABLE))
+        weighed = ((each, *accepted.quality(each.media_type, each.aliases)) for each in formats)
         offers = tuple(Offer(each, q, specificity == NAMED) for each, q, specificity in weighed if q and each.writable)
         json_quality, specificity = accepted.quality(JSON)
         if specificity != NAMED:

@@ -20,7 +20,7 @@ _INT32 = range(-(2**31), 2**31)
 _SPELLINGS = {name.lower(): name for name in ("w", "h", "type", "ifBlank", "fit")}
 _TYPES = {
     **{each.name.lower(): each for each in WRITABLE},
-    **{each.media_type: each for each in WRITABLE},
+    **{media_type: each for each in WRITABLE for media_type in (each.media_type, *each.aliases)},
     "jpg": Format.JPEG,
     "tif": Format.TIFF,
 }

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from service.protocol.accept import ANY, NAMED, NONE, TYPE, parse_accept
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,15 @@ CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
         ("image/png ; q=0.123", "image/png", (0.123, NAMED)),
         ("image/png;q=1.000", "image/png", (1.0, NAMED)),
         ("image/png;Q=0.", "image/png", (0.0, NAMED)),
+        ("image/png;q=1.", "image/png", (1.0, NAMED)),
+        ("image/png;q=.2", "image/png", (0.2, NAMED)),
+        ("image/png;q=.25, image/*;q=.125", "image/png", (0.25, NAMED)),
+        ("image/png;q=.25, image/*;q=.125", "image/gif", (0.125, TYPE)),
+        ("image/png;Q=.000", "image/png", (0.0, NAMED)),
+        (JAVA, "image/gif", (1.0, NAMED)),
+        (JAVA, "image/png", (0.2, ANY)),
+        ("*", "image/png", (1.0, ANY)),
+        ("image/gif, *; q=.3", "image/png", (0.3, ANY)),
         ("image/png;q=0.2;level=1", "image/png", (0.2, NAMED)),
         ("image/png;level=1;q=0.2", "image/png", (0.2, NAMED)),
         ("image/png;q=0.2;q=0.9", "image/png", (0.2, NAMED)),
@@ -45,6 +55,23 @@ def test_the_most_specific_range_decides(accept: str, media_type: str, quality: 
 
 
 @pytest.mark.parametrize(
+    ("accept", "quality"),
+    [
+        ("image/jpg", (1.0, NAMED)),
+        ("IMAGE/PJpeg;q=0.4", (0.4, NAMED)),
+        ("image/jpg;q=0.4, image/jpeg;q=0.6", (0.6, NAMED)),
+        ("image/jpg;q=0.6, image/jpeg;q=0.4, image/pjpeg;q=0.5", (0.6, NAMED)),
+        ("image/jpeg;q=0, image/jpg;q=0.5", (0.5, NAMED)),
+        ("image/jpg;q=0, image/*", (0.0, NAMED)),
+        ("image/jpg;q=0.1, image/*, */*", (0.1, NAMED)),
+        ("image/x-png, image/*;q=0.3", (0.3, TYPE)),
+    ],
+)
+def test_an_alias_names_the_type_in_full(accept: str, quality: tuple[float, int]) -> None:
+    assert parse_accept(accept).quality("image/jpeg", ("image/jpg", "image/pjpeg")) == quality
+
+
+@pytest.mark.parametrize(
     "malformed",
     [
         "png",
@@ -58,7 +85,13 @@ def test_the_most_specific_range_decides(accept: str, media_type: str, quality: 
         "image/gif;q=1.001",
         "image/gif;q=0.1234",
         "image/gif;q=-1",
-        "image/gif;q=.5",
+        "image/gif;q=.",
+        "image/gif;q=.1234",
+        "image/gif;q=1.0000",
+        "image/gif;q=00.5",
+        "*gif;q=0.5",
+        "* gif",
+        "**",
         'image/gif;q="0.5"',
         "image/gif;q=",
         "image/gif;level",

@@ -47,6 +47,8 @@ _PLACE = re.compile(r"%(?:\((\w+)\))?(.)", re.DOTALL)
         (None, "sv-SE,sv;q=0.9,en-US;q=0.8", "sv"),
         (None, "en-GB, sv;q=0.9", "en"),
         (None, "en;q=0.2, sv;q=0.7", "sv"),
+        (None, "en;q=.2, sv;q=.75", "sv"),
+        (None, "en;q=.0, sv;q=.001", "sv"),
         (None, "sv, en", "sv"),
         (None, "en, sv", "en"),
         (None, "sv;q=0, en;q=0.1", "en"),

@@ -15,6 +15,16 @@ from service.protocol.query import Query, parse_query
 AVIF, WEBP, JPEG, PNG, GIF, TIFF = WRITABLE
 BMP, HEIC = Format.BMP, Format.HEIC
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
+OLD_CHROME = "image/webp,image/apng,image/*,*/*;q=0.8"
+FIREFOX = "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
+OLD_FIREFOX = "image/png,image/*;q=0.8,*/*;q=0.5"
+SAFARI = (
+    "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,"
+    "image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5"
+)
+OLD_SAFARI = "image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5"
+EXPLORER = "image/gif, image/jpeg, image/pjpeg, application/x-ms-application, */*"
+JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
 
 
 def wish(raw: str = "", accept: str | None = None) -> Wish:
@@ -26,6 +36,12 @@ def wish(raw: str = "", accept: str | None = None) -> Wish:
 )
 def test_stored_bytes_go_out_wherever_accept_allows_their_type_at_all(accept: str | None) -> None:
     assert wish("", accept).resolve(TIFF, alpha=True) == Choice(TIFF, as_stored=True)
+
+
+@pytest.mark.parametrize("alias", ["image/jpg", "Image/PJPEG;q=.1", "image/x-jpeg"])
+def test_an_alias_allows_the_stored_bytes(alias: str) -> None:
+    assert wish("", alias).resolve(JPEG, alpha=False) == Choice(JPEG, as_stored=True)
+    assert wish("", f"{alias.partition(';')[0]};q=0, image/png").resolve(JPEG, alpha=False) == Choice(PNG)
 
 
 @pytest.mark.parametrize("raw", ["w=10", "h=10", "w=10&h=10&fit=fill", "type=tiff"])
@@ -58,6 +74,25 @@ def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
         ("image/tiff, image/gif;level=1", PNG, False, GIF),
         ("image/gif, image/*", JPEG, False, GIF),
         ("image/gif, */*", JPEG, False, GIF),
+        # browsers and old clients
+        (CHROME, PNG, True, AVIF),
+        (CHROME, GIF, False, AVIF),
+        (OLD_CHROME, JPEG, False, WEBP),
+        (OLD_CHROME, PNG, True, WEBP),
+        (FIREFOX, TIFF, False, AVIF),
+        (OLD_FIREFOX, JPEG, False, PNG),
+        (SAFARI, BMP, False, AVIF),
+        (OLD_SAFARI, TIFF, False, PNG),
+        (EXPLORER, PNG, False, JPEG),
+        (EXPLORER, PNG, True, GIF),
+        (JAVA, PNG, False, JPEG),
+        (JAVA, PNG, True, GIF),
+        # an alias names its format in full
+        ("image/jpg;q=0.5, image/*;q=0.4", PNG, False, JPEG),
+        ("image/x-png, image/*", JPEG, False, PNG),
+        ("image/tif, image/*", JPEG, False, TIFF),
+        ("image/pjpeg;q=0, image/*", JPEG, False, AVIF),
+        ("image/png;q=.5, image/jpeg;q=.2", JPEG, False, PNG),
         # none named and the stored one out: by preference
         ("image/*, image/png;q=0", PNG, False, AVIF),
         ("image/*, image/png;q=0.9, image/avif;q=0", PNG, False, WEBP),

@@ -29,6 +29,11 @@ pytestmark = with_shared_client
         (1, "application/json, image/png;q=0.9", "application/json"),
         (1, "*/*, application/json;q=0.9", "image/jpeg"),
         (1, 'image/tiff;note="a, b;q=0";q=0.9', "image/tiff"),
+        (1, "image/png;q=.5, image/jpeg;q=.2", "image/png"),
+        (1, "image/jpg;q=.2, image/gif;q=.125", "image/jpeg"),
+        (1, "image/x-png, image/*", "image/png"),
+        (1, "image/tif", "image/tiff"),
+        (1, "text/html, image/gif, *; q=.2, */*; q=.2", "image/gif"),
     ],
 )
 async def test_the_accept_header_is_read_in_full(
@@ -65,6 +70,29 @@ async def test_a_type_settles_it_and_nothing_varies(shared_client: Client, get: 
     response = await get(shared_client, 1, "?type=gif", Accept="text/html")
     assert response.content_type == "image/gif"
     assert "Vary" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("alias", "name"),
+    [
+        ("image/jpg", "jpeg"),
+        ("image/pjpeg", "jpeg"),
+        ("image/x-png", "png"),
+        ("image/apng", "png"),
+        ("IMAGE/TIF", "tiff"),
+    ],
+)
+async def test_an_alias_and_its_type_are_the_same_rendition(
+    shared_client: Client, get: Get, alias: str, name: str
+) -> None:
+    named = await get(shared_client, 1, f"?w=40&type={name}")
+    for response in (
+        await get(shared_client, 1, f"?w=40&type={alias}"),
+        await get(shared_client, 1, "?w=40", Accept=f"{alias}, image/*;q=0.9"),
+    ):
+        assert (response.status, response.content_type) == (200, f"image/{name}")
+        assert response.headers["ETag"] == named.headers["ETag"]
+        assert await response.read() == await named.read()
 
 
 async def test_two_formats_never_share_a_validator(shared_client: Client, get: Get) -> None:
