@@ -203,7 +203,7 @@ def sign(target: str, expires: int, base: str, config: Path | None) -> None:
             'and set CONTACT_IMAGE_AUTH__SIGNING_KEYS=k1:SECRET (or signing_keys = ["k1:SECRET"]).'
         )
     path, _, query = target.partition("?")
-    match = re.fullmatch(r"(?i:/api/v1/contact)/([^/]*)/(?i:image)", path)
+    match = re.fullmatch(r"(?i:/api/v1/contact)/([^/]*)/(?i:image)/?", path)
     if match is None:
         raise click.ClickException("this is no picture's path: /api/v1/Contact/{id}/Image.")
     if base and not re.fullmatch(r"https?://[^\s?#]+", base):

@@ -2,7 +2,8 @@
 
 What is signed is `GET`, the path in lower case, and the parameters as they are meant rather than as they are written:
 names in lower case, values decoded and encoded anew (RFC 3986 section 2.3), sorted. So a target may be written in
-another way and its signature still holds, but only as long as it asks for the same.
+another way and its signature still holds, but only as long as it asks for the same. A slash at the path's end means
+nothing: `sign` leaves it out, and `verify` takes a signature of the path with or without it, for either path.
 """
 
 from __future__ import annotations
@@ -60,8 +61,10 @@ def verify(target: str, keys: Mapping[str, bytes], now: float) -> Signed:
     if len(own) < len(_OWN) or sum(name in _OWN for name, _, _ in pieces) > len(_OWN):
         raise _wrong()
     secret = keys.get(own["kid"])
-    right = _signature(path, pieces, secret or _NOBODYS_SECRET)
-    if not hmac.compare_digest(right, own["sig"]) or secret is None or not _MOMENT.fullmatch(own["exp"]):
+    bare = path.removesuffix("/")
+    rights = [_signature(each, pieces, secret or _NOBODYS_SECRET) for each in (bare, f"{bare}/")]
+    right = any(hmac.compare_digest(each, own["sig"]) for each in rights)
+    if not right or secret is None or not _MOMENT.fullmatch(own["exp"]):
         raise _wrong()
     if (exp := int(own["exp"])) <= now:
         raise Forbidden(N_("The signed URL has expired."))
@@ -76,7 +79,7 @@ def sign(target: str, kid: str, secret: bytes, exp: int) -> str:
     path, pieces = _taken_apart(target)
     bare = [raw for name, _, raw in pieces if name not in _OWN]
     unsigned = _put_together(path, [*bare, f"kid={kid}", f"exp={exp}"])
-    return f"{unsigned}&sig={_signature(*_taken_apart(unsigned), secret)}"
+    return f"{unsigned}&sig={_signature(path.removesuffix('/'), _taken_apart(unsigned)[1], secret)}"
 
 
 def parse_key(text: str) -> tuple[str, bytes]:

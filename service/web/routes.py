@@ -28,6 +28,8 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 _CONTACT = "/{_contact:(?i:api/v1/contact)}/{contact}"
 _IMAGE = _CONTACT + "/{_image:(?i:image)}"
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}"
+_END = "{_end:/?}"
+"""A slash at the end of a path leads to the same resource."""
 WENT_WRONG = N_("Something went wrong on our side.")
 _run = secrets.token_hex(4)
 _requests = itertools.count(1)
@@ -58,7 +60,7 @@ def add_routes(app: web.Application) -> None:
         ("/metrics", needs(Role.READ, metrics)),
         ("/{_anything:.*}", nothing),
     ):
-        app.router.add_route("*", path, answered(handler), expect_handler=_let_wait)
+        app.router.add_route("*", path + _END, answered(handler), expect_handler=_let_wait)
 
 
 async def _let_wait(_: web.Request) -> None:

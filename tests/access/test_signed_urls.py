@@ -68,6 +68,21 @@ class TestSignedUrls:
         async with client.get(signed(WARM)) as answer:
             assert "hit" in answer.headers["Cache-Status"]
 
+    async def test_are_good_with_a_slash_at_the_end_of_the_path(self, locked: Locked) -> None:
+        client = await locked(auth={"schemes": ["signed"]})
+        slashed = signed(WARM).replace("/Image?", "/Image/?")
+        seen = []
+        for url in (signed(WARM), *[slashed] * 3, signed(WARM.replace("/Image?", "/Image/?"))):
+            for method in ("GET", "HEAD"):
+                async with client.request(method, url) as answer:
+                    assert answer.status == 200
+                    seen.append((answer.headers["ETag"], answer.headers["Content-Length"]))
+        assert len(set(seen)) == 1
+        async with client.get(slashed.replace("/Image/?", "/Image//?")) as answer:
+            assert answer.status == 404
+        async with client.get(slashed.replace("w=40", "w=41")) as answer:
+            assert answer.status == 403
+
     @pytest.mark.parametrize(
         "target",
         [

@@ -41,7 +41,7 @@ def meaning(target: str) -> tuple[str, list[tuple[str, str]]]:
     """What *target* asks for, by the library's reading of it."""
     path, _, query = target.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
-    return path.lower(), sorted((name.lower(), value) for name, value in pairs)
+    return path.removesuffix("/").lower(), sorted((name.lower(), value) for name, value in pairs)
 
 
 def test_the_published_vector_is_what_sign_makes_and_verify_takes() -> None:
@@ -49,11 +49,27 @@ def test_the_published_vector_is_what_sign_makes_and_verify_takes() -> None:
     assert verify(VECTOR, KEYS, NOW) == Signed(EXP, BARE)
 
 
-def test_the_rule_of_the_contract_gives_the_same_signature() -> None:
+def by_the_rule(path: str) -> str:
+    """The signature of `VECTOR` with *path*, as the contract describes it."""
     pairs = {"kid": "k1", "exp": str(EXP), "w": "64", "type": "image/png", "ifblank": "SrNoPhoto"}
     parameters = "&".join(sorted(f"{name}={quote(value, safe='')}" for name, value in pairs.items()))
-    digest = hmac.new(SECRET, f"GET\n{PATH.lower()}\n{parameters}".encode(), hashlib.sha256).digest()
-    assert VECTOR.endswith(f"&sig={base64.urlsafe_b64encode(digest).decode().rstrip('=')}")
+    digest = hmac.new(SECRET, f"GET\n{path.lower()}\n{parameters}".encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def test_the_rule_of_the_contract_gives_the_same_signature() -> None:
+    assert VECTOR.endswith(f"&sig={by_the_rule(PATH)}")
+
+
+def test_a_slash_at_the_end_of_the_path_means_nothing_to_a_signature() -> None:
+    slashed = VECTOR.replace("/Image", "/Image/")
+    assert verify(slashed, KEYS, NOW) == Signed(EXP, BARE.replace("/Image", "/Image/"))
+    assert sign(BARE.replace("/Image", "/Image/"), "k1", SECRET, EXP) == slashed
+    for target in (VECTOR, slashed):  # signed by others, as the path is written
+        by_others = target.partition("&sig=")[0] + f"&sig={by_the_rule(f'{PATH}/')}"
+        assert verify(by_others, KEYS, NOW).exp == EXP
+    twice = VECTOR.partition("&sig=")[0] + f"&sig={by_the_rule(f'{PATH}//')}"
+    assert refusal(twice) == WRONG
 
 
 def test_a_path_alone_can_be_signed() -> None:
@@ -103,7 +119,10 @@ def test_that_it_has_expired_is_told_of_what_was_right_once_alone() -> None:
         VECTOR.replace("/42/", "//42/"),
         VECTOR.replace("/42/", "/%34%32/"),
         VECTOR.replace("/42/", "/%2e/42/"),
-        VECTOR.replace("/Image", "/Image/"),
+        VECTOR.replace("/Image", "/Image//"),
+        VECTOR.replace("/Image", "/Image%2F"),
+        VECTOR.replace("/Image", "/Image/."),
+        VECTOR.replace("/42/Image", "/42"),
         VECTOR.replace("/Image", "/Image;x"),
         f"http://other.example{VECTOR}",
         f"/{VECTOR}",
@@ -210,7 +229,7 @@ def respelt(target: str, random: Random) -> str:
         name, _, value = (unquote_plus(part, encoding="latin-1") for part in piece.partition("="))
         pieces.append(f"{spelt(name, random, any_case=True)}={spelt(value, random)}")
     path = "".join(random.choice([letter.lower(), letter.upper()]) for letter in path)
-    return f"{path}?{'&'.join(pieces)}"
+    return f"{path}{random.choice(['', '/'])}?{'&'.join(pieces)}"
 
 
 randoms = st.integers(0, 2**32).map(Random)

@@ -66,7 +66,8 @@ async def test_a_bad_id_is_400(serve: Serve, get: Get, contact: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/api/v1/Contact/1", "/api/v1/Contact/1/Image/", "/api/v2/Contact/1/Image", "/api/v1/Contact//Image",
+    ["/", "/api/v1/Contact/1", "/api/v1/Contact/1/", "/api/v1/Contact/1/Image//", "/api/v1/Contact/1/Image%2F",
+     "/api/v1/Contact/1/Imageinfo//", "/healthz//", "/api/v2/Contact/1/Image", "/api/v1/Contact//Image",
      "/api/v1/Contact/../../etc/passwd", "/api/v1/Contact/%2e%2e%2f1/Image/x"],
 )  # fmt: skip
 async def test_elsewhere_there_is_nothing(serve: Serve, path: str) -> None:
