@@ -85,7 +85,7 @@ def create_app(
         settings.render.max_dimension,
         settings.server.write_timeout,
     )
-    app[CORS] = Cors(settings.http.cors_origin)
+    app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
     audience = Audience(app[MANNERS].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(audience.tell)
     app.cleanup_ctx.append(posting)

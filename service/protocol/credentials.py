@@ -11,6 +11,9 @@ from base64 import b64decode
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+CREDENTIAL_FIELDS = ("Authorization", "SO-AppToken", "X-XSRF-TOKEN")
+"""The header fields, beside `Cookie`, that say who is asking."""
+
 
 class Scheme(StrEnum):
     """The ways to say who is asking, by their names in the settings."""

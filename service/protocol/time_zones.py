@@ -7,23 +7,30 @@ from importlib.resources import files
 from pathlib import Path
 
 from service.errors import N_, BadParameter
+from service.protocol.lists import elements
 
 HEADER = "SO-TimeZone"
 
 _FILE = Path(__file__).parent / "locale" / "time_zones.txt"
-_LONGEST = 64
-"""Characters; the longest name has about half as many."""
+_LONGEST = 128
+"""Characters of the field; the longest name has about a quarter as many."""
+_WITH_OFFSET = "includetzoffset"
+"""SuperOffice's option to write the offset beside each date, which ours always have."""
 
 
 def parse_time_zone(raw: str | None) -> str | None:
-    """The IANA name of what SuperOffice's code (`NO`, `US-NY`) or id (`261`) stands for, or an IANA name itself; all
-    of them in any letter case. None for UTC, and where the field is absent or empty. Raises `BadParameter`."""
-    wanted = (raw or "").strip(" \t")
-    name = _NAMES.get(wanted.lower() or "utc") if len(wanted) <= _LONGEST else None
-    if name is None:
+    """The IANA name of the one zone in the field, a list that may also hold `includeTZOffset`.
+
+    A zone is SuperOffice's code (`NO`, `US-NY`) or id (`261`), or an IANA name; each in any letter case. None for UTC,
+    and where the field is absent or names no zone. Raises `BadParameter`.
+    """
+    listed = elements((raw or "")[: _LONGEST + 1].lower())
+    wanted = {_NAMES.get(each) for each in listed if each != _WITH_OFFSET} or {"UTC"}
+    if len(raw or "") > _LONGEST or len(wanted) > 1 or None in wanted:
         raise BadParameter(
             N_("The header %(name)s must be one of SuperOffice's codes or ids, or an IANA name."), {"name": HEADER}
         )
+    name = wanted.pop()
     return None if name == "UTC" else name
 
 

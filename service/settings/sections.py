@@ -8,8 +8,12 @@ from typing import Annotated, Literal
 from pydantic import Field, IPvAnyNetwork, field_validator
 
 from service.formats import WRITABLE, Format
+from service.protocol.credentials import CREDENTIAL_FIELDS
+from service.protocol.lists import TOKEN
 from service.protocol.origins import parse_origin
 from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds
+
+_NEVER_LISTED = frozenset(name.lower() for name in ("*", "Cookie", *CREDENTIAL_FIELDS))
 
 
 class ServerSettings(Section):
@@ -98,6 +102,7 @@ class HttpSettings(Section):
     missing_max_age: WholeSeconds
     placeholder_max_age: WholeSeconds
     cors_origin: Listed[str]
+    cors_headers: Annotated[Listed[Annotated[str, Field(pattern=rf"^{TOKEN}$", max_length=128)]], Field(max_length=64)]
     stale_max_age: WholeSeconds
 
     @field_validator("cors_origin")
@@ -106,6 +111,16 @@ class HttpSettings(Section):
         if origins != ("*",) and not all(map(parse_origin, origins)):
             raise ValueError('must be ["*"] alone, or origins without a path such as https://crm.example')
         return origins
+
+    @field_validator("cors_headers")
+    @classmethod
+    def _no_wildcard_and_no_credentials(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if {name.lower() for name in names} & _NEVER_LISTED:
+            raise ValueError(
+                f"must be names of fields without credentials: not * or Cookie, nor {', '.join(CREDENTIAL_FIELDS)}, "
+                "which pages of listed origins may always send and those of * never"
+            )
+        return names
 
 
 class LogSettings(Section):

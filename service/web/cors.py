@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from aiohttp import hdrs, web
 
+from service.protocol.credentials import CREDENTIAL_FIELDS
 from service.protocol.origins import parse_origin
 
 _ANYONE = "*"
@@ -19,7 +20,7 @@ _ACCEPTED = (
     "Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range, "
     "SO-Culture, SO-Language, SO-TimeZone"
 )
-_CREDENTIALS = "Authorization, SO-AppToken, X-XSRF-TOKEN"
+_CREDENTIALS = ", ".join(CREDENTIAL_FIELDS)
 """Fields that pages of listed origins may send besides; with `*` none may, or any page had its visitors guess."""
 _MAX_AGE = "7200"
 """Seconds for which a preflight's answer is good; Chromium believes none for longer."""
@@ -34,10 +35,14 @@ class _Answer:
 
 
 class Cors:
-    """Answers for pages of *origins*: of none, of all (`*`), or of those listed, which may send credentials along."""
+    """Answers for pages of *origins*: of none, of all (`*`), or of those listed, which may send credentials along.
 
-    def __init__(self, origins: Sequence[str]) -> None:
+    *headers* are names of fields that pages of either may send besides those that are read here.
+    """
+
+    def __init__(self, origins: Sequence[str], headers: Sequence[str] = ()) -> None:
         anyone = _ANYONE in origins
+        self._accepted = ", ".join((_ACCEPTED, *headers))
         self._listed = {} if anyone else {each: _answer(each) for each in map(parse_origin, origins) if each}
         self._others = _answer(_ANYONE) if anyone else _Answer({}, "")
 
@@ -79,7 +84,7 @@ class Cors:
             return {}
         return {
             hdrs.ACCESS_CONTROL_ALLOW_METHODS: allowed,
-            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: f"{_ACCEPTED}, {_CREDENTIALS}" if self._listed else _ACCEPTED,
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: f"{self._accepted}, {_CREDENTIALS}" if self._listed else self._accepted,
             hdrs.ACCESS_CONTROL_MAX_AGE: _MAX_AGE,
         }
 
@@ -96,6 +101,7 @@ def _answer(origin: str) -> _Answer:
     fields: dict[str, str] = {
         hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,
         hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: _EXPOSED,
+        "Timing-Allow-Origin": origin,
     }
     if origin != _ANYONE:
         fields[hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS] = "true"

@@ -69,6 +69,40 @@ def test_absent_empty_and_utc_are_utc(raw: str | None) -> None:
     assert parse_time_zone(raw) is None
 
 
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        ("NO, includeTZOffset", "Europe/Oslo"),
+        ("includeTZOffset, NO", "Europe/Oslo"),
+        ("no,INCLUDETZOFFSET", "Europe/Oslo"),
+        ("261 ,\tincludetzoffset", "Europe/Oslo"),
+        ("US-NY,includeTZOffset,", "America/New_York"),
+        ("America/Argentina/Buenos_Aires, includeTZOffset", "America/Argentina/Buenos_Aires"),
+        ("UTC, includeTZOffset", None),
+        ("includeTZOffset", None),
+        (" includeTZoffset ", None),
+        ("includeTZOffset, includeTZOffset", None),
+        ("NO, includeTZOffset, NO, includeTZOffset", "Europe/Oslo"),
+        (",", None),
+    ],
+)
+def test_it_is_a_list_that_may_ask_for_the_offset(raw: str, name: str | None) -> None:
+    assert parse_time_zone(raw) == name
+
+
+MIXED = [
+    "NO, DK, includeTZOffset",
+    "XX, includeTZOffset",
+    "includeTZOffset, NO, XX",
+    "NO includeTZOffset",
+    "NO; includeTZOffset",
+    "includeTZ",
+    "includeTZOffset=1",
+    "'NO', includeTZOffset",
+    '"NO, includeTZOffset"',
+    "NO," * 100,
+    "includeTZOffset," * 100,
+]
 UNKNOWN = ["XX", "NO, DK", "N\u00d8", "*", "0261", "26 1", "-1", "+01:00", "99999999999", "\u0662\u0666\u0661"]
 PATHS = [
     "../../etc/passwd",
@@ -81,7 +115,7 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize("raw", [*UNKNOWN, *PATHS])
+@pytest.mark.parametrize("raw", [*UNKNOWN, *MIXED, *PATHS])
 def test_anything_else_is_refused_by_the_headers_name(raw: str) -> None:
     with pytest.raises(BadParameter) as refused:
         parse_time_zone(raw)

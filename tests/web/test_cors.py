@@ -58,7 +58,13 @@ async def answers(client: TestClient[Any, Any], origin: str | None) -> list[Mapp
 
 
 def allowances(headers: Mapping[str, str]) -> set[str]:
-    return {name.title() for name in headers if name.lower().startswith("access-control-")}
+    allowing = ("access-control-", "timing-allow-")
+    return {name.title() for name in headers if name.lower().startswith(allowing)}
+
+
+def listed(headers: Mapping[str, str], name: str) -> set[str]:
+    """The names in a field that is a list, in lower case; none where it is wanting."""
+    return {each.strip().lower() for each in headers.get(name, "").split(",")} - {""}
 
 
 def varies(headers: Mapping[str, str]) -> list[str]:
@@ -78,6 +84,7 @@ async def test_a_listed_origin_is_named_on_every_answer(serve: Serve) -> None:
     for headers in await answers(client, OURS):
         assert headers["Access-Control-Allow-Origin"] == OURS
         assert headers["Access-Control-Allow-Credentials"] == "true"
+        assert headers["Timing-Allow-Origin"] == OURS
         assert varies(headers).count("Origin") == 1
 
 
@@ -106,7 +113,7 @@ async def test_everybody_may_read_but_without_credentials(serve: Serve) -> None:
     client = await serve(http={"cors_origin": ["*"]})
     for origin in (None, OURS, "null"):
         for headers in await answers(client, origin):
-            assert headers["Access-Control-Allow-Origin"] == "*"
+            assert headers["Access-Control-Allow-Origin"] == headers["Timing-Allow-Origin"] == "*"
             assert "Access-Control-Allow-Credentials" not in headers
             assert "Origin" not in varies(headers)
 
@@ -170,6 +177,86 @@ async def test_options_without_a_page_is_no_preflight(serve: Serve) -> None:
     client = await serve(http={"cors_origin": ["*"]})
     response = await client.options(PICTURE)
     assert "Access-Control-Allow-Methods" not in response.headers
+
+
+TRACING = {
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "sentry-trace",
+    "x-requested-with",
+    "b3",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "x-b3-parentspanid",
+    "x-b3-sampled",
+    "x-b3-flags",
+    "x-request-id",
+    "x-correlation-id",
+}
+
+
+async def preflight(client: TestClient[Any, Any], origin: str) -> Mapping[str, str]:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "baggage,sentry-trace,traceparent,x-requested-with",
+    }
+    async with client.options(f"{PICTURE}?w=50", headers=asked) as response:
+        assert response.status == 204
+        return response.headers.copy()
+
+
+@pytest.mark.parametrize("allowed", [OURS, "*"])
+async def test_pages_may_trace_their_requests(serve: Serve, allowed: str) -> None:
+    client = await serve(http={"cors_origin": [allowed]})
+    headers = await preflight(client, OURS)
+    assert headers["Access-Control-Allow-Origin"] == allowed
+    assert listed(headers, "Access-Control-Allow-Headers") >= TRACING
+
+
+async def test_a_page_that_is_not_listed_may_not(serve: Serve) -> None:
+    client = await serve(http={"cors_origin": [OURS]})
+    assert not allowances(await preflight(client, OTHER))
+
+
+@pytest.mark.parametrize("allowed", [OURS, "*"])
+@pytest.mark.parametrize("names", [[], ["X-Of-Ours"], ["x-of-ours", "X-OTHER"]])
+async def test_the_setting_takes_the_place_of_those_fields(serve: Serve, allowed: str, names: list[str]) -> None:
+    client = await serve(http={"cors_origin": [allowed], "cors_headers": names})
+    accepted = listed(await preflight(client, OURS), "Access-Control-Allow-Headers")
+    assert not accepted & TRACING
+    assert {"content-type", "if-none-match", "range", "so-language", *(name.lower() for name in names)} <= accepted
+    assert ("authorization" in accepted) == (allowed == OURS)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["*"],
+        [""],
+        ["X Y"],
+        ["X-Y:"],
+        ["X-Y\r\nSet-Cookie"],
+        ["X-\u00d8"],
+        ["X-Y", "authorization"],
+        ["Cookie"],
+        ["so-apptoken"],
+        ["X-XSRF-Token"],
+        ["x" * 129],
+        [f"x-{number}" for number in range(65)],
+    ],
+)
+def test_a_setting_that_is_no_list_of_field_names_is_refused(names: list[str]) -> None:
+    with pytest.raises(BadSettings, match=r"http\.cors_headers"):
+        load_settings(http={"cors_headers": names})
+
+
+def test_field_names_may_come_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTACT_IMAGE_HTTP__CORS_HEADERS", "b3, X-Request-ID")
+    assert load_settings().http.cors_headers == ("b3", "X-Request-ID")
+    monkeypatch.setenv("CONTACT_IMAGE_HTTP__CORS_HEADERS", "")
+    assert load_settings().http.cors_headers == ()
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,9 @@ async def test_what_is_no_picture_has_no_type(serve: Serve, images: Path) -> Non
         ("NO", "2023-11-14T23:13:20+01:00"),
         ("261", "2023-11-14T23:13:20+01:00"),
         ("US-NY", "2023-11-14T17:13:20-05:00"),
+        ("NO, includeTZOffset", "2023-11-14T23:13:20+01:00"),
+        ("INCLUDETZOFFSET,us-ny", "2023-11-14T17:13:20-05:00"),
+        ("includeTZOffset", "2023-11-14T22:13:20Z"),
         ("BD", "2023-11-15T04:13:20+06:00"),
         ("Asia/Kathmandu", "2023-11-15T03:58:20+05:45"),
         ("Europe/London", "2023-11-14T22:13:20+00:00"),
@@ -135,7 +138,9 @@ async def test_summer_time_begins_and_ends(serve: Serve, images: Path, seconds: 
     assert told["UpdatedDate"] == date
 
 
-@pytest.mark.parametrize("zone", ["Atlantis", "../../../etc/passwd", "0", "x" * 5000, "NO, DK"])
+@pytest.mark.parametrize(
+    "zone", ["Atlantis", "../../../etc/passwd", "0", "x" * 5000, "NO, DK", "Atlantis, includeTZOffset"]
+)
 @pytest.mark.parametrize("contact", [7, 404])
 async def test_an_unknown_zone_is_400(serve: Serve, images: Path, contact: int, zone: str) -> None:
     picture(images, 1_700_000_000)
@@ -144,6 +149,14 @@ async def test_an_unknown_zone_is_400(serve: Serve, images: Path, contact: int, 
     assert response.status == 400
     problem = json.loads(await response.text())
     assert "SO-TimeZone" in problem["detail"] and zone not in problem["detail"]
+
+
+async def test_the_zone_and_the_option_may_come_on_lines_of_their_own(serve: Serve, images: Path) -> None:
+    picture(images, 1_700_000_000)
+    client = await serve()
+    lines = [("SO-TimeZone", "includeTZOffset"), ("SO-TimeZone", "NO")]
+    async with client.get(INFO.format(7), headers=lines) as answer:
+        assert (await answer.json())["UpdatedDate"] == "2023-11-14T23:13:20+01:00"
 
 
 async def test_the_zone_is_read_here_alone(serve: Serve, images: Path) -> None:
