@@ -64,7 +64,10 @@ async def _raw(request: web.Request, sink: Sink, max_bytes: int, timeout: float)
 
 
 async def _form(request: web.Request, sink: Sink, max_bytes: int, timeout: float) -> int:
-    """The one file of a form; its other fields say nothing to us."""
+    """The one file of a form; its other fields say nothing to us.
+
+    A part with neither bytes nor a file's name is what browsers send for an input in which no file was chosen.
+    """
     reader, size, beside, files = MultipartReader(request.headers, _Frugal(request.content)), 0, 0, 0
     for _ in range(_MAX_PARTS):
         async with asyncio.timeout(timeout):
@@ -76,10 +79,15 @@ async def _form(request: web.Request, sink: Sink, max_bytes: int, timeout: float
         if part.filename is None and part.headers.get("Content-Type", "text/plain").lower().startswith("text/"):
             beside += await _pass_on(_reading(part), _nowhere, _BESIDE - beside, timeout, _too_large(max_bytes))
             continue
+        received = await _pass_on(
+            _reading(part), _one_too_many if files else sink, max_bytes, timeout, _too_large(max_bytes)
+        )
+        if not received and not part.filename:
+            continue
         files += 1
         if files > 1:
-            raise BadParameter(N_("The body holds more than one file."))
-        size = await _pass_on(_reading(part), sink, max_bytes, timeout, _too_large(max_bytes))
+            await _one_too_many(b"")
+        size = received
     raise BadParameter(_BROKEN)
 
 
@@ -134,6 +142,11 @@ async def _pass_on(read: _Read, sink: Sink, most: int, timeout: float, too_large
 
 async def _nowhere(_: bytes) -> None:
     """For what is not wanted."""
+
+
+async def _one_too_many(_: bytes) -> None:
+    """For a second file."""
+    raise BadParameter(N_("The body holds more than one file."))
 
 
 def _too_large(max_bytes: int) -> UploadTooLarge:
