@@ -108,6 +108,10 @@ class StoreFailed(PictureError):
     """The place where originals live failed (502)."""
 
 
+class StoreFull(StoreFailed):
+    """The place where originals live has no room for another one (507)."""
+
+
 class StoreTimedOut(PictureError):
     """The place where originals live took too long (504)."""
 

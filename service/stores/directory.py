@@ -18,7 +18,7 @@ from typing import BinaryIO, TypeVar
 import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
-from service.errors import N_, StoreFailed, StoreTimedOut
+from service.errors import N_, StoreFailed, StoreFull, StoreTimedOut
 from service.pictures.values import Original, OriginalChanged, Pieces
 from service.stores.judge import HEAD_BYTES, judge
 
@@ -28,6 +28,8 @@ _SUFFIXES = ("jpg", "jpeg", "png", "apng", "gif", "tif", "tiff", "webp", "avif",
 SUFFIXES = _SUFFIXES + tuple(suffix.upper() for suffix in _SUFFIXES)
 """In the order in which they are tried; the first that exists is the picture."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""There is no room: on the file system, in the user's quota, or for a file of that size."""
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999."""
 _THREADS = 8
@@ -193,6 +195,8 @@ async def told(call: Callable[[], Awaitable[T]], timeout: float | None) -> T:
     except TimeoutError as error:
         raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
     except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFull(N_("The place where pictures are stored is full.")) from error
         raise StoreFailed(N_("The place where pictures are stored failed.")) from error
 
 

@@ -9,7 +9,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,7 +46,8 @@ class UploadFile:
     def discard(self) -> None:
         """Close it, and remove it unless it has become a picture."""
         try:
-            self.file.close()
+            with suppress(OSError):  # bytes for which the disk has no room are discarded anyway
+                self.file.close()
         finally:
             self.path.unlink(missing_ok=True)
 

@@ -40,6 +40,7 @@ TABLE: dict[type[PictureError], _Row] = {
     errors.Unrenderable: _Row(HTTPStatus.UNPROCESSABLE_ENTITY, "SoImageException", N_("Picture cannot be rendered")),
     errors.Unexpected: _Row(HTTPStatus.INTERNAL_SERVER_ERROR, "SoException", N_("Internal error")),
     errors.StoreFailed: _Row(HTTPStatus.BAD_GATEWAY, "SoStorageException", N_("Store failed")),
+    errors.StoreFull: _Row(HTTPStatus.INSUFFICIENT_STORAGE, "SoStorageException", N_("Store full")),
     errors.StoreTimedOut: _Row(HTTPStatus.GATEWAY_TIMEOUT, "SoTimeoutException", N_("Store timed out")),
     errors.Overloaded: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoOverloadException", N_("Overloaded")),
     errors.PurgeOwed: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoTimeoutException", N_("Purge not acknowledged")),

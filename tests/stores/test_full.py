@@ -1,0 +1,128 @@
+"""A disk that is full: 507, the upload is gone, and the picture of before is left."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from service.errors import StoreFailed, StoreFull
+from service.stores.directory import told
+from service.stores.uploads import UploadFile, UploadFolder
+from tests.conftest import Serve
+from tests.operations.running import COMMAND, PATIENCE, Service, running
+from tests.pictures_in_code import large, quarters, saved
+from tests.web.test_writes import left_over, put
+from tests.web.test_writes_forms import FORM, part
+
+SMALL, LARGE = saved(quarters(40, 30), "PNG"), saved(large(300, 200), "PNG")
+"""Less than a file's buffer holds, so that the disk is asked later; and more."""
+OLD = saved(quarters(), "PNG")
+PATH = "/api/v1/Contact/7/Image"
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uploads are written to a device for whose bytes the kernel has no room."""
+    begin = UploadFolder.begin
+
+    def begin_on_full_disk(folder: UploadFolder) -> UploadFile:
+        upload = begin(folder)
+        full = os.open("/dev/full", os.O_RDWR)
+        os.dup2(full, upload.file.fileno())
+        os.close(full)
+        return upload
+
+    monkeypatch.setattr(UploadFolder, "begin", begin_on_full_disk)
+
+
+def open_files() -> set[str]:
+    return {os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()}
+
+
+@pytest.mark.usefixtures("full_disk")
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("formed", [False, True])
+async def test_an_upload_is_507_and_leaves_the_old_picture(
+    serve: Serve, images: Path, data: bytes, formed: bool
+) -> None:
+    (images / "7.png").write_bytes(OLD)
+    client = await serve(writes={"enabled": True})
+    before = (await client.get(PATH)).headers["ETag"]
+    body = part(data, 'name="image"; filename="a.png"') + b"--x--\r\n" if formed else data
+    for _ in range(3):
+        answer = await put(client, 7, body, Content_Type=FORM if formed else "image/png")
+        assert answer.status == 507
+        problem = json.loads(await answer.text())
+        assert problem["detail"] == "The place where pictures are stored is full."
+        assert (problem["title"], problem["ErrorType"]) == ("Store full", "SoStorageException")
+        assert answer.headers["Cache-Control"] == "no-store"
+    assert not left_over(images)
+    assert "/dev/full" not in open_files()
+    after = await client.get(PATH)
+    assert (after.status, after.headers["ETag"], await after.read()) == (200, before, OLD)
+    assert (await client.delete(PATH)).status == 204
+    assert (await client.get(PATH)).status == 404
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+async def test_no_room_is_told_from_other_failures(number: int) -> None:
+    async def fail() -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(StoreFull):
+        await told(fail, None)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE])
+async def test_other_failures_are_not_for_want_of_room(number: int) -> None:
+    async def fail() -> None:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(StoreFailed) as caught:
+        await told(fail, None)
+    assert not isinstance(caught.value, StoreFull)
+
+
+LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (32768, 32768))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+@contextmanager
+def limited(images: Path) -> Iterator[Service]:
+    """A service whose process may write no file of more than 32 KiB."""
+    command = (sys.executable, "-c", LIMITED, *COMMAND)
+    ours = {"CONTACT_IMAGE_WRITES__ENABLED": "true", "CONTACT_IMAGE_RENDER__WORKERS": "1"}
+    with running("--images", images, command=command, **ours) as service:
+        yield service
+
+
+def status_of_put(service: Service, data: bytes) -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
+    try:
+        connection.request("PUT", PATH, body=data, headers={"Content-Type": "image/png"})
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
+
+
+def test_a_file_larger_than_may_be_written_is_507(images: Path) -> None:
+    (images / "7.png").write_bytes(OLD)
+    assert len(SMALL) < 32_768 < len(LARGE)
+    with limited(images) as service:
+        for data, status, left in ((LARGE, 507, OLD), (SMALL, 200, SMALL), (LARGE, 507, SMALL)):
+            assert status_of_put(service, data) == status
+            assert (images / "7.png").read_bytes() == service.get(PATH).body == left
+            assert not left_over(images)
