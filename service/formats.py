@@ -12,39 +12,27 @@ class _Traits(NamedTuple):
     writable: bool
     alpha: bool
     animated: bool
-    aliases: tuple[str, ...] = ()
+
+
+_ALIASES = {
+    "image/jpeg": ("image/jpg", "image/pjpeg", "image/x-jpeg", "image/x-jpg"),
+    "image/png": ("image/x-png", "image/apng", "image/vnd.mozilla.apng"),
+    "image/gif": ("image/x-gif",),
+    "image/tiff": ("image/tif", "image/x-tif", "image/x-tiff"),
+    "image/webp": ("image/x-webp",),
+}
+"""Media types that clients send for a registered one, in lower case."""
 
 
 class Format(Enum):
     """A picture format. The value is its traits; `Format["WEBP"]` looks one up by name."""
 
     AVIF = _Traits("image/avif", "avif", writable=True, alpha=True, animated=True)
-    WEBP = _Traits("image/webp", "webp", writable=True, alpha=True, animated=True, aliases=("image/x-webp",))
-    JPEG = _Traits(
-        "image/jpeg",
-        "jpg",
-        writable=True,
-        alpha=False,
-        animated=False,
-        aliases=("image/jpg", "image/pjpeg", "image/x-jpeg", "image/x-jpg"),
-    )
-    PNG = _Traits(
-        "image/png",
-        "png",
-        writable=True,
-        alpha=True,
-        animated=True,
-        aliases=("image/x-png", "image/apng", "image/vnd.mozilla.apng"),
-    )
-    GIF = _Traits("image/gif", "gif", writable=True, alpha=True, animated=True, aliases=("image/x-gif",))
-    TIFF = _Traits(
-        "image/tiff",
-        "tif",
-        writable=True,
-        alpha=True,
-        animated=False,
-        aliases=("image/tif", "image/x-tif", "image/x-tiff"),
-    )
+    WEBP = _Traits("image/webp", "webp", writable=True, alpha=True, animated=True)
+    JPEG = _Traits("image/jpeg", "jpg", writable=True, alpha=False, animated=False)
+    PNG = _Traits("image/png", "png", writable=True, alpha=True, animated=True)
+    GIF = _Traits("image/gif", "gif", writable=True, alpha=True, animated=True)
+    TIFF = _Traits("image/tiff", "tif", writable=True, alpha=True, animated=False)
     BMP = _Traits("image/bmp", "bmp", writable=False, alpha=True, animated=False)
     HEIC = _Traits("image/heic", "heic", writable=False, alpha=True, animated=False)
 
@@ -55,8 +43,8 @@ class Format(Enum):
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """The unregistered media types that clients send for it, e.g. `image/jpg`."""
-        return self.value.aliases
+        """Other media types that stand for it, in lower case, e.g. `image/jpg`."""
+        return _ALIASES.get(self.media_type, ())
 
     @property
     def suffix(self) -> str:
