@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import NamedTuple
 
 from service.imaging.faults import corrupt, too_much_work, unsupported
@@ -27,10 +26,11 @@ _COMPONENTS = (1, 3, 4)
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 """The next marker that begins or ends something: not a stuffed byte, a restart marker or a fill byte."""
-_MAX_SEGMENTS = 2_000
-"""Segments before the first scan that are looked at (about 2 ms)."""
+_MAX_SEGMENTS = 10_000
+"""Segments that are walked (about 10 ms); 32 MiB of metadata take 512."""
 _EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
-_ORDERS = (b"II", b"MM")
+_TIFF = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0")
+"""How a block of Exif begins after its name; some cameras turn the number round."""
 _MAX_EXIF = 4_194_304
 """Bytes of Exif over all segments; what lies beyond is passed over."""
 
@@ -45,8 +45,14 @@ class Segment(NamedTuple):
 
 
 def segments(data: bytes, at: int = 2) -> Iterator[Segment]:
-    """The segments from *at* on. Those of entropy-coded data after a scan's header are passed over."""
-    while found := _MARKER.search(data, at):
+    """The segments from *at* on; entropy-coded data are passed over.
+
+    Raises `Unrenderable` for more of them than a picture is worth.
+    """
+    for _ in range(_MAX_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None:
+            return
         marker, at = found[1][0], found.end()
         if marker in (SOI, EOI):
             yield Segment(marker, found.start(), at, at)
@@ -54,6 +60,7 @@ def segments(data: bytes, at: int = 2) -> Iterator[Segment]:
         start, end = at + 2, at + max(2, int.from_bytes(data[at : at + 2], "big"))
         yield Segment(marker, found.start(), start, end)
         at = end
+    raise too_much_work()
 
 
 class Component(NamedTuple):
@@ -74,27 +81,20 @@ class Frame:
     components: tuple[Component, ...]
 
     @classmethod
-    def of(cls, data: bytes, segment: Segment, name: str = "JPEG") -> Frame:
-        """Raises `Unsupported` for a process that is not read here, by its *name*, and `Unrenderable`."""
+    def of(cls, data: bytes, segment: Segment) -> Frame:
+        """Raises `Unrenderable`, and `Unsupported` for a process that is not read here."""
         process, body = segment.marker, data[segment.start : segment.end]
-        if process in _LOSSLESS:
-            raise unsupported(f"{name} (lossless)")
-        if process in _HIERARCHICAL:
-            raise unsupported(f"{name} (hierarchical)")
-        if process == _JPEG_LS:
-            raise unsupported("JPEG-LS")
+        _check_process(process, body, "JPEG")
         if len(body) < 6 or len(body) != 6 + 3 * body[5]:
             raise corrupt()
         precision, count = body[0], body[5]
-        if precision == 12:
-            raise unsupported(f"{name} (12 bits)")
         if precision != 8:
             raise corrupt()
         if count not in _COMPONENTS:
-            raise unsupported(f"{name} ({count} components)")
+            raise unsupported(f"JPEG ({count} components)")
         height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
         if width and not height:
-            raise unsupported(f"{name} (DNL)")  # the height follows the first scan, as scanners once wrote it
+            raise unsupported("JPEG (DNL)")  # the height follows the first scan, as scanners once wrote it
         components = tuple(Component(body[at], body[at + 1] >> 4, body[at + 1] & 15) for at in range(6, len(body), 3))
         if any(not each.across or not each.down for each in components):
             raise corrupt()
@@ -136,10 +136,8 @@ class Header:
     def of(cls, data: bytes) -> Header:
         """Raises `Unrenderable`, and `Unsupported` for a process that is not read here."""
         frame, exif, profile = None, _Exif(), _Profile()
-        for count, segment in enumerate(segments(data)):
+        for segment in segments(data):
             marker, _, start, end = segment
-            if count == _MAX_SEGMENTS:
-                raise too_much_work()
             if marker in (SOI, EOI) or end > len(data):
                 raise corrupt()
             if marker in _FRAMES:
@@ -162,11 +160,22 @@ def check_process(data: bytes, at: int, name: str) -> None:
     """Raise `Unsupported` where the JPEG at *at* in other data, which is a *name*, is of a process that is not read."""
     if data[at : at + 2] != b"\xff\xd8":
         return
-    for segment in islice(segments(data, at + 2), _MAX_SEGMENTS):
-        if segment.marker in _FRAMES:
-            Frame.of(data, segment, name)
-        if segment.marker in (*_FRAMES, EOI, SOS):
+    for marker, _, start, end in segments(data, at + 2):
+        if marker in _FRAMES:
+            _check_process(marker, data[start:end], name)
+        if marker in (*_FRAMES, EOI, SOS):
             return
+
+
+def _check_process(process: int, body: bytes, name: str) -> None:
+    if process in _LOSSLESS:
+        raise unsupported(f"{name} (lossless)")
+    if process in _HIERARCHICAL:
+        raise unsupported(f"{name} (hierarchical)")
+    if process == _JPEG_LS:
+        raise unsupported("JPEG-LS")
+    if body[:1] == b"\x0c":
+        raise unsupported(f"{name} (12 bits)")
 
 
 class _Exif:
@@ -177,7 +186,7 @@ class _Exif:
         self._bytes = 0
 
     def add(self, part: bytes) -> None:
-        if (self._parts or part.startswith(_ORDERS)) and self._bytes + len(part) <= _MAX_EXIF:
+        if (self._parts or part.startswith(_TIFF)) and self._bytes + len(part) <= _MAX_EXIF:
             self._parts.append(part)
             self._bytes += len(part)
 
