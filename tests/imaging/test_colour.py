@@ -253,5 +253,5 @@ def test_inks_with_a_selection_beside_them_are_shown_whole(extra: int) -> None:
 
 
 def test_a_kind_of_tiff_that_cannot_be_read_is_not_called_corrupt() -> None:
-    with pytest.raises(Unsupported, match=r"TIFF \(RGB, 32 bits\) pictures are not supported"):
+    with pytest.raises(Unsupported, match=r"TIFF \(32-bit RGB\) pictures are not supported"):
         rendered(bare_tiff(3, 32, 2, 0, bytes(12)), "PNG", 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Sequence
 
 import pytest
@@ -118,9 +119,18 @@ def tiles(side: int = 16) -> list[bytes]:
     return [image.crop((x, y, x + side, y + side)).tobytes() for x, y in places]
 
 
-def tiled(order: str, starts: int, counts: int, **more: list[int]) -> bytes:
-    pieces = tiles()
-    tags = {256: [WIDTH], 257: [HEIGHT], 258: [8, 8, 8], 259: [1], 262: [2], 277: [3], 322: [16], 323: [16]}
+def tiled(order: str, starts: int, counts: int, *, deflated: bool = False, **more: list[int]) -> bytes:
+    pieces = [zlib.compress(tile) if deflated else tile for tile in tiles()]
+    tags = {
+        256: [WIDTH],
+        257: [HEIGHT],
+        258: [8, 8, 8],
+        259: [8 if deflated else 1],
+        262: [2],
+        277: [3],
+        322: [16],
+        323: [16],
+    }
     tags |= {starts: [], counts: [len(piece) for piece in pieces]}
     return tiff(order, tags | {int(tag): value for tag, value in more.items()}, pieces)
 
@@ -130,7 +140,8 @@ def tiled(order: str, starts: int, counts: int, **more: list[int]) -> bytes:
 def test_tiles_are_tiles_whichever_tags_list_them(order: str, more: dict[str, list[int]]) -> None:
     usual, odd, mixed = tiled(order, 324, 325, **more), tiled(order, 273, 279, **more), tiled(order, 273, 325, **more)
     both = tiled(order, 324, 325, **more, **{"273": [8] * 12, "279": [768] * 12})
-    for data in (usual, odd, mixed, both):
+    deflated = [tiled(order, starts, counts, deflated=True, **more) for starts, counts in ((324, 325), (273, 279))]
+    for data in (usual, odd, mixed, both, *deflated):
         made = shown(rendered(data, "PNG").data)
         assert ImageChops.difference(made, quarters(WIDTH, HEIGHT)).getbbox() is None
     assert admit(odd, Limits()) is None
@@ -169,7 +180,7 @@ def compressed(value: int) -> bytes:
         (34_661, "JBIG"),
         (32_809, "ThunderScan"),
         (34_676, "SGILog"),
-        (12_345, "compression 12345"),
+        (40_000, "compression 40000"),
     ],
 )
 def test_a_compression_that_is_not_read_names_itself(value: int, name: str) -> None:
@@ -198,6 +209,10 @@ def test_broken_bytes_are_corrupt() -> None:
         data[:1_000],
         data[:-400],
         data.replace(struct.pack("<HHI", 256, 3, 1), struct.pack("<HHI", 999, 3, 1)),
+        compressed(0),
+        compressed(255),
+        data.replace(struct.pack("<HHIH", 258, 3, 1, 8), struct.pack("<HHIH", 258, 3, 1, 777)),
+        data.replace(struct.pack("<HHIH", 262, 3, 1, 3), struct.pack("<HHIH", 262, 3, 1, 514)),
     ):
         with pytest.raises(Unrenderable, match="corrupt") as caught:
             rendered(broken, "PNG", 20)

@@ -115,7 +115,8 @@ def _check_directory(data: bytes, max_pixels: int) -> float:
         if tiles * across * down > max_pixels + _MAX_TILE:
             raise too_much_work()
     if said[_COMPRESSION] not in _COMPRESSIONS:
-        raise unsupported(f"TIFF ({compression_name(said[_COMPRESSION])})")
+        name = compression_name(said[_COMPRESSION])
+        raise unsupported(f"TIFF ({name})") if name else corrupt()
     if directory.big and directory.order == "big":
         raise unsupported("BigTIFF (big-endian)")  # not by Pillow
     if said[_COMPRESSION] == _JPEG and pixels is not None:

@@ -27,14 +27,25 @@ _PHOTOMETRICS = {
 """By the value of tag 262."""
 
 
-def compression_name(value: int) -> str:
-    """What the field calls the compression of that *value*."""
-    return _COMPRESSIONS.get(value, f"compression {value}")
+_PRIVATE = 32_768
+"""From here on, values are given to companies; a lower one that has no name means nothing."""
+_DEPTHS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 24, 32, 64)
+"""Bits of a sample that there are."""
 
 
-def photometric_name(value: int) -> str:
-    """What the field calls the photometric interpretation of that *value*."""
-    return _PHOTOMETRICS.get(value, f"photometric {value}")
+def compression_name(value: int) -> str | None:
+    """What the field calls the compression of that *value*; None if there is none."""
+    return _COMPRESSIONS.get(value) or _private("compression", value)
+
+
+def pixel_name(photometric: int, bits: int) -> str | None:
+    """What the field calls pixels of that photometric interpretation and so many *bits* a sample; None if none are."""
+    name = _PHOTOMETRICS.get(photometric) or _private("photometric", photometric)
+    return f"{bits}-bit {name}" if name and bits in _DEPTHS else None
+
+
+def _private(tag: str, value: int) -> str | None:
+    return f"{tag} {value}" if _PRIVATE <= value < 65_536 else None
 
 
 @dataclass(frozen=True, slots=True)

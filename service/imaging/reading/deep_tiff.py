@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from PIL import ImagePalette, TiffImagePlugin
 
-from service.imaging.faults import unsupported
-from service.imaging.headers.tiff import photometric_name
+from service.imaging.faults import corrupt, unsupported
+from service.imaging.headers.tiff import pixel_name
 
 _BITS, _PHOTOMETRIC, _COLOUR_MAP = 258, 262, 320
 _STRIPS, _TILES, _TILE_SIDES = 273, 324, (322, 323)
@@ -35,8 +35,8 @@ class DeepTiffFile(TiffImagePlugin.TiffImageFile):
         except SyntaxError as error:
             if "pixel mode" not in str(error):
                 raise
-            photometric, bits = int(self.tag_v2.get(_PHOTOMETRIC, 0)), max(self.tag_v2.get(_BITS, (1,)))
-            raise unsupported(f"TIFF ({photometric_name(photometric)}, {bits:d} bits)") from None
+            name = pixel_name(self.tag_v2.get(_PHOTOMETRIC, 0), max(self.tag_v2.get(_BITS, (1,))))
+            raise unsupported(f"TIFF ({name})") if name else corrupt() from None
         if self.mode in ("P", "PA") and max(colours := self.tag_v2[_COLOUR_MAP]) < 256:
             self.palette = ImagePalette.raw("RGB;L", bytes(colours))  # written with 8 bits in 16; Pillow has all black
         if self._planar_configuration == 2 and self.tag_v2.get(_BITS, ())[:1] == (16,):
