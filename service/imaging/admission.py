@@ -35,7 +35,7 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
     except Unsupported as error:
         raise UnsupportedUpload(error.message, error.values) from None
     if not _as_good(clean, pixels if kind in LOSSLESS else None, limits):
-        raise unstrippable()  # readers make up for something that the walk through it stumbled on
+        raise unstrippable()  # the file has a fault that readers correct and the walk through it does not
     return clean
 
 

@@ -15,7 +15,7 @@ def corrupt() -> Unrenderable:
 
 
 def unsupported(kind: str) -> Unsupported:
-    """For bytes of a *kind* that is not read here: its names in the field, which no language translates."""
+    """For bytes of a *kind* that is not read here. The kind is a technical name, the same in every language."""
     return Unsupported(N_("%(kind)s pictures are not supported."), {"kind": kind})
 
 

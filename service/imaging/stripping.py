@@ -35,7 +35,7 @@ _SIDE = 16_383
 
 
 def unstrippable() -> Unrenderable:
-    """For a sound picture of which nothing can be made that holds the same without the metadata."""
+    """For a sound picture that cannot be written without its metadata."""
     return Unrenderable(N_("The picture cannot be stored without its metadata."))
 
 
@@ -45,7 +45,7 @@ def stripped(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> b
         return _without_metadata(data, kind, limits, encoding)
     except (Unrenderable, MemoryError):
         raise
-    except Exception:  # the picture is sound, so that a writer has failed, or must not be asked for that size
+    except Exception:  # the picture is sound: a writer failed, or does not take its size
         raise unstrippable() from None
 
 

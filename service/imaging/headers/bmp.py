@@ -13,7 +13,7 @@ _DEPTHS = (2, 64)
 
 
 def unread(data: bytes) -> str | None:
-    """The name of what a reader that refused *data* does not know; None where it is the header that is broken."""
+    """The name of the feature for which a reader refused *data*, or None if the header is broken."""
     header, bits, compression = (int.from_bytes(data[at:end], "little") for at, end in ((14, 18), (28, 30), (30, 34)))
     if header in _OS2 and header not in _WINDOWS:
         return _OF_OS2.get(compression, "OS/2")

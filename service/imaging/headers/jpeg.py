@@ -1,6 +1,6 @@
 """The segments of a JPEG (ITU-T T.81, annex B), and what those before the first scan say. Knows no Pillow, no pixels.
 
-An application's segment is never a reason to refuse a picture: one that is malformed says nothing.
+An application segment is never a reason to refuse a picture: a malformed one is passed over.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ APP0, APP15 = 0xE0, 0xEF
 _DHT, _JPG, _DAC, _DHP, _EXP, _JPEG_LS = 0xC4, 0xC8, 0xCC, 0xDE, 0xDF, 0xF7
 _APP1, _APP2 = 0xE1, 0xE2
 _FRAMES = frozenset({*range(0xC0, 0xD0), _DHP, _EXP, _JPEG_LS}) - {_DHT, _JPG, _DAC}
-"""Frame headers, and what only a process that is not read here has."""
+"""Frame headers, and markers of processes that are not read here."""
 _PROGRESSIVE, _ARITHMETIC = frozenset({0xC2, 0xCA}), frozenset({0xC9, 0xCA})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _HIERARCHICAL = frozenset({0xC5, 0xC6, 0xCD, 0xCE, _DHP, _EXP})
@@ -25,12 +25,12 @@ _COMPONENTS = (1, 3, 4)
 """Grey, colour, inks."""
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
-"""The next marker that begins or ends something: not a stuffed byte, a restart marker or a fill byte."""
+"""The next marker that is no restart marker and no TEM. Stuffed bytes and fill bytes are passed over."""
 _MAX_SEGMENTS = 10_000
 """Segments that are walked (about 10 ms); 32 MiB of metadata take 512."""
 _EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
 _TIFF = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0")
-"""How a block of Exif begins after its name; some cameras turn the number round."""
+"""How a block of Exif begins after its name. Some cameras write the number in the other byte order."""
 _MAX_EXIF = 4_194_304
 """Bytes of Exif over all segments; what lies beyond is passed over."""
 
@@ -179,7 +179,7 @@ def _check_process(process: int, body: bytes, name: str) -> None:
 
 
 class _Exif:
-    """A block of Exif in one segment or more: cameras go on in the next where 64 KiB do not suffice."""
+    """A block of Exif in one segment or several: a segment has 64 KiB at most, and some cameras write more."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []

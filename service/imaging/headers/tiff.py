@@ -28,18 +28,18 @@ _PHOTOMETRICS = {
 
 
 _PRIVATE = 32_768
-"""From here on, values are given to companies; a lower one that has no name means nothing."""
+"""Values from here on are private (TIFF 6.0, section 8); a lower one without a name is invalid."""
 _DEPTHS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 24, 32, 64)
-"""Bits of a sample that there are."""
+"""Bits of a sample in real files."""
 
 
 def compression_name(value: int) -> str | None:
-    """What the field calls the compression of that *value*; None if there is none."""
+    """The usual name of the compression of that *value*, or None for an invalid value."""
     return _COMPRESSIONS.get(value) or _private("compression", value)
 
 
 def pixel_name(photometric: int, bits: int) -> str | None:
-    """What the field calls pixels of that photometric interpretation and so many *bits* a sample; None if none are."""
+    """A name for pixels of that photometric interpretation and *bits* a sample, or None for invalid values."""
     name = _PHOTOMETRICS.get(photometric) or _private("photometric", photometric)
     return f"{bits}-bit {name}" if name and bits in _DEPTHS else None
 

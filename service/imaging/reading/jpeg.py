@@ -1,7 +1,7 @@
-"""Pillow's JPEG reader, which leaves the application's segments alone and reads a picture that lacks its end marker.
+"""Pillow's JPEG reader without its parser of segments, and for pictures that lack their end marker, too.
 
-libjpeg is given the whole file, and passes over what it does not know. Only Pillow's own look at the segments, in
-Python, stumbles on short ones; `headers.jpeg` looks at them in its place.
+libjpeg reads the whole file and passes over segments that it does not know. Pillow's own parser raises on short
+application segments; `headers.jpeg` parses them instead.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from service.imaging.faults import corrupt
 from service.imaging.headers.jpeg import Frame, Header, all_scans
 
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}
-"""By the number of components: the mode, and how libjpeg hands it over; inks are stored inverted (Adobe's way)."""
+"""By the number of components: the mode, and the layout of libjpeg's output. Inks are stored inverted, Adobe's way."""
 _END = b"\xff\xd9"
 _FILLING = 16
-"""Zero bytes at the end that are a file's unwritten rest. Entropy-coded data ends on ones (T.81, F.1.2.3)."""
+"""Zero bytes at the end of a file; so many or more are a part that was never written. Entropy-coded data are padded
+with ones (T.81, F.1.2.3)."""
 _ONES = b"\xff\0" * 8
-"""As many bits as libjpeg reads ahead, none of which is a code."""
+"""The bits that libjpeg reads ahead. No Huffman code consists of ones alone (T.81, C.2)."""
 
 
 class JpegFile(JpegImagePlugin.JpegImageFile):
@@ -40,9 +41,9 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
             self.decodermaxblock = len(self._data)
 
     def load_read(self, read_bytes: int) -> bytes:
-        """The next bytes of the file, and after the last one an end marker where there is none.
+        """The next bytes of the file, and after the last one an end marker where the file has none.
 
-        Whether more is missing is found out first, while libjpeg holds no memory for this picture yet.
+        Raises `Unrenderable` if more is missing. That is checked before libjpeg allocates memory for the picture.
         """
         if self._end is None:
             self._end = b"" if self._data.rfind(_END, self._scan) >= 0 else _END
@@ -58,9 +59,9 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
 def _reaches_last_row(data: bytes, frame: Frame) -> bool:
     """Whether the scans of *data*, which has no end marker, lack at most the picture's last row of blocks.
 
-    libjpeg makes up for what is missing and does not say so. But where it may wait for more bytes, it stops where they
-    end. So it is given a picture that is lower by that row: if it comes to the end of that, the rows are there. The
-    bits that it wants to see ahead are ones, which make up for two blocks at most.
+    At an end marker, libjpeg makes up for missing data and does not report it. Without one, it stops and waits for more
+    data. So it decodes a copy whose frame header is lower by that row, without an end marker. If it finishes the copy,
+    all other rows are there. It reads some bits ahead: these are ones, which decode to two blocks at most.
     """
     written = data.rstrip(b"\0\xff")
     if len(data) - len(written) < _FILLING:
@@ -75,10 +76,11 @@ def _reaches_last_row(data: bytes, frame: Frame) -> bool:
 
 
 def _finishes(reader: JpegFile, restart: bytes) -> bool:
-    """Whether libjpeg has all rows of a picture, or all of its scans, and waits for a marker.
+    """Whether libjpeg decodes all rows of a picture, or reads all of its scans and then waits for a marker.
 
-    In the midst of a scan it takes no single byte: it waits for more of them. Between two markers it takes any; so it
-    does where a restart marker is due, but not after that.
+    Within a scan, libjpeg takes no single byte, for it reads several ahead. Where it looks for a marker, it skips every
+    byte that is none. It does so after a scan, and in a scan where a restart marker is due; a restart marker tells
+    these two apart, since it is skipped after a scan.
     """
     name, extents, _, args = reader.tile[0]
     decoder = Image._getdecoder(reader.mode, name, args, reader.decoderconfig)
