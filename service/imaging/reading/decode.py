@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin
 
-from service.errors import N_, Unrenderable
+from service.errors import N_, Unrenderable, Unsupported
 from service.formats import Format
 from service.imaging.faults import corrupt
 from service.imaging.geometry import Size
@@ -36,7 +36,7 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
     """
     reader = READERS.get(kind)
     if reader is None:
-        raise Unrenderable(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
+        raise Unsupported(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
     beside = check(data, kind, limits.max_pixels)
     promised = outline(data, kind, limits.max_frames)
     if promised is not None:
