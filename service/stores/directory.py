@@ -70,14 +70,8 @@ class DirectoryStore:
         Gives how many there were, and why some could not be read.
         """
         paths = await self._bounded(lambda: self._in_thread(lambda: list(islice(self._listed(), most))))
-        faults = []
-        for path in paths:
-            try:
-                await self._bounded(partial(self._in_thread, _read_some, path))
-            except (StoreFailed, StoreTimedOut) as error:
-                if isinstance(error.__cause__, OSError):
-                    faults.append(error.__cause__)
-        return len(paths), faults
+        faults = [await self._bounded(partial(self._in_thread, _fault_of, path)) for path in paths]
+        return len(paths), [fault for fault in faults if fault is not None]
 
     async def close(self) -> None:
         if self._closing:
@@ -250,13 +244,18 @@ def _require_unchanged(file: int, seen: tuple[int, ...], expected: str) -> None:
         verified(file, expected)
 
 
-def _read_some(path: str) -> None:
-    with _naming(path):
-        file = os.open(path, _READING)
-        try:
-            read_at(file, 0, HEAD_BYTES)
-        finally:
-            os.close(file)
+def _fault_of(path: str) -> OSError | None:
+    """Why the beginning of the file cannot be read."""
+    try:
+        with _naming(path):
+            file = os.open(path, _READING)
+            try:
+                read_at(file, 0, HEAD_BYTES)
+            finally:
+                os.close(file)
+    except OSError as error:
+        return error
+    return None
 
 
 def _modified(status: os.stat_result) -> int | None:

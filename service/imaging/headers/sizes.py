@@ -16,8 +16,10 @@ from service.imaging.headers.window import Bytes
 
 Size = tuple[int, int]
 
+_MAX_SEGMENTS = 2_000
+"""Segments of a JPEG; a renderer takes no more."""
 _MAX_STEPS = 5_000
-"""Segments, chunks or blocks that are walked; of a file that has more, nothing is told."""
+"""Chunks or blocks that are walked; of a file that has more, nothing is told."""
 _MAX_BLOCK = 1_048_576
 """Bytes of EXIF that are read."""
 _MAX_TAGS = 1024
@@ -46,7 +48,7 @@ def _jpeg(data: Bytes) -> Size | None:
     size: Size | None = None
     exif: list[bytes] = []
     held, at = 0, 2
-    for _ in range(_MAX_STEPS):
+    for _ in range(_MAX_SEGMENTS):
         piece = data[at : at + 4]
         if len(piece) < 4:
             return None
@@ -81,14 +83,18 @@ def _png(data: Bytes) -> Size | None:
     size, at = (_big(data[16:20]), _big(data[20:24])), 8
     blocks: list[bytes] = []
     texts: list[bytes] = []
+    held = 0
     for _ in range(_MAX_STEPS):
         head = data[at : at + 8]
         length, kind = _big(head[:4]), head[4:]
+        if len(head) < 8 <= len(data) - at:
+            return None
         if len(head) < 8 or kind == b"IEND":
             turns = {orientation(block) for block in blocks or texts} or {1}
             return _turned(size, turns.pop()) if len(turns) == 1 else None
         if kind == b"eXIf" or (kind in _TEXTS and data[at + 8 : at + 8 + len(RAW_PROFILE)] == RAW_PROFILE):
-            if length > _MAX_BLOCK or kind == b"iTXt":
+            held += length
+            if held > _MAX_BLOCK or kind == b"iTXt":
                 return None
             body, checksum = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
             if crc32(body, crc32(kind)) == _big(checksum):
