@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -156,6 +157,15 @@ def test_bmp_headers_old_and_new_and_rows_from_the_top(header):
         assert size(upside_down) == rendered_size(upside_down) == (33, 22)
 
 
+@pytest.mark.parametrize(("kind", "expected"), [(3, (22, 33)), (4, (22, 33)), (1, None)])
+def test_a_tiffs_orientation_of_another_type(kind, expected):
+    data = saved(quarters(33, 22), "TIFF", tiffinfo={274: 6})
+    at = data.index((274).to_bytes(2, "little") + (3).to_bytes(2, "little"))
+    patched = data[: at + 2] + kind.to_bytes(2, "little") + data[at + 4 :]
+    assert size(patched) == expected
+    assert expected in (None, rendered_size(patched))
+
+
 @pytest.mark.parametrize("order", ["II", "MM"])
 def test_both_byte_orders_of_exif(order):
     way = {"II": "little", "MM": "big"}[order]
@@ -187,6 +197,8 @@ HOSTILE = {
     "a PNG of chunks": png(4, 4)[:33] + chunk(b"prVt", b"") * 300_000,
     "a PNG of EXIF": png(4, 4)[:33] + chunk(b"eXIf", bytes(1_000_000)) * 12,
     "a PNG of text": png(4, 4)[:33] + chunk(b"zTXt", exif.RAW_PROFILE + bytes(1_000_000)) * 12,
+    "a PNG of packed text": png(4, 4)[:33]
+    + chunk(b"zTXt", exif.RAW_PROFILE + b"\0" + zlib.compress(bytes(1_000_000))) * 900,
     "a GIF of blocks": saved(quarters(), "GIF")[:10] + bytes(3) + b"!\xfe\1\0\0" * 800_000,
     "a GIF of one comment": saved(quarters(), "GIF")[:10] + bytes(3) + b"!\xfe" + b"\1\0" * 2_000_000,
     "a GIF of nothing": saved(quarters(), "GIF")[:10] + bytes(4_000_000),

@@ -22,6 +22,8 @@ _MAX_STEPS = 5_000
 """Chunks or blocks that are walked; of a file that has more, nothing is told."""
 _MAX_BLOCK = 1_048_576
 """Bytes of EXIF that are read."""
+_MAX_BLOCKS = 2
+"""Blocks of EXIF in a PNG, which may have one; a packed one may be a bomb."""
 _MAX_TAGS = 1024
 _SCANNED = 1024
 """Bytes between two segments of a JPEG that are searched for the next marker in one step."""
@@ -94,7 +96,7 @@ def _png(data: Bytes) -> Size | None:
             return _turned(size, turns.pop()) if len(turns) == 1 else None
         if kind == b"eXIf" or (kind in _TEXTS and data[at + 8 : at + 8 + len(RAW_PROFILE)] == RAW_PROFILE):
             held += length
-            if held > _MAX_BLOCK or kind == b"iTXt":
+            if held > _MAX_BLOCK or kind == b"iTXt" or len(blocks) + len(texts) >= _MAX_BLOCKS:
                 return None
             body, checksum = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
             if crc32(body, crc32(kind)) == _big(checksum):
@@ -172,8 +174,9 @@ def _tiff(data: Bytes) -> Size | None:
             return None
         sides.append(tag.offset if tag.type == _LONG8 else tag.value)
     turn = tags.get(_ORIENTATION)
-    turned = turn is not None and turn.type == _SHORT and turn.count == 1
-    return _turned((sides[0], sides[1]), turn.value if turn and turned else 1)
+    if turn is None:
+        return sides[0], sides[1]
+    return _turned((sides[0], sides[1]), turn.value) if turn.count == 1 and turn.type in (_SHORT, _LONG) else None
 
 
 def _bmp(data: Bytes) -> Size | None:
