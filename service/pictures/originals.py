@@ -167,7 +167,9 @@ class Originals:
         except OriginalEmpty:
             self._trouble.succeeded()
             now = time.time()
-            return Known(None, Entry("", now, "", records.encode(None)), until=now)  # for this request, and not kept
+            return Known(
+                None, Entry("", now, "", records.encode(None)), until=now
+            )  # for this request alone: not recorded
         except STORE_ERRORS as error:
             if not self._trouble.open:
                 log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))

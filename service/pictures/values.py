@@ -84,7 +84,7 @@ class OriginalChanged(Exception):
 
 
 class OriginalEmpty(Exception):
-    """All that a contact has is a file without bytes. A copy may be under way: nothing is said of it for later."""
+    """A contact has only files without bytes. A copy may be under way, so this absence is not recorded."""
 
 
 @dataclass(frozen=True, slots=True)

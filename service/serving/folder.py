@@ -1,4 +1,4 @@
-"""The folder of pictures as the service starts: it may be missing for now, but not for good."""
+"""The folder of pictures as the service finds it at its start."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ log = structlog.get_logger()
 
 
 def look_at_folder(settings: Settings) -> None:
-    """Warn of a folder that cannot be read yet, or, where writes are enabled, not be written to.
+    """Log a warning where the folder cannot be read, or cannot be written to although writes are enabled.
 
-    The service starts unready then, and recovers by itself: a volume may be mounted later. Raises `BadSettings` where
-    the parent folder is missing too, for then it is the setting that is wrong.
+    The service then starts unready, and becomes ready when the folder appears: a volume may be mounted later. Raises
+    `BadSettings` where the parent folder is missing too, which is more likely a wrong setting.
     """
     folder = settings.images.directory
     try:

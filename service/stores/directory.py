@@ -238,7 +238,7 @@ def _naming(path: str) -> Iterator[None]:
 def _require_unchanged(file: int, seen: tuple[int, ...], expected: str) -> None:
     """Raise `OriginalChanged` unless the open *file* is what was *seen* before, or has the *expected* version still.
 
-    A file that another has taken the place of has fewer links, and so another change time, but the same bytes.
+    Another change time alone does not say that the bytes changed: a file that is replaced by a rename loses a link.
     """
     if identity(os.fstat(file)) != seen:
         verified(file, expected)
