@@ -68,8 +68,10 @@ def check(images: Path | None, config: Path | None) -> None:
     import asyncio
 
     from service.serving.inspection import inspect
+    from service.serving.logs import configure_logs
 
     settings = _settings(config, images)
+    configure_logs(settings.log)  # what is found is printed, and all else goes to standard error
     click.echo("settings: valid")
     findings = asyncio.run(inspect(settings))
     for part, (fine, words) in findings.items():

@@ -14,7 +14,7 @@ from service.settings import Settings
 def run(settings: Settings, welcome: Callable[[str], None] | None = None) -> None:
     """Serve until SIGTERM or SIGINT, then let requests in flight finish. *welcome* is told the base URL.
 
-    Raises OSError when the port cannot be had, and `BadSettings` where a file that the settings name cannot be used.
+    Raises OSError when the port cannot be had, and `BadSettings` where a file or folder of the settings cannot be used.
     """
     if settings.server.workers == 1:
         _run(settings, welcome, None)
@@ -28,11 +28,13 @@ def _run(settings: Settings, welcome: Callable[[str], None] | None, folder: Path
     import structlog
 
     from service.entrance import inspect
+    from service.serving.folder import look_at_folder
     from service.serving.listening import base_url, listen
     from service.serving.logs import configure_logs
 
     configure_logs(settings.log)
     log = structlog.get_logger()
+    look_at_folder(settings)
     if settings.auth.schemes:
         asyncio.run(inspect(settings.auth))
     listener = listen(settings.server)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from service import entrance
 from service.app import directory_store, redis_cache
 from service.caches.embedded import CannotEmbed, EmbeddedValkey, find_server
 from service.errors import PictureError
 from service.pictures.ports import CacheUnavailable
+from service.serving.folder import try_writing
 from service.settings import BadSettings, Settings
+
+_TRIED = 100
+"""Pictures whose beginning `check` reads."""
 
 
 async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
@@ -25,13 +31,22 @@ async def _inspect_credentials(settings: Settings) -> tuple[bool, str]:
 
 
 async def _inspect_store(settings: Settings) -> tuple[bool, str]:
+    folder = settings.images.directory
     store = directory_store(settings)
     try:
-        return True, await store.check()
+        words = await store.check()
+        tried, faults = await store.sample(_TRIED)
+        if faults:
+            return False, f"{faults[0]}; {len(faults)} of the first {tried} pictures cannot be read"
+        if settings.writes.enabled:
+            await asyncio.to_thread(try_writing, folder, settings.images.timeout)
     except PictureError as error:
-        return False, f"{settings.images.directory}: {error.__cause__ or error}"
+        return False, f"{folder}: {error.__cause__ or error}"
+    except OSError as error:
+        return False, f"{folder} cannot be written to: {error}"
     finally:
         await store.close()
+    return True, words
 
 
 async def _inspect_cache(settings: Settings) -> tuple[bool, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import signal
 import socket
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from service.serving.inspection import inspect
+from service.settings import load_settings
 from tests.conftest import Valkey
 from tests.operations.running import free_port, run
+from tests.privileges import open_folder, unprivileged
 
 
 @pytest.fixture
@@ -44,6 +48,40 @@ def test_a_missing_folder_is_a_failure(tmp_path: Path, own_valkey: Valkey) -> No
     assert result.returncode == 1
     assert re.search(r"(?m)^store: FAILED: .*gone", result.stdout)
     assert re.search(r"(?m)^cache: Valkey", result.stdout)
+
+
+def test_a_picture_that_cannot_be_read_is_a_failure_that_names_it(own_valkey: Valkey) -> None:
+    with open_folder() as folder:
+        for name in ("1.jpg", "2.jpg", "3.jpg"):
+            Image.new("RGB", (8, 8), "red").save(folder / name)
+        (folder / "2.jpg").chmod(0)
+        settings = load_settings(images={"directory": folder}, cache={"url": own_valkey.url})
+        with unprivileged():
+            fine, words = asyncio.run(inspect(settings))["store"]
+        assert not fine
+        assert words == (
+            f"[Errno 13] Permission denied: '{folder / '2.jpg'}'; 1 of the first 3 pictures cannot be read"
+        )
+
+
+def test_a_folder_that_cannot_be_written_to_is_a_failure_where_writes_are_enabled(own_valkey: Valkey) -> None:
+    with open_folder() as folder:
+        for enabled in (False, True):
+            settings = load_settings(
+                images={"directory": folder}, cache={"url": own_valkey.url}, writes={"enabled": enabled}
+            )
+            with unprivileged():
+                fine, words = asyncio.run(inspect(settings))["store"]
+            assert fine is not enabled
+        assert words == f"{folder} cannot be written to: [Errno 13] Permission denied: '{folder / '.uploads'}'"
+
+
+def test_writing_is_tried_where_writes_are_enabled(pictures: Path, tmp_path: Path, own_valkey: Valkey) -> None:
+    cache = {"CONTACT_IMAGE_CACHE__URL": own_valkey.url}
+    assert run("check", "--images", pictures, cwd=tmp_path, **cache).returncode == 0
+    assert not (pictures / ".uploads").exists()
+    assert run("check", "--images", pictures, cwd=tmp_path, **cache, CONTACT_IMAGE_WRITES__ENABLED="1").returncode == 0
+    assert [each.name for each in (pictures / ".uploads").iterdir()] == ["lock"]
 
 
 def test_a_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:

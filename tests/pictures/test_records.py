@@ -29,6 +29,7 @@ originals = st.builds(
     alpha=st.booleans(),
     fault=st.none() | faults,
     strikes=st.integers(0, 9),
+    dimensions=st.none() | st.tuples(st.integers(1, 2**32), st.integers(1, 2**32)),
 )
 
 
@@ -60,3 +61,28 @@ def test_values_of_other_kinds_are_none(changes: dict[str, object]) -> None:
     record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
     with pytest.raises(ValueError):
         records.decode(json.dumps(record | changes).encode())
+
+
+OLD = (
+    b'{"contact": 42, "version": "2b0c1-1c4-1797f2a1b2c3d4e5", "size": 452, "modified": 1700000000, "format": "JPEG", '
+    b'"alpha": false, "fault": null, "strikes": 0}'
+)
+"""As releases wrote it whose versions held the inode."""
+
+
+def test_a_record_of_an_older_release_is_a_miss() -> None:
+    with pytest.raises(ValueError):
+        records.decode(OLD)
+
+
+def test_an_older_release_takes_a_record_of_ours_for_a_miss() -> None:
+    """It makes an `Original` of all names in the record, and knows none of this one."""
+    record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
+    assert record.keys() - json.loads(OLD).keys() == {"dimensions"}
+
+
+@pytest.mark.parametrize("dimensions", [[1], [0, 1], [1, 2, 3], ["1", "2"], "12", 7, [1.5, 2]])
+def test_dimensions_are_a_width_and_a_height(dimensions: object) -> None:
+    record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
+    with pytest.raises(ValueError):
+        records.decode(json.dumps(record | {"dimensions": dimensions}).encode())

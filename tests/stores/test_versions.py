@@ -1,0 +1,67 @@
+"""A file that is written while it is read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.pictures.values import OriginalChanged
+from service.stores.versions import identity, read_at, steady, verified, version
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    os.utime(path, ns=(0, 10**18))
+    return path
+
+
+def test_a_read_that_a_write_comes_into_is_done_again(path: Path) -> None:
+    reads: list[bytes] = []
+
+    def read(status: os.stat_result) -> bytes:
+        reads.append(path.read_bytes())
+        if len(reads) == 1:
+            path.write_bytes(b"newer")
+        return reads[-1]
+
+    with path.open("rb") as file:
+        status, data, same = steady(file.fileno(), read)
+    assert (data, same, reads) == (b"newer", True, [b"old", b"newer"])
+    assert status.st_size == 5
+
+
+def test_a_file_that_is_written_all_the_time_is_read_a_few_times(path: Path) -> None:
+    reads = 0
+
+    def read(status: os.stat_result) -> int:
+        nonlocal reads
+        reads += 1
+        path.write_bytes(bytes(reads))
+        return reads
+
+    with path.open("rb") as file:
+        _, data, same = steady(file.fileno(), read)
+    assert (data, same) == (reads, False)
+    assert reads <= 5
+
+
+def test_another_name_changes_the_identity_and_not_the_version(path: Path) -> None:
+    with path.open("rb") as file:
+        before = os.fstat(file.fileno())
+        expected = version(before, b"old")
+        path.unlink()
+        after = os.fstat(file.fileno())
+        assert identity(after) != identity(before)
+        assert verified(file.fileno(), expected) == identity(after)
+        with pytest.raises(OriginalChanged):
+            verified(file.fileno(), version(after, b"new"))
+
+
+def test_it_ends_where_the_file_ends(path: Path) -> None:
+    with path.open("rb") as file:
+        assert read_at(file.fileno(), 1, 100) == b"ld"
+        assert read_at(file.fileno(), 9, 100) == b""

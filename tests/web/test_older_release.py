@@ -1,0 +1,84 @@
+"""A release whose versions held the inode shares the cache: what it recorded costs misses, and no request fails."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.app import CACHE, REACH
+from service.pictures import records
+from service.pictures.tiers import Tiers
+from service.pictures.trace import Trace
+from service.pictures.values import RECORD, Entry
+from tests.conftest import Serve
+from tests.pictures_in_code import large, quarters, saved, shown
+from tests.web.conftest import Get
+
+JPEG, LARGE = saved(quarters(), "JPEG"), saved(large(), "JPEG", quality=95)
+
+
+def older(path: Path) -> tuple[str, bytes]:
+    """The version of the file and its record, as that release wrote them."""
+    status = path.stat()
+    version = f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
+    facts = {
+        "contact": int(path.stem),
+        "version": version,
+        "size": status.st_size,
+        "modified": int(status.st_mtime),
+        "format": "JPEG",
+        "alpha": False,
+        "fault": None,
+        "strikes": 0,
+    }
+    return version, json.dumps(facts).encode()
+
+
+async def kept(client: Any) -> tuple[Tiers, Any]:
+    app = client.server.app
+    return app[CACHE], app[REACH]
+
+
+@pytest.mark.parametrize("data", [JPEG, LARGE], ids=["small", "streamed"])
+@pytest.mark.parametrize("query", ["", "?w=20&type=png"])
+async def test_its_records_are_misses(serve: Serve, get: Get, images: Path, data: bytes, query: str) -> None:
+    path = images / "1.jpg"
+    path.write_bytes(data)
+    version, record = older(path)
+    client, untouched = await serve(), await serve()
+    tiers, reach = await kept(client)
+    ticket = await tiers.fence(1, Trace())
+    for field, body in ((RECORD, record), ("stored", b"another picture")):
+        await tiers.put(1, field, Entry(version, time.time(), "", body), ticket.aside(), life=1_000)
+    await reach.settle()
+    response = await get(client, 1, query)
+    assert response.status == 200
+    expected = await get(untouched, 1, query)
+    assert response.headers["ETag"] == expected.headers["ETag"]
+    assert await response.read() == await expected.read()
+    assert shown(await response.read()).size == shown(await expected.read()).size
+    await reach.settle()
+    entry = tiers.near(1, RECORD)
+    assert entry is not None
+    original = records.decode(entry.body)
+    assert original is not None
+    assert (original.version, original.dimensions) == (entry.version, shown(data).size)
+    assert entry.version != version
+
+
+async def test_a_purge_takes_its_records_along(serve: Serve, images: Path) -> None:
+    path = images / "1.jpg"
+    path.write_bytes(JPEG)
+    version, record = older(path)
+    client = await serve(writes={"enabled": True})
+    tiers, reach = await kept(client)
+    ticket = await tiers.fence(1, Trace())
+    await tiers.put(1, RECORD, Entry(version, time.time(), "", record), ticket, life=1_000)
+    await reach.settle()
+    assert (await tiers.far(1, (RECORD,), Trace())) != [None]
+    assert (await client.request("PURGE", "/api/v1/Contact/1/Image")).status == 204
+    assert (await tiers.far(1, (RECORD,), Trace())) == [None]
