@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.headers.avif import picture_size, wants_more
 from service.imaging.headers.gif import table_bytes
 from service.imaging.headers.tiff import MAGIC, Directory
 
@@ -51,14 +52,16 @@ def peek(head: bytes) -> Facts:
     if head.startswith(MAGIC):
         return Facts(Format.TIFF, _tiff_alpha(head))
     if head[4:8] == b"ftyp" and (kind := _brand(head)):
-        return Facts(kind, any(urn in head for urn in _ALPHA_AUXILIARIES))
+        return Facts(kind, any(urn in head for urn in _ALPHA_AUXILIARIES), picture_size(head))
     if head.startswith(b"BM"):
         return Facts(Format.BMP, _bmp_alpha(head))
     raise Unrenderable(N_("The stored bytes are no picture in a format that is read here."))
 
 
 def wants_whole(head: bytes) -> bool:
-    """Whether *head* is a TIFF that keeps its directory further back (most writers put it last)."""
+    """Whether *head* is a TIFF that keeps its directory further back (most writers put it last), or such an AVIF."""
+    if head[4:8] == b"ftyp" and _brand(head):
+        return wants_more(head)
     if not head.startswith(MAGIC):
         return False
     directory = Directory.of(head)

@@ -1,0 +1,74 @@
+"""The upright size of an AVIF from its boxes alone."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from service.imaging.headers.avif import picture_size, wants_more
+from service.imaging.headers.peek import HEAD, peek, wants_whole
+from service.imaging.render import Limits
+from service.imaging.source import Source
+from tests.imaging.isobmff_in_code import (
+    box,
+    cropped,
+    full_box,
+    irot,
+    ispe,
+    still,
+)
+from tests.pictures_in_code import quarters, saved
+
+SIZE = (80, 64)
+BROKEN = still(Image.new("RGB", SIZE), cropped(SIZE, (16, 8, 56, 40)), irot(1))
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_a_film_has_the_size_of_its_track(mode):
+    frames = [Image.new(mode, (70, 50), 90), Image.new(mode, (70, 50), 20)]
+    data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:])
+    assert peek(data).size == (70, 50) == Source(data, Limits()).size
+
+
+def test_a_still_in_the_file_of_a_film_counts_where_the_brand_says_so():
+    frames = [Image.new("RGB", (70, 50), 90), Image.new("RGB", (70, 50), 20)]
+    data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:])
+    data = data[:8] + b"avif" + data[12:]
+    data = data.replace(ispe(70, 50), ispe(50, 70))
+    assert peek(data).size == (50, 70)
+    data = data[:8] + b"avis" + data[12:]
+    assert peek(data).size == (70, 50) == Source(data, Limits()).size
+
+
+def test_boxes_that_lie_further_back_are_asked_for():
+    near_, far = still(quarters(*SIZE), padding=100), still(quarters(*SIZE), padding=70_000)
+    assert not wants_whole(near_[:HEAD]) and peek(near_[:HEAD]).size == SIZE
+    assert wants_whole(far[:HEAD]) and peek(far[:HEAD]).size is None and peek(far).size == SIZE
+
+
+def test_without_a_size_there_is_none():
+    data = still(quarters(*SIZE))
+    assert picture_size(data.replace(b"ispe", b"xxxx")) is None
+    assert picture_size(data.replace(ispe(*SIZE), ispe(0, 64))) is None
+    assert picture_size(data.replace(b"pitm", b"xxxx")) is None
+    assert picture_size(b"") is None and wants_more(b"")
+
+
+@given(st.lists(st.tuples(st.integers(0, 420), st.integers(0, 255)), max_size=4))
+def test_broken_boxes_have_a_size_or_none(changes):
+    data = bytearray(BROKEN)
+    for at, value in changes:
+        data[at % len(data)] = value
+    size = picture_size(bytes(data))
+    assert size is None or min(size) > 0
+    assert wants_more(bytes(data)) in (True, False)
+
+
+@given(st.binary(max_size=300))
+def test_any_boxes_have_a_size_or_none(tail):
+    for head in (full_box(b"meta", tail), box(b"moov", tail), tail):
+        for brand in (b"avif", b"avis"):
+            size = picture_size(box(b"ftyp", brand, bytes(4)) + head)
+            assert size is None or min(size) > 0
