@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 
 import pytest
@@ -12,48 +11,15 @@ from PIL import Image
 
 from service.formats import Format
 from service.imaging.headers.avif import shown as described
-from service.imaging.headers.boxes import Steps, boxes
 from service.imaging.writing.timing import durations, plays_within
 from tests.imaging.forged import gif
 from tests.pictures_in_code import BLUE, GREEN, RED, animation, chunk, film, rendered, saved, shown
+from tests.plays import edit_list_plays, plays
 
 MOVING = ["GIF", "PNG", "WEBP", "AVIF"]
 HOUR = 3_600_000
 HELD = {"GIF": 655_350, "PNG": 65_535_000, "WEBP": 2**24 - 1, "AVIF": 2**31 - 1}
 UNITS = {"GIF": 10, "PNG": 1, "WEBP": 1, "AVIF": 1}
-
-
-def plays(data: bytes) -> int:
-    """How often a film plays, by its own format's rules; 0 is for ever."""
-    image = Image.open(io.BytesIO(data))
-    if image.format == "AVIF":
-        return edit_list_plays(data)
-    loop = image.info.get("loop")
-    if image.format == "GIF":
-        return 1 if loop is None else loop and loop + 1
-    return loop
-
-
-def edit_list_plays(data: bytes) -> int:
-    """The same of an AVIF, where all tracks must say the same."""
-    found = {}
-
-    def walk(at: int, end: int) -> None:
-        for box in boxes(data, at, end, Steps()):
-            if box.kind in (b"moov", b"trak", b"edts"):
-                walk(box.start, box.end)
-            found.setdefault(box.kind, []).append(data[box.start : box.end])
-
-    walk(0, len(data))
-    whole = {struct.unpack_from(">Q", each, 28)[0] for each in found[b"tkhd"]}
-    whole |= {struct.unpack_from(">Q", each, 24)[0] for each in found[b"mvhd"]}
-    edits = {(each[3] & 1, *struct.unpack_from(">Q", each, 8)) for each in found[b"elst"]}
-    assert len(edits) == 1 and len(whole) == 1 and len(found[b"tkhd"]) == len(found[b"elst"])
-    (duration,), ((repeats, once),) = whole, edits
-    if not repeats:
-        assert duration == once
-        return 1
-    return 0 if duration == 2**64 - 1 else duration // once
 
 
 def playing(times: int, kind: str, clear: bool = False) -> bytes:
