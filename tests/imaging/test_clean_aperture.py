@@ -21,6 +21,7 @@ from tests.imaging.isobmff_in_code import (
     imir,
     irot,
     nclx,
+    size_at,
     still,
     with_property,
 )
@@ -201,3 +202,31 @@ def test_the_size_of_a_heic_is_unknown_where_the_aperture_comes_last():
 def test_code_points_are_the_colours_of_a_heic():
     data = heic_with(in_heic((200, 80, 60)), SIZE, nclx(12, 13))
     assert near(shown(rendered(data).data).getpixel((30, 30)), (216, 69, 50))
+
+
+def with_sample_aperture(data: bytes, extra: bytes) -> bytes:
+    """A film of one track with *extra* at the end of its sample entry."""
+    changed = bytearray(data)
+    entry = data.index(b"av01", data.index(b"stsd")) - 4
+    end = entry + size_at(data, entry)
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+        at = data.index(kind) - 4
+        changed[at : at + 4] = (size_at(data, at) + len(extra)).to_bytes(4, "big")
+    changed[entry : entry + 4] = (size_at(data, entry) + len(extra)).to_bytes(4, "big")
+    for at in (data.index(b"stco") + 12, data.index(b"iloc") + 12 + 6):  # of its chunk, and of its one item
+        changed[at : at + 4] = (size_at(data, at) + len(extra)).to_bytes(4, "big")
+    changed[end:end] = extra
+    return bytes(changed)
+
+
+def test_every_frame_of_a_film_is_cut():
+    frames = [numbered(), numbered().transpose(Image.Transpose.ROTATE_180)]
+    film = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=100, subsampling="4:4:4")
+    data = with_sample_aperture(film, cropped(SIZE, (16, 8, 56, 40)))
+    assert peek(data).size == (40, 32) == Source(data, Limits()).size
+    made = rendered(data, "PNG", limits=Limits(max_animation_pixels=2 * 4 * 40 * 32))
+    assert made.frames == 2
+    image = Image.open(io.BytesIO(made.data))
+    for number, frame in enumerate(frames):
+        image.seek(number)
+        assert same(image, frame.crop((16, 8, 56, 40)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from PIL import AvifImagePlugin
+from PIL import AvifImagePlugin, Image
 
 from service.imaging.headers.avif import shown
 
@@ -40,6 +40,7 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
             return super().load()
         size, self._size = self._size, self.coded
         self.tile = [self.tile[0]._replace(extents=(0, 0, *self.coded))]
+        self.im = Image.new(self.mode, self.coded).im  # that of the frame before is as small as the aperture
         try:
             super().load()
         finally:
