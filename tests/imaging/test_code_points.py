@@ -48,6 +48,23 @@ def test_colours_are_those_that_chromium_shows(points):
     assert all(near(got, want) for got, want in zip(made, CHROMIUM[points], strict=True))
 
 
+TELEVISION = {
+    1: [(197, 70, 49), (49, 176, 81), (28, 60, 186), (255,) * 3, (121,) * 3, (18,) * 3, (186,) * 3],
+    9: [(242, 1, 37), (0, 185, 62), (0, 60, 195), (255,) * 3, (121,) * 3, (18,) * 3, (186,) * 3],
+    12: [(214, 57, 37), (0, 179, 67), (14, 61, 194), (255,) * 3, (121,) * 3, (18,) * 3, (186,) * 3],
+}
+# The same of PNG, where the curves of television are other ones than sRGB's.
+
+
+@pytest.mark.parametrize("transfer", [1, 6, 14, 15])
+@pytest.mark.parametrize("primaries", TELEVISION)
+def test_elsewhere_the_curves_of_television_are_their_own(primaries, transfer):
+    made = to_srgb(patches(), None, (primaries, transfer, 0, 1))
+    assert all(near(got, want, 3) for got, want in zip(seen(saved(made, "PNG")), TELEVISION[primaries], strict=True))
+    grey = to_srgb(Image.new("LA", (4, 4), (128, 50)), None, (primaries, transfer, 0, 1))
+    assert grey.mode == "LA" and near(grey.getpixel((1, 1)), (121, 50), 1)
+
+
 @pytest.mark.parametrize("primaries", [1, 2, 9, 12])
 @pytest.mark.parametrize("transfer", GREYS)
 def test_greys_of_high_dynamic_range_are_as_bright_as_chromium_shows_them(transfer, primaries):
@@ -65,7 +82,8 @@ def test_the_curves_of_television_count_as_that_of_srgb(primaries, transfer):
 
 
 @pytest.mark.parametrize(
-    "points", [(0, 0), (2, 2), (4, 4), (5, 6), (6, 6), (7, 7), (8, 13), (10, 13), (22, 8), (1, 5), (999, 999)]
+    "points",
+    [(0, 0), (2, 2), (4, 4), (5, 6), (6, 6), (7, 7), (8, 13), (10, 13), (22, 8), (1, 5), (9, 8), (12, 17), (999, 999)],
 )
 def test_others_are_taken_as_srgb(points):
     made = seen(rendered(still(patches(), colour=nclx(*points))).data)

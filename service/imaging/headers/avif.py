@@ -24,6 +24,8 @@ Crop = tuple[int, int, int, int]
 _SEQUENCE = b"avis"
 _ENTRY_FIELDS = 78
 """Bytes of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
+_SRGB, _AS_SRGB = 13, (1, 2, 6, 14, 15)
+"""Transfer characteristics (ITU-T H.273, table 3). Browsers tell those of television apart in PNG."""
 _APERTURE = struct.Struct(">4IiIiI")
 """Width, height, and how far the centre lies to the right and below, each a numerator and a denominator."""
 _FEW_STEPS = 5_000
@@ -49,6 +51,13 @@ class Shown:
     """How often a track is shown; 0 is for ever."""
     passed_over: int | None = None
     """Where a clean aperture lies that is not applied, in bytes from the start of the file."""
+
+    @property
+    def colour(self) -> CodePoints | None:
+        """The code points as browsers read them in AVIF: a curve of television or an unspecified one is sRGB's."""
+        if self.code_points is None or self.code_points[1] not in _AS_SRGB:
+            return self.code_points
+        return self.code_points[0], _SRGB, *self.code_points[2:]
 
     @property
     def upright(self) -> Size:

@@ -1,8 +1,8 @@
 """Colours that code points describe (ITU-T H.273), as a profile for littlecms to apply. Knows no containers, no pixels.
 
-The primaries of Display P3 and BT.2020 are known, and the curves of PQ and HLG (BT.2100), which reach further than a
-screen's white and are brought below it by a plain tone curve, channel by channel. Every other value counts as sRGB's,
-and so do the transfer functions of BT.709 and BT.2020, as browsers have it.
+The primaries of Display P3 and BT.2020 are known, the curve of televisions, and those of PQ and HLG (BT.2100),
+which reach further than a screen's white and are brought below it by a plain tone curve, channel by channel. Other
+primaries count as sRGB's; colours with another curve count as sRGB.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ CodePoints = tuple[int, int, int, int]
 
 _BT709, _BT2020, _DISPLAY_P3 = 1, 9, 12
 _SRGB, _PQ, _HLG = 13, 16, 18
+_TELEVISION = (1, 6, 14, 15)
+"""BT.709, BT.601 and BT.2020 in 10 and 12 bits, which televisions show by the same curve."""
 
 _TO_BT709 = {
     _BT709: ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
@@ -38,12 +40,14 @@ then at 188, where Chromium 156 has it."""
 def profile(code_points: CodePoints) -> bytes | None:
     """An ICC profile for RGB in these colours; None for those of sRGB."""
     primaries = code_points[0] if code_points[0] in _TO_BT709 else _BT709
-    transfer = code_points[1] if code_points[1] in _CURVES else _SRGB
-    return None if (primaries, transfer) == (_BT709, _SRGB) else _profile(primaries, transfer)
+    transfer = code_points[1]
+    if (transfer != _SRGB and transfer not in _CURVES) or (primaries, transfer) == (_BT709, _SRGB):
+        return None
+    return _profile(primaries, transfer)
 
 
 def bends_grey(code_points: CodePoints) -> bool:
-    """Whether the curve is another than sRGB's, so that grey changes too."""
+    """Whether the curve is a known one other than sRGB's, so that grey changes too."""
     return code_points[1] in _CURVES
 
 
@@ -63,7 +67,7 @@ def _profile(primaries: int, transfer: int) -> bytes:
         for name in _TONES:
             struct.pack_into(">2I", made, entries[name] + 4, len(made), 12 + 2 * _STEPS)
         values = (_CURVES[transfer](step / (_STEPS - 1)) for step in range(_STEPS))
-        made += b"curv" + struct.pack(f">2I{_STEPS}H", 0, _STEPS, *(round(65_535 * _toned(value)) for value in values))
+        made += b"curv" + struct.pack(f">2I{_STEPS}H", 0, _STEPS, *(round(65_535 * value) for value in values))
         struct.pack_into(">I", made, 0, len(made))
     return bytes(made)
 
@@ -86,7 +90,9 @@ def _hlg(signal: float) -> float:
     return 1000 * math.pow(scene, 1.2)
 
 
-_CURVES: dict[int, Callable[[float], float]] = {_PQ: _pq, _HLG: _hlg}
+def _television(signal: float) -> float:
+    """Linear light, 0 to 1, that a television makes of a *signal* (BT.1886)."""
+    return math.pow(signal, 2.4)
 
 
 def _toned(light: float) -> float:
@@ -98,3 +104,11 @@ def _toned(light: float) -> float:
         t = (signal - knee) / (1 - knee)
         signal = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * limit
     return min(1.0, _pq(signal * peak) / _WHITE)
+
+
+_CURVES: dict[int, Callable[[float], float]] = {
+    **dict.fromkeys(_TELEVISION, _television),
+    _PQ: lambda signal: _toned(_pq(signal)),
+    _HLG: lambda signal: _toned(_hlg(signal)),
+}
+"""Signals, 0 to 1, to linear sRGB, by transfer characteristics."""

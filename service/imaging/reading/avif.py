@@ -29,8 +29,8 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
         if self._aperture:
             left, top, right, bottom = self._aperture
             self._size = right - left, bottom - top
-        if found and found.code_points:
-            self.info["code_points"] = found.code_points
+        if found and found.colour:
+            self.info["code_points"] = found.colour
         if found and self.is_animated:
             self.info["loop"] = found.plays
 

@@ -48,8 +48,8 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
         _check_size((promised.width, promised.height), beside, limits)
     found = shown(data) if kind is Format.HEIC else None
     image = reader(Metered(with_whole_aperture(data, found) if found else data, kind))
-    if found and found.code_points:
-        image.info["code_points"] = found.code_points
+    if found and found.colour:
+        image.info["code_points"] = found.colour
     if kind is Format.HEIC and image.info.get("chroma", 420) != 420:
         beside = WHOLE_COLOUR
     _check_size(image.size, beside, limits)
