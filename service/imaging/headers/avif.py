@@ -14,8 +14,9 @@ from fractions import Fraction
 
 from service.errors import Unrenderable
 from service.imaging.headers.av1 import CodePoints, code_points
-from service.imaging.headers.boxes import MAX_STEPS, Box, Bytes, Steps, boxes, number
+from service.imaging.headers.boxes import MAX_STEPS, Box, Steps, boxes, number
 from service.imaging.headers.isobmff import located, samples
+from service.imaging.headers.window import Bytes
 
 Size = tuple[int, int]
 Crop = tuple[int, int, int, int]
@@ -74,21 +75,6 @@ def picture_size(data: Bytes) -> Size | None:
     except Unrenderable:
         return None  # the reader will say why
     return found.upright if found and min(found.upright) > 0 else None
-
-
-def wants_more(head: bytes) -> bool:
-    """Whether the box that describes the picture is not wholly within *head*."""
-    kind, at = _described_in(head), 0
-    while at + 16 <= len(head):
-        size = number(head, at, 4)
-        if size == 1:
-            size = number(head, at + 8, 8)
-        if head[at + 4 : at + 8] == kind:
-            return size == 0 or at + size > len(head)
-        if size < 8:
-            return False
-        at += size
-    return True
 
 
 def shown(data: Bytes, most: int = MAX_STEPS) -> Shown | None:

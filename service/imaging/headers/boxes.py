@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from service.imaging.faults import too_much_work
+from service.imaging.headers.window import Bytes
 
 MAX_STEPS = 20_000
 """Boxes, entries and extents that are looked at. A grid of 50 megapixels in tiles of 256 has 800 of each."""
-
-
-class Bytes(Protocol):
-    """What boxes are read from: `bytes`, or a view of a file. A slice past the end is empty or shorter."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, at: slice, /) -> bytes: ...
 
 
 class Box(NamedTuple):

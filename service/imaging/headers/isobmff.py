@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from service.imaging.faults import corrupt, too_much_work
-from service.imaging.headers.boxes import MAX_STEPS, Box, Bytes, Steps, boxes, number
+from service.imaging.headers.boxes import MAX_STEPS, Box, Steps, boxes, number
+from service.imaging.headers.window import Bytes
 
 _MAX_SAMPLES = 500_000
 """Of a track, as its tables may add up to."""

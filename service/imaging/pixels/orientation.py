@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from service.imaging.geometry import Box, Size
+from service.imaging.headers import exif
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -31,18 +32,8 @@ def orientation(image: Image.Image, data: bytes) -> int:
         if not any(mark in data for mark in _PNG_MARKS):
             return 1
         image.load()  # its EXIF may follow the pixels
-    exif = Image.Exif()
-    try:
-        exif.load(image.info.get("exif") or _profile_type_exif(image))
-        value = exif.get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a broken EXIF block is no reason to refuse the picture
-        return 1
-    return value if value in _TURNS else 1
-
-
-def _profile_type_exif(image: Image.Image) -> bytes:
-    """EXIF as ImageMagick wrote it into PNG before there was a chunk for it: text, hexadecimal under a heading."""
-    return bytes.fromhex("".join(str(image.info.get("Raw profile type exif", "")).split("\n")[3:]))
+    text = str(image.info.get("Raw profile type exif", ""))
+    return exif.orientation(image.info.get("exif") or exif.raw_profile(text))
 
 
 def upright_size(size: Size, turn: int) -> Size:
