@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
+from service.formats import Format
 from service.imaging.headers.avif import picture_size
 from service.imaging.headers.peek import HEAD, peek
 from service.imaging.headers.window import Window
@@ -33,14 +36,20 @@ def test_a_film_has_the_size_of_its_track(mode):
     assert peek(data).size == (70, 50) == Source(data, Limits()).size
 
 
-def test_a_still_in_the_file_of_a_film_counts_where_the_brand_says_so():
+@pytest.mark.parametrize(
+    ("major", "size"), [(b"avif", (50, 70)), (b"avis", (70, 50)), (b"mif1", (70, 50)), (b"msf1", (70, 50))]
+)
+def test_the_major_brand_says_whether_a_film_is_shown_or_the_still_beside_it(major, size):
     frames = [Image.new("RGB", (70, 50), 90), Image.new("RGB", (70, 50), 20)]
-    data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:])
-    data = data[:8] + b"avif" + data[12:]
-    data = data.replace(ispe(70, 50), ispe(50, 70))
-    assert peek(data).size == (50, 70)
-    data = data[:8] + b"avis" + data[12:]
-    assert peek(data).size == (70, 50) == Source(data, Limits()).size
+    data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:]).replace(ispe(70, 50), ispe(50, 70))
+    data = data[:8] + major + data[12:]
+    assert peek(data).format is Format.AVIF
+    assert peek(data).size == size == shown(data)
+
+
+def shown(data: bytes) -> tuple[int, int]:
+    """The size that libavif finds."""
+    return AvifImagePlugin.AvifImageFile(io.BytesIO(data)).size
 
 
 @pytest.mark.parametrize("padding", [100, 70_000])

@@ -22,7 +22,8 @@ Size = tuple[int, int]
 Crop = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels."""
 
-_SEQUENCE = b"avis"
+_STILL, _SEQUENCE = b"avif", b"avis"
+"""Major brands that say which is shown. Under any other, libavif prefers a track."""
 _ENTRY_FIELDS = 78
 """Bytes of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
 _SRGB, _AS_SRGB = 13, (1, 2, 6, 14, 15)
@@ -39,7 +40,7 @@ _FOR_EVER = {4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The primary item of a file, or its colour track where the file's major brand is that of image sequences."""
+    """The primary item of a file, or its colour track, whichever libavif shows."""
 
     size: Size
     """As it is coded, in pixels."""
@@ -84,11 +85,14 @@ def shown(data: Bytes, most: int = MAX_STEPS) -> Shown | None:
         Unrenderable: there are more of these.
     """
     steps = Steps(most)
-    kind = _described_in(data)
+    major, meta = data[8:12], None
     for box in boxes(data, 0, len(data), steps):
-        if box.kind == kind:
-            return _item(data, box, steps) if kind == b"meta" else _track(data, box, steps)
-    return None
+        if box.kind == b"moov" and major != _STILL and (track := _track(data, box, steps)):
+            return track
+        if box.kind == b"meta" and major == _STILL:
+            return _item(data, box, steps)
+        meta = meta or (box if box.kind == b"meta" else None)
+    return _item(data, meta, steps) if meta and major != _SEQUENCE else None
 
 
 def with_whole_aperture(data: bytes, found: Shown) -> bytes:
@@ -97,10 +101,6 @@ def with_whole_aperture(data: bytes, found: Shown) -> bytes:
         return data
     whole = _APERTURE.pack(found.size[0], 1, found.size[1], 1, 0, 1, 0, 1)
     return data[: found.passed_over] + whole + data[found.passed_over + _APERTURE.size :]
-
-
-def _described_in(data: Bytes) -> bytes:
-    return b"moov" if data[8:12] == _SEQUENCE else b"meta"
 
 
 def _child(data: Bytes, parent: Box | None, kind: bytes, steps: Steps, skip: int = 0) -> Box | None:
