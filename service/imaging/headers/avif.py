@@ -180,7 +180,7 @@ def _aperture(data: Bytes, box: Box, size: Size) -> Crop | None:
 
     None for one that names no whole pixels within the picture, and for the whole picture.
     """
-    fields = _APERTURE.unpack(data[box.start : box.start + _APERTURE.size])
+    fields = _APERTURE.unpack(data[box.start : box.start + _APERTURE.size].ljust(_APERTURE.size, b"\0"))
     sides: list[tuple[int, int]] = []
     for side, length, unit, move, per in zip(
         size, fields[0:4:2], fields[1:4:2], fields[4::2], fields[5::2], strict=True
