@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import struct
+import tracemalloc
+
 import pytest
 
 from service.errors import Unrenderable
+from service.imaging.headers.isobmff import streams
 from service.imaging.headers.peek import peek
 from tests.imaging.isobmff_in_code import (
+    box,
     cropped,
+    full_box,
     grid,
     irot,
     size_at,
@@ -50,3 +56,17 @@ def test_a_grid_has_an_aperture_and_colours_too():
     made = shown(rendered(data).data)
     assert made.size == (64, 64) == peek(data).size
     assert near(made.getpixel((9, 9)), GREEN) and near(made.getpixel((9, 54)), RED)
+
+
+def test_extents_that_repeat_the_file_are_refused_before_they_are_joined():
+    """Nine thousand extents of a megabyte each are nine gigabytes."""
+    extents = struct.pack(">2I", 0, 1 << 20) * 9000
+    iloc = full_box(b"iloc", b"\x44\0\0\1", struct.pack(">3H", 1, 0, 9000), extents)
+    infe = full_box(b"infe", struct.pack(">2H", 1, 0), b"av01\0", version=2)
+    meta = full_box(b"meta", full_box(b"iinf", b"\0\1", infe), iloc)
+    data = box(b"ftyp", b"avif", bytes(4)) + meta + bytes(1 << 20)
+    tracemalloc.start()
+    with pytest.raises(Unrenderable):
+        list(streams(data, b"av01", 1))
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()

@@ -98,10 +98,9 @@ def located(data: Bytes, meta: Box, steps: Steps) -> Iterator[tuple[int, Extents
 
 def joined(data: Bytes, extents: Extents) -> bytes:
     """The bytes of an item. Raises `Unrenderable` where they are more than the file has."""
-    pieces = [data[start:end] for start, end in extents]
-    if sum(map(len, pieces)) > len(data):
+    if sum(end - start for start, end in extents) > len(data):
         raise corrupt()
-    return b"".join(pieces)
+    return b"".join(data[start:end] for start, end in extents)
 
 
 def _entries(data: Bytes, iloc: Box, store: int, steps: Steps) -> Iterator[tuple[int, Extents]]:
@@ -126,7 +125,8 @@ def _entries(data: Bytes, iloc: Box, store: int, steps: Steps) -> Iterator[tuple
             start = base + number(data, at, offset_size) + (store if within == 1 else 0)
             length = number(data, at + offset_size, length_size)
             at += offset_size + length_size
-            extents.append((min(start, len(data)), min(start + length, len(data)) if length else len(data)))
+            start = min(start, len(data))
+            extents.append((start, min(start + length, len(data)) if length else len(data)))
         yield item, tuple(extents)
 
 
