@@ -117,9 +117,22 @@ def test_a_profile_that_cannot_be_used_does_not():
     assert all(near(got, want) for got, want in zip(made, CHROMIUM[12, 13], strict=True))
 
 
-def test_without_a_box_those_in_the_stream_count():
-    data = bytearray(still(patches(), colour=b""))
-    assert Source(bytes(data), Limits())._image.info["code_points"][:3] == (1, 13, 6)
+@pytest.mark.parametrize("points", [(12, 13), (9, 13), (1, 13)])
+def test_without_a_box_those_in_the_stream_count(points):
+    data = still(patches(), colour=b"")
+    start = data.index(b"mdat") + 4
+    assert b"nclx" not in data
+    changed = data[:start] + with_points(data[start : start + 40], points) + data[start + 40 :]
+    made = seen(rendered(changed).data)
+    assert all(near(got, want) for got, want in zip(made, CHROMIUM[points], strict=True))
+
+
+def with_points(stream: bytes, points: tuple[int, int]) -> bytes:
+    """The start of an AV1 *stream* whose sequence header names other primaries and another curve than sRGB's."""
+    bits = "".join(f"{byte:08b}" for byte in stream)
+    before, after = (f"{primaries:08b}{transfer:08b}" for primaries, transfer in ((1, 13), points))
+    assert bits.count(before) == 1
+    return int(bits.replace(before, after), 2).to_bytes(len(stream), "big")
 
 
 @pytest.mark.parametrize("points", [(12, 13), (9, 16), (9, 18)])
