@@ -1,4 +1,4 @@
-"""A picture's upright width and height from its header: JPEG, PNG, GIF, WebP, TIFF, BMP. Pure, bounded, no Pillow.
+"""A picture's upright width and height from its header, by its format. Pure, bounded, no Pillow.
 
 Every reader gives None where the header does not tell, or not beyond doubt: a picture that a decoder refuses may have
 any size here, and one that a decoder accepts has its own size or None.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from zlib import crc32
 
 from service.formats import Format
+from service.imaging.headers.avif import picture_size
 from service.imaging.headers.exif import PREFIX, RAW_PROFILE, orientation, raw_profile_of
 from service.imaging.headers.gif import table_bytes
 from service.imaging.headers.tiff import Directory
@@ -209,4 +210,6 @@ _READERS = {
     Format.WEBP: _webp,
     Format.TIFF: _tiff,
     Format.BMP: _bmp,
+    Format.AVIF: picture_size,
+    Format.HEIC: picture_size,
 }
