@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from service.errors import StoreFailed
 from service.pictures.values import OriginalChanged, OriginalEmpty
-from service.stores.directory import DirectoryStore
+from service.stores.directory import DirectoryStore, told
 from service.stores.names import SUFFIXES, shard
 from tests.pictures_in_code import quarters, saved
 from tests.privileges import unprivileged
@@ -202,6 +202,15 @@ async def test_a_read_that_fails_names_file_and_error_in_the_log(open_folder: Pa
         ("store.failed", str(path), "EACCES")
     ]
     await store.close()
+
+
+async def test_an_error_of_an_open_file_which_names_none_is_logged_with_its_file() -> None:
+    async def fail() -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with capture_logs() as lines, pytest.raises(StoreFailed):
+        await told(fail, 5.0, "images/42.jpg")
+    assert [(line["file"], line["errno"]) for line in lines] == [("images/42.jpg", "EIO")]
 
 
 async def test_the_first_files_are_tried_in_the_folder_and_in_its_shards(open_folder: Path) -> None:
