@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,9 +16,12 @@ from PIL import ExifTags, Image
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.headers.gif import table_bytes
+from service.imaging.headers.png import Png
+from service.imaging.headers.png_chunks import SIGNATURE, chunks, sound, written
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.pixels.orientation import orientation
 from service.imaging.reading.decode import opened
+from service.imaging.reading.png import PngFile
 from service.imaging.source import Source
 
 LOSSLESS = frozenset({Format.JPEG, Format.PNG, Format.WEBP, Format.GIF, Format.BMP})
@@ -28,9 +30,9 @@ _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
 _SOS, _EOI, _COM = 0xDA, 0xD9, 0xFE
 _TELLING = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
 """What a decoder needs of the application's segments."""
-_CHUNKS = frozenset(
-    b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD pHYs acTL fcTL fdAT".split()
-)
+_FRAMES = frozenset((b"acTL", b"fcTL", b"fdAT"))
+_CHUNKS = frozenset(b"IHDR PLTE tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD pHYs".split())
+"""What stays of a PNG before its pixels, and nothing but frames after them."""
 _APPLICATIONS = (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012")
 _SIDE = 16_383
 """Pixels of the longest side that is encoded anew."""
@@ -39,11 +41,12 @@ _SIDE = 16_383
 def stripped(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
     """*data* without its metadata. Raises `Unrenderable` where that would cost pixels or frames."""
     image, _ = opened(data, kind, limits)
-    turn = orientation(image, data)
+    turn = orientation(image)
     if kind is Format.JPEG:
         return _jpeg(data, turn)
     if kind is Format.PNG:
-        return _png(data, turn)
+        assert isinstance(image, PngFile)
+        return _png(image.contents, turn)
     if kind is Format.WEBP:
         return _webp(data, turn)
     if kind is Format.GIF:
@@ -84,20 +87,20 @@ def _stays(marker: int, begins: bytes) -> bool:
     return not (0xE0 <= marker <= 0xEF or marker == _COM)
 
 
-def _png(data: bytes, turn: int) -> bytes:
-    kept, at = [data[:8]], 8
-    while at + 12 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        name = data[at + 4 : at + 8]
-        if name in _CHUNKS:
-            kept.append(data[at:end])
-        if name == b"IHDR" and turn != 1:
-            body = b"eXIf" + _exif(turn).removeprefix(b"Exif\0\0")
-            kept.append(struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)))
-        if name == b"IEND":
-            break
-        at = end
-    return b"".join(kept)
+def _png(contents: Png, turn: int) -> bytes:
+    """The checksums of pixels are written anew: a browser that gets the file as it is stored may look at them."""
+    data, kept, begun = contents.data, [SIGNATURE], False
+    frames = _FRAMES if contents.film else frozenset()
+    for found in chunks(data):
+        kind, begin, end = found
+        if kind == b"IDAT":
+            begun = True
+            kept.append(written(kind, data[begin:end]))
+        elif kind in (frames if begun else _CHUNKS | frames) and sound(data, found):
+            kept.append(data[begin - 8 : end + 4])
+        if kind == b"IHDR" and turn != 1:
+            kept.append(written(b"eXIf", _exif(turn).removeprefix(b"Exif\0\0")))
+    return b"".join((*kept, written(b"IEND", b"")))
 
 
 def _webp(data: bytes, turn: int) -> bytes:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.headers.gif import table_bytes
+from service.imaging.headers.png import transparent
+from service.imaging.headers.png_chunks import SIGNATURE
 from service.imaging.headers.tiff import MAGIC, Directory
 
 HEAD = 65_536
@@ -42,8 +44,8 @@ def peek(head: bytes) -> Facts:
     """
     if head.startswith(b"\xff\xd8\xff"):
         return Facts(Format.JPEG, False)
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return Facts(Format.PNG, _png_alpha(head))
+    if head.startswith(SIGNATURE):
+        return Facts(Format.PNG, transparent(head))
     if head.startswith((b"GIF87a", b"GIF89a")):
         return Facts(Format.GIF, _gif_alpha(head))
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
@@ -63,20 +65,6 @@ def wants_whole(head: bytes) -> bool:
         return False
     directory = Directory.of(head)
     return directory is None or directory.end > len(head)
-
-
-def _png_alpha(head: bytes) -> bool:
-    if head[25:26] in (b"\x04", b"\x06"):
-        return True
-    at = 8
-    for _ in range(_MAX_ENTRIES):
-        kind = head[at + 4 : at + 8]
-        if kind == b"tRNS":
-            return True
-        if kind in (b"IDAT", b"IEND", b""):
-            return False
-        at += 12 + int.from_bytes(head[at : at + 4], "big")
-    return False
 
 
 def _gif_alpha(head: bytes) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from service.imaging.geometry import Box, Size
+from service.imaging.headers.exif import turn
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -17,32 +18,12 @@ _TURNS = {
 }
 
 
-_PNG_MARKS = b"eXIf", b"Raw profile type exif"
-
-
-def orientation(image: Image.Image, data: bytes) -> int:
+def orientation(image: Image.Image) -> int:
     """1 to 8 (EXIF 2.3, tag 274); 1 too where the block is broken or says nothing. What XMP says does not count.
 
     Pillow turns TIFF upright itself, and states an AVIF's own turn as EXIF.
     """
-    if image.format == "TIFF":
-        return 1
-    if image.format == "PNG":
-        if not any(mark in data for mark in _PNG_MARKS):
-            return 1
-        image.load()  # its EXIF may follow the pixels
-    exif = Image.Exif()
-    try:
-        exif.load(image.info.get("exif") or _profile_type_exif(image))
-        value = exif.get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a broken EXIF block is no reason to refuse the picture
-        return 1
-    return value if value in _TURNS else 1
-
-
-def _profile_type_exif(image: Image.Image) -> bytes:
-    """EXIF as ImageMagick wrote it into PNG before there was a chunk for it: text, hexadecimal under a heading."""
-    return bytes.fromhex("".join(str(image.info.get("Raw profile type exif", "")).split("\n")[3:]))
+    return 1 if image.format == "TIFF" else turn(image.info.get("exif") or b"")
 
 
 def upright_size(size: Size, turn: int) -> Size:
