@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
-from functools import reduce
 
 from PIL import Image, ImageChops, PngImagePlugin
 
@@ -14,6 +13,8 @@ from service.imaging.headers.png_chunks import Span
 
 _BLOCK = 65_536
 """Bytes of a zlib stream that the decoder gets at a time, about."""
+_ROOM = 1_000_000
+"""Pixels that are compared at a time."""
 _Spans = Sequence[Span]
 
 
@@ -47,7 +48,8 @@ class PngFile(PngImagePlugin.PngImageFile):
         if self._key:
             low = _LowBytes(self.contents, self.size, self._spans)
             low.load()
-            self._matching = _equal(low, [value & 255 for value in self._key])
+            self._alpha = Image.new("L", self.size)
+            _show_all_but([value & 255 for value in self._key], low, self._alpha)
         super().load_prepare()
 
     def load_read(self, read_bytes: int) -> bytes:
@@ -58,10 +60,10 @@ class PngFile(PngImagePlugin.PngImageFile):
         """After the pixels: the alpha channel of a transparent colour of 16 bits."""
         super().load_end()
         if self._key:
-            matching = ImageChops.darker(_equal(self, [value >> 8 for value in self._key]), self._matching)
+            _show_all_but([value >> 8 for value in self._key], self, self._alpha)
+            self.putalpha(self._alpha)
             self._key = ()
-            del self._matching
-            self.putalpha(ImageChops.invert(matching))
+            del self._alpha
 
 
 class _LowBytes(PngFile):
@@ -73,13 +75,15 @@ class _LowBytes(PngFile):
         super().load_prepare()
 
 
-def _equal(image: Image.Image, values: Sequence[int]) -> Image.Image:
-    """255 where all bands of *image* have these *values*, else 0."""
-    bands = (
-        image.getchannel(band).point([255 * (each == value) for each in range(256)])
-        for band, value in enumerate(values)
-    )
-    return reduce(ImageChops.darker, bands)
+def _show_all_but(values: Sequence[int], image: Image.Image, alpha: Image.Image) -> None:
+    """Make *alpha* opaque where any band of *image* has another value than its own of *values*."""
+    rows = max(1, _ROOM // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(image.height, top + rows))
+        strip = image.crop(box)
+        for band, value in enumerate(values):
+            other = strip.getchannel(band).point([255 * (each != value) for each in range(256)])
+            alpha.paste(ImageChops.lighter(alpha.crop(box), other), box)
 
 
 def _blocks(data: bytes, spans: _Spans) -> Iterator[bytes]:
