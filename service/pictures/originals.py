@@ -16,7 +16,7 @@ from service.pictures.flights import Flights
 from service.pictures.ports import Observer, OriginalStore
 from service.pictures.tiers import Ticket, Tiers
 from service.pictures.trace import Trace
-from service.pictures.values import RECORD, Entry, Original
+from service.pictures.values import RECORD, Entry, Original, OriginalEmpty
 
 log = structlog.get_logger()
 
@@ -164,6 +164,10 @@ class Originals:
         try:
             with trace.timed("store"):
                 found = await self._store.look(contact)
+        except OriginalEmpty:
+            self._trouble.succeeded()
+            now = time.time()
+            return Known(None, Entry("", now, "", records.encode(None)), until=now)  # for this request, and not kept
         except STORE_ERRORS as error:
             if not self._trouble.open:
                 log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))
@@ -176,10 +180,10 @@ class Originals:
             found = replace(found, fault=found.fault or kept, strikes=before.strikes)
         if changed:
             ticket = replace(ticket, epoch=self._coherence.forget(contact))
-        now = await self.remember(found, contact, ticket)
+        latest = await self.remember(found, contact, ticket)
         if changed:
             self._coherence.tell(contact)
-        return now
+        return latest
 
 
 def jitter_of(text: str) -> float:

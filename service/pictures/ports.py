@@ -24,7 +24,10 @@ class OriginalStore(Protocol):
     """Where originals live. Every method raises `StoreFailed` or `StoreTimedOut`."""
 
     async def look(self, contact: int) -> Original | None:
-        """What is stored for *contact*; None when nothing is. An unusable one carries a `Fault`."""
+        """What is stored for *contact*; None when nothing is. An unusable one carries a `Fault`.
+
+        Raises `OriginalEmpty` where there are only files without bytes.
+        """
 
     async def read(self, original: Original) -> bytes:
         """The whole of *original*. Raises `OriginalChanged` when it is another version by now."""

@@ -36,7 +36,7 @@ def decode(record: bytes) -> Original | None:
             values = tuple((str(name), value) for name, value in fault["values"])
             until = math.inf if fault["until"] is None else fault["until"]
             facts["fault"] = Fault(fault["message"], values, until, fault["recipe"])
-        if dimensions := facts.get("dimensions"):
+        if dimensions := facts["dimensions"]:  # records without it have another form of versions, and are a miss
             facts["dimensions"] = tuple(dimensions)
         original = Original(**facts | {"format": Format[facts["format"]]})
         _check(original)

@@ -83,6 +83,10 @@ class OriginalChanged(Exception):
     """The original is no longer the version that was selected; select again."""
 
 
+class OriginalEmpty(Exception):
+    """All that a contact has is a file without bytes. A copy may be under way: nothing is said of it for later."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A cached value: *body*, of the original's *version*, kept since *stored_at* (Unix seconds)."""

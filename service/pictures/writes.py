@@ -12,7 +12,7 @@ import structlog
 from service.errors import N_, Overloaded, StoreTimedOut
 from service.imaging.order import Encoding, Limits
 from service.pictures.ports import OriginalStore, Purges, Renderer
-from service.pictures.values import Original
+from service.pictures.values import Original, OriginalEmpty
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -90,7 +90,11 @@ class Writes:
 
     async def require(self, contact: int, check: Check) -> None:
         """Raise what *check* raises, before an upload is worth its way. It is checked again when it is put."""
-        check(await self._store.look(contact))
+        try:
+            present = await self._store.look(contact)
+        except OriginalEmpty:
+            present = None
+        check(present)
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
         """Judge *upload*, and make it the picture of *contact*, known to all.

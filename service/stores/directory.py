@@ -11,32 +11,30 @@ import os
 import stat
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 import aiofiles
+import structlog
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from service.errors import N_, StoreFailed, StoreTimedOut
-from service.pictures.values import Original, OriginalChanged, Pieces
+from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
 from service.stores.judge import HEAD_BYTES, judge
+from service.stores.names import contact_of, files, is_shard
+from service.stores.versions import identity, read_at, steady, verified, version
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
-_SUFFIXES = ("jpg", "jpeg", "png", "apng", "gif", "tif", "tiff", "webp", "avif", "bmp", "mpo", "heic")
-SUFFIXES = _SUFFIXES + tuple(suffix.upper() for suffix in _SUFFIXES)
-"""In the order in which they are tried; the first that exists is the picture."""
-
+_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # what has become a named pipe must not block
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999."""
 _THREADS = 8
 """Readings at once. A hung disk then holds these threads and no others."""
-
-
-def shard(contact: int) -> str:
-    """The sub-folder of a contact in large sets: 1,000 of them, so a million contacts lie 1,000 to a folder."""
-    return f"{contact % 1000:03d}"
 
 
 class DirectoryStore:
@@ -54,8 +52,8 @@ class DirectoryStore:
         return await self._bounded(lambda: self._in_thread(self._read, original))
 
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
-        file = await self._bounded(lambda: self._opened(original))
-        pieces = self._pieces(file, original, range(original.size) if span is None else span, piece)
+        file, seen = await self._bounded(lambda: self._opened(original))
+        pieces = self._pieces(file, seen, original, range(original.size) if span is None else span, piece)
         await anext(pieces)  # begun, so that whoever drops it closes the file
         return pieces
 
@@ -66,28 +64,39 @@ class DirectoryStore:
 
         return f"{self._root} {await self._bounded(lambda: self._in_thread(count))}"
 
+    async def sample(self, most: int) -> tuple[int, list[OSError]]:
+        """Read the beginning of the first *most* pictures in the folder, as the system lists it.
+
+        Gives how many there were, and why some could not be read.
+        """
+        paths = await self._bounded(lambda: self._in_thread(lambda: list(islice(self._listed(), most))))
+        faults = []
+        for path in paths:
+            try:
+                await self._bounded(partial(self._in_thread, _read_some, path))
+            except (StoreFailed, StoreTimedOut) as error:
+                if isinstance(error.__cause__, OSError):
+                    faults.append(error.__cause__)
+        return len(paths), faults
+
     async def close(self) -> None:
         if self._closing:
             await asyncio.wait(self._closing, timeout=self._timeout)
         self._threads.shutdown(wait=False, cancel_futures=True)  # a hung thread is not waited for
 
-    async def _opened(self, original: Original) -> AsyncBufferedReader:
+    async def _opened(self, original: Original) -> tuple[AsyncBufferedReader, tuple[int, ...]]:
+        """The file of *original*, whose version it has, and its identity."""
         path = await self._in_thread(self._place, original.contact)
         try:
             file = await aiofiles.open(path, "rb", executor=self._threads)
         except FileNotFoundError as error:
             raise OriginalChanged from error
         try:
-            await self._expect(original.version, file)
+            with _naming(path):
+                return file, await self._in_thread(verified, file.fileno(), original.version)
         except BaseException:
             self._let_go(file)
             raise
-        return file
-
-    async def _expect(self, version: str, file: AsyncBufferedReader) -> None:
-        """Raise `OriginalChanged` unless *file* is still that *version*."""
-        if _version(await self._in_thread(os.fstat, file.fileno())) != version:
-            raise OriginalChanged
 
     def _let_go(self, file: AsyncBufferedReader) -> None:
         """Close *file* without waiting: a read that hangs holds it, and is given up by its time limit alone."""
@@ -95,112 +104,162 @@ class DirectoryStore:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
-    async def _pieces(self, file: AsyncBufferedReader, original: Original, span: range, piece: int) -> Pieces:
-        left = len(span)
+    async def _pieces(
+        self, file: AsyncBufferedReader, seen: tuple[int, ...], original: Original, span: range, piece: int
+    ) -> Pieces:
+        left, name = len(span), str(file.name)
         try:
             yield b""
             if span.start:
-                await self._bounded(partial(file.seek, span.start))
+                await self._bounded(partial(file.seek, span.start), name)
             while left > 0:
-                data = await self._bounded(partial(file.read, min(piece, left)))
+                data = await self._bounded(partial(file.read, min(piece, left)), name)
                 if not data:
                     raise OriginalChanged  # cut short since it was opened
                 left -= len(data)
                 if left == 0:  # overwritten since? A cut is better than a mixture
-                    await self._bounded(lambda: self._expect(original.version, file))
+                    still = partial(_require_unchanged, file.fileno(), seen, original.version)
+                    await self._bounded(partial(self._in_thread, still), name)
                 yield data
         finally:
             self._let_go(file)
 
     def _look(self, contact: int) -> Original | None:
-        for path in self._candidates(contact):
-            try:
-                file = path.open("rb")
-            except FileNotFoundError:
-                continue  # gone since it was seen
-            with file:
-                return self._judged(contact, file)
+        empty = False
+        for path, size in files(self._root, contact):
+            if size == 0:
+                empty = True
+                continue
+            with _naming(path):
+                try:
+                    file = os.open(path, _READING)
+                except FileNotFoundError:
+                    continue  # gone since it was seen
+                try:
+                    original = self._judged(contact, file)
+                finally:
+                    os.close(file)
+            if original.size:
+                return original
+            empty = True
+        if empty:
+            raise OriginalEmpty
         self._require_root()
         return None
 
-    def _judged(self, contact: int, file: BinaryIO) -> Original:
-        """What *file* is as a picture of *contact*; it is read from its beginning."""
-        status = os.fstat(file.fileno())
-        return judge(
-            contact,
-            version=_version(status),
-            size=status.st_size,
-            modified=_modified(status),
-            max_bytes=self._max_bytes,
-            head=file.read(HEAD_BYTES),
-            rest=partial(file.read, self._max_bytes),
-        )
+    def _judged(self, contact: int, file: int) -> Original:
+        """What the open *file* is as a picture of *contact*. One that is being written has changed when it is read."""
+
+        def seen(status: os.stat_result) -> Original:
+            head = read_at(file, 0, min(HEAD_BYTES, status.st_size))
+            return judge(
+                contact,
+                version=version(status, head),
+                size=status.st_size,
+                modified=_modified(status),
+                max_bytes=self._max_bytes,
+                head=head,
+                read=partial(read_at, file),
+            )
+
+        return steady(file, seen)[1]
 
     def _read(self, original: Original) -> bytes:
         """All of it in one go: each way into a thread and back costs more than the reading of a usual picture."""
         path = self._place(original.contact)
-        try:
-            file = path.open("rb", buffering=0)
-        except FileNotFoundError as error:
-            raise OriginalChanged from error
-        with file:
-            before = _version(os.fstat(file.fileno()))
-            data = file.read(original.size)
-            after = _version(os.fstat(file.fileno()))
-        if not before == after == original.version or len(data) != original.size:
+        with _naming(path):
+            try:
+                file = os.open(path, _READING)
+            except FileNotFoundError as error:
+                raise OriginalChanged from error
+            try:
+                if os.fstat(file).st_size != original.size:
+                    raise OriginalChanged
+                status, data, same = steady(file, lambda _: read_at(file, 0, original.size))
+            finally:
+                os.close(file)
+        if not same or len(data) != status.st_size or version(status, data) != original.version:
             raise OriginalChanged
         return data
 
-    def _candidates(self, contact: int) -> Iterator[Path]:
-        if contact <= 0:
-            return
-        for folder in (self._root, self._root / shard(contact)):
-            for suffix in SUFFIXES:
-                path = folder / f"{contact}.{suffix}"
-                try:
-                    status = path.stat()
-                except (FileNotFoundError, NotADirectoryError):
-                    continue
-                except OSError as error:
-                    if error.errno == errno.ELOOP:  # a link that leads to itself is no picture
-                        continue
-                    raise
-                if stat.S_ISREG(status.st_mode):  # opening a named pipe would block
-                    yield path
-
-    def _place(self, contact: int) -> Path:
-        for path in self._candidates(contact):
-            return path
+    def _place(self, contact: int) -> str:
+        for path, size in files(self._root, contact):
+            if size:
+                return path
         self._require_root()
         raise OriginalChanged
 
+    def _listed(self) -> Iterator[str]:
+        """The pictures in the folder, then those in its shards."""
+        shards = []
+        with os.scandir(self._root) as entries:
+            for entry in entries:
+                if is_shard(entry.name):
+                    shards.append(entry.path)
+                elif contact_of(entry.name) is not None and entry.is_file():
+                    yield entry.path
+        for folder in shards:
+            with os.scandir(folder) as entries:
+                yield from (each.path for each in entries if contact_of(each.name) is not None and each.is_file())
+
     def _require_root(self) -> None:
         """Raise OSError where the folder is gone: that must not look like contacts without pictures."""
-        self._root.stat()
+        if not stat.S_ISDIR(os.stat(self._root).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self._root))
 
     def _in_thread(self, call: Callable[..., T], *args: object) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
 
-    async def _bounded(self, call: Callable[[], Awaitable[T]]) -> T:
-        return await told(call, self._timeout)
+    async def _bounded(self, call: Callable[[], Awaitable[T]], file: str | None = None) -> T:
+        return await told(call, self._timeout, file)
 
 
-async def told(call: Callable[[], Awaitable[T]], timeout: float | None) -> T:
-    """What *call* gives within *timeout* seconds. Its time-outs and the system's errors are told as the store's."""
+async def told(call: Callable[[], Awaitable[T]], timeout: float | None, file: str | None = None) -> T:
+    """What *call* gives within *timeout* seconds. Its time-outs and the system's errors are told as the store's.
+
+    The log names the file, *file* where the error does not, and the error number; the answer to a request does not.
+    """
     try:
         async with asyncio.timeout(timeout):
             return await call()
-    except TimeoutError as error:
-        raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
     except OSError as error:
+        if error.errno is not None:
+            code = errno.errorcode.get(error.errno, str(error.errno))
+            log.warning("store.failed", file=error.filename or file, errno=code, reason=error.strerror)
+        if isinstance(error, TimeoutError):
+            raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
         raise StoreFailed(N_("The place where pictures are stored failed.")) from error
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Put *path* into an OSError that names no file, as those of an open file do."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or path
+        raise
+
+
+def _require_unchanged(file: int, seen: tuple[int, ...], expected: str) -> None:
+    """Raise `OriginalChanged` unless the open *file* is what was *seen* before, or has the *expected* version still.
+
+    A file that another has taken the place of has fewer links, and so another change time, but the same bytes.
+    """
+    if identity(os.fstat(file)) != seen:
+        verified(file, expected)
+
+
+def _read_some(path: str) -> None:
+    with _naming(path):
+        file = os.open(path, _READING)
+        try:
+            read_at(file, 0, HEAD_BYTES)
+        finally:
+            os.close(file)
 
 
 def _modified(status: os.stat_result) -> int | None:
     """When the file was changed, in Unix seconds; None for a time that HTTP's dates cannot tell (RFC 9110 5.6.7)."""
     seconds = int(status.st_mtime)
     return seconds if 0 <= seconds <= _LAST_SECOND else None
-
-
-def _version(status: os.stat_result) -> str:
-    return f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"

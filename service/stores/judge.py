@@ -1,4 +1,4 @@
-"""What a store may say of an original from its first bytes: its format, its alpha, or why it cannot be used."""
+"""What a store may say of an original from its header: format, alpha and size, or why it cannot be used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
-from service.imaging.headers.peek import HEAD, peek, wants_whole
+from service.imaging.headers.peek import HEAD, peek
+from service.imaging.headers.window import Window
 from service.pictures.values import Fault, Original
 
 HEAD_BYTES = HEAD
@@ -22,16 +23,19 @@ def judge(
     modified: int | None,
     max_bytes: int,
     head: bytes,
-    rest: Callable[[], bytes],
+    read: Callable[[int, int], bytes],
 ) -> Original:
-    """The original of *size* bytes that begins with *head*; *rest* reads what follows, where a format needs it."""
+    """The original of *size* bytes that begins with *head*.
+
+    *read* is given a place and a number of bytes, and gives these, where the header goes on further back.
+    """
     try:
         if size > max_bytes:
             raise Unrenderable(
                 N_("The stored picture has %(size)s bytes; at most %(limit)s are accepted."),
                 {"size": size, "limit": max_bytes},
             )
-        facts = peek(head + rest() if len(head) < size and wants_whole(head) else head)
+        facts = peek(head if size <= len(head) else Window(head, size, read))
     except Unrenderable as error:
         # The fault lasts as long as this version: a new file is a new judgement.
         fault = Fault(error.message, tuple(error.values.items()), until=math.inf)

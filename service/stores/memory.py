@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.pictures.values import Original, OriginalChanged, Pieces
+from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
 from service.pictures.writes import Check, Upload
 from service.stores.judge import HEAD_BYTES, judge
 
@@ -33,14 +33,14 @@ class MemoryStore:
         yield _Upload()
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
-        check(await self.look(contact))
+        check(await self._present(contact))
         self.keep(contact, await upload.read(), int(time.time()))
         original = await self.look(contact)
         assert original is not None
         return original
 
     async def delete(self, contact: int, check: Check) -> None:
-        check(await self.look(contact))
+        check(await self._present(contact))
         self.drop(contact)
 
     async def sweep(self) -> None:
@@ -50,6 +50,8 @@ class MemoryStore:
         if contact not in self._pictures:
             return None
         data, version, modified = self._pictures[contact]
+        if not data:
+            raise OriginalEmpty
         return judge(
             contact,
             version=version,
@@ -57,7 +59,7 @@ class MemoryStore:
             modified=modified,
             max_bytes=self._max_bytes,
             head=data[:HEAD_BYTES],
-            rest=lambda: data[HEAD_BYTES:],
+            read=lambda begin, size: data[begin : begin + size],
         )
 
     async def read(self, original: Original) -> bytes:
@@ -76,6 +78,12 @@ class MemoryStore:
                 yield data[at : at + piece]
 
         return pieces()
+
+    async def _present(self, contact: int) -> Original | None:
+        try:
+            return await self.look(contact)
+        except OriginalEmpty:
+            return None
 
     async def check(self) -> str:
         return f"memory, {len(self._pictures)} pictures"

@@ -6,7 +6,6 @@ Freshness stands behind it: what is not told of (on network file systems nothing
 from __future__ import annotations
 
 import asyncio
-import re
 import threading
 from collections.abc import Generator
 from contextlib import closing, suppress
@@ -16,7 +15,7 @@ import structlog
 from watchfiles import Change
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError  # their documented lower half
 
-from service.stores.directory import SUFFIXES, shard
+from service.stores.names import contact_of, is_shard, shard
 
 log = structlog.get_logger()
 
@@ -31,8 +30,6 @@ _MANY = 10_000
 """Contacts. More at once are not named, so that no burst is too large to be kept in mind."""
 _PATIENCE = 2.0
 """Seconds that the thread may take to begin and to end: more only where a disk hangs."""
-
-_NAME = re.compile(rf"([1-9][0-9]{{0,9}})\.(?:{'|'.join(SUFFIXES)})", re.IGNORECASE)
 
 
 class Watch:
@@ -115,7 +112,7 @@ def _changes(root: Path, ended: threading.Event) -> Generator[Contacts, None, No
             changes = () if isinstance(told, str) else told
             yield {contact for _, path in changes if (contact := _contact(place, Path(path)))}
             moved = (Path(path) for change, path in changes if change != Change.modified)
-            if any(path == place or (path.parent == place and _is_shard(path.name)) for path in moved):
+            if any(path == place or (path.parent == place and is_shard(path.name)) for path in moved):
                 return
 
 
@@ -125,14 +122,7 @@ def _shards(place: Path) -> list[str]:
     return [str(folder) for folder in folders if folder.is_dir()]
 
 
-def _is_shard(name: str) -> bool:
-    return len(name) == 3 and name.isdecimal() and name.isascii()
-
-
 def _contact(place: Path, path: Path) -> int | None:
     """Whose file *path* is: where `DirectoryStore` would find it, and under a name that it would try."""
-    match = _NAME.fullmatch(path.name)
-    if match is None:
-        return None
-    contact = int(match[1])
-    return contact if path.parent in (place, place / shard(contact)) else None
+    contact = contact_of(path.name)
+    return contact if contact is not None and path.parent in (place, place / shard(contact)) else None

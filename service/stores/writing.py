@@ -15,9 +15,10 @@ import structlog
 
 from service.errors import PictureError
 from service.formats import Format
-from service.pictures.values import Original
+from service.pictures.values import Original, OriginalEmpty
 from service.pictures.writes import Check, Upload
-from service.stores.directory import DirectoryStore, shard, told
+from service.stores.directory import DirectoryStore, told
+from service.stores.names import files, shard
 from service.stores.uploads import UploadFile, UploadFolder, make_durable
 
 T = TypeVar("T")
@@ -75,18 +76,28 @@ class WritableDirectory(DirectoryStore):
     def _put(self, contact: int, upload: UploadFile, check: Check) -> Original:
         upload.make_durable()
         with self._uploads.alone():
-            present = self._look(contact)
+            present = self._present(contact)
             check(present)
             moment = _moment(present)
             os.utime(upload.file.fileno(), ns=(moment, moment))
-            upload.file.seek(0)
-            original = self._judged(contact, upload.file)
+            original = self._judged(contact, upload.file.fileno())
             if original.fault is not None:  # encoded anew it may have become too large
                 raise original.fault.error()
-            path = next(self._candidates(contact), None) or self._new(contact, original.format)
+            found = [*files(self._root, contact)]
+            path = next((Path(each.path) for each in found if each.size), None) or self._new(contact, original.format)
+            for each in found:
+                if not each.size:  # before the rename: where case does not matter, it may be the same name
+                    Path(each.path).unlink(missing_ok=True)
             upload.path.rename(path)
         make_durable(path.parent)
         return original
+
+    def _present(self, contact: int) -> Original | None:
+        """The picture of *contact*; a file without bytes is none."""
+        try:
+            return self._look(contact)
+        except OriginalEmpty:
+            return None
 
     def _new(self, contact: int, kind: Format) -> Path:
         """Where a contact's first picture comes to lie: in its shard, if there is one."""
@@ -95,8 +106,8 @@ class WritableDirectory(DirectoryStore):
 
     def _delete(self, contact: int, check: Check) -> None:
         with self._uploads.alone():
-            check(self._look(contact))
-            paths = [*self._candidates(contact)]
+            check(self._present(contact))
+            paths = [Path(each.path) for each in files(self._root, contact)]
             for path in reversed(paths[1:]):  # the present one last: at no point does an older picture come to light
                 path.unlink(missing_ok=True)
                 make_durable(path.parent)
@@ -141,4 +152,4 @@ def _moment(present: Original | None) -> int:
     now = time.time_ns()
     if present is None or present.modified is None or not 0 <= present.modified - now // _SECOND < _AHEAD:
         return now
-    return (present.modified + 1) * _SECOND + now % _SECOND  # no moment twice: an inode and a size come again soon
+    return (present.modified + 1) * _SECOND + now % _SECOND  # no moment twice: a version hashes the first bytes alone

@@ -12,7 +12,8 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from service.stores.directory import SUFFIXES, DirectoryStore, shard
+from service.stores.directory import DirectoryStore
+from service.stores.names import SUFFIXES, shard
 from tests.bench.figures import interleaved, ratios, show, spread
 from tests.bench.pictures import photograph
 

@@ -10,7 +10,10 @@ from PIL import Image
 
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format
-from service.imaging.headers.peek import HEAD, peek, wants_whole
+from service.imaging.headers.peek import HEAD, peek
+from service.imaging.headers.window import Window
+from service.imaging.order import Limits
+from service.imaging.source import Source
 from tests.corpus import BROKEN_BESIDE_THE_PIXELS, manifest, oracle, read, skip_without_corpus
 from tests.pictures_in_code import rendered
 
@@ -62,10 +65,17 @@ def test_where_a_naive_conversion_goes_wrong_ours_does_not(file):
 @pytest.mark.filterwarnings("ignore")
 def test_peek_agrees_with_pillow(file):
     data = read(file)
-    facts = peek(data if wants_whole(data[:HEAD]) else data[:HEAD])
+    facts = peek(Window(data[:HEAD], len(data), lambda begin, size: data[begin : begin + size]))
     image = Image.open(io.BytesIO(data))
     assert facts.format is Format[{"MPO": "JPEG"}.get(image.format, image.format)]
     assert facts.alpha == image.has_transparency_data
+
+
+@pytest.mark.parametrize("file", SOUND)
+@pytest.mark.filterwarnings("ignore")
+def test_the_upright_size_is_told_by_the_header(file):
+    data = read(file)
+    assert peek(data).size == Source(data, Limits()).size
 
 
 @pytest.mark.parametrize("start", sorted(file for file in FILES if file.endswith("_1.jpg") and "exifori" in file))

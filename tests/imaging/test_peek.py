@@ -11,7 +11,8 @@ from PIL import Image
 
 from service.errors import Unrenderable
 from service.formats import Format
-from service.imaging.headers.peek import HEAD, Facts, peek, wants_whole
+from service.imaging.headers.peek import HEAD, Facts, peek
+from service.imaging.headers.window import Window
 from tests.pictures_in_code import chunk, png, quarters, saved
 
 ALPHA = quarters(mode="RGBA")
@@ -20,13 +21,15 @@ ALPHA.putpixel((0, 0), (0, 0, 0, 0))
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP"])
 def test_the_format_is_told_by_the_bytes(kind):
-    assert peek(saved(quarters(), kind)) == Facts(Format[kind], False)
+    facts = peek(saved(quarters(), kind))
+    assert (facts.format, facts.alpha) == (Format[kind], False)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "WEBP", "AVIF"])
 def test_transparency_is_told_by_the_header(kind):
     data = saved(ALPHA, kind)
-    assert peek(data) == Facts(Format[kind], True)
+    facts = peek(data)
+    assert (facts.format, facts.alpha) == (Format[kind], True)
     assert Image.open(io.BytesIO(data)).has_transparency_data
 
 
@@ -43,11 +46,11 @@ def test_a_transparent_colour_of_a_png_counts():
 def test_both_byte_orders_of_tiff(order):
     data = saved(quarters(mode="I;16B" if order == "MM" else "I;16"), "TIFF")
     assert data[:2].decode() == order
-    assert peek(data) == Facts(Format.TIFF, False)
+    assert peek(data) == Facts(Format.TIFF, False, (80, 60))
 
 
 def test_big_tiff():
-    assert peek(saved(ALPHA, "TIFF", big_tiff=True)) == Facts(Format.TIFF, True)
+    assert peek(saved(ALPHA, "TIFF", big_tiff=True)) == Facts(Format.TIFF, True, (80, 60))
 
 
 @pytest.mark.parametrize(("brand", "kind"), [("heic", "HEIC"), ("heix", "HEIC"), ("avis", "AVIF"), ("mif1", "AVIF")])
@@ -66,12 +69,40 @@ def test_what_is_no_picture_of_ours_is_refused(head):
         peek(head)
 
 
-def test_a_tiff_whose_directory_comes_last_wants_to_be_seen_whole():
+def windowed(data):
+    """*data* as a store gives it: its head, and the rest where it is looked at. And where it was read."""
+    reads = []
+
+    def read(begin, size):
+        reads.append((begin, size))
+        return data[begin : begin + size]
+
+    return Window(data[:HEAD], len(data), read), reads
+
+
+def test_a_tiff_whose_directory_comes_last_is_read_there_and_not_as_a_whole():
     data = saved(Image.effect_noise((300, 300), 80), "TIFF", compression="tiff_adobe_deflate")
     assert int.from_bytes(data[4:8], "little") > HEAD
-    assert wants_whole(data[:HEAD])
-    assert not wants_whole(data)
-    assert not wants_whole(saved(quarters(), "PNG")[:20])
+    window, reads = windowed(data)
+    assert peek(window) == peek(data) == Facts(Format.TIFF, False, (300, 300))
+    assert 0 < sum(size for _, size in reads) <= 4_096
+
+
+def test_transparency_is_found_behind_a_large_profile():
+    data = png(4, 4, chunk(b"iCCP", bytes(100_000)) + chunk(b"tRNS", bytes(6)))
+    window, reads = windowed(data)
+    assert peek(window) == Facts(Format.PNG, True, (4, 4))
+    assert sum(size for _, size in reads) <= 8_192
+
+
+def test_a_header_within_the_first_bytes_costs_no_other_read():
+    noise = Image.effect_noise((600, 600), 80)
+    for kind, options in (("JPEG", {"quality": 95}), ("WEBP", {"lossless": True}), ("BMP", {}), ("GIF", {})):
+        data = saved(noise, kind, **options)
+        assert len(data) > HEAD
+        window, reads = windowed(data)
+        assert peek(window).size == (600, 600)
+        assert not reads
 
 
 magics = st.sampled_from(
@@ -90,4 +121,4 @@ magics = st.sampled_from(
 @given(magics, st.binary(max_size=300))
 def test_any_tail_of_any_magic_is_judged(magic, tail):
     assert isinstance(peek(magic + tail), Facts)
-    assert wants_whole(magic + tail) in (True, False)
+    assert peek(windowed(magic + tail)[0]) == peek(magic + tail)

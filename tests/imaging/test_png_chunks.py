@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from service.errors import Unrenderable
+from service.formats import Format
 from service.imaging.admission import admit
-from service.imaging.headers.peek import peek
+from service.imaging.headers.peek import Facts, peek
 from service.imaging.headers.png import read
 from service.imaging.headers.png_chunks import SIGNATURE, chunks, sound
 from service.imaging.order import Encoding, Limits
@@ -65,6 +66,7 @@ def placed(*more: bytes, at: str = "early") -> bytes:
 def assert_as_clean(data: bytes) -> None:
     """It is shown as `CLEAN` is, may be stored, and what is stored without metadata is whole and shown alike."""
     assert rendered(data, "PNG", 20).data == WANTED
+    assert peek(data) == Facts(Format.PNG, False, (40, 30))
     assert admit(data, Limits()) is None
     clean = admit(data, Limits(), Encoding())
     assert clean is not None
@@ -99,6 +101,7 @@ def test_a_chunk_out_of_its_place_is_passed_over(kind: bytes, at: str) -> None:
 @pytest.mark.parametrize("at", ["early", "late"])
 def test_where_exif_stands_does_not_matter(at: str) -> None:
     data = placed(chunk(b"eXIf", TURN_6), at=at)
+    assert peek(data).size == (30, 40)
     assert shown(rendered(data, "PNG", 15).data).size == (15, 20)
     clean = admit(data, Limits(), Encoding())
     assert clean is not None and shown(rendered(clean, "PNG", 15).data).size == (15, 20)
@@ -139,7 +142,7 @@ def test_the_first_usable_one_of_a_type_counts(kind: bytes) -> None:
         chunk(b"zTXt", b"Raw profile type exif\0\1" + TEXT) + chunk(b"iTXt", b"Raw profile type exif\0\1"),
         chunk(b"eXIf", b"II*\0\xff\xff\xff\xff") + chunk(b"eXIf", bytes(40)),
         chunk(b"eXIf", b"II*\0" + struct.pack("<IH", 8, 65_535) + struct.pack("<HHII", 1, 1, 900, 0) * 65_535),
-        chunk(b"abCd") * 5_000,
+        chunk(b"abCd") * 4_000,
     ],
     ids=["profile of 5 MB", "profile bomb", "method", "no name", "long name", "profile cut", "profile without a table",
          "no profile", "profile not packed", "name alone", "profiles", "text of 1 MB", "text of 1 MB in Unicode",

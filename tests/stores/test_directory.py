@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.errors import StoreFailed
-from service.pictures.values import OriginalChanged
-from service.stores.directory import SUFFIXES, DirectoryStore, shard
+from service.pictures.values import OriginalChanged, OriginalEmpty
+from service.stores.directory import DirectoryStore
+from service.stores.names import SUFFIXES, shard
 from tests.pictures_in_code import quarters, saved
+from tests.privileges import unprivileged
 
 JPEG = saved(quarters(64, 48), "JPEG")
 
@@ -24,8 +28,10 @@ async def store(tmp_path: Path) -> AsyncIterator[DirectoryStore]:
 
 
 def test_the_suffixes_stand_in_their_order_lower_case_first() -> None:
-    lower = ("jpg", "jpeg", "png", "apng", "gif", "tif", "tiff", "webp", "avif", "bmp", "mpo", "heic")
-    assert lower + tuple(each.upper() for each in lower) == SUFFIXES
+    lower = (
+        "jpg", "jpeg", "jfif", "jpe", "png", "apng", "gif", "tif", "tiff", "webp", "avif", "bmp", "mpo", "heic",
+    )  # fmt: skip
+    assert (*lower, *(each.upper() for each in lower), *(each.capitalize() for each in lower)) == SUFFIXES
 
 
 async def test_the_first_suffix_that_exists_wins(store: DirectoryStore, tmp_path: Path) -> None:
@@ -46,19 +52,112 @@ async def test_a_picture_may_lie_in_its_shard(store: DirectoryStore, tmp_path: P
     assert await store.read(found) == JPEG
 
 
-async def test_the_version_is_inode_size_and_mtime(store: DirectoryStore, tmp_path: Path) -> None:
-    path = tmp_path / "42.jpg"
-    path.write_bytes(JPEG)
-    first = await store.look(42)
-    os.utime(path, ns=(0, path.stat().st_mtime_ns + 1))
-    second = await store.look(42)
-    path.write_bytes(JPEG + b"!")
-    os.utime(path, ns=(0, path.stat().st_mtime_ns))
-    third = await store.look(42)
-    assert first is not None
-    assert second is not None
-    assert third is not None
-    assert len({first.version, second.version, third.version}) == 3
+async def version_of(store: DirectoryStore, contact: int = 42) -> str:
+    found = await store.look(contact)
+    assert found is not None
+    return found.version
+
+
+async def test_the_version_is_size_mtime_and_the_first_bytes(store: DirectoryStore, tmp_path: Path) -> None:
+    path, seen = tmp_path / "42.jpg", []
+    for data, moment in (
+        (JPEG, 10**18),
+        (JPEG, 10**18 + 1),
+        (JPEG + b"!", 10**18),
+        (JPEG[:-3] + b"!" + JPEG[-2:], 10**18),
+        (JPEG + bytes(64_000), 10**18),
+    ):
+        path.write_bytes(data)
+        os.utime(path, ns=(0, moment))
+        seen.append(await version_of(store))
+    assert len(set(seen)) == len(seen)
+
+
+async def test_the_same_file_has_the_same_version_on_every_server(tmp_path: Path) -> None:
+    """Copied with its times, as a backup and rsync do: another inode, another change time, another name."""
+    versions = []
+    for name, data in (("one/42.jpg", JPEG), ("two/42.PNG", JPEG), ("one/43.jpg", JPEG + bytes(100_000))):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(data)
+        os.utime(path, ns=(7, 1_700_000_000_123_456_789))
+        store = DirectoryStore(path.parent, max_bytes=1_000_000, timeout=5.0)
+        versions.append(await version_of(store, int(path.stem)))
+        await store.close()
+    assert versions[0] == versions[1] != versions[2]
+
+
+async def test_what_was_seen_on_another_server_is_read_here(tmp_path: Path) -> None:
+    data = JPEG + bytes(100_000)
+    stores = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "42.jpg").write_bytes(data)
+        os.utime(tmp_path / name / "42.jpg", ns=(7, 10**18))
+        stores.append(DirectoryStore(tmp_path / name, max_bytes=1_000_000, timeout=5.0))
+    seen = await stores[0].look(42)
+    assert seen is not None
+    assert await stores[1].read(seen) == data
+    assert b"".join([bytes(piece) async for piece in await stores[1].stream(seen, 10_000)]) == data
+    assert b"".join([bytes(piece) async for piece in await stores[1].stream(seen, 10_000, range(5, 9))]) == data[5:9]
+    for store in stores:
+        await store.close()
+
+
+@pytest.mark.parametrize("at", [3, 65_535])
+async def test_another_picture_of_the_same_size_and_time_is_not_read_for_it(
+    store: DirectoryStore, tmp_path: Path, at: int
+) -> None:
+    path, data = tmp_path / "42.jpg", bytearray(JPEG + bytes(100_000))
+    path.write_bytes(data)
+    os.utime(path, ns=(0, 10**18))
+    seen = await store.look(42)
+    assert seen is not None
+    data[at] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(0, 10**18))
+    with pytest.raises(OriginalChanged):
+        await store.read(seen)
+    with pytest.raises(OriginalChanged):
+        await store.stream(seen, 1_000)
+
+
+async def test_a_picture_that_another_takes_the_place_of_is_streamed_to_its_end(
+    store: DirectoryStore, tmp_path: Path
+) -> None:
+    """Its change time is another one, for it has a name less; its bytes are the same."""
+    data = JPEG + bytes(100_000)
+    (tmp_path / "42.jpg").write_bytes(data)
+    seen = await store.look(42)
+    assert seen is not None
+    pieces = await store.stream(seen, 10_000)
+    got = [bytes(await anext(pieces))]
+    (tmp_path / "new").write_bytes(JPEG)
+    os.replace(tmp_path / "new", tmp_path / "42.jpg")
+    got += [bytes(piece) async for piece in pieces]
+    assert b"".join(got) == data
+
+
+async def test_empty_files_are_passed_over(store: DirectoryStore, tmp_path: Path) -> None:
+    (tmp_path / "42.jpg").touch()
+    (tmp_path / "42.Png").touch()
+    with pytest.raises(OriginalEmpty):
+        await store.look(42)
+    (tmp_path / "042").mkdir()
+    (tmp_path / "042" / "42.Jpe").write_bytes(JPEG)
+    found = await store.look(42)
+    assert found is not None
+    assert await store.read(found) == JPEG
+
+
+async def test_a_picture_emptied_after_it_was_seen_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
+    (tmp_path / "42.jpg").write_bytes(JPEG)
+    found = await store.look(42)
+    assert found is not None
+    os.truncate(tmp_path / "42.jpg", 0)
+    for read in (store.read(found), store.stream(found, 1_000)):
+        with pytest.raises(OriginalChanged):
+            await read
 
 
 async def test_folders_pipes_and_dangling_links_are_passed_over(store: DirectoryStore, tmp_path: Path) -> None:
@@ -79,12 +178,45 @@ async def test_a_folder_that_is_gone_is_a_failure_and_not_a_contact_without_pict
     await store.close()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-async def test_a_file_that_may_not_be_read_is_a_failure(store: DirectoryStore, tmp_path: Path) -> None:
-    (tmp_path / "42.jpg").write_bytes(JPEG)
-    (tmp_path / "42.jpg").chmod(0)
+async def test_a_file_in_place_of_the_folder_is_a_failure_too(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    store = DirectoryStore(tmp_path / "file", max_bytes=1, timeout=5.0)
     with pytest.raises(StoreFailed):
         await store.look(42)
+    await store.close()
+
+
+async def test_a_read_that_fails_names_file_and_error_in_the_log(open_folder: Path) -> None:
+    path = open_folder / "42.jpg"
+    path.write_bytes(JPEG)
+    store = DirectoryStore(open_folder, max_bytes=1_000_000, timeout=5.0)
+    seen = await store.look(42)
+    assert seen is not None
+    path.chmod(0)
+    with capture_logs() as lines, unprivileged():
+        for ask in (store.look(42), store.read(seen), store.stream(seen, 1_000)):
+            with pytest.raises(StoreFailed) as failure:
+                await ask
+            assert str(open_folder) not in str(failure.value)
+    assert [(line["event"], line["file"], line["errno"]) for line in lines] == 3 * [
+        ("store.failed", str(path), "EACCES")
+    ]
+    await store.close()
+
+
+async def test_the_first_files_are_tried_in_the_folder_and_in_its_shards(open_folder: Path) -> None:
+    (open_folder / "007").mkdir()
+    for name in ("1.jpg", "2.png", "readme.txt", "007/7.Jfif", "007/x.jpg"):
+        (open_folder / name).write_bytes(JPEG)
+    store = DirectoryStore(open_folder, max_bytes=1_000_000, timeout=5.0)
+    assert await store.sample(100) == (3, [])
+    assert await store.sample(2) == (2, [])
+    (open_folder / "007" / "7.Jfif").chmod(0)
+    with unprivileged():
+        tried, faults = await store.sample(100)
+    assert tried == 3
+    assert [(fault.errno, fault.filename) for fault in faults] == [(errno.EACCES, str(open_folder / "007" / "7.Jfif"))]
+    await store.close()
 
 
 async def test_a_picture_removed_after_it_was_seen_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
@@ -111,18 +243,23 @@ async def test_a_file_cut_short_while_it_is_streamed_is_told(store: DirectorySto
 async def test_a_look_up_costs_the_same_number_of_stats_whatever_there_is(
     store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counted: list[Path] = []
-    stat = Path.stat
+    counted: list[object] = []
+    stat = os.stat
 
-    def counting(self: Path, *, follow_symlinks: bool = True) -> os.stat_result:
-        counted.append(self)
-        return stat(self, follow_symlinks=follow_symlinks)
+    def counting(path: str, **options: object) -> os.stat_result:
+        counted.append(path)
+        return stat(path, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Path, "stat", counting)
+    (tmp_path / "999").mkdir()
+    monkeypatch.setattr(os, "stat", counting)
     await store.look(999_999)
     few = len(counted)
     for contact in range(2_000):
         (tmp_path / f"{contact}.jpg").touch()
     counted.clear()
     await store.look(999_999)
-    assert len(counted) == few == 2 * len(SUFFIXES) + 1
+    assert len(counted) == few == 2 * len(SUFFIXES) + 2  # and of the shard, and of the folder
+    (tmp_path / "999").rmdir()
+    counted.clear()
+    await store.look(999_999)
+    assert len(counted) == len(SUFFIXES) + 2

@@ -11,7 +11,7 @@ import pytest
 from service.errors import Unrenderable
 from service.formats import Format
 from service.pictures.ports import OriginalStore
-from service.pictures.values import OriginalChanged
+from service.pictures.values import OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
 from service.stores.memory import MemoryStore
 from tests.pictures_in_code import quarters, saved, see_through
@@ -75,7 +75,7 @@ async def test_nothing_is_stored_for_others(kept: tuple[OriginalStore, Keep], co
     assert await store.look(contact) is None
 
 
-@pytest.mark.parametrize("data", [b"", b"%!PS-Adobe-3.0 EPSF-3.0", b"<svg/>", bytes(LIMIT + 1)])
+@pytest.mark.parametrize("data", [b"%!PS-Adobe-3.0 EPSF-3.0", b"<svg/>", bytes(LIMIT + 1)])
 async def test_what_is_no_picture_or_too_large_carries_a_fault(kept: tuple[OriginalStore, Keep], data: bytes) -> None:
     store, keep = kept
     keep(42, data)
@@ -84,6 +84,25 @@ async def test_what_is_no_picture_or_too_large_carries_a_fault(kept: tuple[Origi
     assert found.fault is not None
     assert found.fault.permanent
     assert isinstance(found.fault.error(), Unrenderable)
+
+
+async def test_a_picture_without_bytes_is_none_yet(kept: tuple[OriginalStore, Keep]) -> None:
+    store, keep = kept
+    keep(42, b"")
+    with pytest.raises(OriginalEmpty):
+        await store.look(42)
+    keep(42, saved(quarters(64, 48), "JPEG"))
+    assert await store.look(42) is not None
+
+
+async def test_tells_the_upright_size_wherever_the_header_has_it(kept: tuple[OriginalStore, Keep]) -> None:
+    store, keep = kept
+    jpeg = saved(quarters(64, 48), "JPEG")
+    segments = b"".join(b"\xff\xed" + (60_002).to_bytes(2, "big") + bytes(60_000) for _ in range(2))
+    keep(42, jpeg[:2] + segments + jpeg[2:])
+    found = await store.look(42)
+    assert found is not None
+    assert found.dimensions == (64, 48)
 
 
 async def test_reads_all_of_it_whole_and_in_pieces(kept: tuple[OriginalStore, Keep]) -> None:

@@ -160,7 +160,7 @@ async def test_a_burst_is_told_as_anyone_and_the_loop_turns_meanwhile(watch: Wat
 async def test_without_watches_the_log_says_so_once_and_all_else_goes_on(root: Path) -> None:
     """The kernel's limit of a process of its own: no file descriptor is left to watch with."""
     script = f"""
-import asyncio, os, resource
+import asyncio, concurrent.futures.thread, os, resource
 from pathlib import Path
 from service.stores.watch import Watch
 

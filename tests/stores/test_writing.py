@@ -99,6 +99,32 @@ async def test_a_deleted_picture_is_gone(store: WritableStore) -> None:
     await store.delete(1, anything)
 
 
+async def test_put_and_delete_remove_files_without_bytes(folder: WritableDirectory, images: Path) -> None:
+    (images / "001").mkdir()
+    for name in ("1.jpg", "1.Gif", "001/1.png"):
+        (images / name).touch()
+    await put(folder, 1, PNG)
+    assert files(images) == {"1.png"}
+    (images / "1.jpg").touch()  # before the picture's own name
+    made = await put(folder, 1, JPEG)
+    assert files(images) == {"1.png"}
+    assert await folder.look(1) == made
+    (images / "1.Gif").touch()
+    await folder.delete(1, anything)
+    assert not files(images)
+    (images / "1.TIFF").touch()
+    await folder.delete(1, nothing_there)
+    assert not files(images)
+
+
+async def test_a_file_without_bytes_does_not_count_as_a_picture(folder: WritableDirectory, images: Path) -> None:
+    (images / "1.jpg").touch()
+    async with folder.uploading() as upload:
+        await upload.write(PNG)
+        await folder.put(1, upload, nothing_there)
+    assert len(files(images)) == 1
+
+
 def files(images: Path) -> set[str]:
     return {path.name for path in images.rglob("*") if path.is_file()} - {"lock"}
 

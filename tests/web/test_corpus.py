@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from service.stores.directory import SUFFIXES
+from service.stores.names import SUFFIXES
 from tests.conftest import Serve
 from tests.corpus import CORPUS, manifest, skip_without_corpus
 from tests.pictures_in_code import shown

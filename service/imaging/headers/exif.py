@@ -1,24 +1,38 @@
-"""Which way up, from a block of Exif (2.32, tag 274). Follows no offset but the first, knows no Pillow."""
+"""Which way up an EXIF block says that its picture is (EXIF 2.3, tag 274). Pure, bounded, knows no Pillow."""
 
 from __future__ import annotations
 
 from service.imaging.headers.tiff import MAGIC, Directory
 
-_PREFIX = b"Exif\0\0"
+PREFIX = b"Exif\0\0"
+"""Before the block in JPEG, and needlessly at times elsewhere."""
+RAW_PROFILE = b"Raw profile type exif\0"
+"""The keyword of a PNG's text chunk in which ImageMagick wrote EXIF before there was a chunk for it."""
+
 _ORIENTATION = 274
 _SHORT, _LONG = 3, 4
-_MAX_ENTRIES = 4096
+_MAX_TAGS = 1024
 
 
-def turn(block: bytes) -> int:
-    """1 to 8; 1 too where the block is broken or says nothing."""
-    block = block.removeprefix(_PREFIX).removeprefix(_PREFIX)  # some write it twice
-    directory = Directory.of(block) if block.startswith(MAGIC) else None
-    if directory is None:
+def orientation(block: bytes) -> int:
+    """1 to 8; 1 too where *block* is broken, or does not say it."""
+    at = 0
+    while block.startswith(PREFIX, at):
+        at += len(PREFIX)
+    if not block.startswith(MAGIC, at):
         return 1
-    said = [
-        tag.value
-        for tag in directory.tags(_MAX_ENTRIES)
-        if tag.number == _ORIENTATION and tag.type in (_SHORT, _LONG) and tag.count == 1
-    ]
-    return said[-1] if said and 1 <= said[-1] <= 8 else 1
+    directory = Directory.of(block[at:])
+    turn = 1
+    for tag in directory.tags(_MAX_TAGS) if directory else ():
+        if tag.number == _ORIENTATION:
+            turn = tag.value if tag.type in (_SHORT, _LONG) and tag.count == 1 else 1
+    return turn if 1 <= turn <= 8 else 1
+
+
+def raw_profile(text: bytes) -> bytes:
+    """The EXIF block in a raw profile's *text*: hexadecimal under three lines of heading. Empty where it is broken."""
+    *_, digits = text.split(b"\n", 3)
+    try:
+        return bytes.fromhex(digits.decode("ascii"))
+    except ValueError:
+        return b""

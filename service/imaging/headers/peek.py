@@ -1,4 +1,4 @@
-"""What the first bytes alone tell: the format, and whether the header declares transparency.
+"""What the header alone tells: the format, the upright size, and whether it declares transparency.
 
 Pure and bounded, for a store asks it of every original. It must never import Pillow, and never look at a pixel.
 """
@@ -12,10 +12,12 @@ from service.formats import Format
 from service.imaging.headers.gif import table_bytes
 from service.imaging.headers.png import transparent
 from service.imaging.headers.png_chunks import SIGNATURE
+from service.imaging.headers.sizes import upright_size
 from service.imaging.headers.tiff import MAGIC, Directory
+from service.imaging.headers.window import Bytes
 
 HEAD = 65_536
-"""Bytes that are enough for nearly every picture (see `wants_whole`)."""
+"""Bytes that hold nearly every picture's header; a `Window` reads what lies further back."""
 
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"})
@@ -36,57 +38,64 @@ class Facts:
     size: tuple[int, int] | None = None
 
 
-def peek(head: bytes) -> Facts:
-    """Judge a picture by its first bytes.
+def peek(data: Bytes) -> Facts:
+    """Judge a picture by its header.
 
     Raises:
-        Unrenderable: they begin no format that we read.
+        Unrenderable: it begins as no format that we read.
     """
+    head = data[:HEAD]
+    kind = _kind(head)
+    return Facts(kind, _alpha(data, head, kind), upright_size(data, kind))
+
+
+def _kind(head: bytes) -> Format:
     if head.startswith(b"\xff\xd8\xff"):
-        return Facts(Format.JPEG, False)
+        return Format.JPEG
     if head.startswith(SIGNATURE):
-        return Facts(Format.PNG, transparent(head))
+        return Format.PNG
     if head.startswith((b"GIF87a", b"GIF89a")):
-        return Facts(Format.GIF, _gif_alpha(head))
+        return Format.GIF
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
-        return Facts(Format.WEBP, _webp_alpha(head))
+        return Format.WEBP
     if head.startswith(MAGIC):
-        return Facts(Format.TIFF, _tiff_alpha(head))
+        return Format.TIFF
     if head[4:8] == b"ftyp" and (kind := _brand(head)):
-        return Facts(kind, any(urn in head for urn in _ALPHA_AUXILIARIES))
+        return kind
     if head.startswith(b"BM"):
-        return Facts(Format.BMP, _bmp_alpha(head))
+        return Format.BMP
     raise Unrenderable(N_("The stored bytes are no picture in a format that is read here."))
 
 
-def wants_whole(head: bytes) -> bool:
-    """Whether *head* is a TIFF that keeps its directory further back (most writers put it last)."""
-    if not head.startswith(MAGIC):
-        return False
-    directory = Directory.of(head)
-    return directory is None or directory.end > len(head)
+def _alpha(data: Bytes, head: bytes, kind: Format) -> bool:
+    if kind in (Format.AVIF, Format.HEIC):
+        return any(urn in head for urn in _ALPHA_AUXILIARIES)
+    judge = _ALPHA.get(kind)
+    return judge is not None and judge(data)
 
 
-def _gif_alpha(head: bytes) -> bool:
+def _gif_alpha(data: Bytes) -> bool:
     """Whether the graphic control extension of the first frame names a transparent entry."""
-    flags = head[10] if len(head) > 10 else 0
-    at = 13 + table_bytes(flags)
+    flags = data[10:11]
+    at = 13 + table_bytes(flags[0] if flags else 0)
     found = False
     for _ in range(_MAX_ENTRIES):
-        if head[at : at + 1] != b"!":
+        piece = data[at : at + 4]
+        if piece[:1] != b"!":
             break
-        if head[at + 1 : at + 2] == b"\xf9" and head[at + 3 : at + 4]:
-            found = found or bool(head[at + 3] & 1)
+        if piece[1:2] == b"\xf9" and len(piece) == 4:
+            found = found or bool(piece[3] & 1)
         at += 2
         for _ in range(_MAX_ENTRIES):
-            length = head[at] if at < len(head) else 0
-            at += 1 + length
-            if not length:
+            length = data[at : at + 1]
+            at += 1 + (length[0] if length else 0)
+            if length in (b"", b"\0"):
                 break
     return found
 
 
-def _webp_alpha(head: bytes) -> bool:
+def _webp_alpha(data: Bytes) -> bool:
+    head = data[:25]
     kind = head[12:16]
     if kind == b"VP8X" and len(head) > 20:
         return bool(head[20] & 0x10)
@@ -105,16 +114,17 @@ def _brand(head: bytes) -> Format | None:
     return None
 
 
-def _bmp_alpha(head: bytes) -> bool:
+def _bmp_alpha(data: Bytes) -> bool:
     """32 bits with a mask for alpha; without one the fourth byte is padding, whatever it holds."""
+    head = data[:70]
     header = int.from_bytes(head[14:18], "little")
     bits, compression = int.from_bytes(head[28:30], "little"), int.from_bytes(head[30:34], "little")
     return header >= 56 and bits == 32 and compression == 3 and any(head[66:70])
 
 
-def _tiff_alpha(head: bytes) -> bool:
+def _tiff_alpha(data: Bytes) -> bool:
     """ExtraSamples (tag 338) of 1 or 2 is alpha; so is a fourth channel of an RGB that says nothing of it."""
-    directory = Directory.of(head)
+    directory = Directory.of(data)
     if directory is None:
         return False
     values = {tag.number: tag.value for tag in directory.tags(_MAX_ENTRIES)}
@@ -122,3 +132,12 @@ def _tiff_alpha(head: bytes) -> bool:
     if extra in (1, 2):
         return True
     return extra is None and photometric == 2 and samples == 4
+
+
+_ALPHA = {
+    Format.PNG: transparent,
+    Format.GIF: _gif_alpha,
+    Format.WEBP: _webp_alpha,
+    Format.TIFF: _tiff_alpha,
+    Format.BMP: _bmp_alpha,
+}

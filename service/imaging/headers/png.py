@@ -15,7 +15,8 @@ from service.errors import N_, Unrenderable
 from service.imaging.faults import corrupt
 from service.imaging.headers.png_chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
 from service.imaging.headers.png_film import Film, film
-from service.imaging.headers.png_values import RAW_EXIF, CodePoints, code_points, icc_profile, raw_exif
+from service.imaging.headers.png_values import CodePoints, ExifBlock, code_points, icc_profile
+from service.imaging.headers.window import Bytes
 
 _HEADER = struct.Struct(">IIBBBBB")
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -24,9 +25,8 @@ _GREY, _RGB, _PALETTE = 0, 2, 3
 _WITH_ALPHA = (4, 6)
 _KEY_BYTES = {_GREY: 2, _RGB: 6}
 _MAX_EARLY = 1_024
-"""Chunks that are looked at where the first bytes alone count."""
+"""Chunks that are looked at where the header alone counts."""
 _MOVING = frozenset((b"acTL", b"fcTL", b"fdAT", b"IDAT"))
-_TEXT = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 _EARLY = frozenset((b"iCCP", b"cICP"))
 """Chunks that stand before the palette and the pixels (table 7)."""
 
@@ -99,16 +99,16 @@ class Png:
         return b"".join((*parts, written(b"IDAT", b"")))
 
 
-def transparent(head: bytes) -> bool:
-    """Whether a PNG that begins with *head* declares transparency: an alpha channel, or a tRNS chunk that is usable."""
+def transparent(data: Bytes) -> bool:
+    """Whether the header of a PNG declares transparency: an alpha channel, or a tRNS chunk that is usable."""
     colour, entries = -1, 0
-    for found in islice(chunks(head), _MAX_EARLY):
+    for found in islice(chunks(data), _MAX_EARLY):
         kind, begin, end = found
         if kind == b"IHDR":
-            colour = int.from_bytes(head[begin + 9 : begin + 10], "big")
+            colour = int.from_bytes(data[begin + 9 : begin + 10], "big")
         elif kind == b"PLTE":
             entries = (end - begin) // 3
-        elif kind == b"tRNS" and _allows_key(colour, entries, end - begin) and sound(head, found):
+        elif kind == b"tRNS" and _allows_key(colour, entries, end - begin) and sound(data, found):
             return True
         elif kind == b"IDAT":
             break
@@ -146,6 +146,7 @@ class _Walk:
         self._pixels: list[Span] = []
         self._moving: list[Chunk] = []
         self._kept: dict[bytes, bytes] = {}
+        self._exif = ExifBlock()
 
     def take(self, found: Chunk) -> None:
         """Raises `Unrenderable`."""
@@ -185,16 +186,14 @@ class _Walk:
 
     def _take_ancillary(self, found: Chunk, header: Header) -> None:
         kind, begin, end = found
-        name = RAW_EXIF if kind in _TEXT and self._data.startswith(RAW_EXIF, begin) else kind
-        early = not self._pixels
         if kind in _EARLY:
-            wanted = early and self._palette is None
-        elif kind == b"tRNS":
-            wanted = early and _allows_key(header.colour, len(self._palette or b"") // 3, end - begin)
+            wanted = self._palette is None
         else:
-            wanted = name in (RAW_EXIF, b"eXIf")
-        if wanted and name not in self._kept and sound(self._data, found):
-            self._kept[name] = self._data[begin - 4 if name == RAW_EXIF else begin : end]
+            wanted = kind == b"tRNS" and _allows_key(header.colour, len(self._palette or b"") // 3, end - begin)
+        if wanted and not self._pixels and kind not in self._kept and sound(self._data, found):
+            self._kept[kind] = self._data[begin:end]
+        elif ExifBlock.may_be_in(self._data, found):
+            self._exif.take(self._data, found)
 
     def finished(self, most_frames: int) -> Png:
         """All of it. Raises `Unrenderable`."""
@@ -212,5 +211,5 @@ class _Walk:
             film(data, self._moving, size, most_frames),
             points,
             b"" if points else icc_profile(kept.get(b"iCCP", b"")),
-            kept.get(b"eXIf") or raw_exif(kept.get(RAW_EXIF, b"")),
+            self._exif.content,
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from zlib import crc32
 
 from service.imaging.faults import too_much_work
+from service.imaging.headers.window import Bytes
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = struct.Struct(">I4s")
@@ -19,19 +20,18 @@ Span = tuple[int, int]
 """Where some bytes begin and end."""
 
 
-def chunks(data: bytes) -> Iterator[Chunk]:
+def chunks(data: Bytes) -> Iterator[Chunk]:
     """Every chunk up to IEND, or up to where no chunk begins. The last may end beyond *data*, by what it says.
 
     Raises:
         Unrenderable: too many chunks.
     """
-    at, last = len(SIGNATURE), len(data) - _HEAD.size
+    at = len(SIGNATURE)
     for _ in range(_MAX_CHUNKS):
-        if at > last:
+        head = data[at : at + 8]
+        if len(head) < 8 or not head[4:].isalpha():
             return
-        length, kind = _HEAD.unpack_from(data, at)
-        if not kind.isalpha():
-            return
+        length, kind = _HEAD.unpack(head)
         yield kind, at + 8, at + 8 + length
         if kind == b"IEND":
             return
@@ -44,10 +44,11 @@ def ancillary(kind: bytes) -> bool:
     return bool(kind[0] & 0x20)
 
 
-def sound(data: bytes, found: Chunk) -> bool:
+def sound(data: Bytes, found: Chunk) -> bool:
     """Whether the checksum of a chunk is right."""
     kind, begin, end = found
-    return crc32(memoryview(data)[begin:end], crc32(kind)) == int.from_bytes(data[end : end + 4], "big")
+    content = memoryview(data)[begin:end] if isinstance(data, bytes) else data[begin:end]
+    return crc32(content, crc32(kind)) == int.from_bytes(data[end : end + 4], "big")
 
 
 def written(kind: bytes, content: bytes) -> bytes:

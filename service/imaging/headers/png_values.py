@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import zlib
 
+from service.imaging.headers.exif import RAW_PROFILE, raw_profile
+from service.imaging.headers.png_chunks import Chunk, sound
+from service.imaging.headers.window import Bytes
+
 CodePoints = tuple[int, int, int, int]
 """Colour primaries, transfer function, matrix coefficients (ITU-T H.273), and 1 for the full range or 0."""
 
@@ -12,11 +16,10 @@ _TRANSFERS = frozenset({1, *range(4, 19)})
 """The code points that H.273 assigns; 2 is "unspecified"."""
 _MAX_PROFILE = 4_194_304
 """Bytes of an ICC profile. Those of presses have 0.5 to 2 MB; to inflate this many takes some 10 ms."""
-_MAX_EXIF = 1_048_576
+_MAX_TEXT = 1_048_576
 """Characters of a text that holds Exif. A camera's block has 64 KiB at most, which are 130,000 characters."""
 _ICC_HEADER = 128
-RAW_EXIF = b"Raw profile type exif\0"
-"""The keyword of the text in which ImageMagick kept Exif before there was a chunk for it."""
+_TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
 
 def code_points(content: bytes) -> CodePoints | None:
@@ -41,25 +44,45 @@ def icc_profile(content: bytes) -> bytes:
     return profile
 
 
-def raw_exif(chunk: bytes) -> bytes:
-    """The Exif block in a text chunk, its type before its content; empty if there is none.
+class ExifBlock:
+    """The Exif block of a PNG: that of the first sound eXIf chunk, else that of the first text of ImageMagick."""
 
-    Three lines are a heading. The rest is hexadecimal.
-    """
-    kind, content = chunk[:4], chunk[4 + len(RAW_EXIF) :]
+    def __init__(self) -> None:
+        self._chunk, self._text = b"", b""
+
+    @property
+    def content(self) -> bytes:
+        """The block so far; empty if there is none."""
+        return self._chunk or self._text
+
+    @staticmethod
+    def may_be_in(data: Bytes, found: Chunk) -> bool:
+        """Whether that chunk, be it sound or not, is of a type and a keyword that stand for Exif."""
+        kind, begin, _ = found
+        return kind == b"eXIf" or (kind in _TEXTS and data[begin : begin + len(RAW_PROFILE)] == RAW_PROFILE)
+
+    def take(self, data: Bytes, found: Chunk) -> None:
+        """Look at a chunk that it may be in."""
+        kind, begin, end = found
+        if (self._chunk if kind == b"eXIf" else self._text) or not sound(data, found):
+            return
+        if kind == b"eXIf":
+            self._chunk = data[begin:end]
+        else:
+            self._text = _raw_profile(kind, data[begin + len(RAW_PROFILE) : end])
+
+
+def _raw_profile(kind: bytes, text: bytes) -> bytes:
+    """The Exif block in a text chunk of that *kind*, after its keyword; empty if it is broken."""
     if kind == b"iTXt":
-        packed, method = content[:1] != b"\0", content[1:2]
-        content = content[2:].split(b"\0", 2)[-1]
+        packed, method = text[:1] != b"\0", text[1:2]
+        text = text[2:].split(b"\0", 2)[-1]
     else:
-        packed, method = kind == b"zTXt", content[:1]
-        content = content[packed:]
+        packed, method = kind == b"zTXt", text[:1]
+        text = text[packed:]
     if packed:
-        content = _inflated(content, _MAX_EXIF)[0] if method == b"\0" else b""
-    *_, digits = content[:_MAX_EXIF].split(b"\n", 3)
-    try:
-        return bytes.fromhex(digits.decode("ascii"))
-    except ValueError:  # a broken block is no reason to refuse the picture
-        return b""
+        text = _inflated(text, _MAX_TEXT)[0] if method == b"\0" else b""
+    return raw_profile(text[:_MAX_TEXT])
 
 
 def _inflated(packed: bytes, most: int) -> tuple[bytes, bool]:

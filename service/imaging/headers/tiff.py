@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from service.imaging.headers.window import Bytes
+
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How either begins, in either byte order; `+` is BigTIFF's."""
 
@@ -31,16 +33,16 @@ class Tag:
 class Directory:
     """Where the first directory's *entries* are: from *start* on, so many of them."""
 
-    data: bytes
+    data: Bytes
     order: Literal["little", "big"]
     big: bool
     start: int
     entries: int
 
     @classmethod
-    def of(cls, data: bytes) -> Directory | None:
+    def of(cls, data: Bytes) -> Directory | None:
         """The first directory of *data*, or None if not even the number of its entries is there."""
-        order: Literal["little", "big"] = "little" if data.startswith(b"II") else "big"
+        order: Literal["little", "big"] = "little" if data[:2] == b"II" else "big"
         big = data[2:4] in (b"+\0", b"\0+")
         at = int.from_bytes(data[8:16] if big else data[4:8], order)
         start = at + (8 if big else 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import Image
 
 from service.imaging.geometry import Box, Size
-from service.imaging.headers.exif import turn
+from service.imaging.headers import exif
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -23,7 +23,7 @@ def orientation(image: Image.Image) -> int:
 
     Pillow turns TIFF upright itself, and states an AVIF's own turn as EXIF.
     """
-    return 1 if image.format == "TIFF" else turn(image.info.get("exif") or b"")
+    return 1 if image.format == "TIFF" else exif.orientation(image.info.get("exif") or b"")
 
 
 def upright_size(size: Size, turn: int) -> Size:

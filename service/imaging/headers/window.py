@@ -1,0 +1,52 @@
+"""The bytes of a file, read where they are looked at: headers may lie anywhere, and pictures are large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+
+class Bytes(Protocol):
+    """What a header is read from: `bytes`, or a `Window`. A slice past the end is empty or shorter."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: slice, /) -> bytes: ...
+
+
+_READS = 5_000
+"""Reads of one file. A PNG of 32 MiB in chunks of 8 KiB takes 4,096."""
+_BYTES = 8_388_608
+"""Bytes that are read of one file, beside its head."""
+_BLOCK = 1024
+"""Bytes that are read at least: what is looked at next is mostly beside it."""
+
+
+class Window:
+    """A file of *size* bytes that begins with *head*; *read* is given a place and a number of bytes, and gives these.
+
+    What lies beyond the bounds on reading is empty, as if the file had ended.
+    """
+
+    def __init__(self, head: bytes, size: int, read: Callable[[int, int], bytes]) -> None:
+        self._head, self._size, self._read = head, size, read
+        self._reads, self._bytes = _READS, _BYTES
+        self._begin, self._block = 0, b""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, at: slice, /) -> bytes:
+        """The bytes of a slice without a step, whose ends are no negative numbers."""
+        begin, end = at.start or 0, self._size if at.stop is None else min(at.stop, self._size)
+        if begin >= end:
+            return b""
+        if end <= len(self._head):
+            return self._head[begin:end]
+        if not self._begin <= begin <= end <= self._begin + len(self._block):
+            much = min(max(end - begin, _BLOCK), self._size - begin)
+            self._reads, self._bytes = self._reads - 1, self._bytes - much
+            if self._reads < 0 or self._bytes < 0:
+                return b""
+            self._begin, self._block = begin, self._read(begin, much)
+        return self._block[begin - self._begin : end - self._begin]
