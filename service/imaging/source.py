@@ -37,7 +37,7 @@ class Source:
         self._image, self._outline = opened(data, self._kind, limits)
         self._turn = orientation(self._image)
         self._stored = self._image.size
-        self._profile = self._image.info.get("icc_profile")
+        self._colour = self._image.info.get("icc_profile"), self._image.info.get("code_points")
         self.size = upright_size(self._stored, self._turn)
         self._share = NEAREST * SIDE / max(self._stored)  # that a mezzanine needs
         self._large = self._share <= 0.5
@@ -72,7 +72,7 @@ class Source:
             small = self._resampled(image, reduced_size(image.size))
         else:
             small = resample(self._left, reduced_size(self._left.size))
-        finished = needed_alpha(upright(to_srgb(small, self._profile), self._turn))
+        finished = needed_alpha(upright(to_srgb(small, *self._colour), self._turn))
         return Mezzanine(finished, self.size) if finished.mode in ("L", "RGB") else None
 
     def _leave_small(self) -> bool:
@@ -104,7 +104,7 @@ class Source:
         def smaller(frame: Image.Image) -> Image.Image:
             across, down = frame.width / full[0], frame.height / full[1]  # below 1 after shrink-on-load
             box = (crop[0] * across, crop[1] * down, crop[2] * across, crop[3] * down) if crop else None
-            small = upright(to_srgb(self._resampled(frame, size, box), self._profile), self._turn)
+            small = upright(to_srgb(self._resampled(frame, size, box), *self._colour), self._turn)
             return laid(needed_alpha(small), made, order.format)
 
         return smaller

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from service.formats import Format
 from service.imaging.reading.readers import READERS
+from tests.imaging.isobmff_in_code import cropped, grid, imir, irot, nclx, still
 from tests.pictures_in_code import chunk, png
 
 _SIZE = (24, 20)
@@ -62,6 +63,8 @@ def _made() -> Iterator[tuple[str, bytes]]:
     yield "avif alpha", _saved(rgba, "AVIF", subsampling="4:4:4")
     yield "avif grey", _saved(grey, "AVIF")
     yield "avif film", _saved(rgb, "AVIF", **more)
+    yield "avif aperture", still(rgb, cropped(_SIZE, (4, 2, 20, 15)), irot(1), imir(0), colour=nclx(9, 16))
+    yield "avif grid", grid(_picture("RGB").resize((64, 64)), 2, 2, shared=True)
     for mode in ("1", "L", "P", "RGB", "RGBA"):
         yield f"bmp {mode}", _saved(_picture(mode), "BMP")
     yield "bmp runs", _runs()

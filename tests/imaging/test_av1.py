@@ -14,7 +14,7 @@ from tests.pictures_in_code import saved
 
 
 def extents(data: bytes) -> list[Extent]:
-    return [extent(stream) for stream in streams(data, b"av01", 201)]
+    return [extent(stream.pieces) for stream in streams(data, b"av01", 201)]
 
 
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4", "4:0:0"])

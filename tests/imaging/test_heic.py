@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 from service.errors import Unrenderable
 from service.formats import WRITABLE, Fit, Format
 from service.imaging.headers.peek import peek
+from service.imaging.reading.avif import AvifFile
 from service.imaging.reading.readers import READERS
 from service.imaging.render import Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, near, quarters, rendered, shown
@@ -112,4 +113,4 @@ def test_it_opens_no_other_format():
     disguised = avif.getvalue().replace(b"avif", b"heic", 1).replace(b"avif", b"heic")
     with pytest.raises(Unrenderable):
         rendered(disguised)
-    assert READERS[Format.AVIF].__module__ == "PIL.AvifImagePlugin"
+    assert READERS[Format.AVIF] is AvifFile

@@ -18,6 +18,12 @@ _MAX_UNITS = 2000
 """Units of one piece: a header, and for the largest of pictures some dozens of tile groups."""
 _KEY, _SWITCH = 0, 3
 _SELECT = 2
+_IDENTITY = (1, 13, 0)
+"""Code points of red, green and blue as they are, whose range is always full."""
+
+
+CodePoints = tuple[int, int, int, int]
+"""Colour primaries, transfer characteristics, matrix coefficients (ITU-T H.273), and 1 for full range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,16 @@ def extent(stream: Iterable[bytes]) -> Extent:
                 largest, total = max(largest, pixels), total + pixels
         at_once = max(at_once, total)
     return Extent(largest, at_once)
+
+
+def code_points(piece: bytes) -> CodePoints | None:
+    """What the sequence header in a *piece* of a stream says of its colour, if anything."""
+    for kind, body in _units(piece):
+        if kind == _SEQUENCE_HEADER:
+            bits = _Bits(body)
+            found = _Sequence(bits).code_points(bits)
+            return None if bits.exhausted else found
+    return None
 
 
 def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
@@ -100,7 +116,8 @@ class _Sequence:
 
     def __init__(self, bits: _Bits) -> None:
         take = bits.take
-        take(4)  # profile, still picture
+        self._profile = take(3)
+        take(1)  # still picture
         self._reduced = take(1)
         self._time_bits = 0
         if self._reduced:
@@ -116,11 +133,15 @@ class _Sequence:
         self._screen = self._integer = _SELECT
         if not self._reduced:
             take(4)
-            if take(1):
+            order_hints = take(1)
+            if order_hints:
                 take(2)
             self._screen = _SELECT if take(1) else take(1)
             if self._screen:
                 self._integer = _SELECT if take(1) else take(1)
+            if order_hints:
+                take(3)
+        take(3)  # scaling, and two filters
 
     def _timing(self, bits: _Bits) -> None:
         take = bits.take
@@ -144,6 +165,18 @@ class _Sequence:
                 take(2 * delay_bits + 1)
             if delays_shown and take(1):
                 take(4)
+
+    def code_points(self, bits: _Bits) -> CodePoints | None:
+        """What follows in *bits* of colour (section 5.5.2); None where it is not described."""
+        take = bits.take
+        if take(1) and self._profile == 2:  # more than eight bits
+            take(1)
+        grey = take(1) if self._profile != 1 else 0
+        if not take(1):
+            return None
+        primaries, transfer, matrix = take(8), take(8), take(8)
+        identity = not grey and (primaries, transfer, matrix) == _IDENTITY
+        return primaries, transfer, matrix, 1 if identity else take(1)
 
     def frame_pixels(self, bits: _Bits) -> int:
         """Pixels of the frame whose header (section 5.9.2) begins *bits*."""

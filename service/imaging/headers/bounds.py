@@ -78,11 +78,12 @@ def check_frames(data: bytes, size: tuple[int, int], most: int) -> None:
     *most* frames of an animation are looked at, those that may come to be decoded.
     """
     canvas = size[0] * size[1]
-    extents = [extent(stream) for stream in streams(data, b"av01", most)]
-    if any(each.largest > max(canvas, _FREE) for each in extents):
-        raise too_much_work()
-    if sum(each.at_once for each in extents) > max(_MAX_CANVASES * canvas, _FREE):
-        raise too_much_work()
+    at_once = 0
+    for stream in streams(data, b"av01", most):
+        found = extent(stream.pieces)
+        at_once += stream.times * found.at_once
+        if found.largest > max(canvas, _FREE) or at_once > max(_MAX_CANVASES * canvas, _FREE):
+            raise too_much_work()
 
 
 def check_rendition(size: tuple[int, int], kind: Format) -> None:

@@ -1,4 +1,4 @@
-"""A picture's upright width and height from its header: JPEG, PNG, GIF, WebP, TIFF, BMP. Pure, bounded, no Pillow.
+"""A picture's upright width and height from its header, by its format. Pure, bounded, no Pillow.
 
 Every reader gives None where the header does not tell, or not beyond doubt: a picture that a decoder refuses may have
 any size here, and one that a decoder accepts has its own size or None.
@@ -7,6 +7,7 @@ any size here, and one that a decoder accepts has its own size or None.
 from __future__ import annotations
 
 from service.formats import Format
+from service.imaging.headers.avif import picture_size
 from service.imaging.headers.exif import PREFIX, orientation
 from service.imaging.headers.gif import table_bytes
 from service.imaging.headers.png_chunks import chunks
@@ -196,4 +197,6 @@ _READERS = {
     Format.WEBP: _webp,
     Format.TIFF: _tiff,
     Format.BMP: _bmp,
+    Format.AVIF: picture_size,
+    Format.HEIC: picture_size,
 }

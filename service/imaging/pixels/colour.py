@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageCms
 
+from service.imaging.pixels import code_points
 from service.imaging.pixels.inks import press_profile
 
 _MODES = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L", "LA"), b"CMYK": ("CMYK",)}
@@ -17,11 +18,11 @@ _MAX_TAGS = 100
 """littlecms refuses more."""
 
 
-def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+def to_srgb(image: Image.Image, profile: bytes | None, points: code_points.CodePoints | None = None) -> Image.Image:
     """L, LA, RGB or RGBA in sRGB, from L, LA, RGB, RGBA, CMYK or LAB with that ICC *profile*.
 
     Relative colorimetric. A profile that is broken, or is meant for another kind of picture, is ignored: RGB and grey
-    are then taken as sRGB, and CMYK as a press prints it.
+    are then what the code *points* say (without any, sRGB), and CMYK is as a press prints it.
     """
     if image.mode == "LAB":
         return _applied(image, _lab_to_srgb())
@@ -30,7 +31,21 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
             return _converted(image, profile)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
             pass
-    return _converted(image, press_profile()) if image.mode == "CMYK" else image
+    if image.mode == "CMYK":
+        return _converted(image, press_profile())
+    return _by_code_points(image, points) if points else image
+
+
+def _by_code_points(image: Image.Image, points: code_points.CodePoints) -> Image.Image:
+    """Grey has no primaries: it changes with the curve alone, and stays grey."""
+    profile = code_points.profile(points)
+    if profile is None:
+        return image
+    if image.mode in ("L", "LA"):
+        if not code_points.bends_grey(points):
+            return image
+        return _converted(image.convert("RGBA" if image.mode == "LA" else "RGB"), profile).convert(image.mode)
+    return _converted(image, profile)
 
 
 def _converted(image: Image.Image, profile: bytes) -> Image.Image:

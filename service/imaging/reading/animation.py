@@ -55,11 +55,17 @@ def frames(
 
 
 def _whole(image: ImageFile.ImageFile, source: Outline) -> Iterator[tuple[Image.Image, float]]:
-    """The frames of a reader that puts them together itself: libwebp's and libavif's do so rightly."""
+    """The frames of a reader that puts them together itself: libwebp's and libavif's do so rightly.
+
+    Both round to milliseconds, so a duration is reckoned from the end of the frame before.
+    """
+    shown = 0
     for number in range(source.frames):
         image.seek(number)
         image.load()
-        yield image, float(image.info.get("duration") or 0)
+        end = max(shown, image.info.get("timestamp", 0) + image.info.get("duration", 0))
+        yield image, float(end - shown)
+        shown = end
 
 
 def first_picture(image: ImageFile.ImageFile, smaller: Callable[[Image.Image], Image.Image]) -> Image.Image:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
+
 from PIL import GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.faults import corrupt
 from service.imaging.geometry import Size
+from service.imaging.headers.avif import shown, with_whole_aperture
 from service.imaging.headers.bounds import WHOLE_COLOUR, check, check_frames
 from service.imaging.headers.outline import Outline, outline
 from service.imaging.headers.png import read
 from service.imaging.order import LARGEST_SIDE, Limits
+from service.imaging.reading.avif import AvifFile
 from service.imaging.reading.deep_tiff import DeepTiffFile
 from service.imaging.reading.png import PngFile
 from service.imaging.reading.readers import READABLE, READERS, Metered
@@ -46,14 +51,18 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
     promised = outline(data, kind, limits.max_frames)
     if promised is not None:
         _check_size((promised.width, promised.height), beside, limits)
-    image = READERS[kind](Metered(data))
+    found = shown(data) if kind is Format.HEIC else None
+    image = READERS[kind](Metered(with_whole_aperture(data, found) if found else data))
+    if found and found.colour:
+        image.info["code_points"] = found.colour
     if kind is Format.HEIC and image.info.get("chroma", 420) != 420:
         beside = WHOLE_COLOUR
     _check_size(image.size, beside, limits)
     if promised is not None and (image.width > promised.width or image.height > promised.height):
         raise corrupt()  # it says two sizes, and only the smaller has been judged
-    if kind is Format.AVIF:
-        check_frames(data, image.size, limits.max_frames)
+    if isinstance(image, AvifFile):
+        _check_size(image.coded, beside, replace(limits, max_pixels=sys.maxsize))  # all of that is decoded
+        check_frames(data, image.coded, limits.max_frames)
     if kind is Format.JPEG and beside:
         _check_passes(data.count(_START_OF_SCAN), image.size, limits)
     if promised is None or kind is Format.WEBP:

@@ -20,6 +20,7 @@ from PIL import (
 )
 
 from service.formats import Format
+from service.imaging.reading.avif import AvifFile
 from service.imaging.reading.deep_tiff import DeepTiffFile
 
 # 2 is Pillow's own word for "every plug-in was looked for"; `Image.init()` and `preinit()` then do nothing.
@@ -31,7 +32,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = False
 AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 READERS: dict[Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
-    Format.AVIF: AvifImagePlugin.AvifImageFile,
+    Format.AVIF: AvifFile,
     Format.BMP: BmpImagePlugin.BmpImageFile,
     Format.GIF: GifImagePlugin.GifImageFile,
     # Not the JPEG plug-in's factory, which hands a multi-picture JPEG (MPO) on: its first picture is a plain JPEG.

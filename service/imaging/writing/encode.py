@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 from PIL import Image, ImageFile, TiffImagePlugin
@@ -13,8 +12,10 @@ from PIL import Image, ImageFile, TiffImagePlugin
 from service.formats import Format
 from service.imaging.order import Encoding
 from service.imaging.reading.animation import Frame
+from service.imaging.writing.avif_film import playing, undated
 from service.imaging.writing.gif_film import gif_film
 from service.imaging.writing.palettes import indexed, with_palette
+from service.imaging.writing.timing import durations, plays_within
 
 _AVIF_SUBSAMPLING = ("4:4:4", "4:2:2", "4:2:0")
 
@@ -46,9 +47,9 @@ def encode_animation(
     clear = any(image.mode in ("LA", "RGBA") for image in every)
     mode = "RGBA" if clear else "RGB"
     images = [image if image.mode == mode else image.convert(mode) for image in (frame.image for frame in frames)]
-    durations = _durations(frames, kind)
+    times, plays = durations([frame.milliseconds for frame in frames], kind), plays_within(plays, kind)
     if kind is Format.GIF:
-        return gif_film(images, durations, plays)
+        return gif_film(images, times, plays)
     options = _options(kind, encoding)
     if kind is Format.PNG and _photographic(images[0]):
         options["compress_type"] = zlib.Z_RLE
@@ -57,12 +58,13 @@ def encode_animation(
         options["default_image"] = True
     for image in images:
         image.info.clear()
-    if kind is Format.AVIF:  # its writer has no place for the number of plays
+    options["loop"] = plays
+    if kind is Format.AVIF:
         options["range"] = "limited"  # Chromium 156 takes a sequence for that whatever it says, and deepens the shadows
-    else:
-        options["loop"] = plays
-    options["duration"] = durations
+    options["duration"] = times
     data = _saved(images[0], kind, {**options, "save_all": True, "append_images": images[1:]})
+    if kind is Format.AVIF:
+        return playing(data, plays)  # its writer has no option for it
     return _declared_clear(data) if kind is Format.WEBP and clear else data
 
 
@@ -99,34 +101,7 @@ def _options(kind: Format, encoding: Encoding) -> dict[str, Any]:
 def _saved(image: Image.Image, kind: Format, options: dict[str, Any]) -> bytes:
     file = io.BytesIO()
     image.save(file, kind.name, **options)
-    return _undated(file.getvalue()) if kind is Format.AVIF else file.getvalue()
-
-
-def _undated(avif: bytes) -> bytes:
-    """*avif* without its times of creation and modification, for a strong ETag promises the same bytes every time."""
-    data = bytearray(avif)
-    end = data.find(b"mdat")
-    for box in (b"mvhd", b"tkhd", b"mdhd"):
-        at = data.find(box, 0, end)
-        while at >= 0:
-            times = slice(at + 8, at + 8 + (16 if data[at + 4] == 1 else 8))  # after the version and three flags
-            data[times] = bytes(times.stop - times.start)
-            at = data.find(box, at + 4, end)
-    return bytes(data)
-
-
-def _durations(frames: Sequence[Frame], kind: Format) -> list[int]:
-    """Whole milliseconds (hundredths in GIF) whose sum does not drift from that of the exact durations.
-
-    WebP and AVIF have no frames of no duration; browsers show such a frame for 100 ms.
-    """
-    unit = 10 if kind is Format.GIF else 1
-    least = 100 if kind in (Format.WEBP, Format.AVIF) else 0
-    ends, end = [0], 0.0
-    for frame in frames:
-        end += frame.milliseconds or least
-        ends.append(round(end / unit) * unit)
-    return [later - earlier for earlier, later in pairwise(ends)]
+    return undated(file.getvalue()) if kind is Format.AVIF else file.getvalue()
 
 
 def _photographic(image: Image.Image) -> bool:

@@ -1,0 +1,114 @@
+"""Colours that code points describe (ITU-T H.273), as a profile for littlecms to apply. Knows no containers, no pixels.
+
+The primaries of Display P3 and BT.2020 are known, the curve of televisions, and those of PQ and HLG (BT.2100),
+which reach further than a screen's white and are brought below it by a plain tone curve, channel by channel. Other
+primaries count as sRGB's; colours with another curve count as sRGB.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+
+from PIL import ImageCms
+
+CodePoints = tuple[int, int, int, int]
+"""Colour primaries, transfer characteristics, matrix coefficients, and 1 for full range. The first two matter here."""
+
+_BT709, _BT2020, _DISPLAY_P3 = 1, 9, 12
+_SRGB, _PQ, _HLG = 13, 16, 18
+_TELEVISION = (1, 6, 14, 15)
+"""BT.709, BT.601 and BT.2020 in 10 and 12 bits, which televisions show by the same curve."""
+
+_TO_BT709 = {
+    _BT709: ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    _BT2020: ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
+    _DISPLAY_P3: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
+}
+"""Linear light in these primaries to linear light in those of sRGB, in rows; all have the white D65."""
+
+_COLORANTS, _TONES = (b"rXYZ", b"gXYZ", b"bXYZ"), (b"rTRC", b"gTRC", b"bTRC")
+_STEPS = 4096
+"""Points of a curve."""
+_WHITE, _PEAK = 406.0, 1000.0
+"""Candelas per square metre that become sRGB's white without a tone curve, and with it. The reference white of 203 is
+then at 188, where Chromium 156 has it."""
+
+
+def profile(code_points: CodePoints) -> bytes | None:
+    """An ICC profile for RGB in these colours; None for those of sRGB."""
+    primaries = code_points[0] if code_points[0] in _TO_BT709 else _BT709
+    transfer = code_points[1]
+    if (transfer != _SRGB and transfer not in _CURVES) or (primaries, transfer) == (_BT709, _SRGB):
+        return None
+    return _profile(primaries, transfer)
+
+
+def bends_grey(code_points: CodePoints) -> bool:
+    """Whether the curve is a known one other than sRGB's, so that grey changes too."""
+    return code_points[1] in _CURVES
+
+
+@lru_cache(maxsize=8)
+def _profile(primaries: int, transfer: int) -> bytes:
+    """sRGB's profile with other colorants and curves (ICC.1:2022, 9.2, 10.6 and 10.31). Takes some milliseconds."""
+    made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(made[128:132], "big")
+    entries = {bytes(made[at : at + 4]): at for at in range(132, 132 + 12 * count, 12)}
+    colorants = [int.from_bytes(made[entries[name] + 4 : entries[name] + 8], "big") + 8 for name in _COLORANTS]
+    columns = [struct.unpack_from(">3i", made, at) for at in colorants]
+    for number, at in enumerate(colorants):
+        weights = [row[number] for row in _TO_BT709[primaries]]
+        mixed = (sum(map(float.__mul__, weights, map(float, axis))) for axis in zip(*columns, strict=True))
+        struct.pack_into(">3i", made, at, *map(round, mixed))
+    if transfer in _CURVES:
+        for name in _TONES:
+            struct.pack_into(">2I", made, entries[name] + 4, len(made), 12 + 2 * _STEPS)
+        values = (_CURVES[transfer](step / (_STEPS - 1)) for step in range(_STEPS))
+        made += b"curv" + struct.pack(f">2I{_STEPS}H", 0, _STEPS, *(round(65_535 * value) for value in values))
+        struct.pack_into(">I", made, 0, len(made))
+    return bytes(made)
+
+
+def _pq(signal: float) -> float:
+    """Candelas per square metre of a PQ *signal* from 0 to 1 (BT.2100, table 4)."""
+    root = signal ** (32 / 2523)
+    return 10_000 * math.pow(max(0.0, root - 0.8359375) / (18.8515625 - 18.6875 * root), 8192 / 1305)
+
+
+def _pq_signal(light: float) -> float:
+    """The inverse of `_pq`."""
+    root = (light / 10_000) ** (1305 / 8192)
+    return math.pow((0.8359375 + 18.8515625 * root) / (1 + 18.6875 * root), 2523 / 32)
+
+
+def _hlg(signal: float) -> float:
+    """Candelas per square metre of an HLG *signal* on a display with a peak of 1,000 (BT.2100, table 5)."""
+    scene = (signal * signal / 3) if signal <= 0.5 else (math.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
+    return 1000 * math.pow(scene, 1.2)
+
+
+def _television(signal: float) -> float:
+    """Linear light, 0 to 1, that a television makes of a *signal* (BT.1886)."""
+    return math.pow(signal, 2.4)
+
+
+def _toned(light: float) -> float:
+    """Linear sRGB, 0 to 1, of candelas per square metre: the curve of BT.2390 (5.4.1), straight up to a knee."""
+    most, peak = _pq_signal(_WHITE), _pq_signal(_PEAK)
+    signal, limit = min(1.0, _pq_signal(light) / peak), most / peak
+    knee = 1.5 * limit - 0.5
+    if signal > knee:
+        t = (signal - knee) / (1 - knee)
+        signal = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * limit
+    return min(1.0, _pq(signal * peak) / _WHITE)
+
+
+_CURVES: dict[int, Callable[[float], float]] = {
+    **dict.fromkeys(_TELEVISION, _television),
+    _PQ: lambda signal: _toned(_pq(signal)),
+    _HLG: lambda signal: _toned(_hlg(signal)),
+}
+"""Signals, 0 to 1, to linear sRGB, by transfer characteristics."""

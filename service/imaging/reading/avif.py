@@ -1,0 +1,50 @@
+"""Pillow's AVIF reader, with what it leaves out: the clean aperture, the code points of the colour, the plays."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from PIL import AvifImagePlugin, Image
+
+from service.imaging.headers.avif import shown
+
+
+class AvifFile(AvifImagePlugin.AvifImageFile):
+    """An AVIF whose size and pixels are those within its clean aperture.
+
+    `info` holds what `shown` has found: "code_points", and "loop" (the plays of an animation).
+    """
+
+    coded: tuple[int, int]
+    """Width and height in pixels of what is decoded, before the aperture."""
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        found = shown(self.fp.read())
+        self.fp.seek(0)
+        super()._open()
+        self.coded = self.size
+        self._aperture = found.aperture if found and found.size == self.size else None
+        if self._aperture:
+            left, top, right, bottom = self._aperture
+            self._size = right - left, bottom - top
+        if found and found.colour:
+            self.info["code_points"] = found.colour
+        if found and self.is_animated:
+            self.info["loop"] = found.plays
+
+    def load(self) -> Any:
+        """Decode the frame, and let go of what lies outside the aperture."""
+        if not self.tile or not self._aperture:
+            return super().load()
+        size, self._size = self._size, self.coded
+        self.tile = [self.tile[0]._replace(extents=(0, 0, *self.coded))]
+        self.im = Image.new(self.mode, self.coded).im  # that of the frame before is as small as the aperture
+        try:
+            super().load()
+        finally:
+            self._size = size
+        self.fp = io.BytesIO()  # its bytes have become pixels
+        self.im = self.im.crop(self._aperture)
+        return super().load()

@@ -1,0 +1,64 @@
+"""What Pillow's AVIF writer cannot be asked for, set in the boxes that it has written, none of which changes its size.
+
+ISO/IEC 14496-12: the times of creation, and how often an animation plays. Knows no pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from service.imaging.headers.boxes import Box, Steps, boxes, number
+
+_HOLDERS = (b"moov", b"trak", b"edts", b"mdia")
+_TIMED = (b"mvhd", b"tkhd", b"mdhd")
+_DURATION = {b"mvhd": (16, 24), b"tkhd": (20, 28), b"elst": (8, 8)}
+"""Where the duration is, in version 0 (32 bits) and in version 1 (64 bits)."""
+
+
+def undated(avif: bytes) -> bytes:
+    """*avif* without its times of creation and modification: a strong ETag promises the same bytes every time."""
+    data = bytearray(avif)
+    for box in _film_boxes(avif):
+        if box.kind in _TIMED:
+            size = 16 if data[box.start] == 1 else 8
+            data[box.start + 4 : box.start + 4 + size] = bytes(size)
+    return bytes(data)
+
+
+def playing(avif: bytes, plays: int) -> bytes:
+    """*avif*, an animation whose durations are without end, as one that plays so often (0: for ever).
+
+    The edit list repeats for as long as the track lasts, and without its flag is played once.
+    """
+    if not plays:
+        return avif
+    data = bytearray(avif)
+    found = list(_film_boxes(avif))
+    once = max((_duration(avif, box) for box in found if box.kind == b"elst"), default=0)
+    for box in found:
+        if box.kind in (b"mvhd", b"tkhd"):
+            at, size = _place(avif, box)
+            data[at : at + size] = min(plays * once, (1 << 8 * size) - 2).to_bytes(size, "big")
+        elif box.kind == b"elst" and plays == 1:
+            data[box.start + 3] &= 0xFE
+    return bytes(data)
+
+
+def _film_boxes(avif: bytes) -> Iterator[Box]:
+    """The boxes within `moov`, and it."""
+    steps = Steps()
+    waiting = list(boxes(avif, 0, len(avif), steps))
+    while waiting:
+        box = waiting.pop()
+        if box.kind in _HOLDERS:
+            waiting += boxes(avif, box.start, box.end, steps)
+        yield box
+
+
+def _place(avif: bytes, box: Box) -> tuple[int, int]:
+    wide = avif[box.start] == 1
+    return box.start + _DURATION[box.kind][wide], 8 if wide else 4
+
+
+def _duration(avif: bytes, box: Box) -> int:
+    return number(avif, *_place(avif, box))

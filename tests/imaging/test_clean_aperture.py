@@ -1,0 +1,232 @@
+"""The part of an AVIF or HEIC that is shown: clean aperture, then rotation, then mirror."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+
+import pytest
+from PIL import Image
+
+from service.errors import Unrenderable
+from service.formats import Fit
+from service.imaging.headers.peek import peek
+from service.imaging.render import Limits
+from service.imaging.source import Source
+from tests.imaging.isobmff_in_code import (
+    box,
+    clap,
+    cropped,
+    heic_with,
+    imir,
+    irot,
+    nclx,
+    size_at,
+    still,
+    with_property,
+)
+from tests.pictures_in_code import BLUE, RED, large, near, rendered, saved, see_through, shown
+
+SIZE = (80, 64)
+WHOLE = (0, 0, *SIZE)
+
+
+def numbered() -> Image.Image:
+    """Eighty squares of eight pixels, each in a colour of its own."""
+    image = Image.new("RGB", SIZE)
+    for row in range(8):
+        for column in range(10):
+            image.paste((25 * column, 35 * row, 255 - 25 * column), (8 * column, 8 * row, 8 * column + 8, 8 * row + 8))
+    return image
+
+
+def same(one: Image.Image, other: Image.Image, within: int = 12) -> bool:
+    """Whether two pictures have one size, and nearly the same colour in the middle of each square."""
+    spots = [
+        (x, y) for x in range(3, min(one.width, other.width), 8) for y in range(3, min(one.height, other.height), 8)
+    ]
+    return one.size == other.size and all(
+        near(one.convert("RGB").getpixel(spot), other.convert("RGB").getpixel(spot), within) for spot in spots
+    )
+
+
+CROPS = [(0, 0, 40, 32), (16, 8, 56, 40), (1, 3, 62, 50), (40, 32, 80, 64), (79, 63, 80, 64), WHOLE]
+TURNS = [
+    (),
+    (irot(1),),
+    (irot(2),),
+    (irot(3),),
+    (imir(0),),
+    (imir(1),),
+    (irot(1), imir(0)),
+    (irot(3), imir(1)),
+    (irot(2), imir(0)),
+]
+
+
+def turned(image: Image.Image, turn: tuple[bytes, ...]) -> Image.Image:
+    """What the properties of a *turn* make of *image*."""
+    for each in turn:
+        if each[4:8] == b"irot":
+            image = image.rotate(90 * each[8], expand=True)
+        else:
+            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT if each[8] else Image.Transpose.FLIP_TOP_BOTTOM)
+    return image
+
+
+UNUSABLE = {
+    "no denominator": clap(40, 30, unit=0),
+    "no denominator of a move": clap(40, 30, (1, 0)),
+    "half a pixel wide": clap(81, 60, unit=2),
+    "a fraction of a pixel to the right": clap(40, 30, (1, 3)),
+    "half a pixel, for the sides differ by an odd number": clap(41, 30),
+    "wider than the picture": clap(82, 30),
+    "beyond the right edge": clap(40, 30, 21),
+    "beyond the upper edge": clap(40, 30, 0, -18),
+    "no width": clap(0, 30),
+    "negative width": clap(2**32 - 40, 30),
+    "far away": clap(40, 30, 2**31 - 1),
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("crop", CROPS)
+def test_it_is_cut_out_before_the_picture_is_turned_and_mirrored(crop, turn):
+    image = numbered()
+    data = still(image, cropped(SIZE, crop), *turn)
+    made = shown(rendered(data).data)
+    assert same(made, turned(image.crop(crop), turn))
+    assert peek(data).size == made.size == Source(data, Limits()).size
+
+
+def test_the_order_in_which_they_are_listed_does_not_count():
+    crop, image = (16, 8, 56, 40), numbered()
+    for properties in [(imir(1), irot(1), cropped(SIZE, crop)), (irot(1), cropped(SIZE, crop), imir(1))]:
+        data = still(image, *properties)
+        assert same(shown(rendered(data).data), turned(image.crop(crop), (irot(1), imir(1))))
+        assert peek(data).size == (32, 40)
+
+
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_one_that_names_no_pixels_of_the_picture_means_the_whole(reason):
+    data = still(numbered(), UNUSABLE[reason], irot(1))
+    made = shown(rendered(data).data)
+    assert same(made, turned(numbered(), (irot(1),))) and peek(data).size == made.size == (64, 80)
+
+
+def test_one_that_is_cut_short_means_the_whole():
+    data = still(numbered(), box(b"clap", bytes(12)))
+    assert peek(data).size == SIZE
+    with pytest.raises(Unrenderable):  # libavif's word on it
+        rendered(data)
+
+
+def test_exif_of_an_avif_does_not_turn_it_again():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(numbered(), "AVIF", exif=exif.tobytes(), quality=100, subsampling="4:4:4")
+    assert b"irot" in data
+    assert same(shown(rendered(data).data), numbered().rotate(270, expand=True))
+    assert peek(data).size == (64, 80)
+
+
+@pytest.mark.parametrize("fit", [Fit.CONTAIN, Fit.COVER, Fit.PAD, Fit.FILL])
+def test_sizes_and_proportions_are_those_within_it(fit):
+    image = numbered()
+    data = still(image, cropped(SIZE, (16, 8, 48, 56)), irot(1))
+    made = rendered(data, "PNG", 24, 24, fit)
+    plain = rendered(saved(image.crop((16, 8, 48, 56)).rotate(90, expand=True), "PNG"), "PNG", 24, 24, fit)
+    assert (made.width, made.height) == (plain.width, plain.height)
+    difference = [abs(a - b) for a, b in zip(shown(made.data).tobytes(), shown(plain.data).tobytes(), strict=True)]
+    assert sum(difference) / len(difference) < 3
+
+
+def test_budgets_are_those_within_it():
+    data = still(numbered(), cropped(SIZE, (0, 0, 40, 32)))
+    assert rendered(data, limits=Limits(max_pixels=40 * 32)).width == 40
+    with pytest.raises(Unrenderable, match="40x32"):
+        rendered(data, limits=Limits(max_pixels=40 * 32 - 1))
+    with pytest.raises(Unrenderable, match="80x64"):  # all of it is decoded
+        rendered(data, limits=Limits(max_decoded_bytes=16 * 80 * 64 - 1))
+
+
+def test_transparency_is_cut_with_it():
+    image = see_through(80, 64)
+    data = saved(image, "AVIF", quality=100)
+    at, extra = data.index(b"ipco") + 4, cropped(SIZE, (20, 8, 60, 56))
+    assert shown(rendered(data).data).getpixel((70, 9))[3] == 0 and at and extra
+    crop = with_property(data, extra)
+    made = shown(rendered(crop).data)
+    assert made.size == (40, 48)
+    assert (made.getpixel((9, 9))[3], made.getpixel((30, 9))[3]) == (255, 0)
+
+
+def test_a_mezzanine_is_cut_with_it():
+    image = large(3000, 2400)
+    data = still(image, cropped(image.size, (0, 0, 1500, 2400)), quality=80, subsampling="4:2:0", speed=10)
+    source = Source(data, Limits())
+    reduced = source.mezzanine()
+    assert reduced is not None and reduced.original == (1500, 2400)
+    assert near(reduced.image.getpixel((600, 100)), RED, 30) and near(reduced.image.getpixel((600, 1000)), BLUE, 30)
+
+
+@cache
+def in_heic(colour: tuple[int, int, int] | None = None) -> bytes:
+    """The numbered squares as a HEIC, or one *colour*. The size has no remainder in blocks, or it had an aperture."""
+    heif = pytest.importorskip("pillow_heif")
+    file = io.BytesIO()
+    heif.from_pillow(Image.new("RGB", SIZE, colour) if colour else numbered()).save(file, quality=100, chroma=444)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_the_aperture_of_a_heic_comes_first_too(turn):
+    crop = (16, 8, 56, 40)
+    data = heic_with(in_heic(), SIZE, cropped(SIZE, crop), *turn)
+    made = shown(rendered(data).data)
+    assert same(made, turned(numbered().crop(crop), turn), 30) and peek(data).size == made.size
+
+
+@pytest.mark.parametrize("reason", UNUSABLE)
+def test_one_of_a_heic_that_names_no_pixels_means_the_whole(reason):
+    data = heic_with(in_heic(), SIZE, UNUSABLE[reason])
+    made = shown(rendered(data).data)
+    assert same(made, numbered(), 30) and peek(data).size == made.size == Source(data, Limits()).size
+
+
+def test_the_size_of_a_heic_is_unknown_where_the_aperture_comes_last():
+    data = heic_with(in_heic(), SIZE, irot(1), cropped(SIZE, (16, 8, 56, 40)))
+    assert peek(data).size is None and Source(data, Limits()).size == (40, 32)
+
+
+def test_code_points_are_the_colours_of_a_heic():
+    data = heic_with(in_heic((200, 80, 60)), SIZE, nclx(12, 13))
+    assert near(shown(rendered(data).data).getpixel((30, 30)), (216, 69, 50))
+
+
+def with_sample_aperture(data: bytes, extra: bytes) -> bytes:
+    """A film of one track with *extra* at the end of its sample entry."""
+    changed = bytearray(data)
+    entry = data.index(b"av01", data.index(b"stsd")) - 4
+    end = entry + size_at(data, entry)
+    for kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd"):
+        at = data.index(kind) - 4
+        changed[at : at + 4] = (size_at(data, at) + len(extra)).to_bytes(4, "big")
+    changed[entry : entry + 4] = (size_at(data, entry) + len(extra)).to_bytes(4, "big")
+    for at in (data.index(b"stco") + 12, data.index(b"iloc") + 12 + 6):  # of its chunk, and of its one item
+        changed[at : at + 4] = (size_at(data, at) + len(extra)).to_bytes(4, "big")
+    changed[end:end] = extra
+    return bytes(changed)
+
+
+def test_every_frame_of_a_film_is_cut():
+    frames = [numbered(), numbered().transpose(Image.Transpose.ROTATE_180)]
+    film = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=100, subsampling="4:4:4")
+    data = with_sample_aperture(film, cropped(SIZE, (16, 8, 56, 40)))
+    assert peek(data).size == (40, 32) == Source(data, Limits()).size
+    made = rendered(data, "PNG", limits=Limits(max_animation_pixels=2 * 4 * 40 * 32))
+    assert made.frames == 2
+    image = Image.open(io.BytesIO(made.data))
+    for number, frame in enumerate(frames):
+        image.seek(number)
+        assert same(image, frame.crop((16, 8, 56, 40)))
