@@ -100,6 +100,10 @@ class Unrenderable(PictureError):
     """The original is corrupt, too large, or no picture at all (422)."""
 
 
+class Unsupported(Unrenderable):
+    """The original is of a kind that is not read here, and may be sound (422; 415 for an upload)."""
+
+
 class Unexpected(PictureError):
     """A fault of ours (500); the log has the rest."""
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from service.errors import N_, Unrenderable, UnsupportedUpload
+from service.errors import N_, Unrenderable, Unsupported, UnsupportedUpload
 from service.formats import Fit, Format
-from service.imaging.faults import corrupt, told
+from service.imaging.faults import told
 from service.imaging.headers.peek import peek
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.decode import opened
 from service.imaging.reading.readers import READABLE
 from service.imaging.source import Source
-from service.imaging.stripping import LOSSLESS, stripped
+from service.imaging.stripping import LOSSLESS, stripped, unstrippable
 
 
 def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes | None:
@@ -26,14 +26,26 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
         raise UnsupportedUpload(N_("The body is no picture in a format that is read here.")) from None
     if kind not in READABLE:
         raise UnsupportedUpload(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
-    with told():
-        pixels = _decoded(data, kind, limits)
-        if strip is None:
-            return None
-        clean = stripped(data, kind, limits, strip)
-        if _decoded(clean, peek(clean).format, limits) != pixels and kind in LOSSLESS:
-            raise corrupt()  # readers make up for something that the walk through it stumbled on
-        return clean
+    try:
+        with told():
+            pixels = _decoded(data, kind, limits)
+            if strip is None:
+                return None
+            clean = stripped(data, kind, limits, strip)
+    except Unsupported as error:
+        raise UnsupportedUpload(error.message, error.values) from None
+    if not _as_good(clean, pixels if kind in LOSSLESS else None, limits):
+        raise unstrippable()  # the file has a fault that readers correct and the walk through it does not
+    return clean
+
+
+def _as_good(clean: bytes, pixels: int | None, limits: Limits) -> bool:
+    """Whether *clean* can be decoded, and to those *pixels* if they are given."""
+    try:
+        with told():
+            return _decoded(clean, peek(clean).format, limits) == pixels or pixels is None
+    except Unrenderable:
+        return False
 
 
 def _decoded(data: bytes, kind: Format, limits: Limits) -> int:

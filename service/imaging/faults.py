@@ -6,12 +6,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.errors import N_, BadParameter, Unrenderable
+from service.errors import N_, BadParameter, Unrenderable, Unsupported
 
 
 def corrupt() -> Unrenderable:
     """For bytes that are not what they ought to be."""
     return Unrenderable(N_("The picture is corrupt."))
+
+
+def unsupported(kind: str) -> Unsupported:
+    """For bytes of a *kind* that is not read here. The kind is a technical name, the same in every language."""
+    return Unsupported(N_("%(kind)s pictures are not supported."), {"kind": kind})
 
 
 def too_much_work() -> Unrenderable:

@@ -6,7 +6,6 @@ before, so that what is walked here is well-formed enough; what is not ends the 
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +15,7 @@ from PIL import ExifTags, Image
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.headers.gif import table_bytes
+from service.imaging.headers.jpeg import APP0, APP15, COM, EOI, SOS, segments
 from service.imaging.headers.png import Png
 from service.imaging.headers.png_chunks import SIGNATURE, chunks, sound, written
 from service.imaging.order import Encoding, Limits, Order
@@ -26,10 +26,8 @@ from service.imaging.source import Source
 
 LOSSLESS = frozenset({Format.JPEG, Format.PNG, Format.WEBP, Format.GIF, Format.BMP})
 """What keeps every bit of its pixels."""
-_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])", re.DOTALL)
-_SOS, _EOI, _COM = 0xDA, 0xD9, 0xFE
-_TELLING = {0xE0: b"JFIF\0", 0xE2: b"ICC_PROFILE\0", 0xEE: b"Adobe"}
-"""What a decoder needs of the application's segments."""
+_TELLING = {0xE0: (b"JFIF\0", 14), 0xE2: (b"ICC_PROFILE\0", 14), 0xEE: (b"Adobe", 12)}
+"""What a decoder needs of the application's segments: how they begin, and the bytes that they have at least."""
 _FRAMES = frozenset((b"acTL", b"fcTL", b"fdAT"))
 _CHUNKS = frozenset(b"IHDR PLTE tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD pHYs".split())
 """What stays of a PNG before its pixels, and nothing but frames after them."""
@@ -38,8 +36,22 @@ _SIDE = 16_383
 """Pixels of the longest side that is encoded anew."""
 
 
+def unstrippable() -> Unrenderable:
+    """For a sound picture that cannot be written without its metadata."""
+    return Unrenderable(N_("The picture cannot be stored without its metadata."))
+
+
 def stripped(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
-    """*data* without its metadata. Raises `Unrenderable` where that would cost pixels or frames."""
+    """*data*, which was decoded before, without its metadata. Raises `Unrenderable` where that cannot be done whole."""
+    try:
+        return _without_metadata(data, kind, limits, encoding)
+    except (Unrenderable, MemoryError):
+        raise
+    except Exception:  # the picture is sound: a writer failed, or does not take its size
+        raise unstrippable() from None
+
+
+def _without_metadata(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
     image, _ = opened(data, kind, limits)
     turn = orientation(image)
     if kind is Format.JPEG:
@@ -63,28 +75,28 @@ def _exif(turn: int) -> bytes:
 
 def _jpeg(data: bytes, turn: int) -> bytes:
     """Up to the end of the first picture: what follows it is another one (MPO), a film, a trailer."""
-    kept, at = [b"\xff\xd8"], 2
-    while found := _MARKER.search(data, at):
-        marker, begin = found[1][0], found.start()
-        if marker == _EOI:
+    kept, coded = [b"\xff\xd8"], 0
+    for marker, begin, start, end in segments(data):
+        if coded:
+            kept.append(data[coded:begin])
+        if marker == EOI:
             break
-        end = begin + 2 + int.from_bytes(data[begin + 2 : begin + 4], "big")
-        if marker == _SOS:
-            after = _MARKER.search(data, end)
-            end = after.start() if after else len(data)
-        if _stays(marker, data[begin + 4 : begin + 16]):
+        coded = end if marker == SOS else 0
+        if end <= len(data) and _stays(marker, data[start:end]):
             kept.append(data[begin:end])
-        at = end
+    else:  # its end marker is missing
+        kept.append(data[coded:] if coded else b"")
     if block := _exif(turn):
         first = 2 if kept[1].startswith(b"\xff\xe0") else 1  # JFIF comes before all else
         kept.insert(first, b"\xff\xe1" + struct.pack(">H", len(block) + 2) + block)
     return b"".join([*kept, b"\xff\xd9"])
 
 
-def _stays(marker: int, begins: bytes) -> bool:
+def _stays(marker: int, body: bytes) -> bool:
     if marker in _TELLING:
-        return begins.startswith(_TELLING[marker])
-    return not (0xE0 <= marker <= 0xEF or marker == _COM)
+        begins, least = _TELLING[marker]
+        return body.startswith(begins) and len(body) >= least
+    return not (APP0 <= marker <= APP15 or marker == COM)
 
 
 def _png(contents: Png, turn: int) -> bytes:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
-from service.errors import Unrenderable
+from service.errors import Unsupported
 from service.imaging.pixels.colour import _kept, to_srgb
 from tests.pictures_in_code import RED, chunk, near, png, quarters, rendered, saved, shown
 
@@ -253,5 +253,5 @@ def test_inks_with_a_selection_beside_them_are_shown_whole(extra: int) -> None:
 
 
 def test_a_kind_of_tiff_that_cannot_be_read_is_not_called_corrupt() -> None:
-    with pytest.raises(Unrenderable, match="kind cannot be read"):
+    with pytest.raises(Unsupported, match=r"TIFF \(32-bit RGB\) pictures are not supported"):
         rendered(bare_tiff(3, 32, 2, 0, bytes(12)), "PNG", 8)

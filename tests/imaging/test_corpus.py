@@ -85,3 +85,12 @@ def test_all_eight_ways_up_give_the_same_picture(start):
         other = start.replace("_1.jpg", f"_{turn}.jpg")
         if other in FILES:
             assert apart(upright, sixteen(other)) < 8, other
+
+
+def test_a_jpeg_in_arithmetic_coding_may_be_longer_than_pillow_reads_at_a_time():
+    """libjpeg cannot wait for more of it."""
+    data = read("valid/ljt__testimgari.jpg")
+    room = 62_000
+    longer = data[:2] + b"\xff\xfe" + room.to_bytes(2, "big") + bytes(room - 2) + data[2:]
+    assert len(longer) > 65_536
+    assert rendered(longer, "PNG", 20).data == rendered(data, "PNG", 20).data

@@ -37,9 +37,8 @@ def test_a_sequential_jpeg_of_many_scans_is_refused():
         tiff_with(282, 5, 4_000_000, struct.pack("<II", 1, 3) * 4_000_000),
         tiff_with(330, 4, 1_000_000, bytes(4_000_000)),
         b"\xff\xd8" + b"".join(b"\xff\xe1\x01\x36Exif\0\0" + bytes(302) for _ in range(100_000)),
-        b"\xff\xd8" + b"".join(b"\xff\xed\xff\xfcPhotoshop 3.0\0" + b"8BIM" * 16_379 for _ in range(20)),
     ],
-    ids=["rationals", "sub-directories", "Exif segments", "Photoshop resources"],
+    ids=["rationals", "sub-directories", "Exif segments"],
 )
 def test_a_header_full_of_work_is_refused_at_once(data):
     begun = time.perf_counter()
@@ -58,7 +57,7 @@ def test_a_tile_larger_than_any_picture_is_refused():
 def test_tiles_and_compressions_that_cost_more_than_a_picture_are_refused():
     for rows in ([(322, 3, 1, 8192), (323, 3, 1, 8192)], [(259, 3, 1, 34925)], [(259, 3, 1, 50000)]):
         directory = struct.pack("<H", len(rows)) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
-        with pytest.raises(Unrenderable, match=r"work|compression"):
+        with pytest.raises(Unrenderable, match=r"work|LZMA|Zstandard"):
             rendered(b"II*\0" + struct.pack("<I", 8) + directory, "PNG", 4)
 
 
@@ -150,22 +149,18 @@ def test_a_run_length_encoded_bmp_may_be_small():
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("marker", "body"),
     [
-        segments(0xDB, (b"\0" + bytes(range(1, 65))) * 1000, 2),
-        segments(0xE1, b"Exif\0\0" + bytes(65_000), 65),
+        (0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000)),  # a phone's depth map or second picture
+        (0xE1, b"Exif\0\0" + bytes(65_000)),
+        (0xED, b"Photoshop 3.0\0" + b"8BIM" * 16_000),
+        (0xDB, (b"\0" + bytes(range(1, 65))) * 1000),
     ],
-    ids=["quantisation tables", "Exif in pieces"],
+    ids=["XMP", "Exif", "Photoshop", "quantisation tables"],
 )
-def test_what_pillow_takes_apart_again_and_again_is_refused(data):
-    with pytest.raises(Unrenderable, match="work"):
-        rendered(data, "PNG", 4)
-
-
-def test_metadata_of_some_megabytes_is_not():
-    """Phones keep a depth map or a second picture in extended XMP."""
-    data = segments(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000), 200)
-    assert rendered(data, "PNG", 4).width == 4
+def test_metadata_of_some_megabytes_is_not(marker, body):
+    """Nor what Pillow would take apart again and again: only libjpeg looks at it."""
+    assert rendered(segments(marker, body, 200), "PNG", 4).width == 4
 
 
 @pytest.mark.parametrize("options", [{}, {"big_tiff": True}])

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from service.errors import N_, BadParameter, Unrenderable
+from service.errors import N_, BadParameter
 from service.formats import Format
-from service.imaging.faults import corrupt, too_much_work
+from service.imaging.faults import corrupt, too_much_work, unsupported
 from service.imaging.headers.av1 import extent
 from service.imaging.headers.isobmff import check_samples, streams
-from service.imaging.headers.tiff import Directory
+from service.imaging.headers.jpeg import Header, check_process
+from service.imaging.headers.tiff import Directory, compression_name
 
-_MAX_SEGMENTS = 2_000
-"""Segments before a JPEG's first scan; Pillow joins those with Exif, each time anew."""
-_SOS, _DQT, _APP1, _APP13 = 0xDA, 0xDB, 0xE1, 0xED
-_MOST = {_DQT: 65_536, _APP1: 4_194_304, _APP13: 1_048_576}
-"""Bytes of a JPEG's segments of a kind together: quantisation tables and Photoshop resources, which Pillow takes apart
-one by one, and Exif, which it joins."""
-_EXIF = b"Exif\0\0"
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-_BARE = frozenset({0x00, 0x01, 0xFF, *range(0xD0, 0xD9)})
-"""Markers without a length, and bytes that are none."""
 _MAX_ENTRIES = 4096
 _MAX_VALUES = 65_536
 """Values of one TIFF tag that are numbers; Pillow makes an object of each."""
 _MAX_OFFSETS = 100_000
 """Strips or tiles of a TIFF."""
-_OFFSETS = (273, 279, 324, 325)
+_STARTS = (273, 324)
+"""Where strips and tiles are."""
+_OFFSETS = (*_STARTS, 279, 325)
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _SAMPLES = 256, 257, 258, 259, 277
 _TILE_WIDTH, _TILE_LENGTH = 322, 323
-_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946})
+_JPEG = 7
+_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, _JPEG, 8, 32771, 32773, 32946})
 """None, fax, LZW, JPEG, deflate, PackBits. Left out are those that set memory aside as the file says (LZMA, Zstandard),
 and those that no scanner or camera writes."""
 _MAX_TILE = 4096 * 4096
@@ -55,7 +46,8 @@ def check(data: bytes, kind: Format, max_pixels: int) -> float:
     several scans, as libjpeg tells them: by the components of the first.
     """
     if kind is Format.JPEG:
-        return _check_segments(data)
+        header = Header.of(data)
+        return header.frame.coefficient_bytes if header.several_scans else 0.0
     if kind is Format.TIFF:
         return _check_directory(data, max_pixels)
     if kind is Format.BMP:
@@ -95,47 +87,6 @@ def check_rendition(size: tuple[int, int], kind: Format) -> None:
         )
 
 
-def _check_segments(data: bytes) -> float:
-    at, held, spent = 2, _Coefficients(), dict.fromkeys(_MOST, 0)
-    for _ in range(_MAX_SEGMENTS):
-        at = data.find(b"\xff", at) + 1
-        if at == 0 or at + 8 >= len(data):
-            return 0.0
-        marker = data[at]
-        if marker in _BARE:
-            at += marker != 0xFF
-            continue
-        length = int.from_bytes(data[at + 1 : at + 3], "big")
-        if marker == _SOS:
-            return held.bytes_per_pixel if data[at + 3] < held.components or held.progressive else 0.0
-        if marker in _FRAMES:
-            held = _Coefficients.of(data, at)
-        if marker in spent and (marker != _APP1 or data.startswith(_EXIF, at + 3)):
-            spent[marker] += length
-            if spent[marker] > _MOST[marker]:
-                break
-        at += 1 + length
-    raise too_much_work()
-
-
-@dataclass(frozen=True, slots=True)
-class _Coefficients:
-    """What a JPEG's frame header says of the coefficients, all of which are held where there are several scans."""
-
-    components: int = 0
-    bytes_per_pixel: float = 0.0
-    progressive: bool = False
-
-    @classmethod
-    def of(cls, data: bytes, marker: int) -> _Coefficients:
-        """Those of the frame whose *marker* is there; two bytes for each sample (ITU-T T.81, section B.2.2)."""
-        components = data[marker + 8]
-        factors = [(each >> 4, each & 15) for each in data[marker + 10 : marker + 9 + 3 * components : 3]]
-        most = max((across for across, _ in factors), default=1) * max((down for _, down in factors), default=1)
-        share = sum(across * down for across, down in factors) / max(1, most)
-        return cls(components, 2 * share, data[marker] in _PROGRESSIVE)
-
-
 def _check_directory(data: bytes, max_pixels: int) -> float:
     """Gives the bytes of a pixel as it is stored: a strip may hold the whole picture, and is unpacked as a whole."""
     directory = Directory.of(data)
@@ -144,7 +95,7 @@ def _check_directory(data: bytes, max_pixels: int) -> float:
     if directory.entries > _MAX_ENTRIES:
         raise too_much_work()
     said = {_WIDTH: 1, _LENGTH: 1, _TILE_WIDTH: 1, _TILE_LENGTH: 1, _COMPRESSION: 1, _SAMPLES: 1}
-    bits, seen = 1, set()
+    bits, seen, pixels = 1, set(), None
     for tag in directory.tags(_MAX_ENTRIES):
         if tag.number in seen and (tag.number in said or tag.number == _BITS):
             raise corrupt()  # readers differ in which of two they believe
@@ -154,7 +105,9 @@ def _check_directory(data: bytes, max_pixels: int) -> float:
         if tag.number in said:
             said[tag.number] = tag.value
         elif tag.number == _BITS:
-            bits = directory.first_short(tag)
+            bits = directory.first(tag)
+        elif tag.number in _STARTS:
+            pixels = tag
     if said[_TILE_WIDTH] * said[_TILE_LENGTH] > min(_MAX_TILE, max_pixels):
         raise too_much_work()
     if _TILE_WIDTH in seen:
@@ -163,7 +116,12 @@ def _check_directory(data: bytes, max_pixels: int) -> float:
         if tiles * across * down > max_pixels + _MAX_TILE:
             raise too_much_work()
     if said[_COMPRESSION] not in _COMPRESSIONS:
-        raise Unrenderable(N_("TIFF pictures in this compression cannot be read here."))
+        name = compression_name(said[_COMPRESSION])
+        raise unsupported(f"TIFF ({name})") if name else corrupt()
+    if directory.big and directory.order == "big":
+        raise unsupported("BigTIFF (big-endian)")  # not by Pillow
+    if said[_COMPRESSION] == _JPEG and pixels is not None:
+        check_process(data, directory.first(pixels), "TIFF, JPEG")
     return said[_SAMPLES] * bits / 8
 
 

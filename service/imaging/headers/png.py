@@ -11,8 +11,7 @@ import struct
 from dataclasses import dataclass
 from itertools import islice
 
-from service.errors import N_, Unrenderable
-from service.imaging.faults import corrupt
+from service.imaging.faults import corrupt, unsupported
 from service.imaging.headers.png_chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
 from service.imaging.headers.png_film import Film, film
 from service.imaging.headers.png_values import CodePoints, ExifBlock, code_points, icc_profile
@@ -169,8 +168,7 @@ class _Walk:
         elif kind == b"IHDR" or (kind != b"IEND" and not sound(self._data, found)):
             raise corrupt()
         elif kind != b"IEND":
-            values = {"format": f"PNG {kind.decode('ascii')}"}
-            raise Unrenderable(N_("%(format)s pictures cannot be read here."), values)
+            raise unsupported(f"PNG ({kind.decode('ascii')})")
 
     def _take_palette(self, found: Chunk, header: Header) -> None:
         """Where the colour type does not call for a palette, it is a suggestion (11.2.2)."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from PIL import GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin
 
-from service.errors import N_, Unrenderable
+from service.errors import N_, Unrenderable, Unsupported
 from service.formats import Format
 from service.imaging.faults import corrupt
 from service.imaging.geometry import Size
@@ -44,7 +44,7 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
         Exception: whatever Pillow makes of broken bytes; `render` turns it into `Unrenderable`.
     """
     if kind not in READABLE:
-        raise Unrenderable(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
+        raise Unsupported(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
     if kind is Format.PNG:
         return _opened_png(data, limits)
     beside = check(data, kind, limits.max_pixels)

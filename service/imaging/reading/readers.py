@@ -11,17 +11,17 @@ from collections.abc import Callable
 
 from PIL import (
     AvifImagePlugin,
-    BmpImagePlugin,
     GifImagePlugin,
     Image,
     ImageFile,
-    JpegImagePlugin,
     WebPImagePlugin,
 )
 
 from service.formats import Format
 from service.imaging.reading.avif import AvifFile
+from service.imaging.reading.bmp import BmpFile
 from service.imaging.reading.deep_tiff import DeepTiffFile
+from service.imaging.reading.jpeg import JpegFile
 
 # 2 is Pillow's own word for "every plug-in was looked for"; `Image.init()` and `preinit()` then do nothing.
 Image._initialized = 2
@@ -33,10 +33,10 @@ AvifImagePlugin.DEFAULT_MAX_THREADS = 1
 
 READERS: dict[Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     Format.AVIF: AvifFile,
-    Format.BMP: BmpImagePlugin.BmpImageFile,
+    Format.BMP: BmpFile,
     Format.GIF: GifImagePlugin.GifImageFile,
     # Not the JPEG plug-in's factory, which hands a multi-picture JPEG (MPO) on: its first picture is a plain JPEG.
-    Format.JPEG: JpegImagePlugin.JpegImageFile,
+    Format.JPEG: JpegFile,
     Format.TIFF: DeepTiffFile,
     Format.WEBP: WebPImagePlugin.WebPImageFile,
 }

@@ -1,0 +1,24 @@
+"""Pillow's BMP reader, which names what it does not read. Knows nothing of what is asked for."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import BmpImagePlugin
+
+from service.imaging.faults import unsupported
+from service.imaging.headers.bmp import unread
+
+
+class BmpFile(BmpImagePlugin.BmpImageFile):
+    """Reads from a `BytesIO`."""
+
+    def _bitmap(self, header: int = 0, offset: int = 0) -> None:
+        assert isinstance(self.fp, io.BytesIO)
+        try:
+            super()._bitmap(header, offset)
+        except OSError as error:
+            name = unread(self.fp.getvalue()) if "Unsupported" in str(error) else None
+            if name is None:
+                raise
+            raise unsupported(f"BMP ({name})") from None
