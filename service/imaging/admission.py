@@ -13,7 +13,7 @@ from service.imaging.faults import told
 from service.imaging.headers.peek import peek
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.decode import opened
-from service.imaging.reading.readers import READERS
+from service.imaging.reading.readers import READABLE
 from service.imaging.source import Source
 from service.imaging.stripping import LOSSLESS, stripped, unstrippable
 
@@ -24,7 +24,7 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
         kind = peek(data).format
     except Unrenderable:
         raise UnsupportedUpload(N_("The body is no picture in a format that is read here.")) from None
-    if kind not in READERS:
+    if kind not in READABLE:
         raise UnsupportedUpload(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
     try:
         with told():

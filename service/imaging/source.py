@@ -6,6 +6,7 @@ Raises what Pillow raises: `render` and `mezzanine` put it into our own words.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from PIL import Image
 
@@ -19,7 +20,8 @@ from service.imaging.pixels.orientation import orientation, stored_box, upright,
 from service.imaging.pixels.resample import resample
 from service.imaging.pixels.strips import resample_in_strips
 from service.imaging.reading.animation import affordable, first_picture, frames, plays
-from service.imaging.reading.decode import bits_per_channel, opened, plain, shrink_on_load
+from service.imaging.reading.apng import DamagedFrameError
+from service.imaging.reading.decode import opened, plain, shrink_on_load
 from service.imaging.writing.encode import encode_animation, encode_still
 
 _HELD = 4_194_304
@@ -33,7 +35,7 @@ class Source:
         self._data, self._limits = data, limits
         self._kind = peek(data).format
         self._image, self._outline = opened(data, self._kind, limits)
-        self._turn = orientation(self._image, data)
+        self._turn = orientation(self._image)
         self._stored = self._image.size
         self._colour = self._image.info.get("icc_profile"), self._image.info.get("code_points")
         self.size = upright_size(self._stored, self._turn)
@@ -50,7 +52,10 @@ class Source:
         smaller = self._pipeline(made, order)
         moves = self._outline.frames > 1 and order.format.animated
         if moves and affordable(self._outline, made.size, order.format, order.limits):
-            return self._animated(made, order, smaller)
+            try:
+                return self._animated(made, order, smaller)
+            except DamagedFrameError:
+                moves, self._outline = False, replace(self._outline, frames=1)
         shrink_on_load(self._image, made.ratio(self.size), self._share if with_mezzanine and self._large else 0.0)
         self._image.load()
         small, palette = smaller(self._image), self._image.mode in ("P", "PA")
@@ -106,7 +111,6 @@ class Source:
 
     def _resampled(self, image: Image.Image, size: Size, box: Box | None = None) -> Image.Image:
         """*image* in plain pixels, scaled."""
-        depth = bits_per_channel(self._data, self._kind)
         if image.format in ("GIF", "TIFF"):
-            image = plain(image, depth)  # what their readers know of the whole is lost with a part of it
-        return resample_in_strips(image, size, box, lambda part: plain(part, depth))
+            image = plain(image)  # what their readers know of the whole is lost with a part of it
+        return resample_in_strips(image, size, box, plain)

@@ -7,7 +7,6 @@ before, so that what is walked here is well-formed enough; what is not ends the 
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -17,18 +16,21 @@ from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.headers.gif import table_bytes
 from service.imaging.headers.jpeg import APP0, APP15, COM, EOI, SOS, segments
+from service.imaging.headers.png import Png
+from service.imaging.headers.png_chunks import SIGNATURE, chunks, sound, written
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.pixels.orientation import orientation
 from service.imaging.reading.decode import opened
+from service.imaging.reading.png import PngFile
 from service.imaging.source import Source
 
 LOSSLESS = frozenset({Format.JPEG, Format.PNG, Format.WEBP, Format.GIF, Format.BMP})
 """What keeps every bit of its pixels."""
 _TELLING = {0xE0: (b"JFIF\0", 14), 0xE2: (b"ICC_PROFILE\0", 14), 0xEE: (b"Adobe", 12)}
 """What a decoder needs of the application's segments: how they begin, and the bytes that they have at least."""
-_CHUNKS = frozenset(
-    b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD pHYs acTL fcTL fdAT".split()
-)
+_FRAMES = frozenset((b"acTL", b"fcTL", b"fdAT"))
+_CHUNKS = frozenset(b"IHDR PLTE tRNS gAMA cHRM sRGB iCCP cICP mDCV cLLI sBIT bKGD pHYs".split())
+"""What stays of a PNG before its pixels, and nothing but frames after them."""
 _APPLICATIONS = (b"NETSCAPE2.0", b"ANIMEXTS1.0", b"ICCRGBG1012")
 _SIDE = 16_383
 """Pixels of the longest side that is encoded anew."""
@@ -51,11 +53,12 @@ def stripped(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> b
 
 def _without_metadata(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
     image, _ = opened(data, kind, limits)
-    turn = orientation(image, data)
+    turn = orientation(image)
     if kind is Format.JPEG:
         return _jpeg(data, turn)
     if kind is Format.PNG:
-        return _png(data, turn)
+        assert isinstance(image, PngFile)
+        return _png(image.contents, turn)
     if kind is Format.WEBP:
         return _webp(data, turn)
     if kind is Format.GIF:
@@ -96,20 +99,20 @@ def _stays(marker: int, body: bytes) -> bool:
     return not (APP0 <= marker <= APP15 or marker == COM)
 
 
-def _png(data: bytes, turn: int) -> bytes:
-    kept, at = [data[:8]], 8
-    while at + 12 <= len(data):
-        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        name = data[at + 4 : at + 8]
-        if name in _CHUNKS:
-            kept.append(data[at:end])
-        if name == b"IHDR" and turn != 1:
-            body = b"eXIf" + _exif(turn).removeprefix(b"Exif\0\0")
-            kept.append(struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body)))
-        if name == b"IEND":
-            break
-        at = end
-    return b"".join(kept)
+def _png(contents: Png, turn: int) -> bytes:
+    """The checksums of pixels are written anew: a browser that gets the file as it is stored may look at them."""
+    data, kept, begun = contents.data, [SIGNATURE], False
+    frames = _FRAMES if contents.film else frozenset()
+    for found in chunks(data):
+        kind, begin, end = found
+        if kind == b"IDAT":
+            begun = True
+            kept.append(written(kind, data[begin:end]))
+        elif kind in (frames if begun else _CHUNKS | frames) and sound(data, found):
+            kept.append(data[begin - 8 : end + 4])
+        if kind == b"IHDR" and turn != 1:
+            kept.append(written(b"eXIf", _exif(turn).removeprefix(b"Exif\0\0")))
+    return b"".join((*kept, written(b"IEND", b"")))
 
 
 def _webp(data: bytes, turn: int) -> bytes:

@@ -165,8 +165,10 @@ def _film(kind: Format) -> bytes:
     return _saved(film[0], kind.name, save_all=True, append_images=film[1:], duration=40)
 
 
-def _png(size: int, depth: int, colour: int, rows: Iterable[bytes], *, interlaced: bool = False) -> bytes:
-    """A black PNG in one of the kinds that Pillow writes none of."""
+def _png(
+    size: int, depth: int, colour: int, rows: Iterable[bytes], *, interlaced: bool = False, key: bytes = b""
+) -> bytes:
+    """A black PNG in one of the kinds that Pillow writes none of; *key* is the content of tRNS."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return pack(">I", len(body)) + name + body + pack(">I", zlib.crc32(name + body))
@@ -174,7 +176,8 @@ def _png(size: int, depth: int, colour: int, rows: Iterable[bytes], *, interlace
     header = pack(">IIBBBBB", size, size, depth, colour, 0, 0, interlaced)
     packer = zlib.compressobj(1)
     body = b"".join(map(packer.compress, rows)) + packer.flush()
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    head = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + (chunk(b"tRNS", key) if key else b"")
+    return head + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def _interlaced() -> bytes:
@@ -218,6 +221,7 @@ _LARGE_ORIGINALS: dict[str, Callable[[], bytes]] = {
     "PNG LA": lambda: _saved(_sheer(_SIDE, _SIDE).convert("LA"), "PNG", compress_level=3),
     "PNG palette": lambda: _saved(_drawn(_SIDE, _SIDE).quantize(256), "PNG", compress_level=3),
     "PNG RGB tRNS": lambda: _saved(_drawn(_SIDE, _SIDE), "PNG", compress_level=3, transparency=(1, 2, 3)),
+    "PNG RGB 16 tRNS": lambda: _png(_SIDE, 16, 2, (bytes(6 * _SIDE + 1) for _ in range(_SIDE)), key=bytes(6)),
     "PNG grey 16": lambda: _saved(_drawn(_SIDE, _SIDE, "L").convert("I;16"), "PNG", compress_level=1),
     "PNG RGBA 16": lambda: _png(_SIDE, 16, 6, (bytes(8 * _SIDE + 1) for _ in range(_SIDE))),
     "PNG interlaced": _interlaced,

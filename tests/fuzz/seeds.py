@@ -13,6 +13,7 @@ from PIL import Image, ImageCms
 from service.formats import Format
 from service.imaging.reading.readers import READERS
 from tests.imaging.isobmff_in_code import cropped, grid, imir, irot, nclx, still
+from tests.pictures_in_code import chunk, png
 
 _SIZE = (24, 20)
 
@@ -42,6 +43,8 @@ def _made() -> Iterator[tuple[str, bytes]]:
     yield "png colour key", _saved(rgb, "PNG", transparency=(1, 2, 3))
     yield "png palette with alpha", _saved(_picture("P"), "PNG", transparency=bytes(range(64)))
     yield "png interlaced", _interlaced()
+    yield "png colour key of 16 bits", png(8, 8, chunk(b"tRNS", bytes(6)), depth=16)
+    yield "png of many chunks", _many_chunks()
     yield "apng", _saved(rgba, "PNG", **more, disposal=1, blend=1)
     yield "gif", _saved(rgb, "GIF", interlace=1)
     yield "gif film", _saved(_picture("P"), "GIF", **more, disposal=2, transparency=3, loop=0, comment=b"words")
@@ -91,6 +94,13 @@ def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def _many_chunks() -> bytes:
+    packed = zlib.compress(b"words")
+    early = chunk(b"cICP", bytes((9, 16, 0, 1))) + chunk(b"iCCP", b"a\0\0" + packed) + chunk(b"gAMA", bytes(4))
+    exif = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n8\n49492a0008000000"))
+    return png(8, 8, early, exif, chunk(b"iTXt", b"a\0\1\0\0\0" + packed), chunk(b"eXIf", b"II*\0" + bytes(9)))
 
 
 def _interlaced() -> bytes:

@@ -113,9 +113,9 @@ def test_an_apng_for_those_without_animation_keeps_its_first_picture_out_of_the_
     assert [frame.getpixel((4, 4))[:3] for frame, _ in film(again.data)] == [RED, GREEN, BLUE]
 
 
-def test_an_apng_that_promises_more_frames_than_it_has_is_refused():
-    with pytest.raises(Unrenderable):
-        rendered(png(8, 8, chunk(b"acTL", (9).to_bytes(4, "big") + bytes(4))), "PNG")
+def test_an_apng_that_promises_more_frames_than_it_has_gives_its_still():
+    made = rendered(png(8, 8, chunk(b"acTL", (9).to_bytes(4, "big") + bytes(4))), "PNG")
+    assert (made.frames, made.first_frame) == (1, False)
 
 
 def test_a_truncated_animation_is_refused_as_a_whole():

@@ -14,12 +14,12 @@ from service.imaging.headers.peek import HEAD, peek
 from service.imaging.headers.window import Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
-from tests.corpus import BROKEN_EXIF_ALONE, manifest, oracle, read, skip_without_corpus
+from tests.corpus import BROKEN_BESIDE_THE_PIXELS, manifest, oracle, read, skip_without_corpus
 from tests.pictures_in_code import rendered
 
 skip_without_corpus()
 FILES, ORACLE = manifest(), oracle()
-SOUND = [file for file, row in FILES.items() if row["expect"] == "200" and file not in BROKEN_EXIF_ALONE]
+SOUND = [file for file, row in FILES.items() if row["expect"] == "200" and file not in BROKEN_BESIDE_THE_PIXELS]
 
 
 @pytest.mark.parametrize("file", FILES)

@@ -208,17 +208,6 @@ def test_a_cleared_corner_is_transparent_in_every_format(source, kind):
     assert last.getpixel((40, 10))[3] >= 247
 
 
-def test_a_frame_outside_the_canvas_or_out_of_order_is_refused():
-    frames = [solid(COLOURS[0], 0, 0, WIDE, HIGH), solid(COLOURS[1], 2, 2, 3, 3)]
-    with pytest.raises(Unrenderable):
-        rendered(apng([frames[0], solid(COLOURS[1], 4, 4, 3, 3)]), "PNG")
-    sound = apng(frames)
-    later = sound.rindex(b"fdAT")
-    changed = sound[: later + 4] + struct.pack(">I", 7) + sound[later + 8 :]
-    with pytest.raises(Unrenderable):
-        rendered(changed, "PNG")
-
-
 def test_more_chunks_than_a_picture_is_worth_are_refused():
     sound = apng([solid(COLOURS[0], 0, 0, WIDE, HIGH), solid(COLOURS[1], 2, 2, 3, 3)])
     between = sound.rindex(b"fcTL") - 4

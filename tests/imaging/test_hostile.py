@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 import warnings
-import zlib
 
 import pytest
 from PIL import Image
@@ -37,8 +36,6 @@ BOMBS = {
     "png of 2^31 squared": png(2**31 - 1, 2**31 - 1, pixels=b""),
     "png of no width": png(0, 5, pixels=b""),
     "png of empty chunks": png(4, 4, chunk(b"teSt") * (MEGABYTES_8 // 12)),
-    "png with a profile that inflates": png(4, 4, chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000_000)))),
-    "png with texts that inflate": png(4, 4, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(1_000_000))) * 80),
     "gif of 65,535 squared": gif(65_535, 65_535, gif_frame()),
     "gif with a frame far out": gif(10, 10, gif_frame() + gif_frame(60_000, 60_000)),
     "gif of junk": gif(1, 1, bytes(MEGABYTES_8)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
-
 from service.imaging.headers.tiff import MAGIC, Directory
 
 PREFIX = b"Exif\0\0"
@@ -14,8 +12,6 @@ RAW_PROFILE = b"Raw profile type exif\0"
 _ORIENTATION = 274
 _SHORT, _LONG = 3, 4
 _MAX_TAGS = 1024
-_MAX_TEXT = 1_048_576
-"""Bytes of a raw profile, inflated."""
 
 
 def orientation(block: bytes) -> int:
@@ -33,20 +29,10 @@ def orientation(block: bytes) -> int:
     return turn if 1 <= turn <= 8 else 1
 
 
-def raw_profile(text: str) -> bytes:
+def raw_profile(text: bytes) -> bytes:
     """The EXIF block in a raw profile's *text*: hexadecimal under three lines of heading. Empty where it is broken."""
+    *_, digits = text.split(b"\n", 3)
     try:
-        return bytes.fromhex("".join(text.split("\n")[3:]))
+        return bytes.fromhex(digits.decode("ascii"))
     except ValueError:
         return b""
-
-
-def raw_profile_of(chunk: bytes, kind: bytes) -> bytes:
-    """The same of the content of a tEXt or zTXt *chunk* that begins with `RAW_PROFILE`."""
-    text = chunk[len(RAW_PROFILE) :]
-    if kind == b"zTXt":
-        try:
-            text = zlib.decompressobj().decompress(text[1:], _MAX_TEXT)
-        except zlib.error:
-            return b""
-    return raw_profile(text.decode("latin-1"))

@@ -1,6 +1,6 @@
-"""Canvas and frame count of a GIF, PNG or WebP, from its bytes alone, in bounded time. Never decodes, knows no Pillow.
+"""Canvas and frame count of a GIF or WebP, from its bytes alone, in bounded time. Never decodes, knows no Pillow.
 
-Pillow counts a GIF's frames by parsing them all and believes what an APNG says; neither is fit for hostile bytes.
+Pillow counts a GIF's frames by parsing them all, which is not fit for hostile bytes. `png` knows those of a PNG.
 """
 
 from __future__ import annotations
@@ -8,13 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from service.formats import Format
-from service.imaging.faults import corrupt, too_much_work
 from service.imaging.headers.gif import table_bytes
 
 _MAX_STEPS = 400_000
-"""Blocks or chunks that are walked at most (about 0.1 s). What lies beyond is not counted."""
-_MAX_PROFILES = 16
-"""Of a PNG, which may have one. Pillow inflates each, up to a megabyte."""
+"""Blocks that are walked at most (about 0.1 s). What lies beyond is not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +29,9 @@ def outline(data: bytes, kind: Format, most: int) -> Outline | None:
     """What the headers promise, or None for a *kind* whose reader can be asked safely, or bytes that are broken.
 
     Counting stops at *most* + 1 frames.
-
-    Raises:
-        Unrenderable: an APNG with fewer frames than it promises, or a PNG with too many profiles.
     """
     if kind is Format.GIF:
         return _gif(data, most)
-    if kind is Format.PNG:
-        return _png(data, most)
     if kind is Format.WEBP:
         return _webp(data)
     return None
@@ -71,41 +63,6 @@ def _gif(data: bytes, most: int) -> Outline | None:
             steps -= 1
         at, steps = at + 1, steps - 1
     return Outline(width, height, frames)
-
-
-def _png(data: bytes, most: int) -> Outline | None:
-    if data[12:16] != b"IHDR" or len(data) < 33:
-        return None
-    width, height = (int.from_bytes(data[i : i + 4], "big") for i in (16, 20))
-    promised, controls, profiles, first_is_frame, seen_data = 0, 0, 0, False, False
-    once: set[bytes] = set()
-    at, end = 8, len(data)
-    for _ in range(_MAX_STEPS):
-        if at + 8 > end or controls > most + 1:
-            break
-        kind = data[at + 4 : at + 8]
-        if kind == b"acTL" and not seen_data:
-            promised = int.from_bytes(data[at + 8 : at + 12], "big")
-        elif kind == b"fcTL":
-            controls += 1
-            first_is_frame = first_is_frame or not seen_data
-        elif kind == b"IDAT":
-            seen_data = True
-        elif kind in (b"IHDR", b"PLTE", b"tRNS"):
-            if kind in once:
-                raise corrupt()
-            once.add(kind)
-        elif kind == b"iCCP":
-            profiles += 1
-            if profiles > _MAX_PROFILES:
-                raise too_much_work()
-        elif kind == b"IEND":
-            break
-        at += 12 + int.from_bytes(data[at : at + 4], "big")
-    if controls < promised <= most:
-        raise corrupt()
-    frames = max(1, promised)
-    return Outline(width, height, frames, still_first=promised > 0 and not first_is_frame)
 
 
 def _webp(data: bytes) -> Outline | None:

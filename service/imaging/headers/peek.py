@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.headers.gif import table_bytes
+from service.imaging.headers.png import transparent
+from service.imaging.headers.png_chunks import SIGNATURE
 from service.imaging.headers.sizes import upright_size
 from service.imaging.headers.tiff import MAGIC, Directory
 from service.imaging.headers.window import Bytes
@@ -50,7 +52,7 @@ def peek(data: Bytes) -> Facts:
 def _kind(head: bytes) -> Format:
     if head.startswith(b"\xff\xd8\xff"):
         return Format.JPEG
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+    if head.startswith(SIGNATURE):
         return Format.PNG
     if head.startswith((b"GIF87a", b"GIF89a")):
         return Format.GIF
@@ -70,21 +72,6 @@ def _alpha(data: Bytes, head: bytes, kind: Format) -> bool:
         return any(urn in head for urn in _ALPHA_AUXILIARIES)
     judge = _ALPHA.get(kind)
     return judge is not None and judge(data)
-
-
-def _png_alpha(data: Bytes) -> bool:
-    if data[25:26] in (b"\x04", b"\x06"):
-        return True
-    at = 8
-    for _ in range(_MAX_ENTRIES):
-        chunk = data[at : at + 8]
-        kind = chunk[4:]
-        if kind == b"tRNS":
-            return True
-        if kind in (b"IDAT", b"IEND", b""):
-            return False
-        at += 12 + int.from_bytes(chunk[:4], "big")
-    return False
 
 
 def _gif_alpha(data: Bytes) -> bool:
@@ -148,7 +135,7 @@ def _tiff_alpha(data: Bytes) -> bool:
 
 
 _ALPHA = {
-    Format.PNG: _png_alpha,
+    Format.PNG: transparent,
     Format.GIF: _gif_alpha,
     Format.WEBP: _webp_alpha,
     Format.TIFF: _tiff_alpha,

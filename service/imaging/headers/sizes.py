@@ -6,12 +6,12 @@ any size here, and one that a decoder accepts has its own size or None.
 
 from __future__ import annotations
 
-from zlib import crc32
-
 from service.formats import Format
 from service.imaging.headers.avif import picture_size
-from service.imaging.headers.exif import PREFIX, RAW_PROFILE, orientation, raw_profile_of
+from service.imaging.headers.exif import PREFIX, orientation
 from service.imaging.headers.gif import table_bytes
+from service.imaging.headers.png_chunks import chunks
+from service.imaging.headers.png_values import ExifBlock
 from service.imaging.headers.tiff import Directory
 from service.imaging.headers.window import Bytes
 
@@ -23,8 +23,6 @@ _MAX_STEPS = 5_000
 """Chunks or blocks that are walked; of a file that has more, nothing is told."""
 _MAX_BLOCK = 1_048_576
 """Bytes of EXIF that are read."""
-_MAX_BLOCKS = 2
-"""Blocks of EXIF in a PNG, which may have one; a packed one may be a bomb."""
 _MAX_TAGS = 1024
 _SCANNED = 1024
 """Bytes between two segments of a JPEG that are searched for the next marker in one step."""
@@ -33,7 +31,6 @@ _SOS, _APP1 = 0xDA, 0xE1
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
 """Markers without a length, and bytes that are none."""
-_TEXTS = frozenset({b"tEXt", b"zTXt", b"iTXt"})
 _BMP_HEADERS = frozenset({40, 52, 56, 64, 108, 124})
 _WIDTH, _LENGTH, _ORIENTATION = 256, 257, 274
 _SHORT, _LONG, _LONG8 = 3, 4, 16
@@ -80,33 +77,26 @@ def _jpeg(data: Bytes) -> Size | None:
 
 
 def _png(data: Bytes) -> Size | None:
-    """IHDR, and eXIf or a raw profile with a valid checksum, which may follow the pixels."""
-    if data[12:16] != b"IHDR":
-        return None
-    size, at = (_big(data[16:20]), _big(data[20:24])), 8
-    blocks: list[bytes] = []
-    texts: list[bytes] = []
-    held = 0
-    for _ in range(_MAX_STEPS):
-        head = data[at : at + 8]
-        length, kind = _big(head[:4]), head[4:]
-        if len(head) < 8 <= len(data) - at:
-            return None
-        if len(head) < 8 or kind == b"IEND":
-            turns = {orientation(block) for block in blocks or texts} or {1}
-            return _turned(size, turns.pop()) if len(turns) == 1 else None
-        if kind == b"eXIf" or (kind in _TEXTS and data[at + 8 : at + 8 + len(RAW_PROFILE)] == RAW_PROFILE):
-            held += length
-            if held > _MAX_BLOCK or kind == b"iTXt" or len(blocks) + len(texts) >= _MAX_BLOCKS:
+    """IHDR, and an Exif block, which may follow the pixels."""
+    size: Size | None = None
+    exif, held, end = ExifBlock(), 0, 0
+    for step, found in enumerate(chunks(data)):
+        kind, begin, end = found
+        if kind == b"IHDR" and size is None:
+            size = _big(data[begin : begin + 4]), _big(data[begin + 4 : begin + 8])
+        elif exif.may_be_in(data, found):
+            held += end - begin
+            if held > _MAX_BLOCK:
                 return None
-            body, checksum = data[at + 8 : at + 8 + length], data[at + 8 + length : at + 12 + length]
-            if crc32(body, crc32(kind)) == _big(checksum):
-                if kind == b"eXIf":
-                    blocks.append(body)
-                else:
-                    texts.append(raw_profile_of(body, kind))
-        at += 12 + length
-    return None
+            exif.take(data, found)
+        if kind == b"IEND":
+            break
+        if step == _MAX_STEPS:
+            return None
+    else:
+        if len(data[end + 4 : end + 12]) < 8 <= len(data) - end - 4:
+            return None  # there is more than may be read
+    return _turned(size, orientation(exif.content))
 
 
 def _gif(data: Bytes) -> Size | None:

@@ -18,22 +18,12 @@ _TURNS = {
 }
 
 
-_PNG_MARKS = b"eXIf", b"Raw profile type exif"
-
-
-def orientation(image: Image.Image, data: bytes) -> int:
+def orientation(image: Image.Image) -> int:
     """1 to 8 (EXIF 2.3, tag 274); 1 too where the block is broken or says nothing. What XMP says does not count.
 
     Pillow turns TIFF upright itself, and states an AVIF's own turn as EXIF.
     """
-    if image.format == "TIFF":
-        return 1
-    if image.format == "PNG":
-        if not any(mark in data for mark in _PNG_MARKS):
-            return 1
-        image.load()  # its EXIF may follow the pixels
-    text = str(image.info.get("Raw profile type exif", ""))
-    return exif.orientation(image.info.get("exif") or exif.raw_profile(text))
+    return 1 if image.format == "TIFF" else exif.orientation(image.info.get("exif") or b"")
 
 
 def upright_size(size: Size, turn: int) -> Size:

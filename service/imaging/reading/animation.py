@@ -14,6 +14,7 @@ from service.imaging.headers.outline import Outline
 from service.imaging.order import Limits
 from service.imaging.reading import apng, gif
 from service.imaging.reading.parts import composed
+from service.imaging.reading.png import PngFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +44,9 @@ def frames(
     """
     if image.format == "GIF":
         whole = composed("RGBA", image.size, gif.parts(data))
-    elif image.format == "PNG":
-        whole = composed("LA" if image.mode in ("1", "L", "LA", "I;16") else "RGBA", image.size, apng.parts(data))
+    elif isinstance(image, PngFile):
+        mode = "LA" if image.mode in ("1", "L", "LA", "I;16") else "RGBA"
+        whole = composed(mode, image.size, apng.parts(image.contents))
     else:
         whole = _whole(image, source)
     for large, milliseconds in islice(whole, source.frames):

@@ -14,10 +14,12 @@ from service.imaging.geometry import Size
 from service.imaging.headers.avif import shown, with_whole_aperture
 from service.imaging.headers.bounds import WHOLE_COLOUR, check, check_frames
 from service.imaging.headers.outline import Outline, outline
+from service.imaging.headers.png import read
 from service.imaging.order import LARGEST_SIDE, Limits
 from service.imaging.reading.avif import AvifFile
 from service.imaging.reading.deep_tiff import DeepTiffFile
-from service.imaging.reading.readers import READERS, Metered
+from service.imaging.reading.png import PngFile
+from service.imaging.reading.readers import READABLE, READERS, Metered
 
 MARGIN = 2.15
 """How many times the target a JPEG decoded at 1/4 or 1/8 must still be. At this very bound the SSIM against a full
@@ -26,6 +28,8 @@ MARGINS = {8: MARGIN, 4: MARGIN, 2: 1.5}
 """The same by fraction: 1/2 keeps more of the finest detail, and at 1.5 has 0.997 and 0.979
 (`python -m tests.bench shrink`)."""
 
+_BESIDE_WIDE = 1.0
+"""Bytes that `PngFile` holds of a pixel beside the picture, while it looks for a transparent colour of 16 bits."""
 _START_OF_SCAN = b"\xff\xda"
 _MAX_PASSES = 16
 """Times that a progressive JPEG of the largest size may go over all its pixels (ten is usual): 70 bytes make one more,
@@ -39,15 +43,16 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
         Unrenderable: more pixels in a frame than allowed, or a kind that this installation cannot read.
         Exception: whatever Pillow makes of broken bytes; `render` turns it into `Unrenderable`.
     """
-    reader = READERS.get(kind)
-    if reader is None:
+    if kind not in READABLE:
         raise Unsupported(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
+    if kind is Format.PNG:
+        return _opened_png(data, limits)
     beside = check(data, kind, limits.max_pixels)
     promised = outline(data, kind, limits.max_frames)
     if promised is not None:
         _check_size((promised.width, promised.height), beside, limits)
     found = shown(data) if kind is Format.HEIC else None
-    image = reader(Metered(with_whole_aperture(data, found) if found else data, kind))
+    image = READERS[kind](Metered(with_whole_aperture(data, found) if found else data))
     if found and found.colour:
         image.info["code_points"] = found.colour
     if kind is Format.HEIC and image.info.get("chroma", 420) != 420:
@@ -64,6 +69,15 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
         frames = getattr(image, "n_frames", 1) if kind in (Format.WEBP, Format.AVIF) else 1
         promised = Outline(image.width, image.height, frames)
     return image, promised
+
+
+def _opened_png(data: bytes, limits: Limits) -> tuple[PngFile, Outline]:
+    contents = read(data, limits.max_frames)
+    wide = contents.header.depth == 16 and len(contents.key) > 1
+    _check_size(contents.size, _BESIDE_WIDE if wide else 0.0, limits)
+    film = contents.film
+    promised = Outline(*contents.size, film.promised, film.still_first) if film else Outline(*contents.size, 1)
+    return PngFile(contents), promised
 
 
 def _check_size(size: Size, beside: float, limits: Limits) -> None:
@@ -102,17 +116,14 @@ def shrink_on_load(image: ImageFile.ImageFile, ratio: float, least: float = 0.0)
             return
 
 
-def plain(image: Image.Image, depth: int = 8) -> Image.Image:
-    """The pixels in one of the modes that can be resampled: L, LA, RGB, RGBA, CMYK, LAB.
-
-    *depth* is the number of bits per channel in the file, where Pillow keeps the transparent colour in those terms.
-    """
+def plain(image: Image.Image) -> Image.Image:
+    """The pixels in one of the modes that can be resampled: L, LA, RGB, RGBA, CMYK, LAB."""
     mode = image.mode
     if isinstance(image, GifImagePlugin.GifImageFile) and not image.has_transparency_data:
         return _on_its_canvas(image)
     if mode in ("L", "RGB", "1"):
         if "transparency" in image.info:
-            return _keyed(image, depth)
+            return image.convert("RGBA" if mode == "RGB" else "LA")
         return image.convert("L") if mode == "1" else image
     if mode in ("LA", "RGBA", "CMYK", "LAB"):
         return image
@@ -136,20 +147,6 @@ def _on_its_canvas(image: GifImagePlugin.GifImageFile) -> Image.Image:
     return canvas
 
 
-def _keyed(image: Image.Image, depth: int) -> Image.Image:
-    """PNG's tRNS for grey and RGB: one colour is transparent. It is written in the file's depth, the pixels are not."""
-    key = image.info["transparency"]
-
-    def in_eight_bits(value: int) -> int:
-        return value >> 8 if depth == 16 else value * 255 // ((1 << depth) - 1) if image.mode == "L" else value
-
-    image.info["transparency"] = tuple(map(in_eight_bits, key)) if isinstance(key, tuple) else in_eight_bits(key)
-    try:
-        return image.convert("RGBA" if image.mode == "RGB" else "LA")
-    finally:
-        image.info["transparency"] = key  # the next frame of an animation comes with the same key
-
-
 def _deep_grey(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits (Pillow's `convert` would clip it). Floats are taken as 0 to 255."""
     if image.mode == "F":
@@ -162,8 +159,3 @@ def _deep_grey(image: Image.Image) -> Image.Image:
     if isinstance(key, int):
         grey.putalpha(wide.point([0 if value == key else 255 for value in range(65_536)], "L"))
     return grey
-
-
-def bits_per_channel(data: bytes, kind: Format) -> int:
-    """A PNG's own depth (1, 2, 4, 8 or 16); 8 for all others, whose transparent colours Pillow has scaled already."""
-    return data[24] if kind is Format.PNG and len(data) > 24 and data[24] in (1, 2, 4, 8, 16) else 8

@@ -14,7 +14,6 @@ from PIL import (
     GifImagePlugin,
     Image,
     ImageFile,
-    PngImagePlugin,
     WebPImagePlugin,
 )
 
@@ -38,7 +37,6 @@ READERS: dict[Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     Format.GIF: GifImagePlugin.GifImageFile,
     # Not the JPEG plug-in's factory, which hands a multi-picture JPEG (MPO) on: its first picture is a plain JPEG.
     Format.JPEG: JpegFile,
-    Format.PNG: PngImagePlugin.PngImageFile,
     Format.TIFF: DeepTiffFile,
     Format.WEBP: WebPImagePlugin.WebPImageFile,
 }
@@ -53,10 +51,11 @@ else:  # not its opener, which would register more formats
     READERS[Format.HEIC] = HeifImageFile
     HEIF_VERSION = libheif_version()
 
+READABLE = frozenset({Format.PNG, *READERS})
+"""What is read here. A PNG comes to its reader in parts (`png.PngFile`), and not as a file."""
 
-_READS = {Format.PNG: 150_000}
-"""Reads that come to about half a second (400,000 for the rest). An honest PNG of 32 MiB in chunks of 8 KiB takes
-16,000, a GIF of that size in sub-blocks of 255 bytes 270,000."""
+_READS = 400_000
+"""Reads that come to about half a second. A GIF of 32 MiB in sub-blocks of 255 bytes takes 270,000."""
 
 
 class Metered(io.BytesIO):
@@ -66,9 +65,9 @@ class Metered(io.BytesIO):
     four-byte chunks would keep them busy for half a minute; a limit on the number of reads is a limit on that time.
     """
 
-    def __init__(self, data: bytes, kind: Format) -> None:
+    def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self._left = _READS.get(kind, 400_000)
+        self._left = _READS
 
     def read(self, size: int | None = -1, /) -> bytes:
         self._left -= 1

@@ -1,0 +1,99 @@
+"""Pillow's PNG reader, which gets what was checked and nothing else. Knows nothing of what is asked for."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+
+from PIL import Image, ImageChops, PngImagePlugin
+
+from service.imaging.geometry import Size
+from service.imaging.headers.png import Png
+from service.imaging.headers.png_chunks import Span
+
+_BLOCK = 65_536
+"""Bytes of a zlib stream that the decoder gets at a time, about."""
+_ROOM = 1_000_000
+"""Pixels that are compared at a time."""
+_Spans = Sequence[Span]
+
+
+class PngFile(PngImagePlugin.PngImageFile):
+    """A picture in the file *contents*: that of IDAT, or that of *size* whose zlib stream lies in *spans*.
+
+    `info` holds `icc_profile` or `code_points`, `exif` and `loop` where the file does, and the transparent colour in
+    terms of the pixels. One of 16 bits becomes an alpha channel as the pixels are loaded: Pillow keeps eight of them.
+    """
+
+    def __init__(self, contents: Png, size: Size | None = None, spans: _Spans | None = None) -> None:
+        self.contents = contents
+        self._spans = contents.pixels if spans is None else spans
+        super().__init__(io.BytesIO(contents.opening(*(size or contents.size))))
+        self._blocks = _blocks(contents.data, self._spans)
+        wide = self.mode == "RGB" and contents.header.depth == 16
+        self._key = contents.key if wide else ()
+        if contents.key and not wide:
+            self.info["transparency"] = contents.key if self.mode == "RGB" else contents.key[0]
+        if contents.code_points:
+            self.info["code_points"] = contents.code_points
+        if contents.profile:
+            self.info["icc_profile"] = contents.profile
+        if contents.exif:
+            self.info["exif"] = contents.exif
+        if contents.film:
+            self.info["loop"] = contents.film.plays
+
+    def load_prepare(self) -> None:
+        """Before there are pixels: where the low bytes are those of the transparent colour."""
+        if self._key:
+            low = _LowBytes(self.contents, self.size, self._spans)
+            low.load()
+            self._alpha = Image.new("L", self.size)
+            _show_all_but([value & 255 for value in self._key], low, self._alpha)
+        super().load_prepare()
+
+    def load_read(self, read_bytes: int) -> bytes:
+        """The next part of the zlib stream. Not from Pillow's file, which ends where the pixels begin."""
+        return next(self._blocks, b"")
+
+    def load_end(self) -> None:
+        """After the pixels: the alpha channel of a transparent colour of 16 bits."""
+        super().load_end()
+        if self._key:
+            _show_all_but([value >> 8 for value in self._key], self, self._alpha)
+            self.putalpha(self._alpha)
+            self._key = ()
+            del self._alpha
+
+
+class _LowBytes(PngFile):
+    """The low bytes of 16 bits."""
+
+    def load_prepare(self) -> None:
+        self._key = ()
+        self.tile = [tile._replace(args="RGB;16L") for tile in self.tile]
+        super().load_prepare()
+
+
+def _show_all_but(values: Sequence[int], image: Image.Image, alpha: Image.Image) -> None:
+    """Make *alpha* opaque where any band of *image* has another value than its own of *values*."""
+    rows = max(1, _ROOM // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(image.height, top + rows))
+        strip = image.crop(box)
+        for band, value in enumerate(values):
+            other = strip.getchannel(band).point([255 * (each != value) for each in range(256)])
+            alpha.paste(ImageChops.lighter(alpha.crop(box), other), box)
+
+
+def _blocks(data: bytes, spans: _Spans) -> Iterator[bytes]:
+    """What is in these *spans* of *data*, in parts none of which is empty."""
+    held = bytearray()
+    for begin, end in spans:
+        for at in range(begin, end, _BLOCK):
+            held += memoryview(data)[at : min(end, at + _BLOCK)]
+            if len(held) >= _BLOCK:
+                yield bytes(held)
+                held.clear()
+    if held:
+        yield bytes(held)
