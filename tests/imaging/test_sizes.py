@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.imaging.headers import exif
+from service.imaging.headers import exif, png_values
 from service.imaging.headers.peek import HEAD, peek
 from service.imaging.headers.window import Window
 from service.imaging.order import Limits
@@ -108,11 +108,12 @@ def test_a_pngs_exif_behind_its_pixels_counts_if_its_checksum_is_right(pixels):
     assert size(data[:end] + more + bytes(wrong) + data[end:]) == (33, 22)
 
 
-def test_a_png_that_says_two_turns_tells_no_size():
+def test_of_a_png_with_two_turns_the_first_counts():
     start = saved(quarters(), "PNG").index(b"IDAT") - 4
     data = saved(quarters(), "PNG")
     twice = [chunk(b"eXIf", exif_block(turn).removeprefix(exif.PREFIX)) for turn in (1, 6)]
-    assert size(data[:start] + b"".join(twice) + data[start:]) is None
+    turned = data[:start] + b"".join(reversed(twice)) + data[start:]
+    assert size(turned) == rendered_size(turned) == (60, 80)
 
 
 def test_a_webps_exif_behind_its_pixels_counts_if_its_flag_announces_it():
@@ -197,14 +198,22 @@ HOSTILE = {
     "a PNG of chunks": png(4, 4)[:33] + chunk(b"prVt", b"") * 300_000,
     "a PNG of EXIF": png(4, 4)[:33] + chunk(b"eXIf", bytes(1_000_000)) * 12,
     "a PNG of text": png(4, 4)[:33] + chunk(b"zTXt", exif.RAW_PROFILE + bytes(1_000_000)) * 12,
-    "a PNG of packed text": png(4, 4)[:33]
-    + chunk(b"zTXt", exif.RAW_PROFILE + b"\0" + zlib.compress(bytes(1_000_000))) * 900,
     "a GIF of blocks": saved(quarters(), "GIF")[:10] + bytes(3) + b"!\xfe\1\0\0" * 800_000,
     "a GIF of one comment": saved(quarters(), "GIF")[:10] + bytes(3) + b"!\xfe" + b"\1\0" * 2_000_000,
     "a GIF of nothing": saved(quarters(), "GIF")[:10] + bytes(4_000_000),
     "a WebP of chunks": riff((b"VP8X", b"\x08" + bytes(9)), *((b"XXXX", b"") for _ in range(500_000))),
     "a TIFF of entries": b"II*\0\x10\0\x01\0" + bytes(65_544) + b"\xff\xff" + bytes(900_000),
 }
+
+
+def test_one_packed_text_of_a_png_is_unpacked_at_most(monkeypatch):
+    """Each of the others would cost as much as the first."""
+    unpacked = []
+    inflate = png_values._inflated
+    monkeypatch.setattr(png_values, "_inflated", lambda *args: unpacked.append(args) or inflate(*args))
+    texts = chunk(b"zTXt", exif.RAW_PROFILE + b"\0" + zlib.compress(bytes(1_000_000))) * 900
+    assert size(png(4, 4)[:33] + texts + png(4, 4)[33:], most=8_388_608) == (4, 4)
+    assert len(unpacked) <= 2  # for the window and for the whole
 
 
 @pytest.mark.parametrize("name", HOSTILE)

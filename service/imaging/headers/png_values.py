@@ -45,15 +45,19 @@ def icc_profile(content: bytes) -> bytes:
 
 
 class ExifBlock:
-    """The Exif block of a PNG: that of the first sound eXIf chunk, else that of the first text of ImageMagick."""
+    """The Exif block of a PNG: that of the first sound eXIf chunk, else that of ImageMagick's first sound text.
+
+    One text is unpacked at most.
+    """
 
     def __init__(self) -> None:
-        self._chunk, self._text = b"", b""
+        self._chunk: bytes | None = None
+        self._text: bytes | None = None
 
     @property
     def content(self) -> bytes:
         """The block so far; empty if there is none."""
-        return self._chunk or self._text
+        return self._chunk or self._text or b""
 
     @staticmethod
     def may_be_in(data: Bytes, found: Chunk) -> bool:
@@ -64,7 +68,7 @@ class ExifBlock:
     def take(self, data: Bytes, found: Chunk) -> None:
         """Look at a chunk that it may be in."""
         kind, begin, end = found
-        if (self._chunk if kind == b"eXIf" else self._text) or not sound(data, found):
+        if (self._chunk if kind == b"eXIf" else self._text) is not None or not sound(data, found):
             return
         if kind == b"eXIf":
             self._chunk = data[begin:end]
