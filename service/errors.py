@@ -40,6 +40,10 @@ class BadParameter(PictureError):
     """What the request asks for is malformed or out of bounds (400)."""
 
 
+class BeyondFormat(BadParameter):
+    """The rendition is larger than its format can hold (400). Another format may hold it."""
+
+
 class NotAuthenticated(PictureError):
     """Credentials are missing or wrong (401)."""
 
@@ -98,6 +102,17 @@ class RangeNotSatisfiable(PictureError):
 
 class Unrenderable(PictureError):
     """The original is corrupt, too large, or no picture at all (422)."""
+
+
+class OutOfMemory(Unrenderable):
+    """The picture takes more memory than a render process may have (422)."""
+
+
+class Unwritable(PictureError):
+    """The picture is sound, and no file in the format asked for can be written of it (500).
+
+    *values* hold the `format`, and for the log the `cause`.
+    """
 
 
 class Unexpected(PictureError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from service.errors import N_, Unrenderable, UnsupportedUpload
+from service.errors import N_, Unrenderable, UnsupportedUpload, Unwritable
 from service.formats import Fit, Format
 from service.imaging.faults import corrupt, told
 from service.imaging.headers.peek import peek
@@ -26,14 +26,17 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
         raise UnsupportedUpload(N_("The body is no picture in a format that is read here.")) from None
     if kind not in READERS:
         raise UnsupportedUpload(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
-    with told():
-        pixels = _decoded(data, kind, limits)
-        if strip is None:
-            return None
-        clean = stripped(data, kind, limits, strip)
-        if _decoded(clean, peek(clean).format, limits) != pixels and kind in LOSSLESS:
-            raise corrupt()  # readers make up for something that the walk through it stumbled on
-        return clean
+    try:
+        with told():
+            pixels = _decoded(data, kind, limits)
+            if strip is None:
+                return None
+            clean = stripped(data, kind, limits, strip)
+            if _decoded(clean, peek(clean).format, limits) != pixels and kind in LOSSLESS:
+                raise corrupt()  # readers make up for something that the walk through it stumbled on
+            return clean
+    except Unwritable as error:  # an upload is refused, whichever part of the work fails
+        raise Unrenderable(error.message, error.values) from None
 
 
 def _decoded(data: bytes, kind: Format, limits: Limits) -> int:
