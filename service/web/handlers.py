@@ -6,8 +6,10 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from service.errors import (
     N_,
@@ -25,7 +27,7 @@ from service.formats import Format, IfBlank
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
-from service.pictures.values import OriginalChanged
+from service.pictures.values import OriginalChanged, Picture
 from service.protocol.conditionals import not_modified, still_whole
 from service.protocol.languages import NO_PHOTO, Languages
 from service.protocol.negotiate import Wish, make_wish
@@ -136,13 +138,31 @@ class _Met:
     unrenderable: bool = False
 
 
+class _Ready(NamedTuple):
+    """An answer that is yet to be sent; 304 where nothing is *loaded*."""
+
+    headers: CIMultiDict[str]
+    loaded: Picture | None
+    status: int
+    json: bool
+
+
 async def _answer(request: web.Request, asked: _Asked, *, anew: bool) -> web.StreamResponse:
+    ready = await _best(request, asked, anew=anew)
+    if ready.loaded is None:
+        return web.Response(status=ready.status, headers=ready.headers)
+    timeout = request.app[MANNERS].write_timeout
+    return await send(request, ready.headers, ready.loaded, status=ready.status, json=ready.json, timeout=timeout)
+
+
+async def _best(request: web.Request, asked: _Asked, *, anew: bool) -> _Ready:
     """The best answer that can be had. Each turn but the last rules out a format, or the picture itself."""
     met, trace = _Met({}, {}), Trace()
     while True:
         selection, language = await _selected(request, asked, met, trace, anew=anew)
         try:
-            return await _answer_with(request, asked, selection, language, met, trace)
+            ready = await _prepared(request, asked, selection, language, met, trace)
+            break
         except (BeyondFormat, Unwritable) as error:
             formats = met.formats if selection.blank is None else met.of_placeholder
             formats[selection.choice.format] = error
@@ -151,6 +171,9 @@ async def _answer(request: web.Request, asked: _Asked, *, anew: bool) -> web.Str
                 raise
             met.unrenderable = True
         trace.fwd, anew = "miss", False
+    if met.unrenderable:
+        request.app[METRICS].stood_in()
+    return ready
 
 
 async def _selected(
@@ -170,22 +193,21 @@ async def _selected(
     return pictures.blank(wish, words, language, met.of_placeholder), language
 
 
-async def _answer_with(
+async def _prepared(
     request: web.Request, asked: _Asked, selection: Selection, language: str, met: _Met, trace: Trace
-) -> web.StreamResponse:
+) -> _Ready:
     """The answer with *selection*. Raises what `ContactPictures.load` raises."""
-    manners, pictures, visitor = request.app[MANNERS], request.app[PICTURES], request[VISITOR]
-    lifetimes, contact, accept = manners.lifetimes, asked.contact, asked.accept
+    pictures, repeats, visitor = request.app[PICTURES], request.app[REPEATS], request[VISITOR]
+    lifetimes, json = request.app[MANNERS].lifetimes, selection.choice.json
     worded = selection.blank is not None and selection.blank.worded
     varies = vary(negotiated=asked.wish.type is None, worded=worded)
-    headers = picture_headers(selection, contact, lifetimes, visitor, varies, stale=_stale(trace))
+    headers = picture_headers(selection, asked.contact, lifetimes, visitor, varies, stale=_stale(trace))
     detail = "" if selection.blank is None else "unrenderable" if met.unrenderable else "placeholder"
     if not_modified(
         selection.etag, selection.last_modified, field(request, "If-None-Match"), field(request, "If-Modified-Since")
     ):
         tell_trace(headers, trace, detail)
-        _count(request, met)
-        return web.Response(status=304, headers=headers)
+        return _Ready(headers, None, 304, json)
     part = _part(request, selection)
     if part is not None:
         loaded = await pictures.load_part(selection, part, trace)
@@ -194,7 +216,7 @@ async def _answer_with(
     if visitor.until is not None:  # which is nearer now: a render takes seconds
         tell_lifetime(headers, selection, lifetimes, visitor, stale=_stale(trace))
     unchanged = headers.copy()
-    describe_body(headers, selection, contact, language)
+    describe_body(headers, selection, asked.contact, language)
     status = 200
     if loaded.older is not None:
         stand_in(headers, loaded.older, lifetimes, visitor)
@@ -202,19 +224,11 @@ async def _answer_with(
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not _stale(trace) and sent_whole(loaded) and _repeats(selection):
-        request.app[REPEATS].keep(target(request), accept, selection, headers, unchanged)
+        repeats.keep(target(request), asked.accept, selection, headers, unchanged)
     if request.method == "GET":
-        request.app[REPEATS].settle(target(request), accept, missed=trace.fwd is not None)
+        repeats.settle(target(request), asked.accept, missed=trace.fwd is not None)
     tell_trace(headers, trace, detail or loaded.detail)
-    _count(request, met)
-    return await send(
-        request, headers, loaded, status=status, json=selection.choice.json, timeout=manners.write_timeout
-    )
-
-
-def _count(request: web.Request, met: _Met) -> None:
-    if met.unrenderable:
-        request.app[METRICS].stood_in()
+    return _Ready(headers, loaded, status, json)
 
 
 def _stale(trace: Trace) -> bool:
