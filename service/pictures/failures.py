@@ -9,8 +9,8 @@ from service.pictures.values import Failure
 
 STRIKES = 2
 """Renders that may die or outrun their time before a picture, or one rendition of it, is refused."""
-_MOST = 16
-"""Of one picture, so that its record stays small. Each costs a render; past it the oldest one is tried anew."""
+_MOST = 64
+"""Of one picture, so that its record stays below 8 KiB. Each costs a render; past it the oldest one is tried anew."""
 
 
 def standing(failures: Iterable[Failure], now: float) -> list[Failure]:

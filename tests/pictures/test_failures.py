@@ -5,8 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.formats import Format
+from service.pictures import records
 from service.pictures.failures import lasting, standing, struck
-from service.pictures.values import Failure
+from service.pictures.values import Failure, Original
 
 
 def test_one_at_once_stands_until_its_time() -> None:
@@ -35,4 +37,13 @@ def test_there_are_never_many_and_the_latest_is_among_them(fields: list[int]) ->
     for at, field in enumerate(fields):
         failures = struck(failures, str(field), at_once=True, until=1_000.0, now=float(at))
         assert failures[-1].field == str(field)
-        assert len({each.field for each in failures}) == len(failures) <= 16
+        assert len({each.field for each in failures}) == len(failures) <= 64
+
+
+def test_the_largest_record_is_small() -> None:
+    failures: tuple[Failure, ...] = ()
+    for at in range(200):
+        field = f"{4000 + at % 96}:{3000 + at}:contain:AVIF:5b552d33"
+        failures = struck(failures, field, at_once=True, until=1_795_000_000.123456, now=1.0)
+    original = Original(2**31 - 1, "v" * 64, 2**30, 1_795_000_000, Format.JPEG, alpha=False, failures=failures)
+    assert len(records.encode(original)) < 8_192

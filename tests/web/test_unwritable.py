@@ -16,10 +16,11 @@ from service.errors import OutOfMemory, RenderTimedOut, RenderWorkerDied
 from service.formats import Format
 from service.imaging.order import Order
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved, shown
+from tests.pictures_in_code import animation, large, quarters, saved, shown
 from tests.stumbling import StumblingPool
 from tests.web.conftest import IMAGE, Client, Get
 from tests.web.test_coalescing import metric
+from tests.web.test_mezzanine import FROM_MEZZANINE
 
 pytestmark = pytest.mark.usefixtures("people")
 
@@ -120,6 +121,25 @@ async def test_it_is_no_fault_of_the_picture(stumble: Stumble, get: Get, images:
     assert (await get(client, contact, "?w=61&type=webp")).status == 200  # each rendition stands for itself
 
 
+async def test_a_film_that_plays_more_often_than_webp_can_say_shuts_nothing_off(
+    serve: Serve, get: Get, images: Path
+) -> None:
+    """Its NETSCAPE2.0 block says 65,535 repetitions, which are 65,536 plays."""
+    film = animation(side=100)
+    at = film.index(b"NETSCAPE2.0") + 13
+    (images / "101.gif").write_bytes(film[:at] + b"\xff\xff" + film[at + 2 :])
+    client = await serve()
+    webp = await get(client, 101, "?w=60&type=webp")
+    assert webp.status in (200, 500)
+    for query, kind in (("?w=50&type=gif", "GIF"), ("?w=60&type=gif", "GIF"), ("?w=50&type=png", "PNG")):
+        response = await get(client, 101, query)
+        assert response.status == 200
+        seen = Image.open(io.BytesIO(await response.read()))
+        assert (seen.format, seen.n_frames) == (kind, 3)  # type: ignore[attr-defined]
+    chosen = await get(client, 101, "?w=60", Accept="image/webp, image/gif;q=0.5")
+    assert chosen.status == 200
+
+
 async def test_json_holds_another_format(stumble: Stumble, get: Get) -> None:
     client, _ = await stumble(JPEG)
     response = await get(client, 1, "?w=60", Accept="application/json")
@@ -131,6 +151,22 @@ async def test_what_cannot_be_written_clean_goes_out_in_the_next_format(stumble:
     client, _ = await stumble(JPEG, images={"as_stored": "clean"})
     for _ in range(2):
         assert (await get(client, 1, Accept="image/jpeg;q=0.5, image/png;q=0.4")).content_type == "image/png"
+
+
+async def test_a_rendition_from_a_mezzanine_is_selected_anew_too(stumble: Stumble, get: Get, images: Path) -> None:
+    (images / "7.jpg").write_bytes(saved(large(), "JPEG", quality=90))
+    client, pool = await stumble(AVIF, cache={"mezzanine_for": 100})
+    width = 300
+    while not (used := await metric(client, FROM_MEZZANINE)):
+        assert (await get(client, 7, f"?w={width}&type=png")).status == 200
+        width += 1
+        assert width < 400
+    for _ in range(2):
+        response = await get(client, 7, "?w=200", Accept=CHROME)
+        assert (response.status, response.content_type) == (200, "image/webp")
+    assert (await get(client, 7, "?w=200&type=avif")).status == 500
+    assert await metric(client, FROM_MEZZANINE) == used + 2
+    assert pool.tried[AVIF] == 1
 
 
 async def test_many_at_once_try_it_once(stumble: Stumble, get: Get) -> None:
@@ -163,13 +199,13 @@ async def test_it_is_tried_again_after_a_while(stumble: Stumble, get: Get) -> No
     assert pool.tried[AVIF] == 2
 
 
-async def test_failures_of_many_sizes_are_bounded_and_each_is_answered(stumble: Stumble, get: Get) -> None:
+async def test_failures_of_many_sizes_are_each_remembered(stumble: Stumble, get: Get) -> None:
     client, pool = await stumble(AVIF)
     for width in range(40, 70):
         assert (await get(client, 1, f"?w={width}", Accept=CHROME)).content_type == "image/webp"
     assert pool.tried[AVIF] == 30
-    for _ in range(2):
-        assert (await get(client, 1, "?w=69", Accept=CHROME)).content_type == "image/webp"
+    for width in range(40, 70):
+        assert (await get(client, 1, f"?w={width}", Accept=CHROME)).content_type == "image/webp"
     assert pool.tried[AVIF] == 30
 
 
