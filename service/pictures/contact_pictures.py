@@ -233,9 +233,10 @@ class ContactPictures:
         else:
             original = selection.original
             assert original is not None
-            now = await self._originals.recorded(original, trace)
-            if failure := self._faults.failed(now, selection.field, selection.work):
-                raise failure  # in another process, while this one waited
+            if ticket.waited:
+                now = await self._originals.recorded(original, trace)
+                if failure := self._faults.failed(now, selection.field, selection.work):
+                    raise failure  # the other process has met it
             strikes, aside = original.strikes, ticket.aside()
 
             async def read() -> bytes:
