@@ -104,6 +104,10 @@ class Unrenderable(PictureError):
     """The original is corrupt, too large, or no picture at all (422)."""
 
 
+class Unexpected(PictureError):
+    """A fault of ours (500); the log has the rest."""
+
+
 class OutOfMemory(Unrenderable):
     """The picture takes more memory than a render process may have (422)."""
 
@@ -113,10 +117,6 @@ class Unwritable(PictureError):
 
     *values* hold the `format`, and for the log the `cause`.
     """
-
-
-class Unexpected(PictureError):
-    """A fault of ours (500); the log has the rest."""
 
 
 class StoreFailed(PictureError):

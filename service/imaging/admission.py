@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from zlib import crc32
 
-from service.errors import N_, Unrenderable, UnsupportedUpload, Unwritable
+from service.errors import N_, Unrenderable, UnsupportedUpload
 from service.formats import Fit, Format
-from service.imaging.faults import corrupt, told
+from service.imaging.faults import corrupt, told, writes_or_refuses
 from service.imaging.headers.peek import peek
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.decode import opened
@@ -26,22 +26,20 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
         raise UnsupportedUpload(N_("The body is no picture in a format that is read here.")) from None
     if kind not in READERS:
         raise UnsupportedUpload(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
-    try:
-        with told():
-            pixels = _decoded(data, kind, limits)
-            if strip is None:
-                return None
-            clean = stripped(data, kind, limits, strip)
-            if _decoded(clean, peek(clean).format, limits) != pixels and kind in LOSSLESS:
-                raise corrupt()  # readers make up for something that the walk through it stumbled on
-            return clean
-    except Unwritable as error:  # an upload is refused, whichever part of the work fails
-        raise Unrenderable(error.message, error.values) from None
+    with told():
+        pixels = _decoded(data, kind, limits)
+        if strip is None:
+            return None
+        clean = stripped(data, kind, limits, strip)
+        if _decoded(clean, peek(clean).format, limits) != pixels and kind in LOSSLESS:
+            raise corrupt()  # readers make up for something that the walk through it stumbled on
+        return clean
 
 
 def _decoded(data: bytes, kind: Format, limits: Limits) -> int:
     """A checksum of its pixels, once a rendition was made of it, of all its frames where renditions move."""
-    Source(data, limits).render(Order(Format.PNG, 1, 1, Fit.FILL, limits))
+    with writes_or_refuses():
+        Source(data, limits).render(Order(Format.PNG, 1, 1, Fit.FILL, limits))
     image, _ = opened(data, kind, limits)
     image.load()  # in full: a rendition of a JPEG takes an eighth
     return crc32(image.tobytes())

@@ -44,6 +44,15 @@ def writing(kind: Format) -> Iterator[None]:
 
 
 @contextmanager
+def writes_or_refuses() -> Iterator[None]:
+    """Turn `Unwritable` into `Unrenderable`, for uploads: they are refused, whichever part of the work fails."""
+    try:
+        yield
+    except Unwritable as error:
+        raise Unrenderable(error.message, error.values) from None
+
+
+@contextmanager
 def told() -> Iterator[None]:
     """Let `Unrenderable`, `Unwritable` and `BadParameter` through; every other exception becomes `Unrenderable`."""
     with warnings.catch_warnings():

@@ -23,11 +23,6 @@ class Accept:
 
     qualities: Mapping[str, float]
 
-    @property
-    def names_pictures(self) -> bool:
-        """Whether a range with a q-value above 0 names a media type of pictures in full, one of ours or not."""
-        return any(q and each.startswith("image/") and each != "image/*" for each, q in self.qualities.items())
-
     def quality(self, media_type: str) -> tuple[float, int]:
         """The q-value of the most specific range that matches *media_type*, 0 to 1, and that range's specificity."""
         media_type = media_type.lower()
@@ -39,6 +34,11 @@ class Accept:
             if media_range in self.qualities:
                 return self.qualities[media_range], specificity
         return 0.0, NONE
+
+    @property
+    def names_pictures(self) -> bool:
+        """Whether a range with a q-value above 0 names a media type of pictures in full, one of ours or not."""
+        return any(q and each.startswith("image/") and each != "image/*" for each, q in self.qualities.items())
 
 
 @remembered

@@ -39,9 +39,9 @@ TABLE: dict[type[PictureError], _Row] = {
         HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "SoArgumentException", N_("Range not satisfiable")
     ),
     errors.Unrenderable: _Row(HTTPStatus.UNPROCESSABLE_ENTITY, "SoImageException", N_("Picture cannot be rendered")),
+    errors.Unexpected: _Row(HTTPStatus.INTERNAL_SERVER_ERROR, "SoException", N_("Internal error")),
     errors.OutOfMemory: _Row(HTTPStatus.UNPROCESSABLE_ENTITY, "SoImageException", N_("Picture cannot be rendered")),
     errors.Unwritable: _Row(HTTPStatus.INTERNAL_SERVER_ERROR, "SoImageException", N_("Picture cannot be written")),
-    errors.Unexpected: _Row(HTTPStatus.INTERNAL_SERVER_ERROR, "SoException", N_("Internal error")),
     errors.StoreFailed: _Row(HTTPStatus.BAD_GATEWAY, "SoStorageException", N_("Store failed")),
     errors.StoreTimedOut: _Row(HTTPStatus.GATEWAY_TIMEOUT, "SoTimeoutException", N_("Store timed out")),
     errors.Overloaded: _Row(HTTPStatus.SERVICE_UNAVAILABLE, "SoOverloadException", N_("Overloaded")),

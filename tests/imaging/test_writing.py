@@ -6,6 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from service.errors import OutOfMemory, Unrenderable, Unwritable
 from service.formats import Format, IfBlank
@@ -14,6 +15,7 @@ from service.imaging.admission import admit
 from service.imaging.drawing import placeholders
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Blank, Encoding, Limits, Order, Reduction
+from service.imaging.writing.encode import encode_still
 from tests.pictures_in_code import animation, quarters, rendered, saved
 
 UNFIT: list[tuple[str, dict[str, Any]]] = [
@@ -72,10 +74,13 @@ def test_what_cannot_be_decoded_is_the_picture_s_fault_whatever_the_writer(monke
         rendered(STILL[:-60], "WEBP", 20, encoding=Encoding(webp_method=99))
 
 
-def test_an_upload_is_refused_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> bytes:
-        raise MemoryError
+@pytest.mark.parametrize("failing", [Format.PNG, Format.TIFF])  # to try it out, and to store it without metadata
+def test_an_upload_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyPatch, failing: Format) -> None:
+    def write(image: Image.Image, kind: Format, encoding: Encoding, *, palette: bool = False) -> bytes:
+        if kind is failing:
+            raise MemoryError
+        return encode_still(image, kind, encoding, palette=palette)
 
-    monkeypatch.setattr(source, "encode_still", fail)
-    with pytest.raises(Unrenderable):
-        admit(STILL, Limits())
+    monkeypatch.setattr(source, "encode_still", write)
+    with pytest.raises(Unrenderable, match=failing.name):
+        admit(saved(quarters(), "TIFF"), Limits(), Encoding())
