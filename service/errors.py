@@ -40,6 +40,10 @@ class BadParameter(PictureError):
     """What the request asks for is malformed or out of bounds (400)."""
 
 
+class BeyondFormat(BadParameter):
+    """The rendition is larger than its format can hold (400). Another format may hold it."""
+
+
 class NotAuthenticated(PictureError):
     """Credentials are missing or wrong (401)."""
 
@@ -106,6 +110,17 @@ class Unsupported(Unrenderable):
 
 class Unexpected(PictureError):
     """A fault of ours (500); the log has the rest."""
+
+
+class OutOfMemory(Unrenderable):
+    """The picture takes more memory than a render process may have (422)."""
+
+
+class Unwritable(PictureError):
+    """The picture is sound, and no file in the format asked for can be written of it (500).
+
+    *values* hold the `format`, and for the log the `cause`.
+    """
 
 
 class StoreFailed(PictureError):

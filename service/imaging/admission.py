@@ -9,7 +9,7 @@ from zlib import crc32
 
 from service.errors import N_, Unrenderable, Unsupported, UnsupportedUpload
 from service.formats import Fit, Format
-from service.imaging.faults import told
+from service.imaging.faults import told, writes_or_refuses
 from service.imaging.headers.peek import peek
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.decode import opened
@@ -50,7 +50,8 @@ def _as_good(clean: bytes, pixels: int | None, limits: Limits) -> bool:
 
 def _decoded(data: bytes, kind: Format, limits: Limits) -> int:
     """A checksum of its pixels, once a rendition was made of it, of all its frames where renditions move."""
-    Source(data, limits).render(Order(Format.PNG, 1, 1, Fit.FILL, limits))
+    with writes_or_refuses():
+        Source(data, limits).render(Order(Format.PNG, 1, 1, Fit.FILL, limits))
     image, _ = opened(data, kind, limits)
     image.load()  # in full: a rendition of a JPEG takes an eighth
     return crc32(image.tobytes())

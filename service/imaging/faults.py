@@ -6,7 +6,11 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.errors import N_, BadParameter, Unrenderable, Unsupported
+from service.errors import N_, BadParameter, OutOfMemory, Unrenderable, Unsupported, Unwritable
+from service.formats import Format
+
+_LONGEST_CAUSE = 200
+"""Characters of what a writer said, for the log."""
 
 
 def corrupt() -> Unrenderable:
@@ -24,19 +28,43 @@ def too_much_work() -> Unrenderable:
     return Unrenderable(N_("The picture's header promises more work than a picture is worth."))
 
 
-def out_of_memory() -> Unrenderable:
+def out_of_memory() -> OutOfMemory:
     """For what a process may not have the memory to make."""
-    return Unrenderable(N_("The picture takes more memory than is allowed."))
+    return OutOfMemory(N_("The picture takes more memory than is allowed."))
+
+
+def unwritable(kind: Format, cause: str) -> Unwritable:
+    """For a sound picture that cannot be written in that format. *cause* is for the log."""
+    values = {"format": kind.name, "cause": cause[:_LONGEST_CAUSE]}
+    return Unwritable(N_("The picture cannot be written as %(format)s."), values)
+
+
+@contextmanager
+def writing(kind: Format) -> Iterator[None]:
+    """Turn every exception into `Unwritable`. The pixels are decoded before: a failure here is not the picture's."""
+    try:
+        yield
+    except Exception as error:  # MemoryError too: other formats, and other sizes, take less
+        raise unwritable(kind, f"{type(error).__name__}: {error}") from None
+
+
+@contextmanager
+def writes_or_refuses() -> Iterator[None]:
+    """Turn `Unwritable` into `Unrenderable`, for uploads: they are refused, whichever part of the work fails."""
+    try:
+        yield
+    except Unwritable as error:
+        raise Unrenderable(error.message, error.values) from None
 
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Let `Unrenderable` and `BadParameter` through, and turn every other exception into `Unrenderable`."""
+    """Let `Unrenderable`, `Unwritable` and `BadParameter` through; every other exception becomes `Unrenderable`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
-        except (Unrenderable, BadParameter):
+        except (Unrenderable, Unwritable, BadParameter):
             raise
         except MemoryError:
             raise out_of_memory() from None

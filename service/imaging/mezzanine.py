@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
-from service.imaging.faults import corrupt, told
+from service.imaging.faults import corrupt, told, writing
 from service.imaging.geometry import Size
 from service.imaging.order import Order, Reduction, Rendered
 from service.imaging.pixels.canvas import laid
@@ -71,7 +71,9 @@ class Mezzanine:
             left, top, right, bottom = made.crop or (0, 0, *self.original)
             box = (left * across, top * down, min(pixels.width, right * across), min(pixels.height, bottom * down))
             small = laid(resample(pixels, made.scaled, box), made, order.format)
-            return Rendered(encode_still(small, order.format, order.encoding), *made.size, frames=1, first_frame=False)
+            with writing(order.format):
+                data = encode_still(small, order.format, order.encoding)
+            return Rendered(data, *made.size, frames=1, first_frame=False)
 
     def _averaged(self, ratio: float) -> Image.Image:
         """The pixels, averaged as far as shrink-on-load would have gone for that *ratio*: it is quicker, and else the

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from service.errors import N_, BeyondFormat
 from service.formats import Fit, Format, IfBlank
 from service.imaging import geometry
-from service.imaging.headers.bounds import check_rendition
+from service.imaging.headers.bounds import MOST_PIXELS, holds
 
 _SHARE = 0.64
 """Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original
@@ -77,13 +80,20 @@ class Order:
         return min((side for side in (self.width, self.height) if side is not None), default=None)
 
     def plan(self, source: geometry.Size) -> geometry.Plan:
-        """How to make it from an upright picture of that many pixels. Raises `BadParameter`."""
-        limits = self.limits
-        made = geometry.plan(
-            source, self.width, self.height, self.fit, enlarge=limits.enlarge, max_dimension=limits.max_dimension
-        )
-        check_rendition(made.size, self.format)
+        """How to make it from an upright picture of that many pixels.
+
+        Raises `BeyondFormat` for a size that its format cannot hold, and `BadParameter` for one that none can.
+        """
+        made = self._planned(source, self.width, self.height)
+        if not holds(self.format, made.size):
+            raise _beyond(self.format, self.width, self.height, lambda w, h: self._planned(source, w, h).size)
         return made
+
+    def _planned(self, source: geometry.Size, width: int | None, height: int | None) -> geometry.Plan:
+        limits = self.limits
+        return geometry.plan(
+            source, width, height, self.fit, enlarge=limits.enlarge, max_dimension=limits.max_dimension
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,3 +141,37 @@ class Blank:
     format: Format
     text: str = ""
     encoding: Encoding = Encoding()
+
+    def check(self, width: int | None, height: int | None) -> None:
+        """Raise `BeyondFormat` where its format cannot hold it. *width* and *height* are as they were asked for."""
+        if not holds(self.format, (self.width, self.height)):
+            raise _beyond(self.format, width, height, lambda w, h: (w or h or self.width, h or w or self.height))
+
+
+def _beyond(
+    kind: Format, width: int | None, height: int | None, size_of: Callable[[int | None, int | None], geometry.Size]
+) -> BeyondFormat:
+    """For a rendition that has *size_of* the sides asked for, and is more than that format holds.
+
+    The error names the largest `w` that would do, or the largest `h` where that alone was asked for.
+    """
+    size = size_of(width, height)
+    if width is None and height is not None:
+        name, most = "h", bisect_left(range(1, height), True, key=lambda side: not holds(kind, size_of(None, side)))
+    else:
+        most = bisect_left(range(1, width or size[0]), True, key=lambda side: not holds(kind, size_of(side, height)))
+        name = "w"
+    return BeyondFormat(
+        N_(
+            "The picture would be %(width)sx%(height)s pixels; as %(format)s no more than %(limit)s are made. "
+            "The largest %(name)s that fits is %(largest)s."
+        ),
+        {
+            "width": size[0],
+            "height": size[1],
+            "format": kind.name,
+            "limit": MOST_PIXELS[kind],
+            "name": name,
+            "largest": str(most),  # to be put into the URL, so no culture groups its digits
+        },
+    )

@@ -1,6 +1,6 @@
 """The one way from an original's bytes to a rendition's. Knows no HTTP, no store, no time limit: those are around it.
 
-Raises `Unrenderable` or `BadParameter` and nothing else, whatever the bytes are.
+Raises `Unrenderable`, `Unwritable` or `BadParameter` and nothing else, whatever the bytes are.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ def render(data: bytes, order: Order) -> Rendered:
 
     Raises:
         Unrenderable: the bytes are no picture that we read, a corrupt one, or one that would cost too much.
+        Unwritable: the picture was decoded, and the writer of the format failed.
         BadParameter: the size asked for leads to a side or an area above the limits.
     """
     with told():

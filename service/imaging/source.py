@@ -1,6 +1,7 @@
 """An original, opened, and what is made of it: renditions, and the mezzanine. Knows no store and no time limit.
 
-Raises what Pillow raises: `render` and `mezzanine` put it into our own words.
+Raises `Unwritable` where a writer fails, and else what Pillow raises: `render` and `mezzanine` put it into our own
+words.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from dataclasses import replace
 
 from PIL import Image
 
+from service.imaging.faults import writing
 from service.imaging.geometry import Box, Plan, Size
 from service.imaging.headers.peek import peek
 from service.imaging.mezzanine import NEAREST, SIDE, Mezzanine, reduced_size
@@ -60,7 +62,8 @@ class Source:
         self._image.load()
         small, palette = smaller(self._image), self._image.mode in ("P", "PA")
         leaves = self._leave_small()
-        written = encode_still(small, order.format, order.encoding, palette=palette)
+        with writing(order.format):
+            written = encode_still(small, order.format, order.encoding, palette=palette)
         return Rendered(written, *made.size, frames=1, first_frame=moves, leaves=leaves)
 
     def mezzanine(self) -> Mezzanine | None:
@@ -92,7 +95,9 @@ class Source:
         image, source = self._image, self._outline
         still = first_picture(image, smaller) if source.still_first else None
         film = list(frames(self._data, image, source, smaller))
-        written = encode_animation(film, order.format, plays(image, self._kind), order.encoding, still=still)
+        count = plays(image, self._kind)
+        with writing(order.format):
+            written = encode_animation(film, order.format, count, order.encoding, still=still)
         return Rendered(written, *made.size, frames=len(film), first_frame=False)
 
     def _pipeline(self, made: Plan, order: Order) -> Callable[[Image.Image], Image.Image]:

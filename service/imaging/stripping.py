@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.faults import writes_or_refuses
 from service.imaging.headers.gif import table_bytes
 from service.imaging.headers.jpeg import APP0, APP15, COM, EOI, SOS, segments
 from service.imaging.headers.png import Png
@@ -169,7 +170,8 @@ def _anew(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> byte
     source = Source(data, limits)
     image, _ = opened(data, kind, limits)
     shown = Format.PNG if image.has_transparency_data else Format.JPEG
-    made = source.render(Order(kind if kind.writable else shown, limits=limits, encoding=encoding))
+    with writes_or_refuses():
+        made = source.render(Order(kind if kind.writable else shown, limits=limits, encoding=encoding))
     if made.first_frame or (made.width, made.height) != source.size:
         raise Unrenderable(N_("The picture is too large to be stored without its metadata."))
     return made.data

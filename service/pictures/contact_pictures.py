@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
-from service.formats import Format, IfBlank
-from service.imaging.order import Blank, Order
+from service.imaging.order import Blank
+from service.pictures.candidates import Candidates
+from service.pictures.failures import standing
 from service.pictures.faults import BLAMED, Faults
 from service.pictures.fleet import Fleet
 from service.pictures.flights import Flights
@@ -22,7 +22,7 @@ from service.pictures.selection import Recipe, Selection, entity_tag
 from service.pictures.tiers import Ticket, Tiers
 from service.pictures.trace import Trace
 from service.pictures.values import BLANK, RECORD, Entry, Original, Picture
-from service.protocol.negotiate import Choice, Wish
+from service.protocol.negotiate import NOTHING, RuledOut, Wish
 
 FIRST_FRAME = "first-frame"
 """The detail of a rendition that shows one frame of an animation past the budget."""
@@ -63,44 +63,48 @@ class ContactPictures:
         fleet: Fleet,
     ) -> None:
         self._store, self._cache, self._renderer, self._observer = store, cache, renderer, observer
-        self._recipe, self._lifetimes = recipe, lifetimes
+        self._candidates, self._lifetimes = Candidates(recipe), lifetimes
         self._originals, self._mezzanines, self._fleet = originals, mezzanines, fleet
-        self._faults = Faults(originals, lifetime=lifetimes.unrenderable, digest=recipe.digest)
+        self._faults = Faults(originals, observer, lifetime=lifetimes.unrenderable, digest=recipe.digest)
         self._flights = Flights()
 
-    async def select(self, contact: int, wish: Wish, trace: Trace, *, anew: bool = False) -> Selection:
+    async def select(
+        self, contact: int, wish: Wish, trace: Trace, *, anew: bool = False, ruled_out: RuledOut = NOTHING
+    ) -> Selection:
         """Settle which picture *wish* gets. With *anew*, what the cache says of the original is not believed.
 
-        Raises `NoPicture` (then `blank` may stand in), `NotAcceptable`, `Unrenderable` and the store's errors.
+        *ruled_out* are formats that `load` has failed with for this request, each with its error. Raises `NoPicture`
+        or `Unrenderable` (then `blank` may stand in), `NotAcceptable`, `BadParameter`, `Unwritable` where every
+        acceptable format has failed, and the store's errors.
         """
         known = await self._originals.find(contact, trace, anew=anew)
         original = known.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
-        choice, field, work = self._settled(original, wish)
+        refused = self._faults.refusal(original.fault) is not None
+        choice, field, work = self._candidates.of_picture(original, wish, ruled_out, refused=refused)
         if fault := self._faults.refusal(original.fault, as_stored=choice.as_stored):
             raise fault.error()
+        if failures := standing(original.failures, time.time()):  # once one is over, its format is a candidate again
+            known = replace(known, until=min(known.until, *(each.until for each in failures)))
         etag = entity_tag(contact, original.version, field, choice)
         return Selection(contact, field, original.version, etag, choice, original.modified, work, original, known=known)
 
     def validator(self, original: Original, wish: Wish) -> str:
         """The ETag of what *wish* gets of *original*, though that may be of no use. Raises `NotAcceptable`."""
-        choice, field, _ = self._settled(original, wish)
+        refused = self._faults.refusal(original.fault) is not None
+        choice, field, _ = self._candidates.of_picture(original, wish, NOTHING, refused=refused)
         return entity_tag(original.contact, original.version, field, choice)
 
-    def blank(self, wish: Wish, text: str, language: str) -> Selection:
-        """The placeholder that *wish* asks for; *text* in *language* for those with words. Raises `NotAcceptable`."""
-        default = Format.GIF if wish.if_blank is IfBlank.CLEAR_PIXEL else Format.PNG
-        choice = wish.resolve_placeholder(default)
-        width, height = wish.placeholder_size()
-        kind = wish.if_blank
-        if not kind.worded:
-            text = language = ""
-        words = blake2b(text.encode(), digest_size=4).hexdigest() if text else ""
-        field = f"{kind.value}:{language}:{words}:{width}:{height}:{choice.format.name}:{self._recipe.digest}"
-        work = Blank(kind, width, height, choice.format, text, self._recipe.encoding)
+    def blank(self, wish: Wish, text: str, language: str, ruled_out: RuledOut = NOTHING) -> Selection:
+        """The placeholder that *wish* asks for; *text* in *language* for those with words.
+
+        *ruled_out* and what is raised are as with `select`.
+        """
+        failures = self._faults.of_placeholders
+        choice, field, work = self._candidates.of_placeholder(wish, text, language, failures, ruled_out)
         etag = entity_tag(BLANK, "", field, choice)
-        return Selection(BLANK, field, "", etag, choice, None, work, blank=kind)
+        return Selection(BLANK, field, "", etag, choice, None, work, blank=wish.if_blank)
 
     def again(self, selection: Selection) -> tuple[Entry, int] | None:
         """What was selected before, if it would be selected again and is in memory, and the seconds it stays fresh.
@@ -129,7 +133,8 @@ class ContactPictures:
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """The selected picture; without *body* (for HEAD) its length, which costs no read where it is cached.
 
-        Raises `OriginalChanged` when the original is not what was selected any more, and what store and renderer raise.
+        Raises `OriginalChanged` when the original is not what was selected any more, `Unwritable` or `BeyondFormat`
+        when another format may be had (select again with this one ruled out), and what store and renderer raise.
         """
         original = selection.original
         if selection.work is None and original is not None:
@@ -184,15 +189,6 @@ class ContactPictures:
         """Cancel the work under way."""
         await self._flights.close()
 
-    def _settled(self, original: Original, wish: Wish) -> tuple[Choice, str, Order | None]:
-        """The format of the answer, its name in the cache, and the work; none for the stored bytes themselves."""
-        choice, recipe = wish.resolve(original.format, original.alpha), self._recipe
-        if choice.as_stored and recipe.as_stored:
-            return choice, "stored", None
-        work = Order(choice.format, wish.width, wish.height, wish.fit, recipe.limits, recipe.encoding)
-        field = f"{wish.width or 0}:{wish.height or 0}:{wish.fit.value}:{choice.format.name}:{recipe.digest}"
-        return replace(choice, as_stored=False), field, work
-
     def _fresh(self, selection: Selection, known: Known, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
         ttl = known.until - time.time()
         if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh:
@@ -228,12 +224,19 @@ class ContactPictures:
         """Render, draw or read what was selected."""
         detail = ""
         if isinstance(selection.work, Blank):
-            data = await self._renderer.draw(selection.work, trace)
+            try:
+                data = await self._renderer.draw(selection.work, trace)
+            except BLAMED as error:
+                raise self._faults.blame_placeholder(selection.field, selection.work, error) from None
         elif selection.work is None:
             data, _ = await self._read(selection, trace)
         else:
             original = selection.original
             assert original is not None
+            if ticket.waited:
+                now = await self._originals.recorded(original, trace)
+                if failure := self._faults.failed(now, selection.field, selection.work):
+                    raise failure  # the other process has met it
             strikes, aside = original.strikes, ticket.aside()
 
             async def read() -> bytes:
@@ -244,7 +247,8 @@ class ContactPictures:
             try:
                 rendered = await self._mezzanines.render(original, read, selection.work, aside, trace)
             except BLAMED as error:
-                raise await self._faults.blame(original, selection.work, error, strikes, aside, trace) from None
+                blame = self._faults.blame(original, selection.field, selection.work, error, strikes, aside, trace)
+                raise await blame from None
             data = rendered.data
             if rendered.first_frame:
                 detail = FIRST_FRAME

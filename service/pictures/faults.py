@@ -1,31 +1,46 @@
-"""What is held against a picture: a corrupt one at once, a deadly one the second time."""
+"""What failed renders are held against: the picture, or where it is sound the one rendition that was asked for.
+
+A picture that cannot be decoded is refused at once, and one that ends workers the second time. A writer that fails has
+been given a decoded picture, so the failure is that of the rendition's own field. Memory and time are held against the
+picture only where little was asked for, else against the field too.
+"""
 
 from __future__ import annotations
 
 import time
 from dataclasses import replace
 
-from service.errors import N_, RenderTimedOut, RenderWorkerDied, Unrenderable
+import structlog
+
+from service.errors import N_, OutOfMemory, PictureError, RenderTimedOut, RenderWorkerDied, Unrenderable, Unwritable
+from service.imaging.faults import unwritable
 from service.imaging.order import Blank, Order
+from service.pictures.failures import STRIKES, standing, struck
 from service.pictures.originals import Originals, jitter_of
+from service.pictures.ports import Observer
 from service.pictures.tiers import Ticket
 from service.pictures.trace import Trace
-from service.pictures.values import Fault, Original
+from service.pictures.values import BLANK, Failure, Fault, Original, Owner
 
-Blamed = Unrenderable | RenderTimedOut | RenderWorkerDied
-BLAMED = Unrenderable, RenderTimedOut, RenderWorkerDied
+log = structlog.get_logger()
+
+Blamed = Unrenderable | Unwritable | RenderTimedOut | RenderWorkerDied
+BLAMED = Unrenderable, Unwritable, RenderTimedOut, RenderWorkerDied
 
 _MODEST_STILL, _MODEST_ANIMATION = 1024, 256
 """Pixels of a side; whoever asks for more can make any picture slow, and must not get it refused to others."""
-_STRIKES = 2
-"""Workers that a picture may end before it is refused."""
 
 
 class Faults:
-    """Faults are recorded with the *originals* for *lifetime* seconds, as judged by the settings of that *digest*."""
+    """Faults are recorded with the *originals* for *lifetime* seconds, as judged by the settings of that *digest*.
 
-    def __init__(self, originals: Originals, *, lifetime: float, digest: str) -> None:
-        self._originals, self._lifetime, self._digest = originals, lifetime, digest
+    Those of placeholders, which have no original, are kept in this process.
+    """
+
+    def __init__(self, originals: Originals, observer: Observer, *, lifetime: float, digest: str) -> None:
+        self._originals, self._observer = originals, observer
+        self._lifetime, self._digest = lifetime, digest
+        self.of_placeholders: tuple[Failure, ...] = ()
 
     def refusal(self, fault: Fault | None, *, as_stored: bool = False) -> Fault | None:
         """*fault*, if it stands in the way. Stored bytes go out unless they themselves are at fault."""
@@ -33,33 +48,73 @@ class Faults:
             return None
         return fault if fault.recipe in ("", self._digest) else None
 
+    def failed(self, original: Original, field: str, order: Order) -> Unwritable | None:
+        """The failure of that *field*, if it stands in the way."""
+        if all(each.field != field for each in standing(original.failures, time.time())):
+            return None
+        return unwritable(order.format, "it has failed before")
+
     async def blame(
-        self, original: Original, order: Order | Blank | None, error: Blamed, strikes: int, ticket: Ticket, trace: Trace
-    ) -> Blamed:
-        """Hold a failed render against the picture.
+        self,
+        original: Original,
+        field: str,
+        order: Order,
+        error: Blamed,
+        strikes: int,
+        ticket: Ticket,
+        trace: Trace,
+    ) -> PictureError:
+        """Hold a failed render against the picture, or against its *field*.
 
         Gives the error that the request ends with; *strikes* is how many there were when the render began.
         """
         now = await self._originals.recorded(original, trace)
+        if isinstance(error, Unwritable) or not (_proves(error) or _modest(original, order)):
+            failures, error = self._struck(now.failures, original.contact, field, order, error)
+            await self._originals.charge(replace(now, failures=failures), ticket, trace)
+            return error
         if self.refusal(now.fault):
             return error
         if not isinstance(error, Unrenderable):
-            if not _modest(original, order) or now.strikes > strikes:
-                return error  # what was asked for is to blame, or another request's strike already tells of this
+            if now.strikes > strikes:
+                return error  # another request's strike already tells of this
             now = replace(now, strikes=now.strikes + 1)
-            if now.strikes < _STRIKES:
-                await self._originals.charge(now, ticket)
+            if now.strikes < STRIKES:
+                await self._originals.charge(now, ticket, trace)
                 return error
             error = Unrenderable(N_("The picture cannot be rendered: it has ended several render processes."))
         until = time.time() + self._lifetime * jitter_of(original.version)
         fault = Fault(error.message, tuple(error.values.items()), until, self._digest)
-        await self._originals.charge(replace(now, fault=fault), ticket)
+        await self._originals.charge(replace(now, fault=fault), ticket, trace)
         return error
 
+    def blame_placeholder(self, field: str, blank: Blank, error: Blamed) -> PictureError:
+        """Hold a failed drawing against the placeholder's *field*. Gives the error that the request ends with."""
+        self.of_placeholders, error = self._struck(self.of_placeholders, BLANK, field, blank, error)
+        return error
 
-def _modest(original: Original, order: Order | Blank | None) -> bool:
+    def _struck(
+        self, failures: tuple[Failure, ...], owner: Owner, field: str, work: Order | Blank, error: Blamed
+    ) -> tuple[tuple[Failure, ...], Blamed]:
+        """*failures* and one more, and the error that it ends with: another format is tried unless time has run out."""
+        if isinstance(error, Unrenderable):
+            error = unwritable(work.format, f"{type(error).__name__}: {error}")
+        at_once, now = isinstance(error, Unwritable), time.time()
+        if at_once:
+            self._observer.unwritable()
+            log.warning("render.unwritable", owner=owner, field=field, cause=error.values.get("cause"))
+        until = now + self._lifetime * jitter_of(field)
+        return struck(failures, field, at_once=at_once, until=until, now=now), error
+
+
+def _proves(error: Blamed) -> bool:
+    """Whether it is the picture's fault whatever was asked for."""
+    return isinstance(error, Unrenderable) and not isinstance(error, OutOfMemory)
+
+
+def _modest(original: Original, order: Order) -> bool:
     """Whether so little is asked that a render which dies or outruns its time is the picture's fault."""
-    if not isinstance(order, Order) or not (order.width or order.height):
+    if not (order.width or order.height):
         return False
     moves = order.format.animated and original.format.animated
     return max(order.width or 0, order.height or 0) <= (_MODEST_ANIMATION if moves else _MODEST_STILL)

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 
 from service.pictures.coherence import Coherence
 from service.pictures.ports import CacheUnavailable, Grant, SharedCache
@@ -57,13 +58,18 @@ class Fleet:
         shared, until = self._reach.shared, time.monotonic() + self._patience
         if shared is None:
             return await self._tiers.lead(owner, field, version, trace)
+        waited = False
         while True:
             with self._coherence.expecting(shared.arrival(owner, field)) as arrival:
                 found = await self._tiers.lead(owner, field, version, trace)
-                if isinstance(found, Entry) or found.grant is None or not found.grant.others:
+                if isinstance(found, Entry):
+                    return found
+                found = replace(found, waited=waited)
+                if found.grant is None or not found.grant.others:
                     return found
                 if not self._coherence.heard or (left := until - time.monotonic()) <= 0:
                     return found  # and go on alone
+                waited = True
                 with suppress(TimeoutError), trace.timed("queue"):  # then the lock has ended, or is about to
                     async with asyncio.timeout(min(found.grant.others + _MARGIN, left)):
                         await arrival.wait()

@@ -12,6 +12,7 @@ from service.breaker import Breaker
 from service.errors import StoreFailed, StoreTimedOut
 from service.pictures import records
 from service.pictures.coherence import Coherence
+from service.pictures.failures import lasting
 from service.pictures.flights import Flights
 from service.pictures.ports import Observer, OriginalStore
 from service.pictures.tiers import Ticket, Tiers
@@ -98,16 +99,26 @@ class Originals:
             return known.original
         return original
 
-    async def remember(self, original: Original | None, contact: int, ticket: Ticket) -> Known:
-        """Record what is known now."""
-        record = Entry(original.version if original else "", time.time(), "", records.encode(original))
+    async def remember(
+        self, original: Original | None, contact: int, ticket: Ticket, *, since: float | None = None
+    ) -> Known:
+        """Record what is known *since* then (Unix seconds), or now."""
+        looked_at = time.time() if since is None else since
+        record = Entry(original.version if original else "", looked_at, "", records.encode(original))
         life = self._lifetimes.kept if original else self._lifetimes.missing
         await self._cache.put(contact, RECORD, record, ticket, life=life * jitter(record), alone=original is None)
         return self._known(original, record)
 
-    async def charge(self, original: Original, ticket: Ticket) -> None:
-        """Record what is held against *original*, for all processes: each of them would try it anew."""
-        await self.remember(original, original.contact, ticket)
+    async def charge(self, original: Original, ticket: Ticket, trace: Trace) -> None:
+        """Record what is held against *original*, for all processes: each of them would try it anew.
+
+        The record stays as old as it was: nothing was looked at, and many charges must not keep it fresh.
+        """
+        known = await self._recorded(original.contact, trace)
+        if known is not None and (known.original is None or known.original.version != original.version):
+            return  # another picture has taken its place
+        since = None if known is None else known.record.stored_at
+        await self.remember(original, original.contact, ticket, since=since)
         self._coherence.tell(original.contact)
 
     async def close(self) -> None:
@@ -178,8 +189,10 @@ class Originals:
         self._trouble.succeeded()
         changed = before is not None and (found is None or found.version != before.version)
         if found and before and not changed:
+            before = await self.recorded(before, trace)  # what failed meanwhile is held against it too
             kept = None if before.fault and before.fault.permanent else before.fault  # that one was just judged anew
-            found = replace(found, fault=found.fault or kept, strikes=before.strikes)
+            failures = lasting(before.failures, time.time())
+            found = replace(found, fault=found.fault or kept, strikes=before.strikes, failures=failures)
         if changed:
             ticket = replace(ticket, epoch=self._coherence.forget(contact))
         latest = await self.remember(found, contact, ticket)

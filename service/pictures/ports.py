@@ -169,7 +169,7 @@ class Leave(Protocol):
 class Renderer(Protocol):
     """What turns an original into a rendition, within bounds of time and memory.
 
-    Methods raise `Unrenderable`, `BadParameter`, `Overloaded`, `RenderTimedOut` and `RenderWorkerDied`.
+    Methods raise `Unrenderable`, `Unwritable`, `BadParameter`, `Overloaded`, `RenderTimedOut` and `RenderWorkerDied`.
     """
 
     async def render(self, read: Read, order: Order, trace: Trace, leave: Leave | None = None) -> Rendered:
@@ -222,6 +222,9 @@ class Observer(Protocol):
 
     def first_frame(self) -> None:
         """An animation gave its first frame, since it was past the budget."""
+
+    def unwritable(self) -> None:
+        """A sound picture, or a placeholder, could not be written in one format."""
 
     def queued(self, count: int) -> None:
         """So many renders wait."""

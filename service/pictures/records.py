@@ -9,7 +9,7 @@ from functools import lru_cache
 from types import UnionType
 
 from service.formats import Format
-from service.pictures.values import Fault, Original
+from service.pictures.values import Failure, Fault, Original
 
 MISSING = b"null"
 """The record of a contact without a picture."""
@@ -22,6 +22,8 @@ def encode(original: Original | None) -> bytes:
     facts = asdict(original) | {"format": original.format.name}
     if original.fault and math.isinf(original.fault.until):
         facts["fault"] |= {"until": None}  # JSON has no infinity
+    if not original.failures:
+        del facts["failures"]  # so that processes of an earlier release can read it
     return json.dumps(facts).encode()
 
 
@@ -38,6 +40,7 @@ def decode(record: bytes) -> Original | None:
             facts["fault"] = Fault(fault["message"], values, until, fault["recipe"])
         if dimensions := facts["dimensions"]:  # records without it have another form of versions, and are a miss
             facts["dimensions"] = tuple(dimensions)
+        facts["failures"] = tuple(Failure(**each) for each in facts.get("failures", ()))
         original = Original(**facts | {"format": Format[facts["format"]]})
         _check(original)
         return original
@@ -59,6 +62,8 @@ def _check(original: Original) -> None:
         kinds += [(side, int) for side in original.dimensions]
         if len(original.dimensions) != 2 or min(original.dimensions) < 1:
             raise ValueError("not a width and a height")
+    for failure in original.failures:
+        kinds += [(failure.field, str), (failure.until, int | float), (failure.strikes, int)]
     if fault := original.fault:
         kinds += [(fault.message, str), (fault.until, int | float), (fault.recipe, str)]
         kinds += [(value, str | int) for _, value in fault.values]

@@ -19,11 +19,13 @@ T = TypeVar("T")
 class Ticket:
     """Leave to put what is about to be made: taken before the store is read, and void after a purge.
 
-    Without a *grant* the shared cache could not be asked, and what is made stays in this process.
+    Without a *grant* the shared cache could not be asked, and what is made stays in this process. *waited* says that
+    another process had the lead before, and did not make it.
     """
 
     epoch: int
     grant: Grant | None = None
+    waited: bool = False
 
     def aside(self) -> Ticket:
         """The same for what is put besides: the lead is not given back with it."""

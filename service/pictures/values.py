@@ -60,12 +60,25 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """That a sound picture could not be rendered as that *field* of the cache says, *strikes* times.
+
+    It counts until *until* (Unix seconds). The field ends with the digest of the settings, so under others it says
+    nothing.
+    """
+
+    field: str
+    until: float
+    strikes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Original:
     """A contact's picture as stored: told from its first bytes and from stat, without decoding.
 
     *size* is in bytes, *modified* in Unix seconds, None if that cannot be told; *dimensions* are the upright picture's
     width and height in pixels, as its header gives them, None if the header does not give them; *strikes* counts the
-    render workers that it ended.
+    render workers that it ended; *failures* are those of its renditions.
     """
 
     contact: int
@@ -77,6 +90,7 @@ class Original:
     fault: Fault | None = None
     strikes: int = 0
     dimensions: tuple[int, int] | None = None
+    failures: tuple[Failure, ...] = ()
 
 
 class OriginalChanged(Exception):

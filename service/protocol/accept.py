@@ -38,6 +38,11 @@ class Accept:
                 return self.qualities[media_range], specificity
         return 0.0, NONE
 
+    @property
+    def names_pictures(self) -> bool:
+        """Whether a range with a q-value above 0 names a media type of pictures in full, one of ours or not."""
+        return any(q and each.startswith("image/") and each != "image/*" for each, q in self.qualities.items())
+
 
 @remembered
 def parse_accept(raw: str) -> Accept:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.errors import N_, NotAcceptable
+from service.errors import N_, NotAcceptable, PictureError, Unwritable
 from service.formats import WRITABLE, Fit, Format, IfBlank
 from service.protocol.accept import NAMED, parse_accept
 from service.protocol.memo import remembered
@@ -13,6 +14,12 @@ from service.protocol.query import Query
 JSON = "application/json"
 _AVAILABLE = ", ".join((*(each.media_type for each in WRITABLE), JSON))
 _PLACEHOLDER_SIDE = 128
+_INSIDE_JSON = (Format.JPEG, Format.PNG, Format.GIF, Format.TIFF, Format.WEBP, Format.AVIF)
+"""Formats in place of one that cannot be had, the most widely read first: JSON does not say what its string holds."""
+
+RuledOut = Mapping[Format, PictureError]
+"""Formats that are no candidates while another one is acceptable, each with the error that is raised when none is."""
+NOTHING: RuledOut = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,8 @@ class Offer:
 class Wish:
     """All that a request says about the picture it wants. Sides in pixels; requests that want the same are equal.
 
-    `offers` stand in the site's order of preference, and are empty where `type` wins over `Accept`.
+    `offers` stand in the site's order of preference, and are empty where `type` wins over `Accept`. `shows_tiff` is
+    False where `Accept` names formats of pictures and TIFF is not among them, as those of browsers do.
     """
 
     width: int | None
@@ -47,41 +55,56 @@ class Wish:
     type: Format | None
     offers: tuple[Offer, ...]
     json_quality: float
+    shows_tiff: bool = True
 
-    def resolve(self, stored: Format, alpha: bool) -> Choice:
-        """The answer for an original in *stored*, with or without an alpha channel. Raises `NotAcceptable`."""
+    def resolve(self, stored: Format, alpha: bool, ruled_out: RuledOut = NOTHING, *, verbatim: bool = True) -> Choice:
+        """The answer for an original in *stored*, with or without an alpha channel.
+
+        *verbatim* says that an original goes out as stored without being written anew, so that no format is ruled out
+        for it. Raises `NotAcceptable`, or the reason why what is acceptable is ruled out.
+        """
         whole = self.width is None and self.height is None and self.type is None and stored.writable
+        whole = whole and (verbatim or stored not in ruled_out)
+        if not stored.writable or (stored is Format.TIFF and not self.shows_tiff):
+            whole, stored = False, Format.PNG if alpha else Format.JPEG
         if whole and any(offer.format is stored for offer in self.offers):
             return Choice(stored, as_stored=True)
-        if not stored.writable:
-            stored = Format.PNG if alpha else Format.JPEG
-        return self._negotiate(stored, alpha, as_stored=whole)
+        return self._negotiate(stored, alpha, ruled_out, as_stored=whole)
 
-    def resolve_placeholder(self, default: Format) -> Choice:
+    def resolve_placeholder(self, default: Format, ruled_out: RuledOut = NOTHING) -> Choice:
         """The answer for a placeholder that is drawn in *default* where nothing speaks against it. As `resolve`."""
-        return self._negotiate(default, alpha=True, as_stored=False)
+        return self._negotiate(default, alpha=True, ruled_out=ruled_out, as_stored=False)
 
     def placeholder_size(self) -> tuple[int, int]:
         """Width and height of a placeholder in pixels: the box asked for, a square where one side is given."""
         side = 1 if self.if_blank is IfBlank.CLEAR_PIXEL else _PLACEHOLDER_SIDE
         return self.width or self.height or side, self.height or self.width or side
 
-    def _negotiate(self, home: Format, alpha: bool, *, as_stored: bool) -> Choice:
+    def _negotiate(self, home: Format, alpha: bool, ruled_out: RuledOut, *, as_stored: bool) -> Choice:
         if self.type is not None:
+            if self.type in ruled_out:
+                raise ruled_out[self.type]
             return Choice(self.type)
-        best = max((offer.quality for offer in self.offers), default=0.0)
+        offers = [offer for offer in self.offers if offer.format not in ruled_out]
+        best = max((offer.quality for offer in offers), default=0.0)
         if self.json_quality > best:
-            return Choice(home, json=True, as_stored=as_stored)
-        if not self.offers:
+            inside = home if as_stored or home not in ruled_out else _instead(alpha, ruled_out)
+            if inside is not None:
+                return Choice(inside, json=True, as_stored=as_stored)
+        if offers:
+            return Choice(_break_tie([offer for offer in offers if offer.quality == best], home, alpha))
+        wanted = WRITABLE if self.json_quality else [offer.format for offer in self.offers]
+        reasons = [ruled_out[each] for each in wanted if each in ruled_out]
+        if not reasons:
             raise NotAcceptable(N_("The Accept header allows none of %(available)s."), {"available": _AVAILABLE})
-        return Choice(_break_tie([offer for offer in self.offers if offer.quality == best], home, alpha))
+        raise next((each for each in reasons if isinstance(each, Unwritable)), reasons[0])
 
 
 @remembered
 def make_wish(query: Query, accept: str | None, preference: tuple[Format, ...]) -> Wish:
     """Join *query* with the `Accept` field, None where there is none. Formats not in *preference* come last."""
     offers: tuple[Offer, ...] = ()
-    json_quality = 0.0
+    json_quality, shows_tiff = 0.0, True
     if query.type is None:
         accepted = parse_accept(accept or "")
         formats = dict.fromkeys((*preference, *WRITABLE))
@@ -90,7 +113,15 @@ def make_wish(query: Query, accept: str | None, preference: tuple[Format, ...]) 
         json_quality, specificity = accepted.quality(JSON)
         if specificity != NAMED:
             json_quality = 0.0
-    return Wish(query.width, query.height, query.fit, query.if_blank, query.type, offers, json_quality)
+        names_tiff = any(offer.named and offer.format is Format.TIFF for offer in offers)
+        shows_tiff = names_tiff or not accepted.names_pictures
+    return Wish(query.width, query.height, query.fit, query.if_blank, query.type, offers, json_quality, shows_tiff)
+
+
+def _instead(alpha: bool, ruled_out: RuledOut) -> Format | None:
+    """The format in JSON in place of one that is ruled out, with transparency where the picture has *alpha*."""
+    left = [each for each in _INSIDE_JSON if each not in ruled_out]
+    return next((each for each in left if each.alpha or not alpha), left[0] if left else None)
 
 
 def _break_tie(tie: list[Offer], home: Format, alpha: bool) -> Format:

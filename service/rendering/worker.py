@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from service.formats import Fit, Format
 from service.imaging.admission import admit
 from service.imaging.drawing.placeholders import draw
-from service.imaging.faults import out_of_memory, told
+from service.imaging.faults import told
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Blank, Encoding, Limits, Order, Reduction, Rendered
 from service.imaging.render import render
@@ -150,10 +150,7 @@ def render_kept(order: Order, key: str) -> Rendered:
 def draw_blank(blank: Blank) -> bytes:
     """Draw a placeholder."""
     _let_go()
-    try:
-        return draw(blank)
-    except MemoryError:
-        raise out_of_memory() from None
+    return draw(blank)
 
 
 def _let_go() -> None:

@@ -6,23 +6,28 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiohttp import web
+from multidict import CIMultiDict
 
 from service.errors import (
     N_,
     BadParameter,
+    BeyondFormat,
     NoPicture,
     PictureError,
     RangeNotSatisfiable,
     StoreFailed,
     UnknownPath,
+    Unrenderable,
+    Unwritable,
 )
 from service.formats import Format, IfBlank
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
-from service.pictures.values import OriginalChanged
+from service.pictures.values import OriginalChanged, Picture
 from service.protocol.conditionals import not_modified, still_whole
 from service.protocol.languages import NO_PHOTO, Languages
 from service.protocol.negotiate import Wish, make_wish
@@ -41,6 +46,7 @@ from service.web.headers import (
     tell_trace,
     vary,
 )
+from service.web.health import METRICS
 from service.web.problems import problem, status_of
 from service.web.repeats import Repeats, field
 from service.web.security import GATE, NOBODY, VISITOR, target
@@ -73,10 +79,10 @@ async def picture(request: web.Request) -> web.StreamResponse:
     manners, accept = request.app[MANNERS], field(request, "Accept")
     contact = parse_contact_id(request.match_info["contact"])
     query = parse_query(target(request).partition("?")[2], manners.max_dimension)
-    wish = make_wish(query, accept, manners.preference)
+    asked = _Asked(contact, make_wish(query, accept, manners.preference), accept)
     for attempt in range(_ATTEMPTS):
         try:
-            return await _answer(request, contact, wish, accept, anew=attempt > 0)
+            return await _answer(request, asked, anew=attempt > 0)
         except OriginalChanged:
             await asyncio.sleep(attempt * _PAUSE)
     raise StoreFailed(N_("The stored picture changes faster than it can be read."))
@@ -113,27 +119,95 @@ def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Re
     )
 
 
-async def _answer(
-    request: web.Request, contact: int, wish: Wish, accept: str | None, *, anew: bool
-) -> web.StreamResponse:
-    manners, pictures, trace = request.app[MANNERS], request.app[PICTURES], Trace()
-    lifetimes, visitor, language = manners.lifetimes, request[VISITOR], ""
-    try:
-        selection = await pictures.select(contact, wish, trace, anew=anew)
-    except NoPicture:
-        if wish.if_blank is IfBlank.NULL:
-            raise
-        language = _language(request)
-        selection = pictures.blank(wish, request.app[LANGUAGES].words(NO_PHOTO, {}, language), language)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a request for a picture asks, and its `Accept` field as it came."""
+
+    contact: int
+    wish: Wish
+    accept: str | None
+
+
+@dataclass(slots=True)
+class _Met:
+    """What a request has met on the way to its answer: formats that cannot be had, each with its error, of the picture
+    and of the placeholder, and whether the picture cannot be rendered at all."""
+
+    formats: dict[Format, PictureError]
+    of_placeholder: dict[Format, PictureError]
+    unrenderable: bool = False
+
+
+class _Ready(NamedTuple):
+    """An answer that is yet to be sent; 304 where nothing is *loaded*."""
+
+    headers: CIMultiDict[str]
+    loaded: Picture | None
+    status: int
+    json: bool
+
+
+async def _answer(request: web.Request, asked: _Asked, *, anew: bool) -> web.StreamResponse:
+    ready = await _best(request, asked, anew=anew)
+    if ready.loaded is None:
+        return web.Response(status=ready.status, headers=ready.headers)
+    timeout = request.app[MANNERS].write_timeout
+    return await send(request, ready.headers, ready.loaded, status=ready.status, json=ready.json, timeout=timeout)
+
+
+async def _best(request: web.Request, asked: _Asked, *, anew: bool) -> _Ready:
+    """The best answer that can be had. Each turn but the last rules out a format, or the picture itself."""
+    met, trace = _Met({}, {}), Trace()
+    while True:
+        selection, language = await _selected(request, asked, met, trace, anew=anew)
+        try:
+            ready = await _prepared(request, asked, selection, language, met, trace)
+            break
+        except (BeyondFormat, Unwritable) as error:
+            formats = met.formats if selection.blank is None else met.of_placeholder
+            formats[selection.choice.format] = error
+        except Unrenderable:
+            if asked.wish.if_blank is IfBlank.NULL or selection.blank is not None:
+                raise
+            met.unrenderable = True
+        trace.fwd, anew = "miss", False
+    if met.unrenderable:
+        request.app[METRICS].stood_in()
+    return ready
+
+
+async def _selected(
+    request: web.Request, asked: _Asked, met: _Met, trace: Trace, *, anew: bool
+) -> tuple[Selection, str]:
+    """The picture; or the placeholder that stands in for it, and the language of its words."""
+    pictures, wish = request.app[PICTURES], asked.wish
+    if not met.unrenderable:
+        try:
+            return await pictures.select(asked.contact, wish, trace, anew=anew, ruled_out=met.formats), ""
+        except (NoPicture, Unrenderable) as error:
+            if wish.if_blank is IfBlank.NULL:
+                raise
+            met.unrenderable = isinstance(error, Unrenderable)
+    language = _language(request)
+    words = request.app[LANGUAGES].words(NO_PHOTO, {}, language)
+    return pictures.blank(wish, words, language, met.of_placeholder), language
+
+
+async def _prepared(
+    request: web.Request, asked: _Asked, selection: Selection, language: str, met: _Met, trace: Trace
+) -> _Ready:
+    """The answer with *selection*. Raises what `ContactPictures.load` raises."""
+    pictures, repeats, visitor = request.app[PICTURES], request.app[REPEATS], request[VISITOR]
+    lifetimes, json = request.app[MANNERS].lifetimes, selection.choice.json
     worded = selection.blank is not None and selection.blank.worded
-    varies = vary(negotiated=wish.type is None, worded=worded)
-    headers = picture_headers(selection, contact, lifetimes, visitor, varies, stale=_stale(trace))
-    detail = "placeholder" if selection.blank is not None else ""
+    varies = vary(negotiated=asked.wish.type is None, worded=worded)
+    headers = picture_headers(selection, asked.contact, lifetimes, visitor, varies, stale=_stale(trace))
+    detail = "" if selection.blank is None else "unrenderable" if met.unrenderable else "placeholder"
     if not_modified(
         selection.etag, selection.last_modified, field(request, "If-None-Match"), field(request, "If-Modified-Since")
     ):
         tell_trace(headers, trace, detail)
-        return web.Response(status=304, headers=headers)
+        return _Ready(headers, None, 304, json)
     part = _part(request, selection)
     if part is not None:
         loaded = await pictures.load_part(selection, part, trace)
@@ -142,7 +216,7 @@ async def _answer(
     if visitor.until is not None:  # which is nearer now: a render takes seconds
         tell_lifetime(headers, selection, lifetimes, visitor, stale=_stale(trace))
     unchanged = headers.copy()
-    describe_body(headers, selection, contact, language)
+    describe_body(headers, selection, asked.contact, language)
     status = 200
     if loaded.older is not None:
         stand_in(headers, loaded.older, lifetimes, visitor)
@@ -150,13 +224,11 @@ async def _answer(
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not _stale(trace) and sent_whole(loaded) and _repeats(selection):
-        request.app[REPEATS].keep(target(request), accept, selection, headers, unchanged)
+        repeats.keep(target(request), asked.accept, selection, headers, unchanged)
     if request.method == "GET":
-        request.app[REPEATS].settle(target(request), accept, missed=trace.fwd is not None)
+        repeats.settle(target(request), asked.accept, missed=trace.fwd is not None)
     tell_trace(headers, trace, detail or loaded.detail)
-    return await send(
-        request, headers, loaded, status=status, json=selection.choice.json, timeout=manners.write_timeout
-    )
+    return _Ready(headers, loaded, status, json)
 
 
 def _stale(trace: Trace) -> bool:

@@ -49,6 +49,14 @@ class Metrics:
         self._first_frames = Counter(
             "contact_image_first_frames", "Animations past the budget, shown by one frame.", registry=registry
         )
+        self._unwritable = Counter(
+            "contact_image_renders_unwritable", "Sound pictures that a format's writer failed on.", registry=registry
+        )
+        self._unrenderable = Counter(
+            "contact_image_unrenderable_placeholders",
+            "Placeholders in place of pictures that cannot be rendered.",
+            registry=registry,
+        )
         self._from_mezzanines = Counter(
             "contact_image_renders_from_mezzanine", "Renders that left the original alone.", registry=registry
         )
@@ -91,6 +99,13 @@ class Metrics:
 
     def first_frame(self) -> None:
         self._first_frames.inc()
+
+    def unwritable(self) -> None:
+        self._unwritable.inc()
+
+    def stood_in(self) -> None:
+        """A placeholder was the answer, since the picture cannot be rendered."""
+        self._unrenderable.inc()
 
     def queued(self, count: int) -> None:
         self._queued.set(count)

@@ -19,6 +19,7 @@ class _Row(NamedTuple):
 
 TABLE: dict[type[PictureError], _Row] = {
     errors.BadParameter: _Row(HTTPStatus.BAD_REQUEST, "SoArgumentException", N_("Bad request")),
+    errors.BeyondFormat: _Row(HTTPStatus.BAD_REQUEST, "SoArgumentException", N_("Bad request")),
     errors.NotAuthenticated: _Row(HTTPStatus.UNAUTHORIZED, "SoSessionException", N_("Not authenticated")),
     errors.CredentialExpired: _Row(HTTPStatus.UNAUTHORIZED, "SoSessionException", N_("Credentials expired")),
     errors.Forbidden: _Row(HTTPStatus.FORBIDDEN, "SoAccessDeniedException", N_("Forbidden")),
@@ -40,6 +41,8 @@ TABLE: dict[type[PictureError], _Row] = {
     errors.Unrenderable: _Row(HTTPStatus.UNPROCESSABLE_ENTITY, "SoImageException", N_("Picture cannot be rendered")),
     errors.Unsupported: _Row(HTTPStatus.UNPROCESSABLE_ENTITY, "SoImageException", N_("Picture cannot be rendered")),
     errors.Unexpected: _Row(HTTPStatus.INTERNAL_SERVER_ERROR, "SoException", N_("Internal error")),
+    errors.OutOfMemory: _Row(HTTPStatus.UNPROCESSABLE_ENTITY, "SoImageException", N_("Picture cannot be rendered")),
+    errors.Unwritable: _Row(HTTPStatus.INTERNAL_SERVER_ERROR, "SoImageException", N_("Picture cannot be written")),
     errors.StoreFailed: _Row(HTTPStatus.BAD_GATEWAY, "SoStorageException", N_("Store failed")),
     errors.StoreFull: _Row(HTTPStatus.INSUFFICIENT_STORAGE, "SoStorageException", N_("Store full")),
     errors.StoreTimedOut: _Row(HTTPStatus.GATEWAY_TIMEOUT, "SoTimeoutException", N_("Store timed out")),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from service.formats import Format
 from service.pictures import records
-from service.pictures.values import Fault, Original
+from service.pictures.values import Failure, Fault, Original
 
 faults = st.builds(
     Fault,
@@ -19,6 +19,7 @@ faults = st.builds(
     st.lists(st.tuples(st.text(), st.integers() | st.text())).map(tuple),
     st.floats(min_value=0, max_value=1e12) | st.just(math.inf),
 )
+failures = st.builds(Failure, st.text(), st.floats(min_value=0, max_value=1e12), st.integers(0, 9))
 originals = st.builds(
     Original,
     contact=st.integers(1, 2**31 - 1),
@@ -29,7 +30,8 @@ originals = st.builds(
     alpha=st.booleans(),
     fault=st.none() | faults,
     strikes=st.integers(0, 9),
-    dimensions=st.none() | st.tuples(st.integers(1, 2**32), st.integers(1, 2**32)),
+    dimensions=st.none() | st.tuples(st.integers(1, 65_535), st.integers(1, 65_535)),
+    failures=st.lists(failures, max_size=3).map(tuple),
 )
 
 
@@ -55,8 +57,14 @@ def test_what_only_looks_like_one_is_none(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"modified": "x"}, {"modified": 1e300}, {"contact": "x"}, {"strikes": None}, {"version": 7}]
-)
+    "changes",
+    [
+        {"modified": "x"}, {"modified": 1e300}, {"contact": "x"}, {"strikes": None}, {"version": 7},
+        {"failures": 1}, {"failures": [1]}, {"failures": [{"field": "f"}]},
+        {"failures": [{"field": 1, "until": 1, "strikes": 1}]},
+        {"failures": [{"field": "f", "until": "", "strikes": 1}]},
+    ],
+)  # fmt: skip
 def test_values_of_other_kinds_are_none(changes: dict[str, object]) -> None:
     record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
     with pytest.raises(ValueError):
@@ -86,3 +94,9 @@ def test_dimensions_are_a_width_and_a_height(dimensions: object) -> None:
     record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
     with pytest.raises(ValueError):
         records.decode(json.dumps(record | {"dimensions": dimensions}).encode())
+
+
+def test_one_without_failures_is_read_by_an_earlier_release() -> None:
+    """Which knows no such field, and takes a record with one for none."""
+    original = Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)
+    assert "failures" not in json.loads(records.encode(original))

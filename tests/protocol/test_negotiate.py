@@ -1,12 +1,13 @@
 """Which format goes out, for every kind of Accept header, original and query."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import NotAcceptable
+from service.errors import BeyondFormat, NotAcceptable, PictureError, Unwritable
 from service.formats import WRITABLE, Fit, Format, IfBlank
 from service.protocol.accept import parse_accept
 from service.protocol.negotiate import Choice, Wish, make_wish
@@ -32,9 +33,21 @@ def wish(raw: str = "", accept: str | None = None) -> Wish:
 
 
 @pytest.mark.parametrize(
-    "accept", [None, "", "*/*", "image/*", CHROME, "image/tiff;q=0.1, image/png", "application/json, */*;q=0.1"]
+    "accept", [None, "", "*/*", "image/*", CHROME, "image/gif;q=0.1, image/png", "application/json, */*;q=0.1"]
 )
 def test_stored_bytes_go_out_wherever_accept_allows_their_type_at_all(accept: str | None) -> None:
+    assert wish("", accept).resolve(GIF, alpha=True) == Choice(GIF, as_stored=True)
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [
+        None, "", "*/*", "image/*", "image/*;q=0.1, text/html", "application/json, */*;q=0.1", "video/mp4, */*",
+        "image/tiff", "image/tiff;q=0.1, image/png", f"{CHROME}, image/tiff;q=0.1", "image/TIFF, image/png",
+        "image/png;q=0, */*", "image/svg+xml;q=0.0, image/*",
+    ],
+)  # fmt: skip
+def test_a_stored_tiff_goes_out_where_accept_names_it_or_no_format_of_pictures(accept: str | None) -> None:
     assert wish("", accept).resolve(TIFF, alpha=True) == Choice(TIFF, as_stored=True)
 
 
@@ -42,6 +55,91 @@ def test_stored_bytes_go_out_wherever_accept_allows_their_type_at_all(accept: st
 def test_an_alias_allows_the_stored_bytes(alias: str) -> None:
     assert wish("", alias).resolve(JPEG, alpha=False) == Choice(JPEG, as_stored=True)
     assert wish("", f"{alias.partition(';')[0]};q=0, image/png").resolve(JPEG, alpha=False) == Choice(PNG)
+
+
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize(
+    "accept",
+    [
+        CHROME, FIREFOX, SAFARI, "image/png, */*;q=0.1", "image/svg+xml, image/*", "image/apng;q=0.1, */*",
+        "image/tiff;q=0, image/*", "image/jxl, */*", "image/webp, image/tiff;q=0, */*;q=0.5",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("raw", ["", "w=60"])
+def test_browsers_get_no_tiff(raw: str, accept: str, alpha: bool) -> None:
+    choice = wish(raw, accept).resolve(TIFF, alpha)
+    assert choice.format is not TIFF
+    assert not choice.as_stored
+    assert choice.format.alpha or not alpha
+
+
+@pytest.mark.parametrize("accept", [CHROME, FIREFOX, SAFARI])
+def test_browsers_get_the_other_formats_as_stored(accept: str) -> None:
+    for stored in (JPEG, PNG, GIF, WEBP, AVIF):
+        assert wish("", accept).resolve(stored, alpha=False) == Choice(stored, as_stored=True)
+
+
+def failure(*formats: Format) -> dict[Format, PictureError]:
+    return {each: Unwritable("%(format)s", {"format": each.name}) for each in formats}
+
+
+def too_large(*formats: Format) -> dict[Format, PictureError]:
+    return {each: BeyondFormat("%(format)s", {"format": each.name}) for each in formats}
+
+
+@pytest.mark.parametrize(
+    ("accept", "stored", "out", "choice"),
+    [
+        (CHROME, JPEG, [AVIF], Choice(WEBP)),
+        (CHROME, JPEG, [AVIF, WEBP], Choice(JPEG)),
+        (CHROME, JPEG, [AVIF, WEBP, JPEG], Choice(PNG)),
+        ("*/*", JPEG, [JPEG], Choice(AVIF)),
+        ("image/avif, image/gif;q=0.1", JPEG, [AVIF], Choice(GIF)),
+        ("image/avif, application/json;q=0.5, image/gif;q=0.4", JPEG, [AVIF], Choice(JPEG, json=True)),
+        ("image/avif, application/json;q=0.5", JPEG, [AVIF, JPEG], Choice(PNG, json=True)),
+        ("application/json", JPEG, [AVIF], Choice(JPEG, json=True)),
+        ("application/json", JPEG, [JPEG, PNG], Choice(GIF, json=True)),
+    ],
+)
+@pytest.mark.parametrize("why", [failure, too_large])
+def test_a_format_that_is_ruled_out_is_no_candidate_while_another_is_acceptable(
+    why: Callable[..., dict[Format, PictureError]], accept: str, stored: Format, out: list[Format], choice: Choice
+) -> None:
+    assert wish("w=10", accept).resolve(stored, False, why(*out)) == choice
+    assert wish("w=10", accept).resolve_placeholder(stored, why(*out)).json == choice.json
+
+
+@pytest.mark.parametrize(
+    ("raw", "accept", "out", "error"),
+    [
+        ("w=1&type=avif", "*/*", too_large(AVIF), BeyondFormat),
+        ("w=1&type=avif", "*/*", failure(AVIF), Unwritable),
+        ("w=1", "image/avif", too_large(AVIF), BeyondFormat),
+        ("w=1", "image/avif, image/webp;q=0.5", too_large(AVIF) | failure(WEBP), Unwritable),
+        ("w=1", "image/avif, text/html", too_large(AVIF) | failure(WEBP), BeyondFormat),
+        ("w=1", "*/*", failure(*WRITABLE), Unwritable),
+        ("w=1", "application/json", failure(*WRITABLE), Unwritable),
+        ("w=1", "text/html", failure(*WRITABLE), NotAcceptable),
+        ("w=1&type=png", "*/*", failure(*WRITABLE), Unwritable),
+    ],
+)
+def test_where_nothing_else_is_acceptable_the_reason_is_raised(
+    raw: str, accept: str, out: dict[Format, PictureError], error: type[PictureError]
+) -> None:
+    with pytest.raises(PictureError) as refused:
+        wish(raw, accept).resolve(JPEG, False, out)
+    assert type(refused.value) is error
+    with pytest.raises(error):
+        wish(raw, accept).resolve_placeholder(PNG, out)
+
+
+def test_stored_bytes_need_no_writer() -> None:
+    out = failure(*WRITABLE)
+    assert wish("", "*/*").resolve(JPEG, False, out) == Choice(JPEG, as_stored=True)
+    assert wish("", "application/json").resolve(JPEG, False, out) == Choice(JPEG, json=True, as_stored=True)
+    with pytest.raises(Unwritable):
+        wish("", "*/*").resolve(JPEG, False, out, verbatim=False)
+    assert wish("", "*/*").resolve(JPEG, False, failure(JPEG), verbatim=False) == Choice(AVIF)
 
 
 @pytest.mark.parametrize("raw", ["w=10", "h=10", "w=10&h=10&fit=fill", "type=tiff"])

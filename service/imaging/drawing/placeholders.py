@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 from service.formats import IfBlank
 from service.imaging.drawing.lettering import lettered
+from service.imaging.faults import writing
 from service.imaging.geometry import Size
 from service.imaging.order import Blank
 from service.imaging.pixels.colour import on_white
@@ -27,12 +28,16 @@ _MAX_DRAWN = 8192 * 8192
 
 
 def draw(blank: Blank) -> bytes:
-    """The placeholder as a file; on white where its format has no transparency (CONTRACT, section 4)."""
-    image = _DRAWINGS[blank.kind](blank)
+    """The placeholder as a file; on white where its format has no transparency (CONTRACT, section 4).
+
+    Raises `Unwritable`, also where drawing takes too much memory: there is no picture that could be at fault.
+    """
     encoding = blank.encoding
     if blank.kind is IfBlank.CLEAR_PIXEL:
         encoding = replace(encoding, avif_quality=100)  # AVIF's alpha is lossy too, and this must be clear
-    return encode_still(image if blank.format.alpha else on_white(image), blank.format, encoding)
+    with writing(blank.format):
+        image = _DRAWINGS[blank.kind](blank)
+        return encode_still(image if blank.format.alpha else on_white(image), blank.format, encoding)
 
 
 def _clear(blank: Blank) -> Image.Image:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from service.errors import N_, BadParameter
 from service.formats import Format
 from service.imaging.faults import corrupt, too_much_work, unsupported
 from service.imaging.headers.av1 import extent
@@ -33,8 +32,9 @@ _RLE = (1, 2)
 _FREE = 1 << 24
 """Pixels that an AVIF's frames may have whatever its canvas: a grid's tiles reach beyond it, and a frame that names a
 size of its own counts as large as its bits allow."""
-_MAX_AVIF = 16_000_000
-"""Pixels of an AVIF rendition; with transparency its writer takes 30 bytes for each."""
+MOST_PIXELS = {Format.AVIF: 16_000_000}
+"""Of a rendition, by the formats that hold less than `max_dimension` allows. With transparency AVIF's writer takes 30
+bytes for each pixel."""
 _MAX_CANVASES = 12
 """How often an AVIF may fill its canvas for one frame shown: colour, alpha, a thumbnail, a gain map, hidden frames."""
 
@@ -78,13 +78,9 @@ def check_frames(data: bytes, size: tuple[int, int], most: int) -> None:
             raise too_much_work()
 
 
-def check_rendition(size: tuple[int, int], kind: Format) -> None:
-    """Raise `BadParameter` for a rendition of that *size* whose writer would take too much memory."""
-    if kind is Format.AVIF and size[0] * size[1] > _MAX_AVIF:
-        raise BadParameter(
-            N_("The picture would be %(width)sx%(height)s pixels; as %(format)s no more than %(limit)s are made."),
-            {"width": size[0], "height": size[1], "format": kind.name, "limit": _MAX_AVIF},
-        )
+def holds(kind: Format, size: tuple[int, int]) -> bool:
+    """Whether renditions of that *size* are made in that format."""
+    return kind not in MOST_PIXELS or size[0] * size[1] <= MOST_PIXELS[kind]
 
 
 def _check_directory(data: bytes, max_pixels: int) -> float:

@@ -1,0 +1,56 @@
+"""A render pool whose writers can be made to fail, in real render processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+
+from service.formats import Format
+from service.imaging.order import Blank, Encoding, Order, Rendered
+from service.pictures.ports import Leave, Read
+from service.pictures.trace import Trace
+from service.pictures.values import Master
+from service.rendering.pool import RenderPool
+from service.web.metrics import Metrics
+
+_UNFIT = {
+    Format.AVIF: {"avif_quality": 999},
+    Format.WEBP: {"webp_method": 99},
+    Format.JPEG: {"jpeg_quality": "none"},
+    Format.PNG: {"png_level": 99},
+}
+"""What these writers raise an exception for. The picture is decoded before."""
+
+
+class StumblingPool(RenderPool):
+    """The writers of *formats* fail; *tried* counts the renders and drawings of each format."""
+
+    def __init__(self, *formats: Format) -> None:
+        super().__init__(Metrics(), workers=1, queue=64, timeout=20.0, memory_bytes=0)
+        self.formats = set(formats)
+        self.tried: Counter[Format] = Counter()
+        self.instead: Callable[[Order], Exception | None] = lambda _: None
+        """What a render ends with in place of its result."""
+        self.open()
+
+    async def render(self, read: Read, order: Order, trace: Trace, leave: Leave | None = None) -> Rendered:
+        order = self._unfit(order)
+        if error := self.instead(order):
+            await read()
+            raise error
+        return await super().render(read, order, trace, leave)
+
+    async def render_from(self, master: Master, order: Order, trace: Trace) -> Rendered:
+        return await super().render_from(master, self._unfit(order), trace)
+
+    async def draw(self, blank: Blank, trace: Trace) -> bytes:
+        self.tried[blank.format] += 1
+        return await super().draw(replace(blank, encoding=self._encoding(blank.format, blank.encoding)), trace)
+
+    def _unfit(self, order: Order) -> Order:
+        self.tried[order.format] += 1
+        return replace(order, encoding=self._encoding(order.format, order.encoding))
+
+    def _encoding(self, kind: Format, encoding: Encoding) -> Encoding:
+        return Encoding(**_UNFIT[kind]) if kind in self.formats else encoding  # type: ignore[arg-type]
