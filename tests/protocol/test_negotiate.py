@@ -91,8 +91,8 @@ def too_large(*formats: Format) -> dict[Format, PictureError]:
     ("accept", "stored", "out", "choice"),
     [
         (CHROME, JPEG, [AVIF], Choice(WEBP)),
-        (CHROME, JPEG, [AVIF, WEBP], Choice(JPEG)),
-        (CHROME, JPEG, [AVIF, WEBP, JPEG], Choice(PNG)),
+        ("image/avif, image/webp, image/*", JPEG, [AVIF, WEBP], Choice(JPEG)),
+        ("image/avif, image/webp, image/*", JPEG, [AVIF, WEBP, JPEG], Choice(PNG)),
         ("*/*", JPEG, [JPEG], Choice(AVIF)),
         ("image/avif, image/gif;q=0.1", JPEG, [AVIF], Choice(GIF)),
         ("image/avif, application/json;q=0.5, image/gif;q=0.4", JPEG, [AVIF], Choice(JPEG, json=True)),
