@@ -17,6 +17,7 @@ from service.web.handlers import nothing, picture, refuse
 from service.web.health import METRICS, healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
 from service.web.methods import by_method
+from service.web.metrics import Route
 from service.web.security import GATE, Handler, needs
 from service.web.writes import delete_picture, purge_picture, put_picture
 
@@ -40,9 +41,10 @@ def new_request_id() -> str:
 
 def add_routes(app: web.Application) -> None:
     """Every path leads to one handler, which knows its methods: a refusal has our shape, or is aiohttp's parser's."""
-    for path, handler in (
+    paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
+            "image",
             by_method(
                 GET=needs(Role.READ, picture),
                 HEAD=needs(Role.READ, picture),
@@ -52,13 +54,14 @@ def add_routes(app: web.Application) -> None:
                 PURGE=needs(Role.PURGE, purge_picture),
             ),
         ),
-        (_INFO, by_method(GET=needs(Role.READ, imageinfo), HEAD=needs(Role.READ, imageinfo))),
-        ("/healthz", healthz),
-        ("/readyz", readyz),
-        ("/metrics", needs(Role.READ, metrics)),
-        ("/{_anything:.*}", nothing),
-    ):
-        app.router.add_route("*", path, answered(handler), expect_handler=_let_wait)
+        (_INFO, "imageinfo", by_method(GET=needs(Role.READ, imageinfo), HEAD=needs(Role.READ, imageinfo))),
+        ("/healthz", "healthz", healthz),
+        ("/readyz", "readyz", readyz),
+        ("/metrics", "metrics", needs(Role.READ, metrics)),
+        ("/{_anything:.*}", "other", nothing),
+    )
+    for path, route, handler in paths:
+        app.router.add_route("*", path, answered(route, handler), expect_handler=_let_wait)
 
 
 async def _let_wait(_: web.Request) -> None:
@@ -84,8 +87,8 @@ def _tell(request: web.Request, error: PictureError, status: int) -> None:
     )
 
 
-def answered(handler: Handler) -> Handler:
-    """*handler*, whose errors become answers, and whose requests are counted and logged."""
+def answered(route: Route, handler: Handler) -> Handler:
+    """*handler*, whose errors become answers, and whose requests are counted under *route* and logged."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         begun = time.perf_counter()
@@ -99,7 +102,7 @@ def answered(handler: Handler) -> Handler:
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(WENT_WRONG), request_id)
         seconds = time.perf_counter() - begun
-        request.app[METRICS].request(request.method, response.status, seconds)
+        request.app[METRICS].request(route, request.method, response.status, seconds)
         log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
         return response
 
