@@ -36,24 +36,28 @@ def serve(
     from contextlib import ExitStack
     from tempfile import TemporaryDirectory
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes over
+    ending = (signal.SIGTERM, signal.SIGINT)
+    for each in ending:
+        signal.signal(each, lambda *_: sys.exit(0))  # until the server takes over
     with ExitStack() as stack:
         settings = _settings(config, images, host=host, port=port, workers=workers)
         if demo:
             if images is not None:
                 raise click.UsageError("--demo makes a folder of its own; leave --images out.")
-            from service.demo import make_demo
+            from service.demo import PICTURED, make_demo
+            from service.serving.logs import configure_logs
 
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # wait until the folder is sure to be removed
+            configure_logs(settings.log)
+            signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # wait until the folder is sure to be removed
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-")))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
             images, defaults = make_demo(folder, writable=settings.is_local)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             settings = _settings(config, images, defaults, host=host, port=port, workers=workers)
         from service.server import run
         from service.settings import BadSettings
 
         try:
-            run(settings, welcome=_demo_welcome if demo else None)
+            run(settings, _demo_welcome if demo else None, PICTURED if demo else ())
         except BadSettings as error:
             raise _unusable(error) from None
         except OSError as error:

@@ -19,7 +19,8 @@ from service.web.headers import common
 from service.web.health import METRICS
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.problems import problem, status_of
-from service.web.routes import REQUEST_ID, WENT_WRONG, new_request_id
+from service.web.request_id import REQUEST_ID, new_request_id
+from service.web.routes import WENT_WRONG
 from service.web.security import GATE, VISITOR, Visitor
 
 log = structlog.get_logger()

@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import secrets
 import time
-from contextvars import ContextVar
+from collections.abc import Sequence
 
 import structlog
 from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected
+from service.web.gallery import gallery
 from service.web.handlers import nothing, picture, refuse
 from service.web.health import METRICS, healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
 from service.web.methods import by_method
 from service.web.metrics import Route
+from service.web.request_id import REQUEST_ID, new_request_id
 from service.web.security import GATE, Handler, needs
 from service.web.writes import delete_picture, purge_picture, put_picture
 
 log = structlog.get_logger()
 
-REQUEST_ID: ContextVar[str] = ContextVar("request_id")
-"""The id of the request at hand, for the log and for what an error's body shows."""
-
 _CONTACT = "/{_contact:(?i:api/v1/contact)}/{contact}"
 _IMAGE = _CONTACT + "/{_image:(?i:image)}"
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}"
 WENT_WRONG = N_("Something went wrong on our side.")
-_run = secrets.token_hex(4)
-_requests = itertools.count(1)
 
 
-def new_request_id() -> str:
-    """An id that no other request has: the processes of one service are forked, and share `_run`."""
-    return f"{_run}-{os.getpid():x}-{next(_requests):x}"
+def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
+    """Every path leads to one handler, which knows its methods: a refusal has our shape, or is aiohttp's parser's.
 
-
-def add_routes(app: web.Application) -> None:
-    """Every path leads to one handler, which knows its methods: a refusal has our shape, or is aiohttp's parser's."""
+    With *shown*, contacts that have pictures, `/` is a page that shows these.
+    """
+    front = needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
@@ -58,6 +51,7 @@ def add_routes(app: web.Application) -> None:
         ("/healthz", "healthz", healthz),
         ("/readyz", "readyz", readyz),
         ("/metrics", "metrics", needs(Role.READ, metrics)),
+        *([("/", "gallery", by_method(GET=front, HEAD=front))] if front else ()),
         ("/{_anything:.*}", "other", nothing),
     )
     for path, route, handler in paths:
