@@ -36,9 +36,7 @@ def serve(
     from contextlib import ExitStack
     from tempfile import TemporaryDirectory
 
-    ending = (signal.SIGTERM, signal.SIGINT)
-    for each in ending:
-        signal.signal(each, lambda *_: sys.exit(0))  # until the server takes over
+    stop = _EarlyStop()
     with ExitStack() as stack:
         settings = _settings(config, images, host=host, port=port, workers=workers)
         if demo:
@@ -48,16 +46,21 @@ def serve(
             from service.serving.logs import configure_logs
 
             configure_logs(settings.log)
-            signal.pthread_sigmask(signal.SIG_BLOCK, ending)  # wait until the folder is sure to be removed
+            signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)  # wait until the folder is sure to be removed
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-")))
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, ending)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
             images, defaults = make_demo(folder, writable=settings.is_local)
             settings = _settings(config, images, defaults, host=host, port=port, workers=workers)
         from service.server import run
         from service.settings import BadSettings
 
+        def ready(base: str) -> None:
+            if demo:
+                _demo_welcome(base)
+            stop.again()
+
         try:
-            run(settings, _demo_welcome if demo else None, PICTURED if demo else ())
+            run(settings, ready, PICTURED if demo else ())
         except BadSettings as error:
             raise _unusable(error) from None
         except OSError as error:
@@ -239,6 +242,27 @@ def _settings(
 def _unusable(error: Any) -> click.ClickException:
     lines = "\n".join(f"  {fault}" for fault in error.faults)
     return click.ClickException(f"the settings cannot be used:\n{lines}")
+
+
+class _EarlyStop:
+    """SIGTERM and Ctrl-C before the server has its own handlers: they end the process, with exit code 0."""
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self._came = False
+        for each in self.SIGNALS:
+            signal.signal(each, self._end)
+
+    def _end(self, *_: object) -> None:
+        self._came = True
+        sys.exit(0)
+
+    def again(self) -> None:
+        """Stop the server that has just started, if a signal had no effect: amid an import, what it raises may be lost
+        (extension modules and bare `except` clauses drop it)."""
+        if self._came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _demo_welcome(base: str) -> None:
