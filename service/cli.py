@@ -114,6 +114,9 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
                 await cache.purge_all()
             for contact in contacts:
                 await cache.purge(contact)
+        except CacheUnavailable:
+            await cache.check()  # raises where it can say more
+            raise
         finally:
             await cache.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from redis.asyncio import Redis
@@ -23,13 +23,19 @@ class News:
     """A subscription to *channel*, kept up in the background.
 
     *heard* is told each message, *changed* whether the subscription is up; what was said while it was down is lost.
+    *explain* may know a better reason why the server cannot be used than the library's error.
     """
 
     def __init__(
-        self, client: Redis, channel: str, heard: Callable[[str], None], changed: Callable[[bool], None]
+        self,
+        client: Redis,
+        channel: str,
+        heard: Callable[[str], None],
+        changed: Callable[[bool], None],
+        explain: Callable[[], Awaitable[str | None]],
     ) -> None:
         self._client, self._channel = client, channel
-        self._heard, self._changed = heard, changed
+        self._heard, self._changed, self._explain = heard, changed, explain
         self._task = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
@@ -45,7 +51,7 @@ class News:
                 await self._follow()
             except Exception as error:  # the library's own mistakes too: whoever is deaf must not stay so
                 if (reason := f"{type(error).__name__}: {error}") != told:
-                    log.warning("cache.no_news", reason=reason)
+                    log.warning("cache.no_news", reason=await self._explain() or reason)
                 told = reason
             else:
                 told = ""
