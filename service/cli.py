@@ -262,8 +262,8 @@ class _EarlyStop:
         sys.exit(0)
 
     def again(self) -> None:
-        """Stop the server that has just started, if a signal had no effect: amid an import, what it raises may be lost
-        (extension modules and bare `except` clauses drop it)."""
+        """Stop the server that has just started, if a signal had no effect: some modules swallow an exception that is
+        raised while they are imported."""
         if self._came:
             signal.raise_signal(signal.SIGTERM)
 

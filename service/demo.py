@@ -29,7 +29,7 @@ PICTURED = tuple(contact for contact in range(1, _PEOPLE + 1) if contact not in 
 _TURNED, _LARGE, _ANIMATED = 2, 3, 4
 _DRAWING = "Drawing the demo's pictures"
 _EVERY = 1.0
-"""Seconds between two events that tell how many pictures are drawn."""
+"""Seconds between two events of the progress."""
 
 _SKIN = ((255, 219, 182), (241, 194, 155), (224, 172, 125), (181, 126, 84), (141, 85, 54), (92, 56, 36))
 _HAIR = ((24, 20, 18), (66, 42, 26), (120, 80, 44), (196, 154, 90), (150, 60, 34), (130, 130, 134))
@@ -41,7 +41,7 @@ USER, PASSWORD = "tje0", "Tje0"
 
 def make_demo(folder: Path, *, writable: bool) -> tuple[Path, Path]:
     """Make a folder of pictures and a file of settings in *folder*: everybody may look, and `USER` may do all if it is
-    *writable*: everybody knows the password. Standard error tells how far it is."""
+    *writable*: everybody knows the password. Standard error shows the progress."""
     images, users, settings = folder / "images", folder / "users", folder / "demo.toml"
     images.mkdir()
     with _followed(PICTURED) as contacts:
@@ -54,7 +54,7 @@ def make_demo(folder: Path, *, writable: bool) -> tuple[Path, Path]:
 
 @contextmanager
 def _followed(contacts: Sequence[int]) -> Iterator[Iterable[int]]:
-    """*contacts*, and while they are gone through, how far it is: a line on a terminal, or else events in the log."""
+    """*contacts* to iterate over. Standard error shows the progress: in one line of a terminal, else as log events."""
     if sys.stderr.isatty():
         with click.progressbar(contacts, label=_DRAWING, show_pos=True, file=sys.stderr) as bar:
             yield bar

@@ -23,7 +23,7 @@ class News:
     """A subscription to *channel*, kept up in the background.
 
     *heard* is told each message, *changed* whether the subscription is up; what was said while it was down is lost.
-    *explain* may know a better reason why the server cannot be used than the library's error.
+    *explain* gives a reason that is clearer than the library's error, if there is one.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class News:
     async def _listen(self) -> None:
         told = ""
         while True:
+            reason = ""
             try:
                 await self._follow()
             except Exception as error:  # the library's own mistakes too: whoever is deaf must not stay so
-                if (reason := f"{type(error).__name__}: {error}") != told:
-                    log.warning("cache.no_news", reason=await self._explain() or reason)
-                told = reason
-            else:
-                told = ""
+                reason = f"{type(error).__name__}: {error}"
             finally:
                 self._changed(False)
+            if reason and reason != told:
+                log.warning("cache.no_news", reason=await self._explain() or reason)
+            told = reason
             await asyncio.sleep(_PAUSE)
 
     async def _follow(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether a Redis URL and its port agree about TLS: looked at where the server cannot be used, to say why."""
+"""Whether a Redis URL and its port disagree about TLS: examined after a failure, to name the reason."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ _PATIENCE = 0.5
 """Seconds for the connection and its first answer."""
 _PING = b"PING\r\n"
 _REPLY = (b"+", b"-")
-"""How a Redis server's reply begins to a client that speaks no TLS: PONG, or an error such as NOAUTH."""
+"""First byte of a Redis server's reply without TLS: PONG, or an error such as NOAUTH."""
 _TLS = (b"\x15", b"\x16")
-"""How a TLS server's begins: an alert, or a handshake (RFC 8446 section 5.1)."""
+"""First byte of a TLS server's answer: an alert or a handshake record (RFC 8446 section 5.1)."""
 
 
 async def disagreement(url: str) -> str | None:
-    """What is wrong with the scheme of *url*, where that is why the server cannot be used; else None. Never raises."""
+    """What is wrong with the scheme of *url*, if the port shows that it is wrong; else None. Never raises."""
     options = parse_url(url)
     host, port = options.get("host", "localhost"), options.get("port", 6379)
     if "path" in options:  # a unix socket has no TLS
@@ -31,12 +31,12 @@ async def disagreement(url: str) -> str | None:
             if not wanted and await _first_byte(host, port, _hello(host)) in _TLS:
                 return f"the URL begins with redis:// (no TLS), but {where} answers with TLS: use rediss://"
     except (OSError, TimeoutError, ValueError):
-        pass  # there is no server, or none that answers: the caller's own error says so
+        pass  # no server answers here, as the caller's own error says
     return None
 
 
 async def _first_byte(host: str, port: int, sent: bytes) -> bytes:
-    """How the port answers to *sent*; empty where it closes the connection."""
+    """The first byte of the answer to *sent*; empty if the server closes the connection."""
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(sent)
@@ -46,7 +46,7 @@ async def _first_byte(host: str, port: int, sent: bytes) -> bytes:
 
 
 def _hello(host: str) -> bytes:
-    """The first message of a TLS client. The server's certificate does not matter: the handshake ends with it."""
+    """The first message of a TLS client. No handshake follows, so the server's certificate does not matter."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     sent = ssl.MemoryBIO()
     try:

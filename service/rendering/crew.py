@@ -146,7 +146,7 @@ class Crew:
                 self._new.add(one)
                 await one.start()
             except Exception as error:  # no descriptors, no threads, no memory: whatever it is, it may pass
-                if not self._closing:  # or it was ended amid its start
+                if not self._closing:  # closing ends those that start
                     log.error("render.worker_not_started", reason=repr(error))
                 if one is not None:
                     self._new.discard(one)

@@ -123,8 +123,8 @@ class RenderProcess:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     def _spawn(self) -> None:
-        resource_tracker.ensure_running()  # `start` would, and let these signals through again
-        signal.pthread_sigmask(signal.SIG_BLOCK, worker.IGNORED)  # the new process inherits it: none ends its start
+        resource_tracker.ensure_running()  # `start` does it otherwise, and unblocks these signals
+        signal.pthread_sigmask(signal.SIG_BLOCK, worker.IGNORED)  # the new process inherits the mask
         self.child.start()
         weakref.finalize(self, self.child.kill)  # the interpreter's own end would wait for it
         for each in self._theirs:

@@ -1,4 +1,4 @@
-"""Gunicorn's arbiter as it is used here: a signal is never lost between two processes, and its log lines are events."""
+"""Gunicorn's arbiter as it is used here: no signal is lost while it forks, and its messages are events."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _EVENTS = {
 }
 """Gunicorn's messages, and for each the event, and the names of its arguments."""
 _UNSAID = frozenset(("Shutting down: %s",))
-"""Messages that add nothing to the events before and after them."""
+"""Messages that add nothing to the events around them."""
 
 
 class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
@@ -48,7 +48,7 @@ class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
 
 class EventLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """Gunicorn's warnings and errors as events of ours. What it says below that, it says for its own developers."""
+    """Gunicorn's warnings and errors as events of ours. Its messages of lower levels are dropped."""
 
     def setup(self, cfg: Any) -> None:
         """No handlers: none of gunicorn's own lines is written."""
@@ -81,5 +81,6 @@ def _say(level: str, message: object, args: tuple[Any, ...], more: dict[str, Any
     if event and len(names) == len(args):
         fields |= dict(zip(names, args, strict=True))
     else:  # a message that is not known here
-        event, fields["message"] = "server.arbiter", template % args if args else template
+        event = "server.arbiter"
+        fields |= {"message": template, "values": list(map(str, args))}
     getattr(log, level)(event, **fields)

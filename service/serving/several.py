@@ -115,11 +115,11 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
     number = 0
 
     def init_signals(self) -> None:
-        """Until the server takes over, SIGTERM ends it: the arbiter sends that, however it is ended itself."""
+        """Until the server has its own handlers, SIGTERM ends this process: the arbiter sends it for every stop."""
         for each in self.SIGNALS:
-            signal.signal(each, signal.SIG_IGN)
-        for each in (signal.SIGTERM, signal.SIGABRT):
             signal.signal(each, signal.SIG_DFL)
+        for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
+            signal.signal(each, signal.SIG_IGN)
         SafeArbiter.forked()
 
     def init_process(self) -> None:
@@ -158,7 +158,7 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def _ready(self) -> None:
         self.booted = True
-        if self.age > self.cfg.workers:  # the first ones are told of by `server.listening`
+        if self.age > self.cfg.workers:  # `server.listening` stands for the first ones
             log.info("server.worker_started", pid=self.pid)
 
     async def _beat(self) -> None:

@@ -102,7 +102,8 @@ def test_what_is_not_known_is_one_event_with_the_message_beside_it(level: str) -
         getattr(EventLogger(None), level)("100 % odd")
         getattr(EventLogger(None), level)("Reason: %s")
     assert [line["event"] for line in lines] == ["server.arbiter"] * 3
-    assert [line["message"] for line in lines] == ["Worker 7 is odd", "100 % odd", "Reason: %s"]
+    assert [line["message"] for line in lines] == ["Worker %s is %s", "100 % odd", "Reason: %s"]
+    assert [line["values"] for line in lines] == [["7", "odd"], [], []]
     assert {line["log_level"] for line in lines} == {"warning" if level == "warning" else "error"}
 
 
