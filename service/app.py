@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
 from hashlib import blake2b
 
@@ -71,10 +71,12 @@ def create_app(
     cache: SharedCache | None = None,
     renderer: Renderer | None = None,
     turns: Turns | None = None,
+    shown: Sequence[int] = (),
 ) -> web.Application:
     """The whole service. What is given stands in for what the settings would make, and is closed with the rest.
 
-    With *turns* it renders no more than these allow, which several processes share.
+    With *turns* it renders no more than these allow, which several processes share. With *shown*, contacts that have
+    pictures, `/` is a page that shows these.
     """
     app = web.Application()
     app[METRICS] = Metrics()
@@ -97,7 +99,7 @@ def create_app(
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None and settings.images.watch:
         app.cleanup_ctx.append(lambda app: _watch(app, settings.images))
-    add_routes(app)
+    add_routes(app, shown)
     return app
 
 

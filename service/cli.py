@@ -36,24 +36,31 @@ def serve(
     from contextlib import ExitStack
     from tempfile import TemporaryDirectory
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # until the server takes over
+    stop = _EarlyStop()
     with ExitStack() as stack:
         settings = _settings(config, images, host=host, port=port, workers=workers)
         if demo:
             if images is not None:
                 raise click.UsageError("--demo makes a folder of its own; leave --images out.")
-            from service.demo import make_demo
+            from service.demo import PICTURED, make_demo
+            from service.serving.logs import configure_logs
 
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # wait until the folder is sure to be removed
+            configure_logs(settings.log)
+            signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)  # wait until the folder is sure to be removed
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-")))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
             images, defaults = make_demo(folder, writable=settings.is_local)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             settings = _settings(config, images, defaults, host=host, port=port, workers=workers)
         from service.server import run
         from service.settings import BadSettings
 
+        def ready(base: str) -> None:
+            if demo:
+                _demo_welcome(base)
+            stop.again()
+
         try:
-            run(settings, welcome=_demo_welcome if demo else None)
+            run(settings, ready, PICTURED if demo else ())
         except BadSettings as error:
             raise _unusable(error) from None
         except OSError as error:
@@ -109,6 +116,9 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
                 await cache.purge_all()
             for contact in contacts:
                 await cache.purge(contact)
+        except CacheUnavailable:
+            await cache.check()  # raises where it can say more
+            raise
         finally:
             await cache.close()
 
@@ -237,6 +247,27 @@ def _settings(
 def _unusable(error: Any) -> click.ClickException:
     lines = "\n".join(f"  {fault}" for fault in error.faults)
     return click.ClickException(f"the settings cannot be used:\n{lines}")
+
+
+class _EarlyStop:
+    """SIGTERM and Ctrl-C before the server has its own handlers: they end the process, with exit code 0."""
+
+    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self._came = False
+        for each in self.SIGNALS:
+            signal.signal(each, self._end)
+
+    def _end(self, *_: object) -> None:
+        self._came = True
+        sys.exit(0)
+
+    def again(self) -> None:
+        """Stop the server that has just started, if a signal had no effect: some modules swallow an exception that is
+        raised while they are imported."""
+        if self._came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _demo_welcome(base: str) -> None:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from random import Random
 
+import click
+import structlog
 from PIL import Image, ImageDraw, ImageFilter
 
 from service.access.identity import EVERYTHING, READER
 from service.auth.user_lines import line as user_line
 
+log = structlog.get_logger()
+
 _ORIENTATION = 0x0112
 _SUFFIXES = ("jpg", "jpg", "png", "webp", "jpg", "gif", "tif")
 _PEOPLE = 36
 _WITHOUT = (13, 23, 33)
+PICTURED = tuple(contact for contact in range(1, _PEOPLE + 1) if contact not in _WITHOUT)
+"""The contacts that have pictures."""
 _TURNED, _LARGE, _ANIMATED = 2, 3, 4
+_DRAWING = "Drawing the demo's pictures"
+_EVERY = 1.0
+"""Seconds between two events of the progress."""
 
 _SKIN = ((255, 219, 182), (241, 194, 155), (224, 172, 125), (181, 126, 84), (141, 85, 54), (92, 56, 36))
 _HAIR = ((24, 20, 18), (66, 42, 26), (120, 80, 44), (196, 154, 90), (150, 60, 34), (130, 130, 134))
@@ -28,32 +41,52 @@ USER, PASSWORD = "tje0", "Tje0"
 
 def make_demo(folder: Path, *, writable: bool) -> tuple[Path, Path]:
     """Make a folder of pictures and a file of settings in *folder*: everybody may look, and `USER` may do all if it is
-    *writable*: everybody knows the password."""
+    *writable*: everybody knows the password. Standard error shows the progress."""
     images, users, settings = folder / "images", folder / "users", folder / "demo.toml"
     images.mkdir()
-    _make_store(images)
+    with _followed(PICTURED) as contacts:
+        for contact in contacts:
+            _draw(contact, images)
     users.write_text(user_line(USER, PASSWORD, EVERYTHING if writable else READER) + "\n", "utf-8")
     settings.write_text(f"[auth]\nschemes = ['basic']\nanonymous_read = true\nusers_file = '{users}'\n", "utf-8")
     return images, settings
 
 
-def _make_store(folder: Path) -> None:
-    """Fill *folder* with the pictures of contacts 1 to 36; 13, 23 and 33 have none."""
-    for contact in range(1, _PEOPLE + 1):
-        if contact in _WITHOUT:
-            continue
-        portrait = _portrait(Random(contact), 800)
-        if contact == _TURNED:
-            exif = Image.Exif()
-            exif[_ORIENTATION] = 6
-            portrait.rotate(90, expand=True).save(folder / f"{contact}.jpg", quality=90, exif=exif)
-        elif contact == _LARGE:
-            portrait.resize((3000, 4000), Image.Resampling.BICUBIC).save(folder / f"{contact}.jpg", quality=88)
-        elif contact == _ANIMATED:
-            _save_animation(portrait, folder / f"{contact}.gif")
-        else:
-            suffix = _SUFFIXES[contact % len(_SUFFIXES)]
-            portrait.save(folder / f"{contact}.{suffix}")
+@contextmanager
+def _followed(contacts: Sequence[int]) -> Iterator[Iterable[int]]:
+    """*contacts* to iterate over. Standard error shows the progress: in one line of a terminal, else as log events."""
+    if sys.stderr.isatty():
+        with click.progressbar(contacts, label=_DRAWING, show_pos=True, file=sys.stderr) as bar:
+            yield bar
+    else:
+        yield _logged(contacts)
+
+
+def _logged(contacts: Sequence[int]) -> Iterator[int]:
+    begun = time.monotonic()
+    due = begun
+    for drawn, contact in enumerate(contacts):
+        if (now := time.monotonic()) >= due:
+            log.info("demo.drawing", drawn=drawn, of=len(contacts))
+            due = now + _EVERY
+        yield contact
+    log.info("demo.drawn", pictures=len(contacts), seconds=round(time.monotonic() - begun, 1))
+
+
+def _draw(contact: int, folder: Path) -> None:
+    """Put the picture of *contact* into *folder*."""
+    portrait = _portrait(Random(contact), 800)
+    if contact == _TURNED:
+        exif = Image.Exif()
+        exif[_ORIENTATION] = 6
+        portrait.rotate(90, expand=True).save(folder / f"{contact}.jpg", quality=90, exif=exif)
+    elif contact == _LARGE:
+        portrait.resize((3000, 4000), Image.Resampling.BICUBIC).save(folder / f"{contact}.jpg", quality=88)
+    elif contact == _ANIMATED:
+        _save_animation(portrait, folder / f"{contact}.gif")
+    else:
+        suffix = _SUFFIXES[contact % len(_SUFFIXES)]
+        portrait.save(folder / f"{contact}.{suffix}")
 
 
 def welcome(base: str) -> str:
@@ -77,7 +110,8 @@ def welcome(base: str) -> str:
         ),
         ("is it ready?", f"{base}/readyz", ""),
     )
-    lines = ["", f"Contacts 1 to {_PEOPLE} to try, in a browser or from another terminal:", ""]
+    lines = ["", f"All pictures on one page: {base}/", ""]
+    lines += [f"Contacts 1 to {_PEOPLE} to try, in a browser or from another terminal:", ""]
     for what, url, more in tries:
         lines += [f"  {what}:", f"    {url}", f"    curl -sS -o /dev/null -D - {more}{' ' if more else ''}'{url}'", ""]
     return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from redis.asyncio import Redis
@@ -23,13 +23,19 @@ class News:
     """A subscription to *channel*, kept up in the background.
 
     *heard* is told each message, *changed* whether the subscription is up; what was said while it was down is lost.
+    *explain* gives a reason that is clearer than the library's error, if there is one.
     """
 
     def __init__(
-        self, client: Redis, channel: str, heard: Callable[[str], None], changed: Callable[[bool], None]
+        self,
+        client: Redis,
+        channel: str,
+        heard: Callable[[str], None],
+        changed: Callable[[bool], None],
+        explain: Callable[[], Awaitable[str | None]],
     ) -> None:
         self._client, self._channel = client, channel
-        self._heard, self._changed = heard, changed
+        self._heard, self._changed, self._explain = heard, changed, explain
         self._task = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
@@ -41,16 +47,16 @@ class News:
     async def _listen(self) -> None:
         told = ""
         while True:
+            reason = ""
             try:
                 await self._follow()
             except Exception as error:  # the library's own mistakes too: whoever is deaf must not stay so
-                if (reason := f"{type(error).__name__}: {error}") != told:
-                    log.warning("cache.no_news", reason=reason)
-                told = reason
-            else:
-                told = ""
+                reason = f"{type(error).__name__}: {error}"
             finally:
                 self._changed(False)
+            if reason and reason != told:
+                log.warning("cache.no_news", reason=await self._explain() or reason)
+            told = reason
             await asyncio.sleep(_PAUSE)
 
     async def _follow(self) -> None:

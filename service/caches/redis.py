@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from redis.asyncio import ConnectionPool, Redis
@@ -19,6 +20,7 @@ from service.caches import scripts
 from service.caches.frame import LONGEST_HEAD, pack, unpack, unpack_head
 from service.caches.news import News
 from service.caches.pipeline import Pipeline
+from service.caches.tls import disagreement
 from service.pictures.ports import CacheFull, CacheUnavailable, Grant, Listener
 from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOf, Owner, contact_of
 
@@ -44,7 +46,7 @@ class RedisCache:
 
     def __init__(self, url: str, *, prefix: str, timeout: float, max_fields: int, lease: float, fence: float) -> None:
         # A connection each: a large put must not hold up a look-up.
-        pool = _pool(url)
+        pool, self._url = _pool(url), url
         self._read, self._lead = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
         self._write = Pipeline(pool, timeout=_PATIENCE)
         self._client = Redis.from_pool(pool)
@@ -71,7 +73,8 @@ class RedisCache:
                 elif sender != self._me and contact.isdecimal() and len(contact) <= _DIGITS:
                     listener.purged(int(contact))
 
-        self._news = News(self._client, f"{self._prefix}:news", heard, listener.listening)
+        explain = partial(disagreement, self._url)
+        self._news = News(self._client, f"{self._prefix}:news", heard, listener.listening, explain)
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
         try:
@@ -150,8 +153,12 @@ class RedisCache:
         try:
             async with asyncio.timeout(_PATIENCE):
                 info = await _done(self._client.info("server", "memory"))
-        except TimeoutError as error:
-            raise CacheUnavailable(f"no answer within {_PATIENCE:g} s") from error
+        except (TimeoutError, CacheUnavailable) as error:
+            if (reason := await disagreement(self._url)) is not None:
+                raise CacheUnavailable(reason) from error
+            if isinstance(error, TimeoutError):
+                raise CacheUnavailable(f"no answer within {_PATIENCE:g} s") from error
+            raise
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version") or info.get("redis_version")
         limit = int(info.get("maxmemory", 0))

@@ -146,7 +146,8 @@ class Crew:
                 self._new.add(one)
                 await one.start()
             except Exception as error:  # no descriptors, no threads, no memory: whatever it is, it may pass
-                log.error("render.worker_not_started", reason=repr(error))
+                if not self._closing:  # closing ends those that start
+                    log.error("render.worker_not_started", reason=repr(error))
                 if one is not None:
                     self._new.discard(one)
                     self._end(one)

@@ -11,10 +11,11 @@ import asyncio
 import fcntl
 import os
 import resource
+import signal
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Generic, TypeVar
 
@@ -122,6 +123,8 @@ class RenderProcess:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     def _spawn(self) -> None:
+        resource_tracker.ensure_running()  # `start` does it otherwise, and unblocks these signals
+        signal.pthread_sigmask(signal.SIG_BLOCK, worker.IGNORED)  # the new process inherits the mask
         self.child.start()
         weakref.finalize(self, self.child.kill)  # the interpreter's own end would wait for it
         for each in self._theirs:

@@ -24,6 +24,8 @@ _source: Source | None = None
 """The last original, while a mezzanine may be made of it."""
 _kept: Kept[Mezzanine] = Kept()
 
+IGNORED = (signal.SIGINT, signal.SIGTERM)
+"""Signals that are sent to the whole group: the end of a render process is its parent's to decide."""
 _NICENESS = 10
 """Below the event loop, so that hits stay quick while misses are worked off."""
 _MALLOC = {-8: 1, -1: 33_554_432, -3: 8_388_608}
@@ -67,8 +69,9 @@ def _received(pipe: int, size: int) -> bytes:
 
 
 def _begin(memory_bytes: int) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # sent to the whole group; our end is the parent's to decide
+    for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     os.nice(_NICENESS)
     if memory_bytes:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
@@ -18,9 +18,15 @@ from service.web.runner import Runner
 
 
 async def serve(
-    settings: Settings, listener: socket.socket, ready: Callable[[], None], turns: Turns | None = None
+    settings: Settings,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    turns: Turns | None = None,
+    shown: Sequence[int] = (),
 ) -> None:
     """Serve on *listener* until SIGTERM or SIGINT, then let requests in flight finish. *ready* is called once it does.
+
+    *turns* and *shown* are as in `create_app`.
 
     A second signal while they finish changes nothing; SIGKILL is for the impatient.
     """
@@ -28,7 +34,8 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     server = settings.server
-    runner = Runner(create_app(settings, turns=turns), patience(server), shutdown_timeout=server.shutdown_timeout)
+    app = create_app(settings, turns=turns, shown=shown)
+    runner = Runner(app, patience(server), shutdown_timeout=server.shutdown_timeout)
     try:
         await runner.setup()
         gc.collect()

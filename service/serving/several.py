@@ -13,21 +13,21 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import structlog
 import uvloop
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess, values
 from pydantic import SecretStr
 
 from service.app import private_server
 from service.caches.embedded import EmbeddedValkey
+from service.rendering.turns import Turns
+from service.serving.arbiter import EventLogger, SafeArbiter
 from service.serving.budget import share
 from service.serving.one import serve
 from service.settings import Settings
@@ -42,14 +42,17 @@ _CLOSING = 10
 """Seconds beyond the requests' own that a process may take to end."""
 
 
-def serve_by_several(settings: Settings, listener: socket.socket, ready: Callable[[], None], folder: Path) -> None:
+def serve_by_several(
+    settings: Settings, listener: socket.socket, ready: Callable[[], None], folder: Path, shown: Sequence[int] = ()
+) -> None:
     """Serve on *listener* by `server.workers` processes until SIGTERM or SIGINT. *ready* is called before they start.
 
     *folder* is theirs alone, and `PROMETHEUS_MULTIPROC_DIR` names it, since before prometheus_client was imported.
+    *shown* is as in `create_app`.
     """
     embedded = asyncio.run(private_server(settings.cache))  # once for all
     try:
-        _Fleet(settings, listener, ready, folder, embedded).run()
+        _Fleet(settings, listener, ready, folder, embedded, shown).run()
     except SystemExit as end:
         if end.code:
             raise
@@ -68,9 +71,10 @@ class _Fleet(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         ready: Callable[[], None],
         folder: Path,
         embedded: EmbeddedValkey | None,
+        shown: Sequence[int],
     ) -> None:
         self.settings, self.listener, self.ready = settings, listener, ready
-        self.folder, self.embedded = folder, embedded
+        self.folder, self.embedded, self.shown = folder, embedded, shown
         super().__init__()
 
     def load_config(self) -> None:
@@ -82,7 +86,7 @@ class _Fleet(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "timeout": _FROZEN,
             "graceful_timeout": math.ceil(2 * server.shutdown_timeout) + _CLOSING,
             "backlog": server.connections,
-            "logger_class": _Logger,
+            "logger_class": EventLogger,
             "control_socket_disable": True,
             "when_ready": self._when_ready,
             "pre_fork": _number,
@@ -92,6 +96,9 @@ class _Fleet(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def load(self) -> _Fleet:
         return self
+
+    def run(self) -> None:
+        SafeArbiter(self).run()
 
     def _when_ready(self, _: Arbiter) -> None:
         """End gracefully on all that ends; reloading and changing the number are nothing that we do."""
@@ -108,10 +115,12 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
     number = 0
 
     def init_signals(self) -> None:
+        """Until the server has its own handlers, SIGTERM ends this process: the arbiter sends it for every stop."""
         for each in self.SIGNALS:
-            signal.signal(each, signal.SIG_DFL)  # until the server takes over
-        for each in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP, signal.SIGWINCH):
+            signal.signal(each, signal.SIG_DFL)
+        for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
             signal.signal(each, signal.SIG_IGN)
+        SafeArbiter.forked()
 
     def init_process(self) -> None:
         """Never returns: what the arbiter has on its stack, temporary folders say, is not ours to end."""
@@ -136,19 +145,21 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
         if fleet.embedded is not None:
             cache = settings.cache.model_copy(update={"url": SecretStr(fleet.embedded.url)})
             settings = settings.model_copy(update={"cache": cache})
-        uvloop.run(self._serve(settings, fleet.listener, turns))
+        uvloop.run(self._serve(settings, turns))
         if os.getppid() != self.ppid:
             shutil.rmtree(fleet.folder, ignore_errors=True)  # the arbiter cannot any more; others may be at it
 
-    async def _serve(self, settings: Settings, listener: socket.socket, turns: Any) -> None:
+    async def _serve(self, settings: Settings, turns: Turns | None) -> None:
         alive = asyncio.create_task(self._beat())
         try:
-            await serve(settings, listener, self._ready, turns)
+            await serve(settings, self.wsgi.listener, self._ready, turns, self.wsgi.shown)
         finally:
             alive.cancel()
 
     def _ready(self) -> None:
         self.booted = True
+        if self.age > self.cfg.workers:  # `server.listening` stands for the first ones
+            log.info("server.worker_started", pid=self.pid)
 
     async def _beat(self) -> None:
         """Tell the arbiter that the loop turns, and end when there is no arbiter any more."""
@@ -156,13 +167,6 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
             self.notify()
             await asyncio.sleep(_BEAT)
         os.kill(os.getpid(), signal.SIGTERM)
-
-
-class _Logger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """Gunicorn's words by way of our own lines."""
-
-    def setup(self, cfg: Any) -> None:
-        self.error_log.propagate = True
 
 
 def _number(arbiter: Arbiter, worker: _Process) -> None:

@@ -19,7 +19,8 @@ from service.web.headers import common
 from service.web.health import METRICS
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.problems import problem, status_of
-from service.web.routes import REQUEST_ID, WENT_WRONG, new_request_id
+from service.web.request_id import REQUEST_ID, new_request_id
+from service.web.routes import WENT_WRONG
 from service.web.security import GATE, VISITOR, Visitor
 
 log = structlog.get_logger()
@@ -94,14 +95,14 @@ class Front:
 
     def _of_server(self, request: web.BaseRequest) -> web.Response:
         """The answer to `OPTIONS *`, which the router knows no path for."""
-        self._metrics.request(request.method, 204, 0.0)
+        self._metrics.request("other", request.method, 204, 0.0)
         headers = common(None, None)
         headers["Allow"] = "GET, HEAD, PUT, POST, DELETE, PURGE, OPTIONS"
         return web.Response(status=204, headers=headers)
 
     def _told(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> web.StreamResponse:
         """*response* to a repeat, counted and logged."""
-        self._metrics.request(request.method, response.status, seconds)
+        self._metrics.request("image", request.method, response.status, seconds)  # only pictures are repeated
         if self._tells:
             REQUEST_ID.set(new_request_id())
             log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
@@ -117,7 +118,7 @@ class Front:
             reason = Unexpected(WENT_WRONG)
             log.error("request.failed", exc_info=error)
         status, language = status_of(reason), self._languages.choose(None, None)
-        self._metrics.request(request.method, status, 0.0)
+        self._metrics.request("other", request.method, status, 0.0)
         headers = common(None, None)
         headers["Content-Type"] = "application/problem+json"
         headers["Content-Language"] = language

@@ -56,6 +56,7 @@ _ATTEMPTS, _PAUSE = 8, 0.02
 """Times that a picture is selected when it changes under our hands, and seconds between them."""
 _RETRY_AFTER = "1"
 """Seconds to wait before trying again after a 503: a queue that is full now is not in a second."""
+_TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,9 @@ async def picture(request: web.Request) -> web.StreamResponse:
 
 async def nothing(request: web.Request) -> web.StreamResponse:
     """Any path that is no resource."""
-    raise UnknownPath(N_("There is nothing at this path."))
+    raise UnknownPath(
+        N_("There is nothing at this path. A contact's picture is at %(template)s."), {"template": _TEMPLATE}
+    )
 
 
 def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Response:

@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.pictures.ports import Layer, Lookup, Outcome
+
+Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "gallery", "other"]
+"""What a request was about, for the label `route`. A request to another path, and a malformed one, are `other`."""
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _METHODS = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "POST", "DELETE", "PURGE"))
@@ -20,20 +31,23 @@ class Metrics:
     """One registry a process. What is counted on every hit is counted in plain numbers at first."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # or each series has a `_created` beside it
         self.registry = registry = CollectorRegistry()
         self._requests = Counter(
-            "contact_image_requests", "Requests answered.", ["method", "status"], registry=registry
+            "contact_image_requests", "Requests answered.", ["route", "method", "status"], registry=registry
         )
-        self._duration = Histogram(
+        duration = Histogram(
             "contact_image_request_duration_seconds",
             "From request to answer.",
+            ["route"],
             buckets=_BUCKETS,
             registry=registry,
         )
+        self._durations = {route: duration.labels(route) for route in get_args(Route)}  # bound once, not on every hit
         self._cache = Counter(
             "contact_image_cache", "Look-ups by layer and outcome.", ["layer", "outcome"], registry=registry
         )
-        self._answered: defaultdict[tuple[str, int], int] = defaultdict(int)
+        self._answered: defaultdict[tuple[Route, str, int], int] = defaultdict(int)
         self._looked_up: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._stale = Counter("contact_image_stale", "Answers that may be old.", registry=registry)
         self._collapsed = Counter("contact_image_collapsed", "Requests that waited for another's.", registry=registry)
@@ -67,11 +81,11 @@ class Metrics:
             multiprocess_mode="livesum",
         )
 
-    def request(self, method: str, status: int, seconds: float) -> None:
+    def request(self, route: Route, method: str, status: int, seconds: float) -> None:
         """A request was answered."""
         known = method if method in _METHODS else "other"  # a client must not make label values
-        self._answered[known, status] += 1
-        self._duration.observe(seconds)
+        self._answered[route, known, status] += 1
+        self._durations[route].observe(seconds)
 
     def cache(self, layer: Layer, outcome: Lookup) -> None:
         self._looked_up[layer, outcome] += 1
@@ -112,8 +126,8 @@ class Metrics:
 
     def post(self) -> None:
         """Bring what is counted in plain numbers, for it is counted on every hit, to where Prometheus reads."""
-        for (method, status), count in self._answered.items():
-            self._requests.labels(method, str(status)).inc(count)
+        for (route, method, status), count in self._answered.items():
+            self._requests.labels(route, method, str(status)).inc(count)
         for (layer, outcome), count in self._looked_up.items():
             self._cache.labels(layer, outcome).inc(count)
         self._answered.clear()

@@ -2,49 +2,44 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import secrets
 import time
-from contextvars import ContextVar
+from collections.abc import Sequence
 
 import structlog
 from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected
+from service.web.gallery import gallery
 from service.web.handlers import nothing, picture, refuse
 from service.web.health import METRICS, healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
 from service.web.methods import by_method
+from service.web.metrics import Route
+from service.web.request_id import REQUEST_ID, new_request_id
 from service.web.security import GATE, Handler, needs
 from service.web.writes import delete_picture, purge_picture, put_picture
 
 log = structlog.get_logger()
 
-REQUEST_ID: ContextVar[str] = ContextVar("request_id")
-"""The id of the request at hand, for the log and for what an error's body shows."""
-
 _CONTACT = "/{_contact:(?i:api/v1/contact)}/{contact}"
-_IMAGE = _CONTACT + "/{_image:(?i:image)}"
-_INFO = _CONTACT + "/{_info:(?i:imageinfo)}"
 _END = "{_end:/?}"
 """A slash at the end of a path leads to the same resource."""
+_IMAGE = _CONTACT + "/{_image:(?i:image)}" + _END
+_INFO = _CONTACT + "/{_info:(?i:imageinfo)}" + _END
 WENT_WRONG = N_("Something went wrong on our side.")
-_run = secrets.token_hex(4)
-_requests = itertools.count(1)
 
 
-def new_request_id() -> str:
-    """An id that no other request has: the processes of one service are forked, and share `_run`."""
-    return f"{_run}-{os.getpid():x}-{next(_requests):x}"
+def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
+    """Every path leads to one handler, which knows its methods: a refusal has our shape, or is aiohttp's parser's.
 
-
-def add_routes(app: web.Application) -> None:
-    """Every path leads to one handler, which knows its methods: a refusal has our shape, or is aiohttp's parser's."""
-    for path, handler in (
+    With *shown*, contacts that have pictures, `/` is a page that shows these.
+    """
+    front = needs(Role.READ, gallery(shown)) if shown else None
+    paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
+            "image",
             by_method(
                 GET=needs(Role.READ, picture),
                 HEAD=needs(Role.READ, picture),
@@ -54,13 +49,15 @@ def add_routes(app: web.Application) -> None:
                 PURGE=needs(Role.PURGE, purge_picture),
             ),
         ),
-        (_INFO, by_method(GET=needs(Role.READ, imageinfo), HEAD=needs(Role.READ, imageinfo))),
-        ("/healthz", healthz),
-        ("/readyz", readyz),
-        ("/metrics", needs(Role.READ, metrics)),
-        ("/{_anything:.*}", nothing),
-    ):
-        app.router.add_route("*", path + _END, answered(handler), expect_handler=_let_wait)
+        (_INFO, "imageinfo", by_method(GET=needs(Role.READ, imageinfo), HEAD=needs(Role.READ, imageinfo))),
+        ("/healthz" + _END, "healthz", healthz),
+        ("/readyz" + _END, "readyz", readyz),
+        ("/metrics" + _END, "metrics", needs(Role.READ, metrics)),
+        *([("/", "gallery", by_method(GET=front, HEAD=front))] if front else ()),
+        ("/{_anything:.*}", "other", nothing),
+    )
+    for path, route, handler in paths:
+        app.router.add_route("*", path, answered(route, handler), expect_handler=_let_wait)
 
 
 async def _let_wait(_: web.Request) -> None:
@@ -86,8 +83,8 @@ def _tell(request: web.Request, error: PictureError, status: int) -> None:
     )
 
 
-def answered(handler: Handler) -> Handler:
-    """*handler*, whose errors become answers, and whose requests are counted and logged."""
+def answered(route: Route, handler: Handler) -> Handler:
+    """*handler*, whose errors become answers, and whose requests are counted under *route* and logged."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
         begun = time.perf_counter()
@@ -101,7 +98,7 @@ def answered(handler: Handler) -> Handler:
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(WENT_WRONG), request_id)
         seconds = time.perf_counter() - begun
-        request.app[METRICS].request(request.method, response.status, seconds)
+        request.app[METRICS].request(route, request.method, response.status, seconds)
         log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
         return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
 import time
 from collections.abc import AsyncIterator
@@ -11,11 +12,13 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from service.pictures.ports import CacheUnavailable
 from service.pictures.values import Entry
 from tests.caches.conftest import ENTRY, got, keep, redis_cache
 from tests.conftest import Valkey
+from tests.operations.running import free_port
 
 
 async def test_a_full_server_refuses_puts_and_says_so(own_valkey: Valkey) -> None:
@@ -74,11 +77,92 @@ async def test_works_over_tls_with_an_acl_user(own_valkey: Valkey, certificate: 
         await distrustful.close()
 
 
+async def reason_of(url: str) -> str:
+    """Why `check` fails."""
+    cache = redis_cache(url)
+    with pytest.raises(CacheUnavailable) as failure:
+        await cache.check()
+    await cache.close()
+    return str(failure.value)
+
+
+@pytest.mark.parametrize("options", [{}, {"requirepass": "hunter2"}], ids=["open", "with a password"])
+async def test_tls_to_a_plain_port_is_named(own_valkey: Valkey, options: dict[str, str]) -> None:
+    own_valkey.stop()
+    own_valkey.start(port=str(port := free_port()), **options)
+    for credentials in ("", ":hunter2@", "user:hunter2@"):
+        reason = await reason_of(f"rediss://{credentials}127.0.0.1:{port}/0")
+        assert "rediss://" in reason
+        assert f"127.0.0.1:{port} answers without TLS" in reason
+        assert "hunter2" not in reason
+
+
+@pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("demanding", [False, True], ids=["", "asks for the client's certificate"])
+async def test_no_tls_to_a_port_of_tls_is_named(
+    own_valkey: Valkey, certificate: tuple[Path, Path], newest: ssl.TLSVersion, demanding: bool
+) -> None:
+    async with tls_in_front_of(own_valkey, *certificate, newest=newest, demanding=demanding) as port:
+        reason = await reason_of(f"redis://:hunter2@localhost:{port}/0")
+    assert f"localhost:{port} answers with TLS: use rediss://" in reason
+    assert "hunter2" not in reason
+
+
+async def test_other_failures_are_not_laid_on_tls(
+    own_valkey: Valkey, certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    async with tls_in_front_of(own_valkey, *certificate) as port:
+        assert "CERTIFICATE_VERIFY_FAILED" in await reason_of(f"rediss://localhost:{port}/0")
+    own_valkey.stop()
+    own_valkey.start(port=str(port := free_port()), requirepass="hunter2")
+    assert "TLS" not in await reason_of(f"redis://127.0.0.1:{port}/0")
+    assert own_valkey.process is not None
+    own_valkey.process.send_signal(signal.SIGSTOP)
+    for scheme in ("redis", "rediss"):
+        assert await reason_of(f"{scheme}://127.0.0.1:{port}/0") == "no answer within 1 s"
+        assert "TLS" not in await reason_of(f"{scheme}://127.0.0.1:{free_port()}/0")
+    assert "TLS" not in await reason_of(f"unix://{tmp_path}/nobody.sock")
+
+
+class Deaf:
+    """A listener that is told nothing of interest."""
+
+    def arrived(self, _: str) -> None: ...
+    def purged(self, _: int | None) -> None: ...
+    def listening(self, _: bool) -> None: ...
+
+
+async def test_the_log_names_it_once_when_a_service_starts(own_valkey: Valkey) -> None:
+    own_valkey.stop()
+    own_valkey.start(port=str(port := free_port()))
+    cache = redis_cache(f"rediss://127.0.0.1:{port}/0")
+    with capture_logs() as lines:
+        cache.listen(Deaf())
+        async with asyncio.timeout(20):
+            while not lines:
+                await asyncio.sleep(0.02)
+        await asyncio.sleep(3)  # it has tried again
+    await cache.close()
+    (line,) = lines
+    assert line["event"] == "cache.no_news"
+    assert f"127.0.0.1:{port} answers without TLS" in line["reason"]
+
+
 @asynccontextmanager
-async def tls_in_front_of(server: Valkey, cert: Path, key: Path) -> AsyncIterator[int]:
+async def tls_in_front_of(
+    server: Valkey,
+    cert: Path,
+    key: Path,
+    *,
+    newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED,
+    demanding: bool = False,
+) -> AsyncIterator[int]:
     """A TLS port before the server's socket (the server of the tests is built without TLS)."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
+    context.maximum_version = newest
+    if demanding:
+        context.verify_mode = ssl.CERT_REQUIRED
 
     async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         while data := await source.read(65_536):

@@ -117,6 +117,19 @@ def test_a_cache_out_of_reach_is_a_failure_within_two_seconds(
     assert "Traceback" not in result.stderr
 
 
+def test_tls_to_a_plain_port_is_named(pictures: Path, tmp_path: Path, own_valkey: Valkey) -> None:
+    own_valkey.stop()
+    own_valkey.start(port=str(port := free_port()))
+    variables = {"CONTACT_IMAGE_CACHE__URL": f"rediss://:hunter2@127.0.0.1:{port}/0"}
+    for command in (("check", "--images", str(pictures)), ("purge", "1")):
+        result = run(*command, cwd=tmp_path, **variables)
+        assert result.returncode == 1
+        said = result.stdout + result.stderr
+        assert f"127.0.0.1:{port} answers without TLS: use redis://" in said
+        assert "hunter2" not in said
+        assert "Traceback" not in said
+
+
 def test_both_failures_are_told(tmp_path: Path) -> None:
     url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
     result = run("check", "--images", tmp_path / "gone", cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=url)

@@ -7,12 +7,13 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.operations.running import Service, nothing_left, run, running, until
+from tests.operations.running import COMMAND, PATIENCE, Service, nothing_left, run, running, until
 from tests.pictures_in_code import shown
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see what was left behind")
@@ -92,6 +93,60 @@ def test_has_dozens_of_pictures_and_contacts_without_one(demo: Service) -> None:
     assert statuses.count(200) >= 24
     assert statuses.count(404) >= 3
     assert len(statuses) == statuses.count(200) + statuses.count(404)
+
+
+def test_its_front_page_shows_every_picture_there_is(demo: Service) -> None:
+    page = demo.get("/")
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert f"http://127.0.0.1:{demo.port}/\n" in demo.printed
+    urls = re.findall(r'<img src="([^"]*)"', page.body.decode())
+    contacts = [contact for contact in range(1, 37) if demo.get(f"/api/v1/Contact/{contact}/Image").status == 200]
+    assert urls == [f"/api/v1/Contact/{contact}/Image?w=160" for contact in contacts]
+    for url in urls:
+        answer = demo.get(url, {"Accept": "image/avif,image/webp,image/apng,image/*,*/*;q=0.8"})
+        assert shown(answer.body).width == 160
+
+
+def test_tells_how_far_it_is_while_it_draws(demo: Service) -> None:
+    lines = [json.loads(line) for line in demo.logged.splitlines()]
+    drawing = [line for line in lines if line["event"] == "demo.drawing"]
+    assert lines[: len(drawing)] == drawing
+    assert drawing[0]["drawn"] == 0
+    assert drawing[0]["of"] == 33
+    assert [line["event"] for line in lines[len(drawing) :]][:2] == ["demo.drawn", "server.listening"]
+
+
+def test_shows_it_in_a_line_on_a_terminal() -> None:
+    reader, terminal = os.openpty()
+    seen = b""
+    with subprocess.Popen(
+        [*COMMAND, "serve", "--demo", "--port", "0"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        try:
+            while b" 2/33" not in seen:
+                seen += os.read(reader, 4096)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()
+            os.close(reader)
+    assert b"Drawing" in seen
+    assert b"{" not in seen
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_it_draws_is_no_error(number: signal.Signals) -> None:
+    with running("--demo", wait=False) as service:
+        until(lambda: "demo.drawing" in service.logged, 30, "it draws")
+        service.send_group(number)
+        assert service.end() == 0
+        assert {json.loads(line)["event"] for line in service.logged.splitlines()} == {"demo.drawing"}
+        nothing_left(service, set())
 
 
 def test_takes_no_folder_of_the_caller_s(tmp_path: Path) -> None:

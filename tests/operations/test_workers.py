@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,10 +50,15 @@ def servers(service: Service) -> set[Process]:
     return {each for each in family(service.process.pid) if str(each.pid) in children and " serve " in each.command}
 
 
-def total(service: Service, name: str) -> float:
-    """The sum of all samples that are called *name*, as any of the processes tells it."""
+def total(service: Service, name: str, label: str = "") -> float:
+    """The sum of all samples that are called *name* and have *label*, as any of the processes tells it."""
     lines = service.get("/metrics").body.decode().splitlines()
-    return sum(float(line.split()[1]) for line in lines if line.partition("{")[0].partition(" ")[0] == name)
+    named = (line for line in lines if line.partition("{")[0].partition(" ")[0] == name and label in line)
+    return sum(float(line.split()[1]) for line in named)
+
+
+def _reached(service: Service, name: str, count: float) -> bool:
+    return total(service, name, 'route="image"') == count
 
 
 def everything_gone(service: Service, before: set[Process]) -> None:
@@ -82,10 +88,13 @@ def test_each_request_has_an_id_of_its_own_whichever_of_them_answers(lasting: Se
 
 
 def test_what_is_counted_is_told_by_any_of_them(lasting: Service) -> None:
-    before = total(lasting, "contact_image_requests_total")
+    counts = ("contact_image_requests_total", "contact_image_request_duration_seconds_count")
+    before = [total(lasting, name, 'route="image"') for name in counts]
     for _ in range(20):
         assert lasting.get(PICTURE).status == 200
-    until(lambda: total(lasting, "contact_image_requests_total") >= before + 20, 10, "all requests are in one sum")
+    for name, count in zip(counts, before, strict=True):
+        until(partial(_reached, lasting, name, count + 20), 10, f"all requests are in one {name}")
+    assert "_created" not in lasting.get("/metrics").body.decode()
     assert total(lasting, "contact_image_render_queue_depth") == 0
 
 
@@ -129,8 +138,7 @@ def test_a_render_under_way_is_answered_and_nothing_is_left(
         assert answer.result().status == 200
     assert pair.end() == 0
     everything_gone(pair, before)
-    if number != signal.SIGINT:  # which interrupts a render process that is only starting, and it says so
-        assert "Traceback" not in pair.logged
+    assert "Traceback" not in pair.logged
 
 
 def test_the_first_one_s_death_ends_them_all(pair: Service) -> None:

@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator
 
 import pytest
+from structlog.testing import capture_logs
 
 from service.errors import Unrenderable
 from service.formats import Format
@@ -15,8 +16,9 @@ from service.imaging.order import Limits, Order
 from service.imaging.source import Source
 from service.pictures.trace import Trace
 from service.pictures.values import Master
-from service.rendering import crew, kept
+from service.rendering import crew, kept, worker
 from service.rendering.pool import RenderPool
+from service.rendering.process import Job, RenderProcess
 from service.web.metrics import Metrics
 from tests.pictures_in_code import large, quarters, saved, shown
 from tests.rendering.test_pool import ORDER, Pools, alive, metrics, pools, read, reading, until
@@ -227,3 +229,27 @@ async def test_a_process_that_has_grown_is_replaced(pools: Pools, monkeypatch: p
     await pool.render(read, ORDER, Trace())
     monkeypatch.undo()
     await until(lambda: before not in pool.pids and len(pool.pids) == 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_to_the_whole_group_ends_no_process_that_starts(number: signal.Signals) -> None:
+    one = RenderProcess(0)
+    starting = asyncio.create_task(one.start())
+    await until(lambda: one.child.pid is not None)
+    assert one.child.pid is not None
+    os.kill(one.child.pid, number)  # while it starts its interpreter
+    await starting
+    os.kill(one.pid, number)
+    assert await one.perform(Job(worker.identify, ()), 10.0) == one.child.pid
+    one.kill()
+    await one.gone()
+
+
+async def test_a_crew_that_is_closed_while_it_starts_says_nothing() -> None:
+    starting = crew.Crew(2, 0)
+    with capture_logs() as lines:
+        starting.open()
+        await until(lambda: len([each for each in starting._new if each.child.pid is not None]) == 2)
+        await starting.close()
+    assert starting.pids == []
+    assert lines == []

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from service.web.metrics import Route
 from tests.conftest import Serve
-from tests.web.conftest import Get
+from tests.web.conftest import IMAGE, Client, Get
+from tests.web.raw_http import CLOSE, answers, request
 from tests.web.test_coalescing import frozen_worker, metric
 
 pytestmark = pytest.mark.usefixtures("people")
@@ -62,9 +66,9 @@ async def test_the_counts_are_there(serve: Serve, get: Get) -> None:
     await get(client, 404)
     text = await (await client.get("/metrics")).text()
     for line in (
-        'contact_image_requests_total{method="GET",status="200"} 2.0',
-        'contact_image_requests_total{method="GET",status="404"} 1.0',
-        "contact_image_request_duration_seconds_count 3.0",
+        'contact_image_requests_total{method="GET",route="image",status="200"} 2.0',
+        'contact_image_requests_total{method="GET",route="image",status="404"} 1.0',
+        'contact_image_request_duration_seconds_count{route="image"} 3.0',
         'contact_image_cache_total{layer="memory",outcome="hit"} 2.0',
         "contact_image_renders_started_total 1.0",
         "contact_image_renders_finished_total 1.0",
@@ -90,5 +94,78 @@ async def test_a_made_up_method_makes_no_metric_of_its_own(serve: Serve, get: Ge
     for name in ("LOCK", "PROPFIND", "MKCOL"):
         await get(client, 1, method=name)
     text = await (await client.get("/metrics")).text()
-    assert 'method="other",status="405"} 3.0' in text
+    assert '{method="other",route="image",status="405"} 3.0' in text
     assert "MKCOL" not in text
+
+
+ROUTES = {
+    IMAGE.format(1): "image",
+    IMAGE.format(404): "image",
+    IMAGE.format("x"): "image",
+    "/api/v1/contact/1/imageinfo": "imageinfo",
+    "/healthz": "healthz",
+    "/readyz": "readyz",
+    "/metrics": "metrics",
+    "/": "other",
+    "/favicon.ico": "other",
+    "/healthz/x": "other",
+}
+
+
+async def counted(client: Client, route: str) -> tuple[float, float]:
+    """The requests of *route*: as the counter has them, of every method and status, and as the histogram has them."""
+    lines = (await (await client.get("/metrics")).text()).splitlines()
+    totals = [line for line in lines if line.startswith("contact_image_requests_total{") and f'route="{route}"' in line]
+    (timed,) = (
+        line for line in lines if line.startswith(f'contact_image_request_duration_seconds_count{{route="{route}"}}')
+    )
+    return sum(float(line.rpartition(" ")[2]) for line in totals), float(timed.rpartition(" ")[2])
+
+
+@pytest.mark.parametrize("path", ROUTES)
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT"])
+async def test_requests_are_told_apart_by_what_they_are_about(serve: Serve, path: str, method: str) -> None:
+    client = await serve()
+    before = await counted(client, ROUTES[path])
+    for _ in range(3):
+        await (await client.request(method, path)).read()
+    more = 1 if ROUTES[path] == "metrics" else 0  # the request that asked for the counts
+    assert await counted(client, ROUTES[path]) == (before[0] + 3 + more, before[1] + 3 + more)
+
+
+@pytest.mark.parametrize("accept", ["*/*", "image/webp"])
+async def test_repeats_that_the_router_never_sees_are_pictures(serve: Serve, get: Get, accept: str) -> None:
+    client = await serve()
+    etag = (await get(client, 1, "?w=20", Accept=accept)).headers["ETag"]
+    for condition in ({}, {"If-None-Match": etag}, {"If-None-Match": '"other"'}):
+        await get(client, 1, "?w=20", Accept=accept, **condition)
+        await get(client, 1, "?w=20", "HEAD", Accept=accept, **condition)
+    assert await counted(client, "image") == (7, 7)
+    assert await counted(client, "other") == (0, 0)
+
+
+async def test_what_is_about_no_resource_is_other(serve: Serve) -> None:
+    client = await serve()
+    sent = (
+        request(b"*", CLOSE, method=b"OPTIONS"),
+        request(b"/healthz", CLOSE, host=b"Host: a b\r\n"),
+        b"nothing like HTTP\r\n\r\n",
+    )
+    told = [await answers(client, each) for each in sent]
+    assert [answer.status for (answer,) in told] == [204, 400, 400]
+    assert await counted(client, "other") == (3, 3)
+    assert await counted(client, "healthz") == (0, 0)
+
+
+async def test_routes_are_a_closed_set(serve: Serve) -> None:
+    client = await serve()
+    for path in ("/a", "/b", "/api/v1/Person/1/Image", "/api/v1/Contact/1/Images", "/metrics/1"):
+        await client.get(path)
+    text = await (await client.get("/metrics")).text()
+    assert set(re.findall(r'route="([^"]*)"', text)) == set(get_args(Route))
+
+
+async def test_there_are_no_series_of_when_each_was_made(serve: Serve, get: Get) -> None:
+    client = await serve()
+    await get(client, 1, "?w=20")
+    assert "_created" not in await (await client.get("/metrics")).text()

@@ -38,8 +38,10 @@ ANSWERS = {
 }
 
 
-async def told(client: TestClient, paths: list[str], *options: str) -> dict[str, list[str]]:
-    base = str(client.make_url("/api/v1/Contact/"))
+async def told(
+    client: TestClient, paths: list[str], *options: str, below: str = "/api/v1/Contact/"
+) -> dict[str, list[str]]:
+    base = str(client.make_url(below))
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(LINTER), *options, *(base + path for path in paths), stdout=asyncio.subprocess.PIPE
     )
@@ -68,6 +70,17 @@ async def test_nor_has_a_picture_as_json(serve: Serve) -> None:
     found = await told(await serve(), ["1/Image", "1/Image?w=40"], "--accept=application/json")
     for status, *notes in found.values():
         assert status == "200"
+        assert names(notes) <= OURS.keys()
+
+
+@pytest.mark.parametrize(("shown", "expected"), [((1, 2), "200"), ((), "404")])
+async def test_nor_has_the_front_page(serve: Serve, shown: tuple[int, ...], expected: str) -> None:
+    found = await told(await serve(adapters={"shown": shown}), ["", "nothing"], below="/")
+    assert [found[f"{method} {path}"][0] for method in ("GET", "HEAD") for path in ("", "nothing")] == [
+        expected,
+        "404",
+    ] * 2
+    for _, *notes in found.values():
         assert names(notes) <= OURS.keys()
 
 

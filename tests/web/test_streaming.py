@@ -130,4 +130,4 @@ async def test_readers_who_hang_up_are_no_fault_of_ours(serve: Serve, get: Get, 
     async with asyncio.timeout(10):
         while await metric(client, "contact_image_store_reads_total") < 11:  # one look, and ten readings
             await asyncio.sleep(0.005)  # until the server has noticed: its own doing, nothing to await
-    assert await metric(client, 'contact_image_requests_total{method="GET",status="500"}') == 0
+    assert await metric(client, 'contact_image_requests_total{method="GET",route="image",status="500"}') == 0

@@ -1,0 +1,86 @@
+"""Gunicorn's arbiter as it is used here: no signal is lost while it forks, and its messages are events."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import structlog
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+
+log = structlog.get_logger()
+
+ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
+"""Signals that end the service."""
+
+_EVENTS = {
+    "WORKER TIMEOUT (pid:%s)": ("server.worker_frozen", "pid"),
+    "Worker (pid:%s) was sent %s!": ("server.worker_killed", "pid", "signal"),
+    "Worker (pid:%s) was sent %s! Perhaps out of memory?": ("server.worker_killed", "pid", "signal"),
+    "Worker (pid:%s) exited with code %s.": ("server.worker_ended", "pid", "code"),
+    "Reason: %s": ("server.gave_up", "reason"),
+    "Unhandled exception in main loop": ("server.failed",),
+}
+"""Gunicorn's messages, and for each the event, and the names of its arguments."""
+_UNSAID = frozenset(("Shutting down: %s",))
+"""Messages that add nothing to the events around them."""
+
+
+class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
+    """Holds back the signals that end the service while it forks.
+
+    A new process still has the arbiter's handlers, which would take such a signal and do nothing. It lets them through
+    once it has its own (`SafeArbiter.forked`).
+    """
+
+    def spawn_worker(self) -> Any:
+        signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            return super().spawn_worker()
+        finally:
+            self.forked()
+
+    @staticmethod
+    def forked() -> None:
+        """Let the signals through."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+class EventLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Gunicorn's warnings and errors as events of ours. Its messages of lower levels are dropped."""
+
+    def setup(self, cfg: Any) -> None:
+        """No handlers: none of gunicorn's own lines is written."""
+
+    def critical(self, msg: str, *args: Any, **more: Any) -> None:
+        _say("error", msg, args, more)
+
+    def error(self, msg: str, *args: Any, **more: Any) -> None:
+        _say("error", msg, args, more)
+
+    def exception(self, msg: str, *args: Any, **more: Any) -> None:
+        _say("error", msg, args, {"exc_info": True} | more)
+
+    def warning(self, msg: str, *args: Any, **more: Any) -> None:
+        _say("warning", msg, args, more)
+
+    def info(self, msg: str, *args: Any, **more: Any) -> None:
+        pass
+
+    def debug(self, msg: str, *args: Any, **more: Any) -> None:
+        pass
+
+
+def _say(level: str, message: object, args: tuple[Any, ...], more: dict[str, Any]) -> None:
+    template = str(message)
+    if template in _UNSAID:
+        return
+    fields = {"exc_info": more["exc_info"]} if more.get("exc_info") else {}
+    event, *names = _EVENTS.get(template, ("",))
+    if event and len(names) == len(args):
+        fields |= dict(zip(names, args, strict=True))
+    else:  # a message that is not known here
+        event = "server.arbiter"
+        fields |= {"message": template, "values": list(map(str, args))}
+    getattr(log, level)(event, **fields)
