@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import socket
 import subprocess
 import tempfile
@@ -17,6 +18,8 @@ import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from service.app import create_app
 from service.caches.embedded import find_server
@@ -27,8 +30,27 @@ from service.web.runner import Runner
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
+# A busy machine makes an example slow, not wrong: no profile has a deadline. `ci` tries the same examples on each day.
+hypothesis_settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.register_profile(
+    "long", hypothesis_settings.get_profile("ci"), derandomize=False, max_examples=10_000
+)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
 Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
 _prefixes = itertools.count()
+
+
+def examples(count: int) -> hypothesis_settings:
+    """Settings for a property that takes *count* examples in the profile `ci`, and in `long` as many times more."""
+    return hypothesis_settings(max_examples=count * hypothesis_settings().max_examples // 100)
 
 
 class Served(BaseTestServer):
@@ -62,7 +84,7 @@ class Valkey:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         with socket.socket(socket.AF_UNIX) as probe:
             while probe.connect_ex(str(self.socket)):
                 assert time.monotonic() < deadline, "the Valkey server did not start"

@@ -124,7 +124,7 @@ async def test_one_that_hangs_is_left_in_time(elsewhere: Elsewhere, superoffice:
     elsewhere.answers = [hanging(over)]
     start = time.monotonic()
     await unavailable(superoffice)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     assert len(about_somebody(elsewhere)) == 2
     over.set()
 
