@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -27,6 +28,10 @@ from service.serving.listening import patience
 from service.settings import load_settings
 from service.web.connections import Patience
 from service.web.runner import Runner
+
+# Each process that a test starts would compile our modules anew, and each worker of pytest-xdist the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
@@ -137,9 +142,10 @@ def images(tmp_path: Path) -> Path:
 def served(images: Path, url: str, adapters: dict[str, Any] | None = None, /, **sections: dict[str, Any]) -> Served:
     """The whole application over *images* and the cache at *url*; sections of settings as keywords."""
     options: dict[str, dict[str, Any]] = {
-        "images": {"directory": images, "watch": False},
+        # The time limits are such as a busy machine keeps; a test of a limit sets its own.
+        "images": {"directory": images, "watch": False, "timeout": 60},
         "cache": {"url": url, "prefix": f"test-{next(_prefixes)}"},
-        "render": {"workers": 1},
+        "render": {"workers": 1, "timeout": 60},
     }
     for name, values in sections.items():
         options[name] = options.get(name, {}) | values
