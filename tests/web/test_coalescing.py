@@ -182,7 +182,7 @@ async def test_one_event_is_one_strike(serve: Serve, get: Get) -> None:
 
 
 async def test_those_who_wait_for_a_render_that_outruns_its_time_are_answered(serve: Serve, get: Get) -> None:
-    client = await serve(render={"timeout": 1.5})
+    client = await serve(render={"timeout": 4})
     await frozen_worker(client)
     asked = await asyncio.gather(*(get(client, 1, f"?w={width}") for width in range(30, 36)))
     assert sorted(response.status for response in asked) == [200] * 5 + [503]

@@ -48,7 +48,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_it_is_422_soon_and_costs_one_attempt(serve: Serve, get: Get, images: Path, name: str) -> None:
+async def test_it_is_422_within_a_second_and_costs_one_attempt(serve: Serve, get: Get, images: Path, name: str) -> None:
     (images / "1.jpg").write_bytes(HOSTILE[name])
     client = await serve()
     await client.get("/readyz")  # the worker has started

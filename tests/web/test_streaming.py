@@ -86,13 +86,15 @@ async def test_a_reader_who_stops_is_dropped(serve: Serve, large: bytes) -> None
 
 
 async def test_a_slow_reader_gets_everything(serve: Serve, large: bytes) -> None:
-    client = await serve(server={"write_timeout": 2.0})
+    client = await serve(server={"write_timeout": 60.0})
     reader, writer = await ask(client)
     while await reader.readline() != b"\r\n":
         pass
     received = bytearray()
     while len(received) < len(large):
-        received += await reader.read(50_000)
+        piece = await reader.read(50_000)
+        assert piece, "the connection was closed"
+        received += piece
         await asyncio.sleep(0.001)
     assert bytes(received) == large
     await end(writer)
