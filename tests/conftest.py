@@ -56,6 +56,11 @@ Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
 _prefixes = itertools.count()
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Four for the whole suite, whatever the number of cores, for many tests wait. None where tests are named."""
+    return 4 if config.args_source is config.ArgsSource.TESTPATHS else 0
+
+
 def examples(count: int) -> hypothesis_settings:
     """Settings for a property that takes *count* examples in the profile `ci`, and in `long` as many times more."""
     return hypothesis_settings(max_examples=count * hypothesis_settings().max_examples // 100)
