@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -17,6 +19,8 @@ import pytest
 import structlog
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from service.app import create_app
 from service.caches.embedded import find_server
@@ -25,10 +29,41 @@ from service.settings import load_settings
 from service.web.connections import Patience
 from service.web.runner import Runner
 
+# Each process that a test starts would compile our modules anew, and each worker of pytest-xdist the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+# A busy machine makes an example slow, not wrong: no profile has a deadline. `ci` tries the same examples on each day.
+hypothesis_settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+hypothesis_settings.register_profile(
+    "long", hypothesis_settings.get_profile("ci"), derandomize=False, max_examples=10_000
+)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+PATIENCE = 20.0
+"""Seconds that a cache server which never fails may take on a busy machine."""
 
 Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
 _prefixes = itertools.count()
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Four for the whole suite, whatever the number of cores, for many tests wait. None where tests are named."""
+    return 4 if config.args_source is config.ArgsSource.TESTPATHS else 0
+
+
+def examples(count: int) -> hypothesis_settings:
+    """Settings for a property that takes *count* examples in the profile `ci`, and in `long` as many times more."""
+    return hypothesis_settings(max_examples=count * hypothesis_settings().max_examples // 100)
 
 
 class Served(BaseTestServer):
@@ -62,7 +97,7 @@ class Valkey:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         with socket.socket(socket.AF_UNIX) as probe:
             while probe.connect_ex(str(self.socket)):
                 assert time.monotonic() < deadline, "the Valkey server did not start"
@@ -112,26 +147,48 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def served(images: Path, url: str, adapters: dict[str, Any] | None = None, /, **sections: dict[str, Any]) -> Served:
-    """The whole application over *images* and the cache at *url*; sections of settings as keywords."""
+def served(
+    images: Path,
+    url: str,
+    adapters: dict[str, Any] | None = None,
+    /,
+    *,
+    patient: bool = True,
+    **sections: dict[str, Any],
+) -> Served:
+    """The whole application over *images* and the cache at *url*; sections of settings as keywords.
+
+    If *patient*, a look-up in the cache may take longer than the settings allow: a busy machine makes no hit a miss.
+    """
     options: dict[str, dict[str, Any]] = {
-        "images": {"directory": images, "watch": False},
+        # The time limits are such as a busy machine keeps; a test of a limit sets its own.
+        "images": {"directory": images, "watch": False, "timeout": 60},
         "cache": {"url": url, "prefix": f"test-{next(_prefixes)}"},
-        "render": {"workers": 1},
+        "render": {"workers": 1, "timeout": 60},
     }
     for name, values in sections.items():
         options[name] = options.get(name, {}) | values
     settings = load_settings(**options)
+    if patient:
+        cache = settings.cache.model_copy(update={"timeout": PATIENCE})
+        settings = settings.model_copy(update={"cache": cache})
     return Served(create_app(settings, **adapters or {}), patience(settings.server))
 
 
 @pytest.fixture
-async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey) -> Serve:
-    """Start the whole application on a real socket; sections of settings as keywords, adapters under their names."""
+async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Serve:
+    """Start the whole application on a real socket; sections of settings as keywords, adapters under their names.
+
+    The server that all tests share never fails, so it is given time. One that a test maltreats has the real limits.
+    """
 
     async def start(
         *, url: str | None = None, adapters: dict[str, Any] | None = None, **sections: dict[str, Any]
     ) -> TestClient[Any, Any]:
-        return await aiohttp_client(served(images, url or shared_valkey.url, adapters, **sections))
+        if url is None:
+            for limit in ("news._SILENT", "pipeline._PATIENCE", "redis._PATIENCE"):
+                monkeypatch.setattr(f"service.caches.{limit}", PATIENCE)
+        where = shared_valkey.url if url is None else url
+        return await aiohttp_client(served(images, where, adapters, patient=url is None, **sections))
 
     return start

@@ -28,13 +28,17 @@ def written() -> dict[str, str]:
     return {tag.replace("_", "-"): format_decimal(SAMPLE, locale=Locale.parse(tag)) for tag in tags}
 
 
+def text(samples: dict[str, str]) -> str:
+    """The file's text: *samples*, by tag, as lines."""
+    cultures = defaultdict(list)
+    for tag, sample in samples.items():
+        cultures[sample].append(tag)
+    return _HEAD + "".join(f"{sample}\t{' '.join(tags)}\n" for sample, tags in sorted(cultures.items()))
+
+
 def main() -> None:
     """Write the file."""
-    cultures = defaultdict(list)
-    for tag, sample in written().items():
-        cultures[sample].append(tag)
-    lines = [f"{sample}\t{' '.join(tags)}\n" for sample, tags in sorted(cultures.items())]
-    FILE.write_text(_HEAD + "".join(lines), encoding="utf-8")
+    FILE.write_text(text(written()), encoding="utf-8")
 
 
 if __name__ == "__main__":

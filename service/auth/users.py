@@ -95,4 +95,6 @@ class UsersFile:
 def _give_way() -> None:
     """Let this thread, and those that argon2 begins in it, take what hits leave of the cores, where the system can."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+        thread = threading.get_native_id()
+        # A service that was started with a higher niceness may not lower it.
+        os.setpriority(os.PRIO_PROCESS, thread, max(10, os.getpriority(os.PRIO_PROCESS, thread)))

@@ -30,10 +30,10 @@ class Grouping:
         return "-" * (number < 0) + self.mark.join(reversed(groups))
 
 
-def load_cultures() -> Mapping[str, Grouping]:
+def load_cultures(file: Path = _FILE) -> Mapping[str, Grouping]:
     """The grouping of each culture, by BCP 47 tag in lower case."""
     groupings = {}
-    for line in _FILE.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             continue
         sample, _, tags = line.partition("\t")

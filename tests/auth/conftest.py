@@ -66,7 +66,7 @@ class Elsewhere:
 
     async def reached(self, count: int) -> None:
         """Wait until *count* questions have come."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while len(self.asked) < count:
                 await asyncio.sleep(0.01)
 

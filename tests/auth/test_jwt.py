@@ -116,9 +116,7 @@ async def test_roles_are_those_that_the_claims_name(
         {"exp": "soon"},
         {"exp": [9999999999]},
         {"exp": True},
-        {"nbf": int(time.time()) + 300},
         {"nbf": "now"},
-        {"iat": int(time.time()) + 300},
         {"iat": []},
     ],
     ids=str,
@@ -129,6 +127,11 @@ async def test_a_claim_that_is_wrong_refuses_the_token(verifier: JsonWebTokens, 
             await roles(verifier, token(**changes))
     else:
         await refused(verifier, token(**changes))
+
+
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+async def test_a_token_from_the_future_is_refused(verifier: JsonWebTokens, claim: str) -> None:
+    await refused(verifier, token(**{claim: int(time.time()) + 300}))
 
 
 async def test_one_of_several_audiences_will_do(verifier: JsonWebTokens) -> None:

@@ -212,10 +212,10 @@ async def test_made_up_names_do_not_hammer_the_provider(published: Published) ->
     believed = await asyncio.gather(*(good(verifier, "rsa-2", kid=f"made-up-{number}") for number in range(100)))
     assert not any(believed)
     assert len(published.elsewhere.asked) == 1
-    eager = published.verifier(pause=0.5)
+    eager = published.verifier(pause=2.0)
     published.elsewhere.asked.clear()
     await asyncio.gather(*(good(eager, "rsa-2", kid=f"made-up-{number}") for number in range(100)))
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(2.1)
     await asyncio.gather(*(good(eager, "rsa-2", kid=f"made-up-{number}") for number in range(100)))
     assert len(published.elsewhere.asked) <= 3
 
@@ -293,7 +293,7 @@ async def test_a_provider_that_hangs_is_left_in_time_by_all_who_wait_for_it(publ
 
     published.elsewhere.answers = [hang]
     verifier = published.verifier()
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         ended = await asyncio.gather(*(good(verifier) for _ in range(20)), return_exceptions=True)
     assert all(isinstance(each, VerificationUnavailable) for each in ended)
     assert len(published.elsewhere.asked) == 1

@@ -2,11 +2,12 @@
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access.identity import READER, Identity, Role
 from service.auth.user_lines import BadUsers, decoy, line, matches, parse, put
+from tests.conftest import examples
 
 SALT, DIGEST = "c2l4dGVlbiBvZiBzYWx0IQ", "ZWZnaGlqa2xtbm9wcXJzdHV2d3h5ent8fX5/gIGCg4Q"
 HASH = f"$argon2id$v=19$m=8,t=1,p=1${SALT}${DIGEST}"
@@ -89,7 +90,7 @@ costs = st.tuples(st.integers(1, 40), st.integers(0, 3), st.integers(0, 3)).map(
 base64 = st.text("ABYZabyz0189+/", min_size=8, max_size=48)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(costs, base64, base64)
 def test_every_hash_that_is_taken_can_be_verified(cost: str, salt: str, digest: str) -> None:
     try:

@@ -96,9 +96,9 @@ async def test_a_wrong_user_takes_as_long_as_a_wrong_password(path: Path, users:
     path.write_text(f"ann:{dear.hash(ANN.password)}\nbob:{dear.hash(BOB.password)}\ncarol:{CHEAP.hash('x')}\n", "utf-8")
 
     async def seconds(credential: Basic) -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()  # not the clock's: other processes take turns too
         assert await refused(users, credential)
-        return time.perf_counter() - begun
+        return time.process_time() - begun
 
     took = {
         name: statistics.median([await seconds(credential) for _ in range(9)])
@@ -250,4 +250,5 @@ async def test_hits_come_first(users: UsersFile) -> None:
     nice = await asyncio.get_running_loop().run_in_executor(
         users._threads, lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     )
-    assert nice > os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert nice == max(own, 10)

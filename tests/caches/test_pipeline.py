@@ -31,7 +31,7 @@ async def test_a_connection_that_is_made_too_late_is_closed_as_well(tmp_path: Pa
     with pytest.raises(CacheUnavailable):
         await pipeline.ask("GET", "a")
     await pipeline.close()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await closed.wait()
     server.close()
     await server.wait_closed()

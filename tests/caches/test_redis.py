@@ -50,7 +50,7 @@ async def test_a_frozen_server_is_given_up_within_the_time_limit(own_valkey: Val
         begun = time.perf_counter()
         with pytest.raises(CacheUnavailable):
             await got(cache, 1, "one")
-        assert time.perf_counter() - begun < 1.0  # the library's own retries take most of a minute
+        assert time.perf_counter() - begun < 10  # the library's own retries take most of a minute
     finally:
         own_valkey.process.send_signal(18)
     assert await got(cache, 1, "one") == ENTRY

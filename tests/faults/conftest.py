@@ -121,7 +121,7 @@ class Crowd:
             answers = await asyncio.gather(*(self._ask(*each) for each in self.wanted))
             return all("; hit" in each.headers["Cache-Status"] for each in answers)
 
-        await until(all_hits, 5, "the cache is in use")
+        await until(all_hits, 60, "the cache is in use")
 
     async def renders(self) -> float:
         return await metric(self.client, RENDERS)
@@ -155,7 +155,7 @@ async def hearing(*clients: Client) -> None:
     async def all_of_them() -> bool:
         return all(client.server.app[COHERENCE].heard for client in clients)  # type: ignore[attr-defined]
 
-    await until(all_of_them, 10, "they hear of each other")
+    await until(all_of_them, 60, "they hear of each other")
 
 
 @pytest.fixture

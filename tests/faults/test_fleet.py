@@ -145,8 +145,8 @@ async def test_a_deadly_picture_ends_two_workers_of_the_fleet(
         return client.server.app[CACHE].near(1, RECORD) is None  # type: ignore[attr-defined]
 
     assert await ended_by_it(pair[0]) == 503
-    await until(lambda: told(pair[1]), 5, "the other one is told of the strike")
+    await until(lambda: told(pair[1]), 60, "the other one is told of the strike")
     assert await ended_by_it(pair[1]) == 422
-    await until(lambda: told(pair[0]), 5, "the first one is told that it is refused")
+    await until(lambda: told(pair[0]), 60, "the first one is told that it is refused")
     assert (await get(pair[0], 1, "?w=83")).status == 422
     assert await renders(*pair) == 2

@@ -71,7 +71,7 @@ async def kept(client: Client, get: Get, redis: Redis, prefix: str) -> dict[byte
         await settled(client)
         return bool(await redis.hlen(f"{prefix}:{{1}}") == 2)
 
-    await until(both, 5, "the rendition is kept")
+    await until(both, 60, "the rendition is kept")
     return dict(await redis.hgetall(f"{prefix}:{{1}}"))  # type: ignore[arg-type]
 
 
@@ -92,7 +92,7 @@ async def test_a_key_of_another_kind_is_a_miss_and_gives_way(
                 assert response.status == 200
                 assert await response.read() == truth
                 await settled(client)
-            assert time.monotonic() - begun < 10  # whoever waits for another's render waits for 21 s at most
+            assert time.monotonic() - begun < 20  # whoever waits for another's render waits for 21 s at most
             assert "; hit" in response.headers["Cache-Status"]
             assert await metric(client, RENDERS) - before == 1
 
@@ -160,7 +160,7 @@ async def test_a_mezzanine_of_garbage_is_not_held_against_the_original(
             await settled(client)
             return bool(await redis.hkeys(key))
 
-        await until(left, 10, "a mezzanine is kept")
+        await until(left, 60, "a mezzanine is kept")
         (digest,) = await redis.hkeys(key)
         place = f"{key} {digest.decode()}"
         real = unpack(await redis.hget(key, digest), place)  # type: ignore[arg-type]
@@ -187,4 +187,4 @@ async def test_garbage_on_the_channel_is_not_heard(
         async def heard() -> bool:
             return bool(tiers.epoch(1) != epoch)
 
-        await until(heard, 5, "what is no garbage is heard")
+        await until(heard, 60, "what is no garbage is heard")

@@ -218,7 +218,7 @@ async def test_one_that_speaks_no_protocol_of_ours(serve: Serve, get: Get, own_v
     async def listened_to() -> bool:
         return b"news" in b"".join(await command(own_valkey, "PUBSUB", "CHANNELS"))  # type: ignore[arg-type]
 
-    await until(listened_to, 5, "it is listened to")
+    await until(listened_to, 60, "it is listened to")
 
 
 async def test_readiness_is_degraded_without_it(crowd: Crowd, own_valkey: Valkey) -> None:

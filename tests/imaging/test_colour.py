@@ -7,12 +7,13 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from service.errors import Unsupported
 from service.imaging.pixels.colour import _kept, to_srgb
+from tests.conftest import examples
 from tests.pictures_in_code import RED, chunk, near, png, quarters, rendered, saved, shown
 
 
@@ -152,7 +153,7 @@ def test_small_profiles_are_kept_and_few_of_them():
     assert _kept.cache_info().misses == 40
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@examples(150)
 @given(st.lists(st.tuples(st.integers(0, len(SRGB) - 1), st.integers(0, 255)), min_size=1, max_size=12), st.integers(0))
 def test_a_damaged_profile_never_costs_the_picture(changes, cut):
     profile = bytearray(SRGB)

@@ -26,7 +26,7 @@ SOUND = [file for file, row in FILES.items() if row["expect"] == "200" and file 
 def test_what_the_manifest_expects(file):
     data, expected = read(file), FILES[file]["expect"]
     for kind in ("WEBP", "JPEG"):
-        start = time.perf_counter()
+        start = time.process_time()
         try:
             made = rendered(data, kind, 48)
         except (Unrenderable, BadParameter):
@@ -34,7 +34,7 @@ def test_what_the_manifest_expects(file):
         else:
             assert "200" in expected
             assert made.width == 48
-        assert time.perf_counter() - start < 5
+        assert time.process_time() - start < 5
 
 
 def sixteen(file: str) -> bytes:

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -18,6 +18,7 @@ from service.errors import Unrenderable
 from service.imaging.reading import gif as gif_reader
 from service.imaging.reading.parts import composed
 from service.imaging.writing.gif_film import gif_film
+from tests.conftest import examples
 from tests.pictures_in_code import chunk, film, rendered
 
 Pixel = tuple[int, int, int, int]
@@ -146,13 +147,13 @@ def lzw(indices: list[int]) -> bytes:
     )
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@examples(120)
 @given(drawn(HALF, whole=True), st.lists(drawn(HALF), min_size=1, max_size=4))
 def test_apng_shows_what_its_rules_draw(first, rest):
     assert_shows(apng([first, *rest]), [first, *rest])
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@examples(60)
 @given(st.lists(drawn(HALF), min_size=2, max_size=4))
 def test_apng_whose_frames_begin_after_its_still_picture(frames):
     wanted = shown_as(frames)
@@ -160,7 +161,7 @@ def test_apng_whose_frames_begin_after_its_still_picture(frames):
     assert sum(time for _, time in seen) == sum(time for _, time in wanted) * 100 or len(wanted) == 1
 
 
-@settings(max_examples=120, deadline=None, derandomize=True)
+@examples(120)
 @given(st.lists(drawn([*COLOURS, CLEAR]), min_size=2, max_size=5), st.integers(0, 7))
 def test_gif_shows_what_browsers_draw(frames, order):
     every = [Drawn(**{**vars(frame), "over": True}) for frame in frames]
@@ -170,7 +171,7 @@ def test_gif_shows_what_browsers_draw(frames, order):
 BLACK: Pixel = (0, 0, 0, 255)
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 @given(
     st.lists(st.tuples(drawn([*COLOURS, BLACK, CLEAR], whole=True), st.integers(1, 9)), min_size=1, max_size=5),
     st.booleans(),

@@ -54,18 +54,18 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_bomb_is_refused_within_a_second(name):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(Unrenderable):
         rendered(BOMBS[name], "PNG", 32)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
 def test_counting_frames_is_bounded(kind):
     endless = gif(1, 1, gif_frame() * (MEGABYTES_8 // 16))
-    start = time.perf_counter()
+    start = time.process_time()
     made = rendered(endless, kind, 32)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
     assert (made.frames, made.first_frame) == (1, True)
 
 

@@ -41,10 +41,10 @@ def test_a_sequential_jpeg_of_many_scans_is_refused():
     ids=["rationals", "sub-directories", "Exif segments"],
 )
 def test_a_header_full_of_work_is_refused_at_once(data):
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(Unrenderable, match="work"):
         rendered(data, "PNG", 4)
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def test_a_tile_larger_than_any_picture_is_refused():

@@ -6,11 +6,12 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from service.formats import Fit
+from tests.conftest import examples
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, chunk, film, near, quarters, rendered, saved, shown
 
 AWAY = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
@@ -113,7 +114,7 @@ def test_moving_pictures_are_turned_too(source, kind):
         assert all(near(got, want, 40) for got, want in zip(corners(frame), colours, strict=True))
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@examples(150)
 @given(
     st.sampled_from(["JPEG", "PNG", "WEBP"]),
     st.lists(st.tuples(st.integers(6, 60), st.integers(0, 255)), min_size=1, max_size=8),

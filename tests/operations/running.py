@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,9 +20,9 @@ from pathlib import Path
 COMMAND = (str(Path(sys.executable).with_name("contact-image")),)
 """The installed command, beside the interpreter that runs the tests."""
 
-STARTED_WITHIN = 30.0
+STARTED_WITHIN = 60.0
 """Seconds in which a service must answer; the machine may be busy."""
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds for one answer."""
 
 
@@ -33,11 +35,30 @@ def until(true: Callable[[], object], seconds: float, what: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on just now, and that no other worker of pytest-xdist is given.
+
+    It lies below the ports that the kernel hands out by itself, so that no other socket takes it before the service.
+    """
+    for port in _ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise AssertionError("the ports never end")
+
+
+def _own_ports(first: int = 10_000, last: int = 32_000, workers: int = 16) -> Iterator[int]:
+    """The ports of this worker of pytest-xdist, again and again, from one of them at random.
+
+    At random, because another run of the tests may be under way on this machine.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    own = range(first + worker % workers, last, workers)
+    return itertools.islice(itertools.cycle(own), random.randrange(len(own)), None)
+
+
+_ports = _own_ports()
 
 
 @dataclass(frozen=True)
@@ -234,7 +255,7 @@ def running(
             if process.poll() is None:
                 process.kill()
                 process.wait()
-            until(lambda: not service.relatives, 10, "all of it ends")
+            until(lambda: not service.relatives, 60, "all of it ends")
 
 
 def run(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -246,7 +267,7 @@ def run(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.Compl
         env=environment | {"TMPDIR": str(cwd)} | variables,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 

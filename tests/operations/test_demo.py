@@ -24,7 +24,7 @@ PICTURE = "/api/v1/Contact/1/Image"
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Service]:
     with running("--demo") as service:
-        until(lambda: "/readyz" in service.printed, 10, "it has printed what to try")
+        until(lambda: "/readyz" in service.printed, 60, "it has printed what to try")
         yield service
 
 

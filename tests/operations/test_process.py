@@ -83,9 +83,9 @@ class TestStopping:
             before = service.with_workers(1)
             with service.frozen_renderers():
                 answer = reader.submit(service.get, SCALED)
-                until(lambda: service.renders_begun == 1, 10, "the render has begun")
+                until(lambda: service.renders_begun == 1, 60, "the render has begun")
                 stop(service)
-                until(lambda: not service.answers, 10, "no new connection is taken")
+                until(lambda: not service.answers, 60, "no new connection is taken")
                 assert not answer.done()
             assert answer.result().status == 200
             assert shown(answer.result().body).size == (300, 300)
@@ -99,7 +99,7 @@ class TestStopping:
             before = service.with_workers(1)
             with SlowReader(service, BIG) as reader:
                 (service.send_group if whole_group else service.send)(signal.SIGTERM)
-                until(lambda: not service.answers, 10, "no new connection is taken")
+                until(lambda: not service.answers, 60, "no new connection is taken")
                 assert service.process.poll() is None
                 answer = reader.rest()
             assert int(answer.headers["content-length"]) == len(answer.body)
@@ -114,7 +114,7 @@ class TestStopping:
                 begun = time.monotonic()
                 service.send(signal.SIGTERM)
                 assert service.end() == 0
-                assert 0.9 < time.monotonic() - begun < 6
+                assert 0.9 < time.monotonic() - begun < 15
             nothing_left(service, before)
 
     def test_a_connection_kept_open_without_a_request_holds_nothing_up(self, pictures: Path) -> None:
@@ -124,7 +124,7 @@ class TestStopping:
             begun = time.monotonic()
             service.send(signal.SIGTERM)
             assert service.end() == 0
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 15
 
     def test_a_second_signal_changes_nothing(self, pictures: Path) -> None:
         settings = {"CONTACT_IMAGE_RENDER__WORKERS": "1", "CONTACT_IMAGE_SERVER__SHUTDOWN_TIMEOUT": "1"}
@@ -132,7 +132,7 @@ class TestStopping:
             before = service.with_workers(1)
             with SlowReader(service, BIG):
                 service.send(signal.SIGTERM)
-                until(lambda: not service.answers, 10, "no new connection is taken")
+                until(lambda: not service.answers, 60, "no new connection is taken")
                 service.send(signal.SIGTERM)
                 assert service.end() == 0
             nothing_left(service, before)
@@ -141,7 +141,7 @@ class TestStopping:
     def test_before_it_listens_nothing_is_left_behind(self) -> None:
         """Early, while the demo's pictures are being made."""
         with running("--demo", wait=False) as service:
-            until(lambda: list(service.temporary.iterdir()), 10, "it has begun")
+            until(lambda: list(service.temporary.iterdir()), 60, "it has begun")
             before = family(service.process.pid)
             service.send(signal.SIGTERM)
             service.end()
@@ -167,7 +167,7 @@ class TestBeingKilled:
         ):
             before = service.with_workers(2)
             answers = [reader.submit(service.get, f"{HEAVIER}&h={h}&fit=fill") for h in (3900, 4000)]
-            until(lambda: service.renders_begun == 2, 10, "both workers render")
+            until(lambda: service.renders_begun == 2, 60, "both workers render")
             service.send(signal.SIGKILL)
             assert service.end() == -signal.SIGKILL
             nothing_left(service, before)
@@ -180,7 +180,7 @@ class TestBeingKilled:
             (keeper,) = (each for each in family(service.process.pid) if "_keeper.py" in each.command)
             (server,) = (each for each in family(keeper.pid) if "valkey-server" in each.command)
             os.kill(keeper.pid, signal.SIGKILL)
-            until(lambda: not server.alive, 5, "the server ends with its keeper")
+            until(lambda: not server.alive, 60, "the server ends with its keeper")
             assert service.get(PICTURE).status == 200
             assert json.loads(service.get("/readyz").body)["status"] == "degraded"
             service.send(signal.SIGTERM)
@@ -229,7 +229,7 @@ class TestWhatKeepsItFromStarting:
             assert service.get(f"{PICTURE}?ifBlank=Default").status == 502
             folder.mkdir()
             Image.new("RGB", (8, 8), "red").save(folder / "1.png")
-            until(lambda: service.get("/readyz").status == 200, 10, "it is ready")
+            until(lambda: service.get("/readyz").status == 200, 60, "it is ready")
             assert service.get(PICTURE).status == 200
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -39,18 +40,34 @@ def warm(*services: Service) -> None:
             assert hit(service, contact)
 
 
+def late(*services: Service) -> bool:
+    """Whether a look-up took too long, as on a busy machine: then a hit is a miss."""
+    missed = re.compile(rb'layer="shared",outcome="unavailable"} (?!0\.0\n)')
+    return any(missed.search(each.get("/metrics").body) for each in services)
+
+
 def test_a_contact_is_dropped_everywhere_and_others_are_not(folder: Path, shared_valkey: Valkey) -> None:
-    ours = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_CACHE__PREFIX": "purge-some"}
-    with running("--images", folder, **ours) as one, running("--images", folder, **ours) as other:
-        warm(one, other)
-        done = purge("1", **ours)
-        assert (done.returncode, done.stdout) == (0, "purged: 1\n"), done.stderr
-        assert not hit(one, 1)
-        assert one.renders_begun + other.renders_begun == 3
-        assert hit(one, 2)
-        assert hit(other, 2)
-        assert hit(other, 1)  # rendered anew by the one, for all
-        assert one.renders_begun + other.renders_begun == 3
+    for left in reversed(range(6)):
+        ours = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_CACHE__PREFIX": f"purge-some-{left}"}
+        with running("--images", folder, **ours) as one, running("--images", folder, **ours) as other:
+            try:
+                purged_everywhere(one, other, ours)
+                break
+            except AssertionError:
+                if not left or not late(one, other):
+                    raise
+
+
+def purged_everywhere(one: Service, other: Service, ours: dict[str, str]) -> None:
+    warm(one, other)
+    done = purge("1", **ours)
+    assert (done.returncode, done.stdout) == (0, "purged: 1\n"), done.stderr
+    assert not hit(one, 1)
+    assert one.renders_begun + other.renders_begun == 3
+    assert hit(one, 2)
+    assert hit(other, 2)
+    assert hit(other, 1)  # rendered anew by the one, for all
+    assert one.renders_begun + other.renders_begun == 3
 
 
 def test_everything_is_dropped(folder: Path, shared_valkey: Valkey) -> None:

@@ -87,7 +87,7 @@ def trickle(line: socket.socket) -> float:
     begun = time.monotonic()
     line.settimeout(0.2)
     line.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\nX-Slow: ")
-    while time.monotonic() - begun < 20:
+    while time.monotonic() - begun < 30:
         try:
             line.sendall(b"a")
             if line.recv(1 << 16) == b"":
@@ -101,12 +101,12 @@ def trickle(line: socket.socket) -> float:
 
 def test_who_says_nothing_is_dropped(service: Service) -> None:
     with connect(service) as line:
-        assert 0.8 < ended_after(line) < 8
+        assert 0.8 < ended_after(line) < 20
 
 
 def test_who_trickles_a_header_is_dropped(service: Service) -> None:
     with connect(service) as line:
-        assert 0.8 < trickle(line) < 8
+        assert 0.8 < trickle(line) < 20
 
 
 def test_who_trickles_a_later_header_is_dropped_too(service: Service) -> None:
@@ -114,7 +114,7 @@ def test_who_trickles_a_later_header_is_dropped_too(service: Service) -> None:
         for _ in range(2):
             line.sendall(ASKED)
             assert whole_answer(line).startswith(b"HTTP/1.1 200")
-        assert 0.8 < trickle(line) < 8
+        assert 0.8 < trickle(line) < 20
 
 
 def test_an_idle_connection_is_kept_for_its_own_time(service: Service) -> None:
@@ -125,7 +125,7 @@ def test_an_idle_connection_is_kept_for_its_own_time(service: Service) -> None:
         time.sleep(1.9)
         line.sendall(HEALTH)
         whole_answer(line)
-        assert 2.5 < ended_after(line) < 12
+        assert 2.5 < ended_after(line) < 20
 
 
 def test_who_asks_on_and_on_and_reads_nothing_is_dropped(service: Service) -> None:

@@ -27,9 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     for name in ("service", "config", "tests"):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    built = pip("wheel", str(source), "--no-deps", "-w", str(folder / "dist"))
-    if built.returncode and "hatchling" in built.stderr and "No matching distribution" in built.stderr:
-        pytest.skip("the build needs hatchling, which is out of reach here")
+    built = pip("wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(folder / "dist"))
     assert built.returncode == 0, built.stderr
     (path,) = (folder / "dist").glob("*.whl")
     return path
@@ -51,7 +49,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def pip(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_is_for_every_platform(wheel: Path) -> None:

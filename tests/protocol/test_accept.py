@@ -1,6 +1,6 @@
 """What an Accept header means, RFC 9110 §12.5.1."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -151,7 +151,7 @@ def test_any_header_gives_qualities_between_0_and_1(raw: str) -> None:
 
 @pytest.mark.parametrize("unit", ['"', '\\"', ",", ";", "a/b;", "a/b,", 'a/b;c="', " \t", "a", "a/b;q=0.5;", '"\\'])
 def test_a_huge_header_takes_no_more_than_its_length_warrants(unit: str) -> None:
-    started = perf_counter()
+    started = process_time()
     for raw in (unit * 50_000, "a/b" + unit * 50_000, "a/b;" + unit * 50_000 + "\\"):
         parse_accept(raw)
-    assert perf_counter() - started < 3
+    assert process_time() - started < 3

@@ -1,6 +1,6 @@
 """When a client's copy still holds, RFC 9110 §13."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -114,9 +114,9 @@ def test_what_we_send_comes_back_as_unmodified_and_nothing_raises(seconds: int, 
 
 @pytest.mark.parametrize("unit", ['"', "W/", ",", " ", '"a"', '"a" ,', '"a",\t', 'W/"'])
 def test_a_huge_list_takes_no_more_than_its_length_warrants(unit: str) -> None:
-    started = perf_counter()
+    started = process_time()
     assert not not_modified('"z"', None, unit * 50_000 + "!", None)
-    assert perf_counter() - started < 2
+    assert process_time() - started < 2
 
 
 TAG, DATE = ETAG, WRITTEN

@@ -1,6 +1,6 @@
 """What a query string means, and which ones are refused."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 from hypothesis import given
@@ -145,6 +145,6 @@ def test_any_query_is_read_or_refused(raw: str) -> None:
 
 @pytest.mark.parametrize("raw", ["w=5&" * 100_000, "x=%FF&" * 100_000, "&" * 500_000, "%" * 500_000, "w" * 500_000])
 def test_a_huge_query_takes_no_more_than_its_length_warrants(raw: str) -> None:
-    started = perf_counter()
+    started = process_time()
     assert parse_query(raw, LIMIT).height is None
-    assert perf_counter() - started < 2
+    assert process_time() - started < 2

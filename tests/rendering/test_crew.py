@@ -184,7 +184,7 @@ async def test_closing_while_a_mezzanine_is_made_ends_everything(metrics: Metric
     (pid,) = pool.pids
     wish = Wish(waiting=True)
     await pool.render(reading(LARGE), ORDER, Trace(), wish)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await pool.close()
     await until(lambda: not alive(pid))
     assert pool.pids == []

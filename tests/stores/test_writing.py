@@ -193,7 +193,7 @@ async def test_a_sweep_makes_nothing(folder: WritableDirectory, images: Path) ->
 
 
 async def test_another_process_that_holds_the_lock_is_waited_for_but_not_for_ever(images: Path) -> None:
-    store = WritableDirectory(images, max_bytes=1_000_000, timeout=0.5)
+    store = WritableDirectory(images, max_bytes=1_000_000, timeout=2)
     code = (
         "import sys, time; from pathlib import Path; from service.stores.uploads import UploadFolder\n"
         "with UploadFolder(Path(sys.argv[1]), 5).alone(): print('held', flush=True); time.sleep(60)"
@@ -208,7 +208,7 @@ async def test_another_process_that_holds_the_lock_is_waited_for_but_not_for_eve
         holder.kill()  # however it ends, its lock ends with it
         holder.communicate()
     await put(store, 1, JPEG)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while files(images) != {"1.jpg"}:  # what was begun too late is not left behind either
             await asyncio.sleep(0.02)
     await store.close()

@@ -100,7 +100,7 @@ def ttl(response: ClientResponse) -> int:
     return int(said[1])
 
 
-async def until(true: Callable[[], Awaitable[object]], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not await true():
             await asyncio.sleep(0.01)  # it goes on behind the answers

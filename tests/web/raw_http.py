@@ -40,7 +40,7 @@ async def answers(client: TestClient[Any, Any], sent: bytes) -> list[Answer]:
     assert client.port is not None
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             writer.write(sent)
             received = await reader.read()
     except ConnectionResetError:

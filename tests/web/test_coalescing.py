@@ -31,7 +31,7 @@ async def metric(client: TestClient[Any, Any], name: str) -> float:
 async def frozen_worker(client: TestClient[Any, Any]) -> int:
     """Stop the one render process, so that what is asked of it stays under way; its id."""
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not pool.pids:
             await asyncio.sleep(0.005)  # until the process has started
     (pid,) = pool.pids
@@ -92,7 +92,10 @@ async def test_a_full_queue_is_503_and_hits_go_on(serve: Serve, get: Get) -> Non
     await get(client, 1, "?w=81")
     pid = await frozen_worker(client)
     misses = [asyncio.create_task(get(client, 1, f"?w={width}")) for width in range(100, 120)]
-    done, waiting = await asyncio.wait(misses, timeout=1.0)
+    async with asyncio.timeout(60):
+        while sum(each.done() for each in misses) < 20 - 2 - 2:
+            await asyncio.sleep(0.01)
+    done, waiting = await asyncio.wait(misses, timeout=0.1)
     assert len(waiting) == 2 + 2  # one renders, one is read ahead, two wait
     for refused in done:
         response = refused.result()
@@ -162,7 +165,7 @@ async def test_who_asks_for_too_much_does_not_get_the_picture_refused_to_others(
 async def test_one_event_is_one_strike(serve: Serve, get: Get) -> None:
     client = await serve(render={"workers": 2})
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(pool.pids) < 2:
             await asyncio.sleep(0.005)
     assert (await get(client, 1, "?w=29")).status == 200  # the first is rendered alone
@@ -179,7 +182,7 @@ async def test_one_event_is_one_strike(serve: Serve, get: Get) -> None:
 
 
 async def test_those_who_wait_for_a_render_that_outruns_its_time_are_answered(serve: Serve, get: Get) -> None:
-    client = await serve(render={"timeout": 1.5})
+    client = await serve(render={"timeout": 4})
     await frozen_worker(client)
     asked = await asyncio.gather(*(get(client, 1, f"?w={width}") for width in range(30, 36)))
     assert sorted(response.status for response in asked) == [200] * 5 + [503]
@@ -203,7 +206,7 @@ class Deadly(DirectoryStore):
 
     async def full(self) -> None:
         """Wait until every process is there."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.pool.pids) < self.workers:
                 await asyncio.sleep(0.005)
 
@@ -225,6 +228,8 @@ async def test_a_deadly_picture_is_tried_twice_however_many_sizes_are_asked_for(
 
 
 async def until_metric(client: TestClient[Any, Any], name: str, value: float) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await metric(client, name) < value:
             await asyncio.sleep(0.005)  # another process's doing: there is nothing to await
+    if "renders_started" in name:
+        await asyncio.sleep(0.3)  # a render is counted just before its process is given it

@@ -82,7 +82,7 @@ async def test_that_a_picture_is_missing_is_believed_while_the_store_fails(
     assert (placeholder.status, placeholder.headers["Cache-Control"]) == (200, "public, max-age=30")
     store.fails = False
     (images / "404.jpg").write_bytes((images / "1.jpg").read_bytes())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await get(client, 404)).status != 200:
             await asyncio.sleep(0.05)  # until the store is asked again: once a second
 
@@ -112,7 +112,9 @@ async def test_a_render_past_its_time_gives_the_former_rendition(serve_fresh: Se
     former = await with_a_former_rendition(client, get, images)
     await frozen_worker(client)
     await is_the_former(await get(client, 1, "?w=20"), former)
-    assert (await get(client, 2, "?w=21")).status == 200  # another process has taken its place
+    async with asyncio.timeout(60):
+        while (await get(client, 2, "?w=21")).status != 200:  # until another process has taken its place
+            await asyncio.sleep(0.05)
     new = await get(client, 1, "?w=20")
     assert new.headers["ETag"] != former.headers["ETag"]
     assert shown(await new.read()).size == (20, 20)

@@ -61,14 +61,14 @@ async def test_a_304_waits_for_no_renderer(serve: Serve, get: Get) -> None:
     client = await serve(render={"queue": 1, "timeout": 60})
     pool = client.app[RENDERER]
     assert isinstance(pool, RenderPool)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not pool.pids:
             await asyncio.sleep(0.01)  # another process's start
     for pid in pool.pids:
         os.kill(pid, signal.SIGSTOP)
     try:
         busy = [asyncio.ensure_future(get(client, 1, f"?w={width}")) for width in (41, 42)]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for method in ("GET", "HEAD"):
                 for spelling in (tag, f"W/{tag}", f'"a", {tag}', "*"):
                     answer = await get(client, 1, "?w=40", method=method, If_None_Match=spelling)
@@ -91,7 +91,7 @@ async def test_what_is_served_stale_says_so_and_is_kept_elsewhere_shortly(
     images.rename(images.with_name("away"))
     begun = time.monotonic()
     while "ttl=-" not in (stale := await get(client, 1, query)).headers["Cache-Status"]:
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
         await asyncio.sleep(0.05)
     unchanged = await get(client, 1, query, If_None_Match=full.headers["ETag"])
     assert (stale.status, await stale.read(), unchanged.status) == (200, body, 304)
@@ -101,7 +101,7 @@ async def test_what_is_served_stale_says_so_and_is_kept_elsewhere_shortly(
         assert answer.headers["ETag"] == full.headers["ETag"]
     images.with_name("away").rename(images)
     while (again := await get(client, 1, query)).headers["Cache-Control"] != full.headers["Cache-Control"]:
-        assert time.monotonic() - begun < 20
+        assert time.monotonic() - begun < 60
         await asyncio.sleep(0.05)
     assert again.headers["ETag"] == full.headers["ETag"]
 
@@ -116,7 +116,7 @@ async def test_an_older_picture_that_stands_in_has_its_own_tag_and_no_date_and_c
     (images / "1.jpg").write_bytes(saved(quarters(90, 60), "JPEG"))
     begun = time.monotonic()
     while (await get(client, 1, method="HEAD")).headers["ETag"] == old.headers["ETag"]:  # looked at, not read
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
         await asyncio.sleep(0.05)
     images.rename(images.with_name("away"))
     for fields in ({}, {"Range": "bytes=0-9"}):

@@ -265,7 +265,7 @@ async def test_a_write_succeeds_though_redis_is_gone_and_is_seen_at_once(
     own_valkey.stop()
     begun = time.monotonic()
     assert (await put(client, 7, OTHER)).status == 200
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20
     assert await (await get(client, 7)).read() == OTHER
 
 

@@ -16,7 +16,7 @@ from tests.pictures_in_code import saved
 from tests.web.test_writes import JPEG, left_over, put
 
 ON = {"enabled": True}
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class Line:
