@@ -12,7 +12,7 @@ from service.imaging.order import Encoding, Limits, Order, Rendered
 from service.imaging.reading.readers import HEIF_VERSION
 from service.imaging.source import Source
 
-_REVISION = 4
+_REVISION = 5
 """Of how we render. A higher one makes renditions anew; raise it when the same order gives other pixels than before."""
 
 __all__ = ["Encoding", "Limits", "Order", "Rendered", "encoder_versions", "render"]
