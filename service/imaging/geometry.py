@@ -42,6 +42,13 @@ class Plan:
 
 
 def plan(source: Size, width: int | None, height: int | None, fit: Fit, *, enlarge: bool, max_dimension: int) -> Plan:
+    """As `draft`. Raises `BadParameter` as `check` does."""
+    made = draft(source, width, height, fit, enlarge=enlarge, max_dimension=max_dimension)
+    check(made.size, max_dimension)
+    return made
+
+
+def draft(source: Size, width: int | None, height: int | None, fit: Fit, *, enlarge: bool, max_dimension: int) -> Plan:
     """How to make a rendition from a *source* of that many pixels (CONTRACT, sections 2 "Size" and "As stored").
 
     A side that is None was not asked for; *fit* matters only where both were. With neither, the longer side is at
@@ -51,23 +58,34 @@ def plan(source: Size, width: int | None, height: int | None, fit: Fit, *, enlar
     asked *shape*, FILL the lesser of each side; PAD leaves the picture at its own size on the canvas that was asked
     for, since a surround enlarges nothing.
 
-    Raises:
-        BadParameter: a side above `MAX_SIDE`, or more pixels than the square of *max_dimension*.
+    The size is as it follows from the numbers, and may be more than is made: `check` says so.
     """
     if width is None and height is None:
-        made = Plan(_contain(source, max_dimension, max_dimension, enlarge=False))
-    elif width is None or height is None:
-        made = Plan(_proportional(source, width, height, enlarge=enlarge))
-    elif fit is Fit.CONTAIN:
-        made = Plan(_contain(source, width, height, enlarge=enlarge))
-    elif fit is Fit.COVER:
-        made = _cover(source, width, height, enlarge=enlarge)
-    elif fit is Fit.FILL:
-        made = Plan((width, height) if enlarge else (min(width, source[0]), min(height, source[1])))
-    else:
-        made = Plan(_contain(source, width, height, enlarge=enlarge), canvas=(width, height))
-    _check(made.size, max_dimension)
-    return made
+        return Plan(_contain(source, max_dimension, max_dimension, enlarge=False))
+    if width is None or height is None:
+        return Plan(_proportional(source, width, height, enlarge=enlarge))
+    if fit is Fit.CONTAIN:
+        return Plan(_contain(source, width, height, enlarge=enlarge))
+    if fit is Fit.COVER:
+        return _cover(source, width, height, enlarge=enlarge)
+    if fit is Fit.FILL:
+        return Plan((width, height) if enlarge else (min(width, source[0]), min(height, source[1])))
+    return Plan(_contain(source, width, height, enlarge=enlarge), canvas=(width, height))
+
+
+def check(size: Size, max_dimension: int) -> None:
+    """Raise `BadParameter` for a side above `MAX_SIDE`, or more pixels than the square of *max_dimension*."""
+    width, height = size
+    if max(size) > MAX_SIDE:
+        raise BadParameter(
+            N_("The picture would be %(width)sx%(height)s pixels; no side may be longer than %(limit)s."),
+            {"width": width, "height": height, "limit": MAX_SIDE},
+        )
+    if width * height > max_dimension**2:
+        raise BadParameter(
+            N_("The picture would be %(width)sx%(height)s pixels; together no more than %(limit)s are made."),
+            {"width": width, "height": height, "limit": max_dimension**2},
+        )
 
 
 def _proportional(source: Size, width: int | None, height: int | None, *, enlarge: bool) -> Size:
@@ -101,17 +119,3 @@ def _cover(source: Size, width: int, height: int, *, enlarge: bool) -> Plan:
 def _share(side: int, part: int, whole: int) -> int:
     """*side* * *part* / *whole*, rounded half up in integers (floats would round some halves down), at least 1."""
     return max(1, (2 * side * part + whole) // (2 * whole))
-
-
-def _check(size: Size, max_dimension: int) -> None:
-    width, height = size
-    if max(size) > MAX_SIDE:
-        raise BadParameter(
-            N_("The picture would be %(width)sx%(height)s pixels; no side may be longer than %(limit)s."),
-            {"width": width, "height": height, "limit": MAX_SIDE},
-        )
-    if width * height > max_dimension**2:
-        raise BadParameter(
-            N_("The picture would be %(width)sx%(height)s pixels; together no more than %(limit)s are made."),
-            {"width": width, "height": height, "limit": max_dimension**2},
-        )

@@ -84,14 +84,17 @@ class Order:
 
         Raises `BeyondFormat` for a size that its format cannot hold, and `BadParameter` for one that none can.
         """
-        made = self._planned(source, self.width, self.height)
-        if not holds(self.format, made.size):
-            raise _beyond(self.format, self.width, self.height, lambda w, h: self._planned(source, w, h).size)
+        made, most = self._drafted(source, self.width, self.height), self.limits.max_dimension
+        if not holds(self.format, made.size) and MOST_PIXELS[self.format] < most**2:
+            error = _beyond(self.format, self.width, self.height, lambda w, h: self._drafted(source, w, h).size)
+            if error is not None:
+                raise error
+        geometry.check(made.size, most)
         return made
 
-    def _planned(self, source: geometry.Size, width: int | None, height: int | None) -> geometry.Plan:
+    def _drafted(self, source: geometry.Size, width: int | None, height: int | None) -> geometry.Plan:
         limits = self.limits
-        return geometry.plan(
+        return geometry.draft(
             source, width, height, self.fit, enlarge=limits.enlarge, max_dimension=limits.max_dimension
         )
 
@@ -145,22 +148,30 @@ class Blank:
     def check(self, width: int | None, height: int | None) -> None:
         """Raise `BeyondFormat` where its format cannot hold it. *width* and *height* are as they were asked for."""
         if not holds(self.format, (self.width, self.height)):
-            raise _beyond(self.format, width, height, lambda w, h: (w or h or self.width, h or w or self.height))
+            error = _beyond(self.format, width, height, lambda w, h: (w or h or self.width, h or w or self.height))
+            assert error is not None  # one pixel by any height is held
+            raise error
 
 
 def _beyond(
     kind: Format, width: int | None, height: int | None, size_of: Callable[[int | None, int | None], geometry.Size]
-) -> BeyondFormat:
+) -> BeyondFormat | None:
     """For a rendition that has *size_of* the sides asked for, and is more than that format holds.
 
-    The error names the largest `w` that would do, or the largest `h` where that alone was asked for.
+    The error names the largest `w` that would do, or the largest `h` where that alone was asked for. None where none
+    would: the proportions make a side too long.
     """
+
+    def unfit(size: geometry.Size) -> bool:
+        return max(size) > geometry.MAX_SIDE or not holds(kind, size)
+
     size = size_of(width, height)
     if width is None and height is not None:
-        name, most = "h", bisect_left(range(1, height), True, key=lambda side: not holds(kind, size_of(None, side)))
+        name, most = "h", bisect_left(range(1, height), True, key=lambda side: unfit(size_of(None, side)))
     else:
-        most = bisect_left(range(1, width or size[0]), True, key=lambda side: not holds(kind, size_of(side, height)))
-        name = "w"
+        name, most = "w", bisect_left(range(1, width or size[0]), True, key=lambda side: unfit(size_of(side, height)))
+    if not most:
+        return None
     return BeyondFormat(
         N_(
             "The picture would be %(width)sx%(height)s pixels; as %(format)s no more than %(limit)s are made. "

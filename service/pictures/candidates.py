@@ -38,14 +38,18 @@ class Candidates:
         `NotAcceptable`, `BadParameter` for a size that no format can have, and the reason why a format is ruled out.
         """
         recipe = self._recipe
+        beyond: RuledOut = NOTHING
         if not refused:
-            beyond = {} if original.dimensions is None else self._beyond(original.dimensions, wish)
+            beyond = NOTHING if original.dimensions is None else self._beyond(original.dimensions, wish)
             failed = _failed(original.failures, lambda each: self._field(wish, each))
             ruled_out = {**beyond, **failed, **ruled_out}
         choice = wish.resolve(original.format, original.alpha, ruled_out, verbatim=recipe.as_stored)
         if choice.as_stored and recipe.as_stored:
             return choice, "stored", None
-        return replace(choice, as_stored=False), self._field(wish, choice.format), self._order(wish, choice.format)
+        order = self._order(wish, choice.format)
+        if beyond and original.dimensions is not None:
+            order.plan(original.dimensions)  # more than one format holds may be more than any does
+        return replace(choice, as_stored=False), self._field(wish, choice.format), order
 
     def of_placeholder(
         self, wish: Wish, text: str, language: str, failures: tuple[Failure, ...], ruled_out: RuledOut

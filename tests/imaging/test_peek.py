@@ -13,6 +13,7 @@ from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.headers.peek import HEAD, Facts, peek
 from service.imaging.headers.window import Window
+from tests.imaging.isobmff_in_code import box
 from tests.pictures_in_code import chunk, png, quarters, saved
 
 ALPHA = quarters(mode="RGBA")
@@ -31,6 +32,21 @@ def test_transparency_is_told_by_the_header(kind):
     facts = peek(data)
     assert (facts.format, facts.alpha) == (Format[kind], True)
     assert Image.open(io.BytesIO(data)).has_transparency_data
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+@pytest.mark.parametrize("before", [65_000, 70_000, 1_000_000])
+def test_transparency_is_told_by_a_header_behind_the_head(mode, before):
+    data = saved(Image.new(mode, (30, 20)), "AVIF")
+    brands = int.from_bytes(data[:4], "big")
+    data = data[:brands] + box(b"free", bytes(before)) + data[brands:]
+    for read in (data, Window(data[:HEAD], len(data), lambda at, size: data[at : at + size])):
+        assert peek(read) == Facts(Format.AVIF, alpha=mode == "RGBA", size=(30, 20))
+
+
+def test_an_endless_list_of_boxes_ends():
+    data = saved(Image.new("RGB", (30, 20)), "AVIF") + box(b"free") * 100_000
+    assert not peek(data).alpha
 
 
 def test_lossless_webp_states_its_transparency_in_a_bit():

@@ -154,6 +154,41 @@ async def test_a_size_that_proportions_make_impossible_is_400_in_every_format(
     assert (await metric(client, RENDERS) == 0) is known
 
 
+@pytest.mark.parametrize(
+    ("size", "query", "name", "most"),
+    [
+        ((300, 400), "?w=4096", "w", 3463),  # 4096x5461 is more than any format has; AVIF holds 3463x4617
+        ((400, 300), "?h=4096", "h", 3463),
+        ((10, 200), "?w=4096", "w", 819),  # 819x16380: beyond that a side is too long
+        ((100, 75), "?h=4000", "h", 3463),
+    ],
+)
+async def test_the_400_names_it_too_for_a_size_that_no_format_has(
+    serve: Serve, get: Get, images: Any, size: tuple[int, int], query: str, name: str, most: int
+) -> None:
+    (images / "8.png").write_bytes(saved(quarters(*size), "PNG"))
+    client = await serve()
+    for typed, accept in ((f"{query}&type=avif", CHROME), (query, "image/avif")):
+        response = await get(client, 8, typed, Accept=accept)
+        assert response.status == 400
+        assert largest((await response.json(content_type=None))["detail"], name) == most
+    for accept in (CHROME, "image/webp", "application/json"):
+        response = await get(client, 8, query, Accept=accept)
+        assert response.status == 400
+        assert "largest" not in (await response.json(content_type=None))["detail"]
+    for side, status in ((most, 304), (most + 1, 400)):
+        assert (await get(client, 8, f"?{name}={side}&type=avif", If_None_Match="*")).status == status
+    assert await metric(client, RENDERS) == 0
+
+
+async def test_where_all_formats_hold_less_than_avif_no_largest_is_named(serve: Serve, get: Get, images: Any) -> None:
+    (images / "8.png").write_bytes(saved(quarters(10, 50), "PNG"))
+    client = await serve(render={"max_dimension": 2048})
+    text = await (await get(client, 8, "?w=2048&type=avif")).text()
+    assert "together no more than 4194304 are made" in text.replace(",", "")
+    assert "largest" not in text
+
+
 class Told(StumblingPool):
     """Says of itself what a render process says of a size that AVIF cannot hold, at another size."""
 

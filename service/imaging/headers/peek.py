@@ -5,10 +5,13 @@ Pure and bounded, for a store asks it of every original. It must never import Pi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
+from service.imaging.headers.boxes import Steps, boxes
 from service.imaging.headers.gif import table_bytes
 from service.imaging.headers.png import transparent
 from service.imaging.headers.png_chunks import SIGNATURE
@@ -69,9 +72,17 @@ def _kind(head: bytes) -> Format:
 
 def _alpha(data: Bytes, head: bytes, kind: Format) -> bool:
     if kind in (Format.AVIF, Format.HEIC):
-        return any(urn in head for urn in _ALPHA_AUXILIARIES)
+        return any(urn in part for part in (head, *_described(data)) for urn in _ALPHA_AUXILIARIES)
     judge = _ALPHA.get(kind)
     return judge is not None and judge(data)
+
+
+def _described(data: Bytes) -> Iterator[bytes]:
+    """Of the boxes that lie behind the head and describe pictures, the beginnings."""
+    with suppress(Unrenderable):  # more boxes than are looked at: the reader will say so
+        for box in boxes(data, 0, len(data), Steps(_MAX_ENTRIES)):
+            if box.kind in (b"meta", b"moov") and box.end > HEAD:
+                yield data[box.start : min(box.end, box.start + HEAD)]
 
 
 def _gif_alpha(data: Bytes) -> bool:
