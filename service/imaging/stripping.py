@@ -15,7 +15,8 @@ from PIL import ExifTags, Image
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.faults import writes_or_refuses
-from service.imaging.headers.gif import table_bytes
+from service.imaging.headers.exif import PREFIX
+from service.imaging.headers.gif import after_blocks, table_bytes
 from service.imaging.headers.jpeg import APP0, APP15, COM, EOI, SOS, segments
 from service.imaging.headers.png import Png
 from service.imaging.headers.png_chunks import SIGNATURE, chunks, sound, written
@@ -43,7 +44,7 @@ def unstrippable() -> Unrenderable:
 
 
 def stripped(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
-    """*data*, which was decoded before, without its metadata. Raises `Unrenderable` where that cannot be done whole."""
+    """*data*, which was decoded before, without its metadata. Raises `Unrenderable` where that fails."""
     try:
         return _without_metadata(data, kind, limits, encoding)
     except (Unrenderable, MemoryError):
@@ -112,7 +113,7 @@ def _png(contents: Png, turn: int) -> bytes:
         elif kind in (frames if begun else _CHUNKS | frames) and sound(data, found):
             kept.append(data[begin - 8 : end + 4])
         if kind == b"IHDR" and turn != 1:
-            kept.append(written(b"eXIf", _exif(turn).removeprefix(b"Exif\0\0")))
+            kept.append(written(b"eXIf", _exif(turn).removeprefix(PREFIX)))
     return b"".join((*kept, written(b"IEND", b"")))
 
 
@@ -127,7 +128,7 @@ def _webp(data: bytes, turn: int) -> bytes:
             body = bytes([flags]) + body[1:]
         kept.append(_riff_chunk(name, body))
     if block:
-        kept.append(_riff_chunk(b"EXIF", block.removeprefix(b"Exif\0\0")))
+        kept.append(_riff_chunk(b"EXIF", block.removeprefix(PREFIX)))
     joined = b"".join(kept)
     return b"RIFF" + struct.pack("<I", len(joined)) + joined
 
@@ -153,9 +154,7 @@ def _gif(data: bytes) -> bytes:
             continue
         begin, extension = at, data[at] == 0x21
         at += 2 if extension else 11 + table_bytes(data[at + 9])
-        while at < len(data) and data[at]:
-            at += data[at] + 1
-        at += 1
+        at = after_blocks(data, at)
         label = data[begin + 1] if extension else None
         application = data[begin + 3 : begin + 14]
         if label == 0xFE or (label == 0xFF and application not in _APPLICATIONS):

@@ -14,8 +14,7 @@ from functools import lru_cache
 
 from PIL import ImageCms
 
-CodePoints = tuple[int, int, int, int]
-"""Colour primaries, transfer characteristics, matrix coefficients, and 1 for full range. The first two matter here."""
+from service.imaging.headers.cicp import CodePoints
 
 _BT709, _BT2020, _DISPLAY_P3 = 1, 9, 12
 _SRGB, _PQ, _HLG = 13, 16, 18
@@ -39,8 +38,8 @@ then at 188, where Chromium 156 has it."""
 
 def profile(code_points: CodePoints) -> bytes | None:
     """An ICC profile for RGB in these colours; None for those of sRGB."""
-    primaries = code_points[0] if code_points[0] in _TO_BT709 else _BT709
-    transfer = code_points[1]
+    primaries = code_points.primaries if code_points.primaries in _TO_BT709 else _BT709
+    transfer = code_points.transfer
     if (transfer != _SRGB and transfer not in _CURVES) or (primaries, transfer) == (_BT709, _SRGB):
         return None
     return _profile(primaries, transfer)
@@ -48,7 +47,7 @@ def profile(code_points: CodePoints) -> bytes | None:
 
 def bends_grey(code_points: CodePoints) -> bool:
     """Whether the curve is a known one other than sRGB's, so that grey changes too."""
-    return code_points[1] in _CURVES
+    return code_points.transfer in _CURVES
 
 
 @lru_cache(maxsize=8)
