@@ -69,12 +69,12 @@ class Candidates:
     def _beyond(self, size: tuple[int, int], wish: Wish) -> dict[Format, PictureError]:
         return _refused(lambda each: self._order(wish, each).plan(size))
 
-    def _order(self, wish: Wish, kind: Format) -> Order:
-        return Order(kind, wish.width, wish.height, wish.fit, self._recipe.limits, self._recipe.encoding)
+    def _order(self, wish: Wish, format: Format) -> Order:
+        return Order(format, wish.width, wish.height, wish.fit, self._recipe.limits, self._recipe.encoding)
 
-    def _field(self, wish: Wish, kind: Format) -> str:
+    def _field(self, wish: Wish, format: Format) -> str:
         size = f"{wish.width or 0}:{wish.height or 0}:{wish.fit.value}"
-        return f"{size}:{kind.name}:{self._recipe.digest}"
+        return f"{size}:{format.name}:{self._recipe.digest}"
 
 
 def _refused(check: Callable[[Format], object]) -> dict[Format, PictureError]:

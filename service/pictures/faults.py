@@ -29,7 +29,7 @@ Blamed = Unrenderable | Unwritable | RenderTimedOut | RenderWorkerDied
 BLAMED = Unrenderable, Unwritable, RenderTimedOut, RenderWorkerDied
 
 _MODEST_STILL, _MODEST_ANIMATION = 1024, 256
-"""Pixels of a side. A larger rendition can make any picture slow, and must not have it refused to other requests."""
+"""Pixels of a side; whoever asks for more can make any picture slow, and must not get it refused to others."""
 
 
 class Faults:
@@ -111,7 +111,7 @@ def _proves(error: Blamed) -> bool:
 
 
 def _modest(original: Original, order: Order) -> bool:
-    """Whether the rendition is so small that the picture is at fault when its render dies or outruns its time."""
+    """Whether so little is asked that a render which dies or outruns its time is the picture's fault."""
     if not (order.width or order.height):
         return False
     moves = order.format.animated and original.format.animated
