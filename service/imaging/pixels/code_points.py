@@ -1,8 +1,8 @@
 """Colours that code points describe (ITU-T H.273), as a profile for littlecms to apply. Knows no containers, no pixels.
 
-The primaries of Display P3 and BT.2020 are known, the curve of televisions, and those of PQ and HLG (BT.2100),
-which reach further than a screen's white and are brought below it by a plain tone curve, channel by channel. Other
-primaries count as sRGB's; colours with another curve count as sRGB.
+Known are the primaries of Display P3 and BT.2020, and the curves of televisions, PQ and HLG (BT.2100). PQ and HLG are
+brighter than a screen's white; a tone curve brings each channel below it. Other primaries count as sRGB's, and colours
+with another curve count as sRGB.
 """
 
 from __future__ import annotations
