@@ -153,10 +153,7 @@ class ContactPictures:
                     trace.fwd = "miss"
                 return Picture(original.size, None)
             if self._streams(original):
-                trace.fwd = "miss"
-                with trace.timed("store"):
-                    self._observer.store_read()
-                    return Picture(original.size, await self._store.stream(original, PIECE))
+                return await self._streamed(original, range(original.size), trace)
         if not body:
             head = await self._cache.head(selection.owner, selection.field, trace)
             if head is not None and head.version == selection.version:
@@ -185,10 +182,7 @@ class ContactPictures:
         original = selection.original
         assert original is not None
         if self._streams(original):
-            trace.fwd = "miss"
-            with trace.timed("store"):
-                self._observer.store_read()
-                return Picture(len(span), await self._store.stream(original, PIECE, span))
+            return await self._streamed(original, span, trace)
         whole = await self.load(selection, trace)
         if whole.older is not None:
             return whole
@@ -275,6 +269,13 @@ class ContactPictures:
         self._observer.store_read()
         with trace.timed("store"):
             return await self._store.read(original), now.strikes
+
+    async def _streamed(self, original: Original, span: range, trace: Trace) -> Picture:
+        """The stored bytes at *span*, in pieces from the store."""
+        trace.fwd = "miss"
+        with trace.timed("store"):
+            self._observer.store_read()
+            return Picture(len(span), await self._store.stream(original, PIECE, span))
 
     def _streams(self, original: Original) -> bool:
         """Whether its stored bytes go out from the store, not the cache: slow readers of many would share none."""
