@@ -15,7 +15,6 @@ from PIL import ExifTags, Image
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.faults import writes_or_refuses
-from service.imaging.headers.exif import PREFIX
 from service.imaging.headers.gif import after_blocks, table_bytes
 from service.imaging.headers.jpeg import APP0, APP15, COM, EOI, SOS, segments
 from service.imaging.headers.png import Png
@@ -113,7 +112,7 @@ def _png(contents: Png, turn: int) -> bytes:
         elif kind in (frames if begun else _CHUNKS | frames) and sound(data, found):
             kept.append(data[begin - 8 : end + 4])
         if kind == b"IHDR" and turn != 1:
-            kept.append(written(b"eXIf", _exif(turn).removeprefix(PREFIX)))
+            kept.append(written(b"eXIf", _exif(turn).removeprefix(b"Exif\0\0")))
     return b"".join((*kept, written(b"IEND", b"")))
 
 
@@ -128,7 +127,7 @@ def _webp(data: bytes, turn: int) -> bytes:
             body = bytes([flags]) + body[1:]
         kept.append(_riff_chunk(name, body))
     if block:
-        kept.append(_riff_chunk(b"EXIF", block.removeprefix(PREFIX)))
+        kept.append(_riff_chunk(b"EXIF", block.removeprefix(b"Exif\0\0")))
     joined = b"".join(kept)
     return b"RIFF" + struct.pack("<I", len(joined)) + joined
 
@@ -153,8 +152,7 @@ def _gif(data: bytes) -> bytes:
             at += 1  # stray bytes, which readers pass over
             continue
         begin, extension = at, data[at] == 0x21
-        at += 2 if extension else 11 + table_bytes(data[at + 9])
-        at = after_blocks(data, at)
+        at = after_blocks(data, at + (2 if extension else 11 + table_bytes(data[at + 9])))
         label = data[begin + 1] if extension else None
         application = data[begin + 3 : begin + 14]
         if label == 0xFE or (label == 0xFF and application not in _APPLICATIONS):
