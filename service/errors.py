@@ -105,19 +105,19 @@ class Unrenderable(PictureError):
 
 
 class Unsupported(Unrenderable):
-    """The original is of a kind that is not read here, and may be sound (422; 415 for an upload)."""
-
-
-class Unexpected(PictureError):
-    """A fault of ours (500); the log has the rest."""
+    """The original is of a kind that is not read here (422; 415 for an upload). It may be sound."""
 
 
 class OutOfMemory(Unrenderable):
     """The picture takes more memory than a render process may have (422)."""
 
 
+class Unexpected(PictureError):
+    """A fault of ours (500); the log has the rest."""
+
+
 class Unwritable(PictureError):
-    """The picture is sound, and no file in the format asked for can be written of it (500).
+    """A sound picture cannot be written in one format (500).
 
     *values* hold the `format`, and for the log the `cause`.
     """
@@ -128,7 +128,7 @@ class StoreFailed(PictureError):
 
 
 class StoreFull(StoreFailed):
-    """The place where originals live has no room for another one (507)."""
+    """The place where originals live is full (507)."""
 
 
 class StoreTimedOut(PictureError):

@@ -13,7 +13,6 @@ from service.imaging.faults import told, writes_or_refuses
 from service.imaging.headers.peek import peek
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.decode import opened
-from service.imaging.reading.readers import READABLE
 from service.imaging.source import Source
 from service.imaging.stripping import LOSSLESS, stripped, unstrippable
 
@@ -24,8 +23,6 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
         kind = peek(data).format
     except Unrenderable:
         raise UnsupportedUpload(N_("The body is no picture in a format that is read here.")) from None
-    if kind not in READABLE:
-        raise UnsupportedUpload(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
     try:
         with told():
             pixels = _decoded(data, kind, limits)

@@ -10,7 +10,7 @@ from service.errors import N_, BadParameter, OutOfMemory, Unrenderable, Unsuppor
 from service.formats import Format
 
 _LONGEST_CAUSE = 200
-"""Characters of what a writer said, for the log."""
+"""Characters of the cause in the log."""
 
 
 def corrupt() -> Unrenderable:
@@ -41,7 +41,7 @@ def unwritable(kind: Format, cause: str) -> Unwritable:
 
 @contextmanager
 def writing(kind: Format) -> Iterator[None]:
-    """Turn every exception into `Unwritable`. The pixels are decoded before: a failure here is not the picture's."""
+    """Turn every exception into `Unwritable`. The pixels are decoded already, so the picture is not at fault."""
     try:
         yield
     except Exception as error:  # MemoryError too: other formats, and other sizes, take less

@@ -1,26 +1,23 @@
 """Which rendition of a picture, or which placeholder, a request gets: its format, its field in the cache, the work.
 
-A format that cannot hold the rendition, or whose writer has failed on this very one, is ruled out.
+A format is ruled out where it cannot hold the rendition, or where this very rendition has failed before.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 
 from service.errors import BeyondFormat, PictureError
 from service.formats import WRITABLE, Format, IfBlank
-from service.imaging.faults import unwritable
 from service.imaging.headers.bounds import MOST_PIXELS
 from service.imaging.order import Blank, Order
-from service.pictures.failures import standing
+from service.pictures.failures import failed_before
 from service.pictures.selection import Recipe
 from service.pictures.values import Failure, Original
 from service.protocol.negotiate import NOTHING, Choice, RuledOut, Wish
-
-_Field = Callable[[Format], str]
 
 
 class Candidates:
@@ -32,10 +29,11 @@ class Candidates:
     def of_picture(
         self, original: Original, wish: Wish, ruled_out: RuledOut, *, refused: bool
     ) -> tuple[Choice, str, Order | None]:
-        """The format of the answer, its field, and the work; none for the stored bytes themselves.
+        """The format of the answer, its field, and the work, which is None for the stored bytes.
 
-        *ruled_out* is added to what is known to be so. Of a picture that is *refused* nothing is. Raises
-        `NotAcceptable`, `BadParameter` for a size that no format can have, and the reason why a format is ruled out.
+        *ruled_out* are formats that have failed for this request; formats that cannot succeed are added, unless the
+        picture is *refused* and none can. Raises `NotAcceptable`, `BadParameter` for a size that no format can have,
+        and the error of a format that is ruled out where no other is acceptable.
         """
         recipe = self._recipe
         beyond: RuledOut = NOTHING
@@ -84,7 +82,7 @@ class Candidates:
 
 
 def _refused(check: Callable[[Format], object]) -> dict[Format, PictureError]:
-    """The formats that *check* says cannot hold the rendition."""
+    """The formats for which *check* raises `BeyondFormat`, each with that error."""
     refused: dict[Format, PictureError] = {}
     for each in MOST_PIXELS:
         try:
@@ -94,9 +92,10 @@ def _refused(check: Callable[[Format], object]) -> dict[Format, PictureError]:
     return refused
 
 
-def _failed(failures: Iterable[Failure], field_of: _Field) -> RuledOut:
-    """The formats whose rendition has failed."""
+def _failed(failures: tuple[Failure, ...], field_of: Callable[[Format], str]) -> RuledOut:
+    """The formats whose rendition, in the field that *field_of* gives, has failed before."""
     if not failures:
         return NOTHING
-    fields = {each.field for each in standing(failures, time.time())}
-    return {each: unwritable(each, "it has failed before") for each in WRITABLE if field_of(each) in fields}
+    now = time.time()
+    found = {each: failed_before(failures, field_of(each), each, now) for each in WRITABLE}
+    return {each: error for each, error in found.items() if error is not None}

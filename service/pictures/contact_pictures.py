@@ -1,6 +1,16 @@
 """The use case: which picture a request gets, and its bytes. On ports alone.
 
 Two steps, so that a validator is answered before anything is paid for: `select` says what it would be, `load` gets it.
+
+1. `select` finds the record of the original (`Originals`). `Candidates` chooses one of the formats that are not ruled
+   out, and with it the rendition's field in the cache.
+2. `load` takes that field from memory or from the shared cache. If it is in neither, one process of the fleet makes the
+   rendition, and the others wait for it.
+3. `Faults` holds a failed render against the picture or against the field, in the record of the original. The next
+   request finds that in step 1.
+4. After some errors the caller goes back to step 1. `Unwritable` and `BeyondFormat` rule out one format for this
+   request. After `Unrenderable`, a placeholder (`blank`) may stand in. `OriginalChanged` says that the record is out of
+   date, so `select` looks at the store *anew*.
 """
 
 from __future__ import annotations
@@ -11,7 +21,7 @@ from dataclasses import dataclass, replace
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Blank
 from service.pictures.candidates import Candidates
-from service.pictures.failures import standing
+from service.pictures.failures import failed_before, standing
 from service.pictures.faults import BLAMED, Faults
 from service.pictures.fleet import Fleet
 from service.pictures.flights import Flights
@@ -73,9 +83,9 @@ class ContactPictures:
     ) -> Selection:
         """Settle which picture *wish* gets. With *anew*, what the cache says of the original is not believed.
 
-        *ruled_out* are formats that `load` has failed with for this request, each with its error. Raises `NoPicture`
-        or `Unrenderable` (then `blank` may stand in), `NotAcceptable`, `BadParameter`, `Unwritable` where every
-        acceptable format has failed, and the store's errors.
+        *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raises
+        `NoPicture` or `Unrenderable` (then `blank` may stand in), `NotAcceptable`, `BadParameter`, `Unwritable` where
+        every acceptable format has failed, and the store's errors.
         """
         known = await self._originals.find(contact, trace, anew=anew)
         original = known.original
@@ -143,10 +153,7 @@ class ContactPictures:
                     trace.fwd = "miss"
                 return Picture(original.size, None)
             if self._streams(original):
-                trace.fwd = "miss"
-                with trace.timed("store"):
-                    self._observer.store_read()
-                    return Picture(original.size, await self._store.stream(original, PIECE))
+                return await self._streamed(original, range(original.size), trace)
         if not body:
             head = await self._cache.head(selection.owner, selection.field, trace)
             if head is not None and head.version == selection.version:
@@ -175,10 +182,7 @@ class ContactPictures:
         original = selection.original
         assert original is not None
         if self._streams(original):
-            trace.fwd = "miss"
-            with trace.timed("store"):
-                self._observer.store_read()
-                return Picture(len(span), await self._store.stream(original, PIECE, span))
+            return await self._streamed(original, span, trace)
         whole = await self.load(selection, trace)
         if whole.older is not None:
             return whole
@@ -235,8 +239,8 @@ class ContactPictures:
             assert original is not None
             if ticket.waited:
                 now = await self._originals.recorded(original, trace)
-                if failure := self._faults.failed(now, selection.field, selection.work):
-                    raise failure  # the other process has met it
+                if failure := failed_before(now.failures, selection.field, selection.work.format, time.time()):
+                    raise failure  # in the other process
             strikes, aside = original.strikes, ticket.aside()
 
             async def read() -> bytes:
@@ -265,6 +269,13 @@ class ContactPictures:
         self._observer.store_read()
         with trace.timed("store"):
             return await self._store.read(original), now.strikes
+
+    async def _streamed(self, original: Original, span: range, trace: Trace) -> Picture:
+        """The stored bytes at *span*, in pieces from the store."""
+        trace.fwd = "miss"
+        with trace.timed("store"):
+            self._observer.store_read()
+            return Picture(len(span), await self._store.stream(original, PIECE, span))
 
     def _streams(self, original: Original) -> bool:
         """Whether its stored bytes go out from the store, not the cache: slow readers of many would share none."""

@@ -1,8 +1,9 @@
-"""What failed renders are held against: the picture, or where it is sound the one rendition that was asked for.
+"""Failed renders, each held against the picture or against one rendition of it, by the rendition's field in the cache.
 
-A picture that cannot be decoded is refused at once, and one that ends workers the second time. A writer that fails has
-been given a decoded picture, so the failure is that of the rendition's own field. Memory and time are held against the
-picture only where little was asked for, else against the field too.
+- A picture that cannot be decoded is refused at once.
+- A writer fails on a picture that was decoded, so its failure counts at once, and against the field.
+- A render that ends its worker or outruns its time counts from the second time on. That, and too little memory, counts
+  against the picture where the rendition is of a modest size, else against the field.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import structlog
 from service.errors import N_, OutOfMemory, PictureError, RenderTimedOut, RenderWorkerDied, Unrenderable, Unwritable
 from service.imaging.faults import unwritable
 from service.imaging.order import Blank, Order
-from service.pictures.failures import STRIKES, standing, struck
+from service.pictures.failures import STRIKES, struck
 from service.pictures.originals import Originals, jitter_of
 from service.pictures.ports import Observer
 from service.pictures.tiers import Ticket
@@ -48,12 +49,6 @@ class Faults:
             return None
         return fault if fault.recipe in ("", self._digest) else None
 
-    def failed(self, original: Original, field: str, order: Order) -> Unwritable | None:
-        """The failure of that *field*, if it stands in the way."""
-        if all(each.field != field for each in standing(original.failures, time.time())):
-            return None
-        return unwritable(order.format, "it has failed before")
-
     async def blame(
         self,
         original: Original,
@@ -77,7 +72,7 @@ class Faults:
             return error
         if not isinstance(error, Unrenderable):
             if now.strikes > strikes:
-                return error  # another request's strike already tells of this
+                return error  # another request has counted this already
             now = replace(now, strikes=now.strikes + 1)
             if now.strikes < STRIKES:
                 await self._originals.charge(now, ticket, trace)
@@ -96,7 +91,10 @@ class Faults:
     def _struck(
         self, failures: tuple[Failure, ...], owner: Owner, field: str, work: Order | Blank, error: Blamed
     ) -> tuple[tuple[Failure, ...], Blamed]:
-        """*failures* and one more, and the error that it ends with: another format is tried unless time has run out."""
+        """*failures* with one more, and the error that the request ends with.
+
+        That is `Unwritable`, after which another format is tried, except where time ran out or the worker died.
+        """
         if isinstance(error, Unrenderable):
             error = unwritable(work.format, f"{type(error).__name__}: {error}")
         at_once, now = isinstance(error, Unwritable), time.time()
@@ -108,7 +106,7 @@ class Faults:
 
 
 def _proves(error: Blamed) -> bool:
-    """Whether it is the picture's fault whatever was asked for."""
+    """Whether the picture is at fault, whatever the size of the rendition."""
     return isinstance(error, Unrenderable) and not isinstance(error, OutOfMemory)
 
 

@@ -102,7 +102,7 @@ class Originals:
     async def remember(
         self, original: Original | None, contact: int, ticket: Ticket, *, since: float | None = None
     ) -> Known:
-        """Record what is known *since* then (Unix seconds), or now."""
+        """Record what is known *since* that time (Unix seconds); the present time, if not given."""
         looked_at = time.time() if since is None else since
         record = Entry(original.version if original else "", looked_at, "", records.encode(original))
         life = self._lifetimes.kept if original else self._lifetimes.missing
@@ -112,7 +112,7 @@ class Originals:
     async def charge(self, original: Original, ticket: Ticket, trace: Trace) -> None:
         """Record what is held against *original*, for all processes: each of them would try it anew.
 
-        The record stays as old as it was: nothing was looked at, and many charges must not keep it fresh.
+        The record stays as old as it was: the store was not looked at, and many charges must not keep it fresh.
         """
         known = await self._recorded(original.contact, trace)
         if known is not None and (known.original is None or known.original.version != original.version):
@@ -175,12 +175,10 @@ class Originals:
         try:
             with trace.timed("store"):
                 found = await self._store.look(contact)
-        except OriginalEmpty:
+        except OriginalEmpty:  # not recorded: the absence counts for this request alone
             self._trouble.succeeded()
             now = time.time()
-            return Known(
-                None, Entry("", now, "", records.encode(None)), until=now
-            )  # for this request alone: not recorded
+            return Known(None, Entry("", now, "", records.MISSING), until=now)
         except STORE_ERRORS as error:
             if not self._trouble.open:
                 log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))

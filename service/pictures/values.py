@@ -61,10 +61,10 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """That a sound picture could not be rendered as that *field* of the cache says, *strikes* times.
+    """A rendition of a sound picture, by its *field* in the cache, that failed *strikes* times.
 
-    It counts until *until* (Unix seconds). The field ends with the digest of the settings, so under others it says
-    nothing.
+    It counts until *until* (Unix seconds). The field ends with the digest of the settings, so it counts under these
+    settings alone.
     """
 
     field: str
@@ -78,7 +78,7 @@ class Original:
 
     *size* is in bytes, *modified* in Unix seconds, None if that cannot be told; *dimensions* are the upright picture's
     width and height in pixels, as its header gives them, None if the header does not give them; *strikes* counts the
-    render workers that it ended; *failures* are those of its renditions.
+    render workers that it ended; *failures* are its renditions that failed.
     """
 
     contact: int

@@ -54,6 +54,14 @@ class WritableStore(OriginalStore, Protocol):
         """Remove what uploads left behind that a crash ended."""
 
 
+async def present(store: OriginalStore, contact: int) -> Original | None:
+    """The picture of *contact* in *store*; a file without bytes is none. Raises the store's errors."""
+    try:
+        return await store.look(contact)
+    except OriginalEmpty:
+        return None
+
+
 class Writes:
     """Changes of contacts' pictures.
 
@@ -90,11 +98,7 @@ class Writes:
 
     async def require(self, contact: int, check: Check) -> None:
         """Raise what *check* raises, before an upload is worth its way. It is checked again when it is put."""
-        try:
-            present = await self._store.look(contact)
-        except OriginalEmpty:
-            present = None
-        check(present)
+        check(await present(self._store, contact))
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
         """Judge *upload*, and make it the picture of *contact*, known to all.

@@ -1,4 +1,4 @@
-"""Gunicorn's arbiter as it is used here: no signal is lost while it forks, and its messages are events."""
+"""Gunicorn's arbiter as it is used here: no signal is lost while it forks, and its messages are log events."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _UNSAID = frozenset(("Shutting down: %s",))
 
 
 class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
-    """Holds back the signals that end the service while it forks.
+    """Blocks the signals that end the service while it forks.
 
-    A new process still has the arbiter's handlers, which would take such a signal and do nothing. It lets them through
-    once it has its own (`SafeArbiter.forked`).
+    A new process still has the arbiter's handlers, which would take such a signal and do nothing. The new process
+    unblocks the signals once it has handlers of its own.
     """
 
     def spawn_worker(self) -> Any:
@@ -39,16 +39,16 @@ class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         try:
             return super().spawn_worker()
         finally:
-            self.forked()
+            self.unblock()
 
     @staticmethod
-    def forked() -> None:
-        """Let the signals through."""
+    def unblock() -> None:
+        """Unblock the signals, of which the pending ones arrive."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
 class EventLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """Gunicorn's warnings and errors as events of ours. Its messages of lower levels are dropped."""
+    """Logs gunicorn's warnings and errors as events. Messages of lower levels are dropped."""
 
     def setup(self, cfg: Any) -> None:
         """No handlers: none of gunicorn's own lines is written."""

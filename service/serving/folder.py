@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
 import structlog
 
 from service.settings import BadSettings, Settings
+from service.stores.directory import described
 from service.stores.uploads import UploadFolder
 
 log = structlog.get_logger()
@@ -31,20 +31,15 @@ def look_at_folder(settings: Settings) -> None:
                     f"neither {folder} nor the folder that it would be in exists"
                 ]
             ) from error
-        log.warning("images.unreadable", **_named(error, folder), status="unready until it can be read")
+        log.warning("images.unreadable", **described(error, str(folder)), status="unready until it can be read")
         return
     if settings.writes.enabled:
         try:
             try_writing(folder, settings.images.timeout)
         except OSError as error:
-            log.warning("images.unwritable", **_named(error, folder))
+            log.warning("images.unwritable", **described(error, str(folder)))
 
 
 def try_writing(folder: Path, timeout: float) -> None:
     """Make the folder of uploads in *folder*, and a file in it that is removed again. Raises OSError."""
     UploadFolder(folder, timeout).begin().discard()
-
-
-def _named(error: OSError, folder: Path) -> dict[str, str]:
-    code = errno.errorcode.get(error.errno or 0, "unknown")
-    return {"file": str(error.filename or folder), "errno": code, "reason": error.strerror or repr(error)}

@@ -120,7 +120,7 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
             signal.signal(each, signal.SIG_DFL)
         for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
             signal.signal(each, signal.SIG_IGN)
-        SafeArbiter.forked()
+        SafeArbiter.unblock()
 
     def init_process(self) -> None:
         """Never returns: what the arbiter has on its stack, temporary folders say, is not ours to end."""

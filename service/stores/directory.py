@@ -69,7 +69,7 @@ class DirectoryStore:
     async def sample(self, most: int) -> tuple[int, list[OSError]]:
         """Read the beginning of the first *most* pictures in the folder, as the system lists it.
 
-        Gives how many there were, and why some could not be read.
+        Gives the number of pictures, and the errors of those that cannot be read.
         """
         paths = await self._bounded(lambda: self._in_thread(lambda: list(islice(self._listed(), most))))
         faults = [await self._bounded(partial(self._in_thread, _fault_of, path)) for path in paths]
@@ -211,22 +211,27 @@ class DirectoryStore:
 
 
 async def told(call: Callable[[], Awaitable[T]], timeout: float | None, file: str | None = None) -> T:
-    """What *call* gives within *timeout* seconds. Its time-outs and the system's errors are told as the store's.
+    """What *call* gives within *timeout* seconds. Raises `StoreTimedOut`, `StoreFull` or `StoreFailed` for an OSError.
 
-    The log names the file, *file* where the error does not, and the error number; the answer to a request does not.
+    The log names the file (*file* where the error names none) and the error number; answers to requests name neither.
     """
     try:
         async with asyncio.timeout(timeout):
             return await call()
     except OSError as error:
         if error.errno is not None:
-            code = errno.errorcode.get(error.errno, str(error.errno))
-            log.warning("store.failed", file=error.filename or file, errno=code, reason=error.strerror)
+            log.warning("store.failed", **described(error, file))
         if isinstance(error, TimeoutError):
             raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
         if error.errno in _FULL:
             raise StoreFull(N_("The place where pictures are stored is full.")) from error
         raise StoreFailed(N_("The place where pictures are stored failed.")) from error
+
+
+def described(error: OSError, file: str | None = None) -> dict[str, str | None]:
+    """The fields of a log event for *error*. *file* is its file, where the error names none."""
+    code = errno.errorcode.get(error.errno or 0, str(error.errno))
+    return {"file": error.filename or file, "errno": code, "reason": error.strerror or repr(error)}
 
 
 @contextmanager
@@ -240,16 +245,16 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _require_unchanged(file: int, seen: tuple[int, ...], expected: str) -> None:
-    """Raise `OriginalChanged` unless the open *file* is what was *seen* before, or has the *expected* version still.
+    """Raise `OriginalChanged` unless the open *file* has the identity *seen* before, or still the *expected* version.
 
-    Another change time alone does not say that the bytes changed: a file that is replaced by a rename loses a link.
+    The change time alone does not show that bytes changed: a file that is replaced by a rename loses a link.
     """
     if identity(os.fstat(file)) != seen:
         verified(file, expected)
 
 
 def _fault_of(path: str) -> OSError | None:
-    """Why the beginning of the file cannot be read."""
+    """The error when the beginning of the file is read, if any."""
     try:
         with _naming(path):
             file = os.open(path, _READING)

@@ -27,7 +27,7 @@ def judge(
 ) -> Original:
     """The original of *size* bytes that begins with *head*.
 
-    *read* is given a place and a number of bytes, and gives these, where the header goes on further back.
+    Where the header does not end there, *read* is called with a position and a number of bytes, and returns these.
     """
     try:
         if size > max_bytes:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
-from service.pictures.writes import Check, Upload
+from service.pictures.writes import Check, Upload, present
 from service.stores.judge import HEAD_BYTES, judge
 
 
@@ -33,14 +33,14 @@ class MemoryStore:
         yield _Upload()
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
-        check(await self._present(contact))
+        check(await present(self, contact))
         self.keep(contact, await upload.read(), int(time.time()))
         original = await self.look(contact)
         assert original is not None
         return original
 
     async def delete(self, contact: int, check: Check) -> None:
-        check(await self._present(contact))
+        check(await present(self, contact))
         self.drop(contact)
 
     async def sweep(self) -> None:
@@ -78,12 +78,6 @@ class MemoryStore:
                 yield data[at : at + piece]
 
         return pieces()
-
-    async def _present(self, contact: int) -> Original | None:
-        try:
-            return await self.look(contact)
-        except OriginalEmpty:
-            return None
 
     async def check(self) -> str:
         return f"memory, {len(self._pictures)} pictures"

@@ -52,13 +52,13 @@ def files(root: Path, contact: int) -> Iterator[Found]:
     if contact <= 0:
         return
     folder = os.fspath(root)
-    for suffix in SUFFIXES:
-        path = f"{folder}/{contact}.{suffix}"
-        if (size := _size(path)) is not None:
-            yield Found(path, size)
+    yield from _files_in(folder, contact)
     folder = f"{folder}/{shard(contact)}"
-    if _status(folder) is None:
-        return
+    if _status(folder) is not None:
+        yield from _files_in(folder, contact)
+
+
+def _files_in(folder: str, contact: int) -> Iterator[Found]:
     for suffix in SUFFIXES:
         path = f"{folder}/{contact}.{suffix}"
         if (size := _size(path)) is not None:
@@ -66,7 +66,7 @@ def files(root: Path, contact: int) -> Iterator[Found]:
 
 
 def _size(path: str) -> int | None:
-    """The bytes of a regular file; None for all else: opening a named pipe would block."""
+    """The size of a regular file; None for any other: opening a named pipe would block."""
     status = _status(path)
     return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None
 

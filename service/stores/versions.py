@@ -18,7 +18,7 @@ from service.stores.judge import HEAD_BYTES
 T = TypeVar("T")
 
 _TRIES = 3
-"""Readings of a file that is written meanwhile. Also a new link to it changes its change time, once."""
+"""Reads of a file that changes meanwhile. A new link to it also changes its change time, once."""
 
 
 def version(status: os.stat_result, data: bytes) -> str:
@@ -28,14 +28,14 @@ def version(status: os.stat_result, data: bytes) -> str:
 
 
 def identity(status: os.stat_result) -> tuple[int, int, int, int, int]:
-    """What changes with every change of a file, on this host."""
+    """Values of which at least one differs after every change of a file, on this host."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def steady(file: int, read: Callable[[os.stat_result], T]) -> tuple[os.stat_result, T, bool]:
-    """What *read* makes of the open *file*, its status, and whether that was the same before and after.
+    """The status of the open *file*, what *read* returns with it, and whether the file was the same afterwards.
 
-    Reads again a few times where it was not.
+    Where it was not, *read* is called again, a few times.
     """
     before = os.fstat(file)
     for _ in range(_TRIES):

@@ -132,9 +132,9 @@ class _Asked:
 
 
 @dataclass(slots=True)
-class _Met:
-    """What a request has met on the way to its answer: formats that cannot be had, each with its error, of the picture
-    and of the placeholder, and whether the picture cannot be rendered at all."""
+class _Failed:
+    """What has failed for one request: formats of the picture and of the placeholder, each with its error, and whether
+    the picture cannot be rendered at all."""
 
     formats: dict[Format, PictureError]
     of_placeholder: dict[Format, PictureError]
@@ -142,7 +142,7 @@ class _Met:
 
 
 class _Ready(NamedTuple):
-    """An answer that is yet to be sent; 304 where nothing is *loaded*."""
+    """An answer before it is sent; a 304 has nothing *loaded*."""
 
     headers: CIMultiDict[str]
     loaded: Picture | None
@@ -159,45 +159,48 @@ async def _answer(request: web.Request, asked: _Asked, *, anew: bool) -> web.Str
 
 
 async def _best(request: web.Request, asked: _Asked, *, anew: bool) -> _Ready:
-    """The best answer that can be had. Each turn but the last rules out a format, or the picture itself."""
-    met, trace = _Met({}, {}), Trace()
+    """The best answer that can be made (see `pictures.contact_pictures`).
+
+    Each turn but the last rules out one more format, or the picture itself, so the turns are few.
+    """
+    failed, trace = _Failed({}, {}), Trace()
     while True:
-        selection, language = await _selected(request, asked, met, trace, anew=anew)
+        selection, language = await _selected(request, asked, failed, trace, anew=anew)
         try:
-            ready = await _prepared(request, asked, selection, language, met, trace)
+            ready = await _prepared(request, asked, selection, language, failed, trace)
             break
         except (BeyondFormat, Unwritable) as error:
-            formats = met.formats if selection.blank is None else met.of_placeholder
+            formats = failed.formats if selection.blank is None else failed.of_placeholder
             formats[selection.choice.format] = error
         except Unrenderable:
             if asked.wish.if_blank is IfBlank.NULL or selection.blank is not None:
                 raise
-            met.unrenderable = True
+            failed.unrenderable = True
         trace.fwd, anew = "miss", False
-    if met.unrenderable:
+    if failed.unrenderable:
         request.app[METRICS].stood_in()
     return ready
 
 
 async def _selected(
-    request: web.Request, asked: _Asked, met: _Met, trace: Trace, *, anew: bool
+    request: web.Request, asked: _Asked, failed: _Failed, trace: Trace, *, anew: bool
 ) -> tuple[Selection, str]:
-    """The picture; or the placeholder that stands in for it, and the language of its words."""
+    """The picture, or the placeholder that stands in for it; and the language of the placeholder's words."""
     pictures, wish = request.app[PICTURES], asked.wish
-    if not met.unrenderable:
+    if not failed.unrenderable:
         try:
-            return await pictures.select(asked.contact, wish, trace, anew=anew, ruled_out=met.formats), ""
+            return await pictures.select(asked.contact, wish, trace, anew=anew, ruled_out=failed.formats), ""
         except (NoPicture, Unrenderable) as error:
             if wish.if_blank is IfBlank.NULL:
                 raise
-            met.unrenderable = isinstance(error, Unrenderable)
+            failed.unrenderable = isinstance(error, Unrenderable)
     language = _language(request)
     words = request.app[LANGUAGES].words(NO_PHOTO, {}, language)
-    return pictures.blank(wish, words, language, met.of_placeholder), language
+    return pictures.blank(wish, words, language, failed.of_placeholder), language
 
 
 async def _prepared(
-    request: web.Request, asked: _Asked, selection: Selection, language: str, met: _Met, trace: Trace
+    request: web.Request, asked: _Asked, selection: Selection, language: str, failed: _Failed, trace: Trace
 ) -> _Ready:
     """The answer with *selection*. Raises what `ContactPictures.load` raises."""
     pictures, repeats, visitor = request.app[PICTURES], request.app[REPEATS], request[VISITOR]
@@ -205,7 +208,7 @@ async def _prepared(
     worded = selection.blank is not None and selection.blank.worded
     varies = vary(negotiated=asked.wish.type is None, worded=worded)
     headers = picture_headers(selection, asked.contact, lifetimes, visitor, varies, stale=_stale(trace))
-    detail = "" if selection.blank is None else "unrenderable" if met.unrenderable else "placeholder"
+    detail = "" if selection.blank is None else "unrenderable" if failed.unrenderable else "placeholder"
     if not_modified(
         selection.etag, selection.last_modified, field(request, "If-None-Match"), field(request, "If-Modified-Since")
     ):

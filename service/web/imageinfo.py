@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from service.pictures.values import OriginalEmpty
-from service.pictures.writes import WritableStore
+from service.pictures.writes import WritableStore, present
 from service.protocol.blob_entity import NOTHING, blob_entity, blob_id
 from service.protocol.query import parse_contact_id
 from service.protocol.time_zones import HEADER, parse_time_zone
@@ -26,10 +25,7 @@ async def imageinfo(request: web.Request) -> web.StreamResponse:
     # In a thread, for it reads a file. The few that are asked for stay in `ZoneInfo`'s own cache.
     zone = UTC if name is None else await asyncio.to_thread(ZoneInfo, name)
     request.app[METRICS].store_read()
-    try:
-        original = await request.app[STORE].look(contact)
-    except OriginalEmpty:
-        original = None
+    original = await present(request.app[STORE], contact)
     entity = NOTHING
     if original is not None:
         id = blob_id(contact, original.version)

@@ -8,6 +8,7 @@ from itertools import pairwise
 import pytest
 from PIL import Image, ImageCms
 
+from service.imaging.headers.cicp import CodePoints
 from service.imaging.pixels.colour import to_srgb
 from service.imaging.render import Limits
 from service.imaging.source import Source
@@ -59,9 +60,9 @@ TELEVISION = {
 @pytest.mark.parametrize("transfer", [1, 6, 14, 15])
 @pytest.mark.parametrize("primaries", TELEVISION)
 def test_elsewhere_the_curves_of_television_are_their_own(primaries, transfer):
-    made = to_srgb(patches(), None, (primaries, transfer, 0, 1))
+    made = to_srgb(patches(), None, CodePoints(primaries, transfer, 0, 1))
     assert all(near(got, want, 3) for got, want in zip(seen(saved(made, "PNG")), TELEVISION[primaries], strict=True))
-    grey = to_srgb(Image.new("LA", (4, 4), (128, 50)), None, (primaries, transfer, 0, 1))
+    grey = to_srgb(Image.new("LA", (4, 4), (128, 50)), None, CodePoints(primaries, transfer, 0, 1))
     assert grey.mode == "LA" and near(grey.getpixel((1, 1)), (121, 50), 1)
 
 
@@ -100,7 +101,7 @@ def test_the_reference_white_of_pq_is_bright_but_leaves_room(primaries, signal):
 def test_brighter_is_never_darker(transfer):
     ramp = Image.new("L", (256, 1))
     ramp.putdata(range(256))
-    greys = to_srgb(ramp.convert("RGB"), None, (9, transfer, 9, 1)).convert("L").tobytes()
+    greys = to_srgb(ramp.convert("RGB"), None, CodePoints(9, transfer, 9, 1)).convert("L").tobytes()
     assert all(later >= earlier for earlier, later in pairwise(greys))
     assert greys[0] <= 2 and greys[-1] >= 253
 

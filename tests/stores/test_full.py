@@ -100,9 +100,13 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 @contextmanager
 def limited(images: Path) -> Iterator[Service]:
-    """A service whose process may write no file of more than 32 KiB."""
+    """A service whose process may write no file of more than 32 KiB: Python would cut off its compiled modules."""
     command = (sys.executable, "-c", LIMITED, *COMMAND)
-    ours = {"CONTACT_IMAGE_WRITES__ENABLED": "true", "CONTACT_IMAGE_RENDER__WORKERS": "1"}
+    ours = {
+        "CONTACT_IMAGE_WRITES__ENABLED": "true",
+        "CONTACT_IMAGE_RENDER__WORKERS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     with running("--images", images, command=command, **ours) as service:
         yield service
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from service.imaging.faults import corrupt, too_much_work
+from service.imaging.headers.cicp import CodePoints
 
 _SEQUENCE_HEADER, _FRAMES = 1, (3, 6, 7)
 """Types of units; 7 is a frame header again, which may stand for another operating point's frame."""
@@ -20,10 +21,6 @@ _KEY, _SWITCH = 0, 3
 _SELECT = 2
 _IDENTITY = (1, 13, 0)
 """Code points of red, green and blue as they are, whose range is always full."""
-
-
-CodePoints = tuple[int, int, int, int]
-"""Colour primaries, transfer characteristics, matrix coefficients (ITU-T H.273), and 1 for full range."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ def extent(stream: Iterable[bytes]) -> Extent:
 
 
 def code_points(piece: bytes) -> CodePoints | None:
-    """What the sequence header in a *piece* of a stream says of its colour, if anything."""
+    """The code points in the sequence header of a *piece* of a stream, if it has any."""
     for kind, body in _units(piece):
         if kind == _SEQUENCE_HEADER:
             bits = _Bits(body)
@@ -167,7 +164,7 @@ class _Sequence:
                 take(4)
 
     def code_points(self, bits: _Bits) -> CodePoints | None:
-        """What follows in *bits* of colour (section 5.5.2); None where it is not described."""
+        """The code points, which follow in *bits* (section 5.5.2); None where the colour is not described."""
         take = bits.take
         if take(1) and self._profile == 2:  # more than eight bits
             take(1)
@@ -176,7 +173,7 @@ class _Sequence:
             return None
         primaries, transfer, matrix = take(8), take(8), take(8)
         identity = not grey and (primaries, transfer, matrix) == _IDENTITY
-        return primaries, transfer, matrix, 1 if identity else take(1)
+        return CodePoints(primaries, transfer, matrix, 1 if identity else take(1))
 
     def frame_pixels(self, bits: _Bits) -> int:
         """Pixels of the frame whose header (section 5.9.2) begins *bits*."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from service.errors import Unrenderable
-from service.imaging.headers.av1 import CodePoints, code_points
+from service.imaging.headers.av1 import code_points
 from service.imaging.headers.boxes import MAX_STEPS, Box, Steps, boxes, number
+from service.imaging.headers.cicp import CodePoints
 from service.imaging.headers.isobmff import located, samples
 from service.imaging.headers.window import Bytes
 
@@ -57,9 +58,9 @@ class Shown:
     @property
     def colour(self) -> CodePoints | None:
         """The code points as browsers read them in AVIF: a curve of television or an unspecified one is sRGB's."""
-        if self.code_points is None or self.code_points[1] not in _AS_SRGB:
+        if self.code_points is None or self.code_points.transfer not in _AS_SRGB:
             return self.code_points
-        return self.code_points[0], _SRGB, *self.code_points[2:]
+        return self.code_points._replace(transfer=_SRGB)
 
     @property
     def upright(self) -> Size:
@@ -171,7 +172,7 @@ def _nclx(data: Bytes, properties: list[Box]) -> CodePoints | None:
     for box in properties:
         if box.kind == b"colr" and data[box.start : box.start + 4] == b"nclx" and box.end - box.start >= 11:
             primaries, transfer, matrix = (number(data, box.start + at, 2) for at in (4, 6, 8))
-            return primaries, transfer, matrix, number(data, box.start + 10, 1) >> 7
+            return CodePoints(primaries, transfer, matrix, number(data, box.start + 10, 1) >> 7)
     return None
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from itertools import islice
 
 from service.imaging.faults import corrupt, unsupported
+from service.imaging.headers.cicp import CodePoints
 from service.imaging.headers.png_chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
 from service.imaging.headers.png_film import Film, film
-from service.imaging.headers.png_values import CodePoints, ExifBlock, code_points, icc_profile
+from service.imaging.headers.png_values import ExifBlock, code_points, icc_profile
 from service.imaging.headers.window import Bytes
 
 _HEADER = struct.Struct(">IIBBBBB")
@@ -130,13 +131,13 @@ def read(data: bytes, most_frames: int) -> Png:
     last: Chunk | None = None
     for last in chunks(data):
         walk.take(last)
-    if last and last[0] != b"IEND" and last[2] + 12 <= len(data) and not sound(data, last):
+    if last and last.kind != b"IEND" and last.end + 12 <= len(data) and not sound(data, last):
         raise corrupt()  # its length leads to where no chunk begins
     return walk.finished(most_frames)
 
 
 class _Walk:
-    """What was found so far."""
+    """What the chunks so far hold."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -148,7 +149,7 @@ class _Walk:
         self._exif = ExifBlock()
 
     def take(self, found: Chunk) -> None:
-        """Raises `Unrenderable`."""
+        """Look at the next chunk. Raises `Unrenderable`."""
         kind, begin, end = found
         if end > len(self._data):
             raise corrupt()

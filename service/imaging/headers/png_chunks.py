@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from typing import NamedTuple
 from zlib import crc32
 
 from service.imaging.faults import too_much_work
@@ -14,14 +15,20 @@ _HEAD = struct.Struct(">I4s")
 _MAX_CHUNKS = 40_000
 """Chunks that are walked, in less than 0.1 s. An honest PNG of 32 MiB in chunks of 1 KiB has 32,000."""
 
-Chunk = tuple[bytes, int, int]
-"""A chunk's type, and where its content begins and ends."""
 Span = tuple[int, int]
 """Where some bytes begin and end."""
 
 
+class Chunk(NamedTuple):
+    """A chunk's type, and where its content begins and ends."""
+
+    kind: bytes
+    begin: int
+    end: int
+
+
 def chunks(data: Bytes) -> Iterator[Chunk]:
-    """Every chunk up to IEND, or up to where no chunk begins. The last may end beyond *data*, by what it says.
+    """Every chunk up to IEND, or up to where no chunk begins. By its length, the last may end beyond *data*.
 
     Raises:
         Unrenderable: too many chunks.
@@ -32,7 +39,7 @@ def chunks(data: Bytes) -> Iterator[Chunk]:
         if len(head) < 8 or not head[4:].isalpha():
             return
         length, kind = _HEAD.unpack(head)
-        yield kind, at + 8, at + 8 + length
+        yield Chunk(kind, at + 8, at + 8 + length)
         if kind == b"IEND":
             return
         at += 12 + length

@@ -48,7 +48,7 @@ class Film:
 
 
 class _DamagedError(Exception):
-    """A chunk of the animation is not as it ought to be."""
+    """A chunk of the animation breaks a rule."""
 
 
 def film(data: bytes, chunks: list[Chunk], size: tuple[int, int], most: int) -> Film | None:
@@ -70,7 +70,7 @@ def film(data: bytes, chunks: list[Chunk], size: tuple[int, int], most: int) -> 
             raise corrupt()
         reel = _Reel(data, size)
         for found in chunks:
-            if found[0] == b"fcTL" and len(reel.frames) == promised:
+            if found.kind == b"fcTL" and len(reel.frames) == promised:
                 break
             reel.take(found)
         if len(reel.frames) < promised or not reel.frames[-1].pixels:
@@ -102,7 +102,7 @@ class _Reel:
         self.still_first = False
 
     def take(self, found: Chunk) -> None:
-        """Raises `_DamagedError`."""
+        """Look at the next chunk. Raises `_DamagedError`."""
         kind, begin, end = found
         if kind == b"IDAT":
             self._first_pixels(begin, end)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import zlib
 
+from service.imaging.headers.cicp import CodePoints
 from service.imaging.headers.exif import RAW_PROFILE, raw_profile
 from service.imaging.headers.png_chunks import Chunk, sound
 from service.imaging.headers.window import Bytes
-
-CodePoints = tuple[int, int, int, int]
-"""Colour primaries, transfer function, matrix coefficients (ITU-T H.273), and 1 for the full range or 0."""
 
 _PRIMARIES = frozenset({1, *range(4, 13), 22})
 _TRANSFERS = frozenset({1, *range(4, 19)})
@@ -29,7 +27,7 @@ def code_points(content: bytes) -> CodePoints | None:
     primaries, transfer, matrix, full_range = content
     if primaries not in _PRIMARIES or transfer not in _TRANSFERS or matrix or full_range > 1:
         return None
-    return primaries, transfer, matrix, full_range
+    return CodePoints(primaries, transfer, matrix, full_range)
 
 
 def icc_profile(content: bytes) -> bytes:

@@ -12,7 +12,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How either begins, in either byte order; `+` is BigTIFF's."""
 
 _SIZES, _LONG = {1: 1, 3: 2, 16: 8}, 4
-"""Bytes of a value by its type (BYTE, SHORT, LONG8); every other that is asked for here is a LONG."""
+"""Bytes of a value by its type (BYTE, SHORT, LONG8); every other type is taken for LONG."""
 
 _COMPRESSIONS = {
     9: "JBIG", 10: "JBIG", 32766: "NeXT", 32809: "ThunderScan", 32908: "Pixar", 32909: "Pixar", 32947: "DCS",
@@ -20,15 +20,11 @@ _COMPRESSIONS = {
     34925: "LZMA", 50000: "Zstandard", 50001: "WebP", 50002: "JPEG XL", 52546: "JPEG XL",
 }  # fmt: skip
 """By the value of tag 259: those that are not read here."""
-
-
 _PHOTOMETRICS = {
     0: "grey", 1: "grey", 2: "RGB", 3: "palette", 4: "mask", 5: "CMYK", 6: "YCbCr", 8: "CIELab", 9: "ICCLab",
     10: "ITULab", 32803: "CFA", 32844: "LogL", 32845: "LogLuv", 34892: "LinearRaw",
 }  # fmt: skip
 """By the value of tag 262."""
-
-
 _PRIVATE = 32_768
 """Values from here on are private (TIFF 6.0, section 8); a lower one without a name is invalid."""
 _DEPTHS = (1, 2, 4, 6, 8, 10, 12, 14, 16, 24, 32, 64)
@@ -100,13 +96,9 @@ class Directory:
         last = min(self.end, self.start + most * self._room, len(self.data))
         for at in range(self.start, last - self._room + 1, self._room):
             kind = self._number(at + 2, 2)
-            value = at + (12 if self.big else 8)
-            count = self._number(at + 4, 8 if self.big else 4)
-            first, offset = (
-                self._number(value, min(_LONG, _SIZES.get(kind, _LONG))),
-                self._number(value, 8 if self.big else 4),
-            )
-            yield Tag(self._number(at, 2), kind, count, first, offset)
+            count, value = self._number(at + 4, self._word), at + 4 + self._word
+            first = self._number(value, min(_LONG, _SIZES.get(kind, _LONG)))
+            yield Tag(self._number(at, 2), kind, count, first, self._number(value, self._word))
 
     @property
     def _word(self) -> int:
@@ -115,6 +107,7 @@ class Directory:
 
     @property
     def _room(self) -> int:
+        """Bytes of an entry."""
         return 20 if self.big else 12
 
     def _number(self, at: int, size: int) -> int:

@@ -23,9 +23,9 @@ _BLOCK = 1024
 
 
 class Window:
-    """A file of *size* bytes that begins with *head*; *read* is given a place and a number of bytes, and gives these.
+    """A file of *size* bytes that begins with *head*. *read* takes a position and a number of bytes, and returns these.
 
-    What lies beyond the bounds on reading is empty, as if the file had ended.
+    Past the bounds on reads, slices are empty, as if the file had ended.
     """
 
     def __init__(self, head: bytes, size: int, read: Callable[[int, int], bytes]) -> None:

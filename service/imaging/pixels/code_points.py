@@ -1,8 +1,8 @@
 """Colours that code points describe (ITU-T H.273), as a profile for littlecms to apply. Knows no containers, no pixels.
 
-The primaries of Display P3 and BT.2020 are known, the curve of televisions, and those of PQ and HLG (BT.2100),
-which reach further than a screen's white and are brought below it by a plain tone curve, channel by channel. Other
-primaries count as sRGB's; colours with another curve count as sRGB.
+Known are the primaries of Display P3 and BT.2020, and the curves of televisions, PQ and HLG (BT.2100). PQ and HLG are
+brighter than a screen's white; a tone curve brings each channel below it. Other primaries count as sRGB's, and colours
+with another curve count as sRGB.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from functools import lru_cache
 
 from PIL import ImageCms
 
-CodePoints = tuple[int, int, int, int]
-"""Colour primaries, transfer characteristics, matrix coefficients, and 1 for full range. The first two matter here."""
+from service.imaging.headers.cicp import CodePoints
 
 _BT709, _BT2020, _DISPLAY_P3 = 1, 9, 12
 _SRGB, _PQ, _HLG = 13, 16, 18
@@ -39,8 +38,8 @@ then at 188, where Chromium 156 has it."""
 
 def profile(code_points: CodePoints) -> bytes | None:
     """An ICC profile for RGB in these colours; None for those of sRGB."""
-    primaries = code_points[0] if code_points[0] in _TO_BT709 else _BT709
-    transfer = code_points[1]
+    primaries = code_points.primaries if code_points.primaries in _TO_BT709 else _BT709
+    transfer = code_points.transfer
     if (transfer != _SRGB and transfer not in _CURVES) or (primaries, transfer) == (_BT709, _SRGB):
         return None
     return _profile(primaries, transfer)
@@ -48,7 +47,7 @@ def profile(code_points: CodePoints) -> bytes | None:
 
 def bends_grey(code_points: CodePoints) -> bool:
     """Whether the curve is a known one other than sRGB's, so that grey changes too."""
-    return code_points[1] in _CURVES
+    return code_points.transfer in _CURVES
 
 
 @lru_cache(maxsize=8)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageCms
 
+from service.imaging.headers.cicp import CodePoints
 from service.imaging.pixels import code_points
 from service.imaging.pixels.inks import press_profile
 
@@ -18,7 +19,7 @@ _MAX_TAGS = 100
 """littlecms refuses more."""
 
 
-def to_srgb(image: Image.Image, profile: bytes | None, points: code_points.CodePoints | None = None) -> Image.Image:
+def to_srgb(image: Image.Image, profile: bytes | None, points: CodePoints | None = None) -> Image.Image:
     """L, LA, RGB or RGBA in sRGB, from L, LA, RGB, RGBA, CMYK or LAB with that ICC *profile*.
 
     Relative colorimetric. A profile that is broken, or is meant for another kind of picture, is ignored: RGB and grey
@@ -36,7 +37,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, points: code_points.CodeP
     return _by_code_points(image, points) if points else image
 
 
-def _by_code_points(image: Image.Image, points: code_points.CodePoints) -> Image.Image:
+def _by_code_points(image: Image.Image, points: CodePoints) -> Image.Image:
     """Grey has no primaries: it changes with the curve alone, and stays grey."""
     profile = code_points.profile(points)
     if profile is None:

@@ -1,7 +1,4 @@
-"""An animated PNG taken apart: every frame a picture of its own.
-
-Knows nothing of what they add up to.
-"""
+"""The frames of an animated PNG, each as a picture of its own. Knows nothing of what they add up to."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ def parts(contents: Png) -> Iterator[Part]:
     """Every frame of an animated PNG, in the order of the file.
 
     Raises:
-        DamagedFrameError: as it says.
+        DamagedFrameError: the pixels of one cannot be decoded.
     """
     for frame in contents.film.frames if contents.film else ():
         image = PngFile(contents, (frame.width, frame.height), frame.pixels)

@@ -35,7 +35,7 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
             self.info["loop"] = found.plays
 
     def load(self) -> Any:
-        """Decode the frame, and let go of what lies outside the aperture."""
+        """Decode the frame, and keep the part within the aperture."""
         if not self.tile or not self._aperture:
             return super().load()
         size, self._size = self._size, self.coded

@@ -1,4 +1,4 @@
-"""Pillow's BMP reader, which names what it does not read. Knows nothing of what is asked for."""
+"""Pillow's BMP reader, which names the feature that it does not read. Knows no orders."""
 
 from __future__ import annotations
 

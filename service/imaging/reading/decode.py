@@ -19,7 +19,7 @@ from service.imaging.order import LARGEST_SIDE, Limits
 from service.imaging.reading.avif import AvifFile
 from service.imaging.reading.deep_tiff import DeepTiffFile
 from service.imaging.reading.png import PngFile
-from service.imaging.reading.readers import READABLE, READERS, Metered
+from service.imaging.reading.readers import READERS, Metered
 
 MARGIN = 2.15
 """How many times the target a JPEG decoded at 1/4 or 1/8 must still be. At this very bound the SSIM against a full
@@ -43,10 +43,10 @@ def opened(data: bytes, kind: Format, limits: Limits) -> tuple[ImageFile.ImageFi
         Unrenderable: more pixels in a frame than allowed, or a kind that this installation cannot read.
         Exception: whatever Pillow makes of broken bytes; `render` turns it into `Unrenderable`.
     """
-    if kind not in READABLE:
-        raise Unsupported(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
     if kind is Format.PNG:
         return _opened_png(data, limits)
+    if kind not in READERS:
+        raise Unsupported(N_("%(format)s pictures cannot be read here."), {"format": kind.name})
     beside = check(data, kind, limits.max_pixels)
     promised = outline(data, kind, limits.max_frames)
     if promised is not None:

@@ -1,4 +1,4 @@
-"""Pillow's PNG reader, which gets what was checked and nothing else. Knows nothing of what is asked for."""
+"""Pillow's PNG reader, which gets only chunks that `headers.png` has checked. Knows no orders."""
 
 from __future__ import annotations
 

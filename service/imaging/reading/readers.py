@@ -9,13 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 
-from PIL import (
-    AvifImagePlugin,
-    GifImagePlugin,
-    Image,
-    ImageFile,
-    WebPImagePlugin,
-)
+from PIL import AvifImagePlugin, GifImagePlugin, Image, ImageFile, WebPImagePlugin
 
 from service.formats import Format
 from service.imaging.reading.avif import AvifFile
@@ -40,6 +34,7 @@ READERS: dict[Format, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     Format.TIFF: DeepTiffFile,
     Format.WEBP: WebPImagePlugin.WebPImageFile,
 }
+"""Readers of a whole file. That of PNG takes what `headers.png` has read (`png.PngFile`)."""
 
 try:
     from pillow_heif import HeifImageFile, libheif_version, options
@@ -50,9 +45,6 @@ else:  # not its opener, which would register more formats
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
     READERS[Format.HEIC] = HeifImageFile
     HEIF_VERSION = libheif_version()
-
-READABLE = frozenset({Format.PNG, *READERS})
-"""What is read here. A PNG comes to its reader in parts (`png.PngFile`), and not as a file."""
 
 _READS = 400_000
 """Reads that come to about half a second. A GIF of 32 MiB in sub-blocks of 255 bytes takes 270,000."""
