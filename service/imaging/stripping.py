@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.faults import writes_or_refuses
-from service.imaging.headers.gif import table_bytes
+from service.imaging.headers.gif import after_blocks, table_bytes
 from service.imaging.headers.jpeg import APP0, APP15, COM, EOI, SOS, segments
 from service.imaging.headers.png import Png
 from service.imaging.headers.png_chunks import SIGNATURE, chunks, sound, written
@@ -152,10 +152,7 @@ def _gif(data: bytes) -> bytes:
             at += 1  # stray bytes, which readers pass over
             continue
         begin, extension = at, data[at] == 0x21
-        at += 2 if extension else 11 + table_bytes(data[at + 9])
-        while at < len(data) and data[at]:
-            at += data[at] + 1
-        at += 1
+        at = after_blocks(data, at + (2 if extension else 11 + table_bytes(data[at + 9])))
         label = data[begin + 1] if extension else None
         application = data[begin + 3 : begin + 14]
         if label == 0xFE or (label == 0xFF and application not in _APPLICATIONS):
