@@ -70,3 +70,34 @@ def test_extents_that_repeat_the_file_are_refused_before_they_are_joined():
         list(streams(data, b"av01", 1))
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
+
+
+def refused(meta: bytes, *, in_track: bool) -> None:
+    holder = box(b"moov", box(b"trak", meta)) if in_track else meta
+    with pytest.raises(Unrenderable, match="more work"):
+        rendered(box(b"ftyp", b"avif", bytes(4), b"avif") + holder)
+
+
+LISTS = {
+    "iinf": full_box(b"iinf", struct.pack(">H", 60_000), bytes(60_000)),
+    "iinf of 32 bits": full_box(b"iinf", struct.pack(">I", 1_000_000), bytes(60_000), version=1),
+    "iloc": full_box(b"iloc", b"\x44\0", struct.pack(">H", 60_000), bytes(60_000)),
+    "iloc of 32 bits": full_box(b"iloc", b"\x44\0", struct.pack(">I", 60_000), bytes(60_000), version=2),
+    "ipma": box(b"iprp", full_box(b"ipma", struct.pack(">I", 60_000), bytes(60_000))),
+    "two ipma": box(b"iprp", full_box(b"ipma", struct.pack(">I", 3_000)) + full_box(b"ipma", struct.pack(">I", 3_000))),
+    "iref": full_box(b"iref", box(b"dimg", struct.pack(">2H", 1, 60_000), bytes(60_000))),
+    "iref of 32 bits": full_box(b"iref", box(b"dimg", struct.pack(">IH", 1, 60_000), bytes(60_000)), version=1),
+    "iref of many boxes": full_box(b"iref", *[box(b"auxl", struct.pack(">3H", 1, 1, 2))] * 3_000),
+}
+
+
+@pytest.mark.parametrize("in_track", [False, True])
+@pytest.mark.parametrize("name", LISTS)
+def test_many_items_are_refused_before_a_reader_looks_them_up(name: str, in_track: bool) -> None:
+    """libavif takes three minutes for 60,000."""
+    refused(full_box(b"meta", LISTS[name]), in_track=in_track)
+
+
+def test_as_many_tiles_as_a_large_picture_has_are_read():
+    data = grid(quarters(64, 64), 30, 30, shared=True)
+    assert shown(rendered(data, "PNG", 90).data).size == (90, 90)

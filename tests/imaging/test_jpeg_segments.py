@@ -11,7 +11,11 @@ from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.admission import admit
 from service.imaging.headers.jpeg import Header
+from service.imaging.headers.peek import peek
+from service.imaging.headers.window import Window
 from service.imaging.order import Encoding, Limits
+from service.imaging.reading.jpeg import JpegFile
+from service.imaging.source import Source
 from service.imaging.stripping import stripped
 from tests.pictures_in_code import quarters, rendered, saved, shown
 
@@ -199,3 +203,49 @@ def test_an_upload_with_such_segments_is_stored_without_them() -> None:
     clean = stripped(data, Format.JPEG, Limits(), Encoding())
     assert clean == PLAIN[:2] + numbered((1, 1, SRGB)) + PLAIN[2:]
     assert admit(data, Limits(), Encoding()) == clean
+
+
+def exif(turn: int, start: bytes = b"Exif\0\0") -> bytes:
+    return segment(0xE1, start + struct.pack("<2sHIHHHIHHI", b"II", 42, 8, 1, 274, 3, 1, turn, 0, 0))
+
+
+@pytest.mark.parametrize(
+    "before",
+    [segment(0xE1, b"Exif\0\0"), segment(0xE1, b"Exif\0\0junk"), segment(0xE1, b"Exif\0\0" + bytes(300)),
+     exif(6, b"EXIF\0\0"), segment(0xE5) * 9_000, b"\xff" * 5_000, b"junk\xff\0junk" * 600],
+)  # fmt: skip
+@pytest.mark.parametrize("turn", [1, 6])
+def test_the_size_in_the_header_is_the_renditions_whatever_stands_before_exif(before: bytes, turn: int) -> None:
+    data = BARE[:2] + segment(0xEF) + before + exif(turn) + BARE[2:]
+    size = peek(data).size
+    assert size == Source(data, Limits()).size == pixels(data).size == ((60, 40) if turn == 1 else (40, 60))
+    assert peek(Window(data[:100], len(data), lambda at, much: data[at : at + much])).size == size
+
+
+def test_a_window_is_not_read_for_a_profile() -> None:
+    read = []
+
+    def reading(at: int, much: int) -> bytes:
+        read.append(much)
+        return data[at : at + much]
+
+    parts = [segment(0xE2, b"ICC_PROFILE\0" + bytes((number, 60)) + bytes(60_000)) for number in range(1, 61)]
+    data = BARE[:2] + b"".join(parts) + BARE[2:]
+    assert peek(Window(data[:100], len(data), reading)).size == (60, 40)
+    assert sum(read) < 500_000
+
+
+def test_libjpeg_is_given_fill_bytes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads all of them anew with each part of the file: 20 MB took six seconds."""
+    reads = []
+    load_read = JpegFile.load_read
+
+    def counted(self: JpegFile, read_bytes: int) -> bytes:
+        reads.append(read_bytes)
+        return load_read(self, read_bytes)
+
+    monkeypatch.setattr(JpegFile, "load_read", counted)
+    for end in (b"", b"\xff\xd9"):
+        reads.clear()
+        assert same(PLAIN[:-2] + b"\xff" * 1_000_000 + end, PLAIN)
+        assert len(reads) <= 2 * 2  # two pictures, and an end marker each

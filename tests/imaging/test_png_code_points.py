@@ -9,6 +9,7 @@ import pytest
 
 from service.imaging.admission import admit
 from service.imaging.order import Encoding, Limits
+from service.imaging.pixels import code_points
 from tests.pictures_in_code import chunk, film, near, png, rendered, shown
 
 P3, BT2020, SRGB, PQ = bytes((12, 13, 0, 1)), bytes((9, 13, 0, 1)), bytes((1, 13, 0, 1)), bytes((9, 16, 0, 1))
@@ -74,3 +75,12 @@ def test_the_reference_white_of_pq_is_light_and_its_black_is_black() -> None:
 def test_grey_has_no_primaries() -> None:
     data = png(4, 4, chunk(b"cICP", P3), colour=0, pixels=(b"\0" + b"\x64" * 4) * 4)
     assert shown(rendered(data, "PNG").data).convert("RGB").getpixel((1, 1)) == (100, 100, 100)
+
+
+@pytest.mark.parametrize("flag", [0, 2, 255])
+def test_code_points_of_another_range_than_the_full_one_are_passed_over(flag: int) -> None:
+    """Browsers show such a picture in the colours of its profile, or of sRGB."""
+    assert shown(rendered(stored(P3[:3] + bytes((flag,)), "RGB"), "PNG", 4).data).getpixel((2, 2)) == STORED
+    icc = chunk(b"iCCP", b"p3\0\0" + zlib.compress(code_points.profile((12, 13, 0, 1)) or b""))
+    data = png(8, 8, chunk(b"cICP", PQ[:3] + bytes((flag,))), icc, pixels=(b"\0" + bytes(STORED) * 8) * 8)
+    assert near(shown(rendered(data, "PNG", 4).data).getpixel((2, 2)), in_srgb(STORED, P3), 3)

@@ -217,3 +217,14 @@ def test_broken_bytes_are_corrupt() -> None:
         with pytest.raises(Unrenderable, match="corrupt") as caught:
             rendered(broken, "PNG", 20)
         assert not isinstance(caught.value, Unsupported)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("photometric", "name"), [(0, "12-bit grey"), (1, "12-bit grey"), (3, "12-bit palette")])
+def test_twelve_bits_are_not_supported(order: str, photometric: int, name: str) -> None:
+    """Pillow reads such a grey picture, and makes it almost black."""
+    tags = {256: [WIDTH], 257: [HEIGHT], 258: [12], 259: [1], 262: [photometric], 273: [], 277: [1], 278: [HEIGHT],
+            279: [WIDTH * HEIGHT * 3 // 2]}  # fmt: skip
+    with pytest.raises(Unsupported) as caught:
+        rendered(tiff(order, tags, [b"\x80" * (WIDTH * HEIGHT * 3 // 2)]), "PNG")
+    assert str(caught.value) == f"TIFF ({name}) pictures are not supported."

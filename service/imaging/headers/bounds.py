@@ -5,7 +5,7 @@ from __future__ import annotations
 from service.formats import Format
 from service.imaging.faults import corrupt, too_much_work, unsupported
 from service.imaging.headers.av1 import extent
-from service.imaging.headers.isobmff import check_samples, streams
+from service.imaging.headers.isobmff import check_items, check_samples, streams
 from service.imaging.headers.jpeg import Header, check_process
 from service.imaging.headers.tiff import Directory, compression_name
 
@@ -54,6 +54,7 @@ def check(data: bytes, kind: Format, max_pixels: int) -> float:
         _check_runs(data)
     if kind in (Format.AVIF, Format.HEIC):
         check_samples(data)
+        check_items(data)
     return _BESIDE.get(kind, 0.0)
 
 

@@ -15,6 +15,9 @@ from service.imaging.headers.window import Bytes
 
 _MAX_SAMPLES = 500_000
 """Of a track, as its tables may add up to."""
+_MAX_ITEMS = 4096
+"""Entries of each list of items: readers look every one up among all others. A grid of 50 megapixels in tiles of 256
+has 800 tiles, and as many again for its transparency."""
 _HOLDERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
 
 
@@ -61,6 +64,39 @@ def check_samples(data: bytes) -> None:
                 counted = max(counted, longest * number(data, chunks.start + 4, 4))
             if counted > _MAX_SAMPLES:
                 raise too_much_work()
+
+
+def check_items(data: bytes) -> None:
+    """Raise `Unrenderable` for very many items: to look them all up takes a reader minutes."""
+    steps = Steps()
+    for meta in _metas(data, 0, len(data), steps):
+        for box in boxes(data, meta.start + 4, meta.end, steps):
+            if _entries_of(data, box, steps) > _MAX_ITEMS:
+                raise too_much_work()
+
+
+def _metas(data: bytes, at: int, end: int, steps: Steps) -> Iterator[Box]:
+    for box in boxes(data, at, end, steps):
+        if box.kind == b"meta":
+            yield box
+        elif box.kind in _HOLDERS:
+            yield from _metas(data, box.start, box.end, steps)
+
+
+def _entries_of(data: bytes, box: Box, steps: Steps) -> int:
+    """How many items the *box* of a meta box names, each as often as it does."""
+    version = number(data, box.start, 1)
+    wide = 4 if version else 2
+    if box.kind == b"iinf":
+        return number(data, box.start + 4, wide)
+    if box.kind == b"iloc":
+        return number(data, box.start + 6, 4 if version == 2 else 2)
+    if box.kind == b"iprp":
+        return sum(number(data, each.start + 4, 4) for each in boxes(data, box.start, box.end, steps)
+                   if each.kind == b"ipma")  # fmt: skip
+    if box.kind == b"iref":
+        return sum(1 + number(data, each.start + wide, 2) for each in boxes(data, box.start + 4, box.end, steps))
+    return 0
 
 
 def _items(data: bytes, meta: Box, codec: bytes, steps: Steps) -> Iterator[Stream]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from service.imaging.faults import corrupt, too_much_work, unsupported
+from service.imaging.headers.window import Bytes
 
 SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
 APP0, APP15 = 0xE0, 0xEF
@@ -18,7 +19,7 @@ _DHT, _JPG, _DAC, _DHP, _EXP, _JPEG_LS = 0xC4, 0xC8, 0xCC, 0xDE, 0xDF, 0xF7
 _APP1, _APP2 = 0xE1, 0xE2
 _FRAMES = frozenset({*range(0xC0, 0xD0), _DHP, _EXP, _JPEG_LS}) - {_DHT, _JPG, _DAC}
 """Frame headers, and markers of processes that are not read here."""
-_PROGRESSIVE, _ARITHMETIC = frozenset({0xC2, 0xCA}), frozenset({0xC9, 0xCA})
+_PROGRESSIVE = frozenset({0xC2, 0xCA})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _HIERARCHICAL = frozenset({0xC5, 0xC6, 0xCD, 0xCE, _DHP, _EXP})
 _COMPONENTS = (1, 3, 4)
@@ -26,6 +27,8 @@ _COMPONENTS = (1, 3, 4)
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
 """The next marker that is no restart marker and no TEM. Stuffed bytes and fill bytes are passed over."""
+_SEARCHED = 4096
+"""Bytes that are searched for the next marker in one step."""
 _MAX_SEGMENTS = 10_000
 """Segments that are walked (about 10 ms); 32 MiB of metadata take 512."""
 _EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
@@ -44,23 +47,33 @@ class Segment(NamedTuple):
     end: int
 
 
-def segments(data: bytes, at: int = 2) -> Iterator[Segment]:
+def segments(data: Bytes, at: int = 2) -> Iterator[Segment]:
     """The segments from *at* on; entropy-coded data are passed over.
 
     Raises `Unrenderable` for more of them than a picture is worth.
     """
     for _ in range(_MAX_SEGMENTS):
-        found = _MARKER.search(data, at)
-        if found is None:
+        begin = _next_marker(data, at)
+        head = data[begin + 1 : begin + 4]
+        if not head:
             return
-        marker, at = found[1][0], found.end()
+        marker, start = head[0], begin + 2
         if marker in (SOI, EOI):
-            yield Segment(marker, found.start(), at, at)
+            yield Segment(marker, begin, start, start)
+            at = start
             continue
-        start, end = at + 2, at + max(2, int.from_bytes(data[at : at + 2], "big"))
-        yield Segment(marker, found.start(), start, end)
-        at = end
+        at = start + max(2, int.from_bytes(head[1:], "big"))
+        yield Segment(marker, begin, start + 2, at)
     raise too_much_work()
+
+
+def _next_marker(data: Bytes, at: int) -> int:
+    """Where the next marker begins, from *at* on; the length of *data* where there is none."""
+    while piece := data[at : at + _SEARCHED]:
+        if found := _MARKER.search(piece):
+            return at + found.start()
+        at += len(piece) - (piece[-1] == 0xFF and len(piece) > 1)
+    return len(data)
 
 
 class Component(NamedTuple):
@@ -81,7 +94,7 @@ class Frame:
     components: tuple[Component, ...]
 
     @classmethod
-    def of(cls, data: bytes, segment: Segment) -> Frame:
+    def of(cls, data: Bytes, segment: Segment) -> Frame:
         """Raises `Unrenderable`, and `Unsupported` for a process that is not read here."""
         process, body = segment.marker, data[segment.start : segment.end]
         _check_process(process, body, "JPEG")
@@ -106,11 +119,6 @@ class Frame:
         return self.process in _PROGRESSIVE
 
     @property
-    def arithmetic(self) -> bool:
-        """Whether it is coded arithmetically, which libjpeg reads only where all bytes are at hand."""
-        return self.process in _ARITHMETIC
-
-    @property
     def rows(self) -> int:
         """Lines of pixels in a row of blocks (T.81, A.2.2 and A.2.3)."""
         return 8 * max(each.down for each in self.components) if len(self.components) > 1 else 8
@@ -133,7 +141,7 @@ class Header:
     profile: bytes | None
 
     @classmethod
-    def of(cls, data: bytes) -> Header:
+    def of(cls, data: Bytes, *, with_profile: bool = True) -> Header:
         """Raises `Unrenderable`, and `Unsupported` for a process that is not read here."""
         frame, exif, profile = None, _Exif(), _Profile()
         for segment in segments(data):
@@ -144,14 +152,15 @@ class Header:
                 if frame is not None:
                     raise corrupt()
                 frame = Frame.of(data, segment)
-            elif marker == _APP1 and data.startswith(_EXIF, start, end):
+            elif marker == _APP1 and data[start : min(end, start + len(_EXIF))] == _EXIF:
                 exif.add(data[start + len(_EXIF) : end])
-            elif marker == _APP2 and data.startswith(_PROFILE, start, end):
+            elif marker == _APP2 and with_profile and data[start : min(end, start + len(_PROFILE))] == _PROFILE:
                 profile.add(data[start + len(_PROFILE) : end])
             elif marker == SOS:
-                if frame is None or start == end:
+                count = data[start : min(end, start + 1)]
+                if frame is None or not count:
                     raise corrupt()
-                several = frame.progressive or data[start] < len(frame.components)
+                several = frame.progressive or count[0] < len(frame.components)
                 return cls(frame, end, several, exif.whole, profile.whole)
         raise corrupt()
 

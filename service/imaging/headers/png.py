@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 from itertools import islice
 
+from service.errors import Unrenderable
 from service.imaging.faults import corrupt, unsupported
 from service.imaging.headers.cicp import CodePoints
 from service.imaging.headers.png_chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
@@ -27,6 +28,7 @@ _KEY_BYTES = {_GREY: 2, _RGB: 6}
 _MAX_EARLY = 1_024
 """Chunks that are looked at where the header alone counts."""
 _MOVING = frozenset((b"acTL", b"fcTL", b"fdAT", b"IDAT"))
+_CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _EARLY = frozenset((b"iCCP", b"cICP"))
 """Chunks that stand before the palette and the pixels (table 7)."""
 
@@ -157,7 +159,7 @@ class _Walk:
             if kind == b"IHDR" and sound(self._data, found):
                 self._header = Header.of(self._data[begin:end])
             elif not ancillary(kind):
-                raise corrupt()
+                raise self._refused(found)  # such as Apple's CgBI
         elif kind in _MOVING:
             self._moving.append(found)
             if kind == b"IDAT":
@@ -166,10 +168,15 @@ class _Walk:
             self._take_palette(found, self._header)
         elif ancillary(kind):
             self._take_ancillary(found, self._header)
-        elif kind == b"IHDR" or (kind != b"IEND" and not sound(self._data, found)):
-            raise corrupt()
         elif kind != b"IEND":
-            raise unsupported(f"PNG ({kind.decode('ascii')})")
+            raise self._refused(found)
+
+    def _refused(self, found: Chunk) -> Unrenderable:
+        """What is wrong with a critical chunk: it is not known, or it is damaged or out of place."""
+        kind = found[0]
+        if kind in _CRITICAL or not sound(self._data, found):
+            return corrupt()
+        return unsupported(f"PNG ({kind.decode('ascii')})")
 
     def _take_palette(self, found: Chunk, header: Header) -> None:
         """Where the colour type does not call for a palette, it is a suggestion (11.2.2)."""

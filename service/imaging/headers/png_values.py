@@ -21,11 +21,14 @@ _TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
 
 def code_points(content: bytes) -> CodePoints | None:
-    """The code points in the content of a cICP chunk (11.3.2.6); None if it has none that mean anything."""
+    """The code points in the content of a cICP chunk (11.3.2.6); None if it has none that mean anything.
+
+    Those of the narrow range are passed over, as browsers do it.
+    """
     if len(content) != 4:
         return None
     primaries, transfer, matrix, full_range = content
-    if primaries not in _PRIMARIES or transfer not in _TRANSFERS or matrix or full_range > 1:
+    if primaries not in _PRIMARIES or transfer not in _TRANSFERS or matrix or full_range != 1:
         return None
     return CodePoints(primaries, transfer, matrix, full_range)
 

@@ -6,10 +6,12 @@ any size here, and one that a decoder accepts has its own size or None.
 
 from __future__ import annotations
 
+from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.headers.avif import picture_size
-from service.imaging.headers.exif import PREFIX, orientation
+from service.imaging.headers.exif import orientation
 from service.imaging.headers.gif import table_bytes
+from service.imaging.headers.jpeg import Header
 from service.imaging.headers.png_chunks import chunks
 from service.imaging.headers.png_values import ExifBlock
 from service.imaging.headers.tiff import Directory
@@ -17,20 +19,11 @@ from service.imaging.headers.window import Bytes
 
 Size = tuple[int, int]
 
-_MAX_SEGMENTS = 2_000
-"""Segments of a JPEG; a renderer takes no more."""
 _MAX_STEPS = 5_000
 """Chunks or blocks that are walked; of a file that has more, nothing is told."""
 _MAX_BLOCK = 1_048_576
 """Bytes of EXIF that are read."""
 _MAX_TAGS = 1024
-_SCANNED = 1024
-"""Bytes between two segments of a JPEG that are searched for the next marker in one step."""
-
-_SOS, _APP1 = 0xDA, 0xE1
-_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_BARE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
-"""Markers without a length, and bytes that are none."""
 _BMP_HEADERS = frozenset({40, 52, 56, 64, 108, 124})
 _WIDTH, _LENGTH, _ORIENTATION = 256, 257, 274
 _SHORT, _LONG, _LONG8 = 3, 4, 16
@@ -44,36 +37,11 @@ def upright_size(data: Bytes, kind: Format) -> Size | None:
 
 
 def _jpeg(data: Bytes) -> Size | None:
-    """The frame header and EXIF before the first scan (ITU-T T.81, sections B.1.1 and B.2.2)."""
-    size: Size | None = None
-    exif: list[bytes] = []
-    held, at = 0, 2
-    for _ in range(_MAX_SEGMENTS):
-        piece = data[at : at + 4]
-        if len(piece) < 4:
-            return None
-        marker, length = piece[1], max(2, _big(piece[2:4]))
-        if piece[0] != 0xFF:
-            scanned = data[at : at + _SCANNED]
-            found = scanned.find(b"\xff")
-            at += len(scanned) if found < 0 else found
-        elif marker == 0xFF:
-            at += 1
-        elif marker in _BARE:
-            at += 2
-        elif marker == _SOS:
-            return _turned(size, orientation(b"".join(exif)))
-        else:
-            if marker in _FRAMES:
-                frame = data[at + 5 : at + 9]
-                size = _big(frame[2:]), _big(frame[:2])
-            elif marker == _APP1 and data[at + 4 : at + 10] == PREFIX:
-                exif.append(data[at + 10 : at + 2 + length])
-                held += length
-                if held > _MAX_BLOCK:
-                    return None
-            at += 2 + length
-    return None
+    try:
+        header = Header.of(data, with_profile=False)
+    except Unrenderable:
+        return None  # the reader will say why
+    return _turned(header.frame.size, orientation(header.exif))
 
 
 def _png(data: Bytes) -> Size | None:

@@ -30,6 +30,8 @@ class DeepTiffFile(TiffImagePlugin.TiffImageFile):
 
     def _setup(self) -> None:
         self._sort_tiles_from_strips()
+        if self.tag_v2.get(_BITS) == (12,):  # Pillow reads grey of 12 bits, and does not scale it
+            raise unsupported(f"TIFF ({pixel_name(self.tag_v2.get(_PHOTOMETRIC, 0), 12) or '12 bits'})")
         try:
             super()._setup()
         except SyntaxError as error:

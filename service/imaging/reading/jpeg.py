@@ -37,8 +37,9 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
         self.info |= {"exif": header.exif, "icc_profile": header.profile}
         self._scan = header.scan
         self._end: bytes | None = None
-        if frame.arithmetic:
-            self.decodermaxblock = len(self._data)
+        # All bytes at once: when libjpeg has waited for more, it reads all fill bytes anew. Its
+        # arithmetic decoder cannot wait.
+        self.decodermaxblock = len(self._data)
 
     def load_read(self, read_bytes: int) -> bytes:
         """The next bytes of the file, and after the last one an end marker where the file has none.
