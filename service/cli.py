@@ -17,13 +17,16 @@ def main() -> None:
     """Contact pictures over HTTP: scaled, converted, cached."""
 
 
+_images = click.option(  # as from other settings, a folder that cannot be read is a matter of `serve` and `check`
+    "--images", type=click.Path(path_type=Path, readable=False), help="Folder of the pictures, {id}.{suffix}."
+)
 _config = click.option(
     "--config", type=click.Path(path_type=Path), help="A TOML file of settings, over the built-in defaults."
 )
 
 
 @main.command()
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, {id}.{suffix}.")
+@_images
 @click.option("--host", help="Address to listen on.")
 @click.option("--port", type=int, help="Port to listen on; 0 takes a free one.")
 @click.option("--workers", type=int, help="Processes that share the port.")
@@ -68,7 +71,7 @@ def serve(
 
 
 @main.command()
-@click.option("--images", type=click.Path(path_type=Path), help="Folder of the pictures, {id}.{suffix}.")
+@_images
 @_config
 def check(images: Path | None, config: Path | None) -> None:
     """Check the settings, the store and the cache, and say what was found."""

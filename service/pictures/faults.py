@@ -13,7 +13,16 @@ from dataclasses import replace
 
 import structlog
 
-from service.errors import N_, OutOfMemory, PictureError, RenderTimedOut, RenderWorkerDied, Unrenderable, Unwritable
+from service.errors import (
+    N_,
+    BadParameter,
+    OutOfMemory,
+    PictureError,
+    RenderTimedOut,
+    RenderWorkerDied,
+    Unrenderable,
+    Unwritable,
+)
 from service.imaging.faults import unwritable
 from service.imaging.order import Blank, Order
 from service.pictures.failures import STRIKES, struck
@@ -115,4 +124,10 @@ def _modest(original: Original, order: Order) -> bool:
     if not (order.width or order.height):
         return False
     moves = order.format.animated and original.format.animated
-    return max(order.width or 0, order.height or 0) <= (_MODEST_ANIMATION if moves else _MODEST_STILL)
+    sides = order.width or 0, order.height or 0
+    if original.dimensions is not None:  # a side that follows from the other may be far longer
+        try:
+            sides = order.plan(original.dimensions).size
+        except BadParameter:
+            return False  # larger than any rendition
+    return max(sides) <= (_MODEST_ANIMATION if moves else _MODEST_STILL)

@@ -24,7 +24,8 @@ def look_at_folder(settings: Settings) -> None:
     try:
         os.scandir(folder).close()
     except OSError as error:
-        if isinstance(error, FileNotFoundError) and not os.path.isdir(Path.cwd() / folder.parent):
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if missing and not os.path.isdir(Path.cwd() / folder.parent):
             raise BadSettings(
                 [
                     "images.directory (CONTACT_IMAGE_IMAGES__DIRECTORY): "

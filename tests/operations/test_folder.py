@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.operations.running import STARTED_WITHIN, run, running, until
+from tests.operations.running import COMMAND, STARTED_WITHIN, run, running, until
 from tests.pictures_in_code import shown
 
 PICTURE = "/api/v1/Contact/1/Image?w=20&type=png"
@@ -31,11 +34,42 @@ def test_without_its_folder_the_service_starts_unready_and_recovers_when_it_come
         assert (answer.status, shown(answer.body).size) == (200, (20, 20))
 
 
-def test_without_the_parent_folder_it_does_not_start(tmp_path: Path) -> None:
-    result = run("serve", "--images", tmp_path / "no" / "images", "--port", "0", cwd=tmp_path)
+@pytest.mark.parametrize("parent", ["no", "file", "file/no"])
+def test_without_the_parent_folder_it_does_not_start(tmp_path: Path, parent: str) -> None:
+    (tmp_path / "file").touch()
+    result = run("serve", "--images", tmp_path / parent / "images", "--port", "0", cwd=tmp_path)
     assert result.returncode == 1
-    assert "images.directory" in result.stderr and str(tmp_path / "no" / "images") in result.stderr
+    assert "images.directory" in result.stderr and str(tmp_path / parent / "images") in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def _without_privileges() -> tuple[str, ...]:
+    """The command, without root's privilege to read everything; skips the test where it cannot be had so."""
+    if os.geteuid() != 0:
+        return COMMAND
+    drop = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
+    if shutil.which("setpriv") is None or subprocess.run([*drop, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("privileges cannot be dropped")
+    return *drop, *COMMAND
+
+
+@pytest.mark.parametrize("option", [True, False], ids=["option", "variable"])
+def test_a_folder_that_cannot_be_read_is_like_one_that_is_missing(tmp_path: Path, option: bool) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    Image.new("RGB", (40, 40), "red").save(folder / "1.jpg")
+    folder.chmod(0)
+    arguments = ("--images", folder) if option else ()
+    variables = {} if option else {"CONTACT_IMAGE_IMAGES__DIRECTORY": str(folder)}
+    try:
+        with running(*arguments, command=_without_privileges(), **variables) as service:
+            assert service.get("/readyz").status == 503
+            assert "images.unreadable" in service.logged and "EACCES" in service.logged
+            folder.chmod(0o755)
+            until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
+            assert service.get(PICTURE).status == 200
+    finally:
+        folder.chmod(0o755)
 
 
 def test_a_relative_folder_in_the_working_directory_may_come_later() -> None:

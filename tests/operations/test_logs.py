@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 from service.cli import _EarlyStop
 from service.serving import arbiter
 from service.serving.arbiter import ENDING, EventLogger, SafeArbiter
-from tests.operations.running import Service, family, running, until
+from tests.operations.running import Service, running, until
 from tests.pictures_in_code import quarters, saved
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see its processes")
@@ -74,10 +74,8 @@ class TestANormalStop:
 def test_a_process_that_is_killed_is_an_error_of_ours_and_another_starts(pictures: Path) -> None:
     with running("--images", pictures, *TWO, CONTACT_IMAGE_RENDER__WORKERS="2") as service:
         service.with_workers(2)
-        children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-        victim = next(
-            each.pid for each in family(service.process.pid) if str(each.pid) in children and "serve" in each.command
-        )
+        assert len(service.servers) == 2
+        victim = min(each.pid for each in service.servers)
         os.kill(victim, signal.SIGKILL)
         until(lambda: "server.worker_started" in service.logged, 30, "another one runs")
         service.send(signal.SIGTERM)

@@ -44,12 +44,6 @@ def lasting(pictures: Path) -> Iterator[Service]:
         yield service
 
 
-def servers(service: Service) -> set[Process]:
-    """The processes that take requests: the command's children, its own command again."""
-    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
-    return {each for each in family(service.process.pid) if str(each.pid) in children and " serve " in each.command}
-
-
 def total(service: Service, name: str, label: str = "") -> float:
     """The sum of all samples that are called *name* and have *label*, as any of the processes tells it."""
     lines = service.get("/metrics").body.decode().splitlines()
@@ -68,7 +62,7 @@ def everything_gone(service: Service, before: set[Process]) -> None:
 
 
 def test_there_are_so_many_and_one_private_cache_server(lasting: Service) -> None:
-    assert len(servers(lasting)) == 2
+    assert len(lasting.servers) == 2
     assert len([each for each in family(lasting.process.pid) if "_keeper.py" in each.command]) == 1
     assert json.loads(lasting.get("/readyz").body)["cache"] == "ok"
 
@@ -112,13 +106,13 @@ def test_one_render_serves_them_all(lasting: Service) -> None:
 
 
 def test_a_killed_one_takes_its_renderers_with_it_and_is_replaced(pair: Service) -> None:
-    victim = min(servers(pair), key=lambda each: each.pid)
+    victim = min(pair.servers, key=lambda each: each.pid)
     its_own = family(victim.pid)
     assert any("spawn_main" in each.command for each in its_own)
     counted = total(pair, "contact_image_requests_total")
     os.kill(victim.pid, signal.SIGKILL)
     until(lambda: not [each for each in its_own if each.alive], 60, "its own processes end")
-    until(lambda: len(servers(pair) - {victim}) == 2, 60, "another one runs")
+    until(lambda: len(pair.servers - {victim}) == 2, 60, "another one runs")
     for _ in range(10):
         assert pair.get(PICTURE).status == 200
     assert total(pair, "contact_image_requests_total") >= counted
@@ -154,8 +148,8 @@ def test_the_demo_s_folder_outlives_one_of_them_and_not_all(tmp_path: Path) -> N
     with running("--demo", "--workers", "2", **FEW) as service:
         service.with_workers(2)
         before = family(service.process.pid)
-        os.kill(next(iter(servers(service))).pid, signal.SIGTERM)
-        until(lambda: len({each for each in servers(service) if each not in before}) == 1, 60, "another one runs")
+        os.kill(next(iter(service.servers)).pid, signal.SIGTERM)
+        until(lambda: len({each for each in service.servers if each not in before}) == 1, 60, "another one runs")
         assert service.get(f"{PICTURE}?w=33").status == 200
         service.send(signal.SIGTERM)
         assert service.end() == 0

@@ -246,6 +246,18 @@ class TestMemoryAndTime:
         assert (await get(client, 1, "?w=50&type=png")).status == 422
         assert await metric(client, UNWRITABLE) == 0
 
+    @pytest.mark.parametrize(("size", "query"), [((20, 400), "?w=100"), ((400, 20), "?h=100")])
+    async def test_a_side_that_follows_from_the_other_counts_too(
+        self, stumble: Stumble, get: Get, images: Path, size: tuple[int, int], query: str
+    ) -> None:
+        (images / "8.png").write_bytes(saved(quarters(*size), "PNG"))
+        client, pool = await stumble()
+        pool.instead = self.out_of_memory
+        answer = await get(client, 8, query, Accept=CHROME)
+        assert (answer.status, answer.content_type) == (200, "image/webp")
+        assert max(shown(await answer.read()).size) == 2000
+        assert (await get(client, 8, "?w=10&type=png")).status == 200
+
     @pytest.mark.parametrize("error", [RenderTimedOut("late"), RenderWorkerDied("dead")])
     async def test_time_at_a_large_size_costs_the_format_the_second_time(
         self, stumble: Stumble, get: Get, error: Exception

@@ -16,14 +16,17 @@ from service.imaging.writing.palettes import CLEAR, indexed
 
 _KEEP, _CLEAR_AFTERWARDS = 1, 2
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
+_LONGEST = 655_350
+"""Milliseconds that one frame may show: 16 bits of hundredths."""
 _Box = tuple[int, int, int, int]
 
 
 def gif_film(images: Sequence[Image.Image], milliseconds: Sequence[int], plays: int) -> bytes:
     """RGB or RGBA *images* of one mode and size as a GIF that shows *plays* times (0: for ever).
 
-    Neighbours that are the same become one frame. Opaque frames leave out what does not change; with transparency each
-    is cleared away before the next, for a transparent pixel cannot take anything from a canvas.
+    Neighbours that are the same become one frame, unless that would show for longer than a frame can. Opaque frames
+    leave out what does not change; with transparency each is cleared away before the next, for a transparent pixel
+    cannot take anything from a canvas.
     """
     distinct = list(_distinct(images, milliseconds))
     whole = (0, 0, *images[0].size)
@@ -36,9 +39,7 @@ def gif_film(images: Sequence[Image.Image], milliseconds: Sequence[int], plays: 
         table, body, transparent = _still(few)
         shared = shared or table
         flags = (_CLEAR_AFTERWARDS if clear else _KEEP) << 2 | (transparent is not None)
-        written.append(
-            struct.pack("<4BH2B", _EXTENSION, _CONTROL, 4, flags, min(time // 10, 0xFFFF), transparent or 0, 0)
-        )
+        written.append(struct.pack("<4BH2B", _EXTENSION, _CONTROL, 4, flags, time // 10, transparent or 0, 0))
         place = struct.pack("<4H", box[0], box[1], box[2] - box[0], box[3] - box[1])
         local = b"" if table == shared else table
         written.append(bytes((_IMAGE,)) + place + bytes((_flags(local),)) + local + body)
@@ -48,10 +49,11 @@ def gif_film(images: Sequence[Image.Image], milliseconds: Sequence[int], plays: 
 
 
 def _distinct(images: Sequence[Image.Image], milliseconds: Sequence[int]) -> Iterator[tuple[Image.Image, int]]:
-    """Each picture that differs from the one before, and how long it shows."""
+    """Each picture that differs from the one before, and how long it shows, in parts that a frame can show."""
     last, time = images[0], 0
     for image, more in zip(images, milliseconds, strict=True):
-        if image is not last and ImageChops.difference(image, last).getbbox(alpha_only=False):
+        differs = image is not last and ImageChops.difference(image, last).getbbox(alpha_only=False)
+        if differs or time + more > _LONGEST:
             yield last, time
             last, time = image, 0
         time += more
