@@ -102,7 +102,11 @@ os.execv(sys.argv[1], sys.argv[1:])
 def limited(images: Path) -> Iterator[Service]:
     """A service whose process may write no file of more than 32 KiB."""
     command = (sys.executable, "-c", LIMITED, *COMMAND)
-    ours = {"CONTACT_IMAGE_WRITES__ENABLED": "true", "CONTACT_IMAGE_RENDER__WORKERS": "1"}
+    ours = {
+        "CONTACT_IMAGE_WRITES__ENABLED": "true",
+        "CONTACT_IMAGE_RENDER__WORKERS": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # a compiled module cut off at 32 KiB would stay, and break every later import
+    }
     with running("--images", images, command=command, **ours) as service:
         yield service
 
