@@ -13,7 +13,7 @@ from hashlib import blake2b
 from service.errors import BeyondFormat, PictureError
 from service.formats import WRITABLE, Format, IfBlank
 from service.imaging.headers.bounds import MOST_PIXELS
-from service.imaging.order import Blank, Order
+from service.imaging.order import LARGEST_SIDE, Blank, Order
 from service.pictures.failures import failed_before
 from service.pictures.selection import Recipe
 from service.pictures.values import Failure, Original
@@ -71,6 +71,8 @@ class Candidates:
         return choice, field_of(choice.format), work(choice.format)
 
     def _beyond(self, size: tuple[int, int], wish: Wish) -> dict[Format, PictureError]:
+        if max(size) > LARGEST_SIDE or size[0] * size[1] > self._recipe.limits.max_pixels:
+            return {}  # no reader takes it, and a render says so
         return _refused(lambda each: self._order(wish, each).plan(size))
 
     def _order(self, wish: Wish, format: Format) -> Order:

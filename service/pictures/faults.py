@@ -38,7 +38,7 @@ Blamed = Unrenderable | Unwritable | RenderTimedOut | RenderWorkerDied
 BLAMED = Unrenderable, Unwritable, RenderTimedOut, RenderWorkerDied
 
 _MODEST_STILL, _MODEST_ANIMATION = 1024, 256
-"""Pixels of a side; whoever asks for more can make any picture slow, and must not get it refused to others."""
+"""Pixels of a side of the rendition. Larger ones make any picture slow, and must not get it refused to others."""
 
 
 class Faults:
@@ -120,14 +120,17 @@ def _proves(error: Blamed) -> bool:
 
 
 def _modest(original: Original, order: Order) -> bool:
-    """Whether so little is asked that a render which dies or outruns its time is the picture's fault."""
+    """Whether so little is asked that a render which dies or outruns its time is the picture's fault.
+
+    A derived side counts too, where the picture's size is known: a narrow picture makes a small one long.
+    """
     if not (order.width or order.height):
         return False
     moves = order.format.animated and original.format.animated
-    sides = order.width or 0, order.height or 0
-    if original.dimensions is not None:  # a side that follows from the other may be far longer
+    sides = [order.width or 0, order.height or 0]
+    if original.dimensions is not None:
         try:
-            sides = order.plan(original.dimensions).size
+            sides += order.plan(original.dimensions).size
         except BadParameter:
-            return False  # larger than any rendition
+            return False  # by its header, nothing was to be made of it
     return max(sides) <= (_MODEST_ANIMATION if moves else _MODEST_STILL)

@@ -136,9 +136,10 @@ class Originals:
         else:
             self._observer.cache("memory", "hit")
         try:
-            return self._known(records.decode(entry.body), entry)
+            original = records.decode(entry.body)
         except ValueError:
             return None  # another version's or a foreign record: look, and put our own
+        return self._known(original, entry) if original is None or original.contact == contact else None
 
     def _stale(self, known: Known, seconds: float, trace: Trace) -> Known:
         trace.ttl = -int(seconds) - 1

@@ -13,6 +13,10 @@ from service.pictures.values import Failure, Fault, Original
 
 MISSING = b"null"
 """The record of a contact without a picture."""
+_LONGEST = 32_768
+"""Bytes of a record; one with all the failures that are kept has 8 KiB."""
+_SIDE, _MOMENT = 2**64, 253_402_300_800
+"""Pixels of a side, as headers can have them, and Unix seconds, as HTTP's dates can: each is less."""
 
 
 def encode(original: Original | None) -> bytes:
@@ -30,6 +34,8 @@ def encode(original: Original | None) -> bytes:
 @lru_cache(4096)
 def decode(record: bytes) -> Original | None:
     """What `encode` was given. Raises ValueError for what it never made. Memoised, for hot contacts' sake."""
+    if len(record) > _LONGEST:
+        raise ValueError("longer than any record")
     try:
         facts = json.loads(record)
         if facts is None:
@@ -44,7 +50,7 @@ def decode(record: bytes) -> Original | None:
         original = Original(**facts | {"format": Format[facts["format"]]})
         _check(original)
         return original
-    except (KeyError, TypeError, RecursionError) as error:
+    except (KeyError, TypeError, RecursionError, OverflowError, MemoryError) as error:
         raise ValueError("no record of an original") from error
 
 
@@ -60,7 +66,7 @@ def _check(original: Original) -> None:
     ]
     if original.dimensions is not None:
         kinds += [(side, int) for side in original.dimensions]
-        if len(original.dimensions) != 2 or min(original.dimensions) < 1:
+        if len(original.dimensions) != 2 or not 0 < min(original.dimensions) <= max(original.dimensions) < _SIDE:
             raise ValueError("not a width and a height")
     for failure in original.failures:
         kinds += [(failure.field, str), (failure.until, int | float), (failure.strikes, int)]
@@ -70,3 +76,5 @@ def _check(original: Original) -> None:
         _ = fault.values and fault.message % dict(fault.values)
     if not all(isinstance(value, kind) for value, kind in kinds):
         raise TypeError("a value of another kind")
+    if original.size < 0 or original.strikes < 0 or not 0 <= (original.modified or 0) < _MOMENT:
+        raise ValueError("a number out of its range")

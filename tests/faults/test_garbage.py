@@ -14,7 +14,9 @@ from redis.asyncio import Redis
 
 from service.app import CACHE
 from service.caches.frame import pack, unpack
-from service.pictures.values import RECORD, Entry
+from service.formats import Format
+from service.pictures.records import encode
+from service.pictures.values import RECORD, Entry, Original
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import NO_MEMORY, RENDERS, Client, settled, undisturbed, until
 from tests.pictures_in_code import large, saved, shown
@@ -131,9 +133,10 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
 
 @pytest.mark.parametrize(
     "record",
-    [b"", b"{", b"[]", b"7", b'"text"', b"{}", b'{"contact": 1}', b"\xff\xfe", b"[" * 100_000, b'{"format": "JPEG"}'],
-    ids=range(10),
-)
+    [b"", b"{", b"[]", b"7", b'"text"', b"{}", b'{"contact": 1}', b"\xff\xfe", b"[" * 100_000, b'{"format": "JPEG"}',
+     encode(Original(2, "v", 10, 1_700_000_000, Format.JPEG, alpha=False))],
+    ids=range(11),
+)  # fmt: skip
 async def test_a_record_that_none_of_ours_wrote_is_looked_at_anew(
     client: Client, get: Get, shared_valkey: Valkey, prefix: str, record: bytes
 ) -> None:

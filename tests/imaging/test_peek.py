@@ -121,6 +121,21 @@ def test_a_header_within_the_first_bytes_costs_no_other_read():
         assert not reads
 
 
+def test_a_gif_of_tiny_blocks_is_given_up_early():
+    """2 MB of comments in blocks of one byte: a million steps, while the event loop waits for the interpreter."""
+    comment = b"!\xfe" + b"\1a" * 1_020 + b"\0"
+    window, reads = windowed(b"GIF89a" + bytes((10, 0, 10, 0, 0, 0, 0)) + comment * 1_024)
+    assert peek(window) == Facts(Format.GIF, False, None)
+    assert sum(size for _, size in reads) <= 16_384
+
+
+def test_transparency_of_a_gif_is_found_behind_a_long_comment():
+    data = saved(ALPHA, "GIF")
+    at = data.index(b"!\xf9")
+    comment = b"!\xfe" + (b"\xff" + bytes(255)) * 1_000 + b"\0"
+    assert peek(data[:at] + comment + data[at:]).alpha
+
+
 magics = st.sampled_from(
     [
         b"\xff\xd8\xff",

@@ -25,7 +25,7 @@ originals = st.builds(
     contact=st.integers(1, 2**31 - 1),
     version=st.text(),
     size=st.integers(0, 2**40),
-    modified=st.integers(-(2**40), 2**40),
+    modified=st.none() | st.integers(0, 253_402_300_799),
     format=st.sampled_from(Format),
     alpha=st.booleans(),
     fault=st.none() | faults,
@@ -63,6 +63,11 @@ def test_what_only_looks_like_one_is_none(data: bytes) -> None:
         {"failures": 1}, {"failures": [1]}, {"failures": [{"field": "f"}]},
         {"failures": [{"field": 1, "until": 1, "strikes": 1}]},
         {"failures": [{"field": "f", "until": "", "strikes": 1}]},
+        {"size": -1}, {"modified": -1}, {"modified": 10**18}, {"strikes": -1}, {"version": "v" * 100_000},
+        {"dimensions": [10**400, 1]}, {"dimensions": [2**64, 1]},
+        {"failures": [{"field": "f", "until": 1, "strikes": 1}] * 1_000},
+        {"fault": {"message": "%(a)c", "values": [["a", 10**12]], "until": None, "recipe": ""}},
+        {"fault": {"message": "%(a)99999999999999d", "values": [["a", 1]], "until": None, "recipe": ""}},
     ],
 )  # fmt: skip
 def test_values_of_other_kinds_are_none(changes: dict[str, object]) -> None:

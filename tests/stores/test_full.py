@@ -105,7 +105,7 @@ def limited(images: Path) -> Iterator[Service]:
     ours = {
         "CONTACT_IMAGE_WRITES__ENABLED": "true",
         "CONTACT_IMAGE_RENDER__WORKERS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # a compiled module cut off at 32 KiB would stay, and break every later import
     }
     with running("--images", images, command=command, **ours) as service:
         yield service

@@ -164,3 +164,17 @@ class TestNothingElseIsMasked:
         store.keep(9, saved(quarters(80, 60), "PNG"))
         client = await serve(adapters={"store": store})
         assert (await get(client, 9, self.QUERY)).status == status
+
+
+@pytest.mark.parametrize("size", [(1, 70_000), (70_000, 1), (100_000, 100_000)])
+@pytest.mark.parametrize("query", ["?w=60&type=png", "?h=60&type=png", "?w=60"])
+async def test_a_picture_too_large_to_be_read_is_422_whatever_its_proportions_make_of_a_size(
+    serve: Serve, get: Get, images: Path, size: tuple[int, int], query: str
+) -> None:
+    """No size would do, so that a 400 which names one would lead astray; and a placeholder can stand in."""
+    (images / "4.png").write_bytes(png(*size, pixels=b""))
+    client = await serve()
+    assert (await get(client, 4, "?w=4096&type=avif")).status == 422
+    for _ in range(2):
+        assert (await get(client, 4, f"{query}&ifBlank=Default")).status == 200
+        assert (await get(client, 4, query)).status == 422

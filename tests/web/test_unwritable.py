@@ -258,6 +258,19 @@ class TestMemoryAndTime:
         assert max(shown(await answer.read()).size) == 2000
         assert (await get(client, 8, "?w=10&type=png")).status == 200
 
+    @pytest.mark.parametrize(("size", "query"), [((20, 200), "?w=1000"), ((200, 20), "?h=1000"), ((3, 16), "?w=1024")])
+    async def test_time_for_a_long_side_that_follows_from_the_other_costs_the_format(
+        self, stumble: Stumble, get: Get, images: Path, size: tuple[int, int], query: str
+    ) -> None:
+        """The picture is narrow, so that a modest side makes a rendition of many megapixels."""
+        (images / "8.jpg").write_bytes(saved(quarters(*size), "JPEG"))
+        client, pool = await stumble()
+        pool.instead = lambda order: RenderTimedOut("late") if order.format is AVIF else None
+        for _ in range(2):
+            assert (await get(client, 8, query, Accept="image/avif")).status == 503
+        assert (await get(client, 8, "?w=50&type=png")).status == 200
+        assert (await get(client, 8, query, Accept=CHROME)).content_type == "image/webp"
+
     @pytest.mark.parametrize("error", [RenderTimedOut("late"), RenderWorkerDied("dead")])
     async def test_time_at_a_large_size_costs_the_format_the_second_time(
         self, stumble: Stumble, get: Get, error: Exception

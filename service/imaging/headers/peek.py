@@ -26,7 +26,9 @@ _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"})
 _ALPHA_AUXILIARIES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _MAX_ENTRIES = 1024
-"""Chunks, blocks or tags that are looked at."""
+"""Brands or tags that are looked at."""
+_MAX_BLOCKS = 5_000
+"""Extensions of a GIF and their blocks that are looked at, in a few milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +92,14 @@ def _gif_alpha(data: Bytes) -> bool:
     flags = data[10:11]
     at = 13 + table_bytes(flags[0] if flags else 0)
     found = False
-    for _ in range(_MAX_ENTRIES):
-        piece = data[at : at + 4]
-        if piece[:1] != b"!":
-            break
+    steps = _MAX_BLOCKS
+    while steps > 0 and (piece := data[at : at + 4])[:1] == b"!":
         if piece[1:2] == b"\xf9" and len(piece) == 4:
             found = found or bool(piece[3] & 1)
-        at += 2
-        for _ in range(_MAX_ENTRIES):
-            length = data[at : at + 1]
-            at += 1 + (length[0] if length else 0)
-            if length in (b"", b"\0"):
-                break
+        at, steps = at + 2, steps - 1
+        while steps > 0 and (length := data[at : at + 1]) not in (b"", b"\0"):
+            at, steps = at + 1 + length[0], steps - 1
+        at += 1
     return found
 
 
