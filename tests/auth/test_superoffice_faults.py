@@ -193,7 +193,7 @@ async def test_thirty_two_ask_at_once_and_a_bounded_number_waits(
 
 
 async def test_who_waits_in_vain_is_told_so_and_leaves_no_place_taken(
-    elsewhere: Elsewhere, superoffice: SuperOffice
+    elsewhere: Elsewhere, superoffice: SuperOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = asyncio.Event()
     elsewhere.answers = [hanging(over)]
@@ -204,6 +204,8 @@ async def test_who_waits_in_vain_is_told_so_and_leaves_no_place_taken(
     over.set()
     elsewhere.answers = [as_json(principal())]
     await asyncio.sleep(2.1)
+    for limit in ("superoffice._WAIT", "superoffice._PATIENCE"):
+        monkeypatch.setattr(f"service.auth.{limit}", 60)
     assert await ask(superoffice)
     asking = [asyncio.create_task(ask(superoffice, f"7T:{number}")) for number in range(40)]
     assert await asyncio.gather(*asking, return_exceptions=True) == [True] * 40

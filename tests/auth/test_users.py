@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def users(path: Path) -> AsyncIterator[UsersFile]:
-    users = UsersFile(path, timeout=30)
+    users = UsersFile(path, timeout=300)  # its threads give way to all others
     yield users
     await users.close()
 

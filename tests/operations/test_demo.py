@@ -155,8 +155,10 @@ def test_takes_no_folder_of_the_caller_s(tmp_path: Path) -> None:
     assert "--images" in result.stderr
 
 
-def test_leaves_nothing_behind() -> None:
-    with running("--demo") as service:
+def test_lets_it_look_alone_where_others_can_reach_it_and_leaves_nothing_behind() -> None:
+    with running("--demo", "--host", "0.0.0.0") as service:
+        assert service.get(PICTURE, SAMPLE).status == 200
+        assert service.get("/api/v1/Contact/36/Image", SAMPLE, method="PURGE").status == 403
         before = service.with_workers(len(os.sched_getaffinity(0)))
         assert {path.name.rpartition("-")[0] for path in service.temporary.iterdir()} >= {"contact-image-demo"}
         service.send(signal.SIGTERM)
@@ -171,9 +173,3 @@ def test_knows_the_sample_credential_and_lets_it_change_pictures(demo: Service) 
     assert demo.get(PICTURE, SAMPLE).headers["cache-control"].startswith("private")
     assert demo.get("/api/v1/Contact/36/Image", SAMPLE, method="PURGE").status == 204
     assert demo.get("/api/v1/Contact/36/Image", method="PURGE").status == 401
-
-
-def test_lets_it_look_alone_where_others_can_reach_it() -> None:
-    with running("--demo", "--host", "0.0.0.0") as service:
-        assert service.get(PICTURE, SAMPLE).status == 200
-        assert service.get("/api/v1/Contact/36/Image", SAMPLE, method="PURGE").status == 403

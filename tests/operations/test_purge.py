@@ -71,12 +71,18 @@ def purged_everywhere(one: Service, other: Service, ours: dict[str, str]) -> Non
 
 
 def test_everything_is_dropped(folder: Path, shared_valkey: Valkey) -> None:
-    ours = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_CACHE__PREFIX": "purge-all"}
-    with running("--images", folder, **ours) as service:
-        warm(service)
-        assert purge("--all", **ours).returncode == 0
-        assert not hit(service, 1)
-        assert not hit(service, 2)
+    for left in reversed(range(6)):
+        ours = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_CACHE__PREFIX": f"purge-all-{left}"}
+        with running("--images", folder, **ours) as service:
+            try:
+                warm(service)
+                assert purge("--all", **ours).returncode == 0
+                assert not hit(service, 1)
+                assert not hit(service, 2)
+                break
+            except AssertionError:
+                if not left or not late(service):
+                    raise
 
 
 def test_a_cache_that_cannot_be_reached_is_no_success(tmp_path: Path) -> None:

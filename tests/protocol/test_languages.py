@@ -1,6 +1,7 @@
 """Which language and culture a reader gets, and that every message of ours exists in it."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,14 @@ _ALIKE = ["en", "sv", "da", "de", "nl", "cs", "fr", "it", "es", "fi", "pl", "ru"
 SUPEROFFICE = {code: code for code in _ALIKE} | {"no": "nb", "br": "pt-BR", "ch": "zh"}
 """SuperOffice's codes, and the `Content-Language` of each."""
 SOURCE = Path(service.__file__).parent
-MESSAGES = sorted({str(message) for _, _, message, _, _ in extract_from_dir(SOURCE, keywords={"N_": None})})
 TO_UPDATE = "update the catalogues with the command at the top of service/protocol/locale/sv.po, then translate"
 _PLACE = re.compile(r"%(?:\((\w+)\))?(.)", re.DOTALL)
+
+
+@cache
+def messages() -> list[str]:
+    """Every message in the source."""
+    return sorted({str(message) for _, _, message, _, _ in extract_from_dir(SOURCE, keywords={"N_": None})})
 
 
 @pytest.mark.parametrize(
@@ -204,8 +210,8 @@ def test_any_culture_is_known_or_ignored(so_culture: str, accept_language: str) 
 @pytest.mark.parametrize("language", sorted(SHIPPED.catalogues))
 def test_every_message_is_translated_with_its_own_places(language: str) -> None:
     catalogue = SHIPPED.catalogues[language]
-    assert NO_PHOTO in MESSAGES
-    assert [message for message in MESSAGES if message not in catalogue] == [], TO_UPDATE
-    assert [message for message in catalogue if message not in MESSAGES] == [], TO_UPDATE
-    for message in MESSAGES:
+    assert NO_PHOTO in messages()
+    assert [message for message in messages() if message not in catalogue] == [], TO_UPDATE
+    assert [message for message in catalogue if message not in messages()] == [], TO_UPDATE
+    for message in messages():
         assert sorted(_PLACE.findall(catalogue[message])) == sorted(_PLACE.findall(message))

@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from functools import cache
 
 import pytest
 from structlog.testing import capture_logs
@@ -25,7 +26,11 @@ from tests.rendering.test_pool import ORDER, Pools, alive, metrics, pools, read,
 
 __all__ = ["metrics", "pools"]
 
-LARGE = saved(large(2000, 1500), "JPEG", quality=90)
+
+@cache
+def large_file() -> bytes:
+    """A JPEG that leaves a mezzanine."""
+    return saved(large(2000, 1500), "JPEG", quality=90)
 
 
 class Wish:
@@ -45,7 +50,7 @@ class Wish:
 
 
 def masters(count: int) -> list[Master]:
-    source = Source(LARGE, Limits())
+    source = Source(large_file(), Limits())
     source.render(ORDER)
     made = source.mezzanine()
     assert made is not None
@@ -77,7 +82,7 @@ async def test_a_mezzanine_is_sent_once_and_then_kept(pools: Pools) -> None:
 async def test_the_process_that_made_it_keeps_it(pools: Pools) -> None:
     pool = await pools()
     wish = Wish()
-    await pool.render(reading(LARGE), ORDER, Trace(), wish)
+    await pool.render(reading(large_file()), ORDER, Trace(), wish)
     master, _ = await wish.came.get()
     assert master is not None
     assert (await pool.render_from(without_its_bytes(master), ORDER, Trace())).width == 16
@@ -138,7 +143,7 @@ async def test_none_is_made_while_others_wait_for_the_process_unless_it_is_wante
         pool = await pools()
         wish = Wish(waiting)
         os.kill(pool.pids[0], signal.SIGSTOP)
-        renders = [asyncio.create_task(pool.render(reading(LARGE), ORDER, Trace(), wish))]
+        renders = [asyncio.create_task(pool.render(reading(large_file()), ORDER, Trace(), wish))]
         await asyncio.sleep(0.05)  # it is the first
         renders += [asyncio.create_task(pool.render(read, ORDER, Trace())) for _ in range(6)]
         await asyncio.sleep(0.05)
@@ -171,7 +176,7 @@ async def test_a_process_that_dies_over_the_mezzanine_costs_the_rendition_nothin
             return True
 
     wish = Deadly()
-    assert (await pool.render(reading(LARGE), ORDER, Trace(), wish)).width == 16
+    assert (await pool.render(reading(large_file()), ORDER, Trace(), wish)).width == 16
     assert await wish.came.get() == (None, False)
     assert await pool.render(read, ORDER, Trace())
     assert not alive(pid)
@@ -183,7 +188,7 @@ async def test_closing_while_a_mezzanine_is_made_ends_everything(metrics: Metric
     await until(lambda: len(pool.pids) == 1)
     (pid,) = pool.pids
     wish = Wish(waiting=True)
-    await pool.render(reading(LARGE), ORDER, Trace(), wish)
+    await pool.render(reading(large_file()), ORDER, Trace(), wish)
     async with asyncio.timeout(60):
         await pool.close()
     await until(lambda: not alive(pid))

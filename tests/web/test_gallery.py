@@ -9,6 +9,7 @@ from hashlib import sha256
 from html.parser import HTMLParser
 
 import pytest
+from argon2 import PasswordHasher
 
 from service.protocol.languages import Languages
 from tests.conftest import Serve
@@ -140,7 +141,7 @@ async def test_it_is_there_to_be_read(serve: Serve, method: str) -> None:
 
 async def test_credentials_are_judged_as_for_a_picture(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> None:
     users = tmp_path_factory.mktemp("users") / "users"
-    users.touch()
+    users.write_text(f"ann:{PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash('ann')}\n", "utf-8")
     auth = {"schemes": ["basic"], "users_file": str(users)}
     wrong = {"Authorization": "Basic dGplMDpUamUw"}
     closed = await serve(adapters=PICTURED, auth=auth)

@@ -18,7 +18,13 @@ from tests.conftest import Serve
 from tests.pictures_in_code import large, quarters, saved, shown
 from tests.web.conftest import Get
 
-JPEG, LARGE = saved(quarters(), "JPEG"), saved(large(), "JPEG", quality=95)
+JPEG = saved(quarters(), "JPEG")
+
+
+@pytest.fixture(params=["small", "streamed"])
+def data(request: pytest.FixtureRequest) -> bytes:
+    """A JPEG that is sent whole, and one that is sent in parts."""
+    return JPEG if request.param == "small" else saved(large(), "JPEG", quality=95)
 
 
 def older(path: Path) -> tuple[str, bytes]:
@@ -43,7 +49,6 @@ async def kept(client: Any) -> tuple[Tiers, Any]:
     return app[CACHE], app[REACH]
 
 
-@pytest.mark.parametrize("data", [JPEG, LARGE], ids=["small", "streamed"])
 @pytest.mark.parametrize("query", ["", "?w=20&type=png"])
 async def test_its_records_are_misses(serve: Serve, get: Get, images: Path, data: bytes, query: str) -> None:
     path = images / "1.jpg"

@@ -16,7 +16,13 @@ from tests.pictures_in_code import large, quarters, saved
 from tests.privileges import open_folder, unprivileged
 from tests.web.conftest import Get
 
-JPEG, LARGE = saved(quarters(), "JPEG"), saved(large(), "JPEG", quality=95)
+JPEG = saved(quarters(), "JPEG")
+
+
+@pytest.fixture(params=["small", "streamed"])
+def data(request: pytest.FixtureRequest) -> bytes:
+    """A JPEG that is sent whole, and one that is sent in parts."""
+    return JPEG if request.param == "small" else saved(large(), "JPEG", quality=95)
 
 
 async def told(client: Any, get: Get) -> list[object]:
@@ -25,7 +31,6 @@ async def told(client: Any, get: Get) -> list[object]:
     return [*tags, (await (await client.get("/api/v1/Contact/1/Imageinfo")).json())["BlobId"]]
 
 
-@pytest.mark.parametrize("data", [JPEG, LARGE], ids=["small", "streamed"])
 async def test_two_origins_behind_one_cdn_agree(serve: Serve, get: Get, tmp_path: Path, data: bytes) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
@@ -37,7 +42,6 @@ async def test_two_origins_behind_one_cdn_agree(serve: Serve, get: Get, tmp_path
     assert await told(one, get) == await told(two, get)
 
 
-@pytest.mark.parametrize("data", [JPEG, LARGE], ids=["small", "streamed"])
 async def test_origins_that_share_a_cache_read_what_either_has_seen(
     serve: Serve, get: Get, tmp_path: Path, data: bytes
 ) -> None:
