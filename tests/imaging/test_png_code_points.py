@@ -8,6 +8,7 @@ import zlib
 import pytest
 
 from service.imaging.admission import admit
+from service.imaging.headers.cicp import CodePoints
 from service.imaging.order import Encoding, Limits
 from service.imaging.pixels import code_points
 from tests.pictures_in_code import chunk, film, near, png, rendered, shown
@@ -81,6 +82,6 @@ def test_grey_has_no_primaries() -> None:
 def test_code_points_of_another_range_than_the_full_one_are_passed_over(flag: int) -> None:
     """Browsers show such a picture in the colours of its profile, or of sRGB."""
     assert shown(rendered(stored(P3[:3] + bytes((flag,)), "RGB"), "PNG", 4).data).getpixel((2, 2)) == STORED
-    icc = chunk(b"iCCP", b"p3\0\0" + zlib.compress(code_points.profile((12, 13, 0, 1)) or b""))
+    icc = chunk(b"iCCP", b"p3\0\0" + zlib.compress(code_points.profile(CodePoints(12, 13, 0, 1)) or b""))
     data = png(8, 8, chunk(b"cICP", PQ[:3] + bytes((flag,))), icc, pixels=(b"\0" + bytes(STORED) * 8) * 8)
     assert near(shown(rendered(data, "PNG", 4).data).getpixel((2, 2)), in_srgb(STORED, P3), 3)
