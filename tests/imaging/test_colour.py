@@ -43,13 +43,14 @@ LINEAR_GREY = assembled([(b"kTRC", GAMMA), (b"wtpt", WHITE)], space=b"GRAY", ver
 """Grey without gamma: a quarter of the light is 64, and 137 in sRGB."""
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [("JPEG", "RGB"), *((kind, mode) for kind in ("PNG", "TIFF") for mode in ("RGB", "RGBA", "P"))]
+    + [(kind, mode) for kind in ("WEBP", "AVIF") for mode in ("RGB", "RGBA")],
+)
 @pytest.mark.parametrize("size", [0, 150_000])
 def test_a_profile_is_heeded_in_every_container_and_mode(kind, mode, size):
     """150 KB come in three segments of a JPEG."""
-    if (kind == "JPEG" and mode != "RGB") or (mode == "P" and kind in ("WEBP", "AVIF")):
-        pytest.skip("there is no such file")
     profile = assembled([*tags_of(SWAPPED), (b"long", b"text" + bytes(size))])
     image = Image.new("RGB", (16, 16), RED)
     image = image.quantize(16) if mode == "P" else image.convert(mode)
@@ -59,11 +60,10 @@ def test_a_profile_is_heeded_in_every_container_and_mode(kind, mode, size):
     assert near(made.getpixel((8, 8)), RED[::-1], 6)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
-@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("JPEG", "L"), *((kind, mode) for kind in ("PNG", "TIFF") for mode in ("L", "LA", "I;16"))]
+)
 def test_grey_has_profiles_too(kind, mode):
-    if kind == "JPEG" and mode != "L":
-        pytest.skip("there is no such file")
     image = Image.new("I;16", (8, 8), 64 * 257) if mode == "I;16" else Image.new("L", (8, 8), 64).convert(mode)
     if mode == "LA":
         image.putpixel((0, 0), (0, 0))
