@@ -10,7 +10,7 @@ from zlib import crc32
 from service.errors import N_, Unrenderable, Unsupported, UnsupportedUpload
 from service.formats import Fit, Format
 from service.imaging.faults import told, writes_or_refuses
-from service.imaging.headers.peek import peek
+from service.imaging.headers.peek import format_of
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.decode import opened
 from service.imaging.source import Source
@@ -20,7 +20,7 @@ from service.imaging.stripping import LOSSLESS, stripped, unstrippable
 def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes | None:
     """Decode all of *data*. With *strip*, gives the bytes to be stored, without metadata."""
     try:
-        kind = peek(data).format
+        kind = format_of(data)
     except Unrenderable:
         raise UnsupportedUpload(N_("The body is no picture in a format that is read here.")) from None
     try:
@@ -40,7 +40,7 @@ def _as_good(clean: bytes, pixels: int | None, limits: Limits) -> bool:
     """Whether *clean* can be decoded, and to those *pixels* if they are given."""
     try:
         with told():
-            return _decoded(clean, peek(clean).format, limits) == pixels or pixels is None
+            return _decoded(clean, format_of(clean), limits) == pixels or pixels is None
     except Unrenderable:
         return False
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from service.imaging.faults import writing
 from service.imaging.geometry import Box, Plan, Size
-from service.imaging.headers.peek import peek
+from service.imaging.headers.peek import format_of
 from service.imaging.mezzanine import NEAREST, SIDE, Mezzanine, reduced_size
 from service.imaging.order import Limits, Order, Rendered
 from service.imaging.pixels.canvas import laid
@@ -35,7 +35,7 @@ class Source:
 
     def __init__(self, data: bytes, limits: Limits) -> None:
         self._data, self._limits = data, limits
-        self._kind = peek(data).format
+        self._kind = format_of(data)
         self._image, self._outline = opened(data, self._kind, limits)
         self._turn = orientation(self._image)
         self._stored = self._image.size

@@ -126,15 +126,11 @@ class DirectoryStore:
             if size == 0:
                 empty = True
                 continue
-            with _naming(path):
-                try:
-                    file = os.open(path, _READING)
-                except FileNotFoundError:
-                    continue  # gone since it was seen
-                try:
+            try:
+                with _open(path) as file:
                     original = self._judged(contact, file)
-                finally:
-                    os.close(file)
+            except FileNotFoundError:
+                continue  # gone since it was seen
             if original.size:
                 return original
             empty = True
@@ -163,17 +159,13 @@ class DirectoryStore:
     def _read(self, original: Original) -> bytes:
         """All of it in one go: each way into a thread and back costs more than the reading of a usual picture."""
         path = self._place(original.contact)
-        with _naming(path):
-            try:
-                file = os.open(path, _READING)
-            except FileNotFoundError as error:
-                raise OriginalChanged from error
-            try:
+        try:
+            with _open(path) as file:
                 if os.fstat(file).st_size != original.size:
                     raise OriginalChanged
                 status, data, same = steady(file, lambda _: read_at(file, 0, original.size))
-            finally:
-                os.close(file)
+        except FileNotFoundError as error:
+            raise OriginalChanged from error
         if not same or len(data) != status.st_size or version(status, data) != original.version:
             raise OriginalChanged
         return data
@@ -235,6 +227,17 @@ def described(error: OSError, file: str | None = None) -> dict[str, str | None]:
 
 
 @contextmanager
+def _open(path: str) -> Iterator[int]:
+    """The descriptor of the file at *path*, open for reading. An OSError names the file."""
+    with _naming(path):
+        file = os.open(path, _READING)
+        try:
+            yield file
+        finally:
+            os.close(file)
+
+
+@contextmanager
 def _naming(path: str) -> Iterator[None]:
     """Put *path* into an OSError that names no file, as those of an open file do."""
     try:
@@ -256,12 +259,8 @@ def _require_unchanged(file: int, seen: tuple[int, ...], expected: str) -> None:
 def _fault_of(path: str) -> OSError | None:
     """The error when the beginning of the file is read, if any."""
     try:
-        with _naming(path):
-            file = os.open(path, _READING)
-            try:
-                read_at(file, 0, HEAD_BYTES)
-            finally:
-                os.close(file)
+        with _open(path) as file:
+            read_at(file, 0, HEAD_BYTES)
     except OSError as error:
         return error
     return None

@@ -50,11 +50,12 @@ def peek(data: Bytes) -> Facts:
         Unrenderable: it begins as no format that we read.
     """
     head = data[:HEAD]
-    kind = _kind(head)
+    kind = format_of(head)
     return Facts(kind, _alpha(data, head, kind), upright_size(data, kind))
 
 
-def _kind(head: bytes) -> Format:
+def format_of(head: bytes) -> Format:
+    """The format of a picture, by its first bytes alone. Raises `Unrenderable` as `peek` does."""
     if head.startswith(b"\xff\xd8\xff"):
         return Format.JPEG
     if head.startswith(SIGNATURE):

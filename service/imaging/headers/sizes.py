@@ -20,7 +20,7 @@ from service.imaging.headers.window import Bytes
 Size = tuple[int, int]
 
 _MAX_STEPS = 5_000
-"""Chunks or blocks that are walked; of a file that has more, nothing is told."""
+"""Chunks or blocks that are walked. The size of a file with more of them is None."""
 _MAX_BLOCK = 1_048_576
 """Bytes of EXIF that are read."""
 _MAX_TAGS = 1024
