@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Breaker:
+class CircuitBreaker:
     """Opens after *threshold* failures in a row, and lets one call in *pause* seconds try again.
 
     On the loop's clock: a library that reads the wall clock would stay open through a step of it.

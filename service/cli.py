@@ -54,13 +54,13 @@ def serve(
             signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
             images, defaults = make_demo(folder, writable=settings.is_local)
             settings = _settings(config, images, defaults, host=host, port=port, workers=workers)
-        from service.server import run
+        from service.serving.run import run
         from service.settings import BadSettings
 
         def ready(base: str) -> None:
             if demo:
                 _demo_welcome(base)
-            stop.again()
+            stop.raise_pending()
 
         try:
             run(settings, ready, PICTURED if demo else ())
@@ -77,7 +77,7 @@ def check(images: Path | None, config: Path | None) -> None:
     """Check the settings, the store and the cache, and say what was found."""
     import asyncio
 
-    from service.serving.inspection import inspect
+    from service.serving.check import inspect
     from service.serving.logs import configure_logs
 
     settings = _settings(config, images)
@@ -98,8 +98,8 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
     """Drop what is cached of contacts, in every process that shares the cache."""
     import asyncio
 
-    from service.app import redis_cache
     from service.pictures.ports import CacheUnavailable
+    from service.wiring.app import redis_cache
 
     if everything == bool(contacts):
         raise click.UsageError("name the contacts, or --all.")
@@ -156,7 +156,7 @@ def add(name: str, file: Path | None, roles: tuple[str, ...], config: Path | Non
     The password is asked for, or is the line that comes by standard input.
     """
     from service.access.identity import Role
-    from service.auth.user_store import add_user
+    from service.access.verifiers.user_store import add_user
 
     if file is None and not (named := _settings(config, None).auth.users_file):
         raise click.UsageError("auth.users_file is empty: give --file.")
@@ -266,7 +266,7 @@ class _EarlyStop:
         self._came = True
         sys.exit(0)
 
-    def again(self) -> None:
+    def raise_pending(self) -> None:
         """Stop the server that has just started, if a signal had no effect: some modules swallow an exception that is
         raised while they are imported."""
         if self._came:

@@ -22,12 +22,12 @@ from aiohttp.test_utils import BaseTestServer, TestClient
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from service.app import create_app
 from service.caches.embedded import find_server
-from service.serving.listening import patience
+from service.serving.listening import connection_limits
 from service.settings import load_settings
-from service.web.connections import Patience
+from service.web.connections import ConnectionLimits
 from service.web.runner import Runner
+from service.wiring.app import create_app
 
 # Each process that a test starts would compile our modules anew, and each worker of pytest-xdist the tests.
 sys.dont_write_bytecode = False
@@ -69,7 +69,7 @@ def examples(count: int) -> hypothesis_settings:
 class Served(BaseTestServer):
     """An application served as the command serves it, front and limits included."""
 
-    def __init__(self, app: web.Application, patience: Patience) -> None:
+    def __init__(self, app: web.Application, patience: ConnectionLimits) -> None:
         super().__init__()
         self.app = app
         self._patience = patience
@@ -172,7 +172,7 @@ def served(
     if patient:
         cache = settings.cache.model_copy(update={"timeout": PATIENCE})
         settings = settings.model_copy(update={"cache": cache})
-    return Served(create_app(settings, **adapters or {}), patience(settings.server))
+    return Served(create_app(settings, **adapters or {}), connection_limits(settings.server))
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey, monkey
         *, url: str | None = None, adapters: dict[str, Any] | None = None, **sections: dict[str, Any]
     ) -> TestClient[Any, Any]:
         if url is None:
-            for limit in ("news._SILENT", "pipeline._PATIENCE", "redis._PATIENCE"):
+            for limit in ("subscription._SILENT", "pipeline._PATIENCE", "redis._PATIENCE"):
                 monkeypatch.setattr(f"service.caches.{limit}", PATIENCE)
         where = shared_valkey.url if url is None else url
         return await aiohttp_client(served(images, where, adapters, patient=url is None, **sections))

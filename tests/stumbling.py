@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from service.formats import Format
 from service.imaging.order import Blank, Encoding, Order, Rendered
-from service.pictures.ports import Leave, Read
+from service.pictures.ports import MezzanineReceiver, Read
 from service.pictures.trace import Trace
-from service.pictures.values import Master
+from service.pictures.values import MezzanineFile
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics
 
@@ -34,14 +34,16 @@ class StumblingPool(RenderPool):
         """What a render ends with in place of its result."""
         self.open()
 
-    async def render(self, read: Read, order: Order, trace: Trace, leave: Leave | None = None) -> Rendered:
+    async def render(
+        self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
+    ) -> Rendered:
         order = self._unfit(order)
         if error := self.instead(order):
             await read()
             raise error
-        return await super().render(read, order, trace, leave)
+        return await super().render(read, order, trace, receiver)
 
-    async def render_from(self, master: Master, order: Order, trace: Trace) -> Rendered:
+    async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         return await super().render_from(master, self._unfit(order), trace)
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:

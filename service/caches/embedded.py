@@ -1,7 +1,7 @@
 """A private Valkey server on a unix socket, for when no cache URL is set. It ends with the process that started it.
 
-Between the service and the server stands a small keeper process (`_keeper.py`): it reads a pipe whose other end only
-the service holds, so it learns of the service's end however it came, ends the server and removes its directory.
+A small watchdog process (`_watchdog.py`) starts the server. It reads a pipe whose other end only the service holds.
+When the service ends, in whatever way, the pipe closes. The watchdog then ends the server and removes its directory.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def _private_directory() -> Path:
 class EmbeddedValkey:
     """A running private server; *url* is where it listens."""
 
-    def __init__(self, keeper: subprocess.Popen[bytes], directory: Path) -> None:
-        self._keeper = keeper
+    def __init__(self, watchdog: subprocess.Popen[bytes], directory: Path) -> None:
+        self._watchdog = watchdog
         self._socket = directory / _SOCKET
         self.url = f"unix://{self._socket}"
 
@@ -72,37 +72,37 @@ class EmbeddedValkey:
             "daemonize": "no",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        script = Path(__file__).with_name("_keeper.py")
-        keeper = subprocess.Popen(
+        script = Path(__file__).with_name("_watchdog.py")
+        watchdog = subprocess.Popen(
             [sys.executable, "-I", "-S", str(script), str(directory), str(binary), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C is for the service, which then ends the server in its turn
         )
-        return cls(keeper, directory)
+        return cls(watchdog, directory)
 
     async def ready(self) -> None:
         """Return when the server listens. Raises `CannotEmbed` when it does not in time."""
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 while not await self._listens():
-                    if self._keeper.poll() is not None:
-                        raise CannotEmbed(f"the private Valkey server ended at once, with {self._keeper.returncode}")
+                    if self._watchdog.poll() is not None:
+                        raise CannotEmbed(f"the private Valkey server ended at once, with {self._watchdog.returncode}")
                     await asyncio.sleep(0.005)
         except TimeoutError as error:
             raise CannotEmbed(f"the private Valkey server did not listen within {START_TIMEOUT} s") from error
 
     async def stop(self) -> None:
         """End the server and remove its directory."""
-        assert self._keeper.stdin is not None
-        self._keeper.stdin.close()
-        await asyncio.to_thread(self._keeper.wait, START_TIMEOUT)
+        assert self._watchdog.stdin is not None
+        self._watchdog.stdin.close()
+        await asyncio.to_thread(self._watchdog.wait, START_TIMEOUT)
 
     def disown(self) -> None:
         """After a fork, in the child: let go of the pipe, so that the server ends with the parent alone."""
-        assert self._keeper.stdin is not None
-        self._keeper.stdin.close()
+        assert self._watchdog.stdin is not None
+        self._watchdog.stdin.close()
 
     async def _listens(self) -> bool:
         try:

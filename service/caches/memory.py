@@ -6,7 +6,7 @@ from array import array
 
 from moka_py import Moka
 
-from service.pictures.values import Entry, MezzanineOf, Owner
+from service.pictures.values import Entry, MezzanineOwner, Owner
 
 _OVERHEAD = 512
 """Bytes that an entry costs besides its body: key, objects and the cache's own links (measured, rounded up)."""
@@ -26,7 +26,7 @@ class MemoryCache:
         self._entries: Moka[tuple[Owner, str, int], Entry] = Moka(capacity, weigher=lambda _key, entry: _weight(entry))
         self._epochs = array("Q", bytes(8 * _EPOCHS))
 
-    def near(self, owner: Owner, field: str) -> Entry | None:
+    def get(self, owner: Owner, field: str) -> Entry | None:
         return self._entries.get((owner, field, self._epochs[_slot(owner)]))
 
     def put(self, owner: Owner, field: str, entry: Entry, epoch: int) -> None:
@@ -48,7 +48,7 @@ class MemoryCache:
 def _slot(owner: Owner) -> int:
     if isinstance(owner, int):
         return owner % _EPOCHS
-    return owner.contact % _EPOCHS if isinstance(owner, MezzanineOf) else 0
+    return owner.contact % _EPOCHS if isinstance(owner, MezzanineOwner) else 0
 
 
 def _weight(entry: Entry) -> int:

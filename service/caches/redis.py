@@ -17,12 +17,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from service.caches import scripts
-from service.caches.frame import LONGEST_HEAD, pack, unpack, unpack_head
-from service.caches.news import News
+from service.caches.entry_format import LONGEST_HEAD, pack, unpack, unpack_head
 from service.caches.pipeline import Pipeline
+from service.caches.subscription import Subscription
 from service.caches.tls import disagreement
 from service.pictures.ports import CacheFull, CacheUnavailable, Grant, Listener
-from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOf, Owner, contact_of
+from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
 
 T = TypeVar("T")
 
@@ -53,11 +53,11 @@ class RedisCache:
         self._prefix, self._max_fields = prefix, max_fields
         self._lease, self._fence = _ms(lease), _ms(fence)
         self._me = secrets.token_hex(6)
-        self._news: News | None = None
+        self._news: Subscription | None = None
 
     def key(self, owner: Owner) -> str:
         """The hash of all of a contact's renditions; its mezzanine's is beside it, in the same slot of a cluster."""
-        if isinstance(owner, MezzanineOf):
+        if isinstance(owner, MezzanineOwner):
             return f"{self._prefix}:{{{owner.contact}}}:mezzanine"
         return f"{self._prefix}:{{{owner}}}"
 
@@ -74,7 +74,7 @@ class RedisCache:
                     listener.purged(int(contact))
 
         explain = partial(disagreement, self._url)
-        self._news = News(self._client, f"{self._prefix}:news", heard, listener.listening, explain)
+        self._news = Subscription(self._client, f"{self._prefix}:news", heard, listener.listening, explain)
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
         try:
@@ -141,7 +141,7 @@ class RedisCache:
         await _done(self._write.ask("PUBLISH", self._channel, self._purged(contact)))
 
     async def purge(self, contact: int) -> None:
-        keys = self.key(contact), self.key(MezzanineOf(contact)), self._fence_of(contact)
+        keys = self.key(contact), self.key(MezzanineOwner(contact)), self._fence_of(contact)
         await _done(self._write.ask("EVAL", scripts.PURGE, 3, *keys, self._channel, self._purged(contact)))
 
     async def purge_all(self) -> None:

@@ -5,7 +5,7 @@ The hash holds a field a rendition; the fence is a token that every purge delete
 
 from __future__ import annotations
 
-from service.caches.frame import VERSION_AT
+from service.caches.entry_format import VERSION_AT
 
 HEAD = """
 -- KEYS: hash. ARGV: field, bytes wanted. Gives the beginning of the value, and how many bytes it has.

@@ -9,8 +9,8 @@ from zlib import crc32
 
 from service.errors import N_, Unrenderable, Unsupported, UnsupportedUpload
 from service.formats import Fit, Format
-from service.imaging.faults import told, writes_or_refuses
-from service.imaging.headers.peek import format_of
+from service.imaging.containers.peek import format_of
+from service.imaging.failures import as_unrenderable, writes_or_refuses
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.decode import opened
 from service.imaging.source import Source
@@ -24,7 +24,7 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
     except Unrenderable:
         raise UnsupportedUpload(N_("The body is no picture in a format that is read here.")) from None
     try:
-        with told():
+        with as_unrenderable():
             pixels = _decoded(data, kind, limits)
             if strip is None:
                 return None
@@ -39,7 +39,7 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
 def _as_good(clean: bytes, pixels: int | None, limits: Limits) -> bool:
     """Whether *clean* can be decoded, and to those *pixels* if they are given."""
     try:
-        with told():
+        with as_unrenderable():
             return _decoded(clean, format_of(clean), limits) == pixels or pixels is None
     except Unrenderable:
         return False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
-from service.imaging.faults import corrupt, told, writing
+from service.imaging.failures import as_unrenderable, corrupt, writing
 from service.imaging.geometry import Size
 from service.imaging.order import Order, Reduction, Rendered
 from service.imaging.pixels.canvas import laid
@@ -23,7 +23,7 @@ SIDE = 1024
 `NEAREST` of that and no larger than `_FARTHEST`."""
 NEAREST, _FARTHEST = 0.9, 1.1
 _QUALITY = 95
-"""Of the JPEG that it is kept as, in 4:4:4 (`python -m tests.bench mezzanine` tells how like the renditions are)."""
+"""Of the JPEG that it is kept as, in 4:4:4 (`python -m tools.bench mezzanine` tells how like the renditions are)."""
 
 
 def reduced_size(size: Size) -> Size:
@@ -44,7 +44,7 @@ class Mezzanine:
     @classmethod
     def decoded(cls, data: bytes, reduction: Reduction) -> Mezzanine:
         """What `encoded` has made, of that *reduction*. Raises `Unrenderable` for other bytes."""
-        with told():
+        with as_unrenderable():
             image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
             if image.size != reduction.reduced or max(image.size) > _FARTHEST * SIDE or "progressive" in image.info:
                 raise corrupt()
@@ -64,7 +64,7 @@ class Mezzanine:
 
     def render(self, order: Order) -> Rendered:
         """The rendition that *order* asks for: of the size that the original would give, and as good as from it."""
-        with told():
+        with as_unrenderable():
             made = order.plan(self.original)
             pixels = self._averaged(made.ratio(self.original))
             across, down = pixels.width / self.original[0], pixels.height / self.original[1]

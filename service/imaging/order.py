@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from service.errors import N_, BeyondFormat
 from service.formats import Fit, Format, IfBlank
 from service.imaging import geometry
-from service.imaging.headers.bounds import MOST_PIXELS, holds
+from service.imaging.containers.bounds import MOST_PIXELS, holds
 
 _SHARE = 0.64
 """Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original
-is 0.995 or more in the median and 0.97 at worst (`python -m tests.bench mezzanine`)."""
+is 0.995 or more in the median and 0.97 at worst (`python -m tools.bench mezzanine`)."""
 LARGEST_SIDE = 65_535
 """Pixels of an original, as JPEG and GIF have it. Elsewhere a picture could be one pixel wide and millions high, and
 its rows would take more memory than its pixels."""

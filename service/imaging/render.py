@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from PIL import features
 
-from service.imaging.faults import told
+from service.imaging.failures import as_unrenderable
 from service.imaging.order import Encoding, Limits, Order, Rendered
 from service.imaging.reading.readers import HEIF_VERSION
 from service.imaging.source import Source
@@ -26,7 +26,7 @@ def render(data: bytes, order: Order) -> Rendered:
         Unwritable: the picture was decoded, and the writer of the format failed.
         BadParameter: the size asked for leads to a side or an area above the limits.
     """
-    with told():
+    with as_unrenderable():
         return Source(data, order.limits).render(order)
 
 

@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from PIL import Image
 
-from service.imaging.faults import writing
+from service.imaging.containers.peek import format_of
+from service.imaging.failures import writing
 from service.imaging.geometry import Box, Plan, Size
-from service.imaging.headers.peek import format_of
 from service.imaging.mezzanine import NEAREST, SIDE, Mezzanine, reduced_size
 from service.imaging.order import Limits, Order, Rendered
 from service.imaging.pixels.canvas import laid

@@ -14,11 +14,11 @@ from PIL import ExifTags, Image
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
-from service.imaging.faults import writes_or_refuses
-from service.imaging.headers.gif import after_blocks, table_bytes
-from service.imaging.headers.jpeg import APP0, APP15, COM, EOI, SOS, segments
-from service.imaging.headers.png import Png
-from service.imaging.headers.png_chunks import SIGNATURE, chunks, sound, written
+from service.imaging.containers.gif import after_blocks, table_bytes
+from service.imaging.containers.jpeg import APP0, APP15, COM, EOI, SOS, segments
+from service.imaging.containers.png import Png
+from service.imaging.containers.png_chunks import SIGNATURE, chunks, sound, written
+from service.imaging.failures import writes_or_refuses
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.pixels.orientation import orientation
 from service.imaging.reading.decode import opened

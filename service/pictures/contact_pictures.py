@@ -20,16 +20,16 @@ from dataclasses import dataclass, replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Blank
+from service.pictures.caching.fleet import FleetFlights
+from service.pictures.caching.tiers import Ticket, TieredCache
 from service.pictures.candidates import Candidates
 from service.pictures.failures import failed_before, standing
 from service.pictures.faults import BLAMED, Faults
-from service.pictures.fleet import Fleet
 from service.pictures.flights import Flights
-from service.pictures.mezzanines import Mezzanines
-from service.pictures.originals import STORE_ERRORS, Known, Lifetimes, Originals, jitter
+from service.pictures.mezzanine_renderer import MezzanineRenderer
+from service.pictures.originals import STORE_ERRORS, KnownOriginal, Originals, RecordLifetimes, jitter
 from service.pictures.ports import Layer, Observer, OriginalStore, Renderer
 from service.pictures.selection import Recipe, Selection, entity_tag
-from service.pictures.tiers import Ticket, Tiers
 from service.pictures.trace import Trace
 from service.pictures.values import BLANK, RECORD, Entry, Original, Picture
 from service.protocol.negotiate import NOTHING, RuledOut, Wish
@@ -62,15 +62,15 @@ class ContactPictures:
     def __init__(
         self,
         store: OriginalStore,
-        cache: Tiers,
+        cache: TieredCache,
         renderer: Renderer,
         observer: Observer,
         *,
         recipe: Recipe,
-        lifetimes: Lifetimes,
+        lifetimes: RecordLifetimes,
         originals: Originals,
-        mezzanines: Mezzanines,
-        fleet: Fleet,
+        mezzanines: MezzanineRenderer,
+        fleet: FleetFlights,
     ) -> None:
         self._store, self._cache, self._renderer, self._observer = store, cache, renderer, observer
         self._candidates, self._lifetimes = Candidates(recipe), lifetimes
@@ -116,7 +116,7 @@ class ContactPictures:
         etag = entity_tag(BLANK, "", field, choice)
         return Selection(BLANK, field, "", etag, choice, None, work, blank=wish.if_blank)
 
-    def again(self, selection: Selection) -> tuple[Entry, int] | None:
+    def revalidate_local(self, selection: Selection) -> tuple[Entry, int] | None:
         """What was selected before, if it would be selected again and is in memory, and the seconds it stays fresh.
 
         It stands on its record: a newer one, a purge, a fault and an eviction each leave another in its place, or none.
@@ -124,18 +124,18 @@ class ContactPictures:
         known = selection.known
         if known is None:
             return None
-        record = self._cache.near(selection.owner, RECORD)
+        record = self._cache.local(selection.owner, RECORD)
         if record is not known.record and record != known.record:
             return None
-        entry = self._cache.near(selection.owner, selection.field)
+        entry = self._cache.local(selection.owner, selection.field)
         return self._fresh(selection, known, entry, "memory")
 
-    async def again_shared(self, selection: Selection) -> tuple[Entry, int] | None:
+    async def revalidate_shared(self, selection: Selection) -> tuple[Entry, int] | None:
         """The same by one look-up in the shared cache, for what is in memory no more."""
         known = selection.known
         if known is None:
             return None
-        found = await self._cache.far(selection.owner, (RECORD, selection.field), Trace())
+        found = await self._cache.shared(selection.owner, (RECORD, selection.field), Trace())
         if not found or (found[0] is not known.record and found[0] != known.record):
             return None
         return self._fresh(selection, known, found[1], "shared")
@@ -149,7 +149,7 @@ class ContactPictures:
         original = selection.original
         if selection.work is None and original is not None:
             if not body:
-                if self._streams(original) or self._cache.near(selection.owner, selection.field) is None:
+                if self._streams(original) or self._cache.local(selection.owner, selection.field) is None:
                     trace.fwd = "miss"
                 return Picture(original.size, None)
             if self._streams(original):
@@ -159,7 +159,7 @@ class ContactPictures:
             if head is not None and head.version == selection.version:
                 return Picture(head.length, None, head.detail)
         with trace.timed("cache"):
-            entry = self._cache.near(selection.owner, selection.field)
+            entry = self._cache.local(selection.owner, selection.field)
         if entry is not None and entry.version == selection.version:
             self._observer.cache("memory", "hit")
         else:
@@ -193,7 +193,9 @@ class ContactPictures:
         """Cancel the work under way."""
         await self._flights.close()
 
-    def _fresh(self, selection: Selection, known: Known, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
+    def _fresh(
+        self, selection: Selection, known: KnownOriginal, entry: Entry | None, layer: Layer
+    ) -> tuple[Entry, int] | None:
         ttl = known.until - time.time()
         if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh:
             return None

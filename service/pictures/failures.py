@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from service.errors import Unwritable
 from service.formats import Format
-from service.imaging.faults import unwritable
+from service.imaging.failures import unwritable
 from service.pictures.values import Failure
 
 STRIKES = 2

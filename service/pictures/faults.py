@@ -23,12 +23,12 @@ from service.errors import (
     Unrenderable,
     Unwritable,
 )
-from service.imaging.faults import unwritable
+from service.imaging.failures import unwritable
 from service.imaging.order import Blank, Order
+from service.pictures.caching.tiers import Ticket
 from service.pictures.failures import STRIKES, struck
 from service.pictures.originals import Originals, jitter_of
 from service.pictures.ports import Observer
-from service.pictures.tiers import Ticket
 from service.pictures.trace import Trace
 from service.pictures.values import BLANK, Failure, Fault, Original, Owner
 

@@ -8,14 +8,14 @@ from zlib import crc32
 
 import structlog
 
-from service.breaker import Breaker
+from service.breaker import CircuitBreaker
 from service.errors import StoreFailed, StoreTimedOut
 from service.pictures import records
-from service.pictures.coherence import Coherence
+from service.pictures.caching.coherence import Coherence
+from service.pictures.caching.tiers import Ticket, TieredCache
 from service.pictures.failures import lasting
 from service.pictures.flights import Flights
 from service.pictures.ports import Observer, OriginalStore
-from service.pictures.tiers import Ticket, Tiers
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Entry, Original, OriginalEmpty
 
@@ -30,7 +30,7 @@ _JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetimes:
+class RecordLifetimes:
     """Seconds: for how long an original's state, its absence and its fault are believed; for how long a state is
     served stale while it is looked at again, and while it cannot be; and for how long anything is kept."""
 
@@ -43,7 +43,7 @@ class Lifetimes:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownOriginal:
     """A contact's original, None if it has none, and the record that says so; *until* (Unix seconds) it is fresh."""
 
     original: Original | None
@@ -55,14 +55,19 @@ class Originals:
     """The originals of a *store*, as the records in the cache know them."""
 
     def __init__(
-        self, store: OriginalStore, cache: Tiers, coherence: Coherence, observer: Observer, lifetimes: Lifetimes
+        self,
+        store: OriginalStore,
+        cache: TieredCache,
+        coherence: Coherence,
+        observer: Observer,
+        lifetimes: RecordLifetimes,
     ) -> None:
         self._store, self._cache, self._coherence, self._observer = store, cache, coherence, observer
         self._lifetimes = lifetimes
         self._flights = Flights()
-        self._trouble = Breaker(threshold=3, pause=1.0)
+        self._trouble = CircuitBreaker(threshold=3, pause=1.0)
 
-    async def find(self, contact: int, trace: Trace, *, anew: bool) -> Known:
+    async def find(self, contact: int, trace: Trace, *, anew: bool) -> KnownOriginal:
         """What the store holds for *contact*, as fresh as the lifetimes demand. Raises the store's errors."""
         known = await self._recorded(contact, trace)
         trace.unknown = known is None
@@ -101,7 +106,7 @@ class Originals:
 
     async def remember(
         self, original: Original | None, contact: int, ticket: Ticket, *, since: float | None = None
-    ) -> Known:
+    ) -> KnownOriginal:
         """Record what is known *since* that time (Unix seconds); the present time, if not given."""
         looked_at = time.time() if since is None else since
         record = Entry(original.version if original else "", looked_at, "", records.encode(original))
@@ -125,9 +130,9 @@ class Originals:
         """Cancel the looks under way."""
         await self._flights.close()
 
-    async def _recorded(self, contact: int, trace: Trace) -> Known | None:
+    async def _recorded(self, contact: int, trace: Trace) -> KnownOriginal | None:
         with trace.timed("cache"):
-            entry = self._cache.near(contact, RECORD)
+            entry = self._cache.local(contact, RECORD)
         if entry is None:  # all who wait for it look it up together
             look_up = self._flights.join((*self._key(contact), RECORD), lambda: self._cache.get(contact, RECORD, trace))
             entry, _ = await look_up
@@ -141,27 +146,29 @@ class Originals:
             return None  # another version's or a foreign record: look, and put our own
         return self._known(original, entry) if original is None or original.contact == contact else None
 
-    def _stale(self, known: Known, seconds: float, trace: Trace) -> Known:
+    def _stale(self, known: KnownOriginal, seconds: float, trace: Trace) -> KnownOriginal:
         trace.ttl = -int(seconds) - 1
         self._observer.stale_served()
         return known
 
-    def _known(self, original: Original | None, record: Entry) -> Known:
+    def _known(self, original: Original | None, record: Entry) -> KnownOriginal:
         life = self._lifetimes.fresh if original else self._lifetimes.missing
-        return Known(original, record, record.stored_at + life * jitter(record))
+        return KnownOriginal(original, record, record.stored_at + life * jitter(record))
 
     def _key(self, contact: int) -> tuple[int, int]:
         return contact, self._cache.epoch(contact)
 
-    async def _look_once(self, contact: int, known: Known | None, trace: Trace, *, anew: bool = False) -> Known:
+    async def _look_once(
+        self, contact: int, known: KnownOriginal | None, trace: Trace, *, anew: bool = False
+    ) -> KnownOriginal:
         key = (*self._key(contact), anew)
         found, _ = await self._flights.join(key, lambda: self._look(contact, known, trace))
         return found
 
-    async def _revalidate(self, contact: int, known: Known) -> None:
+    async def _revalidate(self, contact: int, known: KnownOriginal) -> None:
         """Look again behind the answer; another process may have done so already."""
         try:
-            fresher = await self._cache.far(contact, (RECORD,), Trace())
+            fresher = await self._cache.shared(contact, (RECORD,), Trace())
             if fresher and (entry := fresher[0]) is not None and entry.stored_at > known.record.stored_at:
                 return
             if self._trouble.admits():
@@ -169,7 +176,7 @@ class Originals:
         except STORE_ERRORS:
             pass  # the store told its trouble where it was met; what is known is served stale as long as it may be
 
-    async def _look(self, contact: int, known: Known | None, trace: Trace) -> Known:
+    async def _look(self, contact: int, known: KnownOriginal | None, trace: Trace) -> KnownOriginal:
         ticket = await self._cache.fence(contact, trace)
         self._observer.store_read()
         before = known.original if known else None
@@ -179,7 +186,7 @@ class Originals:
         except OriginalEmpty:  # not recorded: the absence counts for this request alone
             self._trouble.succeeded()
             now = time.time()
-            return Known(None, Entry("", now, "", records.MISSING), until=now)
+            return KnownOriginal(None, Entry("", now, "", records.MISSING), until=now)
         except STORE_ERRORS as error:
             if not self._trouble.open:
                 log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))

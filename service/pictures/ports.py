@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Literal, NamedTuple, Protocol
 
 from service.errors import N_
 from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, EntryHead, Master, Original, Owner, Pieces
+from service.pictures.values import Entry, EntryHead, MezzanineFile, Original, Owner, Pieces
 
 Outcome = Literal["finished", "failed", "refused", "timed_out"]
 Layer = Literal["memory", "shared"]
@@ -41,6 +42,40 @@ class OriginalStore(Protocol):
 
     async def close(self) -> None:
         """Let go of what is open."""
+
+
+Check = Callable[[Original | None], None]
+"""Raises `PreconditionFailed` where the present picture is not what a write expects."""
+
+
+class Upload(Protocol):
+    """Bytes on their way in. Every method raises `StoreFailed` or `StoreTimedOut`."""
+
+    async def write(self, piece: bytes) -> None:
+        """Add *piece*."""
+
+    async def read(self) -> bytes:
+        """All that was written."""
+
+    async def replace(self, data: bytes) -> None:
+        """Put *data* in the place of what was written."""
+
+
+class WritableStore(OriginalStore, Protocol):
+    """Where originals live and may be changed. Every method raises `StoreFailed` or `StoreTimedOut`."""
+
+    def uploading(self) -> AbstractAsyncContextManager[Upload]:
+        """An upload, which is gone afterwards unless it was put."""
+
+    async def put(self, contact: int, upload: Upload, check: Check) -> Original:
+        """Make *upload* the picture of *contact*, durably, if the present one passes *check*; no other write comes
+        between. It is not bounded in time: once begun it goes on, whoever waits."""
+
+    async def delete(self, contact: int, check: Check) -> None:
+        """Remove the picture of *contact* in the same way."""
+
+    async def sweep(self) -> None:
+        """Remove what uploads left behind that a crash ended."""
 
 
 class CacheUnavailable(Exception):
@@ -130,7 +165,7 @@ class SharedCache(Protocol):
 class MemoryTier(Protocol):
     """A cache in this process. What is put under an epoch that has passed is never found."""
 
-    def near(self, owner: Owner, field: str) -> Entry | None:
+    def get(self, owner: Owner, field: str) -> Entry | None:
         """The entry; the very object that was put, until another takes its place."""
 
     def put(self, owner: Owner, field: str, entry: Entry, epoch: int) -> None:
@@ -153,7 +188,7 @@ class Purges(Protocol):
         """The same for everything."""
 
 
-class Leave(Protocol):
+class MezzanineReceiver(Protocol):
     """Whoever wants the mezzanine that the render of a large original can leave, under that *key*."""
 
     key: str
@@ -161,7 +196,7 @@ class Leave(Protocol):
     def wanted(self) -> bool:
         """Whether other requests wait for it already."""
 
-    async def left(self, master: Master | None, *, none_to_come: bool) -> None:
+    async def left(self, master: MezzanineFile | None, *, none_to_come: bool) -> None:
         """Called once after a render that succeeded. Without a *master*, *none_to_come* says whether the picture is
         one that has none; else it was left out this time, since others wait for the process."""
 
@@ -172,13 +207,15 @@ class Renderer(Protocol):
     Methods raise `Unrenderable`, `Unwritable`, `BadParameter`, `Overloaded`, `RenderTimedOut` and `RenderWorkerDied`.
     """
 
-    async def render(self, read: Read, order: Order, trace: Trace, leave: Leave | None = None) -> Rendered:
+    async def render(
+        self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
+    ) -> Rendered:
         """Carry out *order* on the bytes that *read* gives; it is called only when a render is about to begin."""
 
-    async def render_from(self, master: Master, order: Order, trace: Trace) -> Rendered:
+    async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         """Carry out *order* on a mezzanine instead of its original."""
 
-    async def judge(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
+    async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
         """Decode an upload once. With *strip*, gives what is to be stored in its place, without metadata.
 
         Raises `UnsupportedUpload` besides."""

@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from service.formats import IfBlank
 from service.imaging.order import Blank, Encoding, Limits, Order
-from service.pictures.originals import Known
+from service.pictures.originals import KnownOriginal
 from service.pictures.values import Original, Owner
 from service.protocol.negotiate import Choice
 
@@ -26,7 +26,7 @@ class Recipe:
 class Selection:
     """The picture that a request gets, known by its validators before its bytes are.
 
-    *blank* tells that it is a placeholder; *known* is what it was selected on, for `ContactPictures.again`.
+    *blank* tells that it is a placeholder; *known* is what it was selected on, for `ContactPictures.revalidate_local`.
     """
 
     owner: Owner
@@ -38,7 +38,7 @@ class Selection:
     work: Order | Blank | None
     original: Original | None = None
     blank: IfBlank | None = None
-    known: Known | None = None
+    known: KnownOriginal | None = None
 
 
 def entity_tag(owner: Owner, version: str, field: str, choice: Choice) -> str:

@@ -18,19 +18,19 @@ Pieces = AsyncGenerator[bytes | memoryview, None]
 """A body in pieces. Whoever has it closes it."""
 
 
-class MezzanineOf(NamedTuple):
+class MezzanineOwner(NamedTuple):
     """Stands where a contact's id stands in cache keys, for its mezzanine, whose life is a shorter one of its own."""
 
     contact: int
 
 
-Owner = int | Literal["blank"] | MezzanineOf
+Owner = int | Literal["blank"] | MezzanineOwner
 """What a cache keeps entries together by."""
 
 
 def contact_of(owner: Owner) -> int | Literal["blank"]:
     """Whose *owner*'s entries are: a contact's mezzanine is the contact's own."""
-    return owner.contact if isinstance(owner, MezzanineOf) else owner
+    return owner.contact if isinstance(owner, MezzanineOwner) else owner
 
 
 RECORD = "original"
@@ -121,7 +121,7 @@ class EntryHead:
 
 
 @dataclass(frozen=True, slots=True)
-class Master:
+class MezzanineFile:
     """A mezzanine as a file, and what it is a reduction of. *key* names it: its original's contact and version."""
 
     key: str

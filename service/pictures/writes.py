@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
 
 import structlog
 
 from service.errors import N_, Overloaded, StoreTimedOut
 from service.imaging.order import Encoding, Limits
-from service.pictures.ports import OriginalStore, Purges, Renderer
+from service.pictures.ports import Check, OriginalStore, Purges, Renderer, Upload, WritableStore
 from service.pictures.values import Original, OriginalEmpty
 
 T = TypeVar("T")
@@ -19,39 +19,6 @@ log = structlog.get_logger()
 
 _AT_ONCE = 16
 """Uploads under way in this process; one more is refused."""
-
-Check = Callable[[Original | None], None]
-"""Raises `PreconditionFailed` where the present picture is not what a write expects."""
-
-
-class Upload(Protocol):
-    """Bytes on their way in. Every method raises `StoreFailed` or `StoreTimedOut`."""
-
-    async def write(self, piece: bytes) -> None:
-        """Add *piece*."""
-
-    async def read(self) -> bytes:
-        """All that was written."""
-
-    async def replace(self, data: bytes) -> None:
-        """Put *data* in the place of what was written."""
-
-
-class WritableStore(OriginalStore, Protocol):
-    """Where originals live and may be changed. Every method raises `StoreFailed` or `StoreTimedOut`."""
-
-    def uploading(self) -> AbstractAsyncContextManager[Upload]:
-        """An upload, which is gone afterwards unless it was put."""
-
-    async def put(self, contact: int, upload: Upload, check: Check) -> Original:
-        """Make *upload* the picture of *contact*, durably, if the present one passes *check*; no other write comes
-        between. It is not bounded in time: once begun it goes on, whoever waits."""
-
-    async def delete(self, contact: int, check: Check) -> None:
-        """Remove the picture of *contact* in the same way."""
-
-    async def sweep(self) -> None:
-        """Remove what uploads left behind that a crash ended."""
 
 
 async def present(store: OriginalStore, contact: int) -> Original | None:
@@ -105,7 +72,7 @@ class Writes:
 
         Raises `UnsupportedUpload`, `Unrenderable`, `PreconditionFailed`, and what store and renderer raise.
         """
-        stripped = await self._renderer.judge(upload.read, self._limits, self._strip)
+        stripped = await self._renderer.admit(upload.read, self._limits, self._strip)
         if stripped is not None:
             await upload.replace(stripped)
         return await self._to_its_end(contact, self._store.put(contact, upload, check))

@@ -13,13 +13,13 @@ import structlog
 
 from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
-from service.pictures.ports import FULL, Leave, Observer, Outcome, Read
+from service.pictures.ports import FULL, MezzanineReceiver, Observer, Outcome, Read
 from service.pictures.trace import Trace
-from service.pictures.values import Master
+from service.pictures.values import MezzanineFile
 from service.rendering import worker
-from service.rendering.crew import Crew
 from service.rendering.process import DiedIdle, Job, RenderProcess
-from service.rendering.turns import Turns
+from service.rendering.slots import RenderSlots
+from service.rendering.supervisor import Supervisor
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -31,7 +31,7 @@ _RECENT = 3.0
 class RenderPool:
     """A `Renderer` on *workers* processes; *queue* more renders may wait. Times are seconds, memory bytes.
 
-    *turns* are shared with other services' processes, where there are too many of them.
+    *slots* are shared with other services' processes, where there are too many of them.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class RenderPool:
         queue: int,
         timeout: float,
         memory_bytes: int,
-        turns: Turns | None = None,
+        slots: RenderSlots | None = None,
     ) -> None:
         self._observer, self._queue, self._timeout = observer, queue, timeout
-        self._crew = Crew(workers, memory_bytes, turns)
+        self._supervisor = Supervisor(workers, memory_bytes, slots)
         self._waiting = 0
         self._succeeded_at = -math.inf
         self._ahead = asyncio.Semaphore(workers + 1)  # one more than can run: the next original is read meanwhile
@@ -53,25 +53,28 @@ class RenderPool:
 
     def open(self) -> None:
         """Start the processes, in the background."""
-        self._crew.open()
+        self._supervisor.open()
 
-    async def render(self, read: Read, order: Order, trace: Trace, leave: Leave | None = None) -> Rendered:
+    async def render(
+        self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
+    ) -> Rendered:
         async with self._turn(trace):
             data = await read()
-            job = Job(worker.render_original, (order, leave is not None and leave.wanted()), data)
+            job = Job(worker.render_original, (order, receiver is not None and receiver.wanted()), data)
             del data  # the job lets it go
             one, rendered = await self._counted(trace, lambda _: job)
-        if leave is not None and rendered.leaves and (leave.wanted() or self._waiting + self._crew.waiting == 0):
-            task = asyncio.create_task(self._leave(one, leave))
+        idle = self._waiting + self._supervisor.waiting == 0
+        if receiver is not None and rendered.leaves and (receiver.wanted() or idle):
+            task = asyncio.create_task(self._leave(one, receiver))
             self._afterwards.add(task)
             task.add_done_callback(self._afterwards.discard)
         else:
-            self._crew.release(one)
-            if leave is not None:
-                await leave.left(None, none_to_come=not rendered.leaves)
+            self._supervisor.release(one)
+            if receiver is not None:
+                await receiver.left(None, none_to_come=not rendered.leaves)
         return rendered
 
-    async def render_from(self, master: Master, order: Order, trace: Trace) -> Rendered:
+    async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         key = master.key
 
         def job(one: RenderProcess) -> Job[Rendered]:
@@ -83,36 +86,36 @@ class RenderPool:
         async with self._turn(trace):
             one, rendered = await self._counted(trace, job, key)
         one.kept.keep(key, None)
-        self._crew.release(one)
+        self._supervisor.release(one)
         return rendered
 
-    async def judge(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
+    async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
         trace = Trace()
         async with self._turn(trace):
-            job = Job(worker.judge_upload, (limits, strip), await read())
+            job = Job(worker.admit_upload, (limits, strip), await read())
             one, instead = await self._on_worker(trace, lambda: None, lambda _: job)
-        self._crew.release(one)
+        self._supervisor.release(one)
         return instead
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         async with self._turn(trace):
             one, drawn = await self._on_worker(trace, lambda: None, lambda _: Job(worker.draw_blank, (blank,)))
-        self._crew.release(one)
+        self._supervisor.release(one)
         return drawn
 
     async def probe(self) -> None:
         if time.monotonic() - self._succeeded_at > _RECENT:
             one, _ = await self._on_worker(Trace(), lambda: None, lambda _: Job(worker.probe, ()))
-            self._crew.release(one)
+            self._supervisor.release(one)
 
     @property
     def pids(self) -> list[int]:
         """The ids of the processes that are ready or at work."""
-        return self._crew.pids
+        return self._supervisor.pids
 
     async def close(self) -> None:
         """End every process."""
-        await self._crew.close()
+        await self._supervisor.close()
         await asyncio.gather(*self._afterwards)  # their processes have ended, and so do they
 
     @asynccontextmanager
@@ -180,12 +183,12 @@ class RenderPool:
                     result = await one.perform(job(one), self._timeout)
                 break
             except DiedIdle:
-                self._crew.replace(one)
+                self._supervisor.replace(one)
             except (RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
-                self._crew.replace(one)
+                self._supervisor.replace(one)
                 raise
             except BaseException:
-                self._crew.release(one)
+                self._supervisor.release(one)
                 raise
         one.renders += 1
         self._succeeded_at = time.monotonic()
@@ -193,25 +196,25 @@ class RenderPool:
 
     async def _idle(self, key: str) -> RenderProcess:
         try:
-            return await self._crew.take(self._timeout, key)
+            return await self._supervisor.take(self._timeout, key)
         except TimeoutError as error:
             raise Overloaded(FULL) from error
 
-    async def _leave(self, one: RenderProcess, leave: Leave) -> None:
+    async def _leave(self, one: RenderProcess, receiver: MezzanineReceiver) -> None:
         """Have the mezzanine made of what *one* has just rendered, after the answer; then it is idle again."""
         master, none_to_come = None, False
         try:
-            made = await one.perform(Job(worker.leave_mezzanine, (leave.key,)), self._timeout)
+            made = await one.perform(Job(worker.leave_mezzanine, (receiver.key,)), self._timeout)
         except (DiedIdle, RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
-            self._crew.replace(one)
+            self._supervisor.replace(one)
         except Exception as error:  # the rendition was made, and this is worth no more than a try
             log.warning("render.no_mezzanine", reason=repr(error))
-            self._crew.release(one)
+            self._supervisor.release(one)
         else:
             none_to_come = made is None
             if made is not None:
-                one.kept.keep(leave.key, None)
-                master = Master(leave.key, *made)
-            self._crew.release(one)
+                one.kept.keep(receiver.key, None)
+                master = MezzanineFile(receiver.key, *made)
+            self._supervisor.release(one)
         finally:
-            await leave.left(master, none_to_come=none_to_come)
+            await receiver.left(master, none_to_come=none_to_come)

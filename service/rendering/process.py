@@ -23,7 +23,7 @@ import structlog
 
 from service.errors import N_, RenderTimedOut, RenderWorkerDied
 from service.rendering import worker
-from service.rendering.kept import Kept
+from service.rendering.decoded_mezzanines import DecodedMezzanines
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -68,7 +68,7 @@ class RenderProcess:
         self.pid = 0
         self.renders = 0
         self.worn = False
-        self.kept: Kept[None] = Kept()
+        self.kept: DecodedMezzanines[None] = DecodedMezzanines()
 
     @property
     def resident(self) -> int:

@@ -13,16 +13,16 @@ from multiprocessing.connection import Connection
 from service.formats import Fit, Format
 from service.imaging.admission import admit
 from service.imaging.drawing.placeholders import draw
-from service.imaging.faults import told
+from service.imaging.failures import as_unrenderable
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Blank, Encoding, Limits, Order, Reduction, Rendered
 from service.imaging.render import render
 from service.imaging.source import Source
-from service.rendering.kept import Kept
+from service.rendering.decoded_mezzanines import DecodedMezzanines
 
 _source: Source | None = None
 """The last original, while a mezzanine may be made of it."""
-_kept: Kept[Mezzanine] = Kept()
+_kept: DecodedMezzanines[Mezzanine] = DecodedMezzanines()
 
 IGNORED = (signal.SIGINT, signal.SIGTERM)
 """Signals that are sent to the whole group: the end of a render process is its parent's to decide."""
@@ -106,7 +106,7 @@ def render_original(original: bytes, order: Order, with_mezzanine: bool) -> Rend
     """Render *original* as *order* says. `leave_mezzanine` may follow, and will if it says *with_mezzanine*."""
     global _source
     _let_go()
-    with told():
+    with as_unrenderable():
         source = Source(original, order.limits)
         rendered = source.render(order, with_mezzanine=with_mezzanine)
     if rendered.leaves:
@@ -114,7 +114,7 @@ def render_original(original: bytes, order: Order, with_mezzanine: bool) -> Rend
     return rendered
 
 
-def judge_upload(upload: bytes, limits: Limits, strip: Encoding | None) -> bytes | None:
+def admit_upload(upload: bytes, limits: Limits, strip: Encoding | None) -> bytes | None:
     """Raise unless *upload* is a picture that can be stored; with *strip*, gives what is to be stored in its place."""
     _let_go()
     return admit(upload, limits, strip)
@@ -126,7 +126,7 @@ def leave_mezzanine(key: str) -> tuple[bytes, Reduction] | None:
     _let_go()
     if source is None:
         return None
-    with told():
+    with as_unrenderable():
         mezzanine = source.mezzanine()
         if mezzanine is None:
             return None

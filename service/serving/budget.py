@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.app import cores
-from service.rendering.turns import Turns
+from service.rendering.slots import RenderSlots
 from service.settings import Settings
+from service.wiring.app import cores
 
 
-def share(settings: Settings, number: int, directory: Path) -> tuple[Settings, Turns | None]:
+def share(settings: Settings, number: int, directory: Path) -> tuple[Settings, RenderSlots | None]:
     """The settings of process *number*, from 0, with its part of `render.workers`.
 
     Where there are more processes than renders at once, each has one render process and waits for its turn, by way of
@@ -18,5 +18,5 @@ def share(settings: Settings, number: int, directory: Path) -> tuple[Settings, T
     workers, budget = settings.server.workers, settings.render.workers or cores()
     mine = max(1, budget // workers + (number < budget % workers))
     render = settings.render.model_copy(update={"workers": mine})
-    turns = Turns(directory, budget) if workers > budget else None
-    return settings.model_copy(update={"render": render}), turns
+    slots = RenderSlots(directory, budget) if workers > budget else None
+    return settings.model_copy(update={"render": render}), slots

@@ -8,7 +8,7 @@ import socket
 import structlog
 
 from service.settings import ServerSettings
-from service.web.connections import Patience
+from service.web.connections import ConnectionLimits
 
 log = structlog.get_logger()
 
@@ -28,7 +28,7 @@ def base_url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def patience(settings: ServerSettings) -> Patience:
+def connection_limits(settings: ServerSettings) -> ConnectionLimits:
     """With clients, as the settings say: but with no more connections than descriptors can be had for."""
     most = settings.connections
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -38,4 +38,4 @@ def patience(settings: ServerSettings) -> Patience:
         if soft < most + _OTHERS:
             most = max(soft - _OTHERS, soft // 2)
             log.warning("server.few_descriptors", limit=soft, connections=most)
-    return Patience(settings.header_timeout, settings.keepalive_timeout, settings.write_timeout, most)
+    return ConnectionLimits(settings.header_timeout, settings.keepalive_timeout, settings.write_timeout, most)

@@ -10,23 +10,23 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from service.app import create_app
-from service.rendering.turns import Turns
-from service.serving.listening import patience
+from service.rendering.slots import RenderSlots
+from service.serving.listening import connection_limits
 from service.settings import Settings
 from service.web.runner import Runner
+from service.wiring.app import create_app
 
 
 async def serve(
     settings: Settings,
     listener: socket.socket,
     ready: Callable[[], None],
-    turns: Turns | None = None,
+    slots: RenderSlots | None = None,
     shown: Sequence[int] = (),
 ) -> None:
     """Serve on *listener* until SIGTERM or SIGINT, then let requests in flight finish. *ready* is called once it does.
 
-    *turns* and *shown* are as in `create_app`.
+    *slots* and *shown* are as in `create_app`.
 
     A second signal while they finish changes nothing; SIGKILL is for the impatient.
     """
@@ -34,8 +34,8 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     server = settings.server
-    app = create_app(settings, turns=turns, shown=shown)
-    runner = Runner(app, patience(server), shutdown_timeout=server.shutdown_timeout)
+    app = create_app(settings, slots=slots, shown=shown)
+    runner = Runner(app, connection_limits(server), shutdown_timeout=server.shutdown_timeout)
     try:
         await runner.setup()
         gc.collect()

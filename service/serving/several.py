@@ -1,7 +1,7 @@
 """Several processes on one port: gunicorn's arbiter keeps them, and each serves as a single one would.
 
 The arbiter, this process, has no event loop and no application. It holds what there is once: the listening socket, the
-private cache server, and a folder in which the processes' counts and turns to render lie.
+private cache server, and a folder in which the processes' counts and slots to render lie.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess, values
 from pydantic import SecretStr
 
-from service.app import private_server
 from service.caches.embedded import EmbeddedValkey
-from service.rendering.turns import Turns
+from service.rendering.slots import RenderSlots
 from service.serving.arbiter import EventLogger, SafeArbiter
 from service.serving.budget import share
 from service.serving.one import serve
 from service.settings import Settings
+from service.wiring.app import private_server
 
 log = structlog.get_logger()
 
@@ -52,7 +52,7 @@ def serve_by_several(
     """
     embedded = asyncio.run(private_server(settings.cache))  # once for all
     try:
-        _Fleet(settings, listener, ready, folder, embedded, shown).run()
+        _Workers(settings, listener, ready, folder, embedded, shown).run()
     except SystemExit as end:
         if end.code:
             raise
@@ -61,7 +61,7 @@ def serve_by_several(
             asyncio.run(embedded.stop())
 
 
-class _Fleet(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     """What gunicorn is to run, and how."""
 
     def __init__(
@@ -94,7 +94,7 @@ class _Fleet(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         }.items():
             self.cfg.set(name, value)
 
-    def load(self) -> _Fleet:
+    def load(self) -> _Workers:
         return self
 
     def run(self) -> None:
@@ -141,18 +141,18 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
         if fleet.embedded is not None:
             fleet.embedded.disown()
         values.ValueClass = values.MultiProcessValue(lambda: self.number)  # type: ignore[no-untyped-call]
-        settings, turns = share(fleet.settings, self.number, fleet.folder)
+        settings, slots = share(fleet.settings, self.number, fleet.folder)
         if fleet.embedded is not None:
             cache = settings.cache.model_copy(update={"url": SecretStr(fleet.embedded.url)})
             settings = settings.model_copy(update={"cache": cache})
-        uvloop.run(self._serve(settings, turns))
+        uvloop.run(self._serve(settings, slots))
         if os.getppid() != self.ppid:
             shutil.rmtree(fleet.folder, ignore_errors=True)  # the arbiter cannot any more; others may be at it
 
-    async def _serve(self, settings: Settings, turns: Turns | None) -> None:
+    async def _serve(self, settings: Settings, slots: RenderSlots | None) -> None:
         alive = asyncio.create_task(self._beat())
         try:
-            await serve(settings, self.wsgi.listener, self._ready, turns, self.wsgi.shown)
+            await serve(settings, self.wsgi.listener, self._ready, slots, self.wsgi.shown)
         finally:
             alive.cancel()
 
@@ -162,7 +162,7 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
             log.info("server.worker_started", pid=self.pid)
 
     async def _beat(self) -> None:
-        """Tell the arbiter that the loop turns, and end when there is no arbiter any more."""
+        """Tell the arbiter that the loop slots, and end when there is no arbiter any more."""
         while os.getppid() == self.ppid:
             self.notify()
             await asyncio.sleep(_BEAT)

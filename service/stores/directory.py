@@ -23,7 +23,7 @@ from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from service.errors import N_, StoreFailed, StoreFull, StoreTimedOut
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
-from service.stores.judge import HEAD_BYTES, judge
+from service.stores.describe import HEAD_BYTES, describe
 from service.stores.names import contact_of, files, is_shard
 from service.stores.versions import identity, read_at, steady, verified, version
 
@@ -144,7 +144,7 @@ class DirectoryStore:
 
         def seen(status: os.stat_result) -> Original:
             head = read_at(file, 0, min(HEAD_BYTES, status.st_size))
-            return judge(
+            return describe(
                 contact,
                 version=version(status, head),
                 size=status.st_size,
@@ -199,10 +199,10 @@ class DirectoryStore:
         return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
 
     async def _bounded(self, call: Callable[[], Awaitable[T]], file: str | None = None) -> T:
-        return await told(call, self._timeout, file)
+        return await as_store_errors(call, self._timeout, file)
 
 
-async def told(call: Callable[[], Awaitable[T]], timeout: float | None, file: str | None = None) -> T:
+async def as_store_errors(call: Callable[[], Awaitable[T]], timeout: float | None, file: str | None = None) -> T:
     """What *call* gives within *timeout* seconds. Raises `StoreTimedOut`, `StoreFull` or `StoreFailed` for an OSError.
 
     The log names the file (*file* where the error names none) and the error number; answers to requests name neither.

@@ -6,9 +6,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service.pictures.ports import Check, Upload
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
-from service.pictures.writes import Check, Upload, present
-from service.stores.judge import HEAD_BYTES, judge
+from service.pictures.writes import present
+from service.stores.describe import HEAD_BYTES, describe
 
 
 class MemoryStore:
@@ -52,7 +53,7 @@ class MemoryStore:
         data, version, modified = self._pictures[contact]
         if not data:
             raise OriginalEmpty
-        return judge(
+        return describe(
             contact,
             version=version,
             size=len(data),

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from service.pictures.values import OriginalChanged
-from service.stores.judge import HEAD_BYTES
+from service.stores.describe import HEAD_BYTES
 
 T = TypeVar("T")
 

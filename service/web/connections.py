@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 _IDLE = math.inf
 _BUSY = -math.inf
-_PATROL = 0.5
+_WATCH_INTERVAL = 0.5
 """Seconds between two looks at all connections."""
 
 
@@ -30,7 +30,7 @@ class Refuse(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class ConnectionLimits:
     """With clients: seconds for a header, between two requests, and for reading an answer; connections at most."""
 
     header: float
@@ -42,11 +42,11 @@ class Patience:
 class Connection(web.RequestHandler):
     """A client's connection, that knows since when it waits for the rest of a header (by time.monotonic)."""
 
-    __slots__ = ("_line", "_reception", "closing_since", "waits_since")
+    __slots__ = ("_connection_server", "_line", "closing_since", "waits_since")
 
-    def __init__(self, reception: Reception, **options: Any) -> None:
-        super().__init__(reception, **options)
-        self._reception = reception
+    def __init__(self, server: ConnectionServer, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._connection_server = server
         self._line: asyncio.BaseTransport | None = None
         self.waits_since = time.monotonic()
         self.closing_since = math.inf
@@ -85,13 +85,13 @@ class Connection(web.RequestHandler):
             raise exc  # nobody is there to be answered
         if request.writer.output_size > 0:
             raise ConnectionError("part of an answer is sent already")
-        response = self._reception.refuse(request, exc)
+        response = self._connection_server.refuse(request, exc)
         response.force_close()
         return response
 
 
-class Reception(web.Server):
-    """Takes connections, and watches over them while `patrol` runs.
+class ConnectionServer(web.Server):
+    """Takes connections, and watches over them while `watch_connections` runs.
 
     When there are too many, one that is idle gives way to who comes, or else the one whose header is awaited longest;
     when all are being answered, who comes is turned away.
@@ -99,21 +99,23 @@ class Reception(web.Server):
 
     refuse: Refuse
 
-    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], patience: Patience) -> None:
+    def __init__(
+        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], limits: ConnectionLimits
+    ) -> None:
         super().__init__(handler)
-        self._patience = patience
+        self._limits = limits
 
     def __call__(self) -> Connection:
         return Connection(
             self,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=self._patience.keepalive,
+            keepalive_timeout=self._limits.keepalive,
             auto_decompress=False,  # nobody asked for what a compressed body inflates to
             access_log=None,
         )
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        crowded = len(self.connections) >= self._patience.connections
+        crowded = len(self.connections) >= self._limits.connections
         others = self._taken() if crowded else []
         super().connection_made(handler, transport)
         if crowded:
@@ -122,17 +124,17 @@ class Reception(web.Server):
             log.info("server.crowded", connections=len(others))
             (least or handler).force_close()
 
-    async def patrol(self) -> None:
+    async def watch_connections(self) -> None:
         """Until cancelled, end connections that are too slow with a header, or whose end the client will not read."""
         while True:
-            await asyncio.sleep(_PATROL)
+            await asyncio.sleep(_WATCH_INTERVAL)
             now = time.monotonic()
             for each in self._taken():
                 if not each.connected:  # closed by us, while something is still to be sent
                     each.closing_since = min(each.closing_since, now)
-                    if now - each.closing_since > self._patience.write:
+                    if now - each.closing_since > self._limits.write:
                         each.abort()
-                elif each.waits_since != _BUSY and now - each.waits_since > self._patience.header:
+                elif each.waits_since != _BUSY and now - each.waits_since > self._limits.header:
                     log.debug("connection.slow")
                     each.force_close()
 

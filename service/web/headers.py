@@ -13,7 +13,7 @@ from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.protocol.cache_status import CacheStatus, server_timing
 from service.protocol.conditionals import http_date
-from service.web.security import Visitor
+from service.web.security import Requester
 
 _ALWAYS = {
     "Server": "contact-image",
@@ -25,7 +25,7 @@ _VARY_WORDS = "Accept-Language, SO-Language, SO-Culture"
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetime:
+class CacheLifetime:
     """What caches are told of one kind of answer, in seconds: how long it is fresh, in shared caches too, and how long
     it may be used beyond that."""
 
@@ -43,29 +43,31 @@ class Lifetime:
 
 
 @dataclass(frozen=True, slots=True)
-class Lifetimes:
-    """The `Lifetime` of each kind of answer, constant so that caches are told the truth about all alike."""
+class ResponseLifetimes:
+    """The `CacheLifetime` of each kind of answer, constant so that caches are told the truth about all alike."""
 
-    picture: Lifetime
-    stale: Lifetime
-    placeholder: Lifetime
-    missing: Lifetime
+    picture: CacheLifetime
+    stale: CacheLifetime
+    placeholder: CacheLifetime
+    missing: CacheLifetime
 
 
 NO_STORE = "no-store"
 
 
-def cache_control(lifetime: Lifetime, visitor: Visitor) -> str:
-    """`Cache-Control` of an answer to *visitor*: shared by none where it is somebody in particular, and by none beyond
-    the time for which they were let in."""
+def cache_control(lifetime: CacheLifetime, requester: Requester) -> str:
+    """`Cache-Control` of an answer to *requester*.
+
+    No shared cache may keep a private answer, and no cache may keep an answer beyond the end of the access.
+    """
     left = lifetime.longest
-    if visitor.until is not None:
-        left = min(left, max(0, visitor.until - math.ceil(time.time())))
-    return f"private, max-age={min(lifetime.max_age, left)}" if visitor.private else _public(lifetime, left)
+    if requester.until is not None:
+        left = min(left, max(0, requester.until - math.ceil(time.time())))
+    return f"private, max-age={min(lifetime.max_age, left)}" if requester.private else _public(lifetime, left)
 
 
 @lru_cache(4096)
-def _public(lifetime: Lifetime, left: int) -> str:
+def _public(lifetime: CacheLifetime, left: int) -> str:
     """With no window that ends later than in *left* seconds."""
     max_age, s_maxage = (None if each is None else min(each, left) for each in (lifetime.max_age, lifetime.s_maxage))
     beyond = left - max(max_age or 0, s_maxage or 0)
@@ -97,29 +99,35 @@ def common(contact: int | None, varies: str | None) -> CIMultiDict[str]:
 
 
 def picture_headers(
-    selection: Selection, contact: int, lifetimes: Lifetimes, visitor: Visitor, varies: str | None, *, stale: bool
+    selection: Selection,
+    contact: int,
+    lifetimes: ResponseLifetimes,
+    requester: Requester,
+    varies: str | None,
+    *,
+    stale: bool,
 ) -> CIMultiDict[str]:
     """The fields of a picture, the same on 200, 206, 304 and HEAD, but for what tells of the body."""
     headers = common(contact, varies)
     headers["ETag"] = selection.etag
-    tell_lifetime(headers, selection, lifetimes, visitor, stale=stale)
+    tell_lifetime(headers, selection, lifetimes, requester, stale=stale)
     if selection.last_modified is not None and selection.last_modified <= time.time():  # RFC 9110 section 8.8.2.1
         headers["Last-Modified"] = http_date(selection.last_modified)
     return headers
 
 
 def tell_lifetime(
-    headers: CIMultiDict[str], selection: Selection, lifetimes: Lifetimes, visitor: Visitor, *, stale: bool
+    headers: CIMultiDict[str], selection: Selection, lifetimes: ResponseLifetimes, requester: Requester, *, stale: bool
 ) -> None:
     """Say for how long the picture may be kept, from now on."""
     lifetime = lifetimes.stale if stale else lifetimes.picture
-    headers["Cache-Control"] = cache_control(lifetimes.placeholder if selection.blank else lifetime, visitor)
+    headers["Cache-Control"] = cache_control(lifetimes.placeholder if selection.blank else lifetime, requester)
 
 
-def stand_in(headers: CIMultiDict[str], older: str, lifetimes: Lifetimes, visitor: Visitor) -> None:
+def stand_in(headers: CIMultiDict[str], older: str, lifetimes: ResponseLifetimes, requester: Requester) -> None:
     """Tell that an *older* rendition, by its ETag, is sent in place of the one that the other fields are about."""
     headers["ETag"] = older
-    headers["Cache-Control"] = cache_control(lifetimes.stale, visitor)
+    headers["Cache-Control"] = cache_control(lifetimes.stale, requester)
     headers.pop("Last-Modified", None)
 
 

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from service.pictures.writes import WritableStore, present
+from service.pictures.ports import WritableStore
+from service.pictures.writes import present
 from service.protocol.blob_entity import NOTHING, blob_entity, blob_id
 from service.protocol.query import parse_contact_id
 from service.protocol.time_zones import HEADER, parse_time_zone

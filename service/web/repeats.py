@@ -20,9 +20,9 @@ from service.pictures.selection import Selection
 from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
-from service.web.audience import Audience
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
-from service.web.security import Visitor, target
+from service.web.security import Requester, target
+from service.web.sharing import SharingHeaders
 
 _MAX_TEXT = 512
 """Characters of path, query and Accept together; longer ones are rare, and would make the index large."""
@@ -34,7 +34,7 @@ _Key = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _KnownAnswer:
     """How a request was answered: what was selected, and the headers of its 200 and its 304 as they are sent, all but
     the trace and what depends on who asks."""
 
@@ -43,7 +43,7 @@ class _Known:
     unchanged: bytes
 
 
-class _First:
+class _LeadingRequest:
     """A *request* that is being answered; *missed* says that it was not out of the cache."""
 
     __slots__ = ("missed", "request", "settled")
@@ -58,10 +58,10 @@ class Repeats:
     Who asks is settled before, and is no part of it: the same picture for all who may see it.
     """
 
-    def __init__(self, pictures: ContactPictures, audience: Audience, capacity: int = 8192) -> None:
-        self._pictures, self._audience = pictures, audience
-        self._index: Moka[_Key, _Known] = Moka(capacity)
-        self._firsts: dict[_Key, _First] = {}
+    def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int = 8192) -> None:
+        self._pictures, self._sharing = pictures, sharing
+        self._index: Moka[_Key, _KnownAnswer] = Moka(capacity)
+        self._firsts: dict[_Key, _LeadingRequest] = {}
 
     def keep(
         self,
@@ -73,8 +73,8 @@ class Repeats:
     ) -> None:
         """Remember how GET of *target* with *accept* was answered: with the headers *full*, or *unchanged* as 304."""
         if len(target) + len(accept or "") <= _MAX_TEXT:
-            audience = self._audience
-            known = _Known(selection, head(200, audience.prebuilt(full)), head(304, audience.prebuilt(unchanged)))
+            sharing = self._sharing
+            known = _KnownAnswer(selection, head(200, sharing.prebuilt(full)), head(304, sharing.prebuilt(unchanged)))
             self._index.set((target, accept), known)
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
@@ -83,7 +83,7 @@ class Repeats:
             first.missed = missed
             first.settled.set()
 
-    async def follow(self, request: web.BaseRequest, visitor: Visitor) -> web.StreamResponse | None:
+    async def follow(self, request: web.BaseRequest, requester: Requester) -> web.StreamResponse | None:
         """The answer to GET that the like of it, which is being answered, has found; None where nothing is.
 
         Then *request* is the first of its like, until it is settled or left.
@@ -91,37 +91,37 @@ class Repeats:
         if _CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
             return None  # its answer may need no picture
         begun = time.perf_counter()
-        key = visitor.target or request.raw_path, field(request, hdrs.ACCEPT)
+        key = requester.target or request.raw_path, field(request, hdrs.ACCEPT)
         first = self._firsts.get(key)
         if first is None:
-            self._firsts[key] = _First(request)
+            self._firsts[key] = _LeadingRequest(request)
             return None
         await first.settled.wait()  # bounded as the other's own time is: it is left whatever becomes of it
         known = self._index.get(key)
-        found = known and self._pictures.again(known.selection)
+        found = known and self._pictures.revalidate_local(known.selection)
         if not known or not found:
             return None
-        return self._response(request, visitor, known, *found, begun, collapsed=first.missed)
+        return self._response(request, requester, known, *found, begun, collapsed=first.missed)
 
-    def find(self, request: web.BaseRequest, visitor: Visitor) -> _Known | None:
+    def find(self, request: web.BaseRequest, requester: Requester) -> _KnownAnswer | None:
         """How GET or HEAD of the like was answered; None where that is not known, or no way to answer *request*."""
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
-        return self._index.get((visitor.target or request.raw_path, field(request, hdrs.ACCEPT)))
+        return self._index.get((requester.target or request.raw_path, field(request, hdrs.ACCEPT)))
 
-    def answer(self, request: web.BaseRequest, visitor: Visitor, known: _Known) -> web.StreamResponse | None:
+    def answer(self, request: web.BaseRequest, requester: Requester, known: _KnownAnswer) -> web.StreamResponse | None:
         """The answer to GET or HEAD, if all of it is in memory."""
         begun = time.perf_counter()
-        found = self._pictures.again(known.selection)
-        return self._response(request, visitor, known, *found, begun) if found else None
+        found = self._pictures.revalidate_local(known.selection)
+        return self._response(request, requester, known, *found, begun) if found else None
 
     async def answer_shared(
-        self, request: web.BaseRequest, visitor: Visitor, known: _Known
+        self, request: web.BaseRequest, requester: Requester, known: _KnownAnswer
     ) -> web.StreamResponse | None:
         """The same out of the shared cache; for GET, since HEAD is to read no body."""
         begun = time.perf_counter()
-        found = await self._pictures.again_shared(known.selection)
-        return self._response(request, visitor, known, *found, begun) if found else None
+        found = await self._pictures.revalidate_shared(known.selection)
+        return self._response(request, requester, known, *found, begun) if found else None
 
     def left(self, request: web.BaseRequest) -> None:
         """*request* is answered, or has failed: whoever waits for it goes on, if it has not been settled before."""
@@ -132,8 +132,8 @@ class Repeats:
     def _response(
         self,
         request: web.BaseRequest,
-        visitor: Visitor,
-        known: _Known,
+        requester: Requester,
+        known: _KnownAnswer,
         entry: Entry,
         ttl: int,
         begun: float,
@@ -149,9 +149,8 @@ class Repeats:
             unchanged = tags == etag or not_modified(etag, selection.last_modified, tags, date)  # most send the one tag
         took = (time.perf_counter() - begun) * 1000
         status = _collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail)
-        changing = (
-            f"{self._audience.lines(request, visitor)}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
-        )
+        sharing = self._sharing.lines(request, requester)
+        changing = f"{sharing}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
         if unchanged:
             return PrebuiltResponse(304, known.unchanged, changing, b"")
         return PrebuiltResponse(200, known.full, changing, entry.body)

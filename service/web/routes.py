@@ -11,13 +11,13 @@ from aiohttp import web
 from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected
 from service.web.gallery import gallery
-from service.web.handlers import nothing, picture, refuse
 from service.web.health import METRICS, healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
 from service.web.methods import by_method
 from service.web.metrics import Route
+from service.web.picture import nothing, picture, refuse
 from service.web.request_id import REQUEST_ID, new_request_id
-from service.web.security import GATE, Handler, needs
+from service.web.security import AUTHENTICATOR, Handler, needs
 from service.web.writes import delete_picture, purge_picture, put_picture
 
 log = structlog.get_logger()
@@ -35,7 +35,7 @@ def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
 
     With *shown*, contacts that have pictures, `/` is a page that shows these.
     """
-    front = needs(Role.READ, gallery(shown)) if shown else None
+    page = needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
@@ -53,7 +53,7 @@ def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
         ("/healthz" + _END, "healthz", healthz),
         ("/readyz" + _END, "readyz", readyz),
         ("/metrics" + _END, "metrics", needs(Role.READ, metrics)),
-        *([("/", "gallery", by_method(GET=front, HEAD=front))] if front else ()),
+        *([("/", "gallery", by_method(GET=page, HEAD=page))] if page else ()),
         ("/{_anything:.*}", "other", nothing),
     )
     for path, route, handler in paths:
@@ -75,7 +75,7 @@ def _tell(request: web.Request, error: PictureError, status: int) -> None:
         "request.refused",
         method=request.method,
         path=request.path[:256],
-        client=request.app[GATE].address(request),
+        client=request.app[AUTHENTICATOR].address(request),
         reason=str(error),
         kind=type(error).__name__,
         status=status,

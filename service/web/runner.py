@@ -6,35 +6,35 @@ import asyncio
 
 from aiohttp import web
 
-from service.web.connections import Patience, Reception
-from service.web.front import Front
+from service.web.connections import ConnectionLimits, ConnectionServer
+from service.web.fast_path import FastPath
 
 
 class Runner(web.ServerRunner):
     """Starts and ends *app*, and the server in front of it. Requests in flight get *shutdown_timeout* seconds."""
 
-    def __init__(self, app: web.Application, patience: Patience, *, shutdown_timeout: float) -> None:
+    def __init__(self, app: web.Application, limits: ConnectionLimits, *, shutdown_timeout: float) -> None:
         self._application = web.AppRunner(app)
-        self._patience = patience
-        self._reception = Reception(_unopened, patience)
-        self._patrol: asyncio.Task[None] | None = None
-        super().__init__(self._reception, shutdown_timeout=shutdown_timeout)
+        self._limits = limits
+        self._connection_server = ConnectionServer(_unopened, limits)
+        self._watching: asyncio.Task[None] | None = None
+        super().__init__(self._connection_server, shutdown_timeout=shutdown_timeout)
 
     async def setup(self) -> None:
         await self._application.setup()
         inner = self._application.server
         assert inner is not None
-        front = Front(self._application.app, inner.request_handler, self._patience.write)
-        self._reception.request_handler = front.answer
-        self._reception.request_factory = inner.request_factory
-        self._reception.refuse = front.refuse
-        self._patrol = asyncio.create_task(self._reception.patrol())
+        fast_path = FastPath(self._application.app, inner.request_handler, self._limits.write)
+        self._connection_server.request_handler = fast_path.answer
+        self._connection_server.request_factory = inner.request_factory
+        self._connection_server.refuse = fast_path.refuse
+        self._watching = asyncio.create_task(self._connection_server.watch_connections())
         await super().setup()
 
     async def cleanup(self) -> None:
         await super().cleanup()
-        if self._patrol is not None:
-            self._patrol.cancel()
+        if self._watching is not None:
+            self._watching.cancel()
         await self._application.cleanup()
 
 

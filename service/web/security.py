@@ -15,14 +15,14 @@ from aiohttp import hdrs, web
 from moka_py import Moka
 from multidict import istr
 
-from service.access.guard import Guard
 from service.access.identity import READER, Identity, Role
 from service.access.ports import WRONG
+from service.access.verification import CredentialVerification
 from service.errors import N_, Forbidden, NotAuthenticated
 from service.protocol.credentials import Credential, Scheme, Session, parse_authorization
 from service.protocol.signatures import has_signature, verify
 from service.web.cors import CORS
-from service.web.foreign import refuse_foreign
+from service.web.cross_origin import refuse_foreign
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -37,7 +37,7 @@ _CHALLENGES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Visitor:
+class Requester:
     """Who is asking, as far as an answer depends on it.
 
     *private*: somebody in particular, so that no cache may share the answer. *until*, in Unix seconds: no cache may
@@ -50,12 +50,12 @@ class Visitor:
     target: str | None = None
 
 
-NOBODY = Visitor(frozenset(), private=True)
+REFUSED_REQUESTER = Requester(frozenset(), private=True)
 """Who was not let in: what they are told is for nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entrance:
+class AccessPolicy:
     """How one may come in. With no *schemes*, everybody may do what *nobody* lists; with some, that is what those may
     do who say nothing. *keys* are those of signed URLs, by their ids."""
 
@@ -72,27 +72,27 @@ _Said = tuple[str | None, ...]
 `_SESSION`, the application token, the session's cookie, the `XSRF-TOKEN` cookie, and the header that must equal it."""
 
 
-class Gate:
+class Authenticator:
     """Settles who is asking. What it has settled once it knows again without asking, for as long as *guard* does."""
 
-    def __init__(self, guard: Guard, entrance: Entrance) -> None:
-        self._guard, self._entrance, self._schemes = guard, entrance, entrance.schemes
-        self._nobody = Visitor(entrance.nobody) if entrance.nobody or not entrance.schemes else None
+    def __init__(self, guard: CredentialVerification, policy: AccessPolicy) -> None:
+        self._guard, self._access_policy, self._schemes = guard, policy, policy.schemes
+        self._nobody = Requester(policy.nobody) if policy.nobody or not policy.schemes else None
         self._by_field = bool(self._schemes - {Scheme.SIGNED})
-        self._signed: Moka[bytes, Visitor] = Moka(8192)
+        self._signed: Moka[bytes, Requester] = Moka(8192)
         self.challenge = ", ".join(text for scheme, text in _CHALLENGES.items() if scheme in self._schemes)
         """For `WWW-Authenticate`; empty where there is nothing that the field could ask for."""
 
     @property
-    def everybody(self) -> Visitor | None:
+    def everybody(self) -> Requester | None:
         """Who sends any request, where nobody is asked who they are."""
         return None if self._schemes else self._nobody
 
     def address(self, request: web.BaseRequest) -> str:
         """Where *request* comes from, behind proxies that are trusted to say so."""
-        return self._entrance.address(request)
+        return self._access_policy.address(request)
 
-    def settled(self, request: web.BaseRequest) -> Visitor | None:
+    def settled(self, request: web.BaseRequest) -> Requester | None:
         """Who sends *request*, where that is known at once; None where it is to be asked, or is nobody we let in."""
         if not self._schemes:
             return self._nobody
@@ -107,7 +107,7 @@ class Gate:
         identity = self._guard.remembered(self._guard.digest(said))
         return None if identity is None else _private(identity, signed)
 
-    async def admit(self, request: web.Request, role: Role) -> Visitor:
+    async def admit(self, request: web.Request, role: Role) -> Requester:
         """Who sends *request*, to do what takes *role*.
 
         Raises:
@@ -116,25 +116,25 @@ class Gate:
             TooManyAttempts: their address has been wrong too often.
             VerificationUnavailable: it cannot be told at the moment.
         """
-        visitor = self.settled(request) or await self._ask(request)
-        if role in visitor.roles:
-            return visitor
+        requester = self.settled(request) or await self._ask(request)
+        if role in requester.roles:
+            return requester
         if not self._schemes:
             raise Forbidden(
                 N_("Pictures cannot be changed here until the setting %(setting)s is true (%(variable)s=true)."),
                 {"setting": "writes.enabled", "variable": "CONTACT_IMAGE_WRITES__ENABLED"},
             )
-        if visitor is self._nobody:
+        if requester is self._nobody:
             raise self._wanting()
-        if not visitor.private:
+        if not requester.private:
             raise Forbidden(N_("A signed URL is for GET and HEAD alone."))
         raise Forbidden(N_("Your role does not allow this."))
 
-    async def _ask(self, request: web.Request) -> Visitor:
+    async def _ask(self, request: web.Request) -> Requester:
         signed = None
         if Scheme.SIGNED in self._schemes and has_signature(request.raw_path):
-            checked = verify(request.raw_path, self._entrance.keys, time.time())
-            signed = Visitor(READER, until=checked.exp, target=checked.target)
+            checked = verify(request.raw_path, self._access_policy.keys, time.time())
+            signed = Requester(READER, until=checked.exp, target=checked.target)
             self._signed.set(self._guard.digest(request.raw_path), signed)
         said = self._said(request)
         if said is None or (signed is not None and said[0] == _SESSION):
@@ -153,7 +153,7 @@ class Gate:
         if Scheme.SESSION not in self._schemes or (header is None and hdrs.COOKIE not in fields):
             return None
         cookies = request.cookies
-        session = cookies.get(self._entrance.session_cookie)
+        session = cookies.get(self._access_policy.session_cookie)
         if session is None and header is None:
             return None
         return _SESSION, fields.get(_APP_TOKEN), session, cookies.get(_XSRF_COOKIE), header
@@ -167,8 +167,8 @@ class Gate:
         return NotAuthenticated(N_("Credentials are required."))
 
 
-GATE = web.AppKey("gate", Gate)
-VISITOR = web.RequestKey("visitor", Visitor)
+AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
+REQUESTER = web.RequestKey("requester", Requester)
 """Who was let in; wanting in a request that nobody was asked for, or that was refused."""
 
 
@@ -176,11 +176,11 @@ def needs(role: Role, handler: Handler) -> Handler:
     """*handler*, for those alone who have *role*."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        gate = request.app[GATE]
+        authenticator = request.app[AUTHENTICATOR]
         if role is not Role.READ:
-            refuse_foreign(request.headers, request.app[CORS], anybody=gate.everybody is not None)
-        if VISITOR not in request:
-            request[VISITOR] = await gate.admit(request, role)
+            refuse_foreign(request.headers, request.app[CORS], anybody=authenticator.everybody is not None)
+        if REQUESTER not in request:
+            request[REQUESTER] = await authenticator.admit(request, role)
         return await handler(request)
 
     return guarded
@@ -188,8 +188,8 @@ def needs(role: Role, handler: Handler) -> Handler:
 
 def target(request: web.BaseRequest) -> str:
     """The target of *request*, without what signs it: what it is looked up and kept by."""
-    visitor = request.get(VISITOR)
-    return (visitor and visitor.target) or request.raw_path
+    requester = request.get(REQUESTER)
+    return (requester and requester.target) or request.raw_path
 
 
 def _credential(said: _Said) -> Credential | NotAuthenticated:
@@ -215,11 +215,11 @@ def _bytes(text: str) -> bytes:
 
 
 @lru_cache(64)
-def _visitor(roles: frozenset[Role]) -> Visitor:
-    return Visitor(roles, private=True)
+def _requester(roles: frozenset[Role]) -> Requester:
+    return Requester(roles, private=True)
 
 
-def _private(identity: Identity, signed: Visitor | None) -> Visitor:
+def _private(identity: Identity, signed: Requester | None) -> Requester:
     if signed is None:
-        return _visitor(identity.roles)
-    return Visitor(identity.roles | signed.roles, private=True, until=signed.until, target=signed.target)
+        return _requester(identity.roles)
+    return Requester(identity.roles | signed.roles, private=True, until=signed.until, target=signed.target)

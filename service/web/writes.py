@@ -8,21 +8,21 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgeOwed
-from service.pictures.ports import Purges
+from service.pictures.ports import Check, Purges
 from service.pictures.values import Original
-from service.pictures.writes import Check, Writes
+from service.pictures.writes import Writes
 from service.protocol.blob_entity import blob_id
 from service.protocol.conditionals import may_write
 from service.protocol.negotiate import make_wish
 from service.protocol.query import Query, parse_contact_id
 from service.web.bodies import receive
-from service.web.handlers import MANNERS, PICTURES
 from service.web.headers import common
-from service.web.security import VISITOR
+from service.web.picture import PICTURES, RESPONSE_POLICY
+from service.web.security import REQUESTER
 
 
 @dataclass(frozen=True, slots=True)
-class WriteManners:
+class UploadLimits:
     """How many bytes a picture may have, and how many seconds its next piece may take."""
 
     max_bytes: int
@@ -31,18 +31,18 @@ class WriteManners:
 
 WRITES = web.AppKey("writes", Writes)
 PURGES = web.AppKey("purges", Purges)
-WRITE_MANNERS = web.AppKey("write_manners", WriteManners)
+UPLOAD_LIMITS = web.AppKey("write_manners", UploadLimits)
 
 
 async def put_picture(request: web.Request) -> web.StreamResponse:
     """PUT and POST: the picture in the body becomes the contact's. The answer is its blob id, as JSON."""
-    contact, manners, writes = _contact(request), request.app[WRITE_MANNERS], request.app[WRITES]
+    contact, policy, writes = _contact(request), request.app[UPLOAD_LIMITS], request.app[WRITES]
     if contact <= 0:
         raise NoPicture(N_("There is no contact %(contact)s."), {"contact": str(contact)})
     check = _conditions(request)
     await writes.require(contact, check)
     async with writes.uploading() as upload:
-        await receive(request, upload.write, max_bytes=manners.max_bytes, timeout=manners.timeout)
+        await receive(request, upload.write, max_bytes=policy.max_bytes, timeout=policy.timeout)
         original = await writes.put(contact, upload, check)
     headers = common(contact, None)
     headers["Cache-Control"] = "no-store"
@@ -77,14 +77,14 @@ def _done(contact: int) -> web.Response:
 
 def _etag(request: web.Request, original: Original) -> str:
     """The ETag that GET gives who asks for nothing in particular."""
-    plain = make_wish(Query(), None, request.app[MANNERS].preference)
+    plain = make_wish(Query(), None, request.app[RESPONSE_POLICY].preference)
     return request.app[PICTURES].validator(original, plain)
 
 
 def _conditions(request: web.Request) -> Check:
     """What the request says the present picture must be. Raises `Forbidden` for who may not look: 412 tells of it."""
     fields = [_whole(request, name) for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")]
-    if Role.READ not in request[VISITOR].roles and any(each is not None for each in fields):
+    if Role.READ not in request[REQUESTER].roles and any(each is not None for each in fields):
         raise Forbidden(N_("Your role does not allow this."))
 
     def check(present: Original | None) -> None:

@@ -12,7 +12,13 @@ from tests.access.conftest import PASSWORD, basic, bearer, session, ticket
 IMAGE = "/api/v1/Contact/{}/Image"
 WARM, AS_STORED, INFO = IMAGE.format(1) + "?w=40", IMAGE.format(1), IMAGE.format(1) + "info"
 NOBODY, BLANK = IMAGE.format(404) + "?w=40", IMAGE.format(404) + "?ifBlank=SrNoPhoto"
-TARGETS = {"a picture": WARM, "as stored": AS_STORED, "its info": INFO, "no picture": NOBODY, "a placeholder": BLANK}
+TARGETS = {
+    "a picture": WARM,
+    "as stored": AS_STORED,
+    "its info": INFO,
+    "no picture": NOBODY,
+    "a placeholder": BLANK,
+}
 
 STRANGERS: dict[str, Callable[[], dict[str, str]]] = {
     "nobody": dict,

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from service.caches.redis import RedisCache
 from service.pictures.ports import Grant
-from service.pictures.values import RECORD, MezzanineOf
+from service.pictures.values import RECORD, MezzanineOwner
 from tests.caches.conftest import ENTRY, got, keep, redis_cache
 from tests.conftest import Valkey
 
@@ -55,10 +55,10 @@ async def test_a_purge_drops_all_of_the_contact_and_is_told_to_all_others(
     mine = Ear()
     cache.listen(mine)
     await until(lambda: mine.up)
-    for owner in (42, MezzanineOf(42), 43):
+    for owner in (42, MezzanineOwner(42), 43):
         await keep(cache, owner, "one")
     await cache.purge(42)
-    assert [await got(cache, owner, "one") for owner in (42, MezzanineOf(42), 43)] == [None, None, ENTRY]
+    assert [await got(cache, owner, "one") for owner in (42, MezzanineOwner(42), 43)] == [None, None, ENTRY]
     assert not [key async for key in client.scan_iter(cache.key(42) + "*")]
     await until(lambda: others[1].heard == [42])
     await others[0].purge(7)  # when this is heard, one's own would have been
@@ -104,8 +104,8 @@ async def test_nothing_is_put_that_was_begun_before_everything_was_purged(cache:
 
 
 async def test_all_who_begin_between_two_purges_may_put(cache: RedisCache) -> None:
-    grants = [await cache.fence(42), await cache.fence(MezzanineOf(42)), await cache.fence(42)]
-    owners = [42, MezzanineOf(42), 42]
+    grants = [await cache.fence(42), await cache.fence(MezzanineOwner(42)), await cache.fence(42)]
+    owners = [42, MezzanineOwner(42), 42]
     assert [await cache.put(o, f"{n}", ENTRY, g, life=60) for n, (o, g) in enumerate(zip(owners, grants, strict=True))]
 
 

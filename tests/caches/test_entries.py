@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from service.caches.frame import LONGEST_HEAD, pack, unpack, unpack_head
+from service.caches.entry_format import LONGEST_HEAD, pack, unpack, unpack_head
 from service.caches.redis import RedisCache
-from service.pictures.values import BLANK, RECORD, Entry, EntryHead, MezzanineOf
+from service.pictures.values import BLANK, RECORD, Entry, EntryHead, MezzanineOwner
 from tests.caches.conftest import ENTRY, got, keep
 
 PLACE = "prefix:{42} one"
@@ -44,9 +44,9 @@ async def test_a_later_put_takes_the_place_of_an_earlier(cache: RedisCache) -> N
 
 
 async def test_owners_are_kept_apart(cache: RedisCache) -> None:
-    for owner in (BLANK, 1, MezzanineOf(1)):
+    for owner in (BLANK, 1, MezzanineOwner(1)):
         await keep(cache, owner, "one", replace(ENTRY, detail=str(owner)))
-    for owner in (BLANK, 1, MezzanineOf(1)):
+    for owner in (BLANK, 1, MezzanineOwner(1)):
         assert await got(cache, owner, "one") == replace(ENTRY, detail=str(owner))
     assert await got(cache, 0, "one") is None
 

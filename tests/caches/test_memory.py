@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.caches.memory import MemoryCache
-from service.pictures.values import BLANK, Entry, MezzanineOf, Owner
+from service.pictures.values import BLANK, Entry, MezzanineOwner, Owner
 
 ENTRY = Entry("v", 0.0, "", b"bytes")
 
@@ -14,20 +14,20 @@ def keep(cache: MemoryCache, owner: Owner, field: str = "one", entry: Entry = EN
     cache.put(owner, field, entry, cache.epoch(owner))
 
 
-@pytest.mark.parametrize("owner", [1, -1, 2**31 - 1, BLANK, MezzanineOf(1)])
+@pytest.mark.parametrize("owner", [1, -1, 2**31 - 1, BLANK, MezzanineOwner(1)])
 def test_gives_back_the_very_entry_that_was_put(owner: Owner) -> None:
     cache = MemoryCache(1_000_000)
     keep(cache, owner)
-    assert cache.near(owner, "one") is ENTRY
-    assert cache.near(owner, "other") is None
-    assert cache.near(2, "one") is None
+    assert cache.get(owner, "one") is ENTRY
+    assert cache.get(owner, "other") is None
+    assert cache.get(2, "one") is None
 
 
 def test_holds_no_more_bytes_than_it_may() -> None:
     cache = MemoryCache(100_000)
     for contact in range(500):
         keep(cache, contact, entry=Entry("v", 0.0, "", bytes(10_000)))
-    kept = [contact for contact in range(500) if cache.near(contact, "one")]
+    kept = [contact for contact in range(500) if cache.get(contact, "one")]
     assert 1 <= len(kept) <= 10
 
 
@@ -35,24 +35,24 @@ def test_holds_no_more_bytes_than_it_may() -> None:
 def test_an_entry_larger_than_the_cache_is_not_kept(capacity: int) -> None:
     cache = MemoryCache(capacity)
     keep(cache, 1, entry=Entry("v", 0.0, "", bytes(5_000)))
-    assert cache.near(1, "one") is None
+    assert cache.get(1, "one") is None
 
 
 def test_a_contact_that_is_forgotten_is_gone_in_all_its_renditions_and_its_mezzanine() -> None:
     cache = MemoryCache(1_000_000)
-    for owner in (1, 2, MezzanineOf(1), MezzanineOf(2), BLANK):
+    for owner in (1, 2, MezzanineOwner(1), MezzanineOwner(2), BLANK):
         for field in ("one", "two"):
             keep(cache, owner, field)
     cache.forget(1)
     found = {
         (owner, field)
-        for owner in (1, 2, MezzanineOf(1), MezzanineOf(2), BLANK)
+        for owner in (1, 2, MezzanineOwner(1), MezzanineOwner(2), BLANK)
         for field in ("one", "two")
-        if cache.near(owner, field)
+        if cache.get(owner, field)
     }
-    assert {owner for owner, _ in found} == {2, MezzanineOf(2), BLANK}
+    assert {owner for owner, _ in found} == {2, MezzanineOwner(2), BLANK}
     cache.forget(None)
-    assert all(cache.near(owner, field) is None for owner, field in found)
+    assert all(cache.get(owner, field) is None for owner, field in found)
 
 
 @pytest.mark.parametrize("forgotten", [7, None])
@@ -61,6 +61,6 @@ def test_what_was_begun_before_is_never_found_after(forgotten: int | None) -> No
     epoch = cache.epoch(7)
     cache.forget(forgotten)
     cache.put(7, "one", ENTRY, epoch)
-    assert cache.near(7, "one") is None
+    assert cache.get(7, "one") is None
     keep(cache, 7)
-    assert cache.near(7, "one") is ENTRY
+    assert cache.get(7, "one") is ENTRY

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
-from service.app import COHERENCE, REACH
+from service.wiring.app import COHERENCE, FAIL_OPEN_CACHE
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import shown
 from tests.web.conftest import Get
@@ -43,7 +43,7 @@ def cache_seconds(response: ClientResponse) -> float:
 
 async def settled(client: Client) -> None:
     """Wait until what was put after the answers has reached the server."""
-    await client.server.app[REACH].settle()  # type: ignore[attr-defined]
+    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
 
 
 async def until(true: Callable[[], Awaitable[object]], seconds: float, what: str) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from service.app import CACHE, LEASE
 from service.pictures.values import RECORD
+from service.wiring.app import CACHE, LEASE
 from tests.faults.conftest import RENDERS, Client, Pair, settled, undisturbed, until
 from tests.pictures_in_code import quarters, saved
 from tests.web.conftest import Get
@@ -142,7 +142,7 @@ async def test_a_deadly_picture_ends_two_workers_of_the_fleet(
         return response.status
 
     async def told(client: Client) -> bool:
-        return client.server.app[CACHE].near(1, RECORD) is None  # type: ignore[attr-defined]
+        return client.server.app[CACHE].local(1, RECORD) is None  # type: ignore[attr-defined]
 
     assert await ended_by_it(pair[0]) == 503
     await until(lambda: told(pair[1]), 60, "the other one is told of the strike")

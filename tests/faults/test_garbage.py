@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.app import CACHE
-from service.caches.frame import pack, unpack
+from service.caches.entry_format import pack, unpack
 from service.formats import Format
 from service.pictures.records import encode
 from service.pictures.values import RECORD, Entry, Original
+from service.wiring.app import CACHE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import NO_MEMORY, RENDERS, Client, settled, undisturbed, until
 from tests.pictures_in_code import large, saved, shown

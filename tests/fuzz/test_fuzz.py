@@ -1,4 +1,4 @@
-"""A short run of what `python -m tests.fuzz` does for as long as it is let."""
+"""A short run of what `python -m tools.fuzz` does for as long as it is let."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from service.imaging.render import Encoding, Limits, Order, render
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics
-from tests.fuzz.campaign import order, outcome
-from tests.fuzz.mutants import mutant
-from tests.fuzz.seeds import seeds
+from tools.fuzz.campaign import order, outcome
+from tools.fuzz.mutants import mutant
+from tools.fuzz.seeds import seeds
 
 SEEDS = seeds()
 MUTANTS = 1_000

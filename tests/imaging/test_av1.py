@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.errors import Unrenderable
-from service.imaging.headers.av1 import Extent, extent
-from service.imaging.headers.isobmff import streams
+from service.imaging.containers.av1 import Extent, extent
+from service.imaging.containers.isobmff import streams
 from tests.pictures_in_code import saved
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import AvifImagePlugin, Image
 
 from service.formats import Format
-from service.imaging.headers.avif import picture_size
-from service.imaging.headers.peek import HEAD, peek
-from service.imaging.headers.window import Window
+from service.imaging.containers.avif import picture_size
+from service.imaging.containers.peek import HEAD, peek
+from service.imaging.containers.window import Window
 from service.imaging.render import Limits
 from service.imaging.source import Source
 from tests.imaging.isobmff_in_code import (

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from PIL import Image, ImageCms
 
-from service.imaging.headers.cicp import CodePoints
+from service.imaging.containers.cicp import CodePoints
 from service.imaging.pixels.colour import to_srgb
 from service.imaging.render import Limits
 from service.imaging.source import Source

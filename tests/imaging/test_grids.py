@@ -8,8 +8,8 @@ import tracemalloc
 import pytest
 
 from service.errors import Unrenderable
-from service.imaging.headers.isobmff import streams
-from service.imaging.headers.peek import peek
+from service.imaging.containers.isobmff import streams
+from service.imaging.containers.peek import peek
 from tests.imaging.isobmff_in_code import (
     box,
     cropped,

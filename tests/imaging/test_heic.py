@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 from service.errors import Unrenderable
 from service.formats import WRITABLE, Fit, Format
-from service.imaging.headers.peek import peek
+from service.imaging.containers.peek import peek
 from service.imaging.reading.avif import AvifFile
 from service.imaging.reading.readers import READERS
 from service.imaging.render import Limits

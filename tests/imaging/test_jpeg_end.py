@@ -10,7 +10,7 @@ from PIL import Image, ImageChops
 
 from service.errors import Unrenderable
 from service.imaging.admission import admit
-from service.imaging.headers.jpeg import SOS, segments
+from service.imaging.containers.jpeg import SOS, segments
 from service.imaging.order import Encoding, Limits
 from tests.pictures_in_code import large, quarters, rendered, saved, shown
 

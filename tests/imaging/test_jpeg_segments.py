@@ -10,9 +10,9 @@ from PIL import Image, ImageChops, ImageCms
 from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.admission import admit
-from service.imaging.headers.jpeg import Header
-from service.imaging.headers.peek import peek
-from service.imaging.headers.window import Window
+from service.imaging.containers.jpeg import Header
+from service.imaging.containers.peek import peek
+from service.imaging.containers.window import Window
 from service.imaging.order import Encoding, Limits
 from service.imaging.reading.jpeg import JpegFile
 from service.imaging.source import Source

@@ -11,8 +11,8 @@ from PIL import Image
 
 from service.errors import Unrenderable
 from service.formats import Format
-from service.imaging.headers.peek import HEAD, Facts, peek
-from service.imaging.headers.window import Window
+from service.imaging.containers.peek import HEAD, Facts, peek
+from service.imaging.containers.window import Window
 from tests.imaging.isobmff_in_code import box
 from tests.pictures_in_code import chunk, png, quarters, saved
 

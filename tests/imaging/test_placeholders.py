@@ -77,7 +77,7 @@ def test_words_are_grey_centred_and_never_cut(text, size):
 def test_every_language_is_written_in_letters_of_its_own(language):
     face = lettering.face_of(SAID[language])
     regional = {"ja": "jp", "ko": "kr", "zh": "sc"}
-    assert face is not None, "run python -m tests.fonts"
+    assert face is not None, "run python -m tools.fonts"
     assert face.file.startswith(f"NotoSansCJK{regional[language]}" if language in regional else "DejaVuSans")
     for side in (48, 64, 128, 400):
         shown = on_white(look(IfBlank.SR_NO_PHOTO, side, side, text=SAID[language]))

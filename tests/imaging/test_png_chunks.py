@@ -14,9 +14,9 @@ from PIL import Image, ImageCms
 from service.errors import Unrenderable, UnsupportedUpload
 from service.formats import Format
 from service.imaging.admission import admit
-from service.imaging.headers.peek import Facts, peek
-from service.imaging.headers.png import read
-from service.imaging.headers.png_chunks import SIGNATURE, chunks, sound
+from service.imaging.containers.peek import Facts, peek
+from service.imaging.containers.png import read
+from service.imaging.containers.png_chunks import SIGNATURE, chunks, sound
 from service.imaging.order import Encoding, Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, chunk, near, png, quarters, rendered, saved, shown
 

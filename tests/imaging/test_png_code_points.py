@@ -8,7 +8,7 @@ import zlib
 import pytest
 
 from service.imaging.admission import admit
-from service.imaging.headers.cicp import CodePoints
+from service.imaging.containers.cicp import CodePoints
 from service.imaging.order import Encoding, Limits
 from service.imaging.pixels import code_points
 from tests.pictures_in_code import chunk, film, near, png, rendered, shown

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.imaging.headers import exif, png_values
-from service.imaging.headers.peek import HEAD, peek
-from service.imaging.headers.window import Window
+from service.imaging.containers import exif, png_values
+from service.imaging.containers.peek import HEAD, peek
+from service.imaging.containers.window import Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
 from tests.imaging.test_orientation import as_ever, stored

@@ -185,7 +185,7 @@ class Service:
     def servers(self) -> set[Process]:
         """Of several, the processes that take requests: its children with its own command.
 
-        The keeper of the private cache server is a child too, and "valkey-server" is in its command.
+        The watchdog of the private cache server is a child too, and "valkey-server" is in its command.
         """
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return {each for each in family(self.process.pid) if str(each.pid) in children and " serve " in each.command}

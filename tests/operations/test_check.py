@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from service.serving.inspection import inspect
+from service.serving.check import inspect
 from service.settings import load_settings
 from tests.conftest import Valkey
 from tests.operations.running import free_port, run

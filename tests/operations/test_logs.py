@@ -110,7 +110,7 @@ def test_what_is_known_is_an_event_and_its_fields() -> None:
         logger = EventLogger(None)
         logger.critical("WORKER TIMEOUT (pid:%s)", 7)
         logger.error("Worker (pid:%s) exited with code %s.", 7, 3)
-        logger.error("Shutting down: %s", "Master")
+        logger.error("Shutting down: %s", "MezzanineFile")
         logger.error("Reason: %s", "Worker failed to boot.")
         logger.info("Handling signal: %s", "term")
     assert lines == [
@@ -149,7 +149,7 @@ def test_a_stop_that_an_import_has_swallowed_comes_again(number: signal.Signals)
         signal.raise_signal(number)
     assert end.value.code == 0
     signal.signal(signal.SIGTERM, lambda *_: heard.append("stop"))  # the server's own
-    stop.again()
+    stop.raise_pending()
     assert heard == ["stop"]
 
 
@@ -158,5 +158,5 @@ def test_no_stop_comes_where_there_was_none() -> None:
     heard: list[str] = []
     stop = _EarlyStop()
     signal.signal(signal.SIGTERM, lambda *_: heard.append("stop"))
-    stop.again()
+    stop.raise_pending()
     assert heard == []

@@ -155,7 +155,7 @@ class TestBeingKilled:
             before = service.with_workers(2)
             commands = " ".join(each.command for each in before)
             assert "valkey-server" in commands
-            assert "_keeper.py" in commands
+            assert "_watchdog.py" in commands
             service.send(signal.SIGKILL)
             assert service.end() == -signal.SIGKILL
             nothing_left(service, before)
@@ -175,12 +175,12 @@ class TestBeingKilled:
                 with pytest.raises(OSError):
                     answer.result()
 
-    def test_the_keeper_s_death_ends_its_server_and_not_the_service(self, pictures: Path) -> None:
+    def test_the_watchdog_s_death_ends_its_server_and_not_the_service(self, pictures: Path) -> None:
         with running("--images", pictures) as service:
-            (keeper,) = (each for each in family(service.process.pid) if "_keeper.py" in each.command)
-            (server,) = (each for each in family(keeper.pid) if "valkey-server" in each.command)
-            os.kill(keeper.pid, signal.SIGKILL)
-            until(lambda: not server.alive, 60, "the server ends with its keeper")
+            (watchdog,) = (each for each in family(service.process.pid) if "_watchdog.py" in each.command)
+            (server,) = (each for each in family(watchdog.pid) if "valkey-server" in each.command)
+            os.kill(watchdog.pid, signal.SIGKILL)
+            until(lambda: not server.alive, 60, "the server ends with its watchdog")
             assert service.get(PICTURE).status == 200
             assert json.loads(service.get("/readyz").body)["status"] == "degraded"
             service.send(signal.SIGTERM)

@@ -63,7 +63,7 @@ def everything_gone(service: Service, before: set[Process]) -> None:
 
 def test_there_are_so_many_and_one_private_cache_server(lasting: Service) -> None:
     assert len(lasting.servers) == 2
-    assert len([each for each in family(lasting.process.pid) if "_keeper.py" in each.command]) == 1
+    assert len([each for each in family(lasting.process.pid) if "_watchdog.py" in each.command]) == 1
     assert json.loads(lasting.get("/readyz").body)["cache"] == "ok"
 
 

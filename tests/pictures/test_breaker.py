@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service import breaker
-from service.breaker import Breaker
+from service.breaker import CircuitBreaker
 
 
 class Clock:
@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_it_opens_after_failures_in_a_row_and_not_before(clock: Clock) -> None:
-    one = Breaker(threshold=3, pause=1.0)
+    one = CircuitBreaker(threshold=3, pause=1.0)
     for _ in range(2):
         one.failed()
     one.succeeded()
@@ -38,7 +38,7 @@ def test_it_opens_after_failures_in_a_row_and_not_before(clock: Clock) -> None:
 
 
 def test_while_open_one_call_in_each_pause_tries(clock: Clock) -> None:
-    one = Breaker(threshold=1, pause=1.0)
+    one = CircuitBreaker(threshold=1, pause=1.0)
     one.failed()
     for _ in range(3):
         assert not one.admits()
@@ -47,7 +47,7 @@ def test_while_open_one_call_in_each_pause_tries(clock: Clock) -> None:
 
 
 def test_a_success_closes_it(clock: Clock) -> None:
-    one = Breaker(threshold=1, pause=1.0)
+    one = CircuitBreaker(threshold=1, pause=1.0)
     one.failed()
     clock.now += 1.0
     assert one.admits()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import service
 from service.protocol.cultures import load_cultures
 from service.protocol.languages import NO_PHOTO, Languages
-from tests.cultures import FILE, SAMPLE, text, written
+from tools.cultures import FILE, SAMPLE, text, written
 
 SHIPPED = Languages.load()
 MANY = Languages({"sv": {}, "nb": {}, "pt-BR": {}, "zh": {}})
@@ -184,7 +184,7 @@ def test_every_culture_groups_digits_as_babel_does(tmp_path: Path) -> None:
 
 
 def test_every_culture_that_is_shipped_writes_its_own_sample() -> None:
-    """The file is one CLDR release's word; a later release changes cultures, and then `python -m tests.cultures`."""
+    """The file is one CLDR release's word; a later release changes cultures, and then `python -m tools.cultures`."""
     lines = [line for line in FILE.read_text("utf-8").splitlines() if not line.startswith("#")]
     shipped = [(tag, sample) for sample, tags in (line.split("\t") for line in lines) for tag in tags.split()]
     assert len({tag for tag, _ in shipped}) == len(shipped) > 1_000

@@ -17,7 +17,7 @@ from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorke
 from service.formats import Format, IfBlank
 from service.imaging.order import Blank, Encoding, Order
 from service.pictures.trace import Trace
-from service.rendering import crew as crew_module
+from service.rendering import supervisor as supervisor_module
 from service.rendering.pool import RenderPool
 from service.rendering.process import DiedIdle, RenderProcess
 from service.web.metrics import Metrics
@@ -230,8 +230,8 @@ async def test_a_process_that_cannot_be_started_is_tried_again(
                 raise RuntimeError("can't start new thread")
             super().__init__(memory_bytes)
 
-    monkeypatch.setattr(crew_module, "RenderProcess", Scarce)
-    monkeypatch.setattr(crew_module, "_RETRY", 0.01)
+    monkeypatch.setattr(supervisor_module, "RenderProcess", Scarce)
+    monkeypatch.setattr(supervisor_module, "_RETRY", 0.01)
     pool = RenderPool(metrics, workers=1, queue=8, timeout=10.0, memory_bytes=0)
     pool.open()
     assert (await pool.render(read, ORDER, Trace())).data

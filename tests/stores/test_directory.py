@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from service.errors import StoreFailed
 from service.pictures.values import OriginalChanged, OriginalEmpty
-from service.stores.directory import DirectoryStore, told
+from service.stores.directory import DirectoryStore, as_store_errors
 from service.stores.names import SUFFIXES, shard
 from tests.pictures_in_code import quarters, saved
 from tests.privileges import unprivileged
@@ -209,7 +209,7 @@ async def test_an_error_of_an_open_file_which_names_none_is_logged_with_its_file
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     with capture_logs() as lines, pytest.raises(StoreFailed):
-        await told(fail, 5.0, "images/42.jpg")
+        await as_store_errors(fail, 5.0, "images/42.jpg")
     assert [(line["file"], line["errno"]) for line in lines] == [("images/42.jpg", "EIO")]
 
 

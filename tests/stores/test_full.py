@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreFailed, StoreFull
-from service.stores.directory import told
+from service.stores.directory import as_store_errors
 from service.stores.uploads import UploadFile, UploadFolder
 from tests.conftest import Serve
 from tests.operations.running import COMMAND, PATIENCE, Service, running
@@ -78,7 +78,7 @@ async def test_no_room_is_told_from_other_failures(number: int) -> None:
         raise OSError(number, os.strerror(number))
 
     with pytest.raises(StoreFull):
-        await told(fail, None)
+        await as_store_errors(fail, None)
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE])
@@ -87,7 +87,7 @@ async def test_other_failures_are_not_for_want_of_room(number: int) -> None:
         raise OSError(number, os.strerror(number))
 
     with pytest.raises(StoreFailed) as caught:
-        await told(fail, None)
+        await as_store_errors(fail, None)
     assert not isinstance(caught.value, StoreFull)
 
 

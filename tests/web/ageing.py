@@ -14,11 +14,11 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
-from service.app import CACHE, COHERENCE, REACH
 from service.errors import N_, StoreFailed
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Original
-from service.stores.directory import DirectoryStore, told
+from service.stores.directory import DirectoryStore, as_store_errors
+from service.wiring.app import CACHE, COHERENCE, FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved
 
@@ -44,7 +44,7 @@ class Moody(DirectoryStore):
         self.looks += 1
         if self.fails:
             raise StoreFailed(N_("The place where pictures are stored failed."))
-        await told(self.well.wait, self.patience)
+        await as_store_errors(self.well.wait, self.patience)
         return await super().look(contact)
 
 
@@ -72,9 +72,9 @@ def serve_fresh(serve: Serve) -> Serve:
 async def age(client: Client, seconds: float, contact: int = 1, *, server: bool = True) -> None:
     """Make what is known of *contact* so much older, here and in the *server*, if there is one."""
     app = client.server.app  # type: ignore[attr-defined]
-    tiers, reach = app[CACHE], app[REACH]
+    tiers, reach = app[CACHE], app[FAIL_OPEN_CACHE]
     await reach.settle()
-    record = tiers.near(contact, RECORD)
+    record = tiers.local(contact, RECORD)
     assert record is not None
     older = replace(record, stored_at=record.stored_at - seconds)
 
@@ -82,7 +82,7 @@ async def age(client: Client, seconds: float, contact: int = 1, *, server: bool 
         ticket = await tiers.fence(contact, Trace())
         await tiers.put(contact, RECORD, older, ticket, life=1_000)
         await reach.settle()
-        return tiers.near(contact, RECORD) == older and (ticket.grant is not None or not server)
+        return tiers.local(contact, RECORD) == older and (ticket.grant is not None or not server)
 
     await until(aged)
 

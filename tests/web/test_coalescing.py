@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from service.app import RENDERER
 from service.pictures.values import Original
 from service.stores.directory import DirectoryStore
+from service.wiring.app import RENDERER
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.conftest import Get

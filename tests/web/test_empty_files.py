@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from service.app import CACHE, REACH
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD
+from service.wiring.app import CACHE, FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.ageing import Client, Moody, age
@@ -20,9 +20,9 @@ LONG = {"fresh_for": 3_600, "missing_for": 3_600}
 async def recorded(client: Client, contact: int) -> object:
     """What is kept of *contact*, in this process or for all."""
     app = client.server.app  # type: ignore[attr-defined]
-    await app[REACH].settle()
-    far = await app[CACHE].far(contact, (RECORD,), Trace())
-    return app[CACHE].near(contact, RECORD) or (far and far[0])
+    await app[FAIL_OPEN_CACHE].settle()
+    far = await app[CACHE].shared(contact, (RECORD,), Trace())
+    return app[CACHE].local(contact, RECORD) or (far and far[0])
 
 
 async def test_the_picture_shows_as_soon_as_it_has_bytes(serve: Serve, get: Get, images: Path) -> None:

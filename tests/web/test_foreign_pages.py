@@ -7,7 +7,7 @@ from multidict import CIMultiDict
 
 from service.errors import Forbidden
 from service.web.cors import Cors
-from service.web.foreign import refuse_foreign
+from service.web.cross_origin import refuse_foreign
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved
 

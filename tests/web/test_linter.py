@@ -15,7 +15,7 @@ from tests.pictures_in_code import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 
-LINTER = Path(__file__).parent.parent / "linter.py"
+LINTER = Path(__file__).parents[2] / "tools" / "linter.py"
 
 OURS = {
     "STORE_PUBLIC_UNNECESSARY": "shared caches may keep what is asked for with credentials: they open nothing",

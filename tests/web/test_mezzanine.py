@@ -14,9 +14,9 @@ import pytest
 from aiohttp.test_utils import TestClient
 from redis.asyncio import Redis
 
-from service.app import CACHE, REACH, RENDERER
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, MezzanineOf
+from service.pictures.values import Entry, MezzanineOwner
+from service.wiring.app import CACHE, FAIL_OPEN_CACHE, RENDERER
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import BLUE, RED, large, near, quarters, saved, shown
 from tests.web.conftest import Get
@@ -168,11 +168,11 @@ async def test_a_foreign_one_is_not_held_against_the_original(
     cache = client.server.app[CACHE]  # type: ignore[attr-defined]
     async with Redis.from_url(shared_valkey.url) as redis:
         (field,) = await redis.hkeys(f"{prefix}:{{7}}:mezzanine")
-    owner, trace = MezzanineOf(7), Trace()
+    owner, trace = MezzanineOwner(7), Trace()
     entry = await cache.get(owner, field.decode(), trace)
     foreign = Entry(entry.version, entry.stored_at, entry.detail if detail is None else detail, body or entry.body)
     await cache.put(owner, field.decode(), foreign, await cache.fence(owner, trace), life=100)
-    await client.server.app[REACH].settle()  # type: ignore[attr-defined]
+    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
     for width in (101, 102):
         seen = shown(await (await get(client, 7, f"?w={width}")).read())
         assert seen.width == width

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from service.app import CACHE, REACH
 from service.pictures import records
-from service.pictures.tiers import Tiers
+from service.pictures.caching.tiers import TieredCache
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Entry
+from service.wiring.app import CACHE, FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import large, quarters, saved, shown
 from tests.web.conftest import Get
@@ -44,9 +44,9 @@ def older(path: Path) -> tuple[str, bytes]:
     return version, json.dumps(facts).encode()
 
 
-async def kept(client: Any) -> tuple[Tiers, Any]:
+async def kept(client: Any) -> tuple[TieredCache, Any]:
     app = client.server.app
-    return app[CACHE], app[REACH]
+    return app[CACHE], app[FAIL_OPEN_CACHE]
 
 
 @pytest.mark.parametrize("query", ["", "?w=20&type=png"])
@@ -67,7 +67,7 @@ async def test_its_records_are_misses(serve: Serve, get: Get, images: Path, data
     assert await response.read() == await expected.read()
     assert shown(await response.read()).size == shown(await expected.read()).size
     await reach.settle()
-    entry = tiers.near(1, RECORD)
+    entry = tiers.local(1, RECORD)
     assert entry is not None
     original = records.decode(entry.body)
     assert original is not None
@@ -84,6 +84,6 @@ async def test_a_purge_takes_its_records_along(serve: Serve, images: Path) -> No
     ticket = await tiers.fence(1, Trace())
     await tiers.put(1, RECORD, Entry(version, time.time(), "", record), ticket, life=1_000)
     await reach.settle()
-    assert (await tiers.far(1, (RECORD,), Trace())) != [None]
+    assert (await tiers.shared(1, (RECORD,), Trace())) != [None]
     assert (await client.request("PURGE", "/api/v1/Contact/1/Image")).status == 204
-    assert (await tiers.far(1, (RECORD,), Trace())) == [None]
+    assert (await tiers.shared(1, (RECORD,), Trace())) == [None]

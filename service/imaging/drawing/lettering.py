@@ -48,7 +48,7 @@ FACES = (
     Face("NotoSansCJKkr-Bold-subset.otf", 7.5, 0.33),
 )
 """In the order in which they are tried. The last three have the ideographs of our words in Chinese, Japanese and
-Korean, each in the forms of its own language (`python -m tests.fonts`)."""
+Korean, each in the forms of its own language (`python -m tools.fonts`)."""
 
 
 class _Ink(NamedTuple):

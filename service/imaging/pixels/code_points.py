@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from PIL import ImageCms
 
-from service.imaging.headers.cicp import CodePoints
+from service.imaging.containers.cicp import CodePoints
 
 _BT709, _BT2020, _DISPLAY_P3 = 1, 9, 12
 _SRGB, _PQ, _HLG = 13, 16, 18

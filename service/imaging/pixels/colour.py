@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageCms
 
-from service.imaging.headers.cicp import CodePoints
+from service.imaging.containers.cicp import CodePoints
 from service.imaging.pixels import code_points
 from service.imaging.pixels.inks import press_profile
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
+from service.imaging.containers import exif
 from service.imaging.geometry import Box, Size
-from service.imaging.headers import exif
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -12,7 +12,7 @@ _PREMULTIPLIED = {"LA": "La", "RGBA": "RGBa"}
 _STRAIGHT = {weighed: mode for mode, weighed in _PREMULTIPLIED.items()}
 REDUCING_GAP = 1.4
 """Whole-number averaging may go down to this many times the target, before Lanczos does the rest. It costs a third of
-what Lanczos does; an SSIM of 0.9965 in the median, 0.978 at worst (`python -m tests.bench shrink`)."""
+what Lanczos does; an SSIM of 0.9965 in the median, 0.978 at worst (`python -m tools.bench shrink`)."""
 _LARGEST_BLOCK = 16_384
 """Pixels averaged to one. Pillow multiplies by a whole number where it ought to divide, and what it averages of larger
 blocks is too dark: of 2,880 x 2,160 pixels of white, 212."""

@@ -9,8 +9,8 @@ from itertools import islice
 from PIL import Image, ImageFile
 
 from service.formats import Format
+from service.imaging.containers.outline import Outline
 from service.imaging.geometry import Size
-from service.imaging.headers.outline import Outline
 from service.imaging.order import Limits
 from service.imaging.reading import apng, gif
 from service.imaging.reading.parts import composed

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import AvifImagePlugin, Image
 
-from service.imaging.headers.avif import shown
+from service.imaging.containers.avif import shown
 
 
 class AvifFile(AvifImagePlugin.AvifImageFile):

@@ -6,8 +6,8 @@ import io
 
 from PIL import BmpImagePlugin
 
-from service.imaging.faults import unsupported
-from service.imaging.headers.bmp import unread
+from service.imaging.containers.bmp import unread
+from service.imaging.failures import unsupported
 
 
 class BmpFile(BmpImagePlugin.BmpImageFile):

@@ -9,12 +9,12 @@ from PIL import GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin
 
 from service.errors import N_, Unrenderable, Unsupported
 from service.formats import Format
-from service.imaging.faults import corrupt
+from service.imaging.containers.avif import shown, with_whole_aperture
+from service.imaging.containers.bounds import WHOLE_COLOUR, check, check_frames
+from service.imaging.containers.outline import Outline, outline
+from service.imaging.containers.png import read
+from service.imaging.failures import corrupt
 from service.imaging.geometry import Size
-from service.imaging.headers.avif import shown, with_whole_aperture
-from service.imaging.headers.bounds import WHOLE_COLOUR, check, check_frames
-from service.imaging.headers.outline import Outline, outline
-from service.imaging.headers.png import read
 from service.imaging.order import LARGEST_SIDE, Limits
 from service.imaging.reading.avif import AvifFile
 from service.imaging.reading.deep_tiff import DeepTiffFile
@@ -26,7 +26,7 @@ MARGIN = 2.15
 decode with Lanczos is 0.999 in the median of the corpus' photographs and 0.971 at worst; 0.958 at 1.75."""
 MARGINS = {8: MARGIN, 4: MARGIN, 2: 1.5}
 """The same by fraction: 1/2 keeps more of the finest detail, and at 1.5 has 0.997 and 0.979
-(`python -m tests.bench shrink`)."""
+(`python -m tools.bench shrink`)."""
 
 _BESIDE_WIDE = 1.0
 """Bytes that `PngFile` holds of a pixel beside the picture, while it looks for a transparent colour of 16 bits."""

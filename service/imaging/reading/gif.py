@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from PIL import GifImagePlugin, Image
 
-from service.imaging.headers.gif import after_blocks, table_bytes
+from service.imaging.containers.gif import after_blocks, table_bytes
 from service.imaging.reading.decode import plain
 from service.imaging.reading.parts import Disposal, Part
 

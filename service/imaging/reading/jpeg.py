@@ -10,8 +10,8 @@ import io
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from service.imaging.faults import corrupt
-from service.imaging.headers.jpeg import Frame, Header, all_scans
+from service.imaging.containers.jpeg import Frame, Header, all_scans
+from service.imaging.failures import corrupt
 
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}
 """By the number of components: the mode, and the layout of libjpeg's output. Inks are stored inverted, Adobe's way."""

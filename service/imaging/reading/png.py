@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageChops, PngImagePlugin
 
+from service.imaging.containers.png import Png
+from service.imaging.containers.png_chunks import Span
 from service.imaging.geometry import Size
-from service.imaging.headers.png import Png
-from service.imaging.headers.png_chunks import Span
 
 _BLOCK = 65_536
 """Bytes of a zlib stream that the decoder gets at a time, about."""

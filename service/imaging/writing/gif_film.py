@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageChops
 
-from service.imaging.headers.gif import after_blocks, table_bytes
+from service.imaging.containers.gif import after_blocks, table_bytes
 from service.imaging.writing.palettes import CLEAR, indexed
 
 _KEEP, _CLEAR_AFTERWARDS = 1, 2

@@ -34,7 +34,7 @@ def _reduced(image: Image.Image, colours: int, *, dither: bool) -> Image.Image:
     """Mode P, in at most so many *colours*; without loss where the picture has no more of them.
 
     The octree takes 6 ms at 319 pixels; median cut takes 130 ms for a file a fifth larger, and once dithered is no
-    nearer to the original (`python -m tests.bench writers`).
+    nearer to the original (`python -m tools.bench writers`).
     """
     if image.getcolors(colours) is not None:
         return image.quantize(colours, Image.Quantize.MEDIANCUT)

@@ -1,0 +1,113 @@
+"""JSON web tokens (RFC 7519) of an identity provider, verified after RFC 8725."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from typing import Any
+
+import jwt
+
+from service.access.identity import READER, Identity, Role
+from service.access.ports import WRONG
+from service.access.verifiers.keys import Key, Keys
+from service.errors import N_, CredentialExpired, NotAuthenticated
+from service.protocol.credentials import Bearer, Credential
+
+_LONGEST = 16_384
+_LEEWAY = 30
+"""Seconds by which the provider's clock may differ from ours."""
+_LAST = 2**53
+"""Unix seconds; a token that says it is good for longer is good until then."""
+_SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
+
+EXPIRED = N_("The credentials have expired.")
+
+
+def is_jwt(token: str) -> bool:
+    """Whether *token* is three parts in base64url of which the first is a JSON object: no opaque token is."""
+    shape = _SHAPE.fullmatch(token) if len(token) <= _LONGEST else None
+    if shape is None:
+        return False
+    try:
+        return isinstance(json.loads(urlsafe_b64decode(shape[1] + "=" * (-len(shape[1]) % 4))), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+class JsonWebTokens:
+    """A `Verifier` of tokens that *issuer* made for *audience*, signed with one of *keys*."""
+
+    def __init__(self, keys: Keys, *, issuer: str, audience: str) -> None:
+        self._keys, self._issuer, self._audience = keys, issuer, audience
+
+    async def verify(self, credential: Credential, app_token: str | None) -> Identity:
+        """See `Verifier`. The identity ends with the token."""
+        if not isinstance(credential, Bearer) or not is_jwt(credential.token):
+            raise NotAuthenticated(WRONG)
+        token = credential.token
+        try:
+            name = jwt.get_unverified_header(token).get("kid")
+        except jwt.PyJWTError:
+            raise NotAuthenticated(WRONG) from None
+        keys = await self._keys.current()
+        claims = self._claims(token, name, keys)
+        if claims is None and (name is None or all(key.name != name for key in keys)):
+            claims = self._claims(token, name, await self._keys.newer())
+        if claims is None:
+            raise NotAuthenticated(WRONG)
+        return Identity(_roles(claims), until=float(min(int(claims["exp"]), _LAST) + _LEEWAY))
+
+    async def close(self) -> None:
+        """Close the keys."""
+        await self._keys.close()
+
+    def _claims(self, token: str, name: str | None, keys: tuple[Key, ...]) -> dict[str, Any] | None:
+        """What *token* says; None if none of *keys* has signed it. Raises `NotAuthenticated`, `CredentialExpired`."""
+        for key in keys:
+            if name is not None and key.name not in (None, name):
+                continue
+            try:
+                return self._decode(token, key, expires=True)
+            except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
+                continue
+            except jwt.ExpiredSignatureError:
+                expired = True
+            except jwt.PyJWTError:
+                expired = False
+            if expired and self._is_ours(token, key):
+                raise CredentialExpired(EXPIRED)
+            raise NotAuthenticated(WRONG)
+        return None
+
+    def _is_ours(self, token: str, key: Key) -> bool:
+        """Whether all but the time is right: the library looks at the time before the issuer and the audience."""
+        try:
+            self._decode(token, key, expires=False)
+        except jwt.PyJWTError:
+            return False
+        return True
+
+    def _decode(self, token: str, key: Key, *, expires: bool) -> dict[str, Any]:
+        return jwt.decode(
+            token,
+            key.value,
+            algorithms=key.algorithms,
+            issuer=self._issuer,
+            audience=self._audience,
+            leeway=_LEEWAY,
+            options={"require": ["exp", "iss", "aud"], "verify_exp": expires},
+        )
+
+
+def _roles(claims: Mapping[str, object]) -> frozenset[Role]:
+    """Those of ours that the claims `roles` (a list, or names between spaces) and `scope` (RFC 8693) name."""
+    named: set[object] = set()
+    for claim in (claims.get("roles"), claims.get("scope")):
+        if isinstance(claim, str):
+            named.update(claim.split(" "))
+        elif isinstance(claim, list):
+            named.update(each for each in claim if isinstance(each, str))
+    return frozenset(role for role in Role if role in named) or READER

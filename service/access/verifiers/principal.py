@@ -1,0 +1,52 @@
+"""SuperOffice's `SoPrincipalCarrier`, read as an identity.
+
+https://docs.superoffice.com/en/api/reference/restful/rest/User/v1User_GetCurrentPrincipal.html
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from service.access.identity import Identity, Role
+from service.access.verifiers.client import Answer, Unanswered
+
+# https://docs.superoffice.com/en/api/authentication/users-and-associates.html: employees, and integrations. The other
+# types are external users, who see what is published to them, anonymous users, and resources such as rooms.
+_INTERNAL = ("InternalAssociate", "SystemAssociate")
+# "General Administrator": https://docs.superoffice.com/en/api/netserver/mdo-providers/reference/functionrights.html
+_ADMINISTRATOR = "admin-all"
+_NAMES = ("Associate", "UserName", "FullName", "Name")
+
+
+def identity_of(answer: Answer) -> Identity | None:
+    """Who a 200 speaks of; None where that is nobody: a page to log in at, nothing at all, an anonymous user.
+
+    Raises `Unanswered` where it was meant to be JSON and is not.
+    """
+    if answer.media_type not in ("application/json", "text/json") or not answer.body.strip():
+        return None
+    try:
+        carrier = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        raise Unanswered("the answer is no JSON", answer.status) from None
+    if not isinstance(carrier, dict) or not _is_somebody(carrier):
+        return None
+    roles = {Role.READ}
+    if carrier.get("UserType") in _INTERNAL:
+        roles.add(Role.WRITE)
+        rights = carrier.get("FunctionRights")
+        if isinstance(rights, list) and _ADMINISTRATOR in rights:
+            roles.add(Role.PURGE)
+    return Identity(frozenset(roles))
+
+
+def _is_somebody(carrier: Mapping[str, object]) -> bool:
+    """Whether it has a positive id, or a name where there is no id, and is not anonymous by either of its types."""
+    types = [carrier[name] for name in ("UserType", "RoleType") if carrier.get(name) is not None]
+    if not all(isinstance(each, str) and "anonymous" not in each.casefold() for each in types):
+        return False
+    associate = carrier.get("AssociateId")
+    if associate is not None:
+        return type(associate) is int and associate > 0
+    return any(isinstance(carrier.get(name), str) and carrier[name] for name in _NAMES)

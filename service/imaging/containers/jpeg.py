@@ -1,0 +1,242 @@
+"""The segments of a JPEG (ITU-T T.81, annex B), and what those before the first scan say. Knows no Pillow, no pixels.
+
+An application segment is never a reason to refuse a picture: a malformed one is passed over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from service.imaging.containers.window import Bytes
+from service.imaging.failures import corrupt, too_much_work, unsupported
+
+SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
+APP0, APP15 = 0xE0, 0xEF
+_DHT, _JPG, _DAC, _DHP, _EXP, _JPEG_LS = 0xC4, 0xC8, 0xCC, 0xDE, 0xDF, 0xF7
+_APP1, _APP2 = 0xE1, 0xE2
+_FRAMES = frozenset({*range(0xC0, 0xD0), _DHP, _EXP, _JPEG_LS}) - {_DHT, _JPG, _DAC}
+"""Frame headers, and markers of processes that are not read here."""
+_PROGRESSIVE = frozenset({0xC2, 0xCA})
+_LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
+_HIERARCHICAL = frozenset({0xC5, 0xC6, 0xCD, 0xCE, _DHP, _EXP})
+_COMPONENTS = (1, 3, 4)
+"""Grey, colour, inks."""
+
+_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
+"""The next marker that is no restart marker and no TEM. Stuffed bytes and fill bytes are passed over."""
+_SEARCHED = 4096
+"""Bytes that are searched for the next marker in one step."""
+_MAX_SEGMENTS = 10_000
+"""Segments that are walked (about 10 ms); 32 MiB of metadata take 512."""
+_EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
+_TIFF = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0")
+"""How a block of Exif begins after its name. Some cameras write the number in the other byte order."""
+_MAX_EXIF = 4_194_304
+"""Bytes of Exif over all segments; what lies beyond is passed over."""
+
+
+class Segment(NamedTuple):
+    """A *marker* at *begin*, and its parameters from *start* to *end*, which may lie past the end of the data."""
+
+    marker: int
+    begin: int
+    start: int
+    end: int
+
+
+def segments(data: Bytes, at: int = 2) -> Iterator[Segment]:
+    """The segments from *at* on; entropy-coded data are passed over.
+
+    Raises `Unrenderable` for more of them than a picture is worth.
+    """
+    for _ in range(_MAX_SEGMENTS):
+        begin = _next_marker(data, at)
+        head = data[begin + 1 : begin + 4]
+        if not head:
+            return
+        marker, start = head[0], begin + 2
+        if marker in (SOI, EOI):
+            yield Segment(marker, begin, start, start)
+            at = start
+            continue
+        at = start + max(2, int.from_bytes(head[1:], "big"))
+        yield Segment(marker, begin, start + 2, at)
+    raise too_much_work()
+
+
+def _next_marker(data: Bytes, at: int) -> int:
+    """Where the next marker begins, from *at* on; the length of *data* where there is none."""
+    while piece := data[at : at + _SEARCHED]:
+        if found := _MARKER.search(piece):
+            return at + found.start()
+        at += len(piece) - (piece[-1] == 0xFF and len(piece) > 1)
+    return len(data)
+
+
+class Component(NamedTuple):
+    """A component of the frame: its identifier, and its samples *across* and *down* in a minimum coded unit."""
+
+    identifier: int
+    across: int
+    down: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The frame header, whose marker is at *begin*. *size* is in pixels."""
+
+    begin: int
+    process: int
+    size: tuple[int, int]
+    components: tuple[Component, ...]
+
+    @classmethod
+    def of(cls, data: Bytes, segment: Segment) -> Frame:
+        """Raises `Unrenderable`, and `Unsupported` for a process that is not read here."""
+        process, body = segment.marker, data[segment.start : segment.end]
+        _check_process(process, body, "JPEG")
+        if len(body) < 6 or len(body) != 6 + 3 * body[5]:
+            raise corrupt()
+        precision, count = body[0], body[5]
+        if precision != 8:
+            raise corrupt()
+        if count not in _COMPONENTS:
+            raise unsupported(f"JPEG ({count} components)")
+        height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+        if width and not height:
+            raise unsupported("JPEG (DNL)")  # the height follows the first scan, as scanners once wrote it
+        components = tuple(Component(body[at], body[at + 1] >> 4, body[at + 1] & 15) for at in range(6, len(body), 3))
+        if any(not each.across or not each.down for each in components):
+            raise corrupt()
+        return cls(segment.begin, process, (width, height), components)
+
+    @property
+    def progressive(self) -> bool:
+        """Whether its coefficients come in several scans."""
+        return self.process in _PROGRESSIVE
+
+    @property
+    def rows(self) -> int:
+        """Lines of pixels in a row of blocks (T.81, A.2.2 and A.2.3)."""
+        return 8 * max(each.down for each in self.components) if len(self.components) > 1 else 8
+
+    @property
+    def coefficient_bytes(self) -> float:
+        """Bytes that all coefficients take for each pixel, two for each sample."""
+        unit = max(each.across for each in self.components) * max(each.down for each in self.components)
+        return 2 * sum(each.across * each.down for each in self.components) / unit
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What stands before the first scan, whose data begins at *scan*: the frame, Exif from its name on, the profile."""
+
+    frame: Frame
+    scan: int
+    several_scans: bool
+    exif: bytes
+    profile: bytes | None
+
+    @classmethod
+    def of(cls, data: Bytes, *, with_profile: bool = True) -> Header:
+        """Raises `Unrenderable`, and `Unsupported` for a process that is not read here."""
+        frame, exif, profile = None, _Exif(), _Profile()
+        for segment in segments(data):
+            marker, _, start, end = segment
+            if marker in (SOI, EOI) or end > len(data):
+                raise corrupt()
+            if marker in _FRAMES:
+                if frame is not None:
+                    raise corrupt()
+                frame = Frame.of(data, segment)
+            elif marker == _APP1 and data[start : min(end, start + len(_EXIF))] == _EXIF:
+                exif.add(data[start + len(_EXIF) : end])
+            elif marker == _APP2 and with_profile and data[start : min(end, start + len(_PROFILE))] == _PROFILE:
+                profile.add(data[start + len(_PROFILE) : end])
+            elif marker == SOS:
+                count = data[start : min(end, start + 1)]
+                if frame is None or not count:
+                    raise corrupt()
+                several = frame.progressive or count[0] < len(frame.components)
+                return cls(frame, end, several, exif.whole, profile.whole)
+        raise corrupt()
+
+
+def check_process(data: bytes, at: int, name: str) -> None:
+    """Raise `Unsupported` where the JPEG at *at* in other data, which is a *name*, is of a process that is not read."""
+    if data[at : at + 2] != b"\xff\xd8":
+        return
+    for marker, _, start, end in segments(data, at + 2):
+        if marker in _FRAMES:
+            _check_process(marker, data[start:end], name)
+        if marker in (*_FRAMES, EOI, SOS):
+            return
+
+
+def _check_process(process: int, body: bytes, name: str) -> None:
+    if process in _LOSSLESS:
+        raise unsupported(f"{name} (lossless)")
+    if process in _HIERARCHICAL:
+        raise unsupported(f"{name} (hierarchical)")
+    if process == _JPEG_LS:
+        raise unsupported("JPEG-LS")
+    if body[:1] == b"\x0c":
+        raise unsupported(f"{name} (12 bits)")
+
+
+class _Exif:
+    """A block of Exif in one segment or several: a segment has 64 KiB at most, and some cameras write more."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._bytes = 0
+
+    def add(self, part: bytes) -> None:
+        if (self._parts or part.startswith(_TIFF)) and self._bytes + len(part) <= _MAX_EXIF:
+            self._parts.append(part)
+            self._bytes += len(part)
+
+    @property
+    def whole(self) -> bytes:
+        return b"".join([_EXIF, *self._parts]) if self._parts else b""
+
+
+class _Profile:
+    """A profile in numbered parts (ICC.1:2022, annex B.4). Where one is missing, doubled or wrong, there is none."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[int, int, bytes]] = []
+
+    def add(self, part: bytes) -> None:
+        if len(part) >= 2:  # its number, and how many there are; without these it is no part
+            self._parts.append((part[0], part[1], part[2:]))
+
+    @property
+    def whole(self) -> bytes | None:
+        parts = sorted(self._parts)
+        numbered = [(number, len(parts)) for number in range(1, len(parts) + 1)]
+        if not parts or [(number, count) for number, count, _ in parts] != numbered:
+            return None
+        return b"".join(part for _, _, part in parts)
+
+
+def all_scans(data: bytes, frame: Frame) -> bool:
+    """Whether the scans of *data*, which has no end marker, bring every coefficient of every component to its last bit.
+
+    Each scan counts though it may be cut short (T.81, B.2.3 and G.1.1.1).
+    """
+    wanting = {each.identifier: [1] * 64 for each in frame.components}
+    for marker, _, start, end in segments(data):
+        body = data[start:end]
+        if marker != SOS or not body or len(body) != 4 + 2 * body[0]:
+            continue
+        first, last, shift = body[-3], min(63, body[-2]), body[-1] & 15
+        for identifier in body[1:-3:2]:
+            if not frame.progressive:
+                wanting.pop(identifier, None)
+            elif identifier in wanting:
+                wanting[identifier][first : last + 1] = [shift] * (last + 1 - first)
+    return not any(map(any, wanting.values()))

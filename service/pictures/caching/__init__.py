@@ -1,0 +1,1 @@
+"""One cache over all processes: memory and the shared cache, purges, single flight in the fleet."""

@@ -1,0 +1,1 @@
+"""The composition: settings in, adapters made and connected, an application out."""

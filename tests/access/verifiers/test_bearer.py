@@ -1,0 +1,78 @@
+"""A bearer token goes to the one that it is for, and to nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from service.access.identity import READER, Role
+from service.access.verifiers.bearer import BearerTokens
+from service.access.verifiers.jwt import JsonWebTokens
+from service.access.verifiers.keys import KeyFile
+from service.access.verifiers.superoffice import SuperOffice
+from service.errors import Forbidden, NotAuthenticated
+from service.protocol.credentials import Basic, Bearer, SoTicket
+from tests.access.verifiers.conftest import Elsewhere, as_json, principal
+from tests.access.verifiers.tokens import AUDIENCE, ISSUER, pair, token
+
+OPAQUE = Bearer("8A:Cust12345.AbCd.EfGh")
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> JsonWebTokens:
+    (tmp_path / "keys.pem").write_bytes(pair("rsa").pem)
+    return JsonWebTokens(KeyFile(tmp_path / "keys.pem"), issuer=ISSUER, audience=AUDIENCE)
+
+
+@pytest.fixture
+async def superoffice(elsewhere: Elsewhere) -> AsyncIterator[SuperOffice]:
+    elsewhere.answers = [as_json(principal())]
+    asker = SuperOffice(elsewhere.url, session_cookie="SoSession", app_tokens=["app-1"])
+    yield asker
+    await asker.close()
+
+
+async def test_each_kind_goes_its_own_way(
+    elsewhere: Elsewhere, tokens: JsonWebTokens, superoffice: SuperOffice
+) -> None:
+    bearer = BearerTokens(tokens, superoffice)
+    assert (await bearer.verify(Bearer(token()), None)).roles == READER  # needs no application token
+    assert not elsewhere.asked
+    assert (await bearer.verify(OPAQUE, "app-1")).roles == {Role.READ, Role.WRITE}
+    assert len(elsewhere.asked) == 1
+    with pytest.raises(Forbidden):
+        await bearer.verify(OPAQUE, None)
+
+
+async def test_a_token_that_is_refused_is_not_shown_to_superoffice(
+    elsewhere: Elsewhere, tokens: JsonWebTokens, superoffice: SuperOffice
+) -> None:
+    bearer = BearerTokens(tokens, superoffice)
+    for wrong in (token("rsa-2"), token(iss="https://evil.example"), token(exp=1), "e30.e30.e30"):
+        with pytest.raises(NotAuthenticated):
+            await bearer.verify(Bearer(wrong), "app-1")
+    assert not elsewhere.asked
+
+
+async def test_without_a_provider_superoffice_is_asked_about_any_token(
+    elsewhere: Elsewhere, superoffice: SuperOffice
+) -> None:
+    bearer = BearerTokens(None, superoffice)
+    for each in (Bearer(token()), OPAQUE):
+        assert Role.WRITE in (await bearer.verify(each, "app-1")).roles
+    assert len(elsewhere.asked) == 2
+
+
+async def test_what_nobody_knows_of_is_refused(tokens: JsonWebTokens) -> None:
+    for bearer, credential in (
+        (BearerTokens(tokens, None), OPAQUE),
+        (BearerTokens(None, None), OPAQUE),
+        (BearerTokens(None, None), Bearer(token())),
+        (BearerTokens(tokens, None), Basic("tje0", "Tje0")),
+        (BearerTokens(tokens, None), SoTicket(token())),
+    ):
+        with pytest.raises(NotAuthenticated, match="The credentials are wrong"):
+            await bearer.verify(credential, None)
+        await bearer.close()

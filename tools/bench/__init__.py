@@ -1,0 +1,1 @@
+"""Benchmarks, run by hand: `python -m tools.bench --help`. Ratios hold; absolute figures depend on the machine."""

@@ -1,0 +1,67 @@
+"""Peers and measuring tools, installed by the benchmark that needs them, below `.bench/` in this checkout.
+
+Nothing of them reaches the service: no peer is a dependency, not even of the tests.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tools.bench.processes import ROOT
+
+_FOLDER = ROOT / ".bench"
+_PATIENCE = 600.0
+"""Seconds that an installation may take."""
+
+
+def python_packages(name: str, *requirements: str) -> Path:
+    """The `bin` of a virtual environment of that *name* with these *requirements*."""
+    folder = _FOLDER / name
+    python = folder / "bin" / "python"
+    if _wanted(folder, requirements):
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)])
+        _run([str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *requirements])
+        _done(folder, requirements)
+    return python.parent
+
+
+def importable(name: str, *requirements: str) -> None:
+    """Let this process import these *requirements*, after everything that it has of its own."""
+    lib = python_packages(name, *requirements).parent / "lib"
+    sys.path.extend(str(each) for each in lib.glob("python*/site-packages"))
+
+
+def node_packages(name: str, *requirements: str) -> Path:
+    """A folder of that *name* in which `node` finds these packages."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        raise SystemExit(f"{name} needs node and npm on the path")
+    folder = _FOLDER / name
+    if _wanted(folder, requirements):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / "package.json").write_text('{"private": true}')
+        _run([npm, "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), *requirements])
+        _done(folder, requirements)
+    return folder
+
+
+def _wanted(folder: Path, requirements: tuple[str, ...]) -> bool:
+    mark = folder / "installed.txt"
+    return not mark.exists() or mark.read_text() != "\n".join(requirements)
+
+
+def _done(folder: Path, requirements: tuple[str, ...]) -> None:
+    """Written last, so that half an installation is made anew."""
+    (folder / "installed.txt").write_text("\n".join(requirements))
+
+
+def _run(command: list[str]) -> None:
+    print("+", *(each.removeprefix(f"{ROOT}/") for each in command), file=sys.stderr)
+    try:
+        subprocess.run(command, check=True, timeout=_PATIENCE, stdout=sys.stderr)
+    except (subprocess.SubprocessError, OSError) as error:
+        raise SystemExit(f"cannot install what this benchmark compares with (is there a network?): {error}") from None

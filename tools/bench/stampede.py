@@ -1,0 +1,124 @@
+"""A thousand identical cold requests at once, over two processes that share one cache server: how often is it rendered,
+and how long does it take, against one render and a thousand hits from memory over the same connections."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import uvloop
+
+from tools.bench.bare import ACCEPT
+from tools.bench.clients import Answer, Client, connected, converse, request, succeeded
+from tools.bench.figures import ratios, show, spread
+from tools.bench.pictures import photograph
+from tools.bench.processes import metric, service, valkey
+
+_REQUESTS = 1000
+_FILES = 1024
+"""Descriptors that this process needs beside one for each connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """Milliseconds of one render alone, of the stampede, and of as many hits; renders and different answers in it."""
+
+    alone: float
+    stampede: float
+    hits: float
+    renders: int
+    bodies: int
+
+
+def run(options: Namespace) -> None:
+    """Every round with contacts of its own, so that nothing of them is known to anyone."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_REQUESTS + _FILES, most), most))
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="bench-") as text:
+        images, contacts = Path(text), count(1)
+        (images / "original").write_bytes(photograph(1826, 1370))
+        for contact in range(1, 4 * (options.runs + 1) + 1):
+            os.link(images / "original", images / f"{contact}.jpg")
+        for name, processes in _FLEETS.items():
+            with processes(images) as ports:
+                rounds = uvloop.run(_rounds(ports, contacts, options.runs))
+            expected = [each.alone + each.hits for each in rounds]
+            rows.append([
+                name, spread([each.alone for each in rounds], 0), spread([each.hits for each in rounds], 0),
+                spread([each.stampede for each in rounds], 0),
+                spread(ratios([each.stampede for each in rounds], expected)), "≤ 1.5",
+                f"{max(each.renders for each in rounds)}", f"{max(each.bodies for each in rounds)}",
+            ])  # fmt: skip
+    heads = ("two processes", "one render, ms", f"{_REQUESTS:,} hits, ms", "stampede, ms",
+             "stampede / (render + hits)", "target", "renders, at most", "different answers")  # fmt: skip
+    show(f"{_REQUESTS:,} identical cold requests at once, {options.runs} rounds", heads, rows)
+
+
+@contextmanager
+def _two_services(images: Path) -> Iterator[tuple[int, ...]]:
+    with valkey() as (url, _), ExitStack() as stack:
+        servers = [stack.enter_context(service(images, cache__url=url, render__workers="1")) for _ in range(2)]
+        yield tuple(each.port for each in servers)
+
+
+@contextmanager
+def _two_workers(images: Path) -> Iterator[tuple[int, ...]]:
+    with valkey() as (url, _), service(images, cache__url=url, server__workers="2", render__workers="2") as server:
+        yield (server.port,)
+
+
+_FLEETS = {"two services on two ports": _two_services, "`serve --workers 2` on one port": _two_workers}
+
+
+async def _rounds(ports: tuple[int, ...], contacts: Iterator[int], runs: int) -> list[_Round]:
+    clients = [each for port in ports for each in await connected(port, _REQUESTS // len(ports))]
+    await _round(ports, clients, next(contacts), next(contacts))  # so that all are up, and have been asked
+    rounds = [await _round(ports, clients, next(contacts), next(contacts)) for _ in range(runs)]
+    for client in clients:
+        client.close()
+    return rounds
+
+
+async def _round(ports: tuple[int, ...], clients: list[Client], lone: int, crowded: int) -> _Round:
+    """*lone* is asked for once, *crowded* by everyone."""
+    alone, _ = await _at_once(clients[:1], lone)
+    before = await _renders(ports)
+    stampede, answers = await _at_once(clients, crowded)
+    renders = await _renders(ports) - before
+    await _at_once(clients, crowded)  # whoever has not rendered it has it in memory now
+    hits, again = await _at_once(clients, crowded)
+    assert all(b"contact-image; hit" in each.header for each in again)
+    bodies = len({each.body for each in (*answers, *again)})
+    return _Round(1000 * alone, 1000 * stampede, 1000 * hits, renders, bodies)
+
+
+async def _at_once(clients: list[Client], contact: int) -> tuple[float, list[Answer]]:
+    """Each of *clients* asks once, all at the same time: seconds until the last answer, and the answers."""
+    answers: list[Answer] = []
+
+    def heard(answer: Answer) -> None:
+        succeeded(answer)
+        answers.append(answer)
+
+    requests = [request(f"/api/v1/Contact/{contact}/Image?w=319", ACCEPT)] * len(clients)
+    begun = time.perf_counter()
+    await converse(clients, iter(requests), heard)
+    took = time.perf_counter() - begun
+    assert len(answers) == len(clients)
+    return took, answers
+
+
+async def _renders(ports: tuple[int, ...]) -> int:
+    """Renders begun in the whole fleet."""
+    told = [await asyncio.to_thread(metric, port, "contact_image_renders_started_total") for port in ports]
+    return int(sum(told))

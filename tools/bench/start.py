@@ -1,0 +1,72 @@
+"""From the start of the process to the first picture as it is stored, against the time of the imports alone."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from tools.bench.figures import interleaved, ratios, show, spread
+from tools.bench.pictures import photograph
+from tools.bench.processes import HOST, PATH, ROOT, free_port, process, service_command, valkey
+
+_IMPORTS = "import aiohttp, PIL, redis, pydantic_settings"
+_PATIENCE = 30.0
+_SHOWN = 25
+"""Modules named with --verbose."""
+
+
+def run(options: Namespace) -> None:
+    """The cache is up already, so that the embedded server's start is left aside."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, valkey() as (url, _):
+        images = Path(folder)
+        (images / "1.jpg").write_bytes(photograph(300, 400))
+        first_picture(images, url)  # so that bytecode is written and files are in memory, for both
+        imports()
+        ours, reference = interleaved(options.runs, lambda: first_picture(images, url), imports)
+    row = ["first 200", spread(ours), spread(reference), spread(ratios(ours, reference)), "< 2"]
+    show(f"Start, {options.runs} runs", ("", "ours, s", f"`{_IMPORTS}`, s", "ours / imports", "target"), [row])
+    if options.verbose:
+        show("Imports of the service", ("module", "own ms", "with its own, ms"), slowest_imports())
+
+
+def first_picture(images: Path, url: str) -> float:
+    """Seconds from the start of `contact-image serve` to the first 200."""
+    port = free_port()
+    begun = time.perf_counter()
+    with process(*service_command(images, port), variables={"CONTACT_IMAGE_CACHE__URL": url}) as child:
+        while time.perf_counter() - begun < _PATIENCE and child.poll() is None:
+            if _answers(port):
+                return time.perf_counter() - begun
+            time.sleep(0.001)
+    raise SystemExit("the service did not answer")
+
+
+def imports() -> float:
+    """Seconds for the reference."""
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", _IMPORTS], cwd=ROOT, check=True, timeout=_PATIENCE)
+    return time.perf_counter() - begun
+
+
+def slowest_imports() -> list[list[str]]:
+    """The modules that take longest with all that they import, as `-X importtime` tells."""
+    command = [sys.executable, "-X", "importtime", "-c", "import service.serving.run"]
+    done = subprocess.run(command, cwd=ROOT, check=True, timeout=_PATIENCE, capture_output=True, text=True)
+    lines = re.findall(r"import time: +(\d+) \| +(\d+) \|( +)(\S+)", done.stderr)
+    entries = sorted(((int(total), int(own), name) for own, total, _, name in lines), reverse=True)
+    return [[name, f"{own / 1000:.1f}", f"{total / 1000:.1f}"] for total, own, name in entries[:_SHOWN]]
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as connection:
+        if connection.connect_ex((HOST, port)):
+            return False
+        connection.settimeout(_PATIENCE)
+        connection.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+        return connection.recv(4096).startswith(b"HTTP/1.1 200 ")

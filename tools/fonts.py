@@ -1,0 +1,58 @@
+"""`python -m tools.fonts DejaVuSans-Bold.ttf NotoSansCJK-Bold.ttc` cuts the fonts that are shipped out of those two.
+
+Needs the extra `fonts`. DejaVu keeps whole alphabets, so that words may change. Of the ideographs and the Korean
+syllables, of which there are tens of thousands, those stay that the placeholders say in the catalogues.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from fontTools import subset
+
+import service.imaging.drawing
+from service.protocol.languages import NO_PHOTO, Languages
+
+FONTS = Path(service.imaging.drawing.__file__).parent / "fonts"
+_ASCII = range(0x20, 0x7F)
+_ALPHABETS = [
+    *range(0x20, 0x250),  # Latin
+    *range(0x300, 0x370),  # accents
+    *range(0x400, 0x500),  # Cyrillic
+    *range(0x1E00, 0x1F00),  # Latin, with Vietnamese
+    *range(0x2010, 0x2027),  # punctuation
+    0x20AC,
+]
+_REGIONAL = {"ja": (0, "jp"), "ko": (1, "kr"), "zh": (2, "sc")}
+"""Each language's face in the collection, and its name: one ideograph may look different in each."""
+
+
+def cut(source: Path, letters: set[int], target: Path, number: int = -1) -> None:
+    """Write *letters* of the font *source*, the *number*th of a collection, to *target*: outlines and widths alone."""
+    options = subset.Options(
+        font_number=number, hinting=False, layout_features=[], notdef_outline=True, name_IDs=[0, 1, 2, 5, 13, 14]
+    )
+    options.drop_tables += ["GDEF", "GPOS", "GSUB", "BASE", "VORG", "vhea", "vmtx", "gasp"]
+    font = subset.load_font(str(source), options)
+    cutter = subset.Subsetter(options)
+    cutter.populate(unicodes=letters)
+    cutter.subset(font)
+    subset.save_font(font, str(target), options)
+
+
+def main() -> None:
+    """Write them all."""
+    parser = argparse.ArgumentParser(prog="python -m tools.fonts", description=__doc__)
+    parser.add_argument("dejavu", type=Path, help="DejaVuSans-Bold.ttf")
+    parser.add_argument("noto", type=Path, help="NotoSansCJK-Bold.ttc")
+    sources = parser.parse_args()
+    cut(sources.dejavu, set(_ALPHABETS), FONTS / "DejaVuSans-Bold-subset.ttf")
+    languages = Languages.load()
+    for language, (number, region) in _REGIONAL.items():
+        letters = {*_ASCII, *map(ord, languages.words(NO_PHOTO, {}, language))}
+        cut(sources.noto, letters, FONTS / f"NotoSansCJK{region}-Bold-subset.otf", number)
+
+
+if __name__ == "__main__":
+    main()

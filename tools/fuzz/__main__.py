@@ -1,0 +1,24 @@
+"""`python -m tools.fuzz --minutes N`: mutants without end. What is found is named, and kept in a temporary folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tools.fuzz.campaign import run
+
+
+def main() -> None:
+    """Run, and say how it went; the exit code is 1 if anything was found."""
+    parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--first", type=int, default=0, help="the first mutant's number (0)")
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    counts = run(options.minutes, options.first, options.processes)
+    print(f"{counts.total():,} mutants:", ", ".join(f"{count:,} {what}" for what, count in counts.most_common()))
+    sys.exit(1 if set(counts) - {"rendered", "refused"} else 0)
+
+
+if __name__ == "__main__":
+    main()
