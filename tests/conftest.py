@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import multiprocessing
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +25,23 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from service.caches.embedded import find_server
+from service.protocol.languages import Languages
 from service.serving.listening import connection_limits
 from service.settings import load_settings
 from service.web.connections import ConnectionLimits
 from service.web.runner import Runner
 from service.wiring.app import create_app
 
-# Each process that a test starts would compile our modules anew, and each worker of pytest-xdist the tests.
+# Without bytecode files, each process that a test starts would compile the service's modules again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# The applications of one test process share the catalogues: reading them takes as long as the rest of a start.
+Languages.load = cache(Languages.load)
+
+FORKING = multiprocessing.get_context("forkserver")
+"""Starts render processes as forks of a process that has imported Pillow; `spawn` imports it again for every test."""
+FORKING.set_forkserver_preload(["__main__", "service.rendering.worker"])
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
@@ -185,6 +195,7 @@ async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey, monkey
     async def start(
         *, url: str | None = None, adapters: dict[str, Any] | None = None, **sections: dict[str, Any]
     ) -> TestClient[Any, Any]:
+        monkeypatch.setattr("service.rendering.process.get_context", lambda _: FORKING)
         if url is None:
             for limit in ("subscription._SILENT", "pipeline._PATIENCE", "redis._PATIENCE"):
                 monkeypatch.setattr(f"service.caches.{limit}", PATIENCE)
