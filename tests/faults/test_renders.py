@@ -42,21 +42,21 @@ def two_services(people: Path, own_valkey: Valkey) -> Iterator[tuple[Service, Se
         ]  # fmt: skip
         for each in (one, other):
             each.started()
-            each.with_workers(1)
+            each.with_renderers(1)
         yield one, other
 
 
 def test_when_the_leader_is_killed_the_other_renders_within_its_lease(two_services: tuple[Service, Service]) -> None:
     leader, other = two_services
     other.get(f"{PICTURE}?w=20")
-    before = other.renders_begun
+    before = other.renders_started
     with ThreadPoolExecutor(8) as readers, leader.frozen_renderers():
         lost = readers.submit(leader.get, f"{PICTURE}?w=77&type=png")
-        until_outside(lambda: leader.renders_begun == 1, 10, "the leader renders")
+        until_outside(lambda: leader.renders_started == 1, 10, "the leader renders")
         waiting = [readers.submit(other.get, f"{PICTURE}?w=77&type=png") for _ in range(4)]
         time.sleep(0.5)
         assert not any(each.done() for each in waiting)
-        assert other.renders_begun == before
+        assert other.renders_started == before
         leader.send(signal.SIGKILL)
         begun = time.monotonic()
         answers = [each.result() for each in waiting]
@@ -66,7 +66,7 @@ def test_when_the_leader_is_killed_the_other_renders_within_its_lease(two_servic
     assert len({answer.body for answer in answers}) == 1
     assert shown(answers[0].body).size == (77, 58)
     assert took < 10 * LEASE
-    assert other.renders_begun == before + 1
+    assert other.renders_started == before + 1
 
 
 async def test_a_client_that_leaves_amid_a_render_costs_nobody_one(
@@ -142,7 +142,7 @@ async def test_thousands_of_sizes_of_one_contact_fill_nothing(images: Path, own_
         half_way = resident(service)
         await readers(iter(range(sizes // 2, sizes)))
         assert resident(service) - half_way < 14_000_000  # kept, they would be 28 MB
-        assert service.renders_begun == sizes
+        assert service.renders_started == sizes
     async with Redis.from_url(own_valkey.url) as redis:
         assert fields // 2 < await redis.hlen("contact-image:{6}") <= fields
         assert await redis.hexists("contact-image:{6}", "original")

@@ -1,11 +1,13 @@
-"""The service as a process of its own, and what can be seen of it from outside."""
+"""Helpers: the command as a process or in this process, and the state of a running service from outside."""
 
 from __future__ import annotations
 
 import http.client
 import itertools
+import json
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -16,18 +18,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from click.testing import CliRunner, Result
+
+from service.cli import main
 
 COMMAND = (str(Path(sys.executable).with_name("contact-image")),)
-"""The installed command, beside the interpreter that runs the tests."""
+"""The installed command, from the folder of the interpreter that runs the tests."""
+
+SAMPLE_CREDENTIAL = {"Authorization": "Basic dGplMDpUamUw"}
+"""The header field with the demo's user and password."""
 
 STARTED_WITHIN = 60.0
-"""Seconds in which a service must answer; the machine may be busy."""
+"""Seconds to wait until a started service answers; the machine may be busy."""
 PATIENCE = 60.0
-"""Seconds for one answer."""
+"""Seconds to wait for one answer."""
 
 
 def until(true: Callable[[], object], seconds: float, what: str) -> None:
-    """Return when *true* is. Another process decides when, so there is nothing to await."""
+    """Poll *true* until it returns a true value. Fail after *seconds* with *what*, the awaited condition.
+
+    The condition depends on another process, so there is nothing to await.
+    """
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
@@ -35,9 +49,9 @@ def until(true: Callable[[], object], seconds: float, what: str) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on just now, and that no other worker of pytest-xdist is given.
+    """Return a TCP port that is free now, and that no other worker of pytest-xdist gets.
 
-    It lies below the ports that the kernel hands out by itself, so that no other socket takes it before the service.
+    The port is below the kernel's ephemeral ports, so that no other socket takes it before the service does.
     """
     for port in _ports:
         with socket.socket() as probe:
@@ -49,9 +63,9 @@ def free_port() -> int:
 
 
 def _own_ports(first: int = 10_000, last: int = 32_000, workers: int = 16) -> Iterator[int]:
-    """The ports of this worker of pytest-xdist, again and again, from one of them at random.
+    """Yield the ports of this worker of pytest-xdist in an endless cycle.
 
-    At random, because another run of the tests may be under way on this machine.
+    The cycle begins at a random port, because another run of the tests may use the same machine.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     own = range(first + worker % workers, last, workers)
@@ -63,7 +77,7 @@ _ports = _own_ports()
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP response, its body read to the length it promised. Header names are in lower case."""
+    """An HTTP response with its whole body. Header names are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -72,7 +86,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Process:
-    """A process, told from a later one of the same id by when it started."""
+    """A process. The start time distinguishes it from a later process with the same id."""
 
     pid: int
     started: str
@@ -80,35 +94,44 @@ class Process:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; one that merely waits to be reaped does not."""
+        """Whether the process still runs. A zombie does not."""
         seen = _stat(self.pid)
         return seen is not None and seen[19] == self.started and seen[0] not in "ZX"
 
+    @property
+    def waits_for_jobs(self) -> bool:
+        """Whether the process, which renders, is idle: it sleeps, and has sent its standard error to /dev/null."""
+        seen = _stat(self.pid)
+        try:
+            return seen is not None and seen[0] == "S" and os.readlink(f"/proc/{self.pid}/fd/2") == os.devnull
+        except OSError:
+            return False
+
 
 def family(pid: int) -> set[Process]:
-    """All that *pid* started, and what those started."""
+    """Return all descendants of *pid*."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         if (seen := _stat(int(entry.name))) is not None:
             children.setdefault(int(seen[1]), []).append(int(entry.name))
-    found, ahead = set(), [pid]
-    while ahead:
-        for child in children.get(ahead.pop(), []):
-            ahead.append(child)
+    found, parents = set(), [pid]
+    while parents:
+        for child in children.get(parents.pop(), []):
+            parents.append(child)
             if (seen := _stat(child)) is not None:
                 found.add(Process(child, seen[19], _command(child)))
     return found
 
 
-def everyone() -> set[Process]:
-    """All processes that run."""
+def all_processes() -> set[Process]:
+    """Return all running processes of this machine."""
     pids = (int(entry.name) for entry in Path("/proc").glob("[0-9]*"))
     found = (Process(pid, seen[19], _command(pid)) for pid in pids if (seen := _stat(pid)) is not None)
     return {each for each in found if each.alive}
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/PID/stat from the state on."""
+    """Return the fields of /proc/PID/stat from the state on. None if the process is gone."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -125,16 +148,19 @@ def _command(pid: int) -> str:
 def _environment(pid: int) -> bytes:
     try:
         return Path(f"/proc/{pid}/environ").read_bytes()
-    except OSError:  # gone, or another user's
+    except OSError:  # gone, or the process of another user
         return b""
 
 
 class Service:
-    """A service that was started. *temporary* is where it, and nobody else, makes its temporary folders."""
+    """A started service.
+
+    *directory* is its working directory, *temporary* the folder of its temporary files. No other process uses them.
+    """
 
     def __init__(self, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
         self.process, self.port = process, port
-        self.temporary = folder / "tmp"
+        self.directory, self.temporary = folder / "empty", folder / "tmp"
         self._out, self._err = folder / "out", folder / "err"
 
     @property
@@ -145,59 +171,76 @@ class Service:
     def logged(self) -> str:
         return self._err.read_text("utf-8")
 
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of the log. Fail if a line is not a JSON object with an event of the service."""
+        lines = [json.loads(line) for line in self.logged.splitlines()]
+        assert [line["event"] for line in lines if not re.fullmatch(r"[a-z_]+\.[a-z_]+", line["event"])] == []
+        return lines
+
+    @property
+    def errors(self) -> list[dict[str, Any]]:
+        """The lines of the log at the level of errors."""
+        return [line for line in self.events if line["level"] in ("error", "critical")]
+
     def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
-        """Ask, and read the whole answer; a body cut short raises."""
+        """Send a request and read the whole answer. Raises if the body is cut short."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, headers=headers or {})
             response = connection.getresponse()
-            told = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, told, response.read())
+            fields = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, fields, response.read())
         finally:
             connection.close()
 
     @property
     def answers(self) -> bool:
+        """Whether the service takes a connection and answers."""
         try:
             return self.get("/healthz").status == 200
         except (OSError, http.client.HTTPException):
             return False
 
     @property
-    def renders_begun(self) -> int:
+    def renders_started(self) -> int:
+        """The metric of started renders."""
         lines = self.get("/metrics").body.decode().splitlines()
         (line,) = (line for line in lines if line.startswith("contact_image_renders_started_total "))
         return int(float(line.split()[1]))
 
-    def started(self) -> None:
-        """Return when it answers."""
+    def wait_until_it_answers(self) -> None:
+        """Wait for the first answer. Fail if the service ends before."""
         until(lambda: self.answers or self.process.poll() is not None, STARTED_WITHIN, "the service answers")
         assert self.process.poll() is None, f"the service ended with {self.process.returncode}: {self.logged}"
 
-    def with_workers(self, count: int) -> set[Process]:
-        """All its processes, once *count* render workers are among them and a render succeeds."""
+    def with_renderers(self, count: int) -> set[Process]:
+        """Wait until the service is ready and has *count* idle render processes. Return all its descendants."""
         until(lambda: self.get("/readyz").status == 200, STARTED_WITHIN, "it renders")
-
-        until(lambda: len(self.renderers) == count, STARTED_WITHIN, f"{count} workers run")
+        until(
+            lambda: len(self.renderers) == count and all(each.waits_for_jobs for each in self.renderers),
+            STARTED_WITHIN,
+            f"{count} render processes are ready",
+        )
         return family(self.process.pid)
 
     @property
     def servers(self) -> set[Process]:
-        """Of several, the processes that take requests: its children with its own command.
+        """The processes that take requests, where there are several: the children with the command `serve`.
 
-        The watchdog of the private cache server is a child too, and "valkey-server" is in its command.
+        The watchdog of the private Valkey server is a child too, and has another command.
         """
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return {each for each in family(self.process.pid) if str(each.pid) in children and " serve " in each.command}
 
     @property
     def renderers(self) -> set[Process]:
-        """Its render processes."""
+        """The render processes."""
         return {each for each in family(self.process.pid) if "spawn_main" in each.command}
 
     @contextmanager
     def frozen_renderers(self) -> Iterator[None]:
-        """They stand still until the block ends, so that what is asked of them stays under way."""
+        """Stop the render processes until the block ends, so that a render cannot finish within it."""
         frozen = self.renderers
         for each in frozen:
             os.kill(each.pid, signal.SIGSTOP)
@@ -210,9 +253,9 @@ class Service:
 
     @property
     def relatives(self) -> set[Process]:
-        """All processes but the first that have its own temporary folder in their environment, orphans too."""
-        mine = f"TMPDIR={self.temporary}\0".encode()
-        return {each for each in everyone() if each.pid != self.process.pid and mine in _environment(each.pid)}
+        """All running processes with the service's TMPDIR, without the first one: descendants and orphans."""
+        variable = f"TMPDIR={self.temporary}\0".encode()
+        return {each for each in all_processes() if each.pid != self.process.pid and variable in _environment(each.pid)}
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -221,7 +264,7 @@ class Service:
         os.killpg(self.process.pid, number)
 
     def end(self, seconds: float = 15.0) -> int:
-        """Wait for its end; its exit code."""
+        """Wait until the process ends. Return its exit code."""
         return self.process.wait(seconds)
 
 
@@ -233,9 +276,9 @@ def running(
     port: int | None = None,
     **variables: str,
 ) -> Iterator[Service]:
-    """`contact-image serve` with *arguments* in an empty directory, killed at the end if it still runs.
+    """Run `contact-image serve` with *arguments* in an empty directory. At the end of the block, kill it if it runs.
 
-    It sees no variables of ours but *variables*.
+    The service gets *variables*, and no other CONTACT_IMAGE_ variable. It has one render process unless they say more.
     """
     port = port or free_port()
     # Not pytest's folder: the path of a unix socket has 108 bytes at most.
@@ -244,7 +287,7 @@ def running(
         (folder / "empty").mkdir()
         (folder / "tmp").mkdir()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTACT_IMAGE_")}
-        environment |= {"TMPDIR": str(folder / "tmp"), **variables}
+        environment |= {"TMPDIR": str(folder / "tmp"), "CONTACT_IMAGE_RENDER__WORKERS": "1", **variables}
         with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
             process = subprocess.Popen(
                 [*command, "serve", "--port", str(port), *map(str, arguments)],
@@ -258,17 +301,17 @@ def running(
         service = Service(process, port, folder)
         try:
             if wait:
-                service.started()
+                service.wait_until_it_answers()
             yield service
         finally:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-            until(lambda: not service.relatives, 60, "all of it ends")
+            until(lambda: not service.relatives, 60, "all its processes end")
 
 
 def run(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The command to its end."""
+    """Run the command as a process until it ends."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTACT_IMAGE_")}
     return subprocess.run(
         [*COMMAND, *map(str, arguments)],
@@ -281,8 +324,24 @@ def run(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.Compl
     )
 
 
+def invoke(*arguments: str | Path, **variables: str) -> Result:
+    """Run the command in this process, for its output and exit code. The tests' configuration of the logs stays."""
+    unset = {name: None for name in os.environ if name.startswith("CONTACT_IMAGE_")}
+    with patch("service.serving.logs.configure_logs"):
+        return CliRunner().invoke(main, [*map(str, arguments)], env=unset | variables)
+
+
+def assert_stopped(service: Service, before: set[Process]) -> None:
+    """Assert that *service* ends with 0, logs no error, and leaves neither processes of *before* nor files."""
+    assert service.end() == 0
+    assert service.errors == []
+    assert service.events[-1]["event"] == "server.stopped"
+    assert "Traceback" not in service.logged
+    nothing_left(service, before)
+
+
 def nothing_left(service: Service, before: set[Process], seconds: float = 5.0) -> None:
-    """Neither a process nor a folder of *service* is left within *seconds*."""
+    """Wait until no process of *before*, relative or temporary file of *service* is left. Fail after *seconds*."""
     until(lambda: not [each for each in before if each.alive], seconds, f"none is left of {before}")
-    until(lambda: not service.relatives, seconds, "none is left that it started")
+    until(lambda: not service.relatives, seconds, "no relative is left")
     until(lambda: not list(service.temporary.iterdir()), seconds, f"{service.temporary} is empty")

@@ -1,4 +1,4 @@
-"""`contact-image check`: what it finds, in words, and by its exit code."""
+"""`contact-image check`: its output and its exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image
 from service.serving.check import inspect
 from service.settings import load_settings
 from tests.conftest import Valkey
-from tests.operations.running import free_port, run
+from tests.operations.running import free_port, invoke, run
 from tests.privileges import open_folder, unprivileged
 
 
@@ -26,8 +26,10 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_says_what_it_found(pictures: Path, own_valkey: Valkey, tmp_path: Path) -> None:
-    result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=own_valkey.url)
+def test_valid_settings_a_readable_store_and_a_reachable_cache_exit_with_0(
+    pictures: Path, shared_valkey: Valkey, tmp_path: Path
+) -> None:
+    result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
     assert result.returncode == 0, result.stderr
     settings, store, cache = result.stdout.splitlines()
     assert settings == "settings: valid"
@@ -36,26 +38,26 @@ def test_says_what_it_found(pictures: Path, own_valkey: Valkey, tmp_path: Path) 
     assert re.fullmatch(r"cache: Valkey \d\S+, [\d,]+ bytes, \S+", cache)
 
 
-def test_without_a_url_speaks_of_the_private_server_and_leaves_none(pictures: Path, tmp_path: Path) -> None:
+def test_without_a_cache_url_a_private_server_is_started_and_removed(pictures: Path, tmp_path: Path) -> None:
     result = run("check", "--images", pictures, cwd=tmp_path)
     assert result.returncode == 0
     assert "cache: private server: Valkey" in result.stdout
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_folder_is_a_failure(tmp_path: Path, own_valkey: Valkey) -> None:
-    result = run("check", "--images", tmp_path / "gone", cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=own_valkey.url)
-    assert result.returncode == 1
+def test_a_missing_folder_is_a_failure_of_the_store(tmp_path: Path, shared_valkey: Valkey) -> None:
+    result = invoke("check", "--images", tmp_path / "gone", CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
+    assert result.exit_code == 1
     assert re.search(r"(?m)^store: FAILED: .*gone", result.stdout)
     assert re.search(r"(?m)^cache: Valkey", result.stdout)
 
 
-def test_a_picture_that_cannot_be_read_is_a_failure_that_names_it(own_valkey: Valkey) -> None:
+def test_an_unreadable_picture_is_a_failure_that_names_the_file(shared_valkey: Valkey) -> None:
     with open_folder() as folder:
         for name in ("1.jpg", "2.jpg", "3.jpg"):
             Image.new("RGB", (8, 8), "red").save(folder / name)
         (folder / "2.jpg").chmod(0)
-        settings = load_settings(images={"directory": folder}, cache={"url": own_valkey.url})
+        settings = load_settings(images={"directory": folder}, cache={"url": shared_valkey.url})
         with unprivileged():
             fine, words = asyncio.run(inspect(settings))["store"]
         assert not fine
@@ -64,11 +66,11 @@ def test_a_picture_that_cannot_be_read_is_a_failure_that_names_it(own_valkey: Va
         )
 
 
-def test_a_folder_that_cannot_be_written_to_is_a_failure_where_writes_are_enabled(own_valkey: Valkey) -> None:
+def test_a_read_only_folder_is_a_failure_if_writes_are_enabled(shared_valkey: Valkey) -> None:
     with open_folder() as folder:
         for enabled in (False, True):
             settings = load_settings(
-                images={"directory": folder}, cache={"url": own_valkey.url}, writes={"enabled": enabled}
+                images={"directory": folder}, cache={"url": shared_valkey.url}, writes={"enabled": enabled}
             )
             with unprivileged():
                 fine, words = asyncio.run(inspect(settings))["store"]
@@ -76,63 +78,58 @@ def test_a_folder_that_cannot_be_written_to_is_a_failure_where_writes_are_enable
         assert words == f"{folder} cannot be written to: [Errno 13] Permission denied: '{folder / '.uploads'}'"
 
 
-def test_writing_is_tried_where_writes_are_enabled(pictures: Path, tmp_path: Path, own_valkey: Valkey) -> None:
-    cache = {"CONTACT_IMAGE_CACHE__URL": own_valkey.url}
-    assert run("check", "--images", pictures, cwd=tmp_path, **cache).returncode == 0
+def test_an_upload_is_tried_if_writes_are_enabled(pictures: Path, shared_valkey: Valkey) -> None:
+    cache = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url}
+    assert invoke("check", "--images", pictures, **cache).exit_code == 0
     assert not (pictures / ".uploads").exists()
-    assert run("check", "--images", pictures, cwd=tmp_path, **cache, CONTACT_IMAGE_WRITES__ENABLED="1").returncode == 0
-    assert [each.name for each in (pictures / ".uploads").iterdir()] == ["lock"]
+    assert invoke("check", "--images", pictures, **cache, CONTACT_IMAGE_WRITES__ENABLED="1").exit_code == 0
+    assert [path.name for path in (pictures / ".uploads").iterdir()] == ["lock"]
 
 
-def test_a_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_a_failure_of_the_store(tmp_path: Path, shared_valkey: Valkey) -> None:
     file = tmp_path / "file"
     file.touch()
-    result = run("check", "--images", file, cwd=tmp_path)
-    assert result.returncode == 1
+    result = invoke("check", "--images", file, CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
+    assert result.exit_code == 1
     assert "store: FAILED" in result.stdout
 
 
-@pytest.mark.parametrize("why", ["nobody listens", "nobody answers", "it is frozen"])
-def test_a_cache_out_of_reach_is_a_failure_within_two_seconds(
-    pictures: Path, tmp_path: Path, own_valkey: Valkey, why: str
-) -> None:
+@pytest.mark.parametrize("why", ["the port is closed", "no server answers", "the server is frozen"])
+def test_an_unreachable_cache_is_a_failure_within_two_seconds(pictures: Path, own_valkey: Valkey, why: str) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         assert own_valkey.process is not None
         url = own_valkey.url
-        if why == "nobody listens":
+        if why == "the port is closed":
             url = f"redis://127.0.0.1:{free_port()}/0"
-        elif why == "nobody answers":
+        elif why == "no server answers":
             url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         else:
             own_valkey.process.send_signal(signal.SIGSTOP)
         begun = time.monotonic()
-        run("--version", cwd=tmp_path)
-        start = time.monotonic() - begun
-        result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=url)
-        assert time.monotonic() - begun - start < 20  # two, on a machine that is not busy
-    assert result.returncode == 1
+        result = invoke("check", "--images", pictures, CONTACT_IMAGE_CACHE__URL=url)
+        assert time.monotonic() - begun < 20  # two, on a machine that is not busy
+    assert result.exit_code == 1
     assert re.search(r"(?m)^cache: FAILED: \S", result.stdout)
-    assert "Traceback" not in result.stderr
+    assert "Traceback" not in result.output
 
 
-def test_tls_to_a_plain_port_is_named(pictures: Path, tmp_path: Path, own_valkey: Valkey) -> None:
+def test_tls_to_a_plain_port_is_named_without_the_password(pictures: Path, own_valkey: Valkey) -> None:
     own_valkey.stop()
     own_valkey.start(port=str(port := free_port()))
     variables = {"CONTACT_IMAGE_CACHE__URL": f"rediss://:hunter2@127.0.0.1:{port}/0"}
     for command in (("check", "--images", str(pictures)), ("purge", "1")):
-        result = run(*command, cwd=tmp_path, **variables)
-        assert result.returncode == 1
-        said = result.stdout + result.stderr
-        assert f"127.0.0.1:{port} answers without TLS: use redis://" in said
-        assert "hunter2" not in said
-        assert "Traceback" not in said
+        result = invoke(*command, **variables)
+        assert result.exit_code == 1
+        assert f"127.0.0.1:{port} answers without TLS: use redis://" in result.output
+        assert "hunter2" not in result.output
+        assert "Traceback" not in result.output
 
 
-def test_both_failures_are_told(tmp_path: Path) -> None:
+def test_failures_of_store_and_cache_are_both_printed(tmp_path: Path) -> None:
     url = f"redis://:hunter2@127.0.0.1:{free_port()}/0"
-    result = run("check", "--images", tmp_path / "gone", cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=url)
-    assert result.returncode == 1
+    result = invoke("check", "--images", tmp_path / "gone", CONTACT_IMAGE_CACHE__URL=url)
+    assert result.exit_code == 1
     assert result.stdout.count("FAILED") == 2
-    assert "hunter2" not in result.stdout + result.stderr
+    assert "hunter2" not in result.output

@@ -1,4 +1,4 @@
-"""`serve --demo`: what it prints is true, and it leaves nothing behind."""
+"""`serve --demo`: its pictures, the examples that it prints, its progress, and its end."""
 
 from __future__ import annotations
 
@@ -13,49 +13,63 @@ from pathlib import Path
 
 import pytest
 
-from tests.operations.running import COMMAND, PATIENCE, Service, nothing_left, run, running, until
+from tests.operations.running import (
+    COMMAND,
+    PATIENCE,
+    SAMPLE_CREDENTIAL,
+    Service,
+    assert_stopped,
+    nothing_left,
+    run,
+    running,
+    until,
+)
 from tests.pictures_in_code import shown
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see what was left behind")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 
 PICTURE = "/api/v1/Contact/1/Image"
 
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[Service]:
-    with running("--demo") as service:
-        until(lambda: "/readyz" in service.printed, 60, "it has printed what to try")
+    """One demo for all tests of this module. Its end leaves nothing."""
+    with running("--demo", CONTACT_IMAGE_RENDER__WORKERS="0") as service:  # one render process for each core
+        until(lambda: "/readyz" in service.printed, 60, "the examples are printed")
         yield service
+        before = service.with_renderers(len(os.sched_getaffinity(0)))
+        service.send(signal.SIGTERM)
+        assert_stopped(service, before)
 
 
 def curl_lines(printed: str) -> Iterator[tuple[str, str]]:
-    """The `curl` lines, each with the words printed above it."""
-    what = ""
+    """Yield each `curl` line of *printed* with the description above it."""
+    description = ""
     for line in filter(None, map(str.strip, printed.splitlines())):
         if line.startswith("curl "):
-            yield what, line
+            yield description, line
         elif not line.startswith("http://"):
-            what = line.lstrip("# ").rstrip(":")
+            description = line.lstrip("# ").rstrip(":")
 
 
 def path_of(url: str, service: Service) -> str:
-    """The path and query of a URL of *service*."""
+    """Return the path and query of *url*, which is one of *service*."""
     base = f"http://127.0.0.1:{service.port}"
     assert url.startswith(f"{base}/")
     return url.removeprefix(base)
 
 
-def test_serves_contact_1(demo: Service) -> None:
+def test_contact_1_has_a_picture(demo: Service) -> None:
     answer = demo.get(PICTURE)
     assert answer.status == 200
     assert answer.headers["content-type"] == "image/jpeg"
     assert shown(answer.body).format == "JPEG"
 
 
-def test_every_curl_line_answers_as_it_says(demo: Service) -> None:
-    tries = list(curl_lines(demo.printed))
-    assert len(tries) >= 8
-    for what, line in tries:
+def test_every_printed_curl_line_gets_what_is_described(demo: Service) -> None:
+    examples = list(curl_lines(demo.printed))
+    assert len(examples) >= 8
+    for what, line in examples:
         words = shlex.split(line)
         headers = dict(words[at + 1].split(": ", 1) for at, word in enumerate(words) if word == "-H")
         answer = demo.get(path_of(words[-1], demo), headers)
@@ -79,23 +93,23 @@ def test_every_printed_url_answers(demo: Service) -> None:
     assert {demo.get(path_of(url, demo)).status for url in urls} == {200, 404}
 
 
-def test_prints_whole_lines(demo: Service) -> None:
+def test_no_placeholder_of_a_template_is_printed(demo: Service) -> None:
     assert "None" not in demo.printed
     assert not re.search(r"[{}%]\w*[{}]", demo.printed)
 
 
-def test_logs_one_json_object_a_line(demo: Service) -> None:
+def test_every_line_of_the_log_is_a_json_object(demo: Service) -> None:
     assert {json.loads(line)["event"] for line in demo.logged.splitlines()} >= {"server.listening"}
 
 
-def test_has_dozens_of_pictures_and_contacts_without_one(demo: Service) -> None:
+def test_dozens_of_contacts_have_a_picture_and_some_have_none(demo: Service) -> None:
     statuses = [demo.get(f"/api/v1/Contact/{contact}/Image", method="HEAD").status for contact in range(1, 37)]
     assert statuses.count(200) >= 24
     assert statuses.count(404) >= 3
     assert len(statuses) == statuses.count(200) + statuses.count(404)
 
 
-def test_its_front_page_shows_every_picture_there_is(demo: Service) -> None:
+def test_page_at_the_root_shows_every_picture(demo: Service) -> None:
     page = demo.get("/")
     assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert f"http://127.0.0.1:{demo.port}/\n" in demo.printed
@@ -107,7 +121,7 @@ def test_its_front_page_shows_every_picture_there_is(demo: Service) -> None:
         assert shown(answer.body).width == 160
 
 
-def test_tells_how_far_it_is_while_it_draws(demo: Service) -> None:
+def test_progress_of_the_drawing_is_logged(demo: Service) -> None:
     lines = [json.loads(line) for line in demo.logged.splitlines()]
     drawing = [line for line in lines if line["event"] == "demo.drawing"]
     assert lines[: len(drawing)] == drawing
@@ -116,7 +130,7 @@ def test_tells_how_far_it_is_while_it_draws(demo: Service) -> None:
     assert [line["event"] for line in lines[len(drawing) :]][:2] == ["demo.drawn", "server.listening"]
 
 
-def test_shows_it_in_a_line_on_a_terminal() -> None:
+def test_progress_is_one_line_on_a_terminal() -> None:
     reader, terminal = os.openpty()
     seen = b""
     with subprocess.Popen(
@@ -140,36 +154,22 @@ def test_shows_it_in_a_line_on_a_terminal() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_while_it_draws_is_no_error(number: signal.Signals) -> None:
+def test_stop_during_the_drawing_is_no_error(number: signal.Signals) -> None:
     with running("--demo", wait=False) as service:
-        until(lambda: "demo.drawing" in service.logged, 30, "it draws")
+        until(lambda: "demo.drawing" in service.logged, 30, "the drawing begins")
         service.send_group(number)
         assert service.end() == 0
         assert {json.loads(line)["event"] for line in service.logged.splitlines()} == {"demo.drawing"}
         nothing_left(service, set())
 
 
-def test_takes_no_folder_of_the_caller_s(tmp_path: Path) -> None:
+def test_demo_refuses_the_option_images(tmp_path: Path) -> None:
     result = run("serve", "--demo", "--images", tmp_path, cwd=tmp_path)
     assert result.returncode == 2
     assert "--images" in result.stderr
 
 
-def test_lets_it_look_alone_where_others_can_reach_it_and_leaves_nothing_behind() -> None:
-    with running("--demo", "--host", "0.0.0.0") as service:
-        assert service.get(PICTURE, SAMPLE).status == 200
-        assert service.get("/api/v1/Contact/36/Image", SAMPLE, method="PURGE").status == 403
-        before = service.with_workers(len(os.sched_getaffinity(0)))
-        assert {path.name.rpartition("-")[0] for path in service.temporary.iterdir()} >= {"contact-image-demo"}
-        service.send(signal.SIGTERM)
-        assert service.end() == 0
-        nothing_left(service, before)
-
-
-SAMPLE = {"Authorization": "Basic dGplMDpUamUw"}
-
-
-def test_knows_the_sample_credential_and_lets_it_change_pictures(demo: Service) -> None:
-    assert demo.get(PICTURE, SAMPLE).headers["cache-control"].startswith("private")
-    assert demo.get("/api/v1/Contact/36/Image", SAMPLE, method="PURGE").status == 204
+def test_sample_credential_may_change_pictures(demo: Service) -> None:
+    assert demo.get(PICTURE, SAMPLE_CREDENTIAL).headers["cache-control"].startswith("private")
+    assert demo.get("/api/v1/Contact/36/Image", SAMPLE_CREDENTIAL, method="PURGE").status == 204
     assert demo.get("/api/v1/Contact/36/Image", method="PURGE").status == 401

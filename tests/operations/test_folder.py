@@ -1,4 +1,4 @@
-"""A folder of pictures that comes after the service, or never."""
+"""A folder of pictures that appears after the start of the service, that never appears, or that cannot be used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from structlog.testing import capture_logs
 
+from service.serving.folder import look_at_folder
+from service.settings import BadSettings, load_settings
 from tests.operations.running import COMMAND, STARTED_WITHIN, run, running, until
 from tests.pictures_in_code import shown
 
@@ -18,13 +21,18 @@ PICTURE = "/api/v1/Contact/1/Image?w=20&type=png"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_without_its_folder_the_service_starts_unready_and_recovers_when_it_comes(tmp_path: Path, workers: int) -> None:
-    folder = tmp_path / "images"
-    with running("--images", folder, "--workers", str(workers)) as service:
+def test_service_without_its_folder_is_unready_until_the_folder_appears(tmp_path: Path, workers: int) -> None:
+    """A volume may be mounted later. Until then no picture is reported as missing."""
+    # With one process the folder is relative, in the working directory.
+    given = Path("images") if workers == 1 else tmp_path / "images"
+    with running("--images", given, "--workers", str(workers)) as service:
+        folder = service.directory / given
         ready = service.get("/readyz")
         assert (ready.status, json.loads(ready.body)["store"]) == (503, "failed")
+        assert service.get("/healthz").status == 200
         assert service.get(PICTURE).status == 502
-        assert str(tmp_path) not in service.get(PICTURE).body.decode() + ready.body.decode()
+        assert service.get(f"{PICTURE}&ifBlank=Default").status == 502
+        assert str(folder.parent) not in service.get(PICTURE).body.decode() + ready.body.decode()
         assert service.logged.count("images.unreadable") == 1
         assert "ENOENT" in service.logged
         folder.mkdir()
@@ -34,17 +42,26 @@ def test_without_its_folder_the_service_starts_unready_and_recovers_when_it_come
         assert (answer.status, shown(answer.body).size) == (200, (20, 20))
 
 
-@pytest.mark.parametrize("parent", ["no", "file", "file/no"])
-def test_without_the_parent_folder_it_does_not_start(tmp_path: Path, parent: str) -> None:
-    (tmp_path / "file").touch()
-    result = run("serve", "--images", tmp_path / parent / "images", "--port", "0", cwd=tmp_path)
+def test_service_does_not_start_without_the_parent_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "no" / "images"
+    result = run("serve", "--images", folder, "--port", "0", cwd=tmp_path)
     assert result.returncode == 1
-    assert "images.directory" in result.stderr and str(tmp_path / parent / "images") in result.stderr
+    assert "images.directory" in result.stderr and str(folder) in result.stderr
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("parent", ["no", "file", "file/no"])
+def test_a_missing_parent_folder_is_a_fault_of_the_setting(tmp_path: Path, parent: str) -> None:
+    (tmp_path / "file").touch()
+    folder = tmp_path / parent / "images"
+    with pytest.raises(BadSettings) as refused:
+        look_at_folder(load_settings(images={"directory": folder}))
+    (fault,) = refused.value.faults
+    assert "images.directory" in fault and str(folder) in fault
+
+
 def _without_privileges() -> tuple[str, ...]:
-    """The command, without root's privilege to read everything; skips the test where it cannot be had so."""
+    """Return the command without root's privilege to read every file. Skip the test if that cannot be dropped."""
     if os.geteuid() != 0:
         return COMMAND
     drop = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
@@ -54,7 +71,7 @@ def _without_privileges() -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("option", [True, False], ids=["option", "variable"])
-def test_a_folder_that_cannot_be_read_is_like_one_that_is_missing(tmp_path: Path, option: bool) -> None:
+def test_an_unreadable_folder_leaves_the_service_unready_as_a_missing_one_does(tmp_path: Path, option: bool) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     Image.new("RGB", (40, 40), "red").save(folder / "1.jpg")
@@ -72,21 +89,17 @@ def test_a_folder_that_cannot_be_read_is_like_one_that_is_missing(tmp_path: Path
         folder.chmod(0o755)
 
 
-def test_a_relative_folder_in_the_working_directory_may_come_later() -> None:
-    with running("--images", "later") as service:
-        assert service.get("/readyz").status == 503
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_folder_of_uploads_is_made_at_the_start_if_writes_are_enabled(tmp_path: Path, enabled: bool) -> None:
+    with capture_logs() as lines:
+        look_at_folder(load_settings(images={"directory": tmp_path}, writes={"enabled": enabled}))
+    assert (tmp_path / ".uploads").is_dir() is enabled
+    assert lines == []
 
 
-@pytest.mark.parametrize("enabled", ["1", "0"])
-def test_where_writes_are_enabled_the_start_makes_the_folder_of_uploads(tmp_path: Path, enabled: str) -> None:
-    with running("--images", tmp_path, CONTACT_IMAGE_WRITES__ENABLED=enabled) as service:
-        assert (tmp_path / ".uploads").is_dir() is (enabled == "1")
-        assert "images.unwritable" not in service.logged
-
-
-def test_a_file_in_place_of_the_folder_of_uploads_is_named(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_of_uploads_is_logged_by_name(tmp_path: Path) -> None:
     (tmp_path / ".uploads").touch()
     with running("--images", tmp_path, CONTACT_IMAGE_WRITES__ENABLED="1") as service:
         assert "images.unwritable" in service.logged
         assert str(tmp_path / ".uploads") in service.logged
-        assert service.get("/readyz").status in (200, 503)  # it starts; whether it renders yet is another matter
+        assert service.get("/readyz").status in (200, 503)  # the service starts; rendering may not be ready yet

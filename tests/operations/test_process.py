@@ -1,4 +1,4 @@
-"""The command as a process: what it prints, how it ends, and that nothing outlives it."""
+"""The command as a process: what it prints, how it ends, and that no process outlives it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.operations.running import Answer, Service, family, nothing_left, run, running, until
+from tests.operations.running import Answer, Service, assert_stopped, family, nothing_left, run, running, until
 from tests.pictures_in_code import shown
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see what was left behind")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 
 PICTURE = "/api/v1/Contact/1/Image"
 BIG = "/api/v1/Contact/2/Image"
@@ -30,14 +30,14 @@ HEAVIER = f"{PICTURE}?w=4000&type=avif"
 HOW_TO_STOP = {
     "SIGTERM": lambda service: service.send(signal.SIGTERM),
     "SIGINT": lambda service: service.send(signal.SIGINT),
-    "SIGTERM to the whole group": lambda service: service.send_group(signal.SIGTERM),
-    "SIGINT to the whole group, as a terminal sends it": lambda service: service.send_group(signal.SIGINT),
+    "SIGTERM to the group": lambda service: service.send_group(signal.SIGTERM),
+    "SIGINT to the group, as from a terminal": lambda service: service.send_group(signal.SIGINT),
 }
 
 
 @pytest.fixture(scope="module")
 def pictures() -> Iterator[Path]:
-    """Contact 1 takes about a second to render large; contact 2 is 24 MB as stored."""
+    """The picture of contact 1 takes about a second to render large; that of contact 2 has 24 MB."""
     with tempfile.TemporaryDirectory(prefix="pictures-") as name:
         folder = Path(name)
         Image.effect_noise((2400, 2400), 60).convert("RGB").save(folder / "1.jpg", quality=80)
@@ -46,11 +46,11 @@ def pictures() -> Iterator[Path]:
 
 
 class SlowReader:
-    """Asks for a picture and reads the first piece of it."""
+    """A connection that has requested a picture and read the first piece of the answer."""
 
     def __init__(self, service: Service, path: str) -> None:
         self._socket = socket.socket()
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what lies in the kernel has been sent
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # bytes in the kernel count as sent
         self._socket.settimeout(20)
         self._socket.connect(("127.0.0.1", service.port))
         self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
@@ -63,7 +63,7 @@ class SlowReader:
         self._socket.close()
 
     def rest(self) -> Answer:
-        """Read on until the other end closes."""
+        """Read until the service closes the connection. Return the whole answer."""
         received = bytearray(self._got)
         while piece := self._socket.recv(1 << 20):
             received += piece
@@ -73,30 +73,28 @@ class SlowReader:
         return Answer(int(first.split()[1]), headers, body)
 
 
-class TestStopping:
+class TestStop:
     @pytest.mark.parametrize("stop", HOW_TO_STOP.values(), ids=HOW_TO_STOP)
-    def test_a_render_under_way_is_answered_first(self, pictures: Path, stop: Callable[[Service], None]) -> None:
+    def test_stop_waits_for_a_render_under_way(self, pictures: Path, stop: Callable[[Service], None]) -> None:
         with (
-            running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="1") as service,
+            running("--images", pictures) as service,
             ThreadPoolExecutor(1) as reader,
         ):
-            before = service.with_workers(1)
+            before = service.with_renderers(1)
             with service.frozen_renderers():
                 answer = reader.submit(service.get, SCALED)
-                until(lambda: service.renders_begun == 1, 60, "the render has begun")
+                until(lambda: service.renders_started == 1, 60, "the render has begun")
                 stop(service)
                 until(lambda: not service.answers, 60, "no new connection is taken")
                 assert not answer.done()
             assert answer.result().status == 200
             assert shown(answer.result().body).size == (300, 300)
-            assert service.end() == 0
-            nothing_left(service, before)
-            assert "Traceback" not in service.logged
+            assert_stopped(service, before)
 
-    @pytest.mark.parametrize("whole_group", [False, True], ids=["the service alone", "the whole group"])
-    def test_a_slow_reader_gets_every_byte(self, pictures: Path, whole_group: bool) -> None:
-        with running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="1") as service:
-            before = service.with_workers(1)
+    @pytest.mark.parametrize("whole_group", [False, True], ids=["to the service", "to the group"])
+    def test_stop_waits_until_a_slow_reader_has_every_byte(self, pictures: Path, whole_group: bool) -> None:
+        with running("--images", pictures) as service:
+            before = service.with_renderers(1)
             with SlowReader(service, BIG) as reader:
                 (service.send_group if whole_group else service.send)(signal.SIGTERM)
                 until(lambda: not service.answers, 60, "no new connection is taken")
@@ -104,44 +102,36 @@ class TestStopping:
                 answer = reader.rest()
             assert int(answer.headers["content-length"]) == len(answer.body)
             assert answer.body == (pictures / "2.jpg").read_bytes()
-            assert service.end() == 0
-            nothing_left(service, before)
+            assert_stopped(service, before)
 
-    def test_a_reader_that_stopped_reading_is_waited_for_so_long_and_no_longer(self, pictures: Path) -> None:
+    def test_stop_waits_one_shutdown_timeout_for_a_stuck_reader_and_ignores_a_second_signal(
+        self, pictures: Path
+    ) -> None:
         with running("--images", pictures, CONTACT_IMAGE_SERVER__SHUTDOWN_TIMEOUT="1") as service:
-            before = family(service.process.pid)
+            before = service.with_renderers(1)
             with SlowReader(service, BIG):
                 begun = time.monotonic()
+                service.send(signal.SIGTERM)
+                until(lambda: not service.answers, 60, "no new connection is taken")
                 service.send(signal.SIGTERM)
                 assert service.end() == 0
                 assert 0.9 < time.monotonic() - begun < 15
             nothing_left(service, before)
+            assert "Traceback" not in service.logged
 
-    def test_a_connection_kept_open_without_a_request_holds_nothing_up(self, pictures: Path) -> None:
+    def test_stop_does_not_wait_for_an_idle_connection(self, pictures: Path) -> None:
         with running("--images", pictures) as service, socket.create_connection(("127.0.0.1", service.port)) as idle:
             idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
             assert idle.recv(4096).startswith(b"HTTP/1.1 200 ")
             begun = time.monotonic()
             service.send(signal.SIGTERM)
-            assert service.end() == 0
+            assert_stopped(service, set())
             assert time.monotonic() - begun < 15
 
-    def test_a_second_signal_changes_nothing(self, pictures: Path) -> None:
-        settings = {"CONTACT_IMAGE_RENDER__WORKERS": "1", "CONTACT_IMAGE_SERVER__SHUTDOWN_TIMEOUT": "1"}
-        with running("--images", pictures, **settings) as service:
-            before = service.with_workers(1)
-            with SlowReader(service, BIG):
-                service.send(signal.SIGTERM)
-                until(lambda: not service.answers, 60, "no new connection is taken")
-                service.send(signal.SIGTERM)
-                assert service.end() == 0
-            nothing_left(service, before)
-            assert "Traceback" not in service.logged
-
-    def test_before_it_listens_nothing_is_left_behind(self) -> None:
-        """Early, while the demo's pictures are being made."""
+    def test_stop_before_the_service_listens_leaves_nothing(self) -> None:
+        """The demo is drawing its pictures then."""
         with running("--demo", wait=False) as service:
-            until(lambda: list(service.temporary.iterdir()), 60, "it has begun")
+            until(lambda: list(service.temporary.iterdir()), 60, "the folder is made")
             before = family(service.process.pid)
             service.send(signal.SIGTERM)
             service.end()
@@ -149,10 +139,10 @@ class TestStopping:
             assert "Traceback" not in service.logged
 
 
-class TestBeingKilled:
-    def test_while_idle_nothing_outlives_it_by_five_seconds(self, pictures: Path) -> None:
+class TestKill:
+    def test_idle_service_that_is_killed_leaves_nothing_after_five_seconds(self, pictures: Path) -> None:
         with running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="2") as service:
-            before = service.with_workers(2)
+            before = service.with_renderers(2)
             commands = " ".join(each.command for each in before)
             assert "valkey-server" in commands
             assert "_watchdog.py" in commands
@@ -160,14 +150,14 @@ class TestBeingKilled:
             assert service.end() == -signal.SIGKILL
             nothing_left(service, before)
 
-    def test_during_renders_nothing_outlives_it_by_five_seconds(self, pictures: Path) -> None:
+    def test_rendering_service_that_is_killed_leaves_nothing_after_five_seconds(self, pictures: Path) -> None:
         with (
             running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="2") as service,
             ThreadPoolExecutor(2) as reader,
         ):
-            before = service.with_workers(2)
+            before = service.with_renderers(2)
             answers = [reader.submit(service.get, f"{HEAVIER}&h={h}&fit=fill") for h in (3900, 4000)]
-            until(lambda: service.renders_begun == 2, 60, "both workers render")
+            until(lambda: service.renders_started == 2, 60, "both workers render")
             service.send(signal.SIGKILL)
             assert service.end() == -signal.SIGKILL
             nothing_left(service, before)
@@ -175,7 +165,7 @@ class TestBeingKilled:
                 with pytest.raises(OSError):
                     answer.result()
 
-    def test_the_watchdog_s_death_ends_its_server_and_not_the_service(self, pictures: Path) -> None:
+    def test_death_of_the_watchdog_ends_the_private_server_and_not_the_service(self, pictures: Path) -> None:
         with running("--images", pictures) as service:
             (watchdog,) = (each for each in family(service.process.pid) if "_watchdog.py" in each.command)
             (server,) = (each for each in family(watchdog.pid) if "valkey-server" in each.command)
@@ -187,8 +177,8 @@ class TestBeingKilled:
             assert service.end() == 0
 
 
-class TestWhatKeepsItFromStarting:
-    def test_a_port_in_use_is_one_clear_line(self, pictures: Path) -> None:
+class TestRefusedStart:
+    def test_port_in_use_prints_one_line(self, pictures: Path) -> None:
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))
             other.listen()
@@ -202,7 +192,7 @@ class TestWhatKeepsItFromStarting:
                 assert "in use" in line
                 nothing_left(service, set())
 
-    def test_bad_settings_are_all_listed(self, tmp_path: Path) -> None:
+    def test_every_bad_setting_is_printed(self, tmp_path: Path) -> None:
         result = run(
             "serve",
             "--port",
@@ -219,21 +209,8 @@ class TestWhatKeepsItFromStarting:
         assert "hunter2" not in result.stderr
         assert result.stdout == ""
 
-    def test_a_missing_folder_does_not_and_is_told_to_whoever_asks(self, tmp_path: Path) -> None:
-        """It may be mounted later; until then the service says that it is not ready, and nobody is told "no photo"."""
-        folder = tmp_path / "later"
-        with running("--images", folder) as service:
-            assert service.get("/healthz").status == 200
-            assert service.get("/readyz").status == 503
-            assert service.get(PICTURE).status == 502
-            assert service.get(f"{PICTURE}?ifBlank=Default").status == 502
-            folder.mkdir()
-            Image.new("RGB", (8, 8), "red").save(folder / "1.png")
-            until(lambda: service.get("/readyz").status == 200, 60, "it is ready")
-            assert service.get(PICTURE).status == 200
 
-
-def test_the_module_is_the_command(tmp_path: Path) -> None:
+def test_python_m_service_is_the_command(tmp_path: Path) -> None:
     module = subprocess.run(
         [sys.executable, "-P", "-m", "service", "--version"], capture_output=True, text=True, check=True
     )

@@ -36,7 +36,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("pictures")
     Image.effect_noise((120, 120), 60).convert("RGB").save(folder / "1.jpg", quality=90)
     with running("--images", folder, **IMPATIENT) as running_service:
-        running_service.with_workers(1)
+        running_service.with_renderers(1)
         yield running_service
 
 

@@ -1,4 +1,4 @@
-"""Several processes on one port: together they are one service, and none of them matters."""
+"""Several processes on one port: together they are one service, and each of them may be killed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.operations.running import Process, Service, family, running, until
+from tests.operations.running import SAMPLE_CREDENTIAL, Service, assert_stopped, family, nothing_left, running, until
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see what was left behind")
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 
 PICTURE = "/api/v1/Contact/1/Image"
-FEW = {"CONTACT_IMAGE_RENDER__WORKERS": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -31,21 +30,21 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def pair(pictures: Path) -> Iterator[Service]:
-    with running("--images", pictures, "--workers", "2", **FEW) as service:
-        service.with_workers(2)
+    with running("--images", pictures, "--workers", "2") as service:
+        service.with_renderers(2)
         yield service
 
 
 @pytest.fixture(scope="module")
-def lasting(pictures: Path) -> Iterator[Service]:
-    """A pair for tests that do it no harm."""
-    with running("--images", pictures, "--workers", "2", **FEW) as service:
-        service.with_workers(2)
+def shared_pair(pictures: Path) -> Iterator[Service]:
+    """Two processes for all tests that only send requests."""
+    with running("--images", pictures, "--workers", "2") as service:
+        service.with_renderers(2)
         yield service
 
 
 def total(service: Service, name: str, label: str = "") -> float:
-    """The sum of all samples that are called *name* and have *label*, as any of the processes tells it."""
+    """Return the sum of the samples with *name* and *label*, as one of the processes reports it."""
     lines = service.get("/metrics").body.decode().splitlines()
     named = (line for line in lines if line.partition("{")[0].partition(" ")[0] == name and label in line)
     return sum(float(line.split()[1]) for line in named)
@@ -55,112 +54,111 @@ def _reached(service: Service, name: str, count: float) -> bool:
     return total(service, name, 'route="image"') == count
 
 
-def everything_gone(service: Service, before: set[Process]) -> None:
-    until(lambda: not [each for each in before if each.alive], 60, f"none is left of {before}")
-    until(lambda: not service.relatives, 60, "none is left that it started")
-    until(lambda: not list(service.temporary.iterdir()), 60, f"{service.temporary} is empty")
+def test_two_processes_share_one_private_server(shared_pair: Service) -> None:
+    assert len(shared_pair.servers) == 2
+    assert len([each for each in family(shared_pair.process.pid) if "_watchdog.py" in each.command]) == 1
+    assert json.loads(shared_pair.get("/readyz").body)["cache"] == "ok"
 
 
-def test_there_are_so_many_and_one_private_cache_server(lasting: Service) -> None:
-    assert len(lasting.servers) == 2
-    assert len([each for each in family(lasting.process.pid) if "_watchdog.py" in each.command]) == 1
-    assert json.loads(lasting.get("/readyz").body)["cache"] == "ok"
-
-
-def test_logs_are_json_lines_of_our_own(lasting: Service) -> None:
-    events = [json.loads(line)["event"] for line in lasting.logged.splitlines()]
-    # On a busy machine the cache's server may be late.
+def test_start_of_two_processes_is_logged_once(shared_pair: Service) -> None:
+    events = [json.loads(line)["event"] for line in shared_pair.logged.splitlines()]
+    # On a busy machine the private server may be late.
     assert [event for event in events if not event.startswith("cache.")] == ["server.listening"]
 
 
-def test_each_request_has_an_id_of_its_own_whichever_of_them_answers(lasting: Service) -> None:
+def test_request_ids_of_all_processes_are_unique(shared_pair: Service) -> None:
     def ask(_: int) -> str:
-        return str(json.loads(lasting.get("/nothing").body)["requestId"])
+        return str(json.loads(shared_pair.get("/nothing").body)["requestId"])
 
     with ThreadPoolExecutor(16) as threads:
         ids = list(threads.map(ask, range(400)))
-    assert len({each.rpartition("-")[0] for each in ids}) == 2  # both have answered
+    assert len({each.rpartition("-")[0] for each in ids}) == 2  # the ids have one prefix for each process
     assert len(set(ids)) == 400
 
 
-def test_what_is_counted_is_told_by_any_of_them(lasting: Service) -> None:
+def test_metrics_of_each_process_are_those_of_all(shared_pair: Service) -> None:
     counts = ("contact_image_requests_total", "contact_image_request_duration_seconds_count")
-    before = [total(lasting, name, 'route="image"') for name in counts]
+    before = [total(shared_pair, name, 'route="image"') for name in counts]
     for _ in range(20):
-        assert lasting.get(PICTURE).status == 200
+        assert shared_pair.get(PICTURE).status == 200
     for name, count in zip(counts, before, strict=True):
-        until(partial(_reached, lasting, name, count + 20), 60, f"all requests are in one {name}")
-    assert "_created" not in lasting.get("/metrics").body.decode()
-    assert total(lasting, "contact_image_render_queue_depth") == 0
+        until(partial(_reached, shared_pair, name, count + 20), 60, f"all requests are in one {name}")
+    assert "_created" not in shared_pair.get("/metrics").body.decode()
+    assert total(shared_pair, "contact_image_render_queue_depth") == 0
 
 
-def test_one_render_serves_them_all(lasting: Service) -> None:
-    before = total(lasting, "contact_image_renders_started_total")
+def test_one_render_serves_all_processes(shared_pair: Service) -> None:
+    before = total(shared_pair, "contact_image_renders_started_total")
     with ThreadPoolExecutor(16) as readers:
-        answers = list(readers.map(lambda _: lasting.get(f"{PICTURE}?w=77&type=png"), range(32)))
+        answers = list(readers.map(lambda _: shared_pair.get(f"{PICTURE}?w=77&type=png"), range(32)))
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
-    until(lambda: total(lasting, "contact_image_renders_started_total") > before, 60, "the render is counted")
-    time.sleep(1.2)  # a count reaches the others within a second
-    assert total(lasting, "contact_image_renders_started_total") == before + 1
+    until(lambda: total(shared_pair, "contact_image_renders_started_total") > before, 60, "the render is counted")
+    time.sleep(1.2)  # the other processes see a count within a second
+    assert total(shared_pair, "contact_image_renders_started_total") == before + 1
 
 
-def test_a_killed_one_takes_its_renderers_with_it_and_is_replaced(pair: Service) -> None:
-    victim = min(pair.servers, key=lambda each: each.pid)
-    its_own = family(victim.pid)
-    assert any("spawn_main" in each.command for each in its_own)
+def test_killed_process_is_logged_takes_its_renderers_with_it_and_is_replaced(pair: Service) -> None:
+    victim = min(pair.servers, key=lambda server: server.pid)
+    descendants = family(victim.pid)
+    assert any("spawn_main" in each.command for each in descendants)
     counted = total(pair, "contact_image_requests_total")
     os.kill(victim.pid, signal.SIGKILL)
-    until(lambda: not [each for each in its_own if each.alive], 60, "its own processes end")
-    until(lambda: len(pair.servers - {victim}) == 2, 60, "another one runs")
+    until(lambda: not [each for each in descendants if each.alive], 60, "its descendants end")
+    until(lambda: len(pair.servers - {victim}) == 2, 60, "a successor runs")
     for _ in range(10):
         assert pair.get(PICTURE).status == 200
     assert total(pair, "contact_image_requests_total") >= counted
-    pair.with_workers(2)
+    pair.with_renderers(2)
+    until(lambda: "server.worker_started" in pair.logged, 60, "the successor's start is logged")
     pair.send(signal.SIGTERM)
     assert pair.end() == 0
+    (killed,) = pair.errors
+    assert (killed["event"], killed["pid"], killed["signal"]) == ("server.worker_killed", victim.pid, "SIGKILL")
+    (started,) = (line for line in pair.events if line["event"] == "server.worker_started")
+    assert started["pid"] not in (victim.pid, pair.process.pid)
 
 
-@pytest.mark.parametrize("whole_group", [False, True], ids=["the first alone", "all, as a terminal does"])
+@pytest.mark.parametrize("whole_group", [False, True], ids=["to the arbiter", "to the group, as from a terminal"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_render_under_way_is_answered_and_nothing_is_left(
+def test_stop_waits_for_a_render_under_way_and_leaves_nothing(
     pair: Service, number: signal.Signals, whole_group: bool
 ) -> None:
     before = family(pair.process.pid)
     with ThreadPoolExecutor(1) as reader:
-        answer = reader.submit(pair.get, f"{PICTURE}?w=2000&type=avif")
-        until(lambda: total(pair, "contact_image_renders_started_total") == 1, 60, "the render has begun")
-        (pair.send_group if whole_group else pair.send)(number)
+        with pair.frozen_renderers():
+            answer = reader.submit(pair.get, f"{PICTURE}?w=300&type=avif")
+            until(lambda: total(pair, "contact_image_renders_started_total") == 1, 60, "the render has begun")
+            (pair.send_group if whole_group else pair.send)(number)
         assert answer.result().status == 200
-    assert pair.end() == 0
-    everything_gone(pair, before)
-    assert "Traceback" not in pair.logged
+    assert_stopped(pair, before)
 
 
-def test_the_first_one_s_death_ends_them_all(pair: Service) -> None:
+def test_death_of_the_arbiter_ends_every_process(pair: Service) -> None:
     before = family(pair.process.pid)
     pair.send(signal.SIGKILL)
     assert pair.end() == -signal.SIGKILL
-    everything_gone(pair, before)
+    nothing_left(pair, before, 60)
 
 
-def test_the_demo_s_folder_outlives_one_of_them_and_not_all(tmp_path: Path) -> None:
-    with running("--demo", "--workers", "2", **FEW) as service:
-        service.with_workers(2)
-        before = family(service.process.pid)
+def test_demo_on_a_public_address_is_read_only_and_its_folder_outlives_one_process() -> None:
+    with running("--demo", "--host", "0.0.0.0", "--workers", "2") as service:
+        before = service.with_renderers(2)
+        assert {path.name.rpartition("-")[0] for path in service.temporary.iterdir()} >= {"contact-image-demo"}
         os.kill(next(iter(service.servers)).pid, signal.SIGTERM)
-        until(lambda: len({each for each in service.servers if each not in before}) == 1, 60, "another one runs")
+        until(lambda: len({each for each in service.servers if each not in before}) == 1, 60, "a successor runs")
         assert service.get(f"{PICTURE}?w=33").status == 200
+        assert service.get(PICTURE, SAMPLE_CREDENTIAL).status == 200
+        assert service.get("/api/v1/Contact/36/Image", SAMPLE_CREDENTIAL, method="PURGE").status == 403
         service.send(signal.SIGTERM)
         assert service.end() == 0
-        everything_gone(service, before)
+        nothing_left(service, before, 60)
 
 
-def test_more_of_them_than_may_render_take_turns(pictures: Path) -> None:
-    """Three share one turn: a turn is a lock, so at most one is ever held, and all get theirs."""
-    budget = {"CONTACT_IMAGE_RENDER__WORKERS": "1", "CONTACT_IMAGE_RENDER__TIMEOUT": "60"}
-    with running("--images", pictures, "--workers", "3", **budget) as service:
-        service.with_workers(3)
+def test_more_processes_than_renders_take_turns(pictures: Path) -> None:
+    """Three processes share one slot, so that one of them renders at a time."""
+    with running("--images", pictures, "--workers", "3", CONTACT_IMAGE_RENDER__TIMEOUT="60") as service:
+        service.with_renderers(3)
         renderers = [each.pid for each in service.renderers]
         spent, begun = sum(map(_processor_seconds, renderers)), time.monotonic()
         with ThreadPoolExecutor(12) as readers:
