@@ -41,7 +41,7 @@ def two_services(people: Path, own_valkey: Valkey) -> Iterator[tuple[Service, Se
             for _ in range(2)
         ]  # fmt: skip
         for each in (one, other):
-            each.started()
+            each.wait_until_it_answers()
             each.with_renderers(1)
         yield one, other
 
