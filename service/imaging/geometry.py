@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from service.errors import N_, BadParameter
 from service.formats import Fit
@@ -64,13 +65,17 @@ def draft(source: Size, width: int | None, height: int | None, fit: Fit, *, enla
         return Plan(_contain(source, max_dimension, max_dimension, enlarge=False))
     if width is None or height is None:
         return Plan(_proportional(source, width, height, enlarge=enlarge))
-    if fit is Fit.CONTAIN:
-        return Plan(_contain(source, width, height, enlarge=enlarge))
-    if fit is Fit.COVER:
-        return _cover(source, width, height, enlarge=enlarge)
-    if fit is Fit.FILL:
-        return Plan((width, height) if enlarge else (min(width, source[0]), min(height, source[1])))
-    return Plan(_contain(source, width, height, enlarge=enlarge), canvas=(width, height))
+    match fit:
+        case Fit.CONTAIN:
+            return Plan(_contain(source, width, height, enlarge=enlarge))
+        case Fit.COVER:
+            return _cover(source, width, height, enlarge=enlarge)
+        case Fit.FILL:
+            return Plan((width, height) if enlarge else (min(width, source[0]), min(height, source[1])))
+        case Fit.PAD:
+            return Plan(_contain(source, width, height, enlarge=enlarge), canvas=(width, height))
+        case _:
+            assert_never(fit)
 
 
 def check(size: Size, max_dimension: int) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import N_, BeyondFormat
-from service.formats import Fit, Format, IfBlank
+from service.formats import MOST_PIXELS, Fit, Format, IfBlank
 from service.imaging import geometry
-from service.imaging.containers.bounds import MOST_PIXELS, holds
 
 _SHARE = 0.64
 """Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original
@@ -85,7 +84,7 @@ class Order:
         Raises `BeyondFormat` for a size that its format cannot hold, and `BadParameter` for one that none can.
         """
         made, most = self._drafted(source, self.width, self.height), self.limits.max_dimension
-        if not holds(self.format, made.size) and MOST_PIXELS[self.format] < most**2:
+        if not self.format.holds(made.size) and MOST_PIXELS[self.format] < most**2:
             error = _beyond(self.format, self.width, self.height, lambda w, h: self._drafted(source, w, h).size)
             if error is not None:
                 raise error
@@ -130,7 +129,7 @@ class Rendered:
     frames: int
     first_frame: bool
     """The original moves and the rendition could, but the budget allowed one frame alone."""
-    leaves: bool = False
+    mezzanine_possible: bool = False
     """The original is large, and a mezzanine may be made of what was decoded."""
 
 
@@ -147,7 +146,7 @@ class Blank:
 
     def check(self, width: int | None, height: int | None) -> None:
         """Raise `BeyondFormat` where its format cannot hold it. *width* and *height* are as they were asked for."""
-        if not holds(self.format, (self.width, self.height)):
+        if not self.format.holds((self.width, self.height)):
             error = _beyond(self.format, width, height, lambda w, h: (w or h or self.width, h or w or self.height))
             assert error is not None  # one pixel by any height is held
             raise error
@@ -163,7 +162,7 @@ def _beyond(
     """
 
     def unfit(size: geometry.Size) -> bool:
-        return max(size) > geometry.MAX_SIDE or not holds(kind, size)
+        return max(size) > geometry.MAX_SIDE or not kind.holds(size)
 
     size = size_of(width, height)
     if width is None and height is not None:

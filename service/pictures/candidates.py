@@ -11,8 +11,7 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from service.errors import BeyondFormat, PictureError
-from service.formats import WRITABLE, Format, IfBlank
-from service.imaging.containers.bounds import MOST_PIXELS
+from service.formats import MOST_PIXELS, WRITABLE, Format, IfBlank
 from service.imaging.order import LARGEST_SIDE, Blank, Order
 from service.pictures.failures import failed_before
 from service.pictures.selection import Recipe

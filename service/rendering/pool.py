@@ -64,14 +64,14 @@ class RenderPool:
             del data  # the job lets it go
             one, rendered = await self._counted(trace, lambda _: job)
         idle = self._waiting + self._supervisor.waiting == 0
-        if receiver is not None and rendered.leaves and (receiver.wanted() or idle):
+        if receiver is not None and rendered.mezzanine_possible and (receiver.wanted() or idle):
             task = asyncio.create_task(self._leave(one, receiver))
             self._afterwards.add(task)
             task.add_done_callback(self._afterwards.discard)
         else:
             self._supervisor.release(one)
             if receiver is not None:
-                await receiver.left(None, none_to_come=not rendered.leaves)
+                await receiver.left(None, none_to_come=not rendered.mezzanine_possible)
         return rendered
 
     async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:

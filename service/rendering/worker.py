@@ -16,7 +16,7 @@ from service.imaging.drawing.placeholders import draw
 from service.imaging.failures import as_unrenderable
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Blank, Encoding, Limits, Order, Reduction, Rendered
-from service.imaging.render import render
+from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
@@ -106,10 +106,9 @@ def render_original(original: bytes, order: Order, with_mezzanine: bool) -> Rend
     """Render *original* as *order* says. `leave_mezzanine` may follow, and will if it says *with_mezzanine*."""
     global _source
     _let_go()
-    with as_unrenderable():
-        source = Source(original, order.limits)
-        rendered = source.render(order, with_mezzanine=with_mezzanine)
-    if rendered.leaves:
+    source = Source(original, order.limits)
+    rendered = rendition(source, order, with_mezzanine=with_mezzanine)
+    if rendered.mezzanine_possible:
         _source = source
     return rendered
 
@@ -139,7 +138,7 @@ def render_mezzanine(data: bytes, order: Order, key: str, reduction: Reduction) 
     """Render from the mezzanine in *data*, of that *reduction*; it is kept decoded."""
     _let_go()
     mezzanine = Mezzanine.decoded(data, reduction)
-    rendered = mezzanine.render(order)
+    rendered = rendition(mezzanine, order)
     _kept.keep(key, mezzanine)
     return rendered
 
@@ -147,7 +146,7 @@ def render_mezzanine(data: bytes, order: Order, key: str, reduction: Reduction) 
 def render_kept(order: Order, key: str) -> Rendered:
     """Render from a mezzanine that is kept."""
     _let_go()
-    return _kept.used(key).render(order)
+    return rendition(_kept.used(key), order)
 
 
 def draw_blank(blank: Blank) -> bytes:

@@ -14,7 +14,8 @@ from service.imaging.containers.avif import shown as described
 from service.imaging.order import Encoding
 from service.imaging.reading.animation import Frame
 from service.imaging.writing.encode import encode_animation
-from service.imaging.writing.timing import durations, plays_within
+from service.imaging.writing.timing import Timing
+from service.imaging.writing.writers import WRITERS
 from tests.imaging.forged import gif
 from tests.pictures_in_code import BLUE, GREEN, RED, animation, chunk, film, rendered, saved, shown
 from tests.plays import edit_list_plays, plays
@@ -23,6 +24,13 @@ MOVING = ["GIF", "PNG", "WEBP", "AVIF"]
 HOUR = 3_600_000
 HELD = {"GIF": 655_350, "PNG": 65_535_000, "WEBP": 2**24 - 1, "AVIF": 2**31 - 1}
 UNITS = {"GIF": 10, "PNG": 1, "WEBP": 1, "AVIF": 1}
+
+
+def timing(kind: str) -> Timing:
+    """What films of that *kind* can hold."""
+    found = WRITERS[Format[kind]].timing
+    assert found is not None
+    return found
 
 
 def playing(times: int, kind: str, clear: bool = False) -> bytes:
@@ -191,7 +199,7 @@ def test_a_gif_whose_frames_are_alike_is_a_still():
 
 @given(st.lists(st.floats(0, 1e12), min_size=1, max_size=40), st.sampled_from(MOVING))
 def test_every_duration_fits_its_format(times, kind):
-    made = durations(times, Format[kind])
+    made = timing(kind).durations(times)
     assert len(made) == len(times) and all(0 <= time <= HELD[kind] for time in made)
     assert all(time % UNITS[kind] == 0 for time in made)
     if kind == "WEBP":
@@ -200,12 +208,12 @@ def test_every_duration_fits_its_format(times, kind):
 
 @given(st.lists(st.floats(2, 6e7), min_size=1, max_size=40), st.sampled_from(["PNG", "AVIF"]))
 def test_the_sum_of_durations_is_that_of_the_exact_ones(times, kind):
-    assert abs(sum(durations(times, Format[kind])) - sum(times)) <= (500.5 if kind == "PNG" else 1)
+    assert abs(sum(timing(kind).durations(times)) - sum(times)) <= (500.5 if kind == "PNG" else 1)
 
 
 @pytest.mark.parametrize(("kind", "most"), [("WEBP", 65_535), ("GIF", 65_536), ("PNG", 2**31 - 1), ("AVIF", 2**31 - 1)])
 def test_plays_end_where_the_field_does(kind, most):
-    assert [plays_within(each, Format[kind]) for each in (0, 1, most, most + 1, 2**64)] == [0, 1, most, most, most]
+    assert [timing(kind).plays(each) for each in (0, 1, most, most + 1, 2**64)] == [0, 1, most, most, most]
 
 
 def test_a_film_for_ever_stays_one():

@@ -11,7 +11,7 @@ from PIL import Image, ImageChops, ImageCms, ImageStat
 from service.formats import Fit, Format
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Limits, Order
-from service.imaging.render import render
+from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, animation, large, near, quarters, saved, shown
 
@@ -23,7 +23,7 @@ QUICKLY = {"PNG": {"compress_level": 1}, "WEBP": {"method": 0}}
 def left_by(data: bytes, order: Order = SMALL) -> Mezzanine | None:
     """What the first render of *data*, by *order*, leaves; by way of its file."""
     source = Source(data, Limits())
-    if not source.render(order).leaves:
+    if not rendition(source, order).mezzanine_possible:
         return None
     made = source.mezzanine()
     return made and Mezzanine.decoded(made.encoded(), made.reduction)
@@ -60,7 +60,7 @@ def test_a_large_original_leaves_one_of_about_1024_pixels_whatever_was_asked_fir
 def test_one_decoded_together_with_a_small_rendition_is_the_same() -> None:
     data = saved(large(4000, 3000), "JPEG")
     apart, together = Source(data, Limits()), Source(data, Limits())
-    small = [apart.render(SMALL), together.render(SMALL, with_mezzanine=True)]
+    small = [rendition(apart, SMALL), rendition(together, SMALL, with_mezzanine=True)]
     assert difference(small[0].data, small[1].data) < 4
     ones = [source.mezzanine() for source in (apart, together)]
     assert ones[0] is not None
@@ -100,7 +100,7 @@ def test_it_is_upright_already(turn: int) -> None:
     made = certainly_left_by(data)
     assert made.original == ((1200, 2400) if turn >= 5 else (2400, 1200))
     order = Order(Format.PNG, width=100)
-    assert difference(made.render(order).data, render(data, order).data) < 3
+    assert difference(rendition(made, order).data, render(data, order).data) < 3
 
 
 def test_its_colours_are_converted_already_and_nothing_else_is_in_it() -> None:
@@ -132,7 +132,7 @@ def test_a_rendition_from_it_has_the_size_and_the_looks_of_one_from_the_original
     data, made = odd
     for kind in (Format.PNG, Format.WEBP):
         order = Order(kind, width, height, fit)
-        ours, theirs = made.render(order), render(data, order)
+        ours, theirs = rendition(made, order), render(data, order)
         assert (ours.width, ours.height) == (theirs.width, theirs.height)
         assert difference(ours.data, theirs.data) < 4
 
@@ -140,9 +140,9 @@ def test_a_rendition_from_it_has_the_size_and_the_looks_of_one_from_the_original
 def test_it_can_be_used_again_and_again() -> None:
     made = certainly_left_by(photograph("JPEG"))
     whole = Order(Format.GIF, *made.image.size)
-    first = made.render(SMALL).data
-    made.render(whole)
-    assert made.render(SMALL).data == first
+    first = rendition(made, SMALL).data
+    rendition(made, whole)
+    assert rendition(made, SMALL).data == first
     corners = [shown(first).convert("RGB").getpixel(at) for at in ((9, 9), (54, 9), (9, 38), (54, 38))]
     assert all(near(seen, wanted, 40) for seen, wanted in zip(corners, (RED, GREEN, BLUE, YELLOW), strict=True))
 

@@ -10,11 +10,13 @@ from PIL import Image
 
 from service.errors import OutOfMemory, Unrenderable, Unwritable
 from service.formats import Format, IfBlank
+from service.imaging import render as render_module
 from service.imaging import source
 from service.imaging.admission import admit
 from service.imaging.drawing import placeholders
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Blank, Encoding, Limits, Order, Reduction
+from service.imaging.render import rendition
 from service.imaging.writing.encode import encode_still
 from tests.pictures_in_code import animation, quarters, rendered, saved
 
@@ -34,7 +36,7 @@ def test_every_way_to_a_file_says_so(kind: str, encoding: dict[str, Any]) -> Non
     ways = (
         lambda: rendered(STILL, kind, 20, encoding=unfit),
         lambda: rendered(FILM, kind, 20, encoding=unfit),
-        lambda: mezzanine.render(Order(Format[kind], 20, encoding=unfit)),
+        lambda: rendition(mezzanine, Order(Format[kind], 20, encoding=unfit)),
         lambda: placeholders.draw(Blank(IfBlank.DEFAULT, 20, 20, Format[kind], encoding=unfit)),
     )
     for way in ways:
@@ -53,8 +55,8 @@ def test_memory_that_a_writer_takes_is_no_fault_of_the_picture(
     def fail(*_: object, **__: object) -> bytes:
         raise error
 
-    monkeypatch.setattr(source, "encode_still", fail)
-    monkeypatch.setattr(source, "encode_animation", fail)
+    monkeypatch.setattr(render_module, "encode_still", fail)
+    monkeypatch.setattr(render_module, "encode_animation", fail)
     with pytest.raises(Unwritable) as failed:
         rendered(data, "WEBP", 20)
     assert len(str(failed.value.values["cause"])) <= 200
@@ -81,6 +83,6 @@ def test_an_upload_that_cannot_be_written_is_refused(monkeypatch: pytest.MonkeyP
             raise MemoryError
         return encode_still(image, kind, encoding, palette=palette)
 
-    monkeypatch.setattr(source, "encode_still", write)
+    monkeypatch.setattr(render_module, "encode_still", write)
     with pytest.raises(Unrenderable, match=failing.name):
         admit(saved(quarters(), "TIFF"), Limits(), Encoding())

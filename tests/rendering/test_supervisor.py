@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.order import Limits, Order
+from service.imaging.render import rendition
 from service.imaging.source import Source
 from service.pictures.trace import Trace
 from service.pictures.values import MezzanineFile
@@ -51,7 +52,7 @@ class Wish:
 
 def masters(count: int) -> list[MezzanineFile]:
     source = Source(large_file(), Limits())
-    source.render(ORDER)
+    rendition(source, ORDER)
     made = source.mezzanine()
     assert made is not None
     return [MezzanineFile(f"{number}:1", made.encoded(), made.reduction) for number in range(count)]

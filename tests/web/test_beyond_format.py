@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.formats import Format
-from service.imaging.containers.bounds import MOST_PIXELS
+from service.formats import MOST_PIXELS, Format
 from service.pictures.values import Original
 from service.stores.memory import MemoryStore
 from tests.conftest import Serve

@@ -17,7 +17,7 @@ from PIL import Image
 from service.formats import Format
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Limits, Order
-from service.imaging.render import render
+from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from tests.corpus import CORPUS
 from tools.bench.figures import interleaved, ratios, show, spread
@@ -112,14 +112,14 @@ def _likeness() -> None:
         likes, sides = [], set()
         for data in pictures:
             source = Source(data, Limits())
-            source.render(Order(Format.JPEG, width=64))
+            rendition(source, Order(Format.JPEG, width=64))
             made = source.mezzanine()
             assert made is not None
             kept = Mezzanine.decoded(made.encoded(), made.reduction)
             side = round(share * max(kept.image.size))
             order = Order(Format.PNG, width=side, height=side)
             sides.add(side)
-            likes.append(ssim(luma(kept.render(order).data), luma(render(data, order).data)))
+            likes.append(ssim(luma(rendition(kept, order).data), luma(render(data, order).data)))
         used = "used" if kept.reduction.serves(order) else "from the original instead"
         rows.append(
             [f"{share:.2f}", f"{min(sides)} to {max(sides)} px", f"{median(likes):.4f}", f"{min(likes):.4f}", used]

@@ -7,11 +7,11 @@ scaled (true colour, premultiplied alpha), and what lies between the two passes 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from PIL import Image
 
 from service.imaging.geometry import Box, Size
+from service.imaging.pixels import Step
 from service.imaging.pixels.resample import premultiplied, reducing_gap, resample, straight
 
 _ROOM = 4_000_000
@@ -19,10 +19,8 @@ _ROOM = 4_000_000
 _REACH = 3
 """Pixels that Lanczos looks at to either side, of the source or of the target, whichever are larger."""
 
-Plain = Callable[[Image.Image], Image.Image]
 
-
-def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: Plain) -> Image.Image:
+def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: Step) -> Image.Image:
     """What `resample` makes of the *plain* picture, but for a last bit here and there."""
 
     def weighed(part: Image.Image) -> Image.Image:
@@ -44,7 +42,7 @@ def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: P
     return straight(small)
 
 
-def _reduced(image: Image.Image, across: int, down: int, weighed: Plain) -> Image.Image:
+def _reduced(image: Image.Image, across: int, down: int, weighed: Step) -> Image.Image:
     """Each block of *across* x *down* pixels averaged to one."""
     made: Image.Image | None = None
     rows = max(1, _ROOM // image.width // down)
@@ -58,7 +56,7 @@ def _reduced(image: Image.Image, across: int, down: int, weighed: Plain) -> Imag
     return made
 
 
-def _scaled(image: Image.Image, size: Size, box: Box, weighed: Plain) -> Image.Image:
+def _scaled(image: Image.Image, size: Size, box: Box, weighed: Step) -> Image.Image:
     """*box* of *image* at *size*; each strip is scaled with the rows around it that have a say in it."""
     left, top, right, bottom = box
     width, height = size

@@ -16,7 +16,7 @@ from service.imaging.writing.palettes import CLEAR, indexed
 
 _KEEP, _CLEAR_AFTERWARDS = 1, 2
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
-_LONGEST = 655_350
+LONGEST = 655_350
 """Milliseconds that one frame may show: 16 bits of hundredths."""
 _Box = tuple[int, int, int, int]
 
@@ -53,7 +53,7 @@ def _distinct(images: Sequence[Image.Image], milliseconds: Sequence[int]) -> Ite
     last, time = images[0], 0
     for image, more in zip(images, milliseconds, strict=True):
         differs = image is not last and ImageChops.difference(image, last).getbbox(alpha_only=False)
-        if differs or time + more > _LONGEST:
+        if differs or time + more > LONGEST:
             yield last, time
             last, time = image, 0
         time += more
