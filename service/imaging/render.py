@@ -65,8 +65,13 @@ def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool
             still = picture.still(work, plan.ratio(picture.size), with_mezzanine=with_mezzanine)
         with writing(kind):
             data = encode_still(still.image, kind, order.encoding, palette=still.palette)
-        first_frame = kind.animated and still.more_frames
-        return Rendered(data, *plan.size, frames=1, first_frame=first_frame, mezzanine_possible=still.mezzanine_possible)
+        return Rendered(
+            data,
+            *plan.size,
+            frames=1,
+            first_frame=kind.animated and still.more_frames,
+            mezzanine_possible=still.mezzanine_possible,
+        )
 
 
 def encoder_versions() -> str:
