@@ -1,6 +1,6 @@
-"""The mezzanine: a reduced master of a large original (upright, opaque, in sRGB) that smaller renditions are made of.
+"""The mezzanine: a reduced copy of a large original, upright, opaque and in sRGB, from which small renditions are made.
 
-Knows nothing of where it is kept.
+This module does not know where mezzanines are stored.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ from service.imaging.pixels.resample import resample
 from service.imaging.reading.decode import MARGIN, MARGINS
 
 SIDE = 1024
-"""Pixels of its longer side, about: what a JPEG's shrink-on-load gives is taken as it is, if it is no smaller than
-`NEAREST` of that and no larger than `_FARTHEST`."""
+"""Pixels of the longer side, about. A JPEG that is decoded at a fraction of its size is not resampled again when its
+longer side is between `NEAREST` and `_FARTHEST` of this."""
 NEAREST, _FARTHEST = 0.9, 1.1
+"""Shares of `SIDE`."""
 _QUALITY = 95
-"""Of the JPEG that it is kept as, in 4:4:4 (`python -m tools.bench mezzanine` tells how like the renditions are)."""
+"""The quality of the stored JPEG, in 4:4:4. `python -m tools.bench mezzanine` measures the SSIM of the renditions."""
 
 
 def reduced_size(size: Size) -> Size:
-    """The mezzanine's size, made of so many pixels."""
+    """Return the size of the mezzanine that is made from decoded pixels of this *size*."""
     longer = max(size)
     if longer <= _FARTHEST * SIDE:
         return size
@@ -35,14 +36,14 @@ def reduced_size(size: Size) -> Size:
 
 @dataclass(frozen=True, slots=True)
 class Mezzanine:
-    """Its pixels (L or RGB), and the upright size of the original in pixels."""
+    """The pixels (L or RGB) of a mezzanine, and the upright size of its original in pixels."""
 
     image: Image.Image
     original: Size
 
     @classmethod
     def decoded(cls, data: bytes, reduction: Reduction) -> Mezzanine:
-        """What `encoded` has made, of that *reduction*. Raises `Unrenderable` for other bytes."""
+        """Return the mezzanine in the file *data*. Raise `Unrenderable` for bytes that do not fit *reduction*."""
         with as_unrenderable():
             image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
             if image.size != reduction.reduced or max(image.size) > _FARTHEST * SIDE or "progressive" in image.info:
@@ -51,14 +52,14 @@ class Mezzanine:
             return cls(image, reduction.original)
 
     def encoded(self) -> bytes:
-        """The same as a file."""
+        """Return the mezzanine as a file."""
         file = io.BytesIO()
         self.image.save(file, "JPEG", quality=_QUALITY, subsampling=0)
         return file.getvalue()
 
     @property
     def size(self) -> Size:
-        """The upright size of the original in pixels. Renditions are planned from it."""
+        """The upright size of the original in pixels, from which renditions are planned."""
         return self.original
 
     @property
@@ -67,7 +68,7 @@ class Mezzanine:
         return Reduction(self.original, self.image.size)
 
     def steps(self, plan: Plan) -> list[Step]:
-        """Return the work on its pixels, up to the scaled size of *plan*."""
+        """Return the work on the pixels, up to the scaled size of *plan*."""
         return [
             lambda image: self._averaged(image, plan.ratio(self.original)),
             lambda image: resample(image, plan.scaled, self._within(image, plan.crop)),

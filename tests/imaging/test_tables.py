@@ -18,9 +18,9 @@ def test_every_writable_format_has_a_writer() -> None:
 
 
 @pytest.mark.parametrize("kind", WRITABLE)
-def test_writer_of_animated_format_has_film_and_timing(kind: Format) -> None:
+def test_writer_of_animated_format_has_animation_and_timing(kind: Format) -> None:
     writer = WRITERS[kind]
-    assert (writer.film is not None) == (writer.timing is not None) == kind.animated
+    assert (writer.animation is not None) == (writer.timing is not None) == kind.animated
 
 
 def test_orders_have_the_defaults_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:

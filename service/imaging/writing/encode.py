@@ -9,7 +9,7 @@ from PIL import Image, ImageFile
 from service.formats import Format
 from service.imaging.order import Encoding
 from service.imaging.reading.animation import Frame
-from service.imaging.writing.writers import WRITERS, Film
+from service.imaging.writing.writers import WRITERS, Animation
 
 
 def encode_still(image: Image.Image, kind: Format, encoding: Encoding, *, palette: bool = False) -> bytes:
@@ -28,17 +28,17 @@ def encode_animation(
     *still* is the picture for readers that show no animation, where it is not a frame. Only PNG has a place for it.
     """
     writer = WRITERS[kind]
-    assert writer.film is not None
+    assert writer.animation is not None
     assert writer.timing is not None
     every = [frame.image for frame in frames] + ([still] if still else [])
     mode = "RGBA" if any(image.mode in ("LA", "RGBA") for image in every) else "RGB"
     every = [image if image.mode == mode else image.convert(mode) for image in every]
     for image in every:
         image.info.clear()
-    film = Film(
+    animation = Animation(
         every[: len(frames)],
         writer.timing.durations([frame.milliseconds for frame in frames]),
         writer.timing.plays(plays),
         every[-1] if still else None,
     )
-    return writer.film(film, encoding)
+    return writer.animation(animation, encoding)

@@ -16,8 +16,8 @@ from PIL import Image, TiffImagePlugin, features
 
 from service.formats import Format
 from service.imaging.order import Encoding
-from service.imaging.writing.avif_film import playing, undated
-from service.imaging.writing.gif_film import LONGEST, gif_film
+from service.imaging.writing.animated_gif import LONGEST, animated_gif
+from service.imaging.writing.avif_boxes import playing, undated
 from service.imaging.writing.palettes import indexed, with_palette
 from service.imaging.writing.timing import Timing
 
@@ -26,7 +26,7 @@ _AVIF_SUBSAMPLING = ("4:4:4", "4:2:2", "4:2:0")
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class Animation:
     """The frames of an animation and their timing, in numbers that the format can hold."""
 
     images: list[Image.Image]
@@ -36,7 +36,7 @@ class Film:
     plays: int
     """How many times the animation plays. 0 means without end."""
     still: Image.Image | None = None
-    """The picture for readers that show no animation, where it is not a frame. In the mode of the frames."""
+    """The picture for readers that show no animation, when it is not a frame. It has the mode of the frames."""
 
     @property
     def transparent(self) -> bool:
@@ -49,9 +49,9 @@ class Writer:
     """How one format is written."""
 
     still: Callable[[Image.Image, Encoding, bool], bytes]
-    """Takes pixels (L, LA, RGB, RGBA) without metadata, and whether the original has a palette; returns a file."""
-    film: Callable[[Film, Encoding], bytes] | None = None
-    """Returns an animated file. None where the format has no animations."""
+    """Takes pixels (L, LA, RGB, RGBA) without metadata, and whether the original has a palette. Returns a file."""
+    animation: Callable[[Animation, Encoding], bytes] | None = None
+    """Returns an animated file. None for a format without animations."""
     timing: Timing | None = None
     """The timing that an animated format can hold."""
     versions: dict[str, str] = field(default_factory=dict)
@@ -64,9 +64,9 @@ def _saved(image: Image.Image, kind: Format, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def _saved_film(film: Film, kind: Format, **options: Any) -> bytes:
-    first, *rest = film.images
-    timing = {"duration": film.milliseconds, "loop": film.plays}
+def _saved_animation(animation: Animation, kind: Format, **options: Any) -> bytes:
+    first, *rest = animation.images
+    timing = {"duration": animation.milliseconds, "loop": animation.plays}
     return _saved(first, kind, save_all=True, append_images=rest, **timing, **options)
 
 
@@ -85,9 +85,9 @@ def _webp(image: Image.Image, encoding: Encoding, palette: bool) -> bytes:
     return _saved(image, Format.WEBP, quality=encoding.webp_quality, method=encoding.webp_method)
 
 
-def _webp_film(film: Film, encoding: Encoding) -> bytes:
-    data = _saved_film(film, Format.WEBP, quality=encoding.webp_quality, method=encoding.webp_method)
-    return _with_alpha_flag(data) if film.transparent else data
+def _webp_animation(animation: Animation, encoding: Encoding) -> bytes:
+    data = _saved_animation(animation, Format.WEBP, quality=encoding.webp_quality, method=encoding.webp_method)
+    return _with_alpha_flag(data) if animation.transparent else data
 
 
 def _with_alpha_flag(webp: bytes) -> bytes:
@@ -103,10 +103,10 @@ def _avif(image: Image.Image, encoding: Encoding, palette: bool) -> bytes:
     return undated(_saved(image, Format.AVIF, **_avif_options(encoding)))
 
 
-def _avif_film(film: Film, encoding: Encoding) -> bytes:
+def _avif_boxes(animation: Animation, encoding: Encoding) -> bytes:
     # Chromium 156 reads every sequence as limited range, whatever it says, and shows the others with darker shadows.
-    data = _saved_film(film, Format.AVIF, range="limited", **_avif_options(encoding))
-    return playing(undated(data), film.plays)  # Pillow has no option for it
+    data = _saved_animation(animation, Format.AVIF, range="limited", **_avif_options(encoding))
+    return playing(undated(data), animation.plays)  # Pillow has no option for it
 
 
 def _avif_options(encoding: Encoding) -> dict[str, Any]:
@@ -124,12 +124,12 @@ def _png(image: Image.Image, encoding: Encoding, palette: bool) -> bytes:
     return _saved(image, Format.PNG, **_png_options(image, encoding))
 
 
-def _png_film(film: Film, encoding: Encoding) -> bytes:
-    options = _png_options(film.images[0], encoding)
-    if film.still is not None:
-        film = replace(film, images=[film.still, *film.images])
+def _png_animation(animation: Animation, encoding: Encoding) -> bytes:
+    options = _png_options(animation.images[0], encoding)
+    if animation.still is not None:
+        animation = replace(animation, images=[animation.still, *animation.images])
         options["default_image"] = True
-    return _saved_film(film, Format.PNG, **options)
+    return _saved_animation(animation, Format.PNG, **options)
 
 
 def _png_options(image: Image.Image, encoding: Encoding) -> dict[str, Any]:
@@ -148,8 +148,8 @@ def _gif(image: Image.Image, encoding: Encoding, palette: bool) -> bytes:
     return _saved(indexed(image, dither=encoding.gif_dither), Format.GIF)
 
 
-def _gif_film(film: Film, encoding: Encoding) -> bytes:
-    return gif_film(film.images, film.milliseconds, film.plays)
+def _animated_gif(animation: Animation, encoding: Encoding) -> bytes:
+    return animated_gif(animation.images, animation.milliseconds, animation.plays)
 
 
 def _tiff(image: Image.Image, encoding: Encoding, palette: bool) -> bytes:
@@ -166,7 +166,7 @@ WRITERS: dict[Format, Writer] = {
     Format.JPEG: Writer(_jpeg, versions=_versions("jpg", "libjpeg_turbo")),
     Format.WEBP: Writer(
         _webp,
-        _webp_film,
+        _webp_animation,
         Timing(
             longest=(1 << 24) - 1,  # 24 bits
             most_plays=(1 << 16) - 1,
@@ -178,7 +178,7 @@ WRITERS: dict[Format, Writer] = {
     ),
     Format.AVIF: Writer(
         _avif,
-        _avif_film,
+        _avif_boxes,
         Timing(
             longest=(1 << 31) - 1,  # 32 bits, which some readers take for signed ones
             most_plays=(1 << 31) - 1,  # readers count in a signed number of 32 bits
@@ -189,7 +189,7 @@ WRITERS: dict[Format, Writer] = {
     ),
     Format.PNG: Writer(
         _png,
-        _png_film,
+        _png_animation,
         Timing(
             longest=65_535_000,  # a fraction of 16 bits over 16 bits
             most_plays=(1 << 31) - 1,
@@ -201,7 +201,7 @@ WRITERS: dict[Format, Writer] = {
     Format.TIFF: Writer(_tiff, versions=_versions("libtiff")),
     Format.GIF: Writer(
         _gif,
-        _gif_film,
+        _animated_gif,
         Timing(longest=LONGEST, most_plays=1 << 16, units=(10,)),  # the file counts repetitions
     ),
 }
