@@ -10,7 +10,7 @@ from PIL import Image
 from service.imaging.containers import exif
 from service.imaging.geometry import Box, Size
 
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -36,7 +36,7 @@ def upright_size(size: Size, turn: int) -> Size:
 
 def upright(image: Image.Image, turn: int) -> Image.Image:
     """Return *image*, stored with this orientation, upright."""
-    return image.transpose(_TURNS[turn]) if turn in _TURNS else image
+    return image.transpose(_TRANSPOSES[turn]) if turn in _TRANSPOSES else image
 
 
 def stored_box(box: Box, size: Size, turn: int) -> Box:

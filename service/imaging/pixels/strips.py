@@ -16,7 +16,7 @@ from service.imaging.pixels.resample import premultiplied, reducing_gap, resampl
 
 _ROOM = 4_000_000
 """Pixels of one strip at most. A picture that is no larger is resampled at once."""
-_REACH = 3
+_SUPPORT = 3
 """Pixels on either side that Lanczos uses, of the source or of the target, whichever pixels are larger."""
 
 
@@ -61,7 +61,7 @@ def _scaled(image: Image.Image, size: Size, box: Box, weighed: Step) -> Image.Im
     left, top, right, bottom = box
     width, height = size
     step = (bottom - top) / height
-    reach = _REACH * max(1.0, step) + 1
+    reach = _SUPPORT * max(1.0, step) + 1
     rows = max(1, min(_ROOM // width, int(_ROOM / max(image.width, width) / step)))
     made: Image.Image | None = None
     for row in range(0, height, rows):
