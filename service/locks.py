@@ -6,7 +6,7 @@ import fcntl
 from typing import BinaryIO
 
 
-def locked(file: BinaryIO | int) -> bool:
+def try_lock(file: BinaryIO | int) -> bool:
     """Whether the lock on *file* (or on its descriptor) could be had at once. Raises OSError for other faults."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -34,17 +34,17 @@ class StumblingPool(RenderPool):
         """What a render ends with in place of its result."""
         self.open()
 
-    async def render(
+    async def render_original(
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
         order = self._unfit(order)
         if error := self.instead(order):
             await read()
             raise error
-        return await super().render(read, order, trace, receiver)
+        return await super().render_original(read, order, trace, receiver)
 
-    async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
-        return await super().render_from(master, self._unfit(order), trace)
+    async def render_mezzanine(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+        return await super().render_mezzanine(master, self._unfit(order), trace)
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         self.tried[blank.format] += 1

@@ -130,7 +130,7 @@ class Rendered:
     frames: int
     first_frame: bool
     """The original moves and the rendition could, but the budget allowed one frame alone."""
-    leaves: bool = False
+    mezzanine_possible: bool = False
     """The original is large, and a mezzanine may be made of what was decoded."""
 
 

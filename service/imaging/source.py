@@ -64,7 +64,7 @@ class Source:
         leaves = self._leave_small()
         with writing(order.format):
             written = encode_still(small, order.format, order.encoding, palette=palette)
-        return Rendered(written, *made.size, frames=1, first_frame=moves, leaves=leaves)
+        return Rendered(written, *made.size, frames=1, first_frame=moves, mezzanine_possible=leaves)
 
     def mezzanine(self) -> Mezzanine | None:
         """After a rendition: the mezzanine, from what was decoded for it where that suffices. None with alpha."""

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from service.protocol.lists import QUALITY, TOKEN, elements
-from service.protocol.memo import remembered
+from service.protocol.lists import QUALITY, TOKEN, list_elements
+from service.protocol.memo import memoized
 
 # parameters = *( OWS ";" OWS [ parameter ] ), §5.6.6; a quoted-string may hold any escaped character, §5.6.4.
 _PARAMETER = re.compile(rf'[ \t]*;[ \t]*(?:({TOKEN})=({TOKEN}|"(?:[^"\\]|\\.)*"))?', re.DOTALL)
@@ -44,7 +44,7 @@ class Accept:
         return any(q and each.startswith("image/") and each != "image/*" for each, q in self.qualities.items())
 
 
-@remembered
+@memoized
 def parse_accept(raw: str) -> Accept:
     """Read an `Accept` field value (several lines joined by commas). Never raises.
 
@@ -52,7 +52,7 @@ def parse_accept(raw: str) -> Accept:
     field says no more than an absent one, and that is `*/*`. A range that stands twice keeps its higher q-value.
     """
     qualities: dict[str, float] = {}
-    for element in elements(raw):
+    for element in list_elements(raw):
         read = _read(element)
         if read is not None:
             media_range, quality = read

@@ -20,7 +20,7 @@ def blob_entity(
     """The entity for a picture of *size* bytes, changed at *modified* (Unix seconds); None is what is not known. Its
     dates are those of *zone*."""
     date = None if modified is None else _date(modified, zone)
-    return NOTHING | {
+    return NO_PICTURE | {
         "BlobId": id,
         "BlobSize": size,
         "OriginalSize": size,
@@ -37,7 +37,7 @@ def _date(seconds: int, zone: tzinfo) -> str:
     return text.removesuffix("+00:00") + "Z" if zone is UTC else text
 
 
-NOTHING: dict[str, object] = {
+NO_PICTURE: dict[str, object] = {
     "BlobId": 0,
     "BlobSize": 0,
     "OriginalSize": 0,

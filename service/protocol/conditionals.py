@@ -31,7 +31,7 @@ def not_modified(
     return if_modified_since.strip(" \t") in _spellings(last_modified)
 
 
-def may_write(
+def preconditions_hold(
     etag: str | None,
     last_modified: int | None,
     if_match: str | None,
@@ -52,7 +52,7 @@ def may_write(
     return if_none_match is None or etag is None or not _matches(if_none_match.strip(" \t"), etag)
 
 
-def still_whole(etag: str, last_modified: int | None, if_range: str | None, now: float) -> bool:
+def if_range_holds(etag: str, last_modified: int | None, if_range: str | None, now: float) -> bool:
     """Whether a part of today's picture fits the parts that the client has, §13.1.5, so that `Range` counts.
 
     *etag*, ours with its quotes, is strong: it must be the very same, and a weak one never is. A date must be exactly

@@ -11,8 +11,8 @@ from babel.messages.pofile import read_po
 
 from service.errors import N_
 from service.protocol.cultures import Grouping, load_cultures
-from service.protocol.lists import QUALITY, elements
-from service.protocol.memo import remembered
+from service.protocol.lists import QUALITY, list_elements
+from service.protocol.memo import memoized
 
 ENGLISH = "en"
 """The language of the message ids, and the last to fall back to."""
@@ -94,7 +94,7 @@ def _read(file: Path) -> dict[str, str]:
     }
 
 
-@remembered
+@memoized
 def _choose(available: tuple[str, ...], so_language: str | None, accept_language: str | None) -> str:
     by_tag = {language.lower(): language for language in available}
     for header in ((so_language or "").replace("_", "-"), accept_language or ""):
@@ -120,13 +120,13 @@ def _sets_language(header: str | None) -> bool:
     return any(q and tag not in _UNTRANSLATED for tag, q in _ranked((header or "").replace("_", "-")))
 
 
-@remembered
+@memoized
 def _ranked(header: str) -> tuple[tuple[str, float], ...]:
     """The language ranges of RFC 9110 §12.5.4 in lower case with their q, the most wanted first; malformed ones are
     left out."""
     weighted = [
         (match[1].lower(), float(match[2] or 1))
-        for element in elements(header)
+        for element in list_elements(header)
         if (match := _WEIGHTED.fullmatch(element))
     ]
     return tuple(sorted(weighted, key=lambda each: -each[1]))

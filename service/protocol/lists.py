@@ -14,7 +14,7 @@ QUALITY = re.compile(r"0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?|\.[0-9]{1,3}")
 _ELEMENT = re.compile(r'(?:[^,"]++|"(?:[^"\\]|\\.)*(?:"|\\?\Z))+', re.DOTALL)
 
 
-def elements(text: str) -> Iterator[str]:
+def list_elements(text: str) -> Iterator[str]:
     """The elements of a comma-separated list, trimmed; empty ones are passed over, §5.6.1.2."""
     for match in _ELEMENT.finditer(text):
         if element := match[0].strip(" \t"):

@@ -14,7 +14,7 @@ _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-def remembered(function: Callable[_P, _R]) -> Callable[_P, _R]:
+def memoized(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Keep the answers of *function*, whose arguments are hashable; what it raises is not kept."""
     kept = cast("Callable[_P, _R]", lru_cache(maxsize=ENTRIES)(function))
 

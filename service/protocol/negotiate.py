@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from service.errors import N_, NotAcceptable, PictureError, Unwritable
 from service.formats import WRITABLE, Fit, Format, IfBlank
 from service.protocol.accept import NAMED, parse_accept
-from service.protocol.memo import remembered
+from service.protocol.memo import memoized
 from service.protocol.query import Query
 
 JSON = "application/json"
@@ -19,11 +19,11 @@ _INSIDE_JSON = (Format.JPEG, Format.PNG, Format.GIF, Format.TIFF, Format.WEBP, F
 
 RuledOut = Mapping[Format, PictureError]
 """Formats that are no candidates while another one is acceptable, each with the error that is raised when none is."""
-NOTHING: RuledOut = {}
+NONE_RULED_OUT: RuledOut = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class FormatChoice:
     """The format of the answer; `json` puts it into a JSON string, `as_stored` leaves the original's bytes alone."""
 
     format: Format
@@ -41,7 +41,7 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RequestedPicture:
     """All that a request says about the picture it wants. Sides in pixels; requests that want the same are equal.
 
     `offers` stand in the site's order of preference, and are empty where `type` wins over `Accept`. `shows_tiff` is
@@ -57,7 +57,9 @@ class Wish:
     json_quality: float
     shows_tiff: bool = True
 
-    def resolve(self, stored: Format, alpha: bool, ruled_out: RuledOut = NOTHING, *, verbatim: bool = True) -> Choice:
+    def resolve(
+        self, stored: Format, alpha: bool, ruled_out: RuledOut = NONE_RULED_OUT, *, verbatim: bool = True
+    ) -> FormatChoice:
         """The answer for an original in *stored*, with or without an alpha channel.
 
         *verbatim* says that an original goes out as stored without being written anew, so that no format is ruled out
@@ -68,10 +70,10 @@ class Wish:
         if not stored.writable or (stored is Format.TIFF and not self.shows_tiff):
             whole, stored = False, Format.PNG if alpha else Format.JPEG
         if whole and any(offer.format is stored for offer in self.offers):
-            return Choice(stored, as_stored=True)
+            return FormatChoice(stored, as_stored=True)
         return self._negotiate(stored, alpha, ruled_out, as_stored=whole)
 
-    def resolve_placeholder(self, default: Format, ruled_out: RuledOut = NOTHING) -> Choice:
+    def resolve_placeholder(self, default: Format, ruled_out: RuledOut = NONE_RULED_OUT) -> FormatChoice:
         """The answer for a placeholder that is drawn in *default* where nothing speaks against it. As `resolve`."""
         return self._negotiate(default, alpha=True, ruled_out=ruled_out, as_stored=False)
 
@@ -80,19 +82,19 @@ class Wish:
         side = 1 if self.if_blank is IfBlank.CLEAR_PIXEL else _PLACEHOLDER_SIDE
         return self.width or self.height or side, self.height or self.width or side
 
-    def _negotiate(self, home: Format, alpha: bool, ruled_out: RuledOut, *, as_stored: bool) -> Choice:
+    def _negotiate(self, home: Format, alpha: bool, ruled_out: RuledOut, *, as_stored: bool) -> FormatChoice:
         if self.type is not None:
             if self.type in ruled_out:
                 raise ruled_out[self.type]
-            return Choice(self.type)
+            return FormatChoice(self.type)
         offers = [offer for offer in self.offers if offer.format not in ruled_out]
         best = max((offer.quality for offer in offers), default=0.0)
         if self.json_quality > best:
             inside = home if as_stored or home not in ruled_out else _instead(alpha, ruled_out)
             if inside is not None:
-                return Choice(inside, json=True, as_stored=as_stored)
+                return FormatChoice(inside, json=True, as_stored=as_stored)
         if offers:
-            return Choice(_break_tie([offer for offer in offers if offer.quality == best], home, alpha))
+            return FormatChoice(_break_tie([offer for offer in offers if offer.quality == best], home, alpha))
         wanted = WRITABLE if self.json_quality else [offer.format for offer in self.offers]
         reasons = [ruled_out[each] for each in wanted if each in ruled_out]
         if not reasons:
@@ -100,8 +102,8 @@ class Wish:
         raise next((each for each in reasons if isinstance(each, Unwritable)), reasons[0])
 
 
-@remembered
-def make_wish(query: Query, accept: str | None, preference: tuple[Format, ...]) -> Wish:
+@memoized
+def requested_picture(query: Query, accept: str | None, preference: tuple[Format, ...]) -> RequestedPicture:
     """Join *query* with the `Accept` field, None where there is none. Formats not in *preference* come last."""
     offers: tuple[Offer, ...] = ()
     json_quality, shows_tiff = 0.0, True
@@ -115,7 +117,9 @@ def make_wish(query: Query, accept: str | None, preference: tuple[Format, ...]) 
             json_quality = 0.0
         names_tiff = any(offer.named and offer.format is Format.TIFF for offer in offers)
         shows_tiff = names_tiff or not accepted.names_pictures
-    return Wish(query.width, query.height, query.fit, query.if_blank, query.type, offers, json_quality, shows_tiff)
+    return RequestedPicture(
+        query.width, query.height, query.fit, query.if_blank, query.type, offers, json_quality, shows_tiff
+    )
 
 
 def _instead(alpha: bool, ruled_out: RuledOut) -> Format | None:

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 from service.errors import N_, BadParameter
 from service.formats import WRITABLE, Fit, Format, IfBlank
-from service.protocol.memo import remembered
+from service.protocol.memo import memoized
 
 _T = TypeVar("_T")
 
@@ -46,7 +46,7 @@ class Query:
     fit: Fit = Fit.CONTAIN
 
 
-@remembered
+@memoized
 def parse_query(raw: str, max_dimension: int) -> Query:
     """Read the raw, still percent-encoded query string; *max_dimension* is in pixels. Raises `BadParameter`.
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from service.protocol.lists import elements
+from service.protocol.lists import list_elements
 
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 _DIGITS = 20
 """More than any length has. Longer numbers are cut to so many: as far past the end, and no work to read."""
 
 
-def one_range(field: str | None, length: int) -> range | None:
+def parse_range(field: str | None, length: int) -> range | None:
     """The positions that *field* asks for out of *length* bytes; none of them where it cannot be satisfied, §14.1.1.
 
     None where the whole is the answer, as §14.2 allows: no field, another unit, several ranges, or none that is valid.
@@ -19,7 +19,7 @@ def one_range(field: str | None, length: int) -> range | None:
     unit, _, specs = (field or "").partition("=")
     if unit.strip(" \t").lower() != "bytes":  # case-insensitive, §14.1
         return None
-    asked = list(elements(specs))
+    asked = list(list_elements(specs))
     match = _SPEC.fullmatch(asked[0]) if len(asked) == 1 else None
     if match is None or match[0] == "-":
         return None

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from service.errors import N_, BadParameter
-from service.protocol.lists import elements
+from service.protocol.lists import list_elements
 
 HEADER = "SO-TimeZone"
 
@@ -24,7 +24,7 @@ def parse_time_zone(raw: str | None) -> str | None:
     A zone is SuperOffice's code (`NO`, `US-NY`) or id (`261`), or an IANA name; each in any letter case. None for UTC,
     and where the field is absent or names no zone. Raises `BadParameter`.
     """
-    listed = elements((raw or "")[: _LONGEST + 1].lower())
+    listed = list_elements((raw or "")[: _LONGEST + 1].lower())
     wanted = {_NAMES.get(each) for each in listed if each != _WITH_OFFSET} or {"UTC"}
     if len(raw or "") > _LONGEST or len(wanted) > 1 or None in wanted:
         raise BadParameter(

@@ -55,26 +55,26 @@ class RenderPool:
         """Start the processes, in the background."""
         self._supervisor.open()
 
-    async def render(
+    async def render_original(
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
         async with self._turn(trace):
             data = await read()
-            job = Job(worker.render_original, (order, receiver is not None and receiver.wanted()), data)
+            job = Job(worker.render_original, (order, receiver is not None and receiver.is_awaited()), data)
             del data  # the job lets it go
             one, rendered = await self._counted(trace, lambda _: job)
         idle = self._waiting + self._supervisor.waiting == 0
-        if receiver is not None and rendered.leaves and (receiver.wanted() or idle):
+        if receiver is not None and rendered.mezzanine_possible and (receiver.is_awaited() or idle):
             task = asyncio.create_task(self._leave(one, receiver))
             self._afterwards.add(task)
             task.add_done_callback(self._afterwards.discard)
         else:
             self._supervisor.release(one)
             if receiver is not None:
-                await receiver.left(None, none_to_come=not rendered.leaves)
+                await receiver.receive(None, impossible=not rendered.mezzanine_possible)
         return rendered
 
-    async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+    async def render_mezzanine(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         key = master.key
 
         def job(one: RenderProcess) -> Job[Rendered]:
@@ -202,7 +202,7 @@ class RenderPool:
 
     async def _leave(self, one: RenderProcess, receiver: MezzanineReceiver) -> None:
         """Have the mezzanine made of what *one* has just rendered, after the answer; then it is idle again."""
-        master, none_to_come = None, False
+        master, impossible = None, False
         try:
             made = await one.perform(Job(worker.leave_mezzanine, (receiver.key,)), self._timeout)
         except (DiedIdle, RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
@@ -211,10 +211,10 @@ class RenderPool:
             log.warning("render.no_mezzanine", reason=repr(error))
             self._supervisor.release(one)
         else:
-            none_to_come = made is None
+            impossible = made is None
             if made is not None:
                 one.kept.keep(receiver.key, None)
                 master = MezzanineFile(receiver.key, *made)
             self._supervisor.release(one)
         finally:
-            await receiver.left(master, none_to_come=none_to_come)
+            await receiver.receive(master, impossible=impossible)

@@ -10,7 +10,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from service.locks import locked
+from service.locks import try_lock
 
 _PAUSE = 0.002
 """Seconds between two looks for a free turn; a render takes longer."""
@@ -51,7 +51,7 @@ async def _first(files: list[Path]) -> Slot:
     while True:
         for file in files:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if locked(descriptor):
+            if try_lock(descriptor):
                 return Slot(descriptor)
             os.close(descriptor)
         await asyncio.sleep(_PAUSE)

@@ -109,7 +109,7 @@ def render_original(original: bytes, order: Order, with_mezzanine: bool) -> Rend
     with as_unrenderable():
         source = Source(original, order.limits)
         rendered = source.render(order, with_mezzanine=with_mezzanine)
-    if rendered.leaves:
+    if rendered.mezzanine_possible:
         _source = source
     return rendered
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from service.locks import locked
+from service.locks import try_lock
 
 _FOLDER = ".uploads"
 _LOCK = "lock"
@@ -64,7 +64,7 @@ class UploadFolder:
         self._folder.mkdir(exist_ok=True)
         with (self._folder / _LOCK).open("ab") as lock:
             deadline = time.monotonic() + self._timeout
-            while not locked(lock):
+            while not try_lock(lock):
                 if time.monotonic() > deadline:
                     raise TimeoutError
                 time.sleep(_AGAIN)
@@ -75,7 +75,7 @@ class UploadFolder:
         with self.alone():
             path = self._folder / secrets.token_hex(8)
             file = path.open("xb+")
-            locked(file)  # what nobody holds is a leftover
+            try_lock(file)  # what nobody holds is a leftover
         return UploadFile(path, file)
 
     def sweep(self) -> None:
@@ -87,7 +87,7 @@ class UploadFolder:
                 if path.name == _LOCK:
                     continue
                 with path.open("rb") as file:
-                    if locked(file):
+                    if try_lock(file):
                         path.unlink()
 
 

@@ -23,7 +23,7 @@ QUICKLY = {"PNG": {"compress_level": 1}, "WEBP": {"method": 0}}
 def left_by(data: bytes, order: Order = SMALL) -> Mezzanine | None:
     """What the first render of *data*, by *order*, leaves; by way of its file."""
     source = Source(data, Limits())
-    if not source.render(order).leaves:
+    if not source.render(order).mezzanine_possible:
         return None
     made = source.mezzanine()
     return made and Mezzanine.decoded(made.encoded(), made.reduction)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.protocol.conditionals import http_date, may_write, not_modified
+from service.protocol.conditionals import http_date, not_modified, preconditions_hold
 
 ETAG = '"abc"'
 WRITTEN = 784111777  # the moment of RFC 9110 §5.6.7
@@ -157,10 +157,10 @@ def test_a_write_is_allowed_as_rfc_9110_has_it(
     allowed: bool,
     allowed_without_a_picture: bool,
 ) -> None:
-    assert may_write(TAG, DATE, if_match, if_none_match, if_unmodified_since) is allowed
-    assert may_write(None, None, if_match, if_none_match, if_unmodified_since) is allowed_without_a_picture
+    assert preconditions_hold(TAG, DATE, if_match, if_none_match, if_unmodified_since) is allowed
+    assert preconditions_hold(None, None, if_match, if_none_match, if_unmodified_since) is allowed_without_a_picture
 
 
 @given(*3 * [st.none() | st.text()])
 def test_no_condition_makes_a_write_fail_otherwise(one: str | None, two: str | None, three: str | None) -> None:
-    assert may_write(TAG, DATE, one, two, three) in (True, False)
+    assert preconditions_hold(TAG, DATE, one, two, three) in (True, False)

@@ -1,14 +1,14 @@
-"""What is remembered of a pure function, and what is not."""
+"""What is memoized of a pure function, and what is not."""
 
 import pytest
 
-from service.protocol.memo import ENTRIES, LONGEST, remembered
+from service.protocol.memo import ENTRIES, LONGEST, memoized
 
 
 def test_short_texts_are_worked_out_once_and_long_ones_each_time() -> None:
     seen: list[str | None] = []
 
-    @remembered
+    @memoized
     def length(text: str | None, *, extra: str = "") -> int:
         seen.append(text)
         return len(text or "") + len(extra)
@@ -22,14 +22,14 @@ def test_short_texts_are_worked_out_once_and_long_ones_each_time() -> None:
 
 def test_no_more_than_so_many_answers_are_kept() -> None:
     seen: list[str] = []
-    keep = remembered(seen.append)
+    keep = memoized(seen.append)
     for number in (*range(ENTRIES + 1), 0):
         keep(str(number))
     assert len(seen) == ENTRIES + 2
 
 
 def test_failures_are_raised_anew() -> None:
-    @remembered
+    @memoized
     def fail(text: str) -> None:
         raise ValueError(text)
 

@@ -66,7 +66,7 @@ def reading(data: bytes) -> Callable[[], Awaitable[bytes]]:
 
 async def test_renders_in_another_process(pools: Pools) -> None:
     pool = await pools()
-    rendered = await pool.render(read, ORDER, Trace())
+    rendered = await pool.render_original(read, ORDER, Trace())
     assert shown(rendered.data).size == (16, 12)
     assert near(shown(rendered.data).convert("RGB").getpixel((2, 2)), RED)
     assert pool.pids
@@ -84,8 +84,8 @@ async def test_bad_pictures_are_refused_and_cost_no_process(pools: Pools, data: 
     pool = await pools()
     before = pool.pids
     with pytest.raises(Unrenderable):
-        await pool.render(reading(data), ORDER, Trace())
-    assert shown((await pool.render(read, ORDER, Trace())).data).size == (16, 12)
+        await pool.render_original(reading(data), ORDER, Trace())
+    assert shown((await pool.render_original(read, ORDER, Trace())).data).size == (16, 12)
     assert pool.pids == before
     assert value(metrics, "contact_image_renders_failed_total") == 1
     assert value(metrics, "contact_image_renders_finished_total") == 1
@@ -95,7 +95,7 @@ async def test_an_impossible_size_is_told_with_its_words(pools: Pools) -> None:
     pool = await pools()
     strip = saved(quarters(4, 4_000), "PNG")
     with pytest.raises(BadParameter) as refused:
-        await pool.render(reading(strip), Order(Format.PNG, width=4_000), Trace())
+        await pool.render_original(reading(strip), Order(Format.PNG, width=4_000), Trace())
     assert "4000000" in str(refused.value).replace(",", "")
 
 
@@ -104,7 +104,7 @@ async def test_a_process_that_dies_fails_its_own_render_alone(pools: Pools, metr
     frozen = pool.pids[:]
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)  # so that the renders are under way for certain
-    renders = [asyncio.create_task(pool.render(read, ORDER, Trace())) for _ in range(6)]
+    renders = [asyncio.create_task(pool.render_original(read, ORDER, Trace())) for _ in range(6)]
     await until(lambda: value(metrics, "contact_image_renders_started_total") == 2)
     os.kill(frozen[0], signal.SIGKILL)
     os.kill(frozen[1], signal.SIGCONT)
@@ -118,7 +118,7 @@ async def test_a_process_killed_while_idle_costs_nothing(pools: Pools) -> None:
     (pid,) = pool.pids
     os.kill(pid, signal.SIGKILL)
     await until(lambda: not alive(pid))
-    rendered = await pool.render(read, ORDER, Trace())
+    rendered = await pool.render_original(read, ORDER, Trace())
     assert shown(rendered.data).size == (16, 12)
     assert pool.pids
     assert pid not in pool.pids
@@ -132,7 +132,7 @@ async def test_a_failed_render_lets_its_original_go(pools: Pools) -> None:
     try:
         held = sys.getrefcount(original)
         with pytest.raises(Unrenderable):
-            await pool.render(whole, ORDER, Trace())
+            await pool.render_original(whole, ORDER, Trace())
         assert sys.getrefcount(original) == held
     finally:
         gc.enable()
@@ -144,10 +144,10 @@ async def test_a_render_past_its_time_ends_its_process(pools: Pools, metrics: Me
     os.kill(pid, signal.SIGSTOP)
     begun = time.perf_counter()
     with pytest.raises(RenderTimedOut):
-        await pool.render(read, ORDER, Trace())
+        await pool.render_original(read, ORDER, Trace())
     assert time.perf_counter() - begun < 50
     await until(lambda: not alive(pid) and bool(pool.pids))
-    assert shown((await pool.render(read, ORDER, Trace())).data).size == (16, 12)
+    assert shown((await pool.render_original(read, ORDER, Trace())).data).size == (16, 12)
     assert value(metrics, "contact_image_renders_timed_out_total") == 1
 
 
@@ -162,7 +162,7 @@ async def test_one_more_than_may_wait_is_refused_before_its_original_is_read(poo
         reads += 1
         return PICTURE
 
-    renders = [asyncio.create_task(pool.render(counted, ORDER, Trace())) for _ in range(20)]
+    renders = [asyncio.create_task(pool.render_original(counted, ORDER, Trace())) for _ in range(20)]
     await until(lambda: sum(each.done() for each in renders) >= 20 - 2 - 3)
     done, waiting = await asyncio.wait(renders, timeout=0.1)
     assert len(waiting) == 2 + 3  # one renders, one is read ahead, three wait
@@ -182,13 +182,13 @@ async def test_a_failing_read_gives_its_turn_back(pools: Pools) -> None:
 
     for _ in range(5):
         with pytest.raises(OSError, match="gone"):
-            await pool.render(broken, ORDER, Trace())
-    assert (await pool.render(read, ORDER, Trace())).data
+            await pool.render_original(broken, ORDER, Trace())
+    assert (await pool.render_original(read, ORDER, Trace())).data
 
 
 async def test_the_probe_trusts_a_render_of_late(pools: Pools) -> None:
     pool = await pools()
-    await pool.render(read, ORDER, Trace())
+    await pool.render_original(read, ORDER, Trace())
     os.kill(pool.pids[0], signal.SIGSTOP)
     async with asyncio.timeout(5):  # a render would wait for as long as one may take
         await pool.probe()
@@ -234,7 +234,7 @@ async def test_a_process_that_cannot_be_started_is_tried_again(
     monkeypatch.setattr(supervisor_module, "_RETRY", 0.01)
     pool = RenderPool(metrics, workers=1, queue=8, timeout=10.0, memory_bytes=0)
     pool.open()
-    assert (await pool.render(read, ORDER, Trace())).data
+    assert (await pool.render_original(read, ORDER, Trace())).data
     await pool.close()
     assert tries == 2
 

@@ -33,7 +33,7 @@ def large_file() -> bytes:
     return saved(large(2000, 1500), "JPEG", quality=90)
 
 
-class Wish:
+class Receiver:
     """Somebody who wants a mezzanine, as badly as *waiting* says."""
 
     key = "7:1"
@@ -42,11 +42,11 @@ class Wish:
         self.waiting = waiting
         self.came: asyncio.Queue[tuple[MezzanineFile | None, bool]] = asyncio.Queue()
 
-    def wanted(self) -> bool:
+    def is_awaited(self) -> bool:
         return self.waiting
 
-    async def left(self, master: MezzanineFile | None, *, none_to_come: bool) -> None:
-        await self.came.put((master, none_to_come))
+    async def receive(self, master: MezzanineFile | None, *, impossible: bool) -> None:
+        await self.came.put((master, impossible))
 
 
 def masters(count: int) -> list[MezzanineFile]:
@@ -73,35 +73,35 @@ def without_its_bytes(master: MezzanineFile) -> MezzanineFile:
 async def test_a_mezzanine_is_sent_once_and_then_kept(pools: Pools) -> None:
     pool = await pools()
     (master,) = masters(1)
-    first = await pool.render_from(master, ORDER, Trace())
-    again = await pool.render_from(without_its_bytes(master), ORDER, Trace())
+    first = await pool.render_mezzanine(master, ORDER, Trace())
+    again = await pool.render_mezzanine(without_its_bytes(master), ORDER, Trace())
     assert first.data == again.data
     assert shown(first.data).size == (16, 12)
 
 
 async def test_the_process_that_made_it_keeps_it(pools: Pools) -> None:
     pool = await pools()
-    wish = Wish()
-    await pool.render(reading(large_file()), ORDER, Trace(), wish)
-    master, _ = await wish.came.get()
+    receiver = Receiver()
+    await pool.render_original(reading(large_file()), ORDER, Trace(), receiver)
+    master, _ = await receiver.came.get()
     assert master is not None
-    assert (await pool.render_from(without_its_bytes(master), ORDER, Trace())).width == 16
+    assert (await pool.render_mezzanine(without_its_bytes(master), ORDER, Trace())).width == 16
 
 
 async def test_the_process_that_keeps_it_is_preferred(pools: Pools) -> None:
     pool = await pools(workers=2)
     (master,) = masters(1)
-    await pool.render_from(master, ORDER, Trace())
+    await pool.render_mezzanine(master, ORDER, Trace())
     for _ in range(5):
-        await pool.render(read, ORDER, Trace())  # so that the processes change places
-        assert await pool.render_from(without_its_bytes(master), ORDER, Trace())
+        await pool.render_original(read, ORDER, Trace())  # so that the processes change places
+        assert await pool.render_mezzanine(without_its_bytes(master), ORDER, Trace())
 
 
 async def test_another_is_given_it_while_that_one_is_at_work(pools: Pools) -> None:
     pool = await pools(workers=2, queue=16)
     (master,) = masters(1)
-    await pool.render_from(master, ORDER, Trace())
-    results = await asyncio.gather(*(pool.render_from(master, ORDER, Trace()) for _ in range(12)))
+    await pool.render_mezzanine(master, ORDER, Trace())
+    results = await asyncio.gather(*(pool.render_mezzanine(master, ORDER, Trace()) for _ in range(12)))
     assert len({each.data for each in results}) == 1
 
 
@@ -109,76 +109,76 @@ async def test_only_a_few_are_kept(pools: Pools) -> None:
     pool = await pools()
     every = masters(decoded_mezzanines._MOST + 1)
     for master in every:
-        await pool.render_from(master, ORDER, Trace())
+        await pool.render_mezzanine(master, ORDER, Trace())
     with pytest.raises(Unrenderable):
-        await pool.render_from(without_its_bytes(every[0]), ORDER, Trace())
+        await pool.render_mezzanine(without_its_bytes(every[0]), ORDER, Trace())
     for master in every[1:]:
-        assert await pool.render_from(without_its_bytes(master), ORDER, Trace())
+        assert await pool.render_mezzanine(without_its_bytes(master), ORDER, Trace())
 
 
 async def test_a_failure_leaves_both_ends_agreed_on_what_is_kept(pools: Pools) -> None:
     pool = await pools()
     every = masters(decoded_mezzanines._MOST)
     for master in every:
-        await pool.render_from(master, ORDER, Trace())
+        await pool.render_mezzanine(master, ORDER, Trace())
     impossible = Order(Format.PNG, width=4000, limits=Limits(max_dimension=1000))
     with pytest.raises(Exception, match="4000x3000"):
-        await pool.render_from(every[0], impossible, Trace())
+        await pool.render_mezzanine(every[0], impossible, Trace())
     extra = MezzanineFile("extra:1", every[0].data, every[0].reduction)
-    await pool.render_from(extra, ORDER, Trace())  # the least recently used is another than it would have been
+    await pool.render_mezzanine(extra, ORDER, Trace())  # the least recently used is another than it would have been
     for master in (every[0], extra, *every[2:]):
-        assert await pool.render_from(without_its_bytes(master), ORDER, Trace())
+        assert await pool.render_mezzanine(without_its_bytes(master), ORDER, Trace())
 
 
 async def test_one_who_takes_the_place_of_a_dead_one_is_given_it_anew(pools: Pools) -> None:
     pool = await pools()
     (master,) = masters(1)
-    await pool.render_from(master, ORDER, Trace())
+    await pool.render_mezzanine(master, ORDER, Trace())
     await killed(pool.pids[0])
-    assert await pool.render_from(master, ORDER, Trace())
+    assert await pool.render_mezzanine(master, ORDER, Trace())
 
 
 async def test_none_is_made_while_others_wait_for_the_process_unless_it_is_wanted(pools: Pools) -> None:
     for waiting in (False, True):
         pool = await pools()
-        wish = Wish(waiting)
+        receiver = Receiver(waiting)
         os.kill(pool.pids[0], signal.SIGSTOP)
-        renders = [asyncio.create_task(pool.render(reading(large_file()), ORDER, Trace(), wish))]
+        renders = [asyncio.create_task(pool.render_original(reading(large_file()), ORDER, Trace(), receiver))]
         await asyncio.sleep(0.05)  # it is the first
-        renders += [asyncio.create_task(pool.render(read, ORDER, Trace())) for _ in range(6)]
+        renders += [asyncio.create_task(pool.render_original(read, ORDER, Trace())) for _ in range(6)]
         await asyncio.sleep(0.05)
         os.kill(pool.pids[0], signal.SIGCONT)
         await asyncio.gather(*renders)
-        master, none_to_come = await wish.came.get()
+        master, impossible = await receiver.came.get()
         assert (master is not None) is waiting
-        assert none_to_come is False
+        assert impossible is False
 
 
 async def test_a_picture_that_leaves_none_is_told(pools: Pools) -> None:
     pool = await pools()
     for picture in (saved(quarters(64, 48), "PNG"), saved(large(2000, 1500).convert("RGBA").quantize(16), "PNG")):
-        wish = Wish()
-        await pool.render(reading(picture), ORDER, Trace(), wish)
-        assert await wish.came.get() == (None, True)
+        receiver = Receiver()
+        await pool.render_original(reading(picture), ORDER, Trace(), receiver)
+        assert await receiver.came.get() == (None, True)
 
 
 async def test_a_process_that_dies_over_the_mezzanine_costs_the_rendition_nothing(pools: Pools) -> None:
     pool = await pools()
     (pid,) = pool.pids
 
-    class Deadly(Wish):
+    class Deadly(Receiver):
         asked = 0
 
-        def wanted(self) -> bool:
+        def is_awaited(self) -> bool:
             self.asked += 1
             if self.asked == 2:  # before the render, and after it
                 os.kill(pid, signal.SIGKILL)
             return True
 
-    wish = Deadly()
-    assert (await pool.render(reading(large_file()), ORDER, Trace(), wish)).width == 16
-    assert await wish.came.get() == (None, False)
-    assert await pool.render(read, ORDER, Trace())
+    receiver = Deadly()
+    assert (await pool.render_original(reading(large_file()), ORDER, Trace(), receiver)).width == 16
+    assert await receiver.came.get() == (None, False)
+    assert await pool.render_original(read, ORDER, Trace())
     assert not alive(pid)
 
 
@@ -187,8 +187,8 @@ async def test_closing_while_a_mezzanine_is_made_ends_everything(metrics: Metric
     pool.open()
     await until(lambda: len(pool.pids) == 1)
     (pid,) = pool.pids
-    wish = Wish(waiting=True)
-    await pool.render(reading(large_file()), ORDER, Trace(), wish)
+    receiver = Receiver(waiting=True)
+    await pool.render_original(reading(large_file()), ORDER, Trace(), receiver)
     async with asyncio.timeout(60):
         await pool.close()
     await until(lambda: not alive(pid))
@@ -209,7 +209,7 @@ async def worn(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 async def test_a_worn_process_works_on_until_its_successor_is_there(worn: RenderPool) -> None:
     before = set(worn.pids)
     for _ in range(4):
-        assert len(await asyncio.gather(*(worn.render(read, ORDER, Trace()) for _ in range(15)))) == 15
+        assert len(await asyncio.gather(*(worn.render_original(read, ORDER, Trace()) for _ in range(15)))) == 15
         assert len(worn.pids) >= 2
     await until(lambda: len(worn.pids) == 2 and not before & set(worn.pids))
     await until(lambda: not any(map(alive, before)))
@@ -218,7 +218,7 @@ async def test_a_worn_process_works_on_until_its_successor_is_there(worn: Render
 async def test_a_worn_process_that_dies_has_one_successor(worn: RenderPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_MOST_RENDERS", 1)
     for _ in range(6):
-        await worn.render(read, ORDER, Trace())
+        await worn.render_original(read, ORDER, Trace())
         await killed(worn.pids[0])
     await until(lambda: len(worn.pids) == 2)
     await asyncio.sleep(0.5)
@@ -228,10 +228,10 @@ async def test_a_worn_process_that_dies_has_one_successor(worn: RenderPool, monk
 async def test_a_process_that_has_grown_is_replaced(pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = await pools()
     (before,) = pool.pids
-    await pool.render(read, ORDER, Trace())
+    await pool.render_original(read, ORDER, Trace())
     assert pool.pids == [before]
     monkeypatch.setattr(supervisor, "_MOST_RESIDENT", 1_000_000)
-    await pool.render(read, ORDER, Trace())
+    await pool.render_original(read, ORDER, Trace())
     monkeypatch.undo()
     await until(lambda: before not in pool.pids and len(pool.pids) == 1)
 

@@ -192,12 +192,12 @@ async def test_where_all_formats_hold_less_than_avif_no_largest_is_named(serve: 
 class Told(StumblingPool):
     """Says of itself what a render process says of a size that AVIF cannot hold, at another size."""
 
-    async def render(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
+    async def render_original(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
         if order.format is Format.AVIF:
             self.tried[order.format] += 1
             await read()
             order.plan((120, 120))
-        return await super().render(read, order, trace, receiver)
+        return await super().render_original(read, order, trace, receiver)
 
 
 @pytest.mark.usefixtures("small_avif")
