@@ -246,7 +246,7 @@ async def test_a_process_that_hangs_while_it_starts_can_be_killed() -> None:
     process.kill()
     with pytest.raises((OSError, EOFError, DiedIdle, asyncio.CancelledError)):
         await starting
-    await process.gone()
+    await process.wait_ended()
     assert not process.child.is_alive()
 
 

@@ -58,14 +58,14 @@ async def test_the_dead_give_theirs_back(tmp_path: Path) -> None:
     )
     try:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "turn-0").exists():
+        while not (tmp_path / "slot-0").exists():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
         waiting = asyncio.create_task(RenderSlots(tmp_path, 1).take())
         await asyncio.wait((waiting,), timeout=0.3)
         assert not waiting.done()
         os.kill(holder.pid, signal.SIGKILL)
-        (await asyncio.wait_for(waiting, 60)).give()
+        (await asyncio.wait_for(waiting, 60)).release()
     finally:
         holder.kill()
         holder.wait()
@@ -76,12 +76,12 @@ async def test_one_who_waits_goes_before_one_who_has_just_had_it(tmp_path: Path)
     mine = await slots.take()
     other = asyncio.create_task(RenderSlots(tmp_path, 1).take())
     await asyncio.sleep(0.05)
-    mine.give()
+    mine.release()
     again = asyncio.create_task(slots.take())
     done, _ = await asyncio.wait((other, again), timeout=60, return_when=asyncio.FIRST_COMPLETED)
     assert done == {other}
-    other.result().give()
-    (await asyncio.wait_for(again, 60)).give()
+    other.result().release()
+    (await asyncio.wait_for(again, 60)).release()
 
 
 async def test_one_who_waits_no_longer_holds_nobody_up(tmp_path: Path) -> None:
@@ -89,5 +89,5 @@ async def test_one_who_waits_no_longer_holds_nobody_up(tmp_path: Path) -> None:
     mine = await slots.take()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(slots.take(), 0.05)
-    mine.give()
-    (await asyncio.wait_for(slots.take(), 60)).give()
+    mine.release()
+    (await asyncio.wait_for(slots.take(), 60)).release()

@@ -107,7 +107,7 @@ async def test_another_is_given_it_while_that_one_is_at_work(pools: Pools) -> No
 
 async def test_only_a_few_are_kept(pools: Pools) -> None:
     pool = await pools()
-    every = masters(decoded_mezzanines._MOST + 1)
+    every = masters(decoded_mezzanines.CAPACITY + 1)
     for master in every:
         await pool.render_mezzanine(master, ORDER, Trace())
     with pytest.raises(Unrenderable):
@@ -118,7 +118,7 @@ async def test_only_a_few_are_kept(pools: Pools) -> None:
 
 async def test_a_failure_leaves_both_ends_agreed_on_what_is_kept(pools: Pools) -> None:
     pool = await pools()
-    every = masters(decoded_mezzanines._MOST)
+    every = masters(decoded_mezzanines.CAPACITY)
     for master in every:
         await pool.render_mezzanine(master, ORDER, Trace())
     impossible = Order(Format.PNG, width=4000, limits=Limits(max_dimension=1000))
@@ -198,7 +198,7 @@ async def test_closing_while_a_mezzanine_is_made_ends_everything(metrics: Metric
 @pytest.fixture
 async def worn(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RenderPool]:
     """A pool of two whose processes are worn after ten renders."""
-    monkeypatch.setattr(supervisor, "_MOST_RENDERS", 10)
+    monkeypatch.setattr(supervisor, "_MAX_RENDERS", 10)
     pool = RenderPool(metrics, workers=2, queue=64, timeout=10.0, memory_bytes=0)
     pool.open()
     await until(lambda: len(pool.pids) == 2)
@@ -216,7 +216,7 @@ async def test_a_worn_process_works_on_until_its_successor_is_there(worn: Render
 
 
 async def test_a_worn_process_that_dies_has_one_successor(worn: RenderPool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "_MOST_RENDERS", 1)
+    monkeypatch.setattr(supervisor, "_MAX_RENDERS", 1)
     for _ in range(6):
         await worn.render_original(read, ORDER, Trace())
         await killed(worn.pids[0])
@@ -230,7 +230,7 @@ async def test_a_process_that_has_grown_is_replaced(pools: Pools, monkeypatch: p
     (before,) = pool.pids
     await pool.render_original(read, ORDER, Trace())
     assert pool.pids == [before]
-    monkeypatch.setattr(supervisor, "_MOST_RESIDENT", 1_000_000)
+    monkeypatch.setattr(supervisor, "_MAX_RESIDENT", 1_000_000)
     await pool.render_original(read, ORDER, Trace())
     monkeypatch.undo()
     await until(lambda: before not in pool.pids and len(pool.pids) == 1)
@@ -247,14 +247,14 @@ async def test_a_signal_to_the_whole_group_ends_no_process_that_starts(number: s
     os.kill(one.pid, number)
     assert await one.perform(Job(worker.identify, ()), 10.0) == one.child.pid
     one.kill()
-    await one.gone()
+    await one.wait_ended()
 
 
 async def test_a_crew_that_is_closed_while_it_starts_says_nothing() -> None:
     starting = supervisor.Supervisor(2, 0)
     with capture_logs() as lines:
         starting.open()
-        await until(lambda: len([each for each in starting._new if each.child.pid is not None]) == 2)
+        await until(lambda: len([each for each in starting._starting if each.child.pid is not None]) == 2)
         await starting.close()
     assert starting.pids == []
     assert lines == []
