@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from service.errors import StoreFailed
 from service.pictures.values import OriginalChanged, OriginalEmpty
-from service.stores.directory import DirectoryStore, as_store_errors
+from service.stores.directory import DirectoryStore
 from service.stores.names import SUFFIXES, shard
+from service.stores.os_errors import as_store_errors
 from tests.pictures_in_code import quarters, saved
 from tests.privileges import unprivileged
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreFailed, StoreFull
-from service.stores.directory import as_store_errors
+from service.stores.os_errors import as_store_errors
 from service.stores.uploads import UploadFile, UploadFolder
 from tests.conftest import Serve
 from tests.operations.running import COMMAND, PATIENCE, Service, running

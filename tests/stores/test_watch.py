@@ -38,7 +38,7 @@ async def watch(root: Path) -> AsyncIterator[Watch]:
     await watch.close()
 
 
-async def as_store_errors(watch: Watch, expected: set[int] | None) -> None:
+async def expect(watch: Watch, expected: set[int] | None) -> None:
     """Wait until just *expected* has been told, in one go or several."""
     seen: set[int] = set()
     async with asyncio.timeout(PATIENCE):
@@ -69,44 +69,44 @@ def replace(path: Path) -> None:
 )
 async def test_a_changed_file_tells_whose_it_is(watch: Watch, root: Path, change: Callable[[Path], object]) -> None:
     change(root / "7.jpg")
-    await as_store_errors(watch, {7})
+    await expect(watch, {7})
     change(root / "007" / "1007.png")
-    await as_store_errors(watch, {1007})
+    await expect(watch, {1007})
 
 
 async def test_a_new_file_tells_whose_it_is(watch: Watch, root: Path) -> None:
     (root / "8.HEIC").write_bytes(b"new")
     (root / "007" / "2007.webp").write_bytes(b"new")
-    await as_store_errors(watch, {8, 2007})
+    await expect(watch, {8, 2007})
 
 
 async def test_what_is_nobody_s_picture_is_not_told(watch: Watch, root: Path) -> None:
     for name in (".upload-7.jpg", "7.txt", "07.jpg", "-7.jpg", "7.jpg.part", "x7.jpg", "0.jpg", "007/7001.jpg"):
         (root / name).write_bytes(b"new")
     (root / "007" / "1007.png").write_bytes(b"new")  # told last, so that all of these were seen
-    await as_store_errors(watch, {1007})
+    await expect(watch, {1007})
 
 
 async def test_a_new_sub_folder_may_hold_anyone_s_and_is_watched_from_then_on(watch: Watch, root: Path) -> None:
     (root / "042").mkdir()
     (root / "042" / "42.jpg").write_bytes(b"new")
-    await as_store_errors(watch, None)
+    await expect(watch, None)
     (root / "042" / "1042.jpg").write_bytes(b"new")
-    await as_store_errors(watch, {1042})
+    await expect(watch, {1042})
 
 
 async def test_a_sub_folder_that_is_moved_away_takes_anyone_s_along(watch: Watch, root: Path) -> None:
     (root / "007").rename(root / "elsewhere")
-    await as_store_errors(watch, None)
+    await expect(watch, None)
 
 
 async def test_a_folder_that_vanishes_and_comes_back_is_watched_again(watch: Watch, root: Path) -> None:
     shutil.rmtree(root)
     await asyncio.sleep(1.0)  # longer than it takes to notice
     root.mkdir()
-    await as_store_errors(watch, None)
+    await expect(watch, None)
     (root / "9.jpg").write_bytes(b"new")
-    await as_store_errors(watch, {9})
+    await expect(watch, {9})
 
 
 async def test_a_folder_behind_a_link_that_leads_elsewhere_now_is_watched_there(tmp_path: Path) -> None:
@@ -119,9 +119,9 @@ async def test_a_folder_behind_a_link_that_leads_elsewhere_now_is_watched_there(
     try:
         (tmp_path / "new").symlink_to("two")
         os.replace(tmp_path / "new", current)
-        await as_store_errors(watch, None)
+        await expect(watch, None)
         (tmp_path / "two" / "5.jpg").write_bytes(b"new")
-        await as_store_errors(watch, {5})
+        await expect(watch, {5})
     finally:
         await watch.close()
 
@@ -131,9 +131,9 @@ async def test_a_folder_that_comes_after_the_service_is_watched(tmp_path: Path) 
     await watch.start()
     try:
         (tmp_path / "images").mkdir()
-        await as_store_errors(watch, None)
+        await expect(watch, None)
         (tmp_path / "images" / "5.jpg").write_bytes(b"new")
-        await as_store_errors(watch, {5})
+        await expect(watch, {5})
     finally:
         await watch.close()
 
@@ -148,7 +148,7 @@ async def test_a_burst_is_told_as_anyone_and_the_loop_turns_meanwhile(watch: Wat
         begun = time.perf_counter()
         await asyncio.sleep(0.01)
         longest = max(longest, time.perf_counter() - begun)
-    await as_store_errors(watch, None)
+    await expect(watch, None)
     assert longest < 10  # seconds
     named: set[int] = set()
     async with asyncio.timeout(PATIENCE):
