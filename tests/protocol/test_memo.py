@@ -1,11 +1,11 @@
-"""What is memoized of a pure function, and what is not."""
+"""Which results of a pure function are kept."""
 
 import pytest
 
 from service.protocol.memo import ENTRIES, LONGEST, memoized
 
 
-def test_short_texts_are_worked_out_once_and_long_ones_each_time() -> None:
+def test_results_of_short_texts_are_kept_and_of_long_texts_are_not() -> None:
     seen: list[str | None] = []
 
     @memoized
@@ -20,7 +20,7 @@ def test_short_texts_are_worked_out_once_and_long_ones_each_time() -> None:
     assert seen == [short, None, long, long, "", ""]
 
 
-def test_no_more_than_so_many_answers_are_kept() -> None:
+def test_the_number_of_kept_results_is_bounded() -> None:
     seen: list[str] = []
     keep = memoized(seen.append)
     for number in (*range(ENTRIES + 1), 0):
@@ -28,7 +28,7 @@ def test_no_more_than_so_many_answers_are_kept() -> None:
     assert len(seen) == ENTRIES + 2
 
 
-def test_failures_are_raised_anew() -> None:
+def test_exceptions_are_not_kept() -> None:
     @memoized
     def fail(text: str) -> None:
         raise ValueError(text)

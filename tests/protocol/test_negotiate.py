@@ -1,4 +1,4 @@
-"""Which format goes out, for every kind of Accept header, original and query."""
+"""Content negotiation: the format of the answer by `Accept`, original and query."""
 
 from collections.abc import Callable
 from functools import partial
@@ -35,7 +35,7 @@ def requested(raw: str = "", accept: str | None = None) -> RequestedPicture:
 @pytest.mark.parametrize(
     "accept", [None, "", "*/*", "image/*", CHROME, "image/gif;q=0.1, image/png", "application/json, */*;q=0.1"]
 )
-def test_stored_bytes_go_out_wherever_accept_allows_their_type_at_all(accept: str | None) -> None:
+def test_stored_bytes_are_sent_when_accept_allows_their_type(accept: str | None) -> None:
     assert requested("", accept).resolve(GIF, alpha=True) == FormatChoice(GIF, as_stored=True)
 
 
@@ -47,7 +47,7 @@ def test_stored_bytes_go_out_wherever_accept_allows_their_type_at_all(accept: st
         "image/png;q=0, */*", "image/svg+xml;q=0.0, image/*",
     ],
 )  # fmt: skip
-def test_a_stored_tiff_goes_out_where_accept_names_it_or_no_format_of_pictures(accept: str | None) -> None:
+def test_a_stored_tiff_is_sent_when_accept_names_it_or_names_no_picture_format(accept: str | None) -> None:
     assert requested("", accept).resolve(TIFF, alpha=True) == FormatChoice(TIFF, as_stored=True)
 
 
@@ -123,7 +123,7 @@ def test_a_format_that_is_ruled_out_is_no_candidate_while_another_is_acceptable(
         ("w=1&type=png", "*/*", failure(*WRITABLE), Unwritable),
     ],
 )
-def test_where_nothing_else_is_acceptable_the_reason_is_raised(
+def test_the_error_of_a_ruled_out_format_is_raised_when_no_other_is_acceptable(
     raw: str, accept: str, out: dict[Format, PictureError], error: type[PictureError]
 ) -> None:
     with pytest.raises(PictureError) as refused:
@@ -143,7 +143,7 @@ def test_stored_bytes_need_no_writer() -> None:
 
 
 @pytest.mark.parametrize("raw", ["w=10", "h=10", "w=10&h=10&fit=fill", "type=tiff"])
-def test_a_size_or_a_type_makes_a_rendition_even_in_the_stored_format(raw: str) -> None:
+def test_a_size_or_a_type_gives_a_rendition_even_in_the_stored_format(raw: str) -> None:
     assert requested(raw).resolve(TIFF, alpha=True) == FormatChoice(TIFF)
 
 
@@ -161,12 +161,12 @@ def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
         (None, GIF, True, GIF),
         (None, TIFF, False, TIFF),
         ("image/*", PNG, True, PNG),
-        # the highest q wins, over preference and over the stored format
+        # the highest q-value wins, over preference and stored format
         ("image/gif, image/webp;q=0.9", PNG, False, GIF),
         ("image/png;q=0.9, image/tiff;q=0.901", PNG, False, TIFF),
         ("image/*;q=0.5, image/webp;q=0.4", WEBP, False, AVIF),
         ("*/*;q=0.1, image/*;q=0.2", GIF, False, GIF),
-        # at a tie the named ones, by preference
+        # named formats win a tie, by preference
         (CHROME, JPEG, False, AVIF),
         ("image/png, image/jpeg", PNG, False, JPEG),
         ("image/tiff, image/gif;level=1", PNG, False, GIF),
@@ -185,22 +185,22 @@ def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
         (EXPLORER, PNG, True, GIF),
         (JAVA, PNG, False, JPEG),
         (JAVA, PNG, True, GIF),
-        # an alias names its format in full
+        # an alias counts as the full media type
         ("image/jpg;q=0.5, image/*;q=0.4", PNG, False, JPEG),
         ("image/x-png, image/*", JPEG, False, PNG),
         ("image/tif, image/*", JPEG, False, TIFF),
         ("image/pjpeg;q=0, image/*", JPEG, False, AVIF),
         ("image/png;q=.5, image/jpeg;q=.2", JPEG, False, PNG),
-        # none named and the stored one out: by preference
+        # no format is named and the stored one is excluded: by preference
         ("image/*, image/png;q=0", PNG, False, AVIF),
         ("image/*, image/png;q=0.9, image/avif;q=0", PNG, False, WEBP),
-        # an alpha channel rules JPEG out while another ties
+        # an alpha channel rules JPEG out while another format ties
         ("image/jpeg, image/png", PNG, True, PNG),
         ("image/jpeg, image/*", PNG, True, PNG),
         ("image/jpeg, image/*", GIF, True, GIF),
         ("image/jpeg, image/png;q=0.9", PNG, True, JPEG),
         ("image/jpeg", PNG, True, JPEG),
-        # BMP and HEIC have a stand-in
+        # BMP and HEIC are replaced
         (None, BMP, False, JPEG),
         (None, HEIC, False, JPEG),
         (None, BMP, True, PNG),
@@ -212,7 +212,7 @@ def test_a_rendition_gets_the_best_format(accept: str | None, stored: Format, al
     assert requested("w=10", accept).resolve(stored, alpha) == FormatChoice(format)
 
 
-def test_the_preference_of_the_site_breaks_ties_and_may_be_incomplete() -> None:
+def test_the_preference_breaks_ties_and_may_be_incomplete() -> None:
     def resolved(accept: str, *preference: Format) -> Format:
         return requested_picture(Query(width=10), accept, preference).resolve(BMP, alpha=False).format
 
@@ -224,7 +224,7 @@ def test_the_preference_of_the_site_breaks_ties_and_may_be_incomplete() -> None:
 
 
 @pytest.mark.parametrize("stored", [BMP, HEIC])
-def test_unwritable_originals_never_go_out_as_stored(stored: Format) -> None:
+def test_originals_in_unwritable_formats_are_never_sent_as_stored(stored: Format) -> None:
     assert requested("", f"{stored.media_type}, */*").resolve(stored, alpha=False) == FormatChoice(JPEG)
     assert requested("", None).resolve(stored, alpha=True) == FormatChoice(PNG)
 
@@ -245,7 +245,7 @@ def test_unwritable_originals_never_go_out_as_stored(stored: Format) -> None:
         ("w=10", "application/*, image/gif;q=0.1", PNG, False, FormatChoice(GIF)),
     ],
 )
-def test_json_goes_out_where_it_is_wanted_most(
+def test_json_is_sent_when_it_has_the_highest_q_value(
     raw: str, accept: str, stored: Format, alpha: bool, choice: FormatChoice
 ) -> None:
     assert requested(raw, accept).resolve(stored, alpha) == choice
@@ -254,7 +254,7 @@ def test_json_goes_out_where_it_is_wanted_most(
 @pytest.mark.parametrize(
     "accept", ["text/html", "application/*", "application/json;q=0", "image/*;q=0", "*/*;q=0", "image/bmp"]
 )
-def test_where_nothing_is_acceptable_the_answer_names_what_there_is(accept: str) -> None:
+def test_the_error_names_all_formats_when_none_is_acceptable(accept: str) -> None:
     resolvers = (
         partial(requested("w=1", accept).resolve, BMP, False),
         partial(requested("", accept).resolve_placeholder, PNG),
@@ -299,15 +299,15 @@ def test_a_placeholder_is_negotiated_like_a_rendition(
         ("ifBlank=ClearPixel&w=3&h=2", (3, 2)),
     ],
 )
-def test_a_placeholder_fills_the_box_asked_for(raw: str, size: tuple[int, int]) -> None:
+def test_a_placeholder_has_the_size_of_the_requested_box(raw: str, size: tuple[int, int]) -> None:
     assert requested(raw).placeholder_size() == size
 
 
-def test_requests_that_want_the_same_are_equal() -> None:
+def test_requests_for_the_same_picture_are_equal() -> None:
     assert requested("w=5&x=1", "image/png, text/html") == requested("W=5", " image/PNG;level=2")
     assert requested("type=png", "image/gif") == requested("type=PNG", None)
     assert requested("w=5&h=6&fit=pad&ifBlank=1") == RequestedPicture(
-        5, 6, Fit.PAD, IfBlank.CLEAR_PIXEL, None, requested().offers, json_quality=0.0
+        5, 6, Fit.PAD, IfBlank.CLEAR_PIXEL, None, requested().candidates, json_quality=0.0
     )
 
 

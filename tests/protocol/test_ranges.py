@@ -1,4 +1,4 @@
-"""`Range` and `If-Range`: which bytes, or the whole."""
+"""`Range` and `If-Range`, RFC 9110 §14 and §13.1.5."""
 
 from __future__ import annotations
 
@@ -61,18 +61,18 @@ def test_a_range_past_the_end_has_no_positions(field: str) -> None:
         "bytes=0-0,2-2", "bytes=0-0, -1", "bytes=200-,300-", "rows=0-1", "=0-1", "byte s=0-1", "bytes:0-1", "0-1",
     ],
 )  # fmt: skip
-def test_everything_else_is_answered_with_the_whole(field: str | None) -> None:
+def test_any_other_field_gives_the_whole(field: str | None) -> None:
     assert parse_range(field, 100) is None
 
 
 @given(st.text() | st.from_regex(re.compile(r"bytes=[ ,0-9-]*", re.ASCII), fullmatch=True), st.integers(1, 10**12))
-def test_whatever_is_sent_the_positions_lie_within_the_picture(field: str, length: int) -> None:
+def test_positions_are_always_within_the_length(field: str, length: int) -> None:
     span = parse_range(field, length)
     assert span is None or (0 <= span.start <= span.stop <= length and span.step == 1)
 
 
 @given(st.integers(0, 2000), st.integers(0, 2000), st.integers(1, 1000))
-def test_positions_are_those_that_slicing_gives(first: int, last: int, length: int) -> None:
+def test_positions_equal_those_of_a_slice(first: int, last: int, length: int) -> None:
     data = bytes(at % 251 for at in range(length))
     span = parse_range(f"bytes={first}-{last}", length)
     if last < first:
@@ -92,7 +92,7 @@ def test_positions_are_those_that_slicing_gives(first: int, last: int, length: i
         "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
     ],
 )  # fmt: skip
-def test_parts_of_the_same_picture_may_be_put_together(if_range: str | None) -> None:
+def test_if_range_matches_the_same_picture(if_range: str | None) -> None:
     assert if_range_holds(TAG, DATE, if_range, now=DATE + 60)
 
 
@@ -103,11 +103,11 @@ def test_parts_of_the_same_picture_may_be_put_together(if_range: str | None) -> 
         "Mon, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37", "784111777", TAG.upper(),
     ],
 )  # fmt: skip
-def test_parts_of_different_pictures_are_not(if_range: str) -> None:
+def test_if_range_does_not_match_another_picture(if_range: str) -> None:
     assert not if_range_holds(TAG, DATE, if_range, now=DATE + 60)
 
 
-def test_a_date_whose_second_is_not_over_may_stand_for_two_pictures() -> None:
+def test_if_range_does_not_match_a_date_whose_second_is_not_over() -> None:
     date = "Sun, 06 Nov 1994 08:49:37 GMT"
     assert not if_range_holds(TAG, DATE, date, now=DATE + 0.9)
     assert if_range_holds(TAG, DATE, date, now=DATE + 1)
