@@ -20,18 +20,18 @@ _UNFIT = {
     Format.JPEG: {"jpeg_quality": "none"},
     Format.PNG: {"png_level": 99},
 }
-"""What these writers raise an exception for. The picture is decoded before."""
+"""Settings for which these writers raise an exception, after the picture is decoded."""
 
 
 class StumblingPool(RenderPool):
-    """The writers of *formats* fail; *tried* counts the renders and drawings of each format."""
+    """A pool in which the writers of *formats* fail. *tried* counts renders and drawings by format."""
 
     def __init__(self, *formats: Format) -> None:
         super().__init__(Metrics(), workers=1, queue=64, timeout=20.0, memory_bytes=0)
         self.formats = set(formats)
         self.tried: Counter[Format] = Counter()
         self.instead: Callable[[Order], Exception | None] = lambda _: None
-        """What a render ends with in place of its result."""
+        """Returns the error that a render raises instead of its result, if any."""
         self.open()
 
     async def render_original(
