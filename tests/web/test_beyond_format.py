@@ -13,8 +13,8 @@ from service.imaging.containers.bounds import MOST_PIXELS
 from service.pictures.values import Original
 from service.stores.memory import MemoryStore
 from tests.conftest import Serve
+from tests.failing_writers import PoolWithFailingWriters
 from tests.pictures_in_code import animation, quarters, saved, shown
-from tests.stumbling import StumblingPool
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 
@@ -189,7 +189,7 @@ async def test_where_all_formats_hold_less_than_avif_no_largest_is_named(serve: 
     assert "largest" not in text
 
 
-class Told(StumblingPool):
+class Told(PoolWithFailingWriters):
     """Says of itself what a render process says of a size that AVIF cannot hold, at another size."""
 
     async def render_original(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
