@@ -43,8 +43,8 @@ class PoolWithFailingWriters(RenderPool):
             raise error
         return await super().render_original(read, order, trace, receiver)
 
-    async def render_mezzanine(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
-        return await super().render_mezzanine(master, self._with_failing_writer(order), trace)
+    async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+        return await super().render_mezzanine(mezzanine, self._with_failing_writer(order), trace)
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         self.tried[blank.format] += 1

@@ -196,8 +196,8 @@ class MezzanineReceiver(Protocol):
     def is_awaited(self) -> bool:
         """Whether other requests wait for it already."""
 
-    async def receive(self, master: MezzanineFile | None, *, impossible: bool) -> None:
-        """Called once after a render that succeeded. Without a *master*, *impossible* says whether the picture is
+    async def receive(self, mezzanine: MezzanineFile | None, *, impossible: bool) -> None:
+        """Called once after a render that succeeded. Without a *mezzanine*, *impossible* says whether the picture is
         one that has none; else it was left out this time, since others wait for the process."""
 
 
@@ -212,7 +212,7 @@ class Renderer(Protocol):
     ) -> Rendered:
         """Carry out *order* on the bytes that *read* gives; it is called only when a render is about to begin."""
 
-    async def render_mezzanine(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+    async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         """Carry out *order* on a mezzanine instead of its original."""
 
     async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:

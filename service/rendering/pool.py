@@ -77,14 +77,14 @@ class RenderPool:
                 await receiver.receive(None, impossible=not rendered.mezzanine_possible)
         return rendered
 
-    async def render_mezzanine(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
-        key = master.key
+    async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+        key = mezzanine.key
 
         def make_job(process: RenderProcess) -> Job[Rendered]:
             if key in process.mezzanines:
                 process.mezzanines.use(key)
                 return Job(worker.render_decoded_mezzanine, (order, key))
-            return Job(worker.render_mezzanine, (order, key, master.reduction), master.data)
+            return Job(worker.render_mezzanine, (order, key, mezzanine.reduction), mezzanine.data)
 
         async with self._admission(trace):
             process, rendered = await self._run_counted(trace, make_job, key)
