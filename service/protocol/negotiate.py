@@ -34,7 +34,7 @@ class FormatChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class AcceptableFormat:
     """A format that `Accept` allows: its q-value, above 0, and whether a range is its full media type."""
 
     format: Format
@@ -46,8 +46,8 @@ class Candidate:
 class RequestedPicture:
     """What a request says about the picture. Sides are in pixels. Requests for the same picture are equal.
 
-    `candidates` are in the site's order of preference, and empty when `type` is given, which wins over `Accept`.
-    `shows_tiff` is False when `Accept` names picture formats but not TIFF, as browsers do.
+    `acceptable` has the formats that `Accept` allows, in the site's order of preference. It is empty when `type` is
+    given, which wins over `Accept`. `shows_tiff` is False when `Accept` names picture formats but not TIFF, as browsers do.
     """
 
     width: int | None
@@ -55,7 +55,7 @@ class RequestedPicture:
     fit: Fit
     if_blank: IfBlank
     type: Format | None
-    candidates: tuple[Candidate, ...]
+    acceptable: tuple[AcceptableFormat, ...]
     json_quality: float
     shows_tiff: bool = True
 
@@ -71,7 +71,7 @@ class RequestedPicture:
         unchanged = unchanged and (verbatim or stored not in ruled_out)
         if not stored.writable or (stored is Format.TIFF and not self.shows_tiff):
             unchanged, stored = False, Format.PNG if alpha else Format.JPEG
-        if unchanged and any(candidate.format is stored for candidate in self.candidates):
+        if unchanged and any(each.format is stored for each in self.acceptable):
             return FormatChoice(stored, as_stored=True)
         return self._negotiate(stored, alpha, ruled_out, as_stored=unchanged)
 
@@ -89,7 +89,7 @@ class RequestedPicture:
             if self.type in ruled_out:
                 raise ruled_out[self.type]
             return FormatChoice(self.type)
-        candidates = [each for each in self.candidates if each.format not in ruled_out]
+        candidates = [each for each in self.acceptable if each.format not in ruled_out]
         best = max((candidate.quality for candidate in candidates), default=0.0)
         if self.json_quality > best:
             inside = default if as_stored or default not in ruled_out else _replacement(alpha, ruled_out)
@@ -98,8 +98,8 @@ class RequestedPicture:
         if candidates:
             tied = [candidate for candidate in candidates if candidate.quality == best]
             return FormatChoice(_break_tie(tied, default, alpha))
-        acceptable = WRITABLE if self.json_quality else [candidate.format for candidate in self.candidates]
-        reasons = [ruled_out[kind] for kind in acceptable if kind in ruled_out]
+        formats = WRITABLE if self.json_quality else [each.format for each in self.acceptable]
+        reasons = [ruled_out[kind] for kind in formats if kind in ruled_out]
         if not reasons:
             raise NotAcceptable(N_("The Accept header allows none of %(available)s."), {"available": _AVAILABLE})
         raise next((each for each in reasons if isinstance(each, Unwritable)), reasons[0])
@@ -108,20 +108,22 @@ class RequestedPicture:
 @memoized
 def requested_picture(query: Query, accept: str | None, preference: tuple[Format, ...]) -> RequestedPicture:
     """Combine *query* with the `Accept` field, which may be None. Formats that are not in *preference* come last."""
-    candidates: tuple[Candidate, ...] = ()
+    acceptable: tuple[AcceptableFormat, ...] = ()
     json_quality, shows_tiff = 0.0, True
     if query.type is None:
         accepted = parse_accept(accept or "")
         formats = dict.fromkeys((*preference, *WRITABLE))
         weighed = ((kind, *accepted.quality(kind.media_type, kind.aliases)) for kind in formats)
-        candidates = tuple(Candidate(kind, q, match == NAMED) for kind, q, match in weighed if q and kind.writable)
+        acceptable = tuple(
+            AcceptableFormat(kind, q, match == NAMED) for kind, q, match in weighed if q and kind.writable
+        )
         json_quality, specificity = accepted.quality(JSON)
         if specificity != NAMED:
             json_quality = 0.0
-        names_tiff = any(candidate.named and candidate.format is Format.TIFF for candidate in candidates)
+        names_tiff = any(each.named and each.format is Format.TIFF for each in acceptable)
         shows_tiff = names_tiff or not accepted.names_pictures
     return RequestedPicture(
-        query.width, query.height, query.fit, query.if_blank, query.type, candidates, json_quality, shows_tiff
+        query.width, query.height, query.fit, query.if_blank, query.type, acceptable, json_quality, shows_tiff
     )
 
 
@@ -131,7 +133,7 @@ def _replacement(alpha: bool, ruled_out: RuledOut) -> Format | None:
     return next((kind for kind in possible if kind.alpha or not alpha), possible[0] if possible else None)
 
 
-def _break_tie(tied: list[Candidate], default: Format, alpha: bool) -> Format:
+def _break_tie(tied: list[AcceptableFormat], default: Format, alpha: bool) -> Format:
     """Return one of the candidates with equal q-values: a named one, else *default*, else the first by preference."""
     if alpha:
         tied = [candidate for candidate in tied if candidate.format.alpha] or tied

@@ -307,7 +307,7 @@ def test_requests_for_the_same_picture_are_equal() -> None:
     assert requested("w=5&x=1", "image/png, text/html") == requested("W=5", " image/PNG;level=2")
     assert requested("type=png", "image/gif") == requested("type=PNG", None)
     assert requested("w=5&h=6&fit=pad&ifBlank=1") == RequestedPicture(
-        5, 6, Fit.PAD, IfBlank.CLEAR_PIXEL, None, requested().candidates, json_quality=0.0
+        5, 6, Fit.PAD, IfBlank.CLEAR_PIXEL, None, requested().acceptable, json_quality=0.0
     )
 
 
