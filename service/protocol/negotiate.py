@@ -47,7 +47,8 @@ class RequestedPicture:
     """What a request says about the picture. Sides are in pixels. Requests for the same picture are equal.
 
     `acceptable` has the formats that `Accept` allows, in the site's order of preference. It is empty when `type` is
-    given, which wins over `Accept`. `shows_tiff` is False when `Accept` names picture formats but not TIFF, as browsers do.
+    given, which wins over `Accept`. `shows_tiff` is False when `Accept` names picture formats but not TIFF, as the
+    header of a browser does.
     """
 
     width: int | None
