@@ -24,11 +24,13 @@ IGNORED = (signal.SIGINT, signal.SIGTERM)
 """Signals that reach the whole process group. Only the parent ends a render process."""
 _NICENESS = 10
 """Steps of niceness. The event loop comes first, so that hits stay quick during renders."""
-_MALLOC = {-8: 1, -1: 33_554_432, -3: 8_388_608}
-"""Arguments of mallopt(3): one arena (M_ARENA_MAX), since one thread does the work; bytes of freed memory that are kept
-for the next render (M_TRIM_THRESHOLD); bytes from which a block, as a decoded picture is, returns to the system at once
-(M_MMAP_THRESHOLD). By default glibc returns the pages of each original and requests them again: 2 ms for each render.
-"""
+_MALLOC = {
+    -8: 1,  # M_ARENA_MAX: number of arenas, since one thread does the work
+    -1: 33_554_432,  # M_TRIM_THRESHOLD: bytes of freed memory that are kept for the next render
+    -3: 8_388_608,  # M_MMAP_THRESHOLD: bytes of a block that is returned at once, as a decoded picture is
+}
+"""Parameters of mallopt(3). With its defaults, glibc returns the pages of an original and requests them again, which
+takes 2 ms in every render."""
 
 _source: Source | None = None
 """The original of the last job, while a mezzanine may be made of it."""
