@@ -31,11 +31,11 @@ class _MezzanineRender:
         self.waiting = 0
         self.ended = asyncio.Event()
 
-    def wanted(self) -> bool:
+    def is_awaited(self) -> bool:
         return self.waiting > 0
 
-    async def left(self, master: MezzanineFile | None, *, none_to_come: bool) -> None:
-        await self._mezzanines.left(self, self._original, master, none_to_come=none_to_come)
+    async def receive(self, master: MezzanineFile | None, *, impossible: bool) -> None:
+        await self._mezzanines.receive(self, self._original, master, impossible=impossible)
 
 
 class MezzanineRenderer:
@@ -68,11 +68,11 @@ class MezzanineRenderer:
         """
         key = f"{original.contact}:{original.version}"
         if not self._kept_for or key in self._without:
-            return await self._renderer.render(read, order, trace)
+            return await self._renderer.render_original(read, order, trace)
         master = self._local(original, key)
         if order.least_side is None or order.least_side > LARGEST_SERVED:  # nobody waits for one that takes seconds
             receiver = _MezzanineRender(self, original, key, ticket) if master is None else None
-            return await self._renderer.render(read, order, trace, receiver)
+            return await self._renderer.render_original(read, order, trace, receiver)
         while master is None and key not in self._without:
             if (under_way := self._firsts.get(key)) is None:
                 self._firsts[key] = _MezzanineRender(self, original, key, ticket)
@@ -88,7 +88,7 @@ class MezzanineRenderer:
             entry = await self._cache.get(MezzanineOwner(original.contact), self._digest, trace)
             master = self._master(entry, original, first.key)
             if master is None:
-                return await self._renderer.render(read, order, trace, first)
+                return await self._renderer.render_original(read, order, trace, first)
         except BaseException:
             self._end(first)
             raise
@@ -99,13 +99,13 @@ class MezzanineRenderer:
         if master is not None and master.reduction.serves(order):
             try:
                 self._observer.mezzanine_used()
-                return await self._renderer.render_from(master, order, trace)
+                return await self._renderer.render_mezzanine(master, order, trace)
             except Unrenderable:
                 pass  # that is no fault of the original's
-        return await self._renderer.render(read, order, trace)
+        return await self._renderer.render_original(read, order, trace)
 
-    async def left(
-        self, first: _MezzanineRender, original: Original, master: MezzanineFile | None, *, none_to_come: bool
+    async def receive(
+        self, first: _MezzanineRender, original: Original, master: MezzanineFile | None, *, impossible: bool
     ) -> None:
         """Keep what *first* has left, and let those go on that wait for it."""
         try:
@@ -115,7 +115,7 @@ class MezzanineRenderer:
                 await self._cache.put(
                     MezzanineOwner(original.contact), self._digest, entry, first.ticket, life=self._kept_for
                 )
-            elif none_to_come:
+            elif impossible:
                 self._without[first.key] = None
                 if len(self._without) > _MOST_WITHOUT:
                     del self._without[next(iter(self._without))]

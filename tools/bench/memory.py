@@ -117,7 +117,7 @@ async def _done(pool: RenderPool, data: bytes, order: Order | Blank) -> Rendered
     async def read() -> bytes:
         return data
 
-    return await (pool.draw(order, Trace()) if isinstance(order, Blank) else pool.render(read, order, Trace()))
+    return await (pool.draw(order, Trace()) if isinstance(order, Blank) else pool.render_original(read, order, Trace()))
 
 
 def _outcome(made: Rendered | bytes) -> str:

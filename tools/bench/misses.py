@@ -106,7 +106,7 @@ async def _render(pool: RenderPool, data: bytes) -> None:
     async def read() -> bytes:
         return data
 
-    await pool.render(read, _ORDER, Trace())
+    await pool.render_original(read, _ORDER, Trace())
 
 
 async def _one_by_one(pool: RenderPool, data: bytes) -> float:
