@@ -49,7 +49,7 @@ def page(toml: str) -> str:
 def _comments(toml: str) -> dict[tuple[str, str], str]:
     """Return the comment of every setting, and of every section under an empty name.
 
-    A comment begins on the line of its setting. It goes on in lines that hold a comment at the same column.
+    A comment begins on the line of its setting. Lines with a comment at the same column continue it.
     """
     found: dict[tuple[str, str], list[str]] = {}
     section = name = ""
