@@ -88,6 +88,16 @@ def test_every_path_exists(document: Path) -> None:
 
 
 @each_document
+def test_every_row_of_a_table_has_the_cells_of_its_heading(document: Path) -> None:
+    width, wrong = 0, []
+    for line in prose(document).splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        width = width if width and cells else cells  # the first row of a table sets it
+        wrong += [line] if cells != width else []
+    assert wrong == []
+
+
+@each_document
 def test_every_program_exists(document: Path) -> None:
     modules = re.findall(r"python -m ((?:tests|tools)(?:\.\w+)+)", document.read_text("utf-8"))
     paths = {module: ROOT / module.replace(".", "/") for module in modules}
