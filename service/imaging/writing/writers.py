@@ -103,7 +103,7 @@ def _avif(image: Image.Image, encoding: Encoding, palette: bool) -> bytes:
     return undated(_saved(image, Format.AVIF, **_avif_options(encoding)))
 
 
-def _avif_boxes(animation: Animation, encoding: Encoding) -> bytes:
+def _avif_animation(animation: Animation, encoding: Encoding) -> bytes:
     # Chromium 156 reads every sequence as limited range, whatever it says, and shows the others with darker shadows.
     data = _saved_animation(animation, Format.AVIF, range="limited", **_avif_options(encoding))
     return playing(undated(data), animation.plays)  # Pillow has no option for it
@@ -178,7 +178,7 @@ WRITERS: dict[Format, Writer] = {
     ),
     Format.AVIF: Writer(
         _avif,
-        _avif_boxes,
+        _avif_animation,
         Timing(
             longest=(1 << 31) - 1,  # 32 bits, which some readers take for signed ones
             most_plays=(1 << 31) - 1,  # readers count in a signed number of 32 bits
