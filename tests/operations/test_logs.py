@@ -12,7 +12,7 @@ import gunicorn.arbiter
 import pytest
 from structlog.testing import capture_logs
 
-from service.cli.serve import EarlyStop
+from service.cli import _EarlyStop
 from service.serving import arbiter
 from service.serving.arbiter import ENDING, EventLogger, SafeArbiter
 from tests.operations.running import running, until
@@ -93,16 +93,16 @@ def test_ending_signals_are_blocked_while_a_process_is_forked(monkeypatch: pytes
 
 @pytest.fixture
 def restored_handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in EarlyStop.SIGNALS}
+    before = {number: signal.getsignal(number) for number in _EarlyStop.SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("restored_handlers")
-@pytest.mark.parametrize("number", EarlyStop.SIGNALS)
+@pytest.mark.parametrize("number", _EarlyStop.SIGNALS)
 def test_signal_that_an_import_swallowed_is_raised_again(number: signal.Signals) -> None:
-    stop, received = EarlyStop(), []
+    stop, received = _EarlyStop(), []
     with pytest.raises(SystemExit) as end:  # a module with `except BaseException: pass` swallows this
         signal.raise_signal(number)
     assert end.value.code == 0
@@ -114,7 +114,7 @@ def test_signal_that_an_import_swallowed_is_raised_again(number: signal.Signals)
 @pytest.mark.usefixtures("restored_handlers")
 def test_no_signal_is_raised_if_none_arrived() -> None:
     received: list[str] = []
-    stop = EarlyStop()
+    stop = _EarlyStop()
     signal.signal(signal.SIGTERM, lambda *_: received.append("stop"))
     stop.raise_pending()
     assert received == []
