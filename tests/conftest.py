@@ -39,9 +39,10 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # The applications of one test process share the catalogues: reading them takes as long as the rest of a start.
 Languages.load = cache(Languages.load)
 
-FORKING = multiprocessing.get_context("forkserver")
-"""Starts render processes as forks of a process that has imported Pillow; `spawn` imports it again for every test."""
-FORKING.set_forkserver_preload(["__main__", "service.rendering.worker"])
+FORKSERVER = multiprocessing.get_context("forkserver")
+"""Starts render processes as forks of a process that has one thread and has imported Pillow. Importing Pillow for every
+test, as `spawn` does, would add half to the CPU time of the tests over HTTP."""
+FORKSERVER.set_forkserver_preload(["__main__", "service.rendering.worker"])
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
@@ -186,7 +187,18 @@ def served(
 
 
 @pytest.fixture
-async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Serve:
+def spawned_renderers() -> None:
+    """`serve` spawns render processes, as the product does. For tests in which render processes are killed."""
+
+
+@pytest.fixture
+async def serve(
+    request: pytest.FixtureRequest,
+    aiohttp_client: Any,
+    images: Path,
+    shared_valkey: Valkey,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Serve:
     """Start the whole application on a real socket; sections of settings as keywords, adapters under their names.
 
     The server that all tests share never fails, so it is given time. One that a test maltreats has the real limits.
@@ -195,7 +207,8 @@ async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey, monkey
     async def start(
         *, url: str | None = None, adapters: dict[str, Any] | None = None, **sections: dict[str, Any]
     ) -> TestClient[Any, Any]:
-        monkeypatch.setattr("service.rendering.process.get_context", lambda _: FORKING)
+        if "spawned_renderers" not in request.fixturenames:
+            monkeypatch.setattr("service.rendering.process.get_context", lambda _: FORKSERVER)
         if url is None:
             for limit in ("subscription._SILENT", "pipeline._PATIENCE", "redis._PATIENCE"):
                 monkeypatch.setattr(f"service.caches.{limit}", PATIENCE)

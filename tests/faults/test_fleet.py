@@ -125,6 +125,7 @@ async def test_a_picture_that_cannot_be_rendered_costs_the_fleet_one_attempt(
     await undisturbed(trial, *pair)
 
 
+@pytest.mark.usefixtures("spawned_renderers")
 async def test_a_deadly_picture_ends_two_workers_of_the_fleet(
     serve_two: Callable[..., Awaitable[Pair]], get: Get
 ) -> None:

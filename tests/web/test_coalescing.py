@@ -18,7 +18,7 @@ from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.conftest import Get
 
-pytestmark = pytest.mark.usefixtures("people")
+pytestmark = pytest.mark.usefixtures("people", "spawned_renderers")
 
 
 async def metric(client: TestClient[Any, Any], name: str) -> float:

@@ -34,6 +34,7 @@ async def test_ready_once_a_pixel_was_rendered(serve: Serve) -> None:
     assert await metric(client, "contact_image_renders_started_total") == 0  # the probe's pixel is no request's
 
 
+@pytest.mark.usefixtures("spawned_renderers")
 async def test_unready_when_nothing_renders(serve: Serve) -> None:
     client = await serve(render={"timeout": 1.0})
     await frozen_worker(client)

@@ -74,6 +74,7 @@ async def test_a_changed_picture_ends_the_repeats_when_its_state_is_looked_at(
         assert time.monotonic() < deadline
 
 
+@pytest.mark.usefixtures("spawned_renderers")
 async def test_a_fault_found_by_another_rendition_is_no_reason_to_drop_what_is_cached(serve: Serve, get: Get) -> None:
     """The record changes when a worker dies over the picture; what was rendered before is still right."""
     client = await serve()

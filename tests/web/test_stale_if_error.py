@@ -107,6 +107,7 @@ async def is_the_former(response: ClientResponse, former: ClientResponse) -> Non
     assert await response.read() == await former.read()
 
 
+@pytest.mark.usefixtures("spawned_renderers")
 async def test_a_render_past_its_time_gives_the_former_rendition(serve_fresh: Serve, get: Get, images: Path) -> None:
     client = await serve_fresh(render={"timeout": 1.5})
     former = await with_a_former_rendition(client, get, images)
