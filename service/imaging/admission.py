@@ -12,9 +12,9 @@ from service.formats import Fit, Format
 from service.imaging.containers.peek import format_of
 from service.imaging.failures import as_unrenderable, writes_or_refuses
 from service.imaging.order import Encoding, Limits, Order
-from service.imaging.reading.decode import opened
+from service.imaging.reading.readers import opened
 from service.imaging.source import Source
-from service.imaging.stripping import LOSSLESS, stripped, unstrippable
+from service.imaging.stripping import lossless, stripped, unstrippable
 
 
 def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes | None:
@@ -31,7 +31,7 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
             clean = stripped(data, kind, limits, strip)
     except Unsupported as error:
         raise UnsupportedUpload(error.message, error.values) from None
-    if not _as_good(clean, pixels if kind in LOSSLESS else None, limits):
+    if not _as_good(clean, pixels if lossless(kind) else None, limits):
         raise unstrippable()  # the file has a fault that readers correct and the walk through it does not
     return clean
 

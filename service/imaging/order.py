@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from service.errors import N_, BeyondFormat
 from service.formats import Fit, Format, IfBlank
 from service.imaging import geometry
-from service.imaging.containers.bounds import MOST_PIXELS, holds
+from service.imaging.capacity import MOST_PIXELS, holds
 
 _SHARE = 0.64
 """Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original

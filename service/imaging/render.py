@@ -9,7 +9,7 @@ from PIL import features
 
 from service.imaging.failures import as_unrenderable
 from service.imaging.order import Encoding, Limits, Order, Rendered
-from service.imaging.reading.readers import HEIF_VERSION
+from service.imaging.reading.heic import HEIF_VERSION
 from service.imaging.source import Source
 
 _REVISION = 5

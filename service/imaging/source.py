@@ -23,7 +23,8 @@ from service.imaging.pixels.resample import resample
 from service.imaging.pixels.strips import resample_in_strips
 from service.imaging.reading.animation import affordable, first_picture, frames, plays
 from service.imaging.reading.apng import DamagedFrameError
-from service.imaging.reading.decode import opened, plain, shrink_on_load
+from service.imaging.reading.decode import plain, shrink_on_load
+from service.imaging.reading.readers import opened
 from service.imaging.writing.encode import encode_animation, encode_still
 
 _HELD = 4_194_304

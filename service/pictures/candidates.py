@@ -12,7 +12,7 @@ from hashlib import blake2b
 
 from service.errors import BeyondFormat, PictureError
 from service.formats import WRITABLE, Format, IfBlank
-from service.imaging.containers.bounds import MOST_PIXELS
+from service.imaging.capacity import MOST_PIXELS
 from service.imaging.order import LARGEST_SIDE, Blank, Order
 from service.pictures.failures import failed_before
 from service.pictures.selection import Recipe

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from service.imaging.containers.isobmff import streams
+from service.imaging.containers.isobmff.items import streams
 from tests.pictures_in_code import saved
 
 SRGB = (1, 13, 6, 1)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from service.errors import Unrenderable
 from service.imaging.containers.av1 import Extent, extent
-from service.imaging.containers.isobmff import streams
+from service.imaging.containers.isobmff.items import streams
 from tests.pictures_in_code import saved
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import AvifImagePlugin, Image
 
 from service.formats import Format
-from service.imaging.containers.avif import picture_size
+from service.imaging.containers.isobmff.shown import upright_size
 from service.imaging.containers.peek import HEAD, peek
 from service.imaging.containers.window import Window
 from service.imaging.render import Limits
@@ -68,10 +68,10 @@ def test_boxes_that_lie_further_back_are_readthere(padding):
 
 def test_without_a_size_there_is_none():
     data = still(quarters(*SIZE))
-    assert picture_size(data.replace(b"ispe", b"xxxx")) is None
-    assert picture_size(data.replace(ispe(*SIZE), ispe(0, 64))) is None
-    assert picture_size(data.replace(b"pitm", b"xxxx")) is None
-    assert picture_size(b"") is None
+    assert upright_size(data.replace(b"ispe", b"xxxx")) is None
+    assert upright_size(data.replace(ispe(*SIZE), ispe(0, 64))) is None
+    assert upright_size(data.replace(b"pitm", b"xxxx")) is None
+    assert upright_size(b"") is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 420), st.integers(0, 255)), max_size=4))
@@ -79,7 +79,7 @@ def test_broken_boxes_have_a_size_or_none(changes):
     data = bytearray(BROKEN)
     for at, value in changes:
         data[at % len(data)] = value
-    size = picture_size(bytes(data))
+    size = upright_size(bytes(data))
     assert size is None or min(size) > 0
 
 
@@ -87,5 +87,5 @@ def test_broken_boxes_have_a_size_or_none(changes):
 def test_any_boxes_have_a_size_or_none(tail):
     for head in (full_box(b"meta", tail), box(b"moov", tail), tail):
         for brand in (b"avif", b"avis"):
-            size = picture_size(box(b"ftyp", brand, bytes(4)) + head)
+            size = upright_size(box(b"ftyp", brand, bytes(4)) + head)
             assert size is None or min(size) > 0

@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from service.errors import Unrenderable
-from service.imaging.containers.isobmff import streams
+from service.imaging.containers.isobmff.items import streams
 from service.imaging.containers.peek import peek
 from tests.imaging.isobmff_in_code import (
     box,

@@ -12,7 +12,7 @@ from service.errors import Unrenderable
 from service.formats import WRITABLE, Fit, Format
 from service.imaging.containers.peek import peek
 from service.imaging.reading.avif import AvifFile
-from service.imaging.reading.readers import READERS
+from service.imaging.reading.readers import opened
 from service.imaging.render import Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, near, quarters, rendered, shown
 
@@ -113,4 +113,4 @@ def test_it_opens_no_other_format():
     disguised = avif.getvalue().replace(b"avif", b"heic", 1).replace(b"avif", b"heic")
     with pytest.raises(Unrenderable):
         rendered(disguised)
-    assert READERS[Format.AVIF] is AvifFile
+    assert type(opened(avif.getvalue(), Format.AVIF, Limits())[0]) is AvifFile

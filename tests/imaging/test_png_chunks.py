@@ -15,8 +15,8 @@ from service.errors import Unrenderable, UnsupportedUpload
 from service.formats import Format
 from service.imaging.admission import admit
 from service.imaging.containers.peek import Facts, peek
-from service.imaging.containers.png import read
-from service.imaging.containers.png_chunks import SIGNATURE, chunks, sound
+from service.imaging.containers.png.chunks import SIGNATURE, chunks, sound
+from service.imaging.containers.png.contents import read
 from service.imaging.order import Encoding, Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, chunk, near, png, quarters, rendered, saved, shown
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from service.errors import Unrenderable
 from service.imaging.admission import admit
-from service.imaging.containers.png_chunks import SIGNATURE, chunks
+from service.imaging.containers.png.chunks import SIGNATURE, chunks
 from service.imaging.order import Encoding, Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, chunk, film, near, png, rendered, shown
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.imaging.containers import exif, png_values
+from service.imaging.containers import exif
 from service.imaging.containers.peek import HEAD, peek
+from service.imaging.containers.png import values
 from service.imaging.containers.window import Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
@@ -209,8 +210,8 @@ HOSTILE = {
 def test_one_packed_text_of_a_png_is_unpacked_at_most(monkeypatch):
     """Each of the others would cost as much as the first."""
     unpacked = []
-    inflate = png_values._inflated
-    monkeypatch.setattr(png_values, "_inflated", lambda *args: unpacked.append(args) or inflate(*args))
+    inflate = values._inflated
+    monkeypatch.setattr(values, "_inflated", lambda *args: unpacked.append(args) or inflate(*args))
     texts = chunk(b"zTXt", exif.RAW_PROFILE + b"\0" + zlib.compress(bytes(1_000_000))) * 900
     assert size(png(4, 4)[:33] + texts + png(4, 4)[33:], most=8_388_608) == (4, 4)
     assert len(unpacked) <= 2  # for the window and for the whole

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.formats import Format
-from service.imaging.containers.bounds import MOST_PIXELS
+from service.imaging.capacity import MOST_PIXELS
 from service.pictures.values import Original
 from service.stores.memory import MemoryStore
 from tests.conftest import Serve

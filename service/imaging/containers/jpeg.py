@@ -1,17 +1,22 @@
-"""The segments of a JPEG (ITU-T T.81, annex B), and what those before the first scan say. Knows no Pillow, no pixels.
+"""The segments of a JPEG (ITU-T T.81, annex B), from the bytes alone. This module does not import Pillow.
 
-An application segment is never a reason to refuse a picture: a malformed one is passed over.
+A malformed application segment is passed over: it is never a reason to refuse a picture.
 """
 
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from service.errors import Unrenderable
+from service.imaging.containers import exif
+from service.imaging.containers.container import Container, upright
 from service.imaging.containers.window import Bytes
 from service.imaging.failures import corrupt, too_much_work, unsupported
+from service.imaging.geometry import Size
 
 SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
 APP0, APP15 = 0xE0, 0xEF
@@ -31,11 +36,13 @@ _SEARCHED = 4096
 """Bytes that are searched for the next marker in one step."""
 _MAX_SEGMENTS = 10_000
 """Segments that are walked (about 10 ms); 32 MiB of metadata take 512."""
-_EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
+_PROFILE = b"ICC_PROFILE\0"
 _TIFF = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0")
 """How a block of Exif begins after its name. Some cameras write the number in the other byte order."""
 _MAX_EXIF = 4_194_304
 """Bytes of Exif over all segments; what lies beyond is passed over."""
+_NEEDED = {APP0: (b"JFIF\0", 14), _APP2: (_PROFILE, 14), 0xEE: (b"Adobe", 12)}
+"""Application segments that a decoder needs, by marker: their first bytes, and their smallest length in bytes."""
 
 
 class Segment(NamedTuple):
@@ -90,7 +97,7 @@ class Frame:
 
     begin: int
     process: int
-    size: tuple[int, int]
+    size: Size
     components: tuple[Component, ...]
 
     @classmethod
@@ -143,7 +150,7 @@ class Header:
     @classmethod
     def of(cls, data: Bytes, *, with_profile: bool = True) -> Header:
         """Raises `Unrenderable`, and `Unsupported` for a process that is not read here."""
-        frame, exif, profile = None, _Exif(), _Profile()
+        frame, block, profile = None, _Exif(), _Profile()
         for segment in segments(data):
             marker, _, start, end = segment
             if marker in (SOI, EOI) or end > len(data):
@@ -152,8 +159,8 @@ class Header:
                 if frame is not None:
                     raise corrupt()
                 frame = Frame.of(data, segment)
-            elif marker == _APP1 and data[start : min(end, start + len(_EXIF))] == _EXIF:
-                exif.add(data[start + len(_EXIF) : end])
+            elif marker == _APP1 and data[start : min(end, start + len(exif.PREFIX))] == exif.PREFIX:
+                block.add(data[start + len(exif.PREFIX) : end])
             elif marker == _APP2 and with_profile and data[start : min(end, start + len(_PROFILE))] == _PROFILE:
                 profile.add(data[start + len(_PROFILE) : end])
             elif marker == SOS:
@@ -161,7 +168,7 @@ class Header:
                 if frame is None or not count:
                     raise corrupt()
                 several = frame.progressive or count[0] < len(frame.components)
-                return cls(frame, end, several, exif.whole, profile.whole)
+                return cls(frame, end, several, block.whole, profile.whole)
         raise corrupt()
 
 
@@ -201,7 +208,7 @@ class _Exif:
 
     @property
     def whole(self) -> bytes:
-        return b"".join([_EXIF, *self._parts]) if self._parts else b""
+        return b"".join([exif.PREFIX, *self._parts]) if self._parts else b""
 
 
 class _Profile:
@@ -240,3 +247,51 @@ def all_scans(data: bytes, frame: Frame) -> bool:
             elif identifier in wanting:
                 wanting[identifier][first : last + 1] = [shift] * (last + 1 - first)
     return not any(map(any, wanting.values()))
+
+
+def _matches(head: bytes) -> bool:
+    return head.startswith(b"\xff\xd8\xff")
+
+
+def _upright_size(data: Bytes) -> Size | None:
+    try:
+        header = Header.of(data, with_profile=False)
+    except Unrenderable:
+        return None  # the reader raises it again
+    return upright(header.frame.size, exif.orientation(header.exif))
+
+
+def _check(data: bytes, max_pixels: int) -> float:
+    """Return the bytes per pixel of the coefficients, which libjpeg holds if the first scan lacks components."""
+    header = Header.of(data)
+    return header.frame.coefficient_bytes if header.several_scans else 0.0
+
+
+def _stripped(data: bytes, turn: int, most_frames: int) -> bytes:
+    """Return the first picture. Another picture (MPO), a film or a trailer may follow it."""
+    kept, coded = [b"\xff\xd8"], 0
+    for marker, begin, start, end in segments(data):
+        if coded:
+            kept.append(data[coded:begin])
+        if marker == EOI:
+            break
+        coded = end if marker == SOS else 0
+        if end <= len(data) and _is_needed(marker, data[start:end]):
+            kept.append(data[begin:end])
+    else:  # the end marker is missing
+        kept.append(data[coded:] if coded else b"")
+    if block := exif.block_of(turn):
+        first = 2 if kept[1].startswith(b"\xff\xe0") else 1  # JFIF comes first
+        content = exif.PREFIX + block
+        kept.insert(first, b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content)
+    return b"".join([*kept, b"\xff\xd9"])
+
+
+def _is_needed(marker: int, body: bytes) -> bool:
+    if marker in _NEEDED:
+        begins, least = _NEEDED[marker]
+        return body.startswith(begins) and len(body) >= least
+    return not (APP0 <= marker <= APP15 or marker == COM)
+
+
+CONTAINER = Container(_matches, _upright_size, check=_check, stripped=_stripped)

@@ -9,7 +9,7 @@ from itertools import islice
 from PIL import Image, ImageFile
 
 from service.formats import Format
-from service.imaging.containers.outline import Outline
+from service.imaging.containers.container import Outline
 from service.imaging.geometry import Size
 from service.imaging.order import Limits
 from service.imaging.reading import apng, gif

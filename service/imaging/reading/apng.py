@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.imaging.containers.png import Png
+from service.imaging.containers.png.contents import Png
 from service.imaging.reading.decode import plain
 from service.imaging.reading.parts import Disposal, Part
 from service.imaging.reading.png import PngFile

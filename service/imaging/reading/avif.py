@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import io
+import sys
+from dataclasses import replace
 from typing import Any
 
 from PIL import AvifImagePlugin, Image
 
-from service.imaging.containers.avif import shown
+from service.imaging.containers.avif import CONTAINER, HELD, check_frames
+from service.imaging.containers.container import Outline
+from service.imaging.containers.isobmff.shown import shown
+from service.imaging.geometry import Size
+from service.imaging.order import Limits
+from service.imaging.reading.bounds import Opened, check_size, opened_within
 
 
 class AvifFile(AvifImagePlugin.AvifImageFile):
@@ -16,7 +23,7 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
     `info` holds what `shown` has found: "code_points", and "loop" (the plays of an animation).
     """
 
-    coded: tuple[int, int]
+    coded: Size
     """Width and height in pixels of what is decoded, before the aperture."""
 
     def _open(self) -> None:
@@ -48,3 +55,11 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
         self.fp = io.BytesIO()  # its bytes have become pixels
         self.im = self.im.crop(self._aperture)
         return super().load()
+
+
+def opened(data: bytes, limits: Limits) -> Opened:
+    """Open an AVIF. Raises as `readers.opened` does."""
+    image, _ = opened_within(CONTAINER, AvifFile, data, limits)
+    check_size(image.coded, HELD, replace(limits, max_pixels=sys.maxsize))
+    check_frames(data, image.coded, limits.max_frames)
+    return image, Outline(*image.size, image.n_frames)

@@ -10,12 +10,19 @@ import io
 
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from service.imaging.containers.jpeg import Frame, Header, all_scans
+from service.errors import N_, Unrenderable
+from service.imaging.containers.jpeg import CONTAINER, Frame, Header, all_scans
 from service.imaging.failures import corrupt
+from service.imaging.order import Limits
+from service.imaging.reading.bounds import Opened, opened_within
 
 _MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}
 """By the number of components: the mode, and the layout of libjpeg's output. Inks are stored inverted, Adobe's way."""
 _END = b"\xff\xd9"
+_START_OF_SCAN = b"\xff\xda"
+_MAX_PASSES = 16
+"""Passes over all pixels that a picture of the largest size may have (ten is usual). 70 bytes make one more pass, which
+costs as much as to decode the picture. Smaller pictures may have more."""
 _FILLING = 16
 """Zero bytes at the end of a file; so many or more are a part that was never written. Entropy-coded data are padded
 with ones (T.81, F.1.2.3)."""
@@ -25,6 +32,9 @@ _ONES = b"\xff\0" * 8
 
 class JpegFile(JpegImagePlugin.JpegImageFile):
     """Reads from a `BytesIO`."""
+
+    several_scans: bool
+    """Whether libjpeg holds all coefficients, since the first scan lacks components or bits."""
 
     def _open(self) -> None:
         assert isinstance(self.fp, io.BytesIO)
@@ -36,6 +46,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
         self.tile = [ImageFile._Tile("jpeg", (0, 0, *frame.size), 0, (raw, ""))]
         self.info |= {"exif": header.exif, "icc_profile": header.profile}
         self._scan = header.scan
+        self.several_scans = header.several_scans
         self._end: bytes | None = None
         # All bytes at once: when libjpeg has waited for more, it reads all fill bytes anew. Its
         # arithmetic decoder cannot wait.
@@ -55,6 +66,18 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
         if not piece:
             piece, self._end = self._end, b""
         return piece
+
+
+def opened(data: bytes, limits: Limits) -> Opened:
+    """Open a JPEG. Raises as `readers.opened` does."""
+    image, outline = opened_within(CONTAINER, JpegFile, data, limits)
+    passes = data.count(_START_OF_SCAN) if image.several_scans else 0
+    if passes * image.width * image.height > _MAX_PASSES * limits.max_pixels:
+        raise Unrenderable(
+            N_("The picture is stored in %(passes)s passes, too many for %(width)sx%(height)s pixels."),
+            {"passes": passes, "width": image.width, "height": image.height},
+        )
+    return image, outline
 
 
 def _reaches_last_row(data: bytes, frame: Frame) -> bool:

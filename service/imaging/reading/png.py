@@ -7,14 +7,19 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageChops, PngImagePlugin
 
-from service.imaging.containers.png import Png
-from service.imaging.containers.png_chunks import Span
+from service.imaging.containers.container import Outline
+from service.imaging.containers.png.chunks import Span
+from service.imaging.containers.png.contents import Png, read
 from service.imaging.geometry import Size
+from service.imaging.order import Limits
+from service.imaging.reading.bounds import Opened, check_size
 
 _BLOCK = 65_536
 """Bytes of a zlib stream that the decoder gets at a time, about."""
 _ROOM = 1_000_000
 """Pixels that are compared at a time."""
+_WIDE_KEY_HELD = 1.0
+"""Bytes per pixel that `PngFile` holds while it compares pixels of 16 bits with the transparent colour."""
 _Spans = Sequence[Span]
 
 
@@ -97,3 +102,13 @@ def _blocks(data: bytes, spans: _Spans) -> Iterator[bytes]:
                 held.clear()
     if held:
         yield bytes(held)
+
+
+def opened(data: bytes, limits: Limits) -> Opened:
+    """Open a PNG. Raises as `readers.opened` does."""
+    contents = read(data, limits.max_frames)
+    wide = contents.header.depth == 16 and len(contents.key) > 1
+    check_size(contents.size, _WIDE_KEY_HELD if wide else 0.0, limits)
+    film = contents.film
+    outline = Outline(*contents.size, film.promised, film.still_first) if film else Outline(*contents.size, 1)
+    return PngFile(contents), outline

@@ -9,24 +9,19 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from itertools import islice
 
 from service.errors import Unrenderable
 from service.imaging.containers.cicp import CodePoints
-from service.imaging.containers.png_chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
-from service.imaging.containers.png_film import Film, film
-from service.imaging.containers.png_values import ExifBlock, code_points, icc_profile
-from service.imaging.containers.window import Bytes
+from service.imaging.containers.png.chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
+from service.imaging.containers.png.film import Film, film
+from service.imaging.containers.png.values import ExifBlock, code_points, icc_profile
 from service.imaging.failures import corrupt, unsupported
 
 _HEADER = struct.Struct(">IIBBBBB")
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """The bits per channel that are legal, by colour type (table 8)."""
 _GREY, _RGB, _PALETTE = 0, 2, 3
-_WITH_ALPHA = (4, 6)
 _KEY_BYTES = {_GREY: 2, _RGB: 6}
-_MAX_EARLY = 1_024
-"""Chunks that are looked at where the header alone counts."""
 _MOVING = frozenset((b"acTL", b"fcTL", b"fdAT", b"IDAT"))
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _EARLY = frozenset((b"iCCP", b"cICP"))
@@ -101,23 +96,7 @@ class Png:
         return b"".join((*parts, written(b"IDAT", b"")))
 
 
-def transparent(data: Bytes) -> bool:
-    """Whether the header of a PNG declares transparency: an alpha channel, or a tRNS chunk that is usable."""
-    colour, entries = -1, 0
-    for found in islice(chunks(data), _MAX_EARLY):
-        kind, begin, end = found
-        if kind == b"IHDR":
-            colour = int.from_bytes(data[begin + 9 : begin + 10], "big")
-        elif kind == b"PLTE":
-            entries = (end - begin) // 3
-        elif kind == b"tRNS" and _allows_key(colour, entries, end - begin) and sound(data, found):
-            return True
-        elif kind == b"IDAT":
-            break
-    return colour in _WITH_ALPHA
-
-
-def _allows_key(colour: int, entries: int, length: int) -> bool:
+def allows_key(colour: int, entries: int, length: int) -> bool:
     """Whether tRNS may be so long, beside a palette of so many *entries* (11.3.1.1)."""
     return 0 < length <= entries if colour == _PALETTE else length == _KEY_BYTES.get(colour)
 
@@ -195,7 +174,7 @@ class _Walk:
         if kind in _EARLY:
             wanted = self._palette is None
         else:
-            wanted = kind == b"tRNS" and _allows_key(header.colour, len(self._palette or b"") // 3, end - begin)
+            wanted = kind == b"tRNS" and allows_key(header.colour, len(self._palette or b"") // 3, end - begin)
         if wanted and not self._pixels and kind not in self._kept and sound(self._data, found):
             self._kept[kind] = self._data[begin:end]
         elif ExifBlock.may_be_in(self._data, found):

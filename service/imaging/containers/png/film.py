@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from service.imaging.containers.png_chunks import Chunk, Span, sound
+from service.imaging.containers.png.chunks import Chunk, Span, sound
 from service.imaging.failures import corrupt
 
 _ANNOUNCEMENT = struct.Struct(">II")

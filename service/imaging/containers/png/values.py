@@ -6,7 +6,7 @@ import zlib
 
 from service.imaging.containers.cicp import CodePoints
 from service.imaging.containers.exif import RAW_PROFILE, raw_profile
-from service.imaging.containers.png_chunks import Chunk, sound
+from service.imaging.containers.png.chunks import Chunk, sound
 from service.imaging.containers.window import Bytes
 
 _PRIMARIES = frozenset({1, *range(4, 13), 22})

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from service.imaging.containers.boxes import MAX_STEPS, Box, Steps, boxes, number
+from service.imaging.containers.isobmff.boxes import MAX_STEPS, Box, Steps, boxes, number
 from service.imaging.containers.window import Bytes
 from service.imaging.failures import corrupt, too_much_work
 
@@ -49,7 +49,13 @@ def streams(data: bytes, codec: bytes, most: int) -> Iterator[Stream]:
                 yield Stream(samples(data, table, codec, most, steps), 1)
 
 
-def check_samples(data: bytes) -> None:
+def check(data: bytes) -> None:
+    """Raise `Unrenderable` for so many samples or items that a reader would be busy for minutes."""
+    _check_samples(data)
+    _check_items(data)
+
+
+def _check_samples(data: bytes) -> None:
     """Raise `Unrenderable` for a track of very many samples, for a reader makes a list of them all."""
     steps = Steps()
     for box in boxes(data, 0, len(data), steps):
@@ -66,7 +72,7 @@ def check_samples(data: bytes) -> None:
                 raise too_much_work()
 
 
-def check_items(data: bytes) -> None:
+def _check_items(data: bytes) -> None:
     """Raise `Unrenderable` for very many items: to look them all up takes a reader minutes."""
     steps = Steps()
     for meta in _metas(data, 0, len(data), steps):
