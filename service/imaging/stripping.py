@@ -1,6 +1,6 @@
 """Originals without the metadata of cameras and editors. The orientation and the colours stay.
 
-JPEG, PNG, WebP, GIF and BMP keep every bit of their pixels. Other formats are encoded again.
+JPEG, PNG, WebP, GIF and BMP keep every bit of their pixels. Other formats are re-encoded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from service.imaging.reading.readers import opened
 from service.imaging.source import Source
 
 _SIDE = 16_383
-"""Pixels of the longest side that is encoded again."""
+"""Pixels of the longest side that is re-encoded."""
 
 
 def lossless(kind: Format) -> bool:
@@ -35,16 +35,16 @@ def stripped(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> b
     try:
         strip = CONTAINERS[kind].stripped
         if strip is None:
-            return _encoded_again(data, kind, limits, encoding)
+            return _re_encoded(data, kind, limits, encoding)
         image, _ = opened(data, kind, limits)
         return strip(data, orientation(image), limits.max_frames)
     except (Unrenderable, MemoryError):
         raise
-    except Exception:  # the picture is sound: a writer failed, or does not take its size
+    except Exception:  # the picture is sound, so a writer failed
         raise unstrippable() from None
 
 
-def _encoded_again(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
+def _re_encoded(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
     """Return the picture in its own size and format, or for a format that is only read, in one that shows the same."""
     limits = replace(limits, max_dimension=_SIDE)
     source = Source(data, limits)

@@ -56,7 +56,7 @@ class Container:
     """Return a file without metadata whose pixels are the same bits, from a file that has been decoded before.
 
     The arguments are the bytes, the EXIF orientation to keep, and the largest number of frames that is examined. None
-    means that such a file has to be encoded again."""
+    means that a file has to be re-encoded."""
 
 
 def upright(size: Size, turn: int) -> Size:

@@ -1,4 +1,4 @@
-"""The frames of an animated PNG, each as a picture of its own. Knows nothing of what they add up to."""
+"""The frames of an animated PNG, each as a separate picture."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class DamagedFrameError(Exception):
 
 
 def parts(contents: Png) -> Iterator[Part]:
-    """Every frame of an animated PNG, in the order of the file.
+    """Yield every frame of an animated PNG, in the order of the file.
 
     Raises:
-        DamagedFrameError: the pixels of one cannot be decoded.
+        DamagedFrameError: the pixels of a frame cannot be decoded.
     """
     for frame in contents.film.frames if contents.film else ():
         image = PngFile(contents, (frame.width, frame.height), frame.pixels)

@@ -7,15 +7,15 @@ from PIL import GifImagePlugin, Image, ImageFile, ImageOps, JpegImagePlugin
 from service.imaging.reading.deep_tiff import DeepTiffFile
 
 MARGIN = 2.15
-"""How many times the target a JPEG decoded at 1/4 or 1/8 must still be. At this very bound the SSIM against a full
-decode with Lanczos is 0.999 in the median of the corpus' photographs and 0.971 at worst; 0.958 at 1.75."""
+"""The smallest ratio of a JPEG decoded at 1/4 or 1/8 to its target. At this ratio the SSIM against a full decode with
+Lanczos is 0.999 in the median of the corpus' photographs and 0.971 at worst; at 1.75 it is 0.958 at worst."""
 MARGINS = {8: MARGIN, 4: MARGIN, 2: 1.5}
-"""The same by fraction: 1/2 keeps more of the finest detail, and at 1.5 has 0.997 and 0.979
-(`python -m tools.bench shrink`)."""
+"""The smallest ratios by the denominator of the scale. 1/2 keeps more of the finest detail: at 1.5 the SSIM is 0.997
+and 0.979 (`python -m tools.bench shrink`)."""
 
 
 def shrink_on_load(image: ImageFile.ImageFile, ratio: float, least: float = 0.0) -> None:
-    """Let a JPEG be decoded at 1/8, 1/4 or 1/2, if what remains is well above *ratio* of its size and *least* of it."""
+    """Make a JPEG decode at 1/8, 1/4 or 1/2, if this is well above *ratio* of its size, and at least *least* of it."""
     if not isinstance(image, JpegImagePlugin.JpegImageFile):
         return
     for shrink, margin in MARGINS.items():
@@ -25,7 +25,7 @@ def shrink_on_load(image: ImageFile.ImageFile, ratio: float, least: float = 0.0)
 
 
 def plain(image: Image.Image) -> Image.Image:
-    """The pixels in one of the modes that can be resampled: L, LA, RGB, RGBA, CMYK, LAB."""
+    """Return the pixels in a mode that can be resampled: L, LA, RGB, RGBA, CMYK or LAB."""
     mode = image.mode
     if isinstance(image, GifImagePlugin.GifImageFile) and not image.has_transparency_data:
         return _on_its_canvas(image)
@@ -45,7 +45,7 @@ def plain(image: Image.Image) -> Image.Image:
 
 
 def _on_its_canvas(image: GifImagePlugin.GifImageFile) -> Image.Image:
-    """What a GIF's first frame leaves bare of the canvas is transparent, as browsers have it; Pillow has it black."""
+    """Return the first frame on a transparent canvas, as in browsers. Pillow's canvas is black."""
     pixels = image.convert("L" if image.mode == "L" else "RGB")
     box = image.dispose_extent
     if box is None or box == (0, 0, *image.size):
@@ -56,7 +56,7 @@ def _on_its_canvas(image: GifImagePlugin.GifImageFile) -> Image.Image:
 
 
 def _deep_grey(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits (Pillow's `convert` would clip it). Floats are taken as 0 to 255."""
+    """Return 16-bit grey scaled to 8 bits, which Pillow's `convert` would clip. Floats count as 0 to 255."""
     if image.mode == "F":
         return image.convert("L")
     key = image.info.get("transparency")

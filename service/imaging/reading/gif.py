@@ -1,7 +1,4 @@
-"""A GIF taken apart: every frame a small GIF of its own, for a decoder to read.
-
-Knows nothing of what they add up to.
-"""
+"""The frames of a GIF, each decoded from a GIF that holds only this frame."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ _NO_CONTROL = bytes(4)
 def parts(data: bytes) -> Iterator[Part]:
     """Yield every frame of a GIF, in the order of the file (GIF89a, sections 18 to 25).
 
-    The number of frames is not bounded here: the caller stops at the number that the outline counts.
+    The caller stops at the number of frames that the outline has counted.
     """
     shared = data[10] & 0x87, data[13 : 13 + table_bytes(data[10])]
     control = _NO_CONTROL

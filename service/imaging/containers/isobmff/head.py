@@ -34,7 +34,7 @@ def alpha(data: Bytes) -> bool:
 
 def _descriptions(data: Bytes) -> Iterator[bytes]:
     """Yield the first bytes of each box that describes pictures and does not lie in the head."""
-    with suppress(Unrenderable):  # too many boxes: the reader raises it again
+    with suppress(Unrenderable):  # too many boxes: the reader raises this too
         for box in boxes(data, 0, len(data), Steps(_MAX_BOXES)):
             if box.kind in (b"meta", b"moov") and box.end > HEAD:
                 yield data[box.start : min(box.end, box.start + HEAD)]

@@ -1,8 +1,8 @@
-"""What the boxes of an AVIF or HEIC say of the picture that is shown: size, clean aperture, turn, colour, plays.
+"""The size, clean aperture, rotation, colour and plays of the picture that an AVIF or HEIC shows.
 
-Pure and bounded: a store asks for the size of every original. It must never import Pillow. ISO/IEC 23008-12 has items,
-ISO/IEC 14496-12 tracks. The transformations of an item are taken in the order that MIAF (ISO/IEC 23000-22, 7.3.6.7)
-prescribes, whatever order they are listed in: clean aperture, rotation, mirror.
+This module does not import Pillow: a store reads the size of every original. ISO/IEC 23008-12 defines items, ISO/IEC
+14496-12 tracks. The transformations of an item are applied in the order of MIAF (ISO/IEC 23000-22, 7.3.6.7), and not
+in the order in which they are listed: clean aperture, rotation, mirror.
 """
 
 from __future__ import annotations
@@ -21,69 +21,69 @@ from service.imaging.containers.window import Bytes
 from service.imaging.geometry import Size
 
 Crop = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels."""
+"""Pixels of the left, top, right and bottom edges."""
 
 _STILL, _SEQUENCE = b"avif", b"avis"
-"""Major brands that say which is shown. Under any other, libavif prefers a track."""
+"""Major brands that decide whether the item or the track is shown. With any other brand, libavif prefers a track."""
 _ENTRY_FIELDS = 78
 """Bytes of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
 _SRGB, _AS_SRGB = 13, (1, 2, 6, 14, 15)
-"""Transfer characteristics (ITU-T H.273, table 3). Browsers tell those of television apart in PNG."""
+"""Transfer characteristics (ITU-T H.273, table 3) that browsers show as sRGB in AVIF. In PNG they differ."""
 _APERTURE = struct.Struct(">4IiIiI")
-"""Width, height, and how far the centre lies to the right and below, each a numerator and a denominator."""
+"""Width, height, and the offsets of the centre to the right and down, each as a numerator and a denominator."""
 _FEW_STEPS = 5_000
-"""Boxes and entries that are looked at for the size alone."""
+"""Boxes and entries that are read if only the size is needed."""
 _START = 1024
-"""Bytes of a coded picture in which its sequence header is."""
+"""Bytes at the start of a coded picture that contain its sequence header."""
 _FOR_EVER = {4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
-"""The duration that stands for one without end, by the bytes of its field."""
+"""The value of an endless duration, by the bytes of its field."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The primary item of a file, or its colour track, whichever libavif shows."""
+    """The primary item of a file or its colour track: the one that libavif shows."""
 
     size: Size
-    """As it is coded, in pixels."""
+    """The width and height in pixels as coded."""
     aperture: Crop | None = None
-    """What is shown of that, where it is not the whole."""
+    """The part that is shown, if it is not the whole picture."""
     quarters: int = 0
-    """Quarters of a turn against the clock."""
+    """Quarter turns counter-clockwise."""
     code_points: CodePoints | None = None
     plays: int = 0
-    """How often a track is shown; 0 is for ever."""
+    """The number of times that a track is played; 0 is for ever."""
     passed_over: int | None = None
-    """Where a clean aperture lies that is not applied, in bytes from the start of the file."""
+    """The position in the file of a clean aperture that is not applied, in bytes."""
 
     @property
     def colour(self) -> CodePoints | None:
-        """The code points as browsers read them in AVIF: a curve of television or an unspecified one is sRGB's."""
+        """The code points as browsers use them in AVIF: curves of television and unspecified ones become sRGB's."""
         if self.code_points is None or self.code_points.transfer not in _AS_SRGB:
             return self.code_points
         return self.code_points._replace(transfer=_SRGB)
 
     @property
     def upright(self) -> Size:
-        """The size of what is shown, turned upright."""
+        """The width and height in pixels of the shown part, turned upright."""
         left, top, right, bottom = self.aperture or (0, 0, *self.size)
         across, down = right - left, bottom - top
         return (down, across) if self.quarters % 2 else (across, down)
 
 
 def upright_size(data: Bytes) -> Size | None:
-    """Width and height in pixels of the upright picture; None where the boxes in *data* do not give them."""
+    """Return the width and height in pixels of the upright picture, or None if the boxes do not give them."""
     try:
         found = shown(data, _FEW_STEPS)
     except Unrenderable:
-        return None  # the reader will say why
+        return None  # the reader raises this too
     return found.upright if found and min(found.upright) > 0 else None
 
 
 def shown(data: Bytes, most: int = MAX_STEPS) -> Shown | None:
-    """The picture that is shown, or None where it has no size. *most* boxes and entries are looked at.
+    """Return the picture that is shown, or None if it has no size.
 
     Raises:
-        Unrenderable: there are more of these.
+        Unrenderable: there are more than *most* boxes and entries.
     """
     steps = Steps(most)
     major, meta = data[8:12], None
@@ -97,7 +97,7 @@ def shown(data: Bytes, most: int = MAX_STEPS) -> Shown | None:
 
 
 def with_whole_aperture(data: bytes, found: Shown) -> bytes:
-    """*data* with the whole picture as the clean aperture where one is passed over, for a reader that applies any."""
+    """Return *data* with the whole picture in place of a clean aperture that is not applied here, but by the reader."""
     if found.passed_over is None:
         return data
     whole = _APERTURE.pack(found.size[0], 1, found.size[1], 1, 0, 1, 0, 1)
@@ -105,7 +105,7 @@ def with_whole_aperture(data: bytes, found: Shown) -> bytes:
 
 
 def _child(data: Bytes, parent: Box | None, kind: bytes, steps: Steps, skip: int = 0) -> Box | None:
-    """The first box of that *kind* in *parent*, *skip* bytes from its start."""
+    """Return the first box of that *kind* in *parent*, whose boxes begin *skip* bytes after its start."""
     if parent is None:
         return None
     return next((box for box in boxes(data, parent.start + skip, parent.end, steps) if box.kind == kind), None)
@@ -127,12 +127,12 @@ def _item(data: Bytes, meta: Box, steps: Steps) -> Shown | None:
     if any(box.kind == b"av1C" for box in every):
         colour = colour or code_points(_coded(data, meta, item, steps))
     elif not _in_order([box.kind for box in properties]):
-        return None  # libheif takes them as they are listed
+        return None  # libheif applies them in the order in which they are listed
     return _shown(data, properties, size, colour)
 
 
 def _in_order(kinds: list[bytes]) -> bool:
-    """Whether no clean aperture is listed after a rotation."""
+    """Return whether no clean aperture is listed after a rotation."""
     return b"irot" not in kinds or b"clap" not in kinds[kinds.index(b"irot") :]
 
 
@@ -148,7 +148,7 @@ def _size(data: Bytes, at: int) -> Size:
 
 
 def _associated(data: Bytes, holder: Box, item: int, steps: Steps) -> Iterator[int]:
-    """The numbers of the properties of *item*, counted from 1 (ISO/IEC 23008-12, 9.3.2)."""
+    """Yield the numbers of the properties of *item*, counted from 1 (ISO/IEC 23008-12, 9.3.2)."""
     for box in boxes(data, holder.start, holder.end, steps):
         if box.kind != b"ipma":
             continue
@@ -177,9 +177,9 @@ def _nclx(data: Bytes, properties: list[Box]) -> CodePoints | None:
 
 
 def _aperture(data: Bytes, box: Box, size: Size) -> Crop | None:
-    """What the clean aperture in *box* leaves of a picture of that *size* (ISO/IEC 14496-12, 12.1.4.1).
+    """Return the part of a picture of *size* within the clean aperture in *box* (ISO/IEC 14496-12, 12.1.4.1).
 
-    None for one that names no whole pixels within the picture, and for the whole picture.
+    None means the whole picture, or an aperture that is not made of whole pixels within the picture.
     """
     fields = _APERTURE.unpack(data[box.start : box.start + _APERTURE.size].ljust(_APERTURE.size, b"\0"))
     sides: list[tuple[int, int]] = []
@@ -198,7 +198,7 @@ def _aperture(data: Bytes, box: Box, size: Size) -> Crop | None:
 
 
 def _coded(data: Bytes, meta: Box, item: int, steps: Steps) -> bytes:
-    """How *item* starts, or the first tile where it is a grid."""
+    """Return the first bytes of *item*, or of its first tile if it is a grid."""
     references = _child(data, meta, b"iref", steps, 4)
     if references is not None:
         wide = 2 if number(data, references.start, 1) == 0 else 4
@@ -211,7 +211,7 @@ def _coded(data: Bytes, meta: Box, item: int, steps: Steps) -> bytes:
 
 
 def _track(data: Bytes, moov: Box, steps: Steps) -> Shown | None:
-    """The first track that is no auxiliary of another, such as its transparency."""
+    """Return the first track that is not auxiliary to another, such as its transparency."""
     for box in boxes(data, moov.start, moov.end, steps):
         if box.kind != b"trak" or _child(data, _child(data, box, b"tref", steps), b"auxl", steps):
             continue
@@ -238,7 +238,7 @@ def _table(data: Bytes, track: Box, steps: Steps) -> dict[bytes, Box]:
 
 
 def _plays(data: Bytes, track: Box, head: Box, steps: Steps) -> int:
-    """The duration of the track over that of its one edit, if the edit repeats (ISO/IEC 14496-12, 8.6.6)."""
+    """Return the number of plays: the duration of the track divided by that of its edit (ISO/IEC 14496-12, 8.6.6)."""
     edits = _child(data, _child(data, track, b"edts", steps), b"elst", steps)
     if edits is None:
         return 0

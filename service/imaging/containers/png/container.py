@@ -69,7 +69,7 @@ def _upright_size(data: Bytes) -> Size | None:
 
 
 def _stripped(data: bytes, turn: int, most_frames: int) -> bytes:
-    """Write the checksums of the pixels again: readers here do not check them, and browsers may."""
+    """Return the PNG with right checksums of the pixels. They were not compared here, but browsers may compare them."""
     kept, begun = [SIGNATURE], False
     frames = _FRAMES if read(data, most_frames).film else frozenset()
     for found in chunks(data):
