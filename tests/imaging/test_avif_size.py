@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import AvifImagePlugin, Image
 
 from service.formats import Format
-from service.imaging.containers.isobmff.shown import upright_size
+from service.imaging.containers.isobmff.picture import upright_size
 from service.imaging.containers.peek import HEAD, peek
 from service.imaging.containers.window import Window
 from service.imaging.render import Limits

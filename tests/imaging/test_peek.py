@@ -12,7 +12,9 @@ from PIL import Image
 from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.containers.peek import HEAD, Facts, peek
+from service.imaging.containers.table import CONTAINERS
 from service.imaging.containers.window import Window
+from service.imaging.reading.readers import READERS
 from tests.imaging.isobmff_in_code import box
 from tests.pictures_in_code import chunk, png, quarters, saved
 
@@ -153,3 +155,8 @@ magics = st.sampled_from(
 def test_peek_accepts_any_bytes_after_any_signature(magic, tail):
     assert isinstance(peek(magic + tail), Facts)
     assert peek(windowed(magic + tail)[0]) == peek(magic + tail)
+
+
+def test_every_format_has_a_container_and_readers_are_for_formats_with_one():
+    assert set(CONTAINERS) == set(Format)
+    assert set(READERS) <= set(CONTAINERS)

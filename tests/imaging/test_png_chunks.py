@@ -147,7 +147,7 @@ def test_first_usable_chunk_of_a_type_counts(kind: bytes) -> None:
          "80 MB of text", "odd texts", "odd texts in Unicode", "9 MB of text", "odd Exif as text", "Exif bomb as text",
          "odd Exif text in Unicode", "odd Exif", "Exif of many tags", "private chunks"],
 )  # fmt: skip
-def test_an_ancillary_chunk_of_any_size_or_content_costs_no_picture(make: Callable[[], bytes]) -> None:
+def test_ancillary_chunk_of_any_size_or_content_is_passed_over(make: Callable[[], bytes]) -> None:
     more = make()
     assert_as_clean(placed(more))
     assert rendered(placed(more, at="late"), "PNG", 20).data == WANTED

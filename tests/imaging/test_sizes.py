@@ -191,6 +191,13 @@ def test_broken_exif_is_upright(block):
     assert exif.orientation(block) == 1
 
 
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_written_exif_is_that_of_pillow(turn):
+    block = Image.Exif()
+    block[0x0112] = turn
+    assert exif.PREFIX + exif.block_of(turn) == (block.tobytes() if turn > 1 else exif.PREFIX)
+
+
 HOSTILE = {
     "a JPEG of segments": lambda: b"\xff\xd8\xff\xe0" + b"\0\2\xff\xe0" * 1_000_000,
     "a JPEG of large segments": lambda: b"\xff\xd8" + segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 200,

@@ -1,4 +1,4 @@
-"""The header of a BMP, from the bytes alone. This module does not import Pillow."""
+"""The header of a BMP. This module does not import Pillow."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _stripped(data: bytes, turn: int, most_frames: int) -> bytes:
 
 
 def _header(data: bytes) -> int:
-    """Return the bytes of the information header, which tell its version."""
+    """Return the bytes of the information header, which identify its version."""
     return _little(data[14:18])
 
 

@@ -1,4 +1,4 @@
-"""The blocks of a GIF (GIF89a), from the bytes alone. This module does not import Pillow.
+"""The blocks of a GIF (GIF89a). This module does not import Pillow.
 
 Pillow counts the frames of a GIF by parsing all of them, which has no bound.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from service.imaging.containers.container import Container
 from service.imaging.containers.isobmff.head import HEIC_BRANDS, alpha, brand
 from service.imaging.containers.isobmff.items import check
-from service.imaging.containers.isobmff.shown import upright_size
+from service.imaging.containers.isobmff.picture import upright_size
 
 _HELD = 4.0
 """Bytes per pixel of planes whose colour has half the width and height, and of RGB (`python -m tools.bench memory`)."""

@@ -1,4 +1,4 @@
-"""The segments of a JPEG (ITU-T T.81, annex B), from the bytes alone. This module does not import Pillow.
+"""The segments of a JPEG (ITU-T T.81, annex B). This module does not import Pillow.
 
 A malformed application segment is passed over: it is never a reason to refuse a picture.
 """

@@ -1,4 +1,4 @@
-"""The first directory of a TIFF or BigTIFF, from the bytes alone. This module does not import Pillow.
+"""The first directory of a TIFF or BigTIFF. This module does not import Pillow.
 
 It reads no other directory: the pages of a TIFF are no frames.
 """

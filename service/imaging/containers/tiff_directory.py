@@ -1,4 +1,4 @@
-"""The entries of a TIFF directory, from the bytes alone. A block of EXIF has one too.
+"""The entries of a TIFF directory. A block of EXIF has one too.
 
 This module does not import Pillow.
 """

@@ -1,4 +1,4 @@
-"""The chunks of a WebP (RFC 9649), from the bytes alone. This module does not import Pillow."""
+"""The chunks of a WebP (RFC 9649). This module does not import Pillow."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def parts(contents: Png) -> Iterator[Part]:
     Raises:
         DamagedFrameError: the pixels of a frame cannot be decoded.
     """
-    for frame in contents.film.frames if contents.film else ():
+    for frame in contents.animation.frames if contents.animation else ():
         image = PngFile(contents, (frame.width, frame.height), frame.pixels)
         try:
             image.load()

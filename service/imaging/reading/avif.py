@@ -11,7 +11,7 @@ from PIL import AvifImagePlugin, Image
 
 from service.imaging.containers.avif import CONTAINER, HELD, check_frames
 from service.imaging.containers.container import Outline
-from service.imaging.containers.isobmff.shown import shown
+from service.imaging.containers.isobmff.picture import shown_picture
 from service.imaging.geometry import Size
 from service.imaging.order import Limits
 from service.imaging.reading.bounds import Opened, check_size, opened_within
@@ -28,7 +28,7 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
 
     def _open(self) -> None:
         assert self.fp is not None
-        found = shown(self.fp.read())
+        found = shown_picture(self.fp.read())
         self.fp.seek(0)
         super()._open()
         self.coded = self.size

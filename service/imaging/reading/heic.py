@@ -9,7 +9,7 @@ from PIL import ImageFile
 
 from service.imaging.containers.container import Outline
 from service.imaging.containers.heic import CONTAINER, FULL_COLOUR_HELD
-from service.imaging.containers.isobmff.shown import shown, with_whole_aperture
+from service.imaging.containers.isobmff.picture import shown_picture, with_whole_aperture
 from service.imaging.order import Limits
 from service.imaging.reading.bounds import Metered, Opened, check_size
 
@@ -28,7 +28,7 @@ else:  # the plug-in's opener would register more formats
 def opened(data: bytes, limits: Limits) -> Opened:
     """Open a HEIC. Raises as `readers.opened` does."""
     held = CONTAINER.check(data, limits.max_pixels)
-    found = shown(data)
+    found = shown_picture(data)
     image = _reader(Metered(with_whole_aperture(data, found) if found else data))
     if found and found.colour:
         image.info["code_points"] = found.colour

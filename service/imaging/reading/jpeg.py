@@ -48,7 +48,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
         self._scan = header.scan
         self.several_scans = header.several_scans
         self._end: bytes | None = None
-        # All bytes at once: libjpeg reads all fill bytes again each time it has waited for data, and its arithmetic
+        # All bytes at once: after each wait for data libjpeg reads all fill bytes again, and its arithmetic
         # decoder cannot wait.
         self.decodermaxblock = len(self._data)
 
@@ -103,8 +103,8 @@ def _finishes(reader: JpegFile, restart: bytes) -> bool:
     """Return whether libjpeg decodes all rows of a picture, or reads all of its scans and then waits for a marker.
 
     Within a scan, libjpeg does not take a single byte, since it reads several ahead. Where it expects a marker, it
-    skips every byte that is none: after a scan, and in a scan where a restart marker is due. A restart marker tells
-    the two cases apart, since libjpeg skips it only after a scan.
+    skips every byte that is none: after a scan, and in a scan where a restart marker is due. A restart marker
+    distinguishes the two cases, since libjpeg skips it only after a scan.
     """
     name, extents, _, args = reader.tile[0]
     decoder = Image._getdecoder(reader.mode, name, args, reader.decoderconfig)

@@ -46,8 +46,8 @@ class PngFile(PngImagePlugin.PngImageFile):
             self.info["icc_profile"] = contents.profile
         if contents.exif:
             self.info["exif"] = contents.exif
-        if contents.film:
-            self.info["loop"] = contents.film.plays
+        if contents.animation:
+            self.info["loop"] = contents.animation.plays
 
     def load_prepare(self) -> None:
         """Compare the low bytes of the pixels with those of the transparent colour, before the pixels are loaded."""
@@ -110,6 +110,8 @@ def opened(data: bytes, limits: Limits) -> Opened:
     contents = read(data, limits.max_frames)
     wide = contents.header.depth == 16 and len(contents.key) > 1
     check_size(contents.size, _WIDE_KEY_HELD if wide else 0.0, limits)
-    film = contents.film
-    outline = Outline(*contents.size, film.promised, film.still_first) if film else Outline(*contents.size, 1)
+    animation = contents.animation
+    outline = (
+        Outline(*contents.size, animation.promised, animation.still_first) if animation else Outline(*contents.size, 1)
+    )
     return PngFile(contents), outline

@@ -1,4 +1,4 @@
-"""The sequence of boxes in an ISO base media file (section 4.2), in bounded steps. This module knows no box types."""
+"""The sequence of boxes in an ISO base media file (section 4.2), in bounded steps. It gives box types no meaning."""
 
 from __future__ import annotations
 

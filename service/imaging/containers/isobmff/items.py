@@ -1,4 +1,4 @@
-"""The positions of coded pictures: items and samples (ISO/IEC 14496-12). This module knows no codec.
+"""The positions of coded pictures: items and samples (ISO/IEC 14496-12). This module does not parse coded data.
 
 It finds at least the pictures that a reader decodes. It leaves it to the reader to check the boxes.
 """
@@ -51,7 +51,7 @@ def streams(data: bytes, codec: bytes, most: int) -> Iterator[Stream]:
 
 
 def check(data: bytes) -> None:
-    """Raise `Unrenderable` when there are so many samples or items that a reader is busy for minutes."""
+    """Raise `Unrenderable` when there are too many samples or items, which would keep a reader busy for minutes."""
     _check_samples(data)
     _check_items(data)
 

@@ -1,1 +1,1 @@
-"""The chunks of a PNG (PNG specification, third edition), from the bytes alone. No module here imports Pillow."""
+"""The chunks of a PNG (PNG specification, third edition). No module here imports Pillow."""

@@ -71,7 +71,7 @@ def _upright_size(data: Bytes) -> Size | None:
 def _stripped(data: bytes, turn: int, most_frames: int) -> bytes:
     """Return the PNG with right checksums of the pixels. They were not compared here, but browsers may compare them."""
     kept, begun = [SIGNATURE], False
-    frames = _FRAMES if read(data, most_frames).film else frozenset()
+    frames = _FRAMES if read(data, most_frames).animation else frozenset()
     for found in chunks(data):
         kind, begin, end = found
         if kind == b"IDAT":

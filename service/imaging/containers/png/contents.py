@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from service.errors import Unrenderable
 from service.imaging.containers.cicp import CodePoints
+from service.imaging.containers.png.animation import Animation, animation
 from service.imaging.containers.png.chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
-from service.imaging.containers.png.film import Film, film
 from service.imaging.containers.png.values import ExifBlock, code_points, icc_profile
 from service.imaging.failures import corrupt, unsupported
 from service.imaging.geometry import Size
@@ -66,7 +66,7 @@ class Png:
     transparency: bytes
     pixels: tuple[Span, ...]
     """The contents of the IDAT chunks, in the file."""
-    film: Film | None
+    animation: Animation | None
     code_points: CodePoints | None
     profile: bytes
     """An ICC profile. It is empty if there are code points, which take precedence (4.3)."""
@@ -195,7 +195,7 @@ class _Walk:
             palette,
             kept.get(b"tRNS", b""),
             tuple(self._pixels),
-            film(data, self._moving, size, most_frames),
+            animation(data, self._moving, size, most_frames),
             points,
             b"" if points else icc_profile(kept.get(b"iCCP", b"")),
             self._exif.content,

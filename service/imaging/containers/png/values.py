@@ -46,7 +46,7 @@ def icc_profile(content: bytes) -> bytes:
 
 
 class ExifBlock:
-    """The Exif block of a PNG: from the first sound eXIf chunk, or else from the first sound text of ImageMagick.
+    """The Exif block of a PNG: from the first sound eXIf chunk, otherwise from the first sound text of ImageMagick.
 
     At most one text is inflated.
     """

@@ -40,7 +40,7 @@ _FOR_EVER = {4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Picture:
     """The primary item of a file or its colour track: the one that libavif shows."""
 
     size: Size
@@ -73,13 +73,13 @@ class Shown:
 def upright_size(data: Bytes) -> Size | None:
     """Return the width and height in pixels of the upright picture, or None if the boxes do not give them."""
     try:
-        found = shown(data, _FEW_STEPS)
+        found = shown_picture(data, _FEW_STEPS)
     except Unrenderable:
         return None  # the reader raises this too
     return found.upright if found and min(found.upright) > 0 else None
 
 
-def shown(data: Bytes, most: int = MAX_STEPS) -> Shown | None:
+def shown_picture(data: Bytes, most: int = MAX_STEPS) -> Picture | None:
     """Return the picture that is shown, or None if it has no size.
 
     Raises:
@@ -96,7 +96,7 @@ def shown(data: Bytes, most: int = MAX_STEPS) -> Shown | None:
     return _item(data, meta, steps) if meta and major != _SEQUENCE else None
 
 
-def with_whole_aperture(data: bytes, found: Shown) -> bytes:
+def with_whole_aperture(data: bytes, found: Picture) -> bytes:
     """Return *data* with the whole picture in place of a clean aperture that is not applied here, but by the reader."""
     if found.passed_over is None:
         return data
@@ -111,7 +111,7 @@ def _child(data: Bytes, parent: Box | None, kind: bytes, steps: Steps, skip: int
     return next((box for box in boxes(data, parent.start + skip, parent.end, steps) if box.kind == kind), None)
 
 
-def _item(data: Bytes, meta: Box, steps: Steps) -> Shown | None:
+def _item(data: Bytes, meta: Box, steps: Steps) -> Picture | None:
     primary = _child(data, meta, b"pitm", steps, 4)
     holder = _child(data, meta, b"iprp", steps, 4)
     if primary is None or holder is None:
@@ -128,7 +128,7 @@ def _item(data: Bytes, meta: Box, steps: Steps) -> Shown | None:
         colour = colour or code_points(_coded(data, meta, item, steps))
     elif not _in_order([box.kind for box in properties]):
         return None  # libheif applies them in the order in which they are listed
-    return _shown(data, properties, size, colour)
+    return _picture(data, properties, size, colour)
 
 
 def _in_order(kinds: list[bytes]) -> bool:
@@ -136,11 +136,11 @@ def _in_order(kinds: list[bytes]) -> bool:
     return b"irot" not in kinds or b"clap" not in kinds[kinds.index(b"irot") :]
 
 
-def _shown(data: Bytes, properties: list[Box], size: Size, colour: CodePoints | None, plays: int = 0) -> Shown:
+def _picture(data: Bytes, properties: list[Box], size: Size, colour: CodePoints | None, plays: int = 0) -> Picture:
     turn = next((number(data, box.start, 1) & 3 for box in properties if box.kind == b"irot"), 0)
     clap = next((box for box in properties if box.kind == b"clap" and box.end - box.start >= _APERTURE.size), None)
     aperture = _aperture(data, clap, size) if clap else None
-    return Shown(size, aperture, turn, colour, plays, clap.start if clap and aperture is None else None)
+    return Picture(size, aperture, turn, colour, plays, clap.start if clap and aperture is None else None)
 
 
 def _size(data: Bytes, at: int) -> Size:
@@ -210,7 +210,7 @@ def _coded(data: Bytes, meta: Box, item: int, steps: Steps) -> bytes:
     return data[start : min(end, start + _START)]
 
 
-def _track(data: Bytes, moov: Box, steps: Steps) -> Shown | None:
+def _track(data: Bytes, moov: Box, steps: Steps) -> Picture | None:
     """Return the first track that is not auxiliary to another, such as its transparency."""
     for box in boxes(data, moov.start, moov.end, steps):
         if box.kind != b"trak" or _child(data, _child(data, box, b"tref", steps), b"auxl", steps):
@@ -226,7 +226,7 @@ def _track(data: Bytes, moov: Box, steps: Steps) -> Shown | None:
         size = number(data, at, 2), number(data, at + 4, 2)  # of 16.16 bits
         properties = list(boxes(data, entry.start + _ENTRY_FIELDS, entry.end, steps))
         colour = _nclx(data, properties) or code_points(next(samples(data, table, b"av01", 1, steps), b""))
-        return _shown(data, properties, size, colour, _plays(data, box, head, steps))
+        return _picture(data, properties, size, colour, _plays(data, box, head, steps))
     return None
 
 

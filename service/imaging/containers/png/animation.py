@@ -37,7 +37,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class Animation:
     """An animation whose header promises *promised* frames, and which is played *plays* times; 0 is for ever."""
 
     promised: int
@@ -52,7 +52,7 @@ class _DamagedError(Exception):
     """A chunk of the animation breaks a rule of the specification."""
 
 
-def film(data: bytes, chunks: list[Chunk], size: Size, most: int) -> Film | None:
+def animation(data: bytes, chunks: list[Chunk], size: Size, most: int) -> Animation | None:
     """Return the animation in *chunks*, which have the types acTL, fcTL, fdAT and IDAT, on a canvas of *size*.
 
     None means that there is no animation or a damaged one. More than *most* promised frames are not examined.
@@ -66,19 +66,19 @@ def film(data: bytes, chunks: list[Chunk], size: Size, most: int) -> Film | None
     try:
         promised, plays = _announced(data, chunks[kinds.index(b"acTL")], kinds.count(b"acTL"))
         if promised > most:
-            return Film(promised, plays)
+            return Animation(promised, plays)
         if b"fdAT" in kinds and b"fcTL" not in kinds:
             raise corrupt()
-        reel = _Reel(data, size)
+        frames = _Frames(data, size)
         for found in chunks:
-            if found.kind == b"fcTL" and len(reel.frames) == promised:
+            if found.kind == b"fcTL" and len(frames.frames) == promised:
                 break
-            reel.take(found)
-        if len(reel.frames) < promised or not reel.frames[-1].pixels:
+            frames.take(found)
+        if len(frames.frames) < promised or not frames.frames[-1].pixels:
             return None
     except _DamagedError:
         return None
-    return Film(promised, plays, reel.frames, reel.still_first)
+    return Animation(promised, plays, frames.frames, frames.still_first)
 
 
 def _announced(data: bytes, found: Chunk, times: int) -> tuple[int, int]:
@@ -92,7 +92,7 @@ def _announced(data: bytes, found: Chunk, times: int) -> tuple[int, int]:
     return promised, min(plays, _MOST)
 
 
-class _Reel:
+class _Frames:
     """The frames that were read so far."""
 
     def __init__(self, data: bytes, size: Size) -> None:
