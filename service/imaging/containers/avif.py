@@ -1,4 +1,4 @@
-"""What is read from an AVIF without decoding it. This module does not import Pillow."""
+"""The format, transparency, size and limits of an AVIF. This module does not import Pillow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HELD = 12.0
 """Bytes per pixel of up to four planes of 16 bits, which libavif holds while it makes RGBA of them
 (`python -m tools.bench memory`)."""
 _FREE = 1 << 24
-"""Pixels that the frames may have whatever the canvas: the tiles of a grid extend beyond it, and a frame that names a
+"""Pixels that the frames may have with any canvas: the tiles of a grid extend beyond it, and a frame that names a
 size of its own counts as large as its bits allow."""
 _MAX_CANVASES = 12
 """How often the canvas may be filled for one frame: colour, alpha, a thumbnail, a gain map, hidden frames."""

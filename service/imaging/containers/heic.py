@@ -1,4 +1,4 @@
-"""What is read from a HEIC without decoding it. This module does not import Pillow."""
+"""The format, transparency, size and limits of a HEIC. This module does not import Pillow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bounds on what the readers of Pillow are given, and the steps of opening a file that all formats share."""
+"""Bounds for the readers of Pillow, and the steps of opening a file that most formats share."""
 
 from __future__ import annotations
 

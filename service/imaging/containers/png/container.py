@@ -1,4 +1,4 @@
-"""What is read from a PNG without decoding it. This module does not import Pillow."""
+"""The format, transparency, size and stripping of a PNG. This module does not import Pillow."""
 
 from __future__ import annotations
 
