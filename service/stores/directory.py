@@ -22,7 +22,7 @@ import structlog
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from service.errors import N_, StoreFailed, StoreFull, StoreTimedOut
-from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
+from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
 from service.stores.describe import HEAD_BYTES, describe
 from service.stores.names import contact_of, files, is_shard
 from service.stores.versions import identity, read_at, steady, verified, version
@@ -33,8 +33,6 @@ log = structlog.get_logger()
 _READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # what has become a named pipe must not block
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """There is no room: on the file system, in the user's quota, or for a file of that size."""
-_LAST_SECOND = 253_402_300_799
-"""Of the year 9999."""
 _THREADS = 8
 """Readings at once. A hung disk then holds these threads and no others."""
 
@@ -269,4 +267,4 @@ def _fault_of(path: str) -> OSError | None:
 def _modified(status: os.stat_result) -> int | None:
     """When the file was changed, in Unix seconds; None for a time that HTTP's dates cannot tell (RFC 9110 5.6.7)."""
     seconds = int(status.st_mtime)
-    return seconds if 0 <= seconds <= _LAST_SECOND else None
+    return seconds if 0 <= seconds <= LAST_SECOND else None

@@ -189,7 +189,7 @@ async def _selected(
     pictures, wish = request.app[PICTURES], asked.wish
     if not failed.unrenderable:
         try:
-            return await pictures.select(asked.contact, wish, trace, anew=anew, ruled_out=failed.formats), ""
+            return await pictures.select(asked.contact, wish, trace, reload=anew, ruled_out=failed.formats), ""
         except (NoPicture, Unrenderable) as error:
             if wish.if_blank is IfBlank.NULL:
                 raise

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from service.pictures.ports import CacheUnavailable
 from service.pictures.values import Entry
-from tests.caches.conftest import ENTRY, got, keep, redis_cache
+from tests.caches.conftest import ENTRY, found, keep, redis_cache
 from tests.conftest import Valkey
 from tests.operations.running import free_port
 
@@ -28,14 +28,14 @@ async def test_a_full_server_refuses_puts_and_says_so(own_valkey: Valkey) -> Non
     with pytest.raises(CacheUnavailable, match="maxmemory"):
         for contact in range(100):
             await keep(cache, contact, "one", Entry("v", 0.0, "", bytes(500_000)))
-    assert await got(cache, 10_000, "one") is None
+    assert await found(cache, 10_000, "one") is None
     await cache.close()
 
 
 async def test_a_server_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     cache = redis_cache(f"unix://{tmp_path}/nobody.sock")
     with pytest.raises(CacheUnavailable):
-        await got(cache, 1, "one")
+        await found(cache, 1, "one")
     with pytest.raises(CacheUnavailable):
         await cache.check()
     await cache.close()
@@ -49,11 +49,11 @@ async def test_a_frozen_server_is_given_up_within_the_time_limit(own_valkey: Val
     try:
         begun = time.perf_counter()
         with pytest.raises(CacheUnavailable):
-            await got(cache, 1, "one")
+            await found(cache, 1, "one")
         assert time.perf_counter() - begun < 10  # the library's own retries take most of a minute
     finally:
         own_valkey.process.send_signal(18)
-    assert await got(cache, 1, "one") == ENTRY
+    assert await found(cache, 1, "one") == ENTRY
     await cache.close()
 
 
@@ -64,16 +64,16 @@ async def test_works_over_tls_with_an_acl_user(own_valkey: Valkey, certificate: 
         query = f"ssl_ca_certs={certificate[0]}"
         cache = redis_cache(f"rediss://picture:secret@localhost:{port}/0?{query}", timeout=5.0)
         await keep(cache, 1, "one")
-        assert await got(cache, 1, "one") == ENTRY
+        assert await found(cache, 1, "one") == ENTRY
         await cache.close()
         wrong = redis_cache(f"rediss://picture:wrong@localhost:{port}/0?{query}", timeout=5.0)
         with pytest.raises(CacheUnavailable) as refused:
-            await got(wrong, 1, "one")
+            await found(wrong, 1, "one")
         assert "wrong@" not in str(refused.value)
         await wrong.close()
         distrustful = redis_cache(f"rediss://picture:secret@localhost:{port}/0", timeout=5.0)
         with pytest.raises(CacheUnavailable):
-            await got(distrustful, 1, "one")
+            await found(distrustful, 1, "one")
         await distrustful.close()
 
 
@@ -124,20 +124,12 @@ async def test_other_failures_are_not_laid_on_tls(
     assert "TLS" not in await reason_of(f"unix://{tmp_path}/nobody.sock")
 
 
-class Deaf:
-    """A listener that is told nothing of interest."""
-
-    def arrived(self, _: str) -> None: ...
-    def purged(self, _: int | None) -> None: ...
-    def listening(self, _: bool) -> None: ...
-
-
 async def test_the_log_names_it_once_when_a_service_starts(own_valkey: Valkey) -> None:
     own_valkey.stop()
     own_valkey.start(port=str(port := free_port()))
     cache = redis_cache(f"rediss://127.0.0.1:{port}/0")
     with capture_logs() as lines:
-        cache.listen(Deaf())
+        cache.subscribe(lambda _: None, lambda _: None)
         async with asyncio.timeout(20):
             while not lines:
                 await asyncio.sleep(0.02)

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
-from service.wiring.app import COHERENCE, FAIL_OPEN_CACHE
+from service.wiring.app import CACHE
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import shown
 from tests.web.conftest import Get
@@ -43,7 +43,7 @@ def cache_seconds(response: ClientResponse) -> float:
 
 async def settled(client: Client) -> None:
     """Wait until what was put after the answers has reached the server."""
-    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
+    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
 
 
 async def until(true: Callable[[], Awaitable[object]], seconds: float, what: str) -> None:
@@ -153,7 +153,7 @@ async def hearing(*clients: Client) -> None:
     """Return when they hear of each other."""
 
     async def all_of_them() -> bool:
-        return all(client.server.app[COHERENCE].heard for client in clients)  # type: ignore[attr-defined]
+        return all(client.server.app[CACHE].subscribed for client in clients)  # type: ignore[attr-defined]
 
     await until(all_of_them, 60, "they hear of each other")
 

@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
-from service.wiring.app import COHERENCE
+from service.wiring.app import CACHE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, Pair, settled, until
 from tests.pictures_in_code import quarters, saved, shown
@@ -125,7 +125,7 @@ async def test_what_was_purged_while_nothing_was_heard_is_not_believed_afterward
         await command(redis, "CLIENT", "KILL", "TYPE", "pubsub")
 
         async def deaf() -> bool:
-            return not other.server.app[COHERENCE].heard  # type: ignore[attr-defined]
+            return not other.server.app[CACHE].subscribed  # type: ignore[attr-defined]
 
         await until(deaf, 60, "the subscription is down")
         new = saved(quarters(40, 42), "JPEG")

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from service.pictures.flights import Flights
+from service.pictures.single_flight import SingleFlight
 
 
 async def test_whoever_comes_while_it_is_under_way_joins() -> None:
-    flights, runs, gate = Flights(), 0, asyncio.Event()
+    flights, runs, gate = SingleFlight(), 0, asyncio.Event()
 
     async def work() -> int:
         nonlocal runs
@@ -26,7 +26,7 @@ async def test_whoever_comes_while_it_is_under_way_joins() -> None:
 
 
 async def test_other_keys_fly_alone() -> None:
-    flights = Flights()
+    flights = SingleFlight()
 
     async def work() -> str:
         return "done"
@@ -35,7 +35,7 @@ async def test_other_keys_fly_alone() -> None:
 
 
 async def test_a_failure_is_everybody_s_and_is_not_kept() -> None:
-    flights, gate = Flights(), asyncio.Event()
+    flights, gate = SingleFlight(), asyncio.Event()
 
     async def fail() -> None:
         await gate.wait()
@@ -53,7 +53,7 @@ async def test_a_failure_is_everybody_s_and_is_not_kept() -> None:
 
 
 async def test_a_caller_who_leaves_takes_nobody_along() -> None:
-    flights, gate = Flights(), asyncio.Event()
+    flights, gate = SingleFlight(), asyncio.Event()
 
     async def work() -> str:
         await gate.wait()
@@ -69,7 +69,7 @@ async def test_a_caller_who_leaves_takes_nobody_along() -> None:
 
 
 async def test_closing_cancels_what_is_under_way() -> None:
-    flights, begun, cancelled = Flights(), asyncio.Event(), asyncio.Event()
+    flights, begun, cancelled = SingleFlight(), asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
         begun.set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from service.caches.memory import MemoryCache
+from service.pictures.caching.memory import MemoryCache
 from service.pictures.values import BLANK, Entry, MezzanineOwner, Owner
 
 ENTRY = Entry("v", 0.0, "", b"bytes")
