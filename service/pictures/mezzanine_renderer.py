@@ -25,10 +25,10 @@ class _FirstRender:
     It is the `MezzanineReceiver` of the renderer.
     """
 
-    def __init__(self, mezzanines: MezzanineRenderer, original: Original, key: str, token: PutToken) -> None:
-        self._mezzanines, self.original, self.token = mezzanines, original, token
-        self.key = key
-        self.queue = mezzanines.new_queue()
+    def __init__(
+        self, mezzanines: MezzanineRenderer, original: Original, key: str, token: PutToken, queue: BoundedQueue
+    ) -> None:
+        self._mezzanines, self.original, self.key, self.token, self.queue = mezzanines, original, key, token, queue
         self.ended = asyncio.Event()
 
     def wanted(self) -> bool:
@@ -62,11 +62,7 @@ class MezzanineRenderer:
         self._first_renders: dict[str, _FirstRender] = {}
         self._without: dict[str, None] = {}
 
-    def new_queue(self) -> BoundedQueue:
-        """Return the queue of one first render."""
-        return BoundedQueue(self._limit, self._patience)
-
-    async def render(self, original: Original, read: Read, order: Order, token: PutToken, trace: Trace) -> Rendered:
+    async def rendition(self, original: Original, read: Read, order: Order, token: PutToken, trace: Trace) -> Rendered:
         """Return the rendition of *original*, made from its mezzanine if possible, else from what *read* returns.
 
         Raise `Overloaded`, and what the renderer raises.
@@ -114,11 +110,11 @@ class MezzanineRenderer:
             return None, None
         mezzanine = self._in_memory(original, key)
         if order.least_side is None or order.least_side > LARGEST_SERVED:  # too slow to wait for
-            return None, _FirstRender(self, original, key, token) if mezzanine is None else None
+            return None, self._first_render(original, key, token) if mezzanine is None else None
         while mezzanine is None and key not in self._without:
             first = self._first_renders.get(key)
             if first is None:
-                return await self._begin(_FirstRender(self, original, key, token), trace)
+                return await self._begin(self._first_render(original, key, token), trace)
             try:
                 with trace.timed("queue"):
                     await first.queue.wait(first.ended.wait)
@@ -126,6 +122,9 @@ class MezzanineRenderer:
                 raise Overloaded(FULL) from error
             mezzanine = self._in_memory(original, key)
         return mezzanine, None
+
+    def _first_render(self, original: Original, key: str, token: PutToken) -> _FirstRender:
+        return _FirstRender(self, original, key, token, BoundedQueue(self._limit, self._patience))
 
     async def _begin(self, first: _FirstRender, trace: Trace) -> tuple[MezzanineFile | None, _FirstRender | None]:
         """Register *first*, unless another process has left the mezzanine in the shared cache."""

@@ -41,21 +41,21 @@ class Renditions:
     async def make(self, selection: Selection, token: PutToken, trace: Trace) -> Entry:
         """Return the entry of *selection*. Raise the errors of the store and of the renderer, and `OriginalChanged`."""
         if isinstance(selection.work, Blank):
-            return await self._draw(selection, selection.work, trace)
+            return await self._make_placeholder(selection, selection.work, trace)
         assert selection.original is not None
         if selection.work is None:
             data = await self._originals.read(await self._sound(selection.original, trace, as_stored=True), trace)
             return Entry(selection.version, time.time(), "", data)
-        return await self._render(selection, selection.original, selection.work, token, trace)
+        return await self._make_rendition(selection, selection.original, selection.work, token, trace)
 
-    async def _draw(self, selection: Selection, blank: Blank, trace: Trace) -> Entry:
+    async def _make_placeholder(self, selection: Selection, blank: Blank, trace: Trace) -> Entry:
         try:
             data = await self._renderer.draw(blank, trace)
         except RECORDED_ERRORS as error:
             raise self._faults.record_placeholder(selection.field, blank, error) from None
         return Entry(selection.version, time.time(), "", data)
 
-    async def _render(
+    async def _make_rendition(
         self, selection: Selection, original: Original, order: Order, token: PutToken, trace: Trace
     ) -> Entry:
         if token.waited:
@@ -70,7 +70,7 @@ class Renditions:
             return await self._originals.read(original, trace)
 
         try:
-            rendered = await self._mezzanines.render(original, read, order, further, trace)
+            rendered = await self._mezzanines.rendition(original, read, order, further, trace)
         except RECORDED_ERRORS as error:
             raise await self._faults.record(original, selection.field, order, error, further, trace) from None
         if rendered.first_frame:

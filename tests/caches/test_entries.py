@@ -1,4 +1,4 @@
-"""What is kept in the server comes back as it went; what is damaged, foreign or half there is a miss."""
+"""Stored values: their format and keys; damaged and foreign values are misses."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ WHOLE = pack(ENTRY, PLACE)
 short = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
-async def test_what_is_asked_for_together_travels_together(redis: RedisCache, client: Redis) -> None:
+async def test_concurrent_look_ups_are_sent_together(redis: RedisCache, client: Redis) -> None:
     await keep(redis, 1, "one")
-    await found(redis, 1, "one")  # the connection is made
+    await found(redis, 1, "one")  # makes the connection
     before = await client.info("stats")
     await asyncio.gather(*(redis.get(1, ("one",)) for _ in range(25)), *(redis.head(1, "one") for _ in range(25)))
     after = await client.info("stats")
     assert after["total_commands_processed"] - before["total_commands_processed"] >= 50
-    assert after["total_reads_processed"] - before["total_reads_processed"] <= 4  # of sockets; one is this client's
+    assert after["total_reads_processed"] - before["total_reads_processed"] <= 4  # one is the plain client's
 
 
-async def test_a_contact_is_one_hash_of_one_field_a_rendition_with_a_time_to_live(
+async def test_a_contact_is_a_hash_with_a_field_for_each_rendition_and_a_time_to_live(
     redis: RedisCache, client: Redis
 ) -> None:
     await keep(redis, 42, "one")
@@ -61,8 +61,8 @@ async def test_a_damaged_value_is_a_miss_and_is_replaced(redis: RedisCache, clie
     assert await found(redis, 42, "one") == ENTRY
 
 
-async def test_a_foreign_value_under_our_key_is_a_miss_and_gives_way(redis: RedisCache, client: Redis) -> None:
-    await client.set(redis.key(42), b"somebody else's")
+async def test_a_foreign_key_is_a_miss_and_is_replaced(redis: RedisCache, client: Redis) -> None:
+    await client.set(redis.key(42), b"foreign")
     assert await found(redis, 42, "one") is None
     assert await redis.head(42, "one") is None
     await keep(redis, 42, "one")
@@ -90,14 +90,14 @@ async def test_the_number_of_renditions_of_a_contact_is_bounded_and_its_record_s
 
 
 @given(st.builds(Entry, short, st.floats(0, 1e10), short, st.binary(max_size=2_000)))
-def test_a_frame_comes_back_as_it_went(entry: Entry) -> None:
+def test_unpack_returns_what_was_packed(entry: Entry) -> None:
     value = pack(entry, PLACE)
     assert unpack(value, PLACE) == entry
     assert unpack_head(value[:LONGEST_HEAD], len(value)) == EntryHead(entry.version, entry.detail, len(entry.body))
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
-def test_other_bytes_are_no_frame(data: bytes, cut: int) -> None:
+def test_unpack_rejects_random_and_truncated_bytes(data: bytes, cut: int) -> None:
     value = pack(ENTRY, PLACE)
     assert unpack(data, PLACE) is None
     unpack_head(data, len(data))  # raises nothing
@@ -106,7 +106,7 @@ def test_other_bytes_are_no_frame(data: bytes, cut: int) -> None:
 
 
 @given(st.integers(0, len(pack(ENTRY, PLACE)) - 1), st.integers(1, 255))
-def test_a_frame_with_a_byte_changed_is_none(at: int, change: int) -> None:
+def test_unpack_rejects_a_value_with_a_changed_byte(at: int, change: int) -> None:
     value = bytearray(pack(ENTRY, PLACE))
     value[at] ^= change
     assert unpack(bytes(value), PLACE) is None

@@ -30,14 +30,14 @@ async def test_a_purge_of_everything_drops_only_the_keys_of_its_prefix(
 ) -> None:
     for contact in range(1_200):
         await keep(redis, contact, "one")
-    await client.set("somebody-else", 1)
+    await client.set("foreign", 1)
     longer = redis_cache(shared_valkey.url, prefix=prefix_of(redis) + ":more")
     await keep(longer, 1, "one")
     await redis.purge(None)
     assert await found(longer, 1, "one") == ENTRY
     await longer.close()
     assert [await found(redis, contact, "one") for contact in range(1_200)] == [None] * 1_200
-    assert await client.get("somebody-else") == b"1"
+    assert await client.get("foreign") == b"1"
 
 
 async def test_a_sole_record_is_the_only_field_and_shortens_the_life_of_the_hash(

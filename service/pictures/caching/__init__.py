@@ -36,9 +36,9 @@ Pending purges. A purge that the shared cache does not acknowledge is *pending*.
 is acknowledged. Until then this process does not ask the shared cache about that contact, because the old entries are
 still there. After too many pending purges, a purge of everything takes their place.
 
-Subscription. Messages are lost while a process has no connection to the channel. It is then *unsubscribed*: it serves
-nothing stale, so an old record is used for as long as it is fresh and no longer. When the subscription is up again, the
-process empties its memory, because the lost messages may have concerned any contact.
+Subscription. Messages are lost while a process has no connection to the channel. It is then *unsubscribed*, and serves
+a stale record only if the store fails. When the subscription is up again, the process empties its memory, because the
+lost messages may have concerned any contact.
 
 Failures (`shared_layer.py`). The shared cache never fails a request.
 
@@ -55,7 +55,8 @@ What is guaranteed:
   the state of the shared cache.
 - After `purge` has returned True, such an entry is not in the shared cache, and cannot be put there.
 - Every subscribed process drops such entries from memory when it receives the message, usually within milliseconds.
-- A process that does not receive the message serves them for as long as their record is fresh (`cache.fresh_for`).
+- A process that does not receive the message serves them while their record is fresh (`cache.fresh_for`), and longer
+  only while the store fails.
 
 What is not guaranteed:
 

@@ -36,7 +36,7 @@ class Purges:
         """Subscribe to purges. Return when the subscription is up or has failed once, or after `_START_TIMEOUT`."""
         if self._shared is not None:
             self._shared.subscribe(self._memory.forget, self._subscription_changed)
-            with suppress(TimeoutError):  # the subscription goes on trying in the background
+            with suppress(TimeoutError):  # further attempts are made in the background
                 async with asyncio.timeout(_START_TIMEOUT):
                     await self._connection_tried.wait()
 
