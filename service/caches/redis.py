@@ -41,7 +41,7 @@ _SCAN_COUNT = 500
 class RedisCache:
     """A `SharedCache` on a Redis or Valkey server.
 
-    A look-up has *timeout* seconds, and `lead` twice as many, since it saves a render. A lease lasts *lease* seconds
+    A look-up has *timeout* seconds, and `acquire` twice as many, since it saves a render. A lease lasts *lease* seconds
     unless it is renewed. A put may follow its fence by *fence* seconds. Every command is tried once: with the library's
     retries, a frozen server would delay a request for a minute.
     """
@@ -49,7 +49,7 @@ class RedisCache:
     def __init__(self, url: str, *, prefix: str, timeout: float, max_fields: int, lease: float, fence: float) -> None:
         # Three connections: a large put must not delay a look-up.
         pool, self._url = _pool(url), url
-        self._read, self._lead = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
+        self._read, self._leases = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
         self._write = Pipeline(pool, timeout=_TIMEOUT)
         self._client = Redis.from_pool(pool)
         self._prefix, self._channel, self._max_fields = prefix, f"{prefix}:news", max_fields
@@ -112,17 +112,17 @@ class RedisCache:
 
     async def fence(self, owner: Owner) -> FenceToken:
         name = self._lease_name(owner, "")
-        _, fence, _ = await self._run_lead(self._read, owner, name, secrets.token_hex(8), 0, "", "")
+        _, fence, _ = await self._run_acquire(self._read, owner, name, secrets.token_hex(8), 0, "", "")
         return FenceToken(fence)
 
-    async def lead(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
+    async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
         name, token, lease = self._lease_name(owner, field), secrets.token_hex(8), _milliseconds(self._lease)
         ended = self._awaited.setdefault(name, asyncio.Event())  # before the command: the lease may end at once
-        answer = await self._run_lead(self._lead, owner, name, token, lease, field, version)
+        answer = await self._run_acquire(self._leases, owner, name, token, lease, field, version)
         if len(answer) == 1:
             if (entry := unpack(answer[0], _place(self.key(owner), field))) is not None:
                 return entry
-            answer = await self._run_lead(self._lead, owner, name, token, lease, "", "")  # the value is damaged
+            answer = await self._run_acquire(self._leases, owner, name, token, lease, "", "")  # the value is damaged
         _, fence, held = answer
         if held:
             return FenceToken(fence, held=HeldLease(held / 1000, ended))
@@ -178,7 +178,7 @@ class RedisCache:
     async def close(self) -> None:
         if self._subscription is not None:
             await self._subscription.close()
-        for pipeline in (self._read, self._lead, self._write):
+        for pipeline in (self._read, self._leases, self._write):
             await pipeline.close()
         await self._client.aclose()
 
@@ -191,12 +191,12 @@ class RedisCache:
     def _lease_name(self, owner: Owner, field: str) -> str:
         return f"{self.key(owner)}:lead:{field}"
 
-    async def _run_lead(
+    async def _run_acquire(
         self, pipeline: Pipeline, owner: Owner, lease: str, token: str, life: int, field: str, version: str
     ) -> list[Any]:
-        """Run the script LEAD. Return the value, or None, the fence and the milliseconds of a held lease."""
+        """Run the script ACQUIRE. Return the value, or None, the fence and the milliseconds of a held lease."""
         keys = self.key(owner), self._fence_key(owner), lease
-        match await _done(pipeline.ask("EVAL", scripts.LEAD, 3, *keys, token, self._fence, life, field, version)):
+        match await _done(pipeline.ask("EVAL", scripts.ACQUIRE, 3, *keys, token, self._fence, life, field, version)):
             case [bytes(value)] if field:
                 return [value]
             case [_, bytes(fence), int(held)]:

@@ -14,7 +14,7 @@ local value = redis.call('HGET', KEYS[1], ARGV[1])
 return value and {string.sub(value, 1, ARGV[2]), #value} or {false, 0}
 """
 
-LEAD = f"""
+ACQUIRE = f"""
 -- KEYS: hash, fence, lease. ARGV: a token, ms of the fence, ms of the lease (0: only the fence), field, version.
 -- Returns the value if it has that version. Otherwise false, the fence, and the remaining ms of another process's lease
 -- (0: this process has got it).

@@ -34,8 +34,8 @@ class _FirstRender:
     def wanted(self) -> bool:
         return self.queue.waiting > 0
 
-    async def left(self, master: MezzanineFile | None, *, none_to_come: bool) -> None:
-        await self._mezzanines.left(self, master, none_to_come=none_to_come)
+    async def left(self, mezzanine: MezzanineFile | None, *, none_to_come: bool) -> None:
+        await self._mezzanines.left(self, mezzanine, none_to_come=none_to_come)
 
 
 class MezzanineRenderer:
@@ -81,13 +81,13 @@ class MezzanineRenderer:
                 self._end(first)
             raise
 
-    async def left(self, first: _FirstRender, master: MezzanineFile | None, *, none_to_come: bool) -> None:
+    async def left(self, first: _FirstRender, mezzanine: MezzanineFile | None, *, none_to_come: bool) -> None:
         """Keep the mezzanine that *first* has left, and wake the requests that wait for it."""
         try:
-            if master is not None:
-                (width, height), (across, down) = master.reduction.original, master.reduction.reduced
+            if mezzanine is not None:
+                (width, height), (across, down) = mezzanine.reduction.original, mezzanine.reduction.reduced
                 detail = f"{width}x{height} {across}x{down}"
-                entry = Entry(first.original.version, time.time(), detail, master.data)
+                entry = Entry(first.original.version, time.time(), detail, mezzanine.data)
                 owner = MezzanineOwner(first.original.contact)
                 await self._cache.put(owner, self._digest, entry, first.token, life=self._kept_for)
             elif none_to_come:

@@ -148,8 +148,8 @@ class SharedCache(Protocol):
     async def fence(self, owner: Owner) -> FenceToken:
         """Return the token for later puts. Call it before the store is read."""
 
-    async def lead(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
-        """Return the entry if it has that *version*; otherwise a token with the lease to make it, if it is free."""
+    async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
+        """Return the entry if it has that *version*. Otherwise return a token, with the lease if it is free."""
 
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False
@@ -186,11 +186,11 @@ class MezzanineReceiver(Protocol):
     def wanted(self) -> bool:
         """Return whether requests wait for the mezzanine."""
 
-    async def left(self, master: MezzanineFile | None, *, none_to_come: bool) -> None:
+    async def left(self, mezzanine: MezzanineFile | None, *, none_to_come: bool) -> None:
         """Receive the mezzanine, once after a successful render.
 
-        Without a *master*, *none_to_come* says whether this original never has one. Otherwise the renderer skipped it
-        this time because other renders waited for the process.
+        It is None if this original never has one (*none_to_come*), or if it was skipped this time because other renders
+        waited for the process.
         """
 
 
@@ -206,7 +206,7 @@ class Renderer(Protocol):
     ) -> Rendered:
         """Carry out *order* on the bytes that *read* returns. It is called when the render is about to begin."""
 
-    async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+    async def render_from(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         """Carry out *order* on a mezzanine."""
 
     async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:

@@ -134,16 +134,16 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
     embedded = await private_server(cache) if given is None else None
     url = embedded.url if embedded else cache.url.get_secret_value()
     shared = given or (redis_cache(settings, url) if url else None)
-    app[CACHE] = pictures = PictureCache(
+    app[CACHE] = picture_cache = PictureCache(
         shared,
         app[METRICS],
         memory_bytes=cache.memory_bytes,
         max_body=cache.max_entry_bytes,
         patience=_patience(settings),
     )
-    await pictures.start()
+    await picture_cache.start()
     yield
-    await pictures.close()
+    await picture_cache.close()
     if embedded is not None:
         await embedded.stop()
 

@@ -50,7 +50,7 @@ class StubCache:
         self._answer()
         return FenceToken(self.server.fences.setdefault(contact_of(owner), self._token().encode()))
 
-    async def lead(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
+    async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
         (entry,) = await self.get(owner, (field,))
         if entry is not None and entry.version == version:
             return entry

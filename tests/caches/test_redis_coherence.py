@@ -54,7 +54,7 @@ async def test_a_damaged_value_does_not_prevent_the_lease(redis: RedisCache, cli
     await keep(redis, 42, "one")
     value = await client.hget(redis.key(42), "one")
     await client.hset(redis.key(42), "one", value[:-1] + b"?")
-    token = await redis.lead(42, "one", ENTRY.version)
+    token = await redis.acquire(42, "one", ENTRY.version)
     assert isinstance(token, FenceToken)
     assert token.lease
 
@@ -62,7 +62,7 @@ async def test_a_damaged_value_does_not_prevent_the_lease(redis: RedisCache, cli
 async def test_messages_have_the_form_that_older_releases_understand(redis: RedisCache, client: Redis) -> None:
     subscription = client.pubsub()
     await subscription.subscribe(f"{prefix_of(redis)}:news")
-    token = await redis.lead(42, "one", "v")
+    token = await redis.acquire(42, "one", "v")
     assert isinstance(token, FenceToken)
     assert token.lease
     await redis.release(token.lease)
@@ -102,8 +102,8 @@ async def test_a_lost_subscription_wakes_the_processes_that_wait_for_a_lease(own
     leader, follower = (redis_cache(own_valkey.url, prefix="lost", lease=60.0) for _ in range(2))
     states = Subscriber(follower).states
     await until(lambda: states == [True])
-    await leader.lead(42, "one", "v")
-    token = await follower.lead(42, "one", "v")
+    await leader.acquire(42, "one", "v")
+    token = await follower.acquire(42, "one", "v")
     assert isinstance(token, FenceToken)
     assert token.held
     own_valkey.stop()

@@ -126,7 +126,7 @@ async def test_all_fences_between_two_purges_allow_a_put(cache: SharedCache) -> 
 
 
 async def test_one_request_gets_the_lease_and_the_others_learn_how_long_it_lasts(cache: SharedCache) -> None:
-    answers = await asyncio.gather(*(cache.lead(42, "one", "1-2-3") for _ in range(20)))
+    answers = await asyncio.gather(*(cache.acquire(42, "one", "1-2-3") for _ in range(20)))
     tokens = [each for each in answers if isinstance(each, FenceToken)]
     assert len(tokens) == 20
     assert len([each for each in tokens if each.lease]) == 1
@@ -135,11 +135,11 @@ async def test_one_request_gets_the_lease_and_the_others_learn_how_long_it_lasts
 
 async def test_lead_returns_an_entry_of_the_version_that_was_put_in_between(cache: SharedCache) -> None:
     await keep(cache, 42, "one")
-    assert await cache.lead(42, "one", ENTRY.version) == ENTRY
-    assert isinstance(await cache.lead(42, "two", "1-2"), FenceToken)
+    assert await cache.acquire(42, "one", ENTRY.version) == ENTRY
+    assert isinstance(await cache.acquire(42, "two", "1-2"), FenceToken)
     await keep(cache, 42, "two", replace(ENTRY, version="1-2-34"))
-    assert isinstance(await cache.lead(42, "two", "1-2-3"), FenceToken)
-    newer = await cache.lead(42, "one", "4-5-6")
+    assert isinstance(await cache.acquire(42, "two", "1-2-3"), FenceToken)
+    newer = await cache.acquire(42, "one", "4-5-6")
     assert isinstance(newer, FenceToken)
     assert newer.lease
 
@@ -148,8 +148,8 @@ async def test_lead_returns_an_entry_of_the_version_that_was_put_in_between(cach
 async def test_the_end_of_a_lease_wakes_the_process_that_waits_for_it(
     cache: SharedCache, other: tuple[SharedCache, Subscriber], by: str
 ) -> None:
-    leader = await cache.lead(42, "one", "v")
-    follower = await other[0].lead(42, "one", "v")
+    leader = await cache.acquire(42, "one", "v")
+    follower = await other[0].acquire(42, "one", "v")
     assert isinstance(leader, FenceToken)
     assert isinstance(follower, FenceToken)
     assert leader.lease
@@ -163,21 +163,21 @@ async def test_the_end_of_a_lease_wakes_the_process_that_waits_for_it(
 
 
 async def test_a_released_lease_is_free_and_its_token_releases_no_later_one(cache: SharedCache) -> None:
-    first = await cache.lead(42, "one", "v")
+    first = await cache.acquire(42, "one", "v")
     assert isinstance(first, FenceToken)
     assert first.lease
     await cache.release(first.lease)
-    second = await cache.lead(42, "one", "v")
+    second = await cache.acquire(42, "one", "v")
     assert isinstance(second, FenceToken)
     assert second.lease
     await cache.release(first.lease)
-    assert isinstance(third := await cache.lead(42, "one", "v"), FenceToken)
+    assert isinstance(third := await cache.acquire(42, "one", "v"), FenceToken)
     assert third.lease is None
 
 
 async def test_a_lease_lasts_as_long_as_it_is_renewed(connect: Connect) -> None:
     cache = connect(lease=1.2)
-    token = await cache.lead(42, "one", "v")
+    token = await cache.acquire(42, "one", "v")
     assert isinstance(token, FenceToken)
     assert token.lease
     for _ in range(5):
@@ -185,5 +185,5 @@ async def test_a_lease_lasts_as_long_as_it_is_renewed(connect: Connect) -> None:
         assert await cache.renew(token.lease)
     await asyncio.sleep(1.3)
     assert not await cache.renew(token.lease)
-    assert isinstance(other := await cache.lead(42, "one", "v"), FenceToken)
+    assert isinstance(other := await cache.acquire(42, "one", "v"), FenceToken)
     assert other.lease

@@ -217,7 +217,7 @@ class PictureCache:
         deadline, waited = time.monotonic() + self._patience, False
         while True:
             epoch = self._memory.epoch(owner)
-            found = await self._ask(owner, lambda shared: shared.lead(owner, field, version), trace)
+            found = await self._ask(owner, lambda shared: shared.acquire(owner, field, version), trace)
             if isinstance(found, Entry):
                 self._observer.cache("shared", "hit")
                 self._memory.put(owner, field, found, epoch)
