@@ -19,10 +19,10 @@ import time
 from dataclasses import replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
-from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
+from service.pictures.caching.picture_cache import Fetched, PictureCache
 from service.pictures.candidates import Candidates
 from service.pictures.failures import active_fault, refused
-from service.pictures.lifetimes import RecordLifetimes, jitter
+from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.originals import STORE_ERRORS, KnownOriginal, Originals
 from service.pictures.ports import Layer, Observer
 from service.pictures.renditions import Renditions
@@ -188,14 +188,15 @@ class ContactPictures:
         found = await self._cache.get(owner, field, trace)
         if found is not None and found.version == version:
             return Fetched(found)
-
-        async def make(token: PutToken) -> tuple[Entry, bool]:
-            entry = await self._renditions.make(selection, token, trace)
-            life = self._lifetimes.kept * jitter(entry)
-            return entry, await self._cache.put(owner, field, entry, token, life=life)
-
         try:
-            return await self._cache.make_once(owner, field, version, make, trace)
+            return await self._cache.make_once(
+                owner,
+                field,
+                version,
+                lambda token: self._renditions.make(selection, token, trace),
+                trace,
+                life=self._lifetimes.kept,
+            )
         except _TEMPORARY_ERRORS:
             if found is None or time.time() - found.stored_at > self._lifetimes.stale_if_error:
                 raise

@@ -17,7 +17,7 @@ from tests.caches.stub import StubCache, StubServer
 
 OLD, NEW = Entry("old", 1.0, "", b"old"), Entry("new", 2.0, "", b"new")
 Start = Callable[..., Awaitable[PictureCache]]
-Make = Callable[[PutToken], Awaitable[tuple[Entry, bool]]]
+Make = Callable[[PutToken], Awaitable[Entry]]
 
 
 @pytest.fixture
@@ -52,12 +52,12 @@ async def found(cache: PictureCache) -> Entry | None:
     return await cache.get(1, "one", Trace())
 
 
-def making(cache: PictureCache, entry: Entry, until_set: asyncio.Event) -> Make:
-    """Return a function for `make_once` that waits for the event, then puts *entry*."""
+def making(entry: Entry, until_set: asyncio.Event) -> Make:
+    """Return a function for `make_once` that waits for the event, then returns *entry*."""
 
-    async def make(token: PutToken) -> tuple[Entry, bool]:
+    async def make(_: PutToken) -> Entry:
         await until_set.wait()
-        return entry, await cache.put(1, "one", entry, token, life=60.0)
+        return entry
 
     return make
 
@@ -111,9 +111,9 @@ async def test_memory_starts_empty_after_a_lost_subscription(start: Start, serve
 async def test_followers_get_the_entry_of_the_leader(start: Start) -> None:
     one, other = await start(), await start()
     made = asyncio.Event()
-    leading = asyncio.create_task(one.make_once(1, "one", "new", making(one, NEW, made), Trace()))
+    leading = asyncio.create_task(one.make_once(1, "one", "new", making(NEW, made), Trace(), life=60.0))
     await asyncio.sleep(0)
-    following = asyncio.create_task(other.make_once(1, "one", "new", making(other, OLD, made), Trace()))
+    following = asyncio.create_task(other.make_once(1, "one", "new", making(OLD, made), Trace(), life=60.0))
     await asyncio.sleep(0.01)
     made.set()
     assert await leading == (NEW, True, True, False)
@@ -124,17 +124,17 @@ async def test_a_follower_leads_when_the_leader_fails(start: Start) -> None:
     one, other = await start(), await start()
     waited = []
 
-    async def fail(_: PutToken) -> tuple[Entry, bool]:
+    async def fail(_: PutToken) -> Entry:
         await asyncio.sleep(0.01)
         raise ValueError
 
-    async def make(token: PutToken) -> tuple[Entry, bool]:
+    async def make(token: PutToken) -> Entry:
         waited.append(token.waited)
-        return NEW, await other.put(1, "one", NEW, token, life=60.0)
+        return NEW
 
-    leading = asyncio.create_task(one.make_once(1, "one", "new", fail, Trace()))
+    leading = asyncio.create_task(one.make_once(1, "one", "new", fail, Trace(), life=60.0))
     await asyncio.sleep(0)
-    assert await other.make_once(1, "one", "new", make, Trace()) == (NEW, True, True, False)
+    assert await other.make_once(1, "one", "new", make, Trace(), life=60.0) == (NEW, True, True, False)
     assert waited == [True]
     with pytest.raises(ValueError):
         await leading
@@ -144,9 +144,9 @@ async def test_a_follower_makes_the_entry_itself_when_its_patience_ends(start: S
     one, other = await start(), await start(patience=0.05)
     never, at_once = asyncio.Event(), asyncio.Event()
     at_once.set()
-    leading = asyncio.create_task(one.make_once(1, "one", "new", making(one, NEW, never), Trace()))
+    leading = asyncio.create_task(one.make_once(1, "one", "new", making(NEW, never), Trace(), life=60.0))
     await asyncio.sleep(0)
-    assert (await other.make_once(1, "one", "new", making(other, NEW, at_once), Trace())).stored
+    assert (await other.make_once(1, "one", "new", making(NEW, at_once), Trace(), life=60.0)).stored
     never.set()
     await leading
 
@@ -156,7 +156,7 @@ async def test_without_a_shared_cache_every_process_makes_its_own(server: StubSe
     await cache.start()
     made = asyncio.Event()
     made.set()
-    assert await cache.make_once(1, "one", "new", making(cache, NEW, made), Trace()) == (NEW, True, True, False)
+    assert await cache.make_once(1, "one", "new", making(NEW, made), Trace(), life=60.0) == (NEW, True, True, False)
     assert (cache.subscribed, await cache.check(), await found(cache)) == (True, "memory alone", NEW)
     assert await cache.purge(1)
     assert await found(cache) is None

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeVar
 from service.pictures.caching.memory import MemoryCache
 from service.pictures.caching.purges import Purges
 from service.pictures.caching.shared_layer import SharedLayer
+from service.pictures.lifetimes import jitter
 from service.pictures.ports import CacheUnavailable, FenceToken, Lease, Observer, SharedCache
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, Owner
@@ -140,29 +141,30 @@ class PictureCache:
         owner: Owner,
         field: str,
         version: str,
-        make: Callable[[PutToken], Awaitable[tuple[Entry, bool]]],
+        make: Callable[[PutToken], Awaitable[Entry]],
         trace: Trace,
+        *,
+        life: float,
     ) -> Fetched:
         """Have the entry of that *version* made by one process of the fleet, and return it.
 
-        *make* is called if this process gets the lease, or if it cannot wait for the process that holds it. It returns
-        the entry and whether it has put it.
+        *make* is called if this process gets the lease, or if it cannot wait for the process that holds it. The entry
+        is put for *life* seconds, shortened by `jitter`.
         """
         found = await self._lead_or_follow(owner, field, version, trace)
         if isinstance(found, Entry):
             return Fetched(found, made=True, elsewhere=True)
-        lease = None if found.shared is None else found.shared.lease
-        if lease is None:
-            entry, stored = await make(found)
-            return Fetched(entry, made=True, stored=stored)
-        renewing = asyncio.create_task(self._renew(lease))
+        lease = found.shared.lease if found.shared else None
+        renewing = asyncio.create_task(self._renew(lease)) if lease else None
         stored = False
         try:
-            entry, stored = await make(found)
+            entry = await make(found)
+            stored = await self.put(owner, field, entry, found, life=life * jitter(entry))
             return Fetched(entry, made=True, stored=stored)
         finally:
-            renewing.cancel()
-            if not stored:  # a put releases the lease itself
+            if renewing:
+                renewing.cancel()
+            if lease and not stored:  # a put releases the lease itself
                 self._layer.in_background(lambda shared: shared.release(lease), after_others=True)
 
     # Purges
