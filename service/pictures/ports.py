@@ -1,7 +1,7 @@
 """The ports of the use case: what its adapters in other rooms implement.
 
-Every port is a protocol because `pictures` lies below its adapters and must not import them. The tests run one contract
-suite over all adapters of a port.
+They are protocols because `pictures` lies below its adapters and must not import them. The tests run one contract suite
+over all adapters of the stores, and one over those of the shared cache.
 """
 
 from __future__ import annotations
