@@ -12,19 +12,18 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from service.errors import BeyondFormat, PictureError
-from service.formats import WRITABLE, Format, IfBlank
-from service.imaging.containers.bounds import MOST_PIXELS
+from service.formats import MOST_PIXELS, WRITABLE, Format, IfBlank
 from service.imaging.order import LARGEST_SIDE, Blank, Order
 from service.pictures.failures import active_fault, refusal
 from service.pictures.selection import Recipe
 from service.pictures.values import Failure, Original
-from service.protocol.negotiate import NOTHING, Choice, RuledOut, Wish
+from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
 
 
 class Candidate(NamedTuple):
     """A chosen format, the field of its rendition, and the work that makes it. Without *work*: the stored bytes."""
 
-    choice: Choice
+    choice: FormatChoice
     field: str
     work: Order | Blank | None
 
@@ -35,35 +34,37 @@ class Candidates:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
 
-    def of_picture(self, original: Original, wish: Wish, ruled_out: RuledOut) -> Candidate:
-        """Return the best candidate for *wish*.
+    def of_picture(self, original: Original, requested: RequestedPicture, ruled_out: RuledOut) -> Candidate:
+        """Return the best candidate for *requested*.
 
         *ruled_out* are the formats that have failed for this request. Formats that cannot succeed are added, unless the
         original has a fault: then none can. Raise `NotAcceptable`, `BadParameter` for a size that no format can have,
         and the error of a ruled-out format if no other one is acceptable.
         """
         recipe = self._recipe
-        too_large: RuledOut = NOTHING
+        too_large: RuledOut = NONE_RULED_OUT
         if active_fault(original.fault, recipe.digest) is None:
-            too_large = NOTHING if original.dimensions is None else self._too_large(original.dimensions, wish)
-            failed = _failed(original.failures, lambda each: self._field(wish, each))
+            too_large = (
+                NONE_RULED_OUT if original.dimensions is None else self._too_large(original.dimensions, requested)
+            )
+            failed = _failed(original.failures, lambda each: self._field(requested, each))
             ruled_out = {**too_large, **failed, **ruled_out}
-        choice = wish.resolve(original.format, original.alpha, ruled_out, verbatim=recipe.as_stored)
+        choice = requested.resolve(original.format, original.alpha, ruled_out, verbatim=recipe.as_stored)
         if choice.as_stored and recipe.as_stored:
             return Candidate(choice, "stored", None)
-        order = self._order(wish, choice.format)
+        order = self._order(requested, choice.format)
         if too_large and original.dimensions is not None:
             order.plan(original.dimensions)  # a size that is too large for one format may be too large for all
-        return Candidate(replace(choice, as_stored=False), self._field(wish, choice.format), order)
+        return Candidate(replace(choice, as_stored=False), self._field(requested, choice.format), order)
 
     def of_placeholder(
-        self, wish: Wish, text: str, language: str, failures: tuple[Failure, ...], ruled_out: RuledOut
+        self, requested: RequestedPicture, text: str, language: str, failures: tuple[Failure, ...], ruled_out: RuledOut
     ) -> Candidate:
-        """Return the best candidate for the placeholder of *wish*, with *text* in *language* if it has words.
+        """Return the best candidate for the placeholder of *requested*, with *text* in *language* if it has words.
 
         Raise as `of_picture`.
         """
-        kind, (width, height), digest = wish.if_blank, wish.placeholder_size(), self._recipe.digest
+        kind, (width, height), digest = requested.if_blank, requested.placeholder_size(), self._recipe.digest
         if not kind.worded:
             text = language = ""
         words = blake2b(text.encode(), digest_size=4).hexdigest() if text else ""
@@ -74,22 +75,24 @@ class Candidates:
         def work(each: Format) -> Blank:
             return Blank(kind, width, height, each, text, self._recipe.encoding)
 
-        too_large = _formats_raising(lambda each: work(each).check(wish.width, wish.height))
+        too_large = _formats_raising(lambda each: work(each).check(requested.width, requested.height))
         ruled_out = {**too_large, **_failed(failures, field_of), **ruled_out}
         default = Format.GIF if kind is IfBlank.CLEAR_PIXEL else Format.PNG
-        choice = wish.resolve_placeholder(default, ruled_out)
+        choice = requested.resolve_placeholder(default, ruled_out)
         return Candidate(choice, field_of(choice.format), work(choice.format))
 
-    def _too_large(self, size: tuple[int, int], wish: Wish) -> dict[Format, PictureError]:
+    def _too_large(self, size: tuple[int, int], requested: RequestedPicture) -> dict[Format, PictureError]:
         if max(size) > LARGEST_SIDE or size[0] * size[1] > self._recipe.limits.max_pixels:
             return {}  # the original itself exceeds the limits, which the render reports
-        return _formats_raising(lambda each: self._order(wish, each).plan(size))
+        return _formats_raising(lambda each: self._order(requested, each).plan(size))
 
-    def _order(self, wish: Wish, format: Format) -> Order:
-        return Order(format, wish.width, wish.height, wish.fit, self._recipe.limits, self._recipe.encoding)
+    def _order(self, requested: RequestedPicture, format: Format) -> Order:
+        return Order(
+            format, requested.width, requested.height, requested.fit, self._recipe.limits, self._recipe.encoding
+        )
 
-    def _field(self, wish: Wish, format: Format) -> str:
-        size = f"{wish.width or 0}:{wish.height or 0}:{wish.fit.value}"
+    def _field(self, requested: RequestedPicture, format: Format) -> str:
+        size = f"{requested.width or 0}:{requested.height or 0}:{requested.fit.value}"
         return f"{size}:{format.name}:{self._recipe.digest}"
 
 
@@ -107,7 +110,7 @@ def _formats_raising(check: Callable[[Format], object]) -> dict[Format, PictureE
 def _failed(failures: tuple[Failure, ...], field_of: Callable[[Format], str]) -> RuledOut:
     """Return the formats whose rendition, in the field that *field_of* returns, has failed before."""
     if not failures:
-        return NOTHING
+        return NONE_RULED_OUT
     now = time.time()
     errors = {each: refusal(failures, field_of(each), each, now) for each in WRITABLE}
     return {each: error for each, error in errors.items() if error is not None}

@@ -30,7 +30,7 @@ from service.pictures.selection import Recipe, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import BLANK, RECORD, Entry, Original, Picture
-from service.protocol.negotiate import NOTHING, RuledOut, Wish
+from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
 """Bytes of the largest stored picture that is cached like a rendition. Larger ones are streamed from the store."""
@@ -56,9 +56,15 @@ class ContactPictures:
         self._flights = SingleFlight()
 
     async def select(
-        self, contact: int, wish: Wish, trace: Trace, *, reload: bool = False, ruled_out: RuledOut = NOTHING
+        self,
+        contact: int,
+        requested: RequestedPicture,
+        trace: Trace,
+        *,
+        reload: bool = False,
+        ruled_out: RuledOut = NONE_RULED_OUT,
     ) -> Selection:
-        """Return the picture that *wish* gets. With *reload*, the store is asked even if the record is fresh.
+        """Return the picture that *requested* gets. With *reload*, the store is asked even if the record is fresh.
 
         *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raise
         `NoPicture` or `Unrenderable` (then `blank` can be served), `NotAcceptable`, `BadParameter`, `Unwritable` if
@@ -68,7 +74,7 @@ class ContactPictures:
         original = known.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
-        choice, field, work = self._candidates.of_picture(original, wish, ruled_out)
+        choice, field, work = self._candidates.of_picture(original, requested, ruled_out)
         if fault := active_fault(original.fault, self._digest, as_stored=choice.as_stored):
             raise fault.error()
         if failures := refused(original.failures, time.time()):  # when one expires, its format is a candidate again
@@ -76,20 +82,22 @@ class ContactPictures:
         etag = entity_tag(contact, original.version, field, choice)
         return Selection(contact, field, original.version, etag, choice, original.modified, work, original, known=known)
 
-    def validator(self, original: Original, wish: Wish) -> str:
-        """Return the entity tag of what *wish* gets of *original*, which may have a fault. Raise `NotAcceptable`."""
-        choice, field, _ = self._candidates.of_picture(original, wish, NOTHING)
+    def validator(self, original: Original, requested: RequestedPicture) -> str:
+        """Return the entity tag for *requested* of *original*, even if it has a fault. Raise `NotAcceptable`."""
+        choice, field, _ = self._candidates.of_picture(original, requested, NONE_RULED_OUT)
         return entity_tag(original.contact, original.version, field, choice)
 
-    def blank(self, wish: Wish, text: str, language: str, ruled_out: RuledOut = NOTHING) -> Selection:
-        """Return the placeholder of *wish*, with *text* in *language* if it has words.
+    def blank(
+        self, requested: RequestedPicture, text: str, language: str, ruled_out: RuledOut = NONE_RULED_OUT
+    ) -> Selection:
+        """Return the placeholder of *requested*, with *text* in *language* if it has words.
 
         *ruled_out* and the errors are as in `select`.
         """
         failures = self._renditions.placeholder_failures
-        choice, field, work = self._candidates.of_placeholder(wish, text, language, failures, ruled_out)
+        choice, field, work = self._candidates.of_placeholder(requested, text, language, failures, ruled_out)
         etag = entity_tag(BLANK, "", field, choice)
-        return Selection(BLANK, field, "", etag, choice, None, work, blank=wish.if_blank)
+        return Selection(BLANK, field, "", etag, choice, None, work, blank=requested.if_blank)
 
     def revalidate_local(self, selection: Selection) -> tuple[Entry, int] | None:
         """Return the entry of an earlier *selection* and the seconds it stays fresh, if it is valid and in memory.

@@ -31,11 +31,11 @@ class _FirstRender:
         self._mezzanines, self.original, self.key, self.token, self.queue = mezzanines, original, key, token, queue
         self.ended = asyncio.Event()
 
-    def wanted(self) -> bool:
+    def is_awaited(self) -> bool:
         return self.queue.waiting > 0
 
-    async def left(self, mezzanine: MezzanineFile | None, *, none_to_come: bool) -> None:
-        await self._mezzanines.left(self, mezzanine, none_to_come=none_to_come)
+    async def receive(self, mezzanine: MezzanineFile | None, *, impossible: bool) -> None:
+        await self._mezzanines.receive(self, mezzanine, impossible=impossible)
 
 
 class MezzanineRenderer:
@@ -71,17 +71,17 @@ class MezzanineRenderer:
         if mezzanine is not None and mezzanine.reduction.serves(order):
             try:
                 self._observer.mezzanine_used()
-                return await self._renderer.render_from(mezzanine, order, trace)
+                return await self._renderer.render_mezzanine(mezzanine, order, trace)
             except Unrenderable:
                 pass  # the mezzanine is damaged, not the original
         try:
-            return await self._renderer.render(read, order, trace, first)
+            return await self._renderer.render_original(read, order, trace, first)
         except BaseException:
             if first is not None:
                 self._end(first)
             raise
 
-    async def left(self, first: _FirstRender, mezzanine: MezzanineFile | None, *, none_to_come: bool) -> None:
+    async def receive(self, first: _FirstRender, mezzanine: MezzanineFile | None, *, impossible: bool) -> None:
         """Keep the mezzanine that *first* has left, and wake the requests that wait for it."""
         try:
             if mezzanine is not None:
@@ -90,7 +90,7 @@ class MezzanineRenderer:
                 entry = Entry(first.original.version, time.time(), detail, mezzanine.data)
                 owner = MezzanineOwner(first.original.contact)
                 await self._cache.put(owner, self._digest, entry, first.token, life=self._kept_for)
-            elif none_to_come:
+            elif impossible:
                 self._without[first.key] = None
                 if len(self._without) > _MAX_WITHOUT:
                     del self._without[next(iter(self._without))]

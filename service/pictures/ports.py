@@ -183,13 +183,13 @@ class MezzanineReceiver(Protocol):
 
     key: str
 
-    def wanted(self) -> bool:
+    def is_awaited(self) -> bool:
         """Return whether requests wait for the mezzanine."""
 
-    async def left(self, mezzanine: MezzanineFile | None, *, none_to_come: bool) -> None:
+    async def receive(self, mezzanine: MezzanineFile | None, *, impossible: bool) -> None:
         """Receive the mezzanine, once after a successful render.
 
-        It is None if this original never has one (*none_to_come*), or if it was skipped this time because other renders
+        It is None if this original never has one (*impossible*), or if it was skipped this time because other renders
         waited for the process.
         """
 
@@ -201,12 +201,12 @@ class Renderer(Protocol):
     `RenderWorkerDied`.
     """
 
-    async def render(
+    async def render_original(
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
         """Carry out *order* on the bytes that *read* returns. It is called when the render is about to begin."""
 
-    async def render_from(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+    async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         """Carry out *order* on a mezzanine."""
 
     async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:

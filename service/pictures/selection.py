@@ -9,7 +9,7 @@ from service.formats import IfBlank
 from service.imaging.order import Blank, Encoding, Limits, Order
 from service.pictures.originals import KnownOriginal
 from service.pictures.values import Original, Owner
-from service.protocol.negotiate import Choice
+from service.protocol.negotiate import FormatChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Selection:
     field: str
     version: str
     etag: str
-    choice: Choice
+    choice: FormatChoice
     last_modified: int | None
     work: Order | Blank | None
     original: Original | None = None
@@ -42,7 +42,7 @@ class Selection:
     known: KnownOriginal | None = None
 
 
-def entity_tag(owner: Owner, version: str, field: str, choice: Choice) -> str:
+def entity_tag(owner: Owner, version: str, field: str, choice: FormatChoice) -> str:
     """Return the strong entity tag of a rendition. JSON is another representation of the same bytes."""
     parts = f"{owner}\n{version}\n{field}\n{'json' if choice.json else 'picture'}"
     return f'"{blake2b(parts.encode(), digest_size=12).hexdigest()}"'
