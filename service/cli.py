@@ -133,7 +133,7 @@ async def _drop(settings: Settings, url: str, contacts: tuple[int, ...]) -> None
     cache = redis_cache(settings, url)
     try:
         if not contacts:
-            await cache.purge_all()
+            await cache.purge(None)
         for contact in contacts:
             await cache.purge(contact)
     except CacheUnavailable:

@@ -210,7 +210,7 @@ async def serve(
         if "spawned_renderers" not in request.fixturenames:
             monkeypatch.setattr("service.rendering.process.get_context", lambda _: FORKSERVER)
         if url is None:
-            for limit in ("subscription._SILENT", "pipeline._PATIENCE", "redis._PATIENCE"):
+            for limit in ("subscription._TIMEOUT", "pipeline._TIMEOUT", "redis._TIMEOUT"):
                 monkeypatch.setattr(f"service.caches.{limit}", PATIENCE)
         where = shared_valkey.url if url is None else url
         return await aiohttp_client(served(images, where, adapters, patient=url is None, **sections))
