@@ -30,14 +30,14 @@ def run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int] =
 def _run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int], folder: Path | None) -> None:
     import structlog
 
-    from service.serving.folder import look_at_folder
     from service.serving.listening import base_url, listen
     from service.serving.logs import configure_logs
     from service.wiring.credentials import inspect
+    from service.wiring.stores import store_type
 
     configure_logs(settings.log)
     log = structlog.get_logger()
-    look_at_folder(settings)
+    store_type(settings).prepare(settings)
     if settings.auth.schemes:
         asyncio.run(inspect(settings.auth))
     listener = listen(settings.server)

@@ -1,8 +1,10 @@
-"""The only composition root: settings in, adapters made and wired, an application out."""
+"""The composition root: make the adapters and the application from the settings.
+
+No other package makes adapters.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
@@ -29,9 +31,7 @@ from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
-from service.settings import CacheSettings, HttpSettings, ImagesSettings, RenderSettings, Settings
-from service.stores.watch import Watch
-from service.stores.writable_directory import WritableDirectory
+from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
 from service.web.cors import CORS, Cors
 from service.web.headers import CacheLifetime, ResponseLifetimes
 from service.web.health import METRICS, READINESS, Readiness, posting
@@ -43,18 +43,18 @@ from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
 from service.web.writes import PURGES, UPLOAD_LIMITS, WRITES, UploadLimits
 from service.wiring.credentials import authenticator
+from service.wiring.stores import store_type
 
 log = structlog.get_logger()
 
-_FIRSTS = 2
-"""First renders of a picture that may outrun their time before it is refused; who waits for them waits so long."""
+_ATTEMPTS = 2
+"""Renders of a picture that may exceed the time limit before the picture is refused. A follower waits for both."""
 
-_WRITTEN = 4
-"""Times the store's time limit for which a request waits until its write is made: that covers a look, a wait for other
-writers, the disk, and telling everyone."""
+_WRITE_STEPS = 4
+"""Times that `images.timeout` fits into the wait for a write: a look-up, the lock, the disk, and the purge."""
 
 LEASE = 2.0
-"""Seconds after which others go on where whoever leads has died; it is renewed while it renders."""
+"""Seconds until the lease of a leader that has died ends. A leader renews the lease while it renders."""
 
 CACHE = web.AppKey("cache", PictureCache)
 RENDERER = web.AppKey("renderer", Renderer)
@@ -69,10 +69,11 @@ def create_app(
     slots: RenderSlots | None = None,
     shown: Sequence[int] = (),
 ) -> web.Application:
-    """The whole service. What is given stands in for what the settings would make, and is closed with the rest.
+    """Return the application of the whole service.
 
-    With *slots* it renders no more than these allow, which several processes share. With *shown*, contacts that have
-    pictures, `/` is a page that shows these.
+    *store*, *cache* and *renderer* replace the adapters that *settings* describe. The application closes them.
+    *slots* limit the renders of all processes that share them. *shown* are contacts with pictures: `/` is then a page
+    that shows them.
     """
     app = web.Application()
     app[METRICS] = Metrics()
@@ -93,8 +94,8 @@ def create_app(
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache))
     app.cleanup_ctx.append(lambda app: _pictures(app, settings, sharing))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
-    if store is None and settings.images.watch:
-        app.cleanup_ctx.append(lambda app: _watch(app, settings.images))
+    if store is None:
+        app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[CACHE].purge))
     add_routes(app, shown)
     return app
 
@@ -119,7 +120,7 @@ async def _renderer(
 
 
 async def _store(app: web.Application, settings: Settings, given: WritableStore | None) -> AsyncIterator[None]:
-    app[STORE] = store = given or directory_store(settings)
+    app[STORE] = store = given or store_type(settings).make(settings)
     if settings.writes.enabled or settings.auth.schemes:
         try:
             await store.sweep()
@@ -180,7 +181,7 @@ async def _pictures(app: web.Application, settings: Settings, sharing: SharingHe
 
 def _patience(settings: Settings) -> float:
     """Return the seconds that a request waits for the render of another one, which may be the second attempt."""
-    return _FIRSTS * settings.render.timeout + 1.0
+    return _ATTEMPTS * settings.render.timeout + 1.0
 
 
 async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[None]:
@@ -193,47 +194,19 @@ async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[Non
         app[RENDERER],
         limits=made.limits,
         strip=made.encoding if settings.writes.strip_metadata else None,
-        patience=_WRITTEN * images.timeout,
+        patience=_WRITE_STEPS * images.timeout,
     )
     yield
     await writes.close()
 
 
-async def _watch(app: web.Application, settings: ImagesSettings) -> AsyncIterator[None]:
-    watch = Watch(settings.directory)
-    await watch.start()
-    task = asyncio.create_task(_drop_changed(watch, app[CACHE]))
-    yield
-    task.cancel()
-    await asyncio.wait((task,))
-    await watch.close()
-
-
-async def _drop_changed(watch: Watch, cache: PictureCache) -> None:
-    """Each process does so for all of them: a purge that another has done already does no harm."""
-    while True:
-        contacts = await watch.changed()
-        if contacts is None:
-            await cache.purge(None)
-        else:
-            for contact in contacts:
-                await cache.purge(contact)
-
-
 def cores() -> int:
-    """The cores that this process may use, where the system tells; else all of them."""
+    """Return the number of cores that this process may use; of all cores where the system does not provide it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def directory_store(settings: Settings) -> WritableDirectory:
-    """The store of *settings*, closed by the caller."""
-    return WritableDirectory(
-        settings.images.directory, max_bytes=settings.images.max_bytes, timeout=settings.images.timeout
-    )
-
-
 async def private_server(cache: CacheSettings) -> EmbeddedValkey | None:
-    """A private server, stopped by the caller; None where another one is set, or none can be had."""
+    """Start a private Valkey server, which the caller stops. Return None if `cache.url` is set, or none can start."""
     if cache.url.get_secret_value():
         return None
     try:
@@ -246,7 +219,7 @@ async def private_server(cache: CacheSettings) -> EmbeddedValkey | None:
 
 
 def redis_cache(settings: Settings, url: str) -> RedisCache:
-    """The cache at *url*, closed by the caller."""
+    """Return the cache at *url*. The caller closes it."""
     return RedisCache(
         url,
         prefix=settings.cache.prefix,
@@ -258,7 +231,10 @@ def redis_cache(settings: Settings, url: str) -> RedisCache:
 
 
 def recipe(settings: Settings) -> Recipe:
-    """How to render, and the digest of all that decides a rendition's bytes: part of every ETag and cache field."""
+    """Return how to render.
+
+    The digest covers everything that decides the bytes of a rendition. Entity tags and cache fields contain it.
+    """
     render = settings.render
     limits = Limits(
         max_pixels=render.max_pixels,
@@ -269,13 +245,13 @@ def recipe(settings: Settings) -> Recipe:
         enlarge=render.enlarge,
     )
     encoding = Encoding(**settings.encoding.model_dump())
-    shaping = f"{asdict(limits)}{asdict(encoding)}{encoder_versions()}"
-    digest = blake2b(shaping.encode(), digest_size=4).hexdigest()
+    parameters = f"{asdict(limits)}{asdict(encoding)}{encoder_versions()}"
+    digest = blake2b(parameters.encode(), digest_size=4).hexdigest()
     return Recipe(limits, encoding, digest, as_stored=settings.images.as_stored == "verbatim")
 
 
 def response_lifetimes(http: HttpSettings) -> ResponseLifetimes:
-    """How long others may keep each kind of answer."""
+    """Return how long other caches may keep each kind of answer."""
     return ResponseLifetimes(
         picture=CacheLifetime(http.max_age, http.s_maxage, http.stale_while_revalidate, http.stale_if_error),
         stale=CacheLifetime(http.stale_max_age, stale_if_error=http.stale_if_error),

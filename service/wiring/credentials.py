@@ -51,7 +51,7 @@ async def inspect(auth: AuthSettings) -> None:
         await each.close()
 
 
-async def question(auth: AuthSettings) -> None:
+async def probe_verifiers(auth: AuthSettings) -> None:
     """Raises `BadSettings` as `inspect` does, and where who is to be asked about credentials does not answer."""
     judges, faults = _usable(auth), []
     app_token = auth.app_tokens[0].get_secret_value() if auth.app_tokens else None

@@ -12,12 +12,16 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
-from service.serving.folder import look_at_folder
-from service.settings import BadSettings, load_settings
+from service.settings import BadSettings, Settings, load_settings
+from service.wiring.stores import store_type
 from tests.operations.running import COMMAND, STARTED_WITHIN, run, running, until
 from tests.pictures_in_code import shown
 
 PICTURE = "/api/v1/Contact/1/Image?w=20&type=png"
+
+
+def prepare(settings: Settings) -> None:
+    store_type(settings).prepare(settings)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -55,7 +59,7 @@ def test_a_missing_parent_folder_is_a_fault_of_the_setting(tmp_path: Path, paren
     (tmp_path / "file").touch()
     folder = tmp_path / parent / "images"
     with pytest.raises(BadSettings) as refused:
-        look_at_folder(load_settings(images={"directory": folder}))
+        prepare(load_settings(images={"directory": folder}))
     (fault,) = refused.value.faults
     assert "images.directory" in fault and str(folder) in fault
 
@@ -92,7 +96,7 @@ def test_an_unreadable_folder_leaves_the_service_unready_as_a_missing_one_does(t
 @pytest.mark.parametrize("enabled", [True, False])
 def test_the_folder_of_uploads_is_made_at_the_start_if_writes_are_enabled(tmp_path: Path, enabled: bool) -> None:
     with capture_logs() as lines:
-        look_at_folder(load_settings(images={"directory": tmp_path}, writes={"enabled": enabled}))
+        prepare(load_settings(images={"directory": tmp_path}, writes={"enabled": enabled}))
     assert (tmp_path / ".uploads").is_dir() is enabled
     assert lines == []
 

@@ -1,0 +1,128 @@
+"""The stores of originals: how one is made, prepared for a start, checked and watched.
+
+A further store is an adapter in `service/stores/`, a row here, and its settings.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import structlog
+
+from service.errors import PictureError
+from service.pictures.ports import WritableStore
+from service.settings import BadSettings, Settings
+from service.stores.os_errors import error_fields
+from service.stores.uploads import UploadFolder
+from service.stores.watch import Watch
+from service.stores.writable_directory import WritableDirectory
+
+log = structlog.get_logger()
+
+_SAMPLE = 100
+"""Pictures whose beginning `contact-image check` reads."""
+
+
+Purge = Callable[[int | None], Awaitable[object]]
+"""A function that purges one contact; None: every contact."""
+
+
+class StoreType(NamedTuple):
+    """The functions of one type of store."""
+
+    make: Callable[[Settings], WritableStore]
+    """Return the store. The caller closes it."""
+    prepare: Callable[[Settings], None]
+    """Check the store before the service listens. Raise `BadSettings`, or log a warning if the service can start."""
+    inspect: Callable[[Settings], Awaitable[tuple[bool, str]]]
+    """Return for `contact-image check` whether the store can be used, and a description or the reason."""
+    watch: Callable[[Settings, Purge], AsyncIterator[None]]
+    """Purge contacts whose originals other programs change, from the first item of the iterator to its end."""
+
+
+def store_type(settings: Settings) -> StoreType:
+    """Return the type of the store that *settings* name. `images.directory` is always set, and names a folder."""
+    return _FOLDER
+
+
+def _make_folder(settings: Settings) -> WritableDirectory:
+    images = settings.images
+    return WritableDirectory(images.directory, max_bytes=images.max_bytes, timeout=images.timeout)
+
+
+def _prepare_folder(settings: Settings) -> None:
+    """Log a warning if the folder cannot be read, or cannot be written to although writes are enabled.
+
+    The service then starts unready, and becomes ready when the folder appears: a volume may be mounted later. Raise
+    `BadSettings` if the parent folder is missing too, which is more likely a wrong setting.
+    """
+    folder = settings.images.directory
+    try:
+        os.scandir(folder).close()
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if missing and not os.path.isdir(Path.cwd() / folder.parent):
+            raise BadSettings(
+                [
+                    "images.directory (CONTACT_IMAGE_IMAGES__DIRECTORY): "
+                    f"neither {folder} nor the folder that it would be in exists"
+                ]
+            ) from error
+        log.warning("images.unreadable", **error_fields(error, str(folder)), status="unready until it can be read")
+        return
+    if settings.writes.enabled:
+        try:
+            _try_upload(settings)
+        except OSError as error:
+            log.warning("images.unwritable", **error_fields(error, str(folder)))
+
+
+async def _inspect_folder(settings: Settings) -> tuple[bool, str]:
+    folder, store = settings.images.directory, _make_folder(settings)
+    try:
+        description = await store.check()
+        tried, faults = await store.sample(_SAMPLE)
+        if faults:
+            return False, f"{faults[0]}; {len(faults)} of the first {tried} pictures cannot be read"
+        if settings.writes.enabled:
+            await asyncio.to_thread(_try_upload, settings)
+    except PictureError as error:
+        return False, f"{folder}: {error.__cause__ or error}"
+    except OSError as error:
+        return False, f"{folder} cannot be written to: {error}"
+    finally:
+        await store.close()
+    return True, description
+
+
+def _try_upload(settings: Settings) -> None:
+    """Create the folder of uploads and a file in it, and remove the file. Raise OSError if that fails."""
+    UploadFolder(settings.images.directory, settings.images.timeout).begin().discard()
+
+
+async def _watch_folder(settings: Settings, purge: Purge) -> AsyncIterator[None]:
+    if not settings.images.watch:
+        yield
+        return
+    watch = Watch(settings.images.directory)
+    await watch.start()
+    task = asyncio.create_task(_purge_changed(watch, purge))
+    yield
+    task.cancel()
+    await asyncio.wait((task,))
+    await watch.close()
+
+
+async def _purge_changed(watch: Watch, purge: Purge) -> None:
+    """Purge what has changed. Every process of the fleet does this: a repeated purge does no harm."""
+    while True:
+        contacts = await watch.changed()
+        for contact in (None,) if contacts is None else contacts:
+            await purge(contact)
+
+
+_FOLDER = StoreType(_make_folder, _prepare_folder, _inspect_folder, _watch_folder)
