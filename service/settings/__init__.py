@@ -1,4 +1,4 @@
-"""The settings, checked. Only `app`, `entrance`, `server`, `serving` and `cli` see them; the others receive values."""
+"""The validated settings. Only `wiring`, `serving` and the command line import them; other packages receive values."""
 
 from service.settings.auth import AuthSettings
 from service.settings.cache import CacheSettings

@@ -1,4 +1,4 @@
-"""`[cache]`: where renditions live, and for how long."""
+"""`[cache]`: where renditions are kept, and for how long."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TLS_OPTIONS = {
 
 
 class CacheSettings(Section):
-    """Where renditions live, and for how long."""
+    """Where renditions are kept, and for how long."""
 
     url: SecretStr
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
@@ -53,7 +53,7 @@ class CacheSettings(Section):
         try:
             parts = urlsplit(text)
             _ = parts.port
-        except ValueError:  # its text may hold the password
+        except ValueError:  # the text of the error may contain the password
             raise ValueError("is no URL, or has a port that is no number from 0 to 65535") from None
         if parts.scheme != "unix" and parts.path.strip("/") and not _NUMBER.fullmatch(parts.path.strip("/")):
             raise ValueError("has a path that is no database's number")

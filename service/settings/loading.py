@@ -1,4 +1,4 @@
-"""Where settings come from: defaults, then the operator's TOML, then `CONTACT_IMAGE_…` variables, then options."""
+"""Load settings from the defaults, a TOML file, `CONTACT_IMAGE_…` variables, and options. Later sources win."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from service.settings.whole import Settings
 
 
 class BadSettings(Exception):
-    """The settings cannot be used; *faults* lists every one, a line each."""
+    """The settings cannot be used. *faults* has one line for every fault."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__(faults)
@@ -33,28 +33,28 @@ class BadSettings(Exception):
 
 
 class _Variables(EnvSettingsSource):
-    """Variables, whose lists may also be names between commas."""
+    """Environment variables. A list may be a JSON array, or a text with commas between the items."""
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
             if get_origin(field.annotation) is tuple:
-                return value  # `_listed` takes it apart
+                return value  # `_listed` splits it
             raise
 
 
-def load_settings(config: Path | None = None, beneath: Path | None = None, **options: dict[str, Any]) -> Settings:
-    """The settings in force: defaults, *config*'s TOML, the environment, then *options* of the command line.
+def load_settings(config: Path | None = None, defaults: Path | None = None, **options: dict[str, Any]) -> Settings:
+    """Return the settings of the defaults, the TOML file *config*, the environment, and *options*. Later sources win.
 
-    *beneath* is a TOML file of other defaults.
+    *defaults* is a TOML file between the defaults and *config*. *options* are sections of the command line.
 
-    Raises `BadSettings` with every fault that was found.
+    Raise `BadSettings` with every fault.
     """
-    faults = _foreign_variables()
+    faults = _unknown_variables()
     layers: list[Path | Traversable] = [files("service") / "default.toml"]
-    if beneath is not None:
-        layers.append(beneath)
+    if defaults is not None:
+        layers.append(defaults)
     if config is not None:
         try:
             tomllib.loads(config.read_text("utf-8"))
@@ -88,41 +88,43 @@ def load_settings(config: Path | None = None, beneath: Path | None = None, **opt
     return settings
 
 
-def _foreign_variables() -> list[str]:
-    """Variables of ours that name no section, or a setting with one underscore for two.
+def _unknown_variables() -> list[str]:
+    """Return a fault for every `CONTACT_IMAGE_` variable with an unknown section, or with one underscore for two.
 
-    Others without `__` are let be: Kubernetes makes some for a service of our name.
+    Other variables without `__` are ignored: Kubernetes sets some for a service that is called contact-image.
     """
     sections = {
         name: {each.upper() for each in field.annotation.model_fields}
         for name, field in Settings.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     }
-    near = {f"{name.upper()}_{each}": f"{name.upper()}__{each}" for name, fields in sections.items() for each in fields}
+    misspelled = {
+        f"{name.upper()}_{each}": f"{name.upper()}__{each}" for name, fields in sections.items() for each in fields
+    }
     faults = []
     for name in sorted(os.environ):
         rest = name.upper().removeprefix("CONTACT_IMAGE_")
         if rest == name.upper():
             continue
-        if rest in near and not os.environ[name].startswith(("tcp://", "udp://")):
-            faults.append(f"{name}: is no setting; did you mean CONTACT_IMAGE_{near[rest]}?")
+        if rest in misspelled and not os.environ[name].startswith(("tcp://", "udp://")):
+            faults.append(f"{name}: is no setting; did you mean CONTACT_IMAGE_{misspelled[rest]}?")
         elif "__" in rest and rest.split("__")[0].lower() not in sections:
             faults.append(f"{name}: is no setting; the sections are {', '.join(sections)}")
     return faults
 
 
 _SECRET = ("url", "superoffice_url", "jwt_jwks_url", "app_tokens", "signing_keys")
-"""Settings that are secrets, or whose values may hold one."""
+"""Settings that are secrets, or whose values may contain one."""
 
 
 def _fault(error: ErrorDetails) -> str:
-    """One line: the setting, its variable, what was wrong and what was given (a secret is not shown)."""
+    """Return one line: the setting, its variable, the fault, and the given value unless it may be a secret."""
     path = [str(part) for part in error["loc"]]
     if not path:
         return error["msg"].removeprefix("Value error, ")
     name = ".".join(path)
     variable = "CONTACT_IMAGE_" + "__".join(part.upper() for part in path)
-    # What stands under a wrong name, or in place of a whole section, may be a secret that missed its place.
+    # A value under an unknown name, or in place of a whole section, may be a misplaced secret.
     shown = len(path) == 2 and path[1] not in _SECRET and error["type"] != "extra_forbidden"
     given = f", not {error['input']!r}" if shown and not isinstance(error["input"], dict) else ""
     text = "is no setting" if error["type"] == "extra_forbidden" else error["msg"].removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""The other sections, a class for each."""
+"""The other sections, one class each."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from service.protocol.lists import TOKEN
 from service.protocol.origins import parse_origin
 from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds
 
-_NEVER_LISTED = frozenset(name.lower() for name in ("*", "Cookie", *CREDENTIAL_FIELDS))
+_FORBIDDEN_FIELDS = frozenset(name.lower() for name in ("*", "Cookie", *CREDENTIAL_FIELDS))
 
 
 class ServerSettings(Section):
-    """Where to listen, and how patient to be with readers."""
+    """Where to listen, and the limits of connections."""
 
     host: str
     port: Annotated[int, Field(ge=0, le=65535)]
@@ -31,7 +31,7 @@ class ServerSettings(Section):
 
 
 class ImagesSettings(Section):
-    """Where the originals live."""
+    """Where the originals are stored, and how they are read."""
 
     directory: Path
     max_bytes: Bytes
@@ -41,14 +41,14 @@ class ImagesSettings(Section):
 
 
 class WritesSettings(Section):
-    """Whether anybody may change pictures over HTTP, and what is done to them then."""
+    """Whether pictures can be changed over HTTP, and what is removed from uploads."""
 
     enabled: bool
     strip_metadata: bool
 
 
 class RenderSettings(Section):
-    """What a render may cost."""
+    """Limits of renders, and the preference of formats."""
 
     workers: Annotated[int, Field(ge=0, le=256)]
     queue: Count
@@ -64,20 +64,20 @@ class RenderSettings(Section):
 
     @field_validator("preference")
     @classmethod
-    def _each_writable_format_once(cls, text: str) -> str:
-        wanted = sorted(each.name for each in WRITABLE)
-        if sorted(_names(text)) != wanted:
-            raise ValueError(f"must name each of {', '.join(wanted).lower()} once")
+    def _every_writable_format_once(cls, text: str) -> str:
+        names = sorted(each.name for each in WRITABLE)
+        if sorted(_names(text)) != names:
+            raise ValueError(f"must name each of {', '.join(names).lower()} once")
         return text
 
     @property
     def preferred(self) -> tuple[Format, ...]:
-        """`preference` as formats, the first winning a tie."""
+        """`preference` as formats. The first one wins a tie."""
         return tuple(Format[name] for name in _names(self.preference))
 
 
 class EncodingSettings(Section):
-    """How hard each writer tries; the names and meanings of `imaging.order.Encoding`."""
+    """Quality and effort of the writers. Names and meanings are those of `imaging.order.Encoding`."""
 
     jpeg_quality: Annotated[int, Field(ge=1, le=95)]
     jpeg_progressive: bool
@@ -93,7 +93,7 @@ class EncodingSettings(Section):
 
 
 class HttpSettings(Section):
-    """The lifetimes told to other caches."""
+    """Lifetimes for other caches, and access by pages of other origins."""
 
     max_age: WholeSeconds
     s_maxage: WholeSeconds
@@ -115,7 +115,7 @@ class HttpSettings(Section):
     @field_validator("cors_headers")
     @classmethod
     def _no_wildcard_and_no_credentials(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if {name.lower() for name in names} & _NEVER_LISTED:
+        if {name.lower() for name in names} & _FORBIDDEN_FIELDS:
             raise ValueError(
                 f"must be names of fields without credentials: not * or Cookie, nor {', '.join(CREDENTIAL_FIELDS)}, "
                 "which pages of listed origins may always send and those of * never"
@@ -124,7 +124,7 @@ class HttpSettings(Section):
 
 
 class LogSettings(Section):
-    """How much to say, and in what form."""
+    """Level and form of the log."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     format: Literal["json", "console"]

@@ -1,4 +1,4 @@
-"""What settings are made of: their kinds of values."""
+"""The types of values that the sections share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 
 
 def _listed(value: object) -> object:
-    """A list as TOML writes it; in a variable, names between commas will do, where JSON is a burden."""
+    """Return the items of a text with commas between them. A variable may have such a text instead of a JSON array."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -23,6 +23,6 @@ Listed = Annotated[tuple[_T, ...], BeforeValidator(_listed)]
 
 
 class Section(BaseModel):
-    """A table of `config/default.toml`: it knows its names, and no others."""
+    """A table of `config/default.toml`. An unknown name is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

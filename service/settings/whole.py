@@ -1,4 +1,4 @@
-"""All of the settings together, and what they must be to each other."""
+"""All settings together, and the rules between sections."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.settings.auth import JUDGES, AuthSettings
+from service.settings.auth import VERIFIER_SETTINGS, AuthSettings
 from service.settings.cache import CacheSettings
 from service.settings.sections import (
     EncodingSettings,
@@ -21,7 +21,7 @@ from service.settings.sections import (
 
 
 class Settings(BaseSettings):
-    """All of `config/default.toml`, overridden and checked. Made by `load_settings`."""
+    """Every setting of `config/default.toml`, overridden and validated. `load_settings` makes an instance."""
 
     model_config = SettingsConfigDict(
         env_prefix="CONTACT_IMAGE_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
@@ -39,18 +39,18 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """Whether this machine alone is listened to."""
+        """Whether the service listens on a loopback address, which only this machine reaches."""
         return _loopback(self.server.host)
 
     @model_validator(mode="after")
-    def _nobody_is_let_in_by_mistake(self) -> Settings:
-        unused = [name for name in JUDGES if getattr(self.auth, name)]
+    def _verifiers_have_a_scheme(self) -> Settings:
+        unused = [name for name in VERIFIER_SETTINGS if getattr(self.auth, name)]
         if unused and not self.auth.schemes and not self.is_local:
             raise ValueError(f"auth.{', auth.'.join(unused)} without auth.schemes would let everybody look")
         return self
 
     @model_validator(mode="after")
-    def _strangers_change_nothing(self) -> Settings:
+    def _writes_need_credentials(self) -> Settings:
         if self.writes.enabled and not self.auth.schemes and not self.is_local:
             raise ValueError(
                 "writes.enabled without auth.schemes would let everybody who reaches server.host change pictures: "
