@@ -1,4 +1,4 @@
-"""A store of portrait-like pictures drawn by code, so that the service can be tried before there are photographs."""
+"""Draw a folder of portraits, so that the service can be tried without photographs."""
 
 from __future__ import annotations
 
@@ -36,15 +36,18 @@ _HAIR = ((24, 20, 18), (66, 42, 26), (120, 80, 44), (196, 154, 90), (150, 60, 34
 
 
 USER, PASSWORD = "tje0", "Tje0"
-"""Who may change pictures: the credential of SuperOffice's own sample request."""
+"""The user who may change pictures: the credentials of SuperOffice's sample request."""
 
 
 def make_demo(folder: Path, *, writable: bool) -> tuple[Path, Path]:
-    """Make a folder of pictures and a file of settings in *folder*: everybody may look, and `USER` may do all if it is
-    *writable*: everybody knows the password. Standard error shows the progress."""
+    """Make a folder of pictures and a file of settings in *folder*, and return their paths.
+
+    Reads need no credentials. If *writable*, `USER` has every role; the password is public. Standard error shows the
+    progress.
+    """
     images, users, settings = folder / "images", folder / "users", folder / "demo.toml"
     images.mkdir()
-    with _followed(PICTURED) as contacts:
+    with _with_progress(PICTURED) as contacts:
         for contact in contacts:
             _draw(contact, images)
     users.write_text(user_line(USER, PASSWORD, EVERYTHING if writable else READER) + "\n", "utf-8")
@@ -53,8 +56,8 @@ def make_demo(folder: Path, *, writable: bool) -> tuple[Path, Path]:
 
 
 @contextmanager
-def _followed(contacts: Sequence[int]) -> Iterator[Iterable[int]]:
-    """*contacts* to iterate over. Standard error shows the progress: in one line of a terminal, else as log events."""
+def _with_progress(contacts: Sequence[int]) -> Iterator[Iterable[int]]:
+    """Yield an iterator over *contacts* that shows the progress on standard error, in a terminal or as log events."""
     if sys.stderr.isatty():
         with click.progressbar(contacts, label=_DRAWING, show_pos=True, file=sys.stderr) as bar:
             yield bar
@@ -74,7 +77,7 @@ def _logged(contacts: Sequence[int]) -> Iterator[int]:
 
 
 def _draw(contact: int, folder: Path) -> None:
-    """Put the picture of *contact* into *folder*."""
+    """Draw the picture of *contact* into *folder*."""
     portrait = _portrait(Random(contact), 800)
     if contact == _TURNED:
         exif = Image.Exif()
@@ -90,18 +93,18 @@ def _draw(contact: int, folder: Path) -> None:
 
 
 def welcome(base: str) -> str:
-    """What to try first, as URLs and `curl` lines for the service at *base*."""
+    """Return URLs and `curl` commands to try first, for the service at *base*."""
     image = f"{base}/api/v1/Contact"
     tries = (
         ("as it is stored (JPEG)", f"{image}/1/Image", ""),
         ("319 pixels wide", f"{image}/1/Image?w=319", ""),
         ("what a browser gets (AVIF)", f"{image}/1/Image?w=319", "-H 'Accept: image/avif,image/webp,*/*;q=0.8'"),
         ("a square crop, as WebP", f"{image}/1/Image?w=200&h=200&fit=cover&type=webp", ""),
-        ("stored lying on its side, with EXIF orientation 6", f"{image}/{_TURNED}/Image?h=467", ""),
-        ("twelve megapixels, made small", f"{image}/{_LARGE}/Image?w=64", ""),
+        ("stored rotated, with EXIF orientation 6", f"{image}/{_TURNED}/Image?h=467", ""),
+        ("twelve megapixels, scaled down", f"{image}/{_LARGE}/Image?w=64", ""),
         ("an animation", f"{image}/{_ANIMATED}/Image?w=160&type=webp", ""),
-        ("nobody's picture: 404", f"{image}/{_WITHOUT[0]}/Image", ""),
-        ("a stand-in for it, in Swedish", f"{image}/{_WITHOUT[0]}/Image?ifBlank=SrNoPhoto", "-H 'SO-Language: sv'"),
+        ("a contact without a picture: 404", f"{image}/{_WITHOUT[0]}/Image", ""),
+        ("a placeholder for it, in Swedish", f"{image}/{_WITHOUT[0]}/Image?ifBlank=SrNoPhoto", "-H 'SO-Language: sv'"),
         ("base64 in JSON, as SuperOffice's page shows it", f"{image}/1/Image?w=32", "-H 'Accept: application/json'"),
         (
             f"as {USER}, who may PUT, DELETE and PURGE as well if the demo listens on loopback",
@@ -118,7 +121,7 @@ def welcome(base: str) -> str:
 
 
 def _portrait(random: Random, side: int) -> Image.Image:
-    """Head and shoulders in a three-to-four frame, drawn large and softened, with a little grain as of a lens."""
+    """Return a portrait of 3 by 4, *side* pixels high: head and shoulders, slightly blurred, with a little noise."""
     width, height = side * 3 // 4, side
     top, bottom = (tuple(random.randrange(90, 235) for _ in range(3)) for _ in range(2))
     mask = Image.linear_gradient("L").resize((width, height))

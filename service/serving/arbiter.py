@@ -1,4 +1,4 @@
-"""Gunicorn's arbiter as it is used here: no signal is lost while it forks, and its messages are log events."""
+"""A gunicorn arbiter that loses no signal while it forks, and whose messages are log events."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _EVENTS = {
     "Reason: %s": ("server.gave_up", "reason"),
     "Unhandled exception in main loop": ("server.failed",),
 }
-"""Gunicorn's messages, and for each the event, and the names of its arguments."""
-_UNSAID = frozenset(("Shutting down: %s",))
-"""Messages that add nothing to the events around them."""
+"""By message of gunicorn: the event, and the names of the arguments."""
+_DROPPED = frozenset(("Shutting down: %s",))
+"""Messages that repeat what other events report."""
 
 
 class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     """Blocks the signals that end the service while it forks.
 
-    A new process still has the arbiter's handlers, which would take such a signal and do nothing. The new process
-    unblocks the signals once it has handlers of its own.
+    A new process still has the handlers of the arbiter, which would swallow such a signal. It unblocks the signals when
+    it has its own handlers.
     """
 
     def spawn_worker(self) -> Any:
@@ -43,7 +43,7 @@ class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
 
     @staticmethod
     def unblock() -> None:
-        """Unblock the signals, of which the pending ones arrive."""
+        """Unblock the signals. Pending ones are delivered."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
 
 
@@ -51,19 +51,19 @@ class EventLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
     """Logs gunicorn's warnings and errors as events. Messages of lower levels are dropped."""
 
     def setup(self, cfg: Any) -> None:
-        """No handlers: none of gunicorn's own lines is written."""
+        """Add no handlers, so that gunicorn writes no lines."""
 
     def critical(self, msg: str, *args: Any, **more: Any) -> None:
-        _say("error", msg, args, more)
+        _log_event("error", msg, args, more)
 
     def error(self, msg: str, *args: Any, **more: Any) -> None:
-        _say("error", msg, args, more)
+        _log_event("error", msg, args, more)
 
     def exception(self, msg: str, *args: Any, **more: Any) -> None:
-        _say("error", msg, args, {"exc_info": True} | more)
+        _log_event("error", msg, args, {"exc_info": True} | more)
 
     def warning(self, msg: str, *args: Any, **more: Any) -> None:
-        _say("warning", msg, args, more)
+        _log_event("warning", msg, args, more)
 
     def info(self, msg: str, *args: Any, **more: Any) -> None:
         pass
@@ -72,15 +72,15 @@ class EventLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
         pass
 
 
-def _say(level: str, message: object, args: tuple[Any, ...], more: dict[str, Any]) -> None:
+def _log_event(level: str, message: object, args: tuple[Any, ...], more: dict[str, Any]) -> None:
     template = str(message)
-    if template in _UNSAID:
+    if template in _DROPPED:
         return
     fields = {"exc_info": more["exc_info"]} if more.get("exc_info") else {}
     event, *names = _EVENTS.get(template, ("",))
     if event and len(names) == len(args):
         fields |= dict(zip(names, args, strict=True))
-    else:  # a message that is not known here
+    else:  # a message without a row in `_EVENTS`
         event = "server.arbiter"
         fields |= {"message": template, "values": list(map(str, args))}
     getattr(log, level)(event, **fields)

@@ -1,4 +1,4 @@
-"""What each of several processes may render, so that all together render no more than one would."""
+"""Division of the render processes among several serving processes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from service.wiring.app import cores
 
 
 def share(settings: Settings, number: int, directory: Path) -> tuple[Settings, RenderSlots | None]:
-    """The settings of process *number*, from 0, with its part of `render.workers`.
+    """Return the settings of process *number*, from 0, with its part of `render.workers`, and its slots.
 
-    Where there are more processes than renders at once, each has one render process and waits for its turn, by way of
-    files in *directory*.
+    If there are more processes than `render.workers`, every process has one render process, and needs one of the slots
+    for a render. The slots are files in *directory*.
     """
-    workers, budget = settings.server.workers, settings.render.workers or cores()
-    mine = max(1, budget // workers + (number < budget % workers))
-    render = settings.render.model_copy(update={"workers": mine})
-    slots = RenderSlots(directory, budget) if workers > budget else None
+    workers, total = settings.server.workers, settings.render.workers or cores()
+    part = max(1, total // workers + (number < total % workers))
+    render = settings.render.model_copy(update={"workers": part})
+    slots = RenderSlots(directory, total) if workers > total else None
     return settings.model_copy(update={"render": render}), slots

@@ -1,4 +1,4 @@
-"""Structured lines on standard error: ours, and the libraries' with them."""
+"""Structured log lines on standard error, for the service and its libraries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from service.web.request_id import REQUEST_ID
 
 
 def configure_logs(settings: LogSettings) -> None:
-    """Structured lines on standard error, with the request's id; the libraries' own lines with them."""
+    """Configure structlog and logging: structured lines on standard error, with the id of the request.
+
+    Lines of libraries have the level WARNING at least.
+    """
     level = logging.getLevelNamesMapping()[settings.level]
     shared: list[structlog.typing.Processor] = [
         _with_request_id,
@@ -23,7 +26,7 @@ def configure_logs(settings: LogSettings) -> None:
     final: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if settings.format == "json"
-        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)  # others show locals
+        else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)  # no local variables
     )
     structlog.configure(
         processors=[*shared, final],

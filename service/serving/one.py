@@ -1,4 +1,4 @@
-"""Serving in this process: the event loop, the application, the listening socket, until it is told to stop."""
+"""Serve in this process until a signal ends it."""
 
 from __future__ import annotations
 
@@ -24,24 +24,22 @@ async def serve(
     slots: RenderSlots | None = None,
     shown: Sequence[int] = (),
 ) -> None:
-    """Serve on *listener* until SIGTERM or SIGINT, then let requests in flight finish. *ready* is called once it does.
+    """Serve on *listener* until SIGTERM, SIGINT or SIGQUIT. Then finish the requests in flight.
 
-    *slots* and *shown* are as in `create_app`.
-
-    A second signal while they finish changes nothing; SIGKILL is for the impatient.
+    Call *ready* when the service listens. *slots* and *shown* are as in `create_app`. A second signal has no effect.
     """
-    told = asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = settings.server
     app = create_app(settings, slots=slots, shown=shown)
     runner = Runner(app, connection_limits(server), shutdown_timeout=server.shutdown_timeout)
     try:
         await runner.setup()
         gc.collect()
-        gc.freeze()  # modules, settings, catalogues: no collection need look through them again (4 % of a hit)
+        gc.freeze()  # garbage collections skip modules, settings and catalogues: 4 % of a hit
         await web.SockSite(runner, listener, backlog=server.connections).start()
         ready()
-        await told.wait()
+        await stop.wait()
     finally:
         await runner.cleanup()

@@ -1,4 +1,4 @@
-"""Running the service: in this process, or in several that share the port."""
+"""Run the service in this process, or in several processes that share the port."""
 
 from __future__ import annotations
 
@@ -12,18 +12,17 @@ from service.settings import Settings
 
 
 def run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int] = ()) -> None:
-    """Serve until SIGTERM or SIGINT, then let requests in flight finish. *ready* is called with the
-    base URL once it does.
+    """Serve until SIGTERM or SIGINT. Then finish the requests in flight.
 
-    With *shown*, contacts that have pictures, `/` is a page that shows these.
+    Call *ready* with the base URL when the service listens. *shown* is as in `create_app`.
 
-    Raises OSError when the port cannot be had, and `BadSettings` where a file or folder of the settings cannot be used.
+    Raise OSError if the port cannot be had, and `BadSettings` if a file or folder of the settings cannot be used.
     """
     if settings.server.workers == 1:
         _run(settings, ready, shown, None)
     else:
         with TemporaryDirectory(prefix="contact-image-", ignore_cleanup_errors=True) as folder:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # prometheus_client looks when it is first imported
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # prometheus_client reads it when it is imported
             _run(settings, ready, shown, Path(folder))
 
 

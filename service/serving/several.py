@@ -1,7 +1,7 @@
-"""Several processes on one port: gunicorn's arbiter keeps them, and each serves as a single one would.
+"""Serve with several processes on one port, which gunicorn's arbiter starts and watches.
 
-The arbiter, this process, has no event loop and no application. It holds what there is once: the listening socket, the
-private cache server, and a folder in which the processes' counts and slots to render lie.
+The arbiter is this process. It has no event loop and no application. It has the listening socket, the private cache
+server, and a folder for the metrics and the render slots of the processes.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from service.wiring.app import private_server
 
 log = structlog.get_logger()
 
-_FROZEN = 30
-"""Seconds after which a process whose event loop stands still is ended, and another started."""
-_BEAT = 1.0
-"""Seconds between two signs of life."""
-_CLOSING = 10
-"""Seconds beyond the requests' own that a process may take to end."""
+_HEARTBEAT_TIMEOUT = 30
+"""Seconds without a heartbeat after which a process is killed and replaced: its event loop is blocked."""
+_HEARTBEAT = 1.0
+"""Seconds between two heartbeats of a process."""
+_END_TIMEOUT = 10
+"""Seconds that a process may take to end after its requests."""
 
 
 def serve_by_several(
     settings: Settings, listener: socket.socket, ready: Callable[[], None], folder: Path, shown: Sequence[int] = ()
 ) -> None:
-    """Serve on *listener* by `server.workers` processes until SIGTERM or SIGINT. *ready* is called before they start.
+    """Serve on *listener* with `server.workers` processes until SIGTERM or SIGINT. Call *ready* before they start.
 
-    *folder* is theirs alone, and `PROMETHEUS_MULTIPROC_DIR` names it, since before prometheus_client was imported.
-    *shown* is as in `create_app`.
+    *folder* is for these processes only. `PROMETHEUS_MULTIPROC_DIR` has named it since before the import of
+    prometheus_client. *shown* is as in `create_app`.
     """
-    embedded = asyncio.run(private_server(settings.cache))  # once for all
+    embedded = asyncio.run(private_server(settings.cache))  # one for all processes
     try:
         _Workers(settings, listener, ready, folder, embedded, shown).run()
     except SystemExit as end:
@@ -62,7 +62,7 @@ def serve_by_several(
 
 
 class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
-    """What gunicorn is to run, and how."""
+    """The application and the configuration of gunicorn."""
 
     def __init__(
         self,
@@ -80,17 +80,17 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load_config(self) -> None:
         server = self.settings.server
         for name, value in {
-            "bind": f"fd://{os.dup(self.listener.fileno())}",  # gunicorn closes what it is given
+            "bind": f"fd://{os.dup(self.listener.fileno())}",  # gunicorn closes this descriptor
             "workers": server.workers,
             "worker_class": _Process,
-            "timeout": _FROZEN,
-            "graceful_timeout": math.ceil(2 * server.shutdown_timeout) + _CLOSING,
+            "timeout": _HEARTBEAT_TIMEOUT,
+            "graceful_timeout": math.ceil(2 * server.shutdown_timeout) + _END_TIMEOUT,
             "backlog": server.connections,
             "logger_class": EventLogger,
             "control_socket_disable": True,
             "when_ready": self._when_ready,
-            "pre_fork": _number,
-            "child_exit": _count_no_more,
+            "pre_fork": _set_number,
+            "child_exit": _forget_gauges,
         }.items():
             self.cfg.set(name, value)
 
@@ -101,29 +101,29 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         SafeArbiter(self).run()
 
     def _when_ready(self, _: Arbiter) -> None:
-        """End gracefully on all that ends; reloading and changing the number are nothing that we do."""
-        for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(each, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-        for each in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
-            signal.signal(each, signal.SIG_IGN)
+        """Treat every signal that ends as SIGTERM. Ignore those that reload or change the number of processes."""
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
+            signal.signal(number, signal.SIG_IGN)
         self.ready()
 
 
 class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
-    """One of them; *number* is its own among those that run, from 0."""
+    """A process that serves. *number*, from 0, is unique among the running ones."""
 
     number = 0
 
     def init_signals(self) -> None:
-        """Until the server has its own handlers, SIGTERM ends this process: the arbiter sends it for every stop."""
-        for each in self.SIGNALS:
-            signal.signal(each, signal.SIG_DFL)
-        for each in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
-            signal.signal(each, signal.SIG_IGN)
+        """Let SIGTERM end this process until the server has its own handlers. The arbiter sends it for every stop."""
+        for number in self.SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
+            signal.signal(number, signal.SIG_IGN)
         SafeArbiter.unblock()
 
     def init_process(self) -> None:
-        """Never returns: what the arbiter has on its stack, temporary folders say, is not ours to end."""
+        """Serve, and end this process. Returning would clean up the arbiter's temporary folders."""
         code = Arbiter.WORKER_BOOT_ERROR
         try:
             super().init_process()
@@ -136,44 +136,45 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
             os._exit(code)
 
     def run(self) -> None:
-        fleet = self.wsgi
-        self.booted = False  # until it serves: the arbiter gives up where none can
-        if fleet.embedded is not None:
-            fleet.embedded.disown()
+        workers = self.wsgi
+        self.booted = False  # an end before it serves makes the arbiter give up
+        if workers.embedded is not None:
+            workers.embedded.disown()
         values.ValueClass = values.MultiProcessValue(lambda: self.number)  # type: ignore[no-untyped-call]
-        settings, slots = share(fleet.settings, self.number, fleet.folder)
-        if fleet.embedded is not None:
-            cache = settings.cache.model_copy(update={"url": SecretStr(fleet.embedded.url)})
+        settings, slots = share(workers.settings, self.number, workers.folder)
+        if workers.embedded is not None:
+            cache = settings.cache.model_copy(update={"url": SecretStr(workers.embedded.url)})
             settings = settings.model_copy(update={"cache": cache})
         uvloop.run(self._serve(settings, slots))
         if os.getppid() != self.ppid:
-            shutil.rmtree(fleet.folder, ignore_errors=True)  # the arbiter cannot any more; others may be at it
+            # The arbiter is dead and cannot remove the folder. Other processes may be removing it too.
+            shutil.rmtree(workers.folder, ignore_errors=True)
 
     async def _serve(self, settings: Settings, slots: RenderSlots | None) -> None:
-        alive = asyncio.create_task(self._beat())
+        heartbeat = asyncio.create_task(self._beat())
         try:
             await serve(settings, self.wsgi.listener, self._ready, slots, self.wsgi.shown)
         finally:
-            alive.cancel()
+            heartbeat.cancel()
 
     def _ready(self) -> None:
         self.booted = True
-        if self.age > self.cfg.workers:  # `server.listening` stands for the first ones
+        if self.age > self.cfg.workers:  # `server.listening` reports the first ones
             log.info("server.worker_started", pid=self.pid)
 
     async def _beat(self) -> None:
-        """Tell the arbiter that the loop slots, and end when there is no arbiter any more."""
+        """Report to the arbiter that the event loop runs. End this process when the arbiter is dead."""
         while os.getppid() == self.ppid:
             self.notify()
-            await asyncio.sleep(_BEAT)
+            await asyncio.sleep(_HEARTBEAT)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _number(arbiter: Arbiter, worker: _Process) -> None:
-    """The first number that none has: a successor counts on where its predecessor ended."""
-    taken = {each.number for each in arbiter.WORKERS.values()}
+def _set_number(arbiter: Arbiter, worker: _Process) -> None:
+    """Give *worker* the lowest free number. A successor continues the counters of its predecessor."""
+    taken = {other.number for other in arbiter.WORKERS.values()}
     worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
 
 
-def _count_no_more(_: Arbiter, worker: _Process) -> None:
+def _forget_gauges(_: Arbiter, worker: _Process) -> None:
     multiprocess.mark_process_dead(worker.number)  # type: ignore[no-untyped-call]

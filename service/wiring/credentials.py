@@ -1,4 +1,4 @@
-"""Who may come in: the part of the composition that is about credentials."""
+"""Make the verifiers of credentials and the access policy from the settings."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ from service.web.security import AUTHENTICATOR, AccessPolicy, Authenticator
 
 log = structlog.get_logger()
 
-_LONG_ENOUGH = 16
-"""Bytes of a signing key below which it may be guessed from one signed URL."""
+_MIN_KEY_BYTES = 16
+"""Bytes that a signing key should have at least. A shorter one may be guessed from one signed URL."""
 
 
 async def authenticator(app: web.Application, settings: Settings) -> AsyncIterator[None]:
-    """A resource of *app*: its `Authenticator`, as *settings* say."""
+    """Put the `Authenticator` of *settings* into *app*, and close it at the end."""
     for kid, secret in _keys(settings.auth).items():
-        if len(secret) < _LONG_ENOUGH:
-            log.warning("auth.short_signing_key", key=kid, bytes=len(secret), at_least=_LONG_ENOUGH)
+        if len(secret) < _MIN_KEY_BYTES:
+            log.warning("auth.short_signing_key", key=kid, bytes=len(secret), at_least=_MIN_KEY_BYTES)
     guard = CredentialVerification(verifiers(settings.auth), Throttle(), remember_for=settings.auth.remember_for)
     app[AUTHENTICATOR] = Authenticator(guard, _access_policy(settings))
     yield
     await guard.close()
 
 
-_STRANGERS: dict[Scheme, Credential] = {
+_UNKNOWN_CREDENTIALS: dict[Scheme, Credential] = {
     Scheme.BASIC: Basic("contact-image-check", ""),
     Scheme.BEARER: Bearer("eyJhbGciOiJFUzI1NiJ9.e30.AA"),  # a JSON web token: SuperOffice refuses it as well
     Scheme.SOTICKET: SoTicket("7T:contact-image-check"),
     Scheme.SESSION: Session("contact-image-check", "contact-image-check"),
 }
-"""Who nobody knows: that they are refused shows that who judges them is there."""
+"""Credentials of no user. A verifier that refuses them works."""
 
 
 async def inspect(auth: AuthSettings) -> None:
-    """Raises `BadSettings` where a file of users or of keys cannot be used."""
-    for each in _usable(auth).values():
-        await each.close()
+    """Raise `BadSettings` if a file of users or keys cannot be used."""
+    for verifier in _usable_verifiers(auth).values():
+        await verifier.close()
 
 
 async def probe_verifiers(auth: AuthSettings) -> None:
-    """Raises `BadSettings` as `inspect` does, and where who is to be asked about credentials does not answer."""
-    judges, faults = _usable(auth), []
+    """Raise `BadSettings` if a file of users or keys cannot be used, or if a verifier is unavailable."""
+    verifiers, faults = _usable_verifiers(auth), []
     app_token = auth.app_tokens[0].get_secret_value() if auth.app_tokens else None
-    for scheme, judge in judges.items():
+    for scheme, verifier in verifiers.items():
         try:
-            await judge.verify(_STRANGERS[scheme], app_token)
+            await verifier.verify(_UNKNOWN_CREDENTIALS[scheme], app_token)
         except VerificationUnavailable as error:
             faults.append(f"{scheme}: {error}")
         except (NotAuthenticated, Forbidden):
-            pass  # as it should be
-    for judge in judges.values():
-        await judge.close()
+            pass  # the verifier works
+    for verifier in verifiers.values():
+        await verifier.close()
     if faults:
         raise BadSettings(faults)
 
 
-def _usable(auth: AuthSettings) -> dict[Scheme, Verifier]:
+def _usable_verifiers(auth: AuthSettings) -> dict[Scheme, Verifier]:
     from service.access.verifiers.keys import BadKeys
     from service.access.verifiers.user_lines import BadUsers
 
@@ -79,24 +79,24 @@ def _usable(auth: AuthSettings) -> dict[Scheme, Verifier]:
 
 
 def verifiers(auth: AuthSettings) -> dict[Scheme, Verifier]:
-    """Who judges the credentials of each scheme that is on; closed by the caller. Raises `BadKeys` and `BadUsers`.
+    """Return the verifier of every scheme in the settings. The caller closes them. Raise `BadKeys` or `BadUsers`.
 
-    What they stand on is imported here: most of it is not needed, and it would be a tenth of the start.
+    Their libraries are imported here: most services need few of them, and they would take a tenth of the start.
     """
     superoffice = _superoffice(auth)
-    judges: dict[Scheme, Verifier] = {}
+    made: dict[Scheme, Verifier] = {}
     for scheme in auth.schemes:
         if scheme is Scheme.BASIC and auth.users_file:
             from service.access.verifiers.users_file import UsersFile
 
-            judges[scheme] = UsersFile(Path(auth.users_file))
+            made[scheme] = UsersFile(Path(auth.users_file))
         elif scheme is Scheme.BEARER:
             from service.access.verifiers.bearer import BearerTokens
 
-            judges[scheme] = BearerTokens(_tokens(auth), superoffice)
+            made[scheme] = BearerTokens(_tokens(auth), superoffice)
         elif scheme is not Scheme.SIGNED and superoffice is not None:
-            judges[scheme] = superoffice
-    return judges
+            made[scheme] = superoffice
+    return made
 
 
 def _superoffice(auth: AuthSettings) -> Verifier | None:
@@ -104,7 +104,7 @@ def _superoffice(auth: AuthSettings) -> Verifier | None:
         return None
     from service.access.verifiers.superoffice import SuperOffice
 
-    tokens = [each.get_secret_value() for each in auth.app_tokens]
+    tokens = [token.get_secret_value() for token in auth.app_tokens]
     return SuperOffice(auth.superoffice_url, session_cookie=auth.session_cookie, app_tokens=tokens)
 
 
@@ -120,19 +120,19 @@ def _tokens(auth: AuthSettings) -> Verifier | None:
 
 
 def _keys(auth: AuthSettings) -> dict[str, bytes]:
-    """The keys of signed URLs, by their ids."""
-    return dict(parse_key(each.get_secret_value()) for each in auth.signing_keys)
+    """Return the keys of signed URLs, by id."""
+    return dict(parse_key(key.get_secret_value()) for key in auth.signing_keys)
 
 
 def _access_policy(settings: Settings) -> AccessPolicy:
     auth, proxies = settings.auth, settings.server.trusted_proxies
     if auth.schemes:
-        nobody = READER if auth.anonymous_read else frozenset[Role]()
+        anonymous = READER if auth.anonymous_read else frozenset[Role]()
     else:
-        nobody = EVERYTHING if settings.writes.enabled else READER
+        anonymous = EVERYTHING if settings.writes.enabled else READER
     return AccessPolicy(
         frozenset(auth.schemes),
-        nobody,
+        anonymous,
         _keys(auth),
         auth.session_cookie,
         lambda request: client_address(request.remote, request.headers.getall("X-Forwarded-For", ()), proxies),
