@@ -1,7 +1,7 @@
-"""What REDbot, the linter of HTTP resources, has against ours: `python tools/linter.py http://host/path ...`
+"""`python -m tools.linter URL…` prints what REDbot, a linter of HTTP resources, finds in a running service.
 
-A process of its own, for REDbot brings its own event loop. Prints a JSON object: for each request, such as
-`HEAD http://host/path`, its status and the notes that are warnings or worse, as `bad: NAME: what it says`.
+The output is a JSON object. For every request, such as `HEAD http://host/path`, it has the status, and the notes that
+are warnings or worse, as `bad: NAME: text`. Tests run it as a process, because REDbot has an event loop of its own.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from configparser import ConfigParser
 import thor
 from redbot.resource import HttpResource
 
-_PATIENCE = 30.0
-"""Seconds for all of them."""
+_TIMEOUT = 30.0
+"""Seconds for all requests."""
 
 
 def lint(urls: list[str], accept: str = "*/*") -> dict[str, list[str]]:
-    """GET and HEAD each of *urls*, and whatever REDbot asks besides: conditional, in parts, compressed."""
+    """Send GET and HEAD to *urls*, and the conditional, range and compressed requests of REDbot. Return its notes."""
     config = ConfigParser()
     config.read_dict({"redbot": {"enable_local_access": "True"}})
     requests = {}
@@ -37,12 +37,12 @@ def lint(urls: list[str], accept: str = "*/*") -> dict[str, list[str]]:
         resource.on("check_done", lambda name=name: done(name))
     for resource in requests.values():
         resource.check()
-    thor.schedule(_PATIENCE, thor.stop)
+    thor.schedule(_TIMEOUT, thor.stop)
     thor.run()
-    return {name: _told(resource, name in waiting) for name, resource in requests.items()}
+    return {name: _notes(resource, name in waiting) for name, resource in requests.items()}
 
 
-def _told(resource: HttpResource, unfinished: bool) -> list[str]:
+def _notes(resource: HttpResource, unfinished: bool) -> list[str]:
     failed = [f"bad: no answer: {resource.fetch_error}"] if unfinished or resource.fetch_error else []
     notes = {
         f"{note.level.value}: {type(note).__name__}: {note.summary}"

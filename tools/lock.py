@@ -1,4 +1,4 @@
-"""`python -m tools.lock` writes constraints.txt and requirements.lock from pyproject.toml, by way of uv.
+"""`python -m tools.lock` writes constraints.txt and requirements.lock from pyproject.toml, with uv.
 
 Needs the extra `lock`. Pins that still satisfy pyproject.toml stay as they are; `python -m tools.lock --upgrade` takes
 the newest releases instead, `--upgrade-package NAME` those of one package.
@@ -24,13 +24,13 @@ LOCKED_EXTRAS = ("heic",)
 
 
 def project() -> dict[str, Any]:
-    """pyproject.toml."""
+    """Return the content of pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
 
 def compiled(target: str, build: list[str], *arguments: str) -> None:
     """Write *target* with what pyproject.toml and *build*, the requirements of the build, need."""
-    # uv reads no settings of pip's. Its own are put aside, so that each machine writes the same files.
+    # Without the settings of uv every machine writes the same files. uv does not read the settings of pip.
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
     command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "-", "--output-file", target]
     command += ["--universal", "--python-version", "3.11", "--no-config", "--no-emit-index-url", "--no-annotate"]
@@ -43,7 +43,7 @@ def main() -> None:
     build = project()["build-system"]["requires"]
     extras = [part for name in LOCKED_EXTRAS for part in ("--extra", name)]
     compiled(CONSTRAINTS, build, "--all-extras", *sys.argv[1:])
-    # Written anew, so that only constraints.txt decides its pins.
+    # Without the old file only constraints.txt decides the pins.
     (ROOT / LOCK).unlink(missing_ok=True)
     compiled(LOCK, build, *extras, "--constraints", CONSTRAINTS, "--generate-hashes", "--only-binary", ":all:")
 

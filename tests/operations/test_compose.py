@@ -1,4 +1,4 @@
-"""The container files. No engine runs them here, so what can be held without one is held."""
+"""The container files, checked without a container engine."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Instruction = tuple[str, str]
 
 @pytest.fixture
 def compose() -> dict[str, Any]:
-    told: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
-    return told
+    content: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+    return content
 
 
 @pytest.fixture
 def dockerfile() -> list[Instruction]:
-    """Its instructions, continued lines joined and comments gone."""
+    """The instructions, with continued lines joined and without comments."""
     lines = [line for line in (ROOT / "Dockerfile").read_text("utf-8").splitlines() if not line.startswith("#")]
     joined = "\n".join(lines).replace("\\\n", " ")
     words = [line.split(maxsplit=1) for line in joined.splitlines() if line.strip()]
@@ -43,8 +43,8 @@ def final(dockerfile: list[Instruction]) -> list[Instruction]:
 
 
 @pytest.fixture
-def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without any variable of ours."""
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without variables of the service."""
     for name in [name for name in os.environ if name.upper().startswith("CONTACT_IMAGE_")]:
         monkeypatch.delenv(name)
     return monkeypatch
@@ -62,45 +62,45 @@ def of_service(compose: dict[str, Any]) -> dict[str, str]:
     return variables
 
 
-def ours(variables: dict[str, str]) -> dict[str, str]:
+def service_variables(variables: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in variables.items() if name.startswith("CONTACT_IMAGE_")}
 
 
 def amount(text: str) -> int:
-    """`30s` in seconds, `4g` in bytes."""
+    """Return `30s` in seconds, or `4g` in bytes."""
     number, unit = re.fullmatch(r"(\d+)([a-z]+)", text).groups()  # type: ignore[union-attr]
     return int(number) * UNITS[unit]
 
 
 class TestVariables:
-    def test_each_names_a_setting(self, compose: dict[str, Any], final: list[Instruction]) -> None:
-        names = [*ours(of_image(final)), *ours(of_service(compose))]
+    def test_every_variable_names_a_setting(self, compose: dict[str, Any], final: list[Instruction]) -> None:
+        names = [*service_variables(of_image(final)), *service_variables(of_service(compose))]
         assert names
         for name in names:
             section, _, setting = name.removeprefix("CONTACT_IMAGE_").lower().partition("__")
             fields = Settings.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
             assert setting in fields, f"{name} is no setting"
 
-    def test_every_variable_of_the_service_is_ours(self, compose: dict[str, Any]) -> None:
-        assert ours(of_service(compose)) == of_service(compose)
+    def test_the_compose_file_sets_only_variables_of_the_service(self, compose: dict[str, Any]) -> None:
+        assert service_variables(of_service(compose)) == of_service(compose)
 
-    def test_all_are_text_as_the_engine_wants_them(self, compose: dict[str, Any]) -> None:
+    def test_every_value_is_text(self, compose: dict[str, Any]) -> None:
         assert {type(value) for value in of_service(compose).values()} == {str}
 
-    def test_those_of_the_image_alone_make_valid_settings(
-        self, final: list[Instruction], clean: pytest.MonkeyPatch
+    def test_variables_of_the_image_make_valid_settings(
+        self, final: list[Instruction], no_variables: pytest.MonkeyPatch
     ) -> None:
-        for name, value in ours(of_image(final)).items():
-            clean.setenv(name, value)
+        for name, value in service_variables(of_image(final)).items():
+            no_variables.setenv(name, value)
         settings = load_settings()
         assert settings.server.host == "0.0.0.0"
         assert settings.images.directory == Path("/images")
 
-    def test_those_of_the_image_and_the_compose_file_make_valid_settings(
-        self, compose: dict[str, Any], final: list[Instruction], clean: pytest.MonkeyPatch
+    def test_variables_of_image_and_compose_file_make_valid_settings(
+        self, compose: dict[str, Any], final: list[Instruction], no_variables: pytest.MonkeyPatch
     ) -> None:
-        for name, value in (ours(of_image(final)) | of_service(compose)).items():
-            clean.setenv(name, value)
+        for name, value in (service_variables(of_image(final)) | of_service(compose)).items():
+            no_variables.setenv(name, value)
         settings = load_settings()
         assert settings.cache.url.get_secret_value() == "redis://valkey:6379/0"
         assert settings.server.port == 8080
@@ -126,12 +126,12 @@ class TestTheComposeFile:
     def test_has_no_other_service(self, compose: dict[str, Any]) -> None:
         assert set(compose["services"]) == {"valkey", "contact-image"}
 
-    def test_pins_what_it_pulls(self, compose: dict[str, Any]) -> None:
+    def test_images_are_pinned(self, compose: dict[str, Any]) -> None:
         repository, _, tag = compose["services"]["valkey"]["image"].partition(":")
         assert repository == "valkey/valkey"
         assert re.match(r"\d", tag)
 
-    def test_valkey_is_a_cache_and_nothing_else(self, compose: dict[str, Any]) -> None:
+    def test_valkey_stores_nothing_on_disk(self, compose: dict[str, Any]) -> None:
         program, *options = compose["services"]["valkey"]["command"]
         given = dict(zip(options[::2], options[1::2], strict=True))
         assert program == "valkey-server"
@@ -140,41 +140,39 @@ class TestTheComposeFile:
         assert given["--appendonly"] == "no"
         assert amount(given["--maxmemory"]) < amount(compose["services"]["valkey"]["mem_limit"])
 
-    def test_valkey_is_reached_by_the_service_alone(self, compose: dict[str, Any]) -> None:
+    def test_only_the_service_reaches_valkey(self, compose: dict[str, Any]) -> None:
         assert "ports" not in compose["services"]["valkey"]
         assert [compose["networks"][name] for name in compose["services"]["valkey"]["networks"]] == [{"internal": True}]
 
     def test_the_service_waits_for_a_healthy_valkey(self, compose: dict[str, Any]) -> None:
         assert compose["services"]["contact-image"]["depends_on"]["valkey"]["condition"] == "service_healthy"
 
-    def test_pictures_are_mounted_where_the_service_looks_and_read_only(self, compose: dict[str, Any]) -> None:
+    def test_pictures_are_mounted_read_only_at_images_directory(self, compose: dict[str, Any]) -> None:
         (volume,) = compose["services"]["contact-image"]["volumes"]
         assert volume.split(":")[1:] == [of_service(compose)["CONTACT_IMAGE_IMAGES__DIRECTORY"], "ro"]
 
-    def test_the_published_port_is_the_one_listened_on(self, compose: dict[str, Any]) -> None:
+    def test_the_published_port_is_server_port(self, compose: dict[str, Any]) -> None:
         (port,) = compose["services"]["contact-image"]["ports"]
         assert port.split(":")[-1] == of_service(compose)["CONTACT_IMAGE_SERVER__PORT"]
 
-    def test_requests_in_flight_get_their_time_before_the_engine_kills(
-        self, compose: dict[str, Any], clean: pytest.MonkeyPatch
+    def test_the_grace_period_covers_the_shutdown_timeout(
+        self, compose: dict[str, Any], no_variables: pytest.MonkeyPatch
     ) -> None:
         grace = amount(compose["services"]["contact-image"]["stop_grace_period"])
         settings = load_settings()
         assert grace >= settings.server.shutdown_timeout + 5
         assert grace >= float(of_service(compose)["CONTACT_IMAGE_SERVER__SHUTDOWN_TIMEOUT"]) + 5
 
-    def test_the_workers_at_their_limit_fit_into_the_memory(
-        self, compose: dict[str, Any], clean: pytest.MonkeyPatch
+    def test_the_memory_limit_covers_the_render_processes(
+        self, compose: dict[str, Any], no_variables: pytest.MonkeyPatch
     ) -> None:
         for name, value in of_service(compose).items():
-            clean.setenv(name, value)
+            no_variables.setenv(name, value)
         settings = load_settings()
         most = settings.render.workers * settings.render.memory_bytes + settings.cache.memory_bytes
         assert most < amount(compose["services"]["contact-image"]["mem_limit"])
 
-    def test_both_files_ask_after_the_service_s_health_alike(
-        self, compose: dict[str, Any], final: list[Instruction]
-    ) -> None:
+    def test_both_files_have_the_same_health_check(self, compose: dict[str, Any], final: list[Instruction]) -> None:
         (text,) = [text for name, text in final if name == "HEALTHCHECK"]
         command = json.loads(text.partition("CMD ")[2])
         assert ["CMD", *command] == compose["services"]["contact-image"]["healthcheck"]["test"]
@@ -194,34 +192,34 @@ class TestTheDockerfile:
     def test_installs_nothing_in_the_last_stage(self, final: list[Instruction]) -> None:
         assert not [text for name, text in final if name == "RUN" and re.search(r"\b(pip|apt|apt-get|apk|gcc)\b", text)]
 
-    def test_runs_as_nobody_that_matters(self, final: list[Instruction]) -> None:
+    def test_does_not_run_as_root(self, final: list[Instruction]) -> None:
         names = [name for name, _ in final]
         (user,) = [text for name, text in final if name == "USER"]
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), "a number, so that an orchestrator sees that it is not root"
         assert names.index("USER") < names.index("ENTRYPOINT")
         assert "RUN" not in names[names.index("USER") :]
 
-    def test_copies_by_name(self, dockerfile: list[Instruction]) -> None:
+    def test_copies_named_paths_only(self, dockerfile: list[Instruction]) -> None:
         assert "ADD" not in {name for name, _ in dockerfile}
         assert not [text for name, text in dockerfile if name == "COPY" and text.split()[0] == "."]
 
-    def test_names_no_moving_tag(self, dockerfile: list[Instruction]) -> None:
+    def test_base_images_are_pinned(self, dockerfile: list[Instruction]) -> None:
         images = [text.split()[0] for name, text in dockerfile if name == "FROM"]
         assert all(":" in image and not image.endswith(":latest") for image in images)
 
     def test_starts_the_service_without_a_shell(self, final: list[Instruction]) -> None:
-        told = dict(final)
-        assert json.loads(told["ENTRYPOINT"]) == ["contact-image"]
-        assert json.loads(told["CMD"]) == ["serve"]
-        assert told["STOPSIGNAL"] == "SIGTERM"
+        content = dict(final)
+        assert json.loads(content["ENTRYPOINT"]) == ["contact-image"]
+        assert json.loads(content["CMD"]) == ["serve"]
+        assert content["STOPSIGNAL"] == "SIGTERM"
 
     def test_exposes_the_port_it_sets(self, final: list[Instruction]) -> None:
         assert dict(final)["EXPOSE"] == of_image(final)["CONTACT_IMAGE_SERVER__PORT"]
 
-    def test_keeps_glibc_modest(self, final: list[Instruction]) -> None:
+    def test_limits_the_arenas_of_glibc(self, final: list[Instruction]) -> None:
         assert of_image(final)["MALLOC_ARENA_MAX"] == "2"
 
-    def test_everything_it_copies_is_in_the_tree_and_not_ignored(self, dockerfile: list[Instruction]) -> None:
+    def test_every_copied_path_exists_and_is_not_ignored(self, dockerfile: list[Instruction]) -> None:
         allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines() if line[:1] == "!"}
         copied = {
             source
@@ -232,7 +230,7 @@ class TestTheDockerfile:
         assert copied == allowed
         assert all((ROOT / source).exists() for source in copied)
 
-    def test_no_secret_is_baked_in(self, dockerfile: list[Instruction]) -> None:
+    def test_contains_no_secret(self, dockerfile: list[Instruction]) -> None:
         assert not [
             text for name, text in dockerfile if name in ("ENV", "ARG") and re.search(r"(?i)secret|token|passw", text)
         ]

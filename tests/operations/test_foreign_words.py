@@ -1,4 +1,4 @@
-"""What a picture says of itself reaches no header, no problem body and no log line, broken as it may be."""
+"""Text inside a picture, sound or broken, reaches no header, no problem document and no log line."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ SAID = WORDS.encode()
 
 
 def profile() -> bytes:
-    """sRGB under another name (as long as the old one, for the offsets in the file)."""
+    """Return an sRGB profile with another name, which is as long as the old one for the offsets in the file."""
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     old = "sRGB built-in".encode("utf-16-be")
     return data.replace(old, "\r\n<b>pwned\x1b[".encode("utf-16-be")[: len(old)].ljust(len(old), b"\0"))
 
 
 def exif() -> bytes:
-    told = Image.Exif()
-    told[270], told[305], told[315] = WORDS, WORDS, WORDS
-    return told.tobytes()
+    tags = Image.Exif()
+    tags[270], tags[305], tags[315] = WORDS, WORDS, WORDS
+    return tags.tobytes()
 
 
-def worded() -> dict[str, bytes]:
-    """Sound pictures that say it wherever their format has a place for words."""
-    told: dict[str, Any] = {"exif": exif(), "icc_profile": profile()}
+def pictures_with_text() -> dict[str, bytes]:
+    """Return sound pictures with the text in every place that their format has for text."""
+    metadata: dict[str, Any] = {"exif": exif(), "icc_profile": profile()}
     words = PngImagePlugin.PngInfo()
     words.add_text(MARK, WORDS)
     words.add_itxt(MARK, WORDS, "en", MARK)
     words.add_text(f"{MARK}z", WORDS, zip=True)
     return {
-        "jpg": saved(quarters(), "JPEG", comment=SAID, xmp=SAID, **told),
-        "png": saved(quarters(), "PNG", pnginfo=words, **told),
+        "jpg": saved(quarters(), "JPEG", comment=SAID, xmp=SAID, **metadata),
+        "png": saved(quarters(), "PNG", pnginfo=words, **metadata),
         "gif": saved(quarters(), "GIF", comment=SAID),
-        "tif": saved(quarters(), "TIFF", **told),
-        "webp": saved(quarters(), "WEBP", xmp=SAID, **told),
-        "avif": saved(quarters(), "AVIF", xmp=SAID, **told),
+        "tif": saved(quarters(), "TIFF", **metadata),
+        "webp": saved(quarters(), "WEBP", xmp=SAID, **metadata),
+        "avif": saved(quarters(), "AVIF", xmp=SAID, **metadata),
     }
 
 
-def quoted() -> dict[str, bytes]:
-    """Broken ones, whose bytes Pillow quotes in an exception or a warning."""
+def broken_pictures() -> dict[str, bytes]:
+    """Return broken pictures whose bytes Pillow quotes in an exception or a warning."""
     sound = saved(quarters(), "PNG")
     tiff = saved(quarters(), "TIFF", software=MARK)
     return {
@@ -68,11 +68,11 @@ def quoted() -> dict[str, bytes]:
     }
 
 
-PICTURES = {f"{name} with words": data for name, data in worded().items()} | quoted()
+PICTURES = {f"{name} with words": data for name, data in pictures_with_text().items()} | broken_pictures()
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_refusal_quotes_nothing(name: str) -> None:
+def test_a_refusal_does_not_quote_the_picture(name: str) -> None:
     for kind in ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF"):
         try:
             assert MARK.encode() not in rendered(PICTURES[name], kind, 16).data
@@ -82,8 +82,8 @@ def test_a_refusal_quotes_nothing(name: str) -> None:
             assert error.__cause__ is None
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the service is watched by way of /proc")
-def test_nothing_of_it_leaves_the_service(tmp_path: Path) -> None:
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the service is observed in /proc")
+def test_no_text_of_a_picture_leaves_the_service(tmp_path: Path) -> None:
     for number, (name, data) in enumerate(PICTURES.items(), 1):
         suffix = name.removesuffix(" with words") if name.endswith(" with words") else "jpg"
         (tmp_path / f"{number}.{suffix}").write_bytes(data)
@@ -94,7 +94,7 @@ def test_nothing_of_it_leaves_the_service(tmp_path: Path) -> None:
                 answer = service.get(f"/api/v1/Contact/{number}/Image{query}", {"Accept": "image/*"})
                 statuses.add(answer.status)
                 clean(repr(answer.headers))
-                if query:  # without one, a sound picture goes out as it is stored
+                if query:  # without a query a sound picture is sent as it is stored
                     clean(answer.body.decode("latin-1"))
                 info = service.get(f"/api/v1/Contact/{number}/Imageinfo")
                 clean(repr(info.headers) + info.body.decode("latin-1"))
@@ -102,7 +102,7 @@ def test_nothing_of_it_leaves_the_service(tmp_path: Path) -> None:
     assert statuses == {200, 422}
     clean(logged + printed)
     lines = [json.loads(line) for line in logged.splitlines()]
-    assert len(lines) > len(PICTURES)  # each line is one event: no picture has begun another
+    assert len(lines) > len(PICTURES)  # every line is one event: no picture began another line
 
 
 def clean(text: str) -> None:

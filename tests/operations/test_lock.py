@@ -1,4 +1,4 @@
-"""pyproject.toml, constraints.txt and requirements.lock say the same. `python -m tools.lock` writes the latter two."""
+"""pyproject.toml, constraints.txt and requirements.lock agree. `python -m tools.lock` writes the latter two."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ PLATFORMS = [
         ("3.11", "3.12", "3.13", "3.14"), (("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"))
     )
 ]
-"""What is supported, as markers see it."""
+"""The supported platforms, as the values of markers."""
 
 
 def text(name: str) -> str:
-    """The file without its comments."""
+    """Return the file without its comments."""
     return "".join(line for line in (ROOT / name).read_text("utf-8").splitlines(True) if not line.startswith("#"))
 
 
@@ -47,7 +47,7 @@ def build() -> list[Requirement]:
 
 
 def needs(*extras: str) -> list[Requirement]:
-    """What the build, the service and these extras need."""
+    """Return the requirements of the build, the service and *extras*."""
     named = project()["project"]
     lines = [*named["dependencies"], *(line for extra in extras for line in named["optional-dependencies"][extra])]
     return [*build(), *map(Requirement, lines)]
@@ -58,7 +58,7 @@ def applies(requirement: Requirement, platform: dict[str, str]) -> bool:
 
 
 def pinned(pins: Iterable[Requirement], platform: dict[str, str]) -> dict[str, Version]:
-    """The one version of each package there."""
+    """Return the version of every package on *platform*. Fail if a package has two."""
     found: dict[str, Version] = {}
     for pin in pins:
         if applies(pin, platform):
@@ -71,7 +71,7 @@ def pinned(pins: Iterable[Requirement], platform: dict[str, str]) -> dict[str, V
 
 
 def missing(needed: Iterable[Requirement], pins: Iterable[Requirement]) -> Iterator[str]:
-    """The requirements that no pin satisfies, on each platform."""
+    """Yield the requirements that no pin satisfies, for every platform."""
     for platform in PLATFORMS:
         versions = pinned(pins, platform)
         for need in needed:
@@ -80,16 +80,16 @@ def missing(needed: Iterable[Requirement], pins: Iterable[Requirement]) -> Itera
                 yield f"{need} has {version} on {platform}"
 
 
-def test_all_that_pyproject_names_is_constrained() -> None:
+def test_every_requirement_of_pyproject_is_constrained() -> None:
     assert list(missing(needs(*project()["project"]["optional-dependencies"]), constraints())) == []
 
 
-def test_all_that_the_service_and_its_build_need_is_locked() -> None:
+def test_every_requirement_of_service_and_build_is_locked() -> None:
     assert list(missing(needs(*LOCKED_EXTRAS), lock())) == []
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: "-".join(each.values()))
-def test_what_is_locked_is_what_is_constrained(platform: dict[str, str]) -> None:
+def test_the_lock_has_the_versions_of_the_constraints(platform: dict[str, str]) -> None:
     assert pinned(lock(), platform).items() <= pinned(constraints(), platform).items()
 
 
@@ -104,7 +104,7 @@ def test_the_build_is_pinned_to_the_same_version_everywhere() -> None:
         assert [pin for pin in pins if pin.name == "hatchling"] == [hatchling]
 
 
-def test_neither_file_tells_of_an_index_or_of_a_machine() -> None:
+def test_neither_file_names_an_index_or_a_machine() -> None:
     for name in (CONSTRAINTS, LOCK):
         written = (ROOT / name).read_text("utf-8")
         assert not re.search(r"(?m)://|file:|^-|^\s+--(?!hash=sha256:)|@", written)
@@ -113,12 +113,12 @@ def test_neither_file_tells_of_an_index_or_of_a_machine() -> None:
         )
 
 
-def test_constraints_are_such_as_pip_takes() -> None:
+def test_pip_accepts_the_constraints() -> None:
     assert "--hash" not in text(CONSTRAINTS)
     assert not [pin for pin in constraints() if pin.extras or pin.url]
 
 
-def test_what_differs_is_found() -> None:
+def test_differences_are_found() -> None:
     needed = [Requirement("aiohttp>=9999"), Requirement("nowhere"), Requirement("pillow")]
     found = list(missing(needed, constraints()))
     assert len(found) == 2 * len(PLATFORMS)

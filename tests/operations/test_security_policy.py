@@ -1,4 +1,4 @@
-"""SECURITY.md promises tests: they are there."""
+"""The tests that SECURITY.md names exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_there_is_a_table_of_threats() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row[2:40].rstrip() for row in ROWS])
-def test_each_threat_has_a_defence_and_a_test_that_is_there(row: str) -> None:
+def test_every_threat_has_a_defence_and_a_test_that_exists(row: str) -> None:
     threat, defence, tests = (cell.strip() for cell in row.strip("|").split(" | "))
     assert threat and defence
     named = re.findall(r"`([\w/]+/test_\w+\.py)(?:::(\w+))?`", tests)

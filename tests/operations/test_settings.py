@@ -1,4 +1,4 @@
-"""What an operator may rely on: documented defaults, one order of precedence, every fault at once, no secret shown."""
+"""Settings: documented defaults, the order of precedence, all faults at once, and no secret in any output."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ SECRET = "hunter2"
 
 
 @pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without any variable of ours."""
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without variables of the service."""
     for name in [name for name in os.environ if name.upper().startswith("CONTACT_IMAGE_")]:
         monkeypatch.delenv(name)
     return monkeypatch
@@ -30,7 +30,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 @pytest.fixture
 def toml(tmp_path: Path) -> Any:
-    """Write the operator's own file."""
+    """Write a file of settings."""
 
     def write(text: str) -> Path:
         path = tmp_path / "own.toml"
@@ -47,7 +47,7 @@ def faults(config: Path | None = None, **options: dict[str, Any]) -> list[str]:
 
 
 def check(*arguments: str | Path) -> Result:
-    """What `contact-image check` says and how it ends."""
+    """Run `contact-image check`."""
     return CliRunner().invoke(main, ["check", *map(str, arguments)])
 
 
@@ -62,14 +62,14 @@ class TestTheDefaults:
     IDS = tuple(f"{section}.{line.split()[0]}" for section, line in SETTINGS)
 
     @pytest.mark.parametrize("line", [line for _, line in SETTINGS], ids=IDS)
-    def test_each_says_what_it_is_and_why(self, line: str) -> None:
+    def test_every_setting_has_a_comment(self, line: str) -> None:
         value, mark, comment = line.partition("#")
         assert tomllib.loads(value)
         assert mark, "it has no comment"
         assert len(comment.split()) >= 2
 
     @pytest.mark.parametrize("line", [line for _, line in SETTINGS], ids=IDS)
-    def test_each_amount_has_its_unit(self, line: str) -> None:
+    def test_every_amount_has_its_unit(self, line: str) -> None:
         (value,) = tomllib.loads(line).values()
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
@@ -79,7 +79,7 @@ class TestTheDefaults:
     def test_are_few(self) -> None:
         assert len(self.SETTINGS) <= 73
 
-    def test_are_those_that_the_service_knows_and_no_others(self) -> None:
+    def test_are_exactly_the_settings_of_the_classes(self) -> None:
         documented = {section: set(values) for section, values in tomllib.loads(DEFAULTS).items()}
         known = {
             section: set(field.annotation.model_fields)  # type: ignore[union-attr]
@@ -87,57 +87,57 @@ class TestTheDefaults:
         }
         assert documented == known
 
-    def test_are_in_force_where_nothing_else_is_said(self) -> None:
+    def test_apply_without_other_sources(self) -> None:
         settings = load_settings()
         assert settings.server.port == 8080
         assert settings.images.max_bytes == 32 * 1024 * 1024
         assert settings.render.max_pixels == 50_000_000
         assert settings.log.level == "INFO"
 
-    def test_are_found_from_anywhere(self, tmp_path: Path, clean: pytest.MonkeyPatch) -> None:
-        clean.chdir(tmp_path)
+    def test_are_found_from_every_working_directory(self, tmp_path: Path, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.chdir(tmp_path)
         assert load_settings().server.port == 8080
 
 
 class TestPrecedence:
-    def test_a_file_overrides_what_it_names_and_leaves_the_rest(self, toml: Any) -> None:
+    def test_a_file_overrides_only_the_settings_in_it(self, toml: Any) -> None:
         settings = load_settings(toml("[server]\nport = 81\n"))
         assert (settings.server.port, settings.server.host) == (81, "127.0.0.1")
 
-    def test_the_environment_overrides_the_file(self, toml: Any, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_SERVER__PORT", "82")
+    def test_the_environment_overrides_the_file(self, toml: Any, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_SERVER__PORT", "82")
         settings = load_settings(toml("[server]\nport = 81\nconnections = 50\n"))
         assert (settings.server.port, settings.server.connections) == (82, 50)
 
-    def test_options_override_the_environment(self, toml: Any, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_SERVER__PORT", "82")
-        clean.setenv("CONTACT_IMAGE_SERVER__HOST", "::1")
+    def test_options_override_the_environment(self, toml: Any, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_SERVER__PORT", "82")
+        no_variables.setenv("CONTACT_IMAGE_SERVER__HOST", "::1")
         settings = load_settings(toml("[server]\nport = 81\nconnections = 50\n"), server={"port": 83})
         assert (settings.server.port, settings.server.host, settings.server.connections) == (83, "::1", 50)
 
-    def test_one_variable_outweighs_its_section_given_as_json(self, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_LOG", '{"level": "ERROR", "format": "console"}')
-        clean.setenv("CONTACT_IMAGE_LOG__LEVEL", "WARNING")
+    def test_one_variable_outweighs_its_section_given_as_json(self, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_LOG", '{"level": "ERROR", "format": "console"}')
+        no_variables.setenv("CONTACT_IMAGE_LOG__LEVEL", "WARNING")
         settings = load_settings()
         assert (settings.log.level, settings.log.format) == ("WARNING", "console")
 
 
 class TestTheFixedNames:
-    def test_cache_url(self, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_CACHE__URL", "rediss://cache:6380/1")
+    def test_cache_url(self, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_CACHE__URL", "rediss://cache:6380/1")
         assert load_settings().cache.url.get_secret_value() == "rediss://cache:6380/1"
 
-    def test_images_directory(self, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_IMAGES__DIRECTORY", "/srv/pictures")
+    def test_images_directory(self, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_IMAGES__DIRECTORY", "/srv/pictures")
         assert load_settings().images.directory == Path("/srv/pictures")
 
-    def test_render_max_pixels(self, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_RENDER__MAX_PIXELS", "1000000")
+    def test_render_max_pixels(self, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_RENDER__MAX_PIXELS", "1000000")
         assert load_settings().render.max_pixels == 1_000_000
 
     @pytest.mark.parametrize("text", ["DEBUG", "debug", "Debug"])
-    def test_log_level_in_any_case(self, clean: pytest.MonkeyPatch, text: str) -> None:
-        clean.setenv("CONTACT_IMAGE_LOG__LEVEL", text)
+    def test_log_level_in_any_case(self, no_variables: pytest.MonkeyPatch, text: str) -> None:
+        no_variables.setenv("CONTACT_IMAGE_LOG__LEVEL", text)
         assert load_settings().log.level == "DEBUG"
 
     @pytest.mark.parametrize(
@@ -150,22 +150,22 @@ class TestTheFixedNames:
             "CONTACT_IMAGE_SERVER_PORT",
         ],
     )
-    def test_what_kubernetes_sets_for_a_service_of_our_name_is_let_be(
-        self, clean: pytest.MonkeyPatch, name: str
+    def test_variables_of_kubernetes_for_a_service_of_this_name_are_ignored(
+        self, no_variables: pytest.MonkeyPatch, name: str
     ) -> None:
-        clean.setenv(name, "tcp://10.0.0.1:8080")
+        no_variables.setenv(name, "tcp://10.0.0.1:8080")
         assert load_settings().server.port == 8080
 
 
 class TestFaults:
-    def test_all_are_listed_at_once(self, toml: Any, clean: pytest.MonkeyPatch) -> None:
+    def test_all_are_listed_at_once(self, toml: Any, no_variables: pytest.MonkeyPatch) -> None:
         own = toml(
             '[server]\nport = "eighty"\nnope = 1\n[nowhere]\nx = 1\n[render]\nenlarge = "maybe"\n'
             'preference = "jpeg, jpeg"\n[cache]\nurl = 5\n'
         )
-        clean.setenv("CONTACT_IMAGE_CACHE__TIMEOUT", "soon")
-        clean.setenv("CONTACT_IMAGE_ELSEWHERE__X", "1")
-        clean.setenv("CONTACT_IMAGE_LOG__LOUDNESS", "11")
+        no_variables.setenv("CONTACT_IMAGE_CACHE__TIMEOUT", "soon")
+        no_variables.setenv("CONTACT_IMAGE_ELSEWHERE__X", "1")
+        no_variables.setenv("CONTACT_IMAGE_LOG__LOUDNESS", "11")
         found = "\n".join(faults(own, images={"as_stored": "dirty"}))
         for name in (
             "server.port",
@@ -182,8 +182,8 @@ class TestFaults:
             assert name in found
         assert len(found.splitlines()) == 10
 
-    def test_each_names_the_setting_its_variable_and_what_was_given(self, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_RENDER__MAX_PIXELS", "many")
+    def test_every_fault_names_the_setting_its_variable_and_the_value(self, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_RENDER__MAX_PIXELS", "many")
         (fault,) = faults()
         assert "render.max_pixels" in fault
         assert "CONTACT_IMAGE_RENDER__MAX_PIXELS" in fault
@@ -208,8 +208,8 @@ class TestFaults:
             ("LOG__LEVEL", "LOUD"),
         ],
     )
-    def test_a_value_out_of_bounds_is_one(self, clean: pytest.MonkeyPatch, name: str, value: str) -> None:
-        clean.setenv(f"CONTACT_IMAGE_{name}", value)
+    def test_a_value_out_of_bounds_is_a_fault(self, no_variables: pytest.MonkeyPatch, name: str, value: str) -> None:
+        no_variables.setenv(f"CONTACT_IMAGE_{name}", value)
         (fault,) = faults()
         assert f"CONTACT_IMAGE_{name}" in fault
 
@@ -217,34 +217,36 @@ class TestFaults:
         "url",
         ["redis://cache:port/0", "redis://cache:6379/zero", "redis://cache/0?nonsense=1", "redis://cache:99999/0"],
     )
-    def test_a_cache_url_that_the_library_cannot_use_is_one(self, clean: pytest.MonkeyPatch, url: str) -> None:
-        clean.setenv("CONTACT_IMAGE_CACHE__URL", url)
+    def test_a_cache_url_that_the_library_cannot_use_is_a_fault(
+        self, no_variables: pytest.MonkeyPatch, url: str
+    ) -> None:
+        no_variables.setenv("CONTACT_IMAGE_CACHE__URL", url)
         (fault,) = faults()
         assert "CONTACT_IMAGE_CACHE__URL" in fault
 
-    def test_a_file_that_is_missing_is_one(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_a_fault(self, tmp_path: Path) -> None:
         (fault,) = faults(tmp_path / "gone.toml")
         assert "gone.toml" in fault
 
-    def test_a_file_that_is_no_toml_is_told_by_line_and_hides_no_other(
-        self, toml: Any, clean: pytest.MonkeyPatch
+    def test_a_file_that_is_not_toml_is_a_fault_with_its_line_and_hides_no_other(
+        self, toml: Any, no_variables: pytest.MonkeyPatch
     ) -> None:
-        clean.setenv("CONTACT_IMAGE_ELSEWHERE__X", "1")
+        no_variables.setenv("CONTACT_IMAGE_ELSEWHERE__X", "1")
         found = "\n".join(faults(toml("[server]\nport = \n")))
         assert "own.toml" in found
         assert "line 2" in found
         assert "CONTACT_IMAGE_ELSEWHERE__X" in found
 
-    def test_a_section_that_is_no_json_is_named_and_hides_no_other(self, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_SERVER", "{")
-        clean.setenv("CONTACT_IMAGE_ELSEWHERE__X", "1")
+    def test_a_section_that_is_not_json_is_a_fault_and_hides_no_other(self, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_SERVER", "{")
+        no_variables.setenv("CONTACT_IMAGE_ELSEWHERE__X", "1")
         found = "\n".join(faults())
         assert "server" in found
         assert "CONTACT_IMAGE_ELSEWHERE__X" in found
 
-    def test_the_command_says_them_all_and_stops(self, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_SERVER__PORT", "eighty")
-        clean.setenv("CONTACT_IMAGE_RENDER__QUEUE", "none")
+    def test_the_command_prints_all_faults_and_stops(self, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_SERVER__PORT", "eighty")
+        no_variables.setenv("CONTACT_IMAGE_RENDER__QUEUE", "none")
         result = check()
         assert result.exit_code == 1
         assert "CONTACT_IMAGE_SERVER__PORT" in result.output
@@ -253,10 +255,10 @@ class TestFaults:
 
 
 class TestSecrets:
-    """A cache URL may hold a password. Wherever an operator puts it, also by mistake, it is not printed."""
+    """A cache URL may contain a password, which is not printed, even if it is in the wrong place."""
 
-    def test_is_in_no_text_of_the_settings(self, clean: pytest.MonkeyPatch) -> None:
-        clean.setenv("CONTACT_IMAGE_CACHE__URL", f"redis://:{SECRET}@cache:6379/0")
+    def test_are_in_no_text_of_the_settings(self, no_variables: pytest.MonkeyPatch) -> None:
+        no_variables.setenv("CONTACT_IMAGE_CACHE__URL", f"redis://:{SECRET}@cache:6379/0")
         settings = load_settings()
         assert SECRET in settings.cache.url.get_secret_value()
         assert SECRET not in f"{settings!r}{settings}{settings.cache!r}{settings.model_dump_json()}"
@@ -276,8 +278,8 @@ class TestSecrets:
             ("CASH__URL", f"redis://:{SECRET}@cache"),
         ],
     )
-    def test_is_in_no_fault(self, clean: pytest.MonkeyPatch, name: str, value: str) -> None:
-        clean.setenv(f"CONTACT_IMAGE_{name}", value)
+    def test_are_in_no_fault(self, no_variables: pytest.MonkeyPatch, name: str, value: str) -> None:
+        no_variables.setenv(f"CONTACT_IMAGE_{name}", value)
         found = faults()
         assert found
         assert SECRET not in "\n".join(found)
@@ -293,15 +295,15 @@ class TestSecrets:
             f'[cache]\nurl = "redis://:{SECRET}@cache\n',
         ],
     )
-    def test_is_in_no_fault_of_a_file(self, toml: Any, text: str) -> None:
+    def test_are_in_no_fault_of_a_file(self, toml: Any, text: str) -> None:
         found = faults(toml(text))
         assert found
         assert SECRET not in "\n".join(found)
 
-    def test_is_not_in_what_the_check_of_an_unreachable_cache_says(
-        self, clean: pytest.MonkeyPatch, tmp_path: Path
+    def test_are_not_in_the_output_of_a_check_of_an_unreachable_cache(
+        self, no_variables: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        clean.setenv("CONTACT_IMAGE_CACHE__URL", f"redis://:{SECRET}@127.0.0.1:1/0")
+        no_variables.setenv("CONTACT_IMAGE_CACHE__URL", f"redis://:{SECRET}@127.0.0.1:1/0")
         result = check("--images", tmp_path)
         assert result.exit_code == 1
         assert "cache: FAILED" in result.output
@@ -325,7 +327,7 @@ def test_a_cache_url_with_an_option_that_cannot_be_used_is_refused(url: str, mon
     assert "cache.url" in fault
 
 
-def test_one_underscore_for_two_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_underscore_for_two_is_a_fault_with_the_right_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTACT_IMAGE_RENDER_MAX_PIXELS", "5")
     with pytest.raises(BadSettings, match="CONTACT_IMAGE_RENDER__MAX_PIXELS"):
         load_settings()

@@ -1,4 +1,4 @@
-"""Slow clients, and too many of them: nobody holds a connection for nothing, and nobody keeps others out."""
+"""Slow clients, and too many clients. None keeps a connection without use, and none keeps other clients out."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def connect(service: Service) -> socket.socket:
 
 
 def ended_after(line: socket.socket) -> float:
-    """Seconds until the other end closes, whatever it says before."""
+    """Return the seconds until the other end closes the connection. Bytes that it sends are ignored."""
     begun = time.monotonic()
     try:
         while line.recv(1 << 16):
@@ -58,7 +58,7 @@ def ended_after(line: socket.socket) -> float:
 
 
 def whole_answer(line: socket.socket) -> bytes:
-    """One answer, to the length that it promises."""
+    """Return one answer, as long as its Content-Length says."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = line.recv(1 << 16)
@@ -75,7 +75,7 @@ def whole_answer(line: socket.socket) -> bytes:
 
 @pytest.fixture(scope="module", autouse=True)
 def unread(service: Service) -> Iterator[Future[float]]:
-    """Seconds until a connection ends whose request had a body that nobody reads: the longest, so it begins first."""
+    """Seconds until a connection with an unread request body ends. This takes longest, so it begins first."""
     with connect(service) as line, ThreadPoolExecutor(1) as reader:
         line.sendall(f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n".encode())
         assert whole_answer(line).startswith(b"HTTP/1.1 200")
@@ -83,7 +83,7 @@ def unread(service: Service) -> Iterator[Future[float]]:
 
 
 def trickle(line: socket.socket) -> float:
-    """Seconds for which a header may be sent a byte at a time."""
+    """Return the seconds for which the server accepts a header one byte at a time."""
     begun = time.monotonic()
     line.settimeout(0.2)
     line.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\nX-Slow: ")
@@ -99,17 +99,17 @@ def trickle(line: socket.socket) -> float:
     return time.monotonic() - begun
 
 
-def test_who_says_nothing_is_dropped(service: Service) -> None:
+def test_a_connection_without_a_request_is_closed(service: Service) -> None:
     with connect(service) as line:
         assert 0.8 < ended_after(line) < 20
 
 
-def test_who_trickles_a_header_is_dropped(service: Service) -> None:
+def test_a_connection_with_a_slow_header_is_closed(service: Service) -> None:
     with connect(service) as line:
         assert 0.8 < trickle(line) < 20
 
 
-def test_who_trickles_a_later_header_is_dropped_too(service: Service) -> None:
+def test_a_connection_with_a_slow_later_header_is_closed(service: Service) -> None:
     with connect(service) as line:
         for _ in range(2):
             line.sendall(ASKED)
@@ -117,8 +117,8 @@ def test_who_trickles_a_later_header_is_dropped_too(service: Service) -> None:
         assert 0.8 < trickle(line) < 20
 
 
-def test_an_idle_connection_is_kept_for_its_own_time(service: Service) -> None:
-    """Longer than a header may take, and no longer than it is told."""
+def test_an_idle_connection_is_kept_until_keepalive_timeout(service: Service) -> None:
+    """It is kept longer than a header may take, and no longer than the setting says."""
     with connect(service) as line:
         line.sendall(HEALTH)
         whole_answer(line)
@@ -128,7 +128,7 @@ def test_an_idle_connection_is_kept_for_its_own_time(service: Service) -> None:
         assert 2.5 < ended_after(line) < 20
 
 
-def test_who_asks_on_and_on_and_reads_nothing_is_dropped(service: Service) -> None:
+def test_a_client_that_reads_no_answers_is_disconnected(service: Service) -> None:
     before = _resident(service)
     with connect(service) as line:
         line.settimeout(5)
@@ -137,7 +137,7 @@ def test_who_asks_on_and_on_and_reads_nothing_is_dropped(service: Service) -> No
             while time.monotonic() - begun < 30:
                 line.sendall(ASKED * 100)
         except OSError:
-            pass  # it reads no more of ours, or is gone: either is an end to what it holds for us
+            pass  # the server reads no more, or has closed the connection
         until(lambda: line.getsockname()[1] not in _clients(service), 30, "the connection is dropped")
     assert _resident(service) - before < 64 * 2**20
 
@@ -152,7 +152,7 @@ def test_a_compressed_body_is_not_inflated(service: Service) -> None:
     assert _resident(service) - before < 64 * 2**20
 
 
-def test_idle_connections_give_way(service: Service) -> None:
+def test_at_the_limit_idle_connections_are_closed(service: Service) -> None:
     with ExitStack() as stack:
         for _ in range(24):
             line = stack.enter_context(connect(service))
@@ -163,7 +163,7 @@ def test_idle_connections_give_way(service: Service) -> None:
         assert len(_clients(service)) <= 25
 
 
-def test_those_who_say_nothing_give_way(service: Service) -> None:
+def test_at_the_limit_connections_without_a_request_are_closed(service: Service) -> None:
     with ExitStack() as stack:
         for _ in range(60):
             stack.enter_context(connect(service))
@@ -182,7 +182,7 @@ def test_those_who_say_nothing_give_way(service: Service) -> None:
     ],
     ids=["another protocol", "a version of its own", "a length in words", "a long line", "no field"],
 )
-def test_what_is_no_http_gets_our_shape_of_answer(service: Service, request_: bytes) -> None:
+def test_bytes_that_are_not_http_get_a_problem_document(service: Service, request_: bytes) -> None:
     with connect(service) as line:
         line.sendall(request_)
         received = b""
@@ -194,13 +194,13 @@ def test_what_is_no_http_gets_our_shape_of_answer(service: Service, request_: by
     assert "server: contact-image" in fields
     assert "content-type: application/problem+json" in fields
     assert "cache-control: no-store" in fields
-    told = json.loads(body)
-    assert told["status"] == 400
-    assert told["Error"] is True
+    problem = json.loads(body)
+    assert problem["status"] == 400
+    assert problem["Error"] is True
     assert "Traceback" not in service.logged
 
 
-def test_descriptors_suffice_for_the_connections(tmp_path: Path) -> None:
+def test_the_limit_of_descriptors_is_raised_for_the_connections(tmp_path: Path) -> None:
     with running("--images", tmp_path) as service:
         limits = Path(f"/proc/{service.process.pid}/limits").read_text().splitlines()
         (soft, hard) = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
@@ -209,7 +209,7 @@ def test_descriptors_suffice_for_the_connections(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == int(hard)
 
 
-def test_a_body_that_nobody_reads_holds_no_connection(unread: Future[float]) -> None:
+def test_an_unread_body_does_not_keep_a_connection_open(unread: Future[float]) -> None:
     assert unread.result() < 18
 
 
@@ -218,7 +218,7 @@ def _resident(service: Service) -> int:
 
 
 def _clients(service: Service) -> set[int]:
-    """The ports of the clients whose connections the service has open now."""
+    """Return the ports of the clients whose connections are open."""
     port = f":{service.port:04X}"
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {int(each[2].rpartition(":")[2], 16) for each in lines if each[1].endswith(port) and each[3] == "01"}

@@ -1,4 +1,4 @@
-"""`contact-image user add`: what it makes of the users' file, and of a password."""
+"""`contact-image user add`: changes to the users' file, and input of the password."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_first_user_makes_the_file_for_its_owner_alone(add: Add, path: Path) -> None:
+def test_the_first_user_creates_a_file_that_only_its_owner_reads(add: Add, path: Path) -> None:
     done = add("tje0", "--file", path)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"added tje0 in {path} (read)\n".encode(), b"")
     (user,) = read(path).values()
@@ -65,7 +65,7 @@ def test_the_first_user_makes_the_file_for_its_owner_alone(add: Add, path: Path)
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_a_user_who_is_there_is_replaced_and_all_else_stays(add: Add, path: Path) -> None:
+def test_an_existing_user_is_replaced_and_other_lines_stay(add: Add, path: Path) -> None:
     add_user(path, "ann", "Ann's", [Role.PURGE])
     add_user(path, "tje0", "old")
     path.write_text("# who may look\n\n" + path.read_text())
@@ -81,7 +81,7 @@ def test_a_user_who_is_there_is_replaced_and_all_else_stays(add: Add, path: Path
     assert mode(path) == 0o640
 
 
-def test_the_owner_stays(path: Path) -> None:
+def test_the_owner_of_the_file_stays(path: Path) -> None:
     if os.geteuid():
         pytest.skip("only root can give files away")
     add_user(path, "ann", "Ann's")
@@ -90,14 +90,14 @@ def test_the_owner_stays(path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (12345, 12346, 0o600)
 
 
-def test_a_link_goes_on_being_one(path: Path, tmp_path: Path) -> None:
+def test_a_symbolic_link_stays_a_link(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(path)
     assert not add_user(link, "tje0", "Tje0")
     assert link.is_symlink() and [*read(path)] == ["tje0"]
 
 
-def test_who_reads_while_it_is_replaced_goes_on_reading_the_old_one(path: Path) -> None:
+def test_a_reader_keeps_the_old_file_while_it_is_replaced(path: Path) -> None:
     add_user(path, "ann", "Ann's")
     with path.open() as file:
         assert add_user(path, "ann", "another")
@@ -105,7 +105,7 @@ def test_who_reads_while_it_is_replaced_goes_on_reading_the_old_one(path: Path) 
         assert os.fstat(file.fileno()).st_ino != path.stat().st_ino
 
 
-def test_it_waits_for_who_is_changing_the_file_and_loses_nobody(path: Path) -> None:
+def test_simultaneous_changes_wait_for_each_other_and_lose_no_user(path: Path) -> None:
     add_user(path, "ann", "Ann's")
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -121,7 +121,7 @@ def test_it_waits_for_who_is_changing_the_file_and_loses_nobody(path: Path) -> N
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_the_file_is_that_of_the_settings_unless_another_is_named(add: Add, path: Path, tmp_path: Path) -> None:
+def test_the_file_is_auth_users_file_unless_an_option_names_another(add: Add, path: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f"[auth]\nusers_file = '{path}'\n")
     assert add("ann", "--config", config).returncode == 0
@@ -132,7 +132,7 @@ def test_the_file_is_that_of_the_settings_unless_another_is_named(add: Add, path
 
 
 @pytest.mark.parametrize(
-    ("name", "password", "told"),
+    ("name", "password", "reason"),
     [
         ("an:n", b"hush", b"name has no colon"),
         ("#ann", b"hush", b"name has no colon"),
@@ -145,27 +145,29 @@ def test_the_file_is_that_of_the_settings_unless_another_is_named(add: Add, path
         ("ann", b"hush" * 2000, b"at most 1024 bytes"),
     ],
 )
-def test_what_cannot_be_used_is_told_and_changes_nothing(path: Path, name: str, password: bytes, told: bytes) -> None:
+def test_an_unusable_name_or_password_is_reported_and_changes_nothing(
+    path: Path, name: str, password: bytes, reason: bytes
+) -> None:
     done = CliRunner().invoke(main, ["user", "add", "--file", str(path), "--", name], input=password)
     assert isinstance(done.exception, SystemExit) and done.exit_code and not done.stdout
-    assert told in done.stderr_bytes and b"hush" not in done.stderr_bytes
+    assert reason in done.stderr_bytes and b"hush" not in done.stderr_bytes
     assert not path.exists()
 
 
-@pytest.mark.parametrize("said", [b"Tje0", b"Tje0\n", b"Tje0\r\n", b"Tje0\nTje0\n"])
-def test_a_password_may_be_piped_once_or_as_it_would_be_typed(add: Add, path: Path, said: bytes) -> None:
-    assert add("tje0", "--file", path, password=said).returncode == 0
+@pytest.mark.parametrize("piped", [b"Tje0", b"Tje0\n", b"Tje0\r\n", b"Tje0\nTje0\n"])
+def test_a_password_may_be_piped_once_or_twice(add: Add, path: Path, piped: bytes) -> None:
+    assert add("tje0", "--file", path, password=piped).returncode == 0
     assert matches(read(path)["tje0"].hash, b"Tje0")
 
 
-def test_two_passwords_are_none(add: Add, path: Path) -> None:
+def test_two_different_passwords_are_refused(add: Add, path: Path) -> None:
     done = add("tje0", "--file", path, password=b"Tje0\nTje1\n")
     assert done.returncode != 0
     assert b"not the same" in done.stderr
     assert not path.exists()
 
 
-def test_a_role_that_is_none_is_refused(add: Add, path: Path) -> None:
+def test_an_unknown_role_is_refused(add: Add, path: Path) -> None:
     done = add("ann", "--file", path, "--role", "admin")
     assert done.returncode == 2 and all(role.value.encode() in done.stderr for role in Role)
 
@@ -175,7 +177,7 @@ def test_every_role_can_be_given(add: Add, path: Path) -> None:
     assert read(path)["ann"].identity.roles == set(Role)
 
 
-def test_a_file_with_a_fault_is_left_as_it_is(add: Add, path: Path) -> None:
+def test_a_file_with_a_fault_is_not_changed(add: Add, path: Path) -> None:
     path.write_text("hush:hush\n")
     done = add("ann", "--file", path)
     assert done.returncode == 1 and f"{path}: line 1: ".encode() in done.stderr and b"hush" not in done.stderr
@@ -183,23 +185,23 @@ def test_a_file_with_a_fault_is_left_as_it_is(add: Add, path: Path) -> None:
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_a_folder_that_is_not_there_is_told(add: Add, tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(add: Add, tmp_path: Path) -> None:
     done = add("ann", "--file", tmp_path / "none" / "users")
     assert done.returncode == 1 and b"cannot be changed: No such file" in done.stderr
 
 
-def test_at_a_terminal_it_is_asked_for_twice_and_never_shown(path: Path, tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
+def test_at_a_terminal_the_password_is_prompted_for_twice_and_not_shown(path: Path, tmp_path: Path) -> None:
+    terminal, terminal_of_command = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "user", "add", "tje0", "--file", path],
         cwd=tmp_path,
         env=environment(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=terminal_of_command,
+        stdout=terminal_of_command,
+        stderr=terminal_of_command,
         start_new_session=True,
     )
-    os.close(theirs)
+    os.close(terminal_of_command)
     shown = b""
 
     def answer(prompt: bytes, text: bytes) -> None:
@@ -207,8 +209,8 @@ def test_at_a_terminal_it_is_asked_for_twice_and_never_shown(path: Path, tmp_pat
         deadline, before = time.monotonic() + 60, len(shown)
         while prompt not in shown[before:]:
             assert time.monotonic() < deadline, shown
-            shown += os.read(ours, 4096)
-        os.write(ours, text)
+            shown += os.read(terminal, 4096)
+        os.write(terminal, text)
 
     answer(b"Password: ", b"hush\n")
     answer(b"confirmation: ", b"hash\n")
@@ -216,6 +218,6 @@ def test_at_a_terminal_it_is_asked_for_twice_and_never_shown(path: Path, tmp_pat
     answer(b"confirmation: ", b"hush\n")
     answer(b"added tje0", b"")
     assert process.wait(60) == 0
-    os.close(ours)
+    os.close(terminal)
     assert b"hush" not in shown and b"hash" not in shown
     assert matches(read(path)["tje0"].hash, b"hush")

@@ -1,4 +1,4 @@
-"""The wheel, built and started from where there is no source tree: all that it needs is inside."""
+"""The wheel, built, installed and started without the source tree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, so that a build leaves nothing in the tree."""
+    """A wheel that is built from a copy of the tree, so that the build leaves no files in the tree."""
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     source.mkdir()
@@ -52,33 +52,33 @@ def pip(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_is_for_every_platform(wheel: Path) -> None:
+def test_the_wheel_is_for_every_platform(wheel: Path) -> None:
     assert wheel.name.startswith("contact_image-")
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
-def test_has_one_package(names: set[str]) -> None:
+def test_the_wheel_has_one_package(names: set[str]) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"service"}
 
 
-def test_has_every_module_of_the_tree(names: set[str]) -> None:
+def test_the_wheel_has_every_module(names: set[str]) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "service").rglob("*.py")}
     assert modules <= names
 
 
-def test_has_the_defaults_as_they_are_in_the_tree(wheel: Path) -> None:
+def test_the_wheel_has_the_defaults(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("service/default.toml") == (ROOT / "config" / "default.toml").read_bytes()
 
 
-def test_has_every_catalogue(names: set[str]) -> None:
+def test_the_wheel_has_every_catalogue(names: set[str]) -> None:
     catalogues = {path.relative_to(ROOT).as_posix() for path in (ROOT / "service").rglob("*.po")}
     assert catalogues
     assert catalogues <= names
 
 
-def test_has_the_fonts_with_their_licences(names: set[str]) -> None:
+def test_the_wheel_has_the_fonts_with_their_licences(names: set[str]) -> None:
     fonts = [name for name in names if name.endswith((".ttf", ".otf"))]
     assert {name.endswith(".otf") for name in fonts} == {True, False}
     for licence in ("LICENSE.txt", "LICENSE-NotoSansCJK.txt"):
@@ -86,20 +86,20 @@ def test_has_the_fonts_with_their_licences(names: set[str]) -> None:
         assert any(".dist-info/licenses/" in name and name.endswith(f"fonts/{licence}") for name in names)
 
 
-def test_has_the_cultures_and_time_zones(names: set[str]) -> None:
+def test_the_wheel_has_the_cultures_and_time_zones(names: set[str]) -> None:
     assert {"service/protocol/locale/cultures.txt", "service/protocol/locale/time_zones.txt"} <= names
 
 
-def test_has_the_command_and_says_what_it_needs(wheel: Path, names: set[str]) -> None:
+def test_the_wheel_has_the_command_and_its_requirements(wheel: Path, names: set[str]) -> None:
     (information,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     with zipfile.ZipFile(wheel) as archive:
         assert b"contact-image = service.cli:main" in archive.read(f"{information}/entry_points.txt")
-        told = message_from_bytes(archive.read(f"{information}/METADATA"))
-    assert told["Name"] == "contact-image"
-    assert any(need.startswith("aiohttp") for need in told.get_all("Requires-Dist", []))
+        metadata = message_from_bytes(archive.read(f"{information}/METADATA"))
+    assert metadata["Name"] == "contact-image"
+    assert any(need.startswith("aiohttp") for need in metadata.get_all("Requires-Dist", []))
 
 
-def test_serves_pictures_from_an_empty_directory(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_wheel_serves_pictures_from_an_empty_directory(installed: Path, tmp_path: Path) -> None:
     # PYTHONPATH comes before the source tree, which an editable installation puts at the end.
     where = subprocess.run(
         [sys.executable, "-P", "-c", "import service; print(service.__file__)"],

@@ -1,4 +1,4 @@
-"""A service killed amid its writes: what is stored is the old picture or a new one, whole, and nothing else is left."""
+"""A service that is killed during writes leaves the old picture or a new one, whole, and no other files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_sweeps(tmp_path: Path) -> None:
+def test_a_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_removes_uploads(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     pictures = [saved(Image.effect_noise((600 + at, 400), 90).convert("RGB"), "PNG") for at in range(8)]
@@ -52,7 +52,7 @@ def test_a_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_sweeps(tm
                 try:
                     status, _ = put(service, contact, data)
                 except (OSError, http.client.HTTPException):
-                    return  # killed meanwhile
+                    return  # the service was killed
                 assert status == 200
                 acknowledged[contact] = data
                 began[contact] = set()
@@ -60,7 +60,7 @@ def test_a_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_sweeps(tm
         with running("--images", folder, **ON) as service:
             with ThreadPoolExecutor(len(CONTACTS)) as threads:
                 writers = [threads.submit(write, service, contact) for contact in CONTACTS]
-                time.sleep(0.3 + 0.11 * round)  # anywhere in the writes under way
+                time.sleep(0.3 + 0.11 * round)  # at any point of a write
                 service.send(signal.SIGKILL)
                 ended.set()
                 for writer in writers:
@@ -84,14 +84,14 @@ def test_a_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_sweeps(tm
             assert service.get(PATH.format(contact)).body == data
 
 
-def test_two_processes_lose_no_update_between_them(tmp_path: Path, shared_valkey: object) -> None:
-    """Read, change, write with If-Match: as many changes are in the end as were acknowledged."""
+def test_writes_with_if_match_in_two_processes_lose_no_update(tmp_path: Path, shared_valkey: object) -> None:
+    """Read, change, and write with If-Match. The picture has as many changes as were acknowledged."""
     from tests.conftest import Valkey
 
     assert isinstance(shared_valkey, Valkey)
     folder = tmp_path / "images"
     folder.mkdir()
-    ours = ON | {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_CACHE__PREFIX": "lost-update"}
+    variables = ON | {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_CACHE__PREFIX": "lost-update"}
 
     def widen(service: Service) -> int:
         done = 0
@@ -107,7 +107,7 @@ def test_two_processes_lose_no_update_between_them(tmp_path: Path, shared_valkey
         return done
 
     (folder / "1.png").write_bytes(saved(Image.new("RGB", (10, 10)), "PNG"))
-    with running("--images", folder, **ours) as one, running("--images", folder, **ours) as other:
+    with running("--images", folder, **variables) as one, running("--images", folder, **variables) as other:
         with ThreadPoolExecutor(4) as threads:
             done = sum(threads.map(widen, (one, other, one, other)))
         assert done > 0
