@@ -1,4 +1,4 @@
-"""What all tests share: a real Valkey server, and the whole application over a folder of pictures."""
+"""Fixtures for all tests: a real Valkey server, and the whole application over a folder of pictures."""
 
 from __future__ import annotations
 
@@ -61,24 +61,24 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 PATIENCE = 20.0
-"""Seconds that a cache server which never fails may take on a busy machine."""
+"""Seconds to wait for a cache server that never fails, on a busy machine."""
 
 Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
 _prefixes = itertools.count()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Four for the whole suite, whatever the number of cores, for many tests wait. None where tests are named."""
+    """Return 4 for the whole suite on any number of cores, since many tests wait; 0 if tests are named."""
     return 4 if config.args_source is config.ArgsSource.TESTPATHS else 0
 
 
 def examples(count: int) -> hypothesis_settings:
-    """Settings for a property that takes *count* examples in the profile `ci`, and in `long` as many times more."""
+    """Return settings of a property with *count* examples in the profile `ci`, and a hundred times more in `long`."""
     return hypothesis_settings(max_examples=count * hypothesis_settings().max_examples // 100)
 
 
 class Served(BaseTestServer):
-    """An application served as the command serves it, front and limits included."""
+    """An application that is served as the command serves it, with the fast path and the limits of connections."""
 
     def __init__(self, app: web.Application, patience: ConnectionLimits) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class Served(BaseTestServer):
 
 
 class Valkey:
-    """A server of our own, that tests may freeze, kill and start again. Always on the same socket."""
+    """A Valkey server that tests may freeze, kill and start again, always on the same socket."""
 
     def __init__(self, directory: Path) -> None:
         self.socket = directory / "valkey.sock"
@@ -99,7 +99,7 @@ class Valkey:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, **options: str) -> None:
-        """Start it, and return when it listens."""
+        """Start the server, and return when it listens."""
         settings = {"port": "0", "unixsocket": str(self.socket), "save": "", "maxmemory": "64mb"} | options
         arguments = [part for name, value in settings.items() for part in (f"--{name}", value)]
         self.process = subprocess.Popen(
@@ -115,7 +115,7 @@ class Valkey:
                 time.sleep(0.005)  # waiting for another process to open its socket: there is nothing to await
 
     def stop(self) -> None:
-        """End it, frozen or not."""
+        """End the server, which may be frozen."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -138,21 +138,21 @@ def running_valkey() -> Iterator[Valkey]:
 
 @pytest.fixture(scope="session")
 def shared_valkey() -> Iterator[Valkey]:
-    """A server for the whole run. Tests keep apart by their prefixes."""
+    """A server for all tests of the process. Every test has its own prefix of keys."""
     with running_valkey() as server:
         yield server
 
 
 @pytest.fixture
 def own_valkey() -> Iterator[Valkey]:
-    """A server for one test, to be maltreated."""
+    """A server for one test, which may freeze or kill it."""
     with running_valkey() as server:
         yield server
 
 
 @pytest.fixture
 def images(tmp_path: Path) -> Path:
-    """The folder that `serve` serves."""
+    """The folder of originals that `serve` uses."""
     folder = tmp_path / "images"
     folder.mkdir()
     return folder
@@ -167,12 +167,13 @@ def served(
     patient: bool = True,
     **sections: dict[str, Any],
 ) -> Served:
-    """The whole application over *images* and the cache at *url*; sections of settings as keywords.
+    """Return the whole application over *images* and the cache at *url*. Keywords are sections of settings.
 
-    If *patient*, a look-up in the cache may take longer than the settings allow: a busy machine makes no hit a miss.
+    If *patient*, a look-up in the cache may take longer than the settings allow, so that a busy machine does not turn
+    hits into misses.
     """
     options: dict[str, dict[str, Any]] = {
-        # The time limits are such as a busy machine keeps; a test of a limit sets its own.
+        # A busy machine keeps these time limits. A test of a limit sets its own.
         "images": {"directory": images, "watch": False, "timeout": 60},
         "cache": {"url": url, "prefix": f"test-{next(_prefixes)}"},
         "render": {"workers": 1, "timeout": 60},
@@ -199,9 +200,9 @@ async def serve(
     shared_valkey: Valkey,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Serve:
-    """Start the whole application on a real socket; sections of settings as keywords, adapters under their names.
+    """Start the whole application on a real socket. Keywords are sections of settings; *adapters* are by name.
 
-    The server that all tests share never fails, so it is given time. One that a test maltreats has the real limits.
+    The shared cache server never fails, so it has time. At another *url* the limits are those of the product.
     """
 
     async def start(
