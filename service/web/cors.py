@@ -6,7 +6,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
 from service.protocol.credentials import CREDENTIAL_FIELDS
 from service.protocol.origins import parse_origin
@@ -92,9 +92,6 @@ class Cors:
         if origin is None or not self._listed:
             return None
         return self._listed.get(origin) or self._listed.get(parse_origin(origin) or "")
-
-
-CORS = web.AppKey("cors", Cors)
 
 
 def _answer(origin: str) -> _Answer:

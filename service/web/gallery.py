@@ -8,7 +8,7 @@ from hashlib import sha256
 
 from aiohttp import web
 
-from service.web.headers import NO_STORE, common
+from service.web.headers import uncached
 from service.web.security import Handler
 
 _WIDTH = 160
@@ -51,11 +51,10 @@ def gallery(contacts: Iterable[int]) -> Handler:
     icon = f"{next(iter(urls.values()))}32"  # or browsers ask for /favicon.ico
     page = _PAGE.format(icon=icon, style=_STYLE, width=_WIDTH, items=items).encode()
     digest = b64encode(sha256(_STYLE.encode()).digest()).decode()
-    headers = common(None, None)
+    headers = uncached()
     headers["Content-Security-Policy"] += f"; img-src 'self'; style-src 'sha256-{digest}'"
     headers["Content-Type"] = "text/html; charset=utf-8"
     headers["Content-Language"] = "en"
-    headers["Cache-Control"] = NO_STORE
 
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.Response(headers=headers, body=page)

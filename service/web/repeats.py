@@ -21,13 +21,12 @@ from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
+from service.web.requests import field
 from service.web.security import Requester, target
 from service.web.sharing import SharingHeaders
 
 _MAX_TEXT = 512
 """Characters of path, query and Accept together; longer ones are rare, and would make the index large."""
-_MAX_FIELD = 16_384
-"""Characters of one header field, its lines together."""
 _CONDITIONS = frozenset((hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE))
 
 _Key = tuple[str, str | None]
@@ -154,15 +153,6 @@ class Repeats:
         if unchanged:
             return PrebuiltResponse(304, known.unchanged, changing, b"")
         return PrebuiltResponse(200, known.full, changing, entry.body)
-
-
-def field(request: web.BaseRequest, name: str) -> str | None:
-    """A header field's value; several lines are one list (RFC 9110 section 5.3). None where absent or far too long."""
-    values = request.headers.getall(name, None)
-    if values is None:
-        return None
-    text = values[0] if len(values) == 1 else ", ".join(values)
-    return text if len(text) <= _MAX_FIELD else None
 
 
 @lru_cache(1024)

@@ -21,8 +21,8 @@ from service.access.verification import CredentialVerification
 from service.errors import N_, Forbidden, NotAuthenticated
 from service.protocol.credentials import Credential, Scheme, Session, parse_authorization
 from service.protocol.signatures import has_signature, verify
-from service.web.cors import CORS
 from service.web.cross_origin import refuse_foreign
+from service.web.keys import AUTHENTICATOR, CORS, REQUESTER
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -165,11 +165,6 @@ class Authenticator:
         if Scheme.SESSION in self._schemes:
             return NotAuthenticated(N_("X-XSRF-TOKEN HTTP header missing"))
         return NotAuthenticated(N_("Credentials are required."))
-
-
-AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
-REQUESTER = web.RequestKey("requester", Requester)
-"""Who was let in; wanting in a request that nobody was asked for, or that was refused."""
 
 
 def needs(role: Role, handler: Handler) -> Handler:

@@ -8,17 +8,15 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgeOwed
-from service.pictures.ports import Check, Purges
+from service.pictures.ports import Check
 from service.pictures.values import Original
-from service.pictures.writes import Writes
 from service.protocol.blob_entity import blob_id
 from service.protocol.conditionals import may_write
 from service.protocol.negotiate import make_wish
 from service.protocol.query import Query, parse_contact_id
 from service.web.bodies import receive
 from service.web.headers import common
-from service.web.picture import PICTURES, RESPONSE_POLICY
-from service.web.security import REQUESTER
+from service.web.keys import PICTURES, PURGES, REQUESTER, RESPONSE_POLICY, UPLOAD_LIMITS, WRITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +25,6 @@ class UploadLimits:
 
     max_bytes: int
     timeout: float
-
-
-WRITES = web.AppKey("writes", Writes)
-PURGES = web.AppKey("purges", Purges)
-UPLOAD_LIMITS = web.AppKey("write_manners", UploadLimits)
 
 
 async def put_picture(request: web.Request) -> web.StreamResponse:

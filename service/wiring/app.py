@@ -33,16 +33,33 @@ from service.rendering.slots import RenderSlots
 from service.settings import CacheSettings, HttpSettings, ImagesSettings, RenderSettings, Settings
 from service.stores.watch import Watch
 from service.stores.writable_directory import WritableDirectory
-from service.web.cors import CORS, Cors
-from service.web.headers import CacheLifetime, ResponseLifetimes
-from service.web.health import METRICS, READINESS, Readiness, posting
-from service.web.imageinfo import STORE
+from service.web.cors import Cors
+from service.web.health import posting
+from service.web.keys import (
+    CACHE,
+    COHERENCE,
+    CORS,
+    FAIL_OPEN_CACHE,
+    LANGUAGES,
+    METRICS,
+    PICTURES,
+    PURGES,
+    READINESS,
+    RENDERER,
+    REPEATS,
+    RESPONSE_POLICY,
+    SHARING,
+    STORE,
+    UPLOAD_LIMITS,
+    WRITES,
+)
 from service.web.metrics import Metrics
-from service.web.picture import LANGUAGES, PICTURES, REPEATS, RESPONSE_POLICY, ResponsePolicy
+from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy
+from service.web.readiness import Readiness
 from service.web.repeats import Repeats
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
-from service.web.writes import PURGES, UPLOAD_LIMITS, WRITES, UploadLimits
+from service.web.writes import UploadLimits
 from service.wiring.credentials import authenticator
 
 log = structlog.get_logger()
@@ -56,11 +73,6 @@ writers, the disk, and telling everyone."""
 
 LEASE = 2.0
 """Seconds after which others go on where whoever leads has died; it is renewed while it renders."""
-
-FAIL_OPEN_CACHE = web.AppKey("reach", FailOpenCache)
-COHERENCE = web.AppKey("coherence", Coherence)
-CACHE = web.AppKey("cache", TieredCache)
-RENDERER = web.AppKey("renderer", Renderer)
 
 
 def create_app(
@@ -87,14 +99,14 @@ def create_app(
         settings.server.write_timeout,
     )
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
-    sharing = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
-    app.on_response_prepare.append(sharing.tell)
+    app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
+    app.on_response_prepare.append(app[SHARING].on_prepare)
     app.cleanup_ctx.append(posting)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store))
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache))
-    app.cleanup_ctx.append(lambda app: _pictures(app, settings, sharing))
+    app.cleanup_ctx.append(lambda app: _pictures(app, settings))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None and settings.images.watch:
         app.cleanup_ctx.append(lambda app: _watch(app, settings.images))
@@ -149,7 +161,7 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
         await embedded.stop()
 
 
-async def _pictures(app: web.Application, settings: Settings, sharing: SharingHeaders) -> AsyncIterator[None]:
+async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     made, patience = recipe(settings), _FIRSTS * settings.render.timeout + 1.0
     lifetimes = RecordLifetimes(
         settings.cache.fresh_for,
@@ -180,7 +192,7 @@ async def _pictures(app: web.Application, settings: Settings, sharing: SharingHe
         mezzanines=mezzanines,
         fleet=FleetFlights(app[CACHE], app[FAIL_OPEN_CACHE], app[COHERENCE], lease=LEASE, patience=patience),
     )
-    app[REPEATS] = Repeats(pictures, sharing)
+    app[REPEATS] = Repeats(pictures, app[SHARING])
     app[READINESS] = Readiness(app[RENDERER], app[STORE], app[FAIL_OPEN_CACHE])
     yield
     await pictures.close()

@@ -17,7 +17,8 @@ from service.protocol.credentials import Basic, Bearer, Credential, Scheme, Sess
 from service.protocol.signatures import parse_key
 from service.settings import AuthSettings, BadSettings, Settings
 from service.web.client_address import client_address
-from service.web.security import AUTHENTICATOR, AccessPolicy, Authenticator
+from service.web.keys import AUTHENTICATOR
+from service.web.security import AccessPolicy, Authenticator
 
 log = structlog.get_logger()
 

@@ -18,7 +18,7 @@ from service.errors import N_, StoreFailed
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Original
 from service.stores.directory import DirectoryStore, as_store_errors
-from service.wiring.app import CACHE, COHERENCE, FAIL_OPEN_CACHE
+from service.web.keys import CACHE, COHERENCE, FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved
 

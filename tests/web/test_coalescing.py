@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from service.pictures.values import Original
 from service.stores.directory import DirectoryStore
-from service.wiring.app import RENDERER
+from service.web.keys import RENDERER
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.conftest import Get

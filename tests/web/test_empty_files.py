@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD
-from service.wiring.app import CACHE, FAIL_OPEN_CACHE
+from service.web.keys import CACHE, FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.ageing import Client, Moody, age

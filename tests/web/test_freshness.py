@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.wiring.app import COHERENCE, FAIL_OPEN_CACHE
+from service.web.keys import COHERENCE, FAIL_OPEN_CACHE
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.ageing import FRESH, OLD, PICTURE, SHORT, STALE, Client, Moody, age, change, ttl, until

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, MezzanineOwner
-from service.wiring.app import CACHE, FAIL_OPEN_CACHE, RENDERER
+from service.web.keys import CACHE, FAIL_OPEN_CACHE, RENDERER
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import BLUE, RED, large, near, quarters, saved, shown
 from tests.web.conftest import Get

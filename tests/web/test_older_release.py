@@ -13,7 +13,7 @@ from service.pictures import records
 from service.pictures.caching.tiers import TieredCache
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Entry
-from service.wiring.app import CACHE, FAIL_OPEN_CACHE
+from service.web.keys import CACHE, FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import large, quarters, saved, shown
 from tests.web.conftest import Get

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.wiring.app import COHERENCE
+from service.web.keys import COHERENCE
 from tests.conftest import Serve
 from tests.pictures_in_code import large, quarters, saved
 from tests.privileges import open_folder, unprivileged

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientResponse
 
-from service.wiring.app import FAIL_OPEN_CACHE
+from service.web.keys import FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import shown
 from tests.web.ageing import OLD, SHORT, STALE, Client, Moody, age, change, ttl, until

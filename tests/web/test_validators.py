@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.rendering.pool import RenderPool
-from service.wiring.app import RENDERER
+from service.web.keys import RENDERER
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved
 from tests.web.conftest import Get
