@@ -1,7 +1,7 @@
-"""What REDbot, the linter of HTTP resources, has against ours: `python tools/linter.py http://host/path ...`
+"""Check a running service with REDbot, a linter of HTTP resources: `python -m tools.linter http://host/path ...`
 
-A process of its own, for REDbot brings its own event loop. Prints a JSON object: for each request, such as
-`HEAD http://host/path`, its status and the notes that are warnings or worse, as `bad: NAME: what it says`.
+It runs in a process of its own, because REDbot has its own event loop. It prints a JSON object. Its keys are requests,
+such as `HEAD http://host/path`; its values are the status and REDbot's warnings and errors, as `bad: NAME: TEXT`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from configparser import ConfigParser
 import thor
 from redbot.resource import HttpResource
 
-_PATIENCE = 30.0
-"""Seconds for all of them."""
+_TIMEOUT = 30.0
+"""Seconds for all requests together."""
 
 
 def lint(urls: list[str], accept: str = "*/*") -> dict[str, list[str]]:
-    """GET and HEAD each of *urls*, and whatever REDbot asks besides: conditional, in parts, compressed."""
+    """Return the status and notes for GET and HEAD of every URL in *urls*.
+
+    REDbot sends further requests to check them: conditional ones, ranges, and compressed ones.
+    """
     config = ConfigParser()
     config.read_dict({"redbot": {"enable_local_access": "True"}})
     requests = {}
@@ -37,17 +40,17 @@ def lint(urls: list[str], accept: str = "*/*") -> dict[str, list[str]]:
         resource.on("check_done", lambda name=name: done(name))
     for resource in requests.values():
         resource.check()
-    thor.schedule(_PATIENCE, thor.stop)
+    thor.schedule(_TIMEOUT, thor.stop)
     thor.run()
-    return {name: _told(resource, name in waiting) for name, resource in requests.items()}
+    return {name: _notes(resource, name in waiting) for name, resource in requests.items()}
 
 
-def _told(resource: HttpResource, unfinished: bool) -> list[str]:
+def _notes(resource: HttpResource, unfinished: bool) -> list[str]:
     failed = [f"bad: no answer: {resource.fetch_error}"] if unfinished or resource.fetch_error else []
     notes = {
         f"{note.level.value}: {type(note).__name__}: {note.summary}"
-        for each in (resource, *resource.subreqs.values())
-        for note in each.response.notes
+        for request in (resource, *resource.subreqs.values())
+        for note in request.response.notes
         if note.level.value in ("warning", "bad")
     }
     return [str(resource.response.status_code), *failed, *sorted(notes)]

@@ -27,7 +27,7 @@ _READS = (hdrs.METH_GET, hdrs.METH_HEAD)
 
 
 class FastPath:
-    """Answers repeats for a started *app*, and passes all other requests to its handler, *onwards*.
+    """Answers repeats for a started *app*, and passes all other requests to its own *handler*.
 
     *write_timeout* is the number of seconds that a client has to read most of its earlier answers.
     """
@@ -35,13 +35,13 @@ class FastPath:
     def __init__(
         self,
         app: web.Application,
-        onwards: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
         write_timeout: float,
     ) -> None:
         self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
         self._everybody = self._authenticator.everybody
-        self._onwards, self._write_timeout = onwards, write_timeout
+        self._handler, self._write_timeout = handler, write_timeout
         self._logs = bool(log.bind().is_enabled_for(logging.DEBUG))  # does not change, and costs time on every hit
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -69,16 +69,16 @@ class FastPath:
             if requester is not None:
                 request[REQUESTER] = requester  # so that `security.needs` does not settle it again
             if requester is None or request.method != hdrs.METH_GET:
-                return await self._onwards(request)
+                return await self._handler(request)
             response = await repeats.answer_shared(request, requester, known) if known is not None else None
             if response is None and (response := await repeats.follow(request, requester)) is not None:
                 self._metrics.collapsed()
             if response is not None:
                 return self._counted(request, response, time.perf_counter() - begun)
             try:
-                return await self._onwards(request)
+                return await self._handler(request)
             finally:
-                repeats.left(request)
+                repeats.release(request)
         finally:
             connection.ends()
 

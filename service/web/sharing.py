@@ -69,11 +69,12 @@ class SharingHeaders:
         return "".join(f"{name}: {value}\r\n" for name, value in self._fields(private, origin).items())
 
     def _fields(self, private: bool, origin: str | None) -> dict[str, str]:
-        """Return the fields that every answer has, whether it is prebuilt or not.
+        """Return the fields of every answer, whether it is prebuilt or not.
 
-        A page of another site may embed only what every requester may see. Otherwise the page could learn from the
-        credentials that the browser sends along whether there is a picture.
+        A field that depends on anything else needs another argument here, and then no text is `_constant`.
         """
+        # A page of another site may embed only what every requester may see. Browsers send credentials along, and the
+        # page could learn whether there is a picture.
         return {_EMBEDDED_BY: "same-site" if private else "cross-origin", **self._cors.fields(origin)}
 
     def _add_vary(self, headers: CIMultiDict[str]) -> None:
