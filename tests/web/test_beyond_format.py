@@ -51,7 +51,7 @@ def largest(text: str, name: str) -> int:
 
 
 @pytest.mark.usefixtures("small_avif")
-async def test_the_choice_comes_before_etag_304_and_head(serve: Serve, get: Get) -> None:
+async def test_format_is_chosen_before_etag_304_and_head(serve: Serve, get: Get) -> None:
     client = await serve(adapters={"store": Measured()})
     for _ in range(3):
         full = await get(client, 1, "?w=101", Accept=CHROME)
@@ -81,7 +81,7 @@ async def test_the_choice_comes_before_etag_304_and_head(serve: Serve, get: Get)
     ],
 )
 @pytest.mark.parametrize("how", ["type", "Accept"])
-async def test_a_400_names_the_largest_side_that_would_do(
+async def test_400_names_the_largest_side_that_fits(
     serve: Serve, get: Get, contact: int, query: str, name: str, most: int, how: str
 ) -> None:
     client = await serve(adapters={"store": Measured()})
@@ -106,7 +106,7 @@ def round_half_up(value: float) -> int:
 
 
 @pytest.mark.usefixtures("small_avif")
-async def test_no_culture_groups_the_digits_of_what_is_put_into_the_url(serve: Serve, get: Get) -> None:
+async def test_largest_side_has_no_digit_grouping(serve: Serve, get: Get) -> None:
     client = await serve(adapters={"store": Measured()})
     MOST_PIXELS[Format.AVIF] = 2_000
     response = await get(client, 5, "?w=4000&h=1&fit=fill&type=avif", SO_Language="en", SO_Culture="de-DE")
@@ -116,7 +116,7 @@ async def test_no_culture_groups_the_digits_of_what_is_put_into_the_url(serve: S
 
 
 @pytest.mark.usefixtures("small_avif")
-async def test_stored_bytes_are_not_held_to_it(serve: Serve, get: Get) -> None:
+async def test_stored_bytes_are_sent_whatever_their_size(serve: Serve, get: Get) -> None:
     store = Measured(known=False)
     store.keep(9, saved(quarters(200, 200), "AVIF"))
     client = await serve(adapters={"store": store})
@@ -126,7 +126,7 @@ async def test_stored_bytes_are_not_held_to_it(serve: Serve, get: Get) -> None:
 
 @pytest.mark.usefixtures("small_avif")
 @pytest.mark.parametrize("kind", ["Default", "SrNoPhoto"])
-async def test_placeholders_choose_by_the_size_asked_for(serve: Serve, get: Get, kind: str) -> None:
+async def test_placeholder_format_is_chosen_by_the_requested_size(serve: Serve, get: Get, kind: str) -> None:
     client = await serve(adapters={"store": Measured()})
     for _ in range(2):
         full = await get(client, 404, f"?ifBlank={kind}&w=101", Accept=CHROME)
@@ -143,9 +143,7 @@ async def test_placeholders_choose_by_the_size_asked_for(serve: Serve, get: Get,
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_a_size_that_proportions_make_impossible_is_400_in_every_format(
-    serve: Serve, get: Get, known: bool
-) -> None:
+async def test_size_made_impossible_by_proportions_is_400_in_every_format(serve: Serve, get: Get, known: bool) -> None:
     client = await serve(adapters={"store": Measured(known=known)})
     for query in ("?w=4000", "?w=4000&type=png", "?w=4000&ifBlank=Default"):
         response = await get(client, 4, query, Accept=CHROME)
@@ -163,7 +161,7 @@ async def test_a_size_that_proportions_make_impossible_is_400_in_every_format(
         ((100, 75), "?h=4000", "h", 3463),
     ],
 )
-async def test_the_400_names_it_too_for_a_size_that_no_format_has(
+async def test_400_for_a_size_beyond_every_format_names_the_largest_side(
     serve: Serve, get: Get, images: Any, size: tuple[int, int], query: str, name: str, most: int
 ) -> None:
     (images / "8.png").write_bytes(saved(quarters(*size), "PNG"))
@@ -181,7 +179,7 @@ async def test_the_400_names_it_too_for_a_size_that_no_format_has(
     assert await metric(client, RENDERS) == 0
 
 
-async def test_where_all_formats_hold_less_than_avif_no_largest_is_named(serve: Serve, get: Get, images: Any) -> None:
+async def test_400_names_no_side_when_all_formats_hold_less_than_avif(serve: Serve, get: Get, images: Any) -> None:
     (images / "8.png").write_bytes(saved(quarters(10, 50), "PNG"))
     client = await serve(render={"max_dimension": 2048})
     text = await (await get(client, 8, "?w=2048&type=avif")).text()
@@ -189,7 +187,7 @@ async def test_where_all_formats_hold_less_than_avif_no_largest_is_named(serve: 
     assert "largest" not in text
 
 
-class Told(StumblingPool):
+class SizeFindingPool(StumblingPool):
     """Says of itself what a render process says of a size that AVIF cannot hold, at another size."""
 
     async def render(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
@@ -201,9 +199,9 @@ class Told(StumblingPool):
 
 
 @pytest.mark.usefixtures("small_avif")
-async def test_where_the_size_is_unknown_the_render_tells(serve: Serve, get: Get) -> None:
+async def test_render_finds_out_an_unknown_size(serve: Serve, get: Get) -> None:
     """And nothing is held against the picture or its rendition."""
-    pool = Told()
+    pool = SizeFindingPool()
     client = await serve(adapters={"store": Measured(known=False), "renderer": pool})
     full = await get(client, 1, "?w=101", Accept=CHROME)
     for _ in range(3):
@@ -219,7 +217,7 @@ async def test_where_the_size_is_unknown_the_render_tells(serve: Serve, get: Get
     assert await metric(client, "contact_image_renders_unwritable_total") == 0
 
 
-async def test_avif_at_4096_is_the_next_format(serve: Serve, get: Get, images: Any) -> None:
+async def test_rendition_too_large_for_avif_is_in_the_next_format(serve: Serve, get: Get, images: Any) -> None:
     (images / "700.jpg").write_bytes(saved(quarters(64, 64), "JPEG"))
     client = await serve(render={"timeout": 120})
     response = await get(client, 700, "?w=4096", Accept="image/avif,image/webp,*/*;q=0.8")

@@ -39,7 +39,7 @@ async def frozen_worker(client: TestClient[Any, Any]) -> int:
     return int(pid)
 
 
-async def test_many_identical_requests_make_one_render(serve: Serve, get: Get) -> None:
+async def test_identical_requests_share_one_render(serve: Serve, get: Get) -> None:
     client = await serve()
     responses = await asyncio.gather(*(get(client, 1, "?w=77") for _ in range(200)))
     assert {response.status for response in responses} == {200}
@@ -50,7 +50,7 @@ async def test_many_identical_requests_make_one_render(serve: Serve, get: Get) -
     assert any("collapsed" in each for each in told)
 
 
-async def test_a_client_that_hangs_up_cancels_nobody_else(serve: Serve, get: Get) -> None:
+async def test_disconnect_does_not_cancel_the_shared_render(serve: Serve, get: Get) -> None:
     client = await serve()
     pid = await frozen_worker(client)
     first = asyncio.create_task(get(client, 1, "?w=78"))
@@ -63,7 +63,7 @@ async def test_a_client_that_hangs_up_cancels_nobody_else(serve: Serve, get: Get
     assert await metric(client, "contact_image_renders_started_total") == 1
 
 
-async def test_the_work_of_one_who_left_alone_is_kept(serve: Serve, get: Get) -> None:
+async def test_render_for_a_disconnected_client_is_cached(serve: Serve, get: Get) -> None:
     client = await serve()
     pid = await frozen_worker(client)
     alone = asyncio.create_task(get(client, 1, "?w=79"))
@@ -75,7 +75,7 @@ async def test_the_work_of_one_who_left_alone_is_kept(serve: Serve, get: Get) ->
     assert "; hit" in (await get(client, 1, "?w=79")).headers["Cache-Status"]
 
 
-async def test_waiters_take_no_place_in_the_queue(serve: Serve, get: Get) -> None:
+async def test_followers_do_not_count_in_the_queue(serve: Serve, get: Get) -> None:
     client = await serve(render={"queue": 1})
     pid = await frozen_worker(client)
     same = [asyncio.create_task(get(client, 1, "?w=80")) for _ in range(50)]
@@ -87,7 +87,7 @@ async def test_waiters_take_no_place_in_the_queue(serve: Serve, get: Get) -> Non
     assert (await another).status == 200
 
 
-async def test_a_full_queue_is_503_and_hits_go_on(serve: Serve, get: Get) -> None:
+async def test_full_queue_is_503_and_hits_are_served(serve: Serve, get: Get) -> None:
     client = await serve(render={"queue": 2})
     await get(client, 1, "?w=81")
     pid = await frozen_worker(client)
@@ -107,7 +107,7 @@ async def test_a_full_queue_is_503_and_hits_go_on(serve: Serve, get: Get) -> Non
     assert {(await each).status for each in waiting} == {200}
 
 
-async def test_a_worker_s_death_is_503_and_the_second_time_422(serve: Serve, get: Get) -> None:
+async def test_death_of_a_worker_is_503_and_the_second_one_422(serve: Serve, get: Get) -> None:
     client = await serve()
     for wanted in (503, 422, 422):
         started = await metric(client, "contact_image_renders_started_total")
@@ -125,7 +125,7 @@ async def test_a_worker_s_death_is_503_and_the_second_time_422(serve: Serve, get
     assert (await get(client, 5, "?w=82")).status == 200
 
 
-async def test_a_render_past_its_time_is_503(serve: Serve, get: Get) -> None:
+async def test_render_over_its_time_limit_is_503(serve: Serve, get: Get) -> None:
     client = await serve(render={"timeout": 6})  # which the start of the next process takes, on a busy machine
     pid = await frozen_worker(client)
     response = await get(client, 1, "?w=83")
@@ -139,7 +139,7 @@ async def test_a_render_past_its_time_is_503(serve: Serve, get: Get) -> None:
     assert (await get(client, 5, "?w=83")).status == 200
 
 
-async def test_a_picture_that_changes_before_it_is_read_is_selected_again(serve: Serve, get: Get, images: Path) -> None:
+async def test_picture_that_changes_before_it_is_read_is_selected_again(serve: Serve, get: Get, images: Path) -> None:
     client = await serve()
     first = await get(client, 1)
     new = saved(quarters(40, 40), "PNG")
@@ -151,7 +151,7 @@ async def test_a_picture_that_changes_before_it_is_read_is_selected_again(serve:
     assert (await get(client, 1)).headers["ETag"] != first.headers["ETag"]
 
 
-async def test_who_asks_for_too_much_does_not_get_the_picture_refused_to_others(serve: Serve, get: Get) -> None:
+async def test_expensive_rendition_does_not_make_the_picture_unrenderable(serve: Serve, get: Get) -> None:
     client = await serve()
     for started in (0, 1, 2):
         pid = await frozen_worker(client)
@@ -162,7 +162,7 @@ async def test_who_asks_for_too_much_does_not_get_the_picture_refused_to_others(
     assert (await get(client, 1, "?w=50")).status == 200
 
 
-async def test_one_event_is_one_strike(serve: Serve, get: Get) -> None:
+async def test_simultaneous_failures_count_as_one_strike(serve: Serve, get: Get) -> None:
     client = await serve(render={"workers": 2})
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     async with asyncio.timeout(60):
@@ -181,14 +181,14 @@ async def test_one_event_is_one_strike(serve: Serve, get: Get) -> None:
     assert (await get(client, 1, "?w=32")).status == 200
 
 
-async def test_those_who_wait_for_a_render_that_outruns_its_time_are_answered(serve: Serve, get: Get) -> None:
+async def test_followers_of_a_render_over_its_time_limit_are_answered(serve: Serve, get: Get) -> None:
     client = await serve(render={"timeout": 8})
     await frozen_worker(client)
     asked = await asyncio.gather(*(get(client, 1, f"?w={width}") for width in range(30, 36)))
     assert sorted(response.status for response in asked) == [200] * 5 + [503]
 
 
-class Deadly(DirectoryStore):
+class KillingStore(DirectoryStore):
     """Whoever renders what is read from it dies."""
 
     pool: Any = None
@@ -212,10 +212,10 @@ class Deadly(DirectoryStore):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-async def test_a_deadly_picture_is_tried_twice_however_many_sizes_are_asked_for(
+async def test_picture_that_kills_workers_is_tried_twice_for_all_sizes(
     serve: Serve, get: Get, images: Path, workers: int
 ) -> None:
-    store = Deadly(images, max_bytes=1_000_000, timeout=5.0)
+    store = KillingStore(images, max_bytes=1_000_000, timeout=5.0)
     client = await serve(render={"workers": workers}, adapters={"store": store})
     store.pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     store.workers = workers

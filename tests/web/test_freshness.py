@@ -30,7 +30,7 @@ async def client(serve_fresh: Serve, store: Moody) -> Client:
     return await serve_fresh(adapters={"store": store})
 
 
-async def test_what_is_fresh_is_served_without_a_look(client: Client, get: Get, store: Moody) -> None:
+async def test_fresh_picture_is_served_without_a_store_look_up(client: Client, get: Get, store: Moody) -> None:
     await get(client, 1, "?w=20")
     await age(client, FRESH)
     for _ in range(3):
@@ -40,7 +40,7 @@ async def test_what_is_fresh_is_served_without_a_look(client: Client, get: Get, 
     assert store.looks == 1
 
 
-async def test_what_is_stale_is_served_at_once_and_looked_at_once(client: Client, get: Get, store: Moody) -> None:
+async def test_stale_picture_is_served_at_once_and_revalidated_once(client: Client, get: Get, store: Moody) -> None:
     truth = await get(client, 1, "?w=20")
     await age(client, STALE)
     store.well.clear()  # nobody waits for the look: it does not end before all have their answers
@@ -62,7 +62,7 @@ async def test_what_is_stale_is_served_at_once_and_looked_at_once(client: Client
     assert await metric(client, RENDERS) == 1
 
 
-async def test_a_changed_picture_is_found_behind_a_stale_answer(client: Client, get: Get, images: Path) -> None:
+async def test_changed_picture_is_found_after_a_stale_answer(client: Client, get: Get, images: Path) -> None:
     former = await get(client, 1, "?w=20")
     change(images)
     await age(client, STALE)
@@ -77,7 +77,7 @@ async def test_a_changed_picture_is_found_behind_a_stale_answer(client: Client, 
     await until(new)
 
 
-async def test_a_picture_that_has_gone_is_found_gone(client: Client, get: Get, images: Path) -> None:
+async def test_removed_picture_is_found_after_a_stale_answer(client: Client, get: Get, images: Path) -> None:
     await get(client, 1, "?w=20")
     (images / "1.jpg").unlink()
     await age(client, STALE)
@@ -90,7 +90,7 @@ async def test_a_picture_that_has_gone_is_found_gone(client: Client, get: Get, i
 
 
 @pytest.mark.parametrize("none_is_served_stale", [True, False], ids=["never served stale", "too old to be"])
-async def test_what_may_not_be_served_stale_is_looked_at_first(
+async def test_picture_too_old_to_serve_stale_is_revalidated_first(
     serve_fresh: Serve, get: Get, images: Path, none_is_served_stale: bool
 ) -> None:
     client = await serve_fresh(http={"stale_while_revalidate": 0} if none_is_served_stale else {})
@@ -108,7 +108,7 @@ async def test_what_may_not_be_served_stale_is_looked_at_first(
     assert new.headers["Cache-Control"].startswith("public, max-age=300")
 
 
-async def test_an_absence_is_remembered_shortly(
+async def test_absence_is_cached_briefly(
     serve_fresh: Serve, get: Get, images: Path, store: Moody, shared_valkey: Valkey
 ) -> None:
     prefix = f"freshness-{next(_prefixes)}"
@@ -128,7 +128,7 @@ async def test_an_absence_is_remembered_shortly(
     assert (await get(client, 7, "?w=20")).status == 200
 
 
-async def test_nothing_expires_together_and_nothing_late(
+async def test_entries_expire_at_different_times_and_not_late(
     serve_fresh: Serve, get: Get, images: Path, shared_valkey: Valkey
 ) -> None:
     prefix, contacts = f"freshness-{next(_prefixes)}", range(1_000, 1_200)
@@ -151,7 +151,7 @@ async def test_nothing_expires_together_and_nothing_late(
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["no channel", "no server"])
-async def test_while_nothing_is_heard_nothing_stale_is_believed(
+async def test_nothing_stale_is_served_without_the_purge_channel(
     serve_fresh: Serve, get: Get, images: Path, own_valkey: Valkey, gone: bool
 ) -> None:
     client = await serve_fresh(url=own_valkey.url)

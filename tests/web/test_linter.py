@@ -38,7 +38,7 @@ ANSWERS = {
 }
 
 
-async def told(
+async def linted(
     client: TestClient, paths: list[str], *options: str, below: str = "/api/v1/Contact/"
 ) -> dict[str, list[str]]:
     base = str(client.make_url(below))
@@ -54,11 +54,11 @@ def names(notes: list[str]) -> set[str]:
     return {note.split(": ")[1] for note in notes}
 
 
-async def test_no_answer_has_anything_bad(serve: Serve, images: Path) -> None:
+async def test_redbot_finds_nothing_bad_in_any_answer(serve: Serve, images: Path) -> None:
     (images / "6.jpg").write_bytes(saved(quarters(160, 120), "JPEG") + bytes(500_000))
     client = await serve()
     for _ in range(2):  # of a cold cache and of a warm one
-        found = await told(client, list(ANSWERS))
+        found = await linted(client, list(ANSWERS))
         for path, expected in ANSWERS.items():
             for method in ("GET", "HEAD"):
                 status, *notes = found[f"{method} {path}"]
@@ -66,16 +66,16 @@ async def test_no_answer_has_anything_bad(serve: Serve, images: Path) -> None:
                 assert names(notes) <= OURS.keys(), f"{method} {path}"
 
 
-async def test_nor_has_a_picture_as_json(serve: Serve) -> None:
-    found = await told(await serve(), ["1/Image", "1/Image?w=40"], "--accept=application/json")
+async def test_redbot_finds_nothing_bad_in_a_picture_as_json(serve: Serve) -> None:
+    found = await linted(await serve(), ["1/Image", "1/Image?w=40"], "--accept=application/json")
     for status, *notes in found.values():
         assert status == "200"
         assert names(notes) <= OURS.keys()
 
 
 @pytest.mark.parametrize(("shown", "expected"), [((1, 2), "200"), ((), "404")])
-async def test_nor_has_the_front_page(serve: Serve, shown: tuple[int, ...], expected: str) -> None:
-    found = await told(await serve(adapters={"shown": shown}), ["", "nothing"], below="/")
+async def test_redbot_finds_nothing_bad_in_the_gallery(serve: Serve, shown: tuple[int, ...], expected: str) -> None:
+    found = await linted(await serve(adapters={"shown": shown}), ["", "nothing"], below="/")
     assert [found[f"{method} {path}"][0] for method in ("GET", "HEAD") for path in ("", "nothing")] == [
         expected,
         "404",
@@ -84,7 +84,7 @@ async def test_nor_has_the_front_page(serve: Serve, shown: tuple[int, ...], expe
         assert names(notes) <= OURS.keys()
 
 
-async def test_the_linter_would_tell() -> None:
+async def test_redbot_finds_a_wrong_content_length() -> None:
     """Lest it is silent for a reason of its own: a server that promises more than it sends."""
 
     async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

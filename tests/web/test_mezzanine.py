@@ -52,7 +52,7 @@ async def left(client: TestClient[Any, Any], server: Valkey, prefix: str) -> Non
             await asyncio.sleep(0.01)
 
 
-async def test_the_first_render_leaves_it_and_later_ones_need_no_original(
+async def test_renders_after_the_first_use_the_mezzanine(
     serve: Serve, get: Get, original: Path, shared_valkey: Valkey
 ) -> None:
     client = await serve(cache={"prefix": "left", "mezzanine_for": 100})
@@ -70,7 +70,9 @@ async def test_the_first_render_leaves_it_and_later_ones_need_no_original(
     assert await metric(client, FROM_MEZZANINE) == 3
 
 
-async def test_another_process_makes_use_of_it(serve: Serve, get: Get, original: Path, shared_valkey: Valkey) -> None:
+async def test_another_process_uses_the_mezzanine(
+    serve: Serve, get: Get, original: Path, shared_valkey: Valkey
+) -> None:
     here = await serve(cache={"prefix": "fleet"})
     await get(here, 7, "?w=300")
     await left(here, shared_valkey, "fleet")
@@ -84,7 +86,7 @@ async def test_another_process_makes_use_of_it(serve: Serve, get: Get, original:
         pytest.fail("it was never made use of")
 
 
-async def test_sizes_that_are_asked_for_together_wait_for_it(serve: Serve, get: Get, original: Path) -> None:
+async def test_simultaneous_sizes_wait_for_the_mezzanine(serve: Serve, get: Get, original: Path) -> None:
     client = await serve()
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     await pool.probe()
@@ -100,7 +102,7 @@ async def test_sizes_that_are_asked_for_together_wait_for_it(serve: Serve, get: 
     assert await metric(client, "contact_image_store_reads_total") == 2  # its state, and its bytes once
 
 
-async def test_nobody_waits_for_a_large_rendition_or_with_one(serve: Serve, get: Get, original: Path) -> None:
+async def test_large_renditions_do_not_wait_for_a_mezzanine(serve: Serve, get: Get, original: Path) -> None:
     client = await serve(render={"workers": 2})
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     async with asyncio.timeout(60):
@@ -116,7 +118,7 @@ async def test_nobody_waits_for_a_large_rendition_or_with_one(serve: Serve, get:
     assert {(await each).status for each in [small, *large]} == {200}
 
 
-async def test_a_changed_picture_is_never_made_from_the_old_one(serve: Serve, get: Get, original: Path) -> None:
+async def test_changed_picture_is_never_rendered_from_the_old_mezzanine(serve: Serve, get: Get, original: Path) -> None:
     client = await serve(cache={"fresh_for": 1}, http={"stale_while_revalidate": 0})
     await get(client, 7, "?w=100")
     await get(client, 7, "?w=101")
@@ -130,7 +132,7 @@ async def test_a_changed_picture_is_never_made_from_the_old_one(serve: Serve, ge
     assert near(seen.getpixel((5, 5)), BLUE)
 
 
-async def test_a_damaged_one_costs_nothing_but_another_look_at_the_original(
+async def test_damaged_mezzanine_is_replaced_by_the_original(
     serve: Serve, get: Get, original: Path, shared_valkey: Valkey
 ) -> None:
     client = await serve(cache={"prefix": "damaged"})
@@ -158,7 +160,7 @@ async def test_a_damaged_one_costs_nothing_but_another_look_at_the_original(
     ],
     ids=["no picture", "a large one", "a slow one", "nothing", "digits", "absurd", "words"],
 )
-async def test_a_foreign_one_is_not_held_against_the_original(
+async def test_unreadable_mezzanine_is_not_a_fault_of_the_original(
     serve: Serve, get: Get, original: Path, shared_valkey: Valkey, detail: str | None, body: bytes
 ) -> None:
     prefix = f"foreign-{next(_numbers)}"
@@ -178,7 +180,7 @@ async def test_a_foreign_one_is_not_held_against_the_original(
         assert seen.width == width
 
 
-async def test_small_originals_leave_none(serve: Serve, get: Get, images: Path, shared_valkey: Valkey) -> None:
+async def test_small_originals_have_no_mezzanine(serve: Serve, get: Get, images: Path, shared_valkey: Valkey) -> None:
     (images / "7.jpg").write_bytes(saved(large(1600, 1200), "JPEG", quality=90))
     client = await serve(cache={"prefix": "small"})
     for width in (100, 101, 102):
@@ -187,7 +189,7 @@ async def test_small_originals_leave_none(serve: Serve, get: Get, images: Path, 
     assert "small:{7}:mezzanine" not in await keys(shared_valkey, "small:*")
 
 
-async def test_it_can_be_done_without(serve: Serve, get: Get, original: Path, shared_valkey: Valkey) -> None:
+async def test_mezzanines_can_be_switched_off(serve: Serve, get: Get, original: Path, shared_valkey: Valkey) -> None:
     client = await serve(cache={"prefix": "none", "mezzanine_for": 0})
     for width in (100, 101):
         assert (await get(client, 7, f"?w={width}")).status == 200
@@ -195,7 +197,7 @@ async def test_it_can_be_done_without(serve: Serve, get: Get, original: Path, sh
     assert not [key for key in await keys(shared_valkey, "none:*") if "mezzanine" in key]
 
 
-async def test_without_the_cache_it_stays_in_this_process(serve: Serve, get: Get, original: Path) -> None:
+async def test_mezzanine_without_a_shared_cache_stays_in_memory(serve: Serve, get: Get, original: Path) -> None:
     client = await serve(url="unix:///nowhere/at/all.sock")
     await get(client, 7, "?w=100")
     assert (await get(client, 7, "?w=101")).status == 200

@@ -52,7 +52,9 @@ def eight_bit_palette() -> bytes:
 
 
 @pytest.mark.parametrize("name", [*SHOWN, "palette of eight bits"])
-async def test_what_browsers_show_is_shown_and_stored(serve: Serve, get: Get, images: Path, name: str) -> None:
+async def test_pictures_that_browsers_show_are_rendered_and_stored(
+    serve: Serve, get: Get, images: Path, name: str
+) -> None:
     data = SHOWN[name] if name in SHOWN else eight_bit_palette()
     (images / ("7.jpg" if name in SHOWN else "7.tif")).write_bytes(data)
     client = await serve(writes={"enabled": True})
@@ -68,7 +70,7 @@ async def test_what_browsers_show_is_shown_and_stored(serve: Serve, get: Get, im
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_refused_says_why(serve: Serve, get: Get, images: Path, name: str) -> None:
+async def test_refusal_names_the_reason(serve: Serve, get: Get, images: Path, name: str) -> None:
     """422 at first and as remembered, and the same words for an upload, which is 415 where it is not broken."""
     data, status, words = REFUSED[name]
     (images / "7.jpg").write_bytes(data)
@@ -87,14 +89,14 @@ async def test_what_is_refused_says_why(serve: Serve, get: Get, images: Path, na
     assert (await get(client, 8)).status == 404
 
 
-async def test_a_film_that_cannot_be_stripped_is_422(serve: Serve, get: Get) -> None:
+async def test_animation_that_cannot_be_stripped_is_422(serve: Serve, get: Get) -> None:
     client = await serve(writes={"enabled": True, "strip_metadata": True}, render={"max_frames": 3})
     answer = await client.put(IMAGE.format(7), data=animation("AVIF", frames=6))
     assert answer.status == 422
     assert (await get(client, 7)).status == 404
 
 
-async def test_nor_a_picture_that_its_format_is_not_written_in_at_that_size(serve: Serve, get: Get) -> None:
+async def test_picture_too_large_to_be_stripped_is_422(serve: Serve, get: Get) -> None:
     client = await serve(writes={"enabled": True, "strip_metadata": True})
     answer = await client.put(IMAGE.format(7), data=saved(Image.new("RGB", (4100, 4000)), "AVIF", speed=10))
     assert answer.status == 422

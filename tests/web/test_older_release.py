@@ -50,7 +50,9 @@ async def kept(client: Any) -> tuple[TieredCache, Any]:
 
 
 @pytest.mark.parametrize("query", ["", "?w=20&type=png"])
-async def test_its_records_are_misses(serve: Serve, get: Get, images: Path, data: bytes, query: str) -> None:
+async def test_records_of_an_older_release_are_misses(
+    serve: Serve, get: Get, images: Path, data: bytes, query: str
+) -> None:
     path = images / "1.jpg"
     path.write_bytes(data)
     version, record = older(path)
@@ -75,7 +77,7 @@ async def test_its_records_are_misses(serve: Serve, get: Get, images: Path, data
     assert entry.version != version
 
 
-async def test_a_purge_takes_its_records_along(serve: Serve, images: Path) -> None:
+async def test_purge_removes_records_of_an_older_release(serve: Serve, images: Path) -> None:
     path = images / "1.jpg"
     path.write_bytes(JPEG)
     version, record = older(path)

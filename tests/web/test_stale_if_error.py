@@ -26,7 +26,7 @@ RENDERS = "contact_image_renders_started_total"
 
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["fails", "hangs"])
-async def test_while_the_store_cannot_be_asked_the_stale_is_served_for_so_long(
+async def test_stale_picture_is_served_for_stale_if_error_while_the_store_fails(
     serve_fresh: Serve, get: Get, store: Moody, hangs: bool
 ) -> None:
     client = await serve_fresh(adapters={"store": store}, http={"stale_if_error": 600})
@@ -58,7 +58,7 @@ async def test_while_the_store_cannot_be_asked_the_stale_is_served_for_so_long(
     assert await metric(client, RENDERS) == 1
 
 
-async def test_a_folder_that_is_gone_is_no_absence_of_pictures(serve_fresh: Serve, get: Get, images: Path) -> None:
+async def test_missing_folder_is_not_an_absence_of_pictures(serve_fresh: Serve, get: Get, images: Path) -> None:
     client = await serve_fresh()
     truth = await get(client, 1, "?w=20")
     images.rename(images.with_name("elsewhere"))
@@ -69,7 +69,7 @@ async def test_a_folder_that_is_gone_is_no_absence_of_pictures(serve_fresh: Serv
     assert (await get(client, 2, "?w=20")).status == 502
 
 
-async def test_that_a_picture_is_missing_is_believed_while_the_store_fails(
+async def test_absence_is_served_stale_while_the_store_fails(
     serve_fresh: Serve, get: Get, store: Moody, images: Path
 ) -> None:
     client = await serve_fresh(adapters={"store": store})
@@ -87,7 +87,7 @@ async def test_that_a_picture_is_missing_is_believed_while_the_store_fails(
             await asyncio.sleep(0.05)  # until the store is asked again: once a second
 
 
-async def with_a_former_rendition(client: Client, get: Get, images: Path) -> ClientResponse:
+async def with_an_older_rendition(client: Client, get: Get, images: Path) -> ClientResponse:
     """What is cached of the former picture; that it is another one by now has been seen."""
     former = await get(client, 1, "?w=20")
     await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
@@ -98,7 +98,7 @@ async def with_a_former_rendition(client: Client, get: Get, images: Path) -> Cli
     return former
 
 
-async def is_the_former(response: ClientResponse, former: ClientResponse) -> None:
+async def is_the_older(response: ClientResponse, former: ClientResponse) -> None:
     assert response.status == 200
     assert ttl(response) < 0
     assert response.headers["Cache-Control"] == SHORT
@@ -107,11 +107,13 @@ async def is_the_former(response: ClientResponse, former: ClientResponse) -> Non
     assert await response.read() == await former.read()
 
 
-async def test_a_render_past_its_time_gives_the_former_rendition(serve_fresh: Serve, get: Get, images: Path) -> None:
+async def test_render_over_its_time_limit_returns_the_older_rendition(
+    serve_fresh: Serve, get: Get, images: Path
+) -> None:
     client = await serve_fresh(render={"timeout": 1.5})
-    former = await with_a_former_rendition(client, get, images)
+    former = await with_an_older_rendition(client, get, images)
     await frozen_worker(client)
-    await is_the_former(await get(client, 1, "?w=20"), former)
+    await is_the_older(await get(client, 1, "?w=20"), former)
     async with asyncio.timeout(60):
         while (await get(client, 2, "?w=21")).status != 200:  # until another process has taken its place
             await asyncio.sleep(0.05)
@@ -120,9 +122,9 @@ async def test_a_render_past_its_time_gives_the_former_rendition(serve_fresh: Se
     assert shown(await new.read()).size == (20, 20)
 
 
-async def test_a_full_queue_gives_the_former_rendition(serve_fresh: Serve, get: Get, images: Path) -> None:
+async def test_full_queue_returns_the_older_rendition(serve_fresh: Serve, get: Get, images: Path) -> None:
     client = await serve_fresh(render={"queue": 1})
-    former = await with_a_former_rendition(client, get, images)
+    former = await with_an_older_rendition(client, get, images)
     for contact in range(10, 21):
         os.link(images / "5.jpg", images / f"{contact}.jpg")
     started = await metric(client, RENDERS)
@@ -131,7 +133,7 @@ async def test_a_full_queue_gives_the_former_rendition(serve_fresh: Serve, get: 
         others = [asyncio.create_task(get(client, contact, "?w=30")) for contact in range(10, 20)]
         await until_metric(client, RENDERS, started + 1)
         await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)  # refused: the queue is full
-        await is_the_former(await get(client, 1, "?w=20"), former)
+        await is_the_older(await get(client, 1, "?w=20"), former)
         assert (await get(client, 20, "?w=30")).status == 503  # of this one there is none
     finally:
         os.kill(pid, signal.SIGCONT)

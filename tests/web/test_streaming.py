@@ -47,7 +47,7 @@ async def end(writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json"])
 @pytest.mark.parametrize("max_entry_bytes", [10_000, 8_388_608], ids=["from the store", "from the cache"])
-async def test_slow_readers_hold_little_beyond_the_shared_bytes(
+async def test_slow_readers_use_little_memory(
     serve: Serve, get: Get, large: bytes, accept: str, max_entry_bytes: int
 ) -> None:
     readers = 20
@@ -70,7 +70,7 @@ async def test_slow_readers_hold_little_beyond_the_shared_bytes(
     assert held / readers < 98_304
 
 
-async def test_a_reader_who_stops_is_dropped(serve: Serve, large: bytes) -> None:
+async def test_client_that_stops_reading_is_disconnected(serve: Serve, large: bytes) -> None:
     client = await serve(server={"write_timeout": 0.3})
     reader, writer = await ask(client)
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
@@ -85,7 +85,7 @@ async def test_a_reader_who_stops_is_dropped(serve: Serve, large: bytes) -> None
     await end(writer)
 
 
-async def test_a_slow_reader_gets_everything(serve: Serve, large: bytes) -> None:
+async def test_slow_reader_gets_the_whole_picture(serve: Serve, large: bytes) -> None:
     client = await serve(server={"write_timeout": 60.0})
     reader, writer = await ask(client)
     while await reader.readline() != b"\r\n":
@@ -100,7 +100,7 @@ async def test_a_slow_reader_gets_everything(serve: Serve, large: bytes) -> None
     await end(writer)
 
 
-async def test_a_file_cut_short_while_it_is_sent_ends_the_connection(serve: Serve, large: bytes, images: Path) -> None:
+async def test_file_truncated_while_it_is_sent_ends_the_connection(serve: Serve, large: bytes, images: Path) -> None:
     client = await serve(cache={"max_entry_bytes": 10_000})
     reader, writer = await ask(client)
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
@@ -117,14 +117,14 @@ async def test_a_file_cut_short_while_it_is_sent_ends_the_connection(serve: Serv
     await end(writer)
 
 
-async def test_the_connection_serves_the_next_request_after_a_large_one(serve: Serve, get: Get, large: bytes) -> None:
+async def test_connection_serves_another_request_after_a_large_picture(serve: Serve, get: Get, large: bytes) -> None:
     client = await serve()
     for _ in range(3):
         assert await (await get(client, 1)).read() == large
         assert (await get(client, 1, "?w=20")).status == 200
 
 
-async def test_readers_who_hang_up_are_no_fault_of_ours(serve: Serve, get: Get, large: bytes) -> None:
+async def test_disconnecting_readers_cause_no_error(serve: Serve, get: Get, large: bytes) -> None:
     client = await serve(cache={"max_entry_bytes": 10_000})
     for _ in range(10):
         _, writer = await ask(client)

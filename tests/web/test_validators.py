@@ -29,7 +29,7 @@ def split(what: str) -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("what", QUERIES)
-async def test_a_304_has_what_a_200_has_but_for_what_tells_of_the_body(serve: Serve, get: Get, what: str) -> None:
+async def test_304_has_the_headers_of_200_except_those_of_the_body(serve: Serve, get: Get, what: str) -> None:
     client = await serve()
     for _ in range(3):  # of a cold cache, a warm one, and as a repeat
         full = await get(client, *split(what))
@@ -42,7 +42,7 @@ async def test_a_304_has_what_a_200_has_but_for_what_tells_of_the_body(serve: Se
 
 
 @pytest.mark.parametrize("what", [*QUERIES, "404", "1?w=x", "x"])
-async def test_head_has_the_fields_of_get_and_no_body(serve: Serve, get: Get, what: str) -> None:
+async def test_head_has_the_headers_of_get_and_no_body(serve: Serve, get: Get, what: str) -> None:
     for first, second in (("GET", "HEAD"), ("HEAD", "GET")):
         client = await serve()
         await get(client, *split(what), method=first)
@@ -55,7 +55,7 @@ async def test_head_has_the_fields_of_get_and_no_body(serve: Serve, get: Get, wh
             assert bool(await answer.read()) is (method == "GET")
 
 
-async def test_a_304_waits_for_no_renderer(serve: Serve, get: Get) -> None:
+async def test_304_does_not_wait_for_the_renderer(serve: Serve, get: Get) -> None:
     known = await serve()
     tag = (await get(known, 1, "?w=40")).headers["ETag"]
     client = await serve(render={"queue": 1, "timeout": 60})
@@ -81,7 +81,7 @@ async def test_a_304_waits_for_no_renderer(serve: Serve, get: Get) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "?w=40"])
-async def test_what_is_served_stale_says_so_and_is_kept_elsewhere_shortly(
+async def test_stale_answer_has_a_negative_ttl_and_a_short_lifetime(
     serve: Serve, get: Get, images: Path, query: str
 ) -> None:
     """The folder of pictures is gone: what is known is served past its freshness."""
@@ -106,7 +106,7 @@ async def test_what_is_served_stale_says_so_and_is_kept_elsewhere_shortly(
     assert again.headers["ETag"] == full.headers["ETag"]
 
 
-async def test_an_older_picture_that_stands_in_has_its_own_tag_and_no_date_and_comes_whole(
+async def test_older_rendition_is_sent_whole_with_its_own_etag_and_no_date(
     serve: Serve, get: Get, images: Path
 ) -> None:
     """The new picture is known, but its bytes cannot be had: the folder vanishes between the two."""
