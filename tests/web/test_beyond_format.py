@@ -1,4 +1,4 @@
-"""A rendition that is more than its format can hold: another format goes out, or 400 names what would do."""
+"""Renditions too large for their format: another format is sent, or 400 names a size that fits."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIZES = {1: (120, 120), 2: (80, 60), 3: (32, 32), 4: (4, 4_000), 5: (300, 200)}
 
 
 class Measured(MemoryStore):
-    """A store whose originals have known sizes, or unknown ones."""
+    """A store whose originals have known or unknown sizes."""
 
     def __init__(self, *, known: bool = True) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class Measured(MemoryStore):
 
 @pytest.fixture
 def small_avif(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AVIF holds 10,000 pixels: the service knows, its render processes do not."""
+    """Limit AVIF to 10,000 pixels in the service, but not in its render processes."""
     monkeypatch.setitem(MOST_PIXELS, Format.AVIF, 10_000)
 
 
@@ -72,7 +72,7 @@ async def test_format_is_chosen_before_etag_304_and_head(serve: Serve, get: Get)
         (1, "?w=101", "w", 100),
         (1, "?h=200", "h", 100),
         (2, "?w=200", "w", 115),  # 115x86
-        (2, "?h=200", "h", 87),  # 116x87 is too much
+        (2, "?h=200", "h", 87),  # 116x87 does not fit
         (1, "?w=200&h=300", "w", 100),
         (1, "?w=200&h=300&fit=fill", "w", 33),
         (1, "?w=200&h=300&fit=pad", "w", 33),
@@ -188,7 +188,7 @@ async def test_400_names_no_side_when_all_formats_hold_less_than_avif(serve: Ser
 
 
 class SizeFindingPool(StumblingPool):
-    """Says of itself what a render process says of a size that AVIF cannot hold, at another size."""
+    """Raises what a render process raises for a size beyond AVIF, but for a smaller size."""
 
     async def render(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
         if order.format is Format.AVIF:
@@ -200,7 +200,7 @@ class SizeFindingPool(StumblingPool):
 
 @pytest.mark.usefixtures("small_avif")
 async def test_render_finds_out_an_unknown_size(serve: Serve, get: Get) -> None:
-    """And nothing is held against the picture or its rendition."""
+    """No fault of the picture and no failure of the rendition is recorded."""
     pool = SizeFindingPool()
     client = await serve(adapters={"store": Measured(known=False), "renderer": pool})
     full = await get(client, 1, "?w=101", Accept=CHROME)

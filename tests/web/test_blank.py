@@ -1,4 +1,4 @@
-"""What stands in for a missing picture."""
+"""Placeholders for missing pictures (`ifBlank`)."""
 
 from __future__ import annotations
 

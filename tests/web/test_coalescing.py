@@ -1,4 +1,4 @@
-"""Single flight: identical requests share one render, and none suffers for another."""
+"""Single flight: identical requests share one render, and no request fails because of another."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.usefixtures("people")
 
 
 async def metric(client: TestClient[Any, Any], name: str) -> float:
-    """The value of an unlabelled metric, or the sum of a labelled one's."""
+    """Return the value of a metric, or the sum over its labels."""
     text = await (await client.get("/metrics")).text()
     lines = (line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")))
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 async def frozen_worker(client: TestClient[Any, Any]) -> int:
-    """Stop the one render process, so that what is asked of it stays under way; its id."""
+    """Stop the only render process, so that its renders stay unfinished; return its id."""
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     async with asyncio.timeout(60):
         while not pool.pids:
@@ -45,9 +45,9 @@ async def test_identical_requests_share_one_render(serve: Serve, get: Get) -> No
     assert {response.status for response in responses} == {200}
     assert len({await response.read() for response in responses}) == 1
     assert await metric(client, "contact_image_renders_started_total") == 1
-    told = [response.headers["Cache-Status"] for response in responses]
-    assert told.count("contact-image; fwd=miss; stored") == 1
-    assert any("collapsed" in each for each in told)
+    statuses = [response.headers["Cache-Status"] for response in responses]
+    assert statuses.count("contact-image; fwd=miss; stored") == 1
+    assert any("collapsed" in each for each in statuses)
 
 
 async def test_disconnect_does_not_cancel_the_shared_render(serve: Serve, get: Get) -> None:
@@ -66,10 +66,10 @@ async def test_disconnect_does_not_cancel_the_shared_render(serve: Serve, get: G
 async def test_render_for_a_disconnected_client_is_cached(serve: Serve, get: Get) -> None:
     client = await serve()
     pid = await frozen_worker(client)
-    alone = asyncio.create_task(get(client, 1, "?w=79"))
+    request = asyncio.create_task(get(client, 1, "?w=79"))
     await until_metric(client, "contact_image_renders_started_total", 1)
-    alone.cancel()
-    await asyncio.gather(alone, return_exceptions=True)
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
     os.kill(pid, signal.SIGCONT)
     await until_metric(client, "contact_image_renders_finished_total", 1)
     assert "; hit" in (await get(client, 1, "?w=79")).headers["Cache-Status"]
@@ -121,12 +121,12 @@ async def test_death_of_a_worker_is_503_and_the_second_one_422(serve: Serve, get
             response = await get(client, 1, "?w=82")
         assert response.status == wanted
     assert await metric(client, "contact_image_renders_started_total") == 2
-    assert (await get(client, 1)).status == 200  # as stored, it harms nobody
+    assert (await get(client, 1)).status == 200  # as stored, without a render
     assert (await get(client, 5, "?w=82")).status == 200
 
 
 async def test_render_over_its_time_limit_is_503(serve: Serve, get: Get) -> None:
-    client = await serve(render={"timeout": 6})  # which the start of the next process takes, on a busy machine
+    client = await serve(render={"timeout": 6})  # the start of the next process takes that long on a busy machine
     pid = await frozen_worker(client)
     response = await get(client, 1, "?w=83")
     assert response.status == 503
@@ -145,7 +145,7 @@ async def test_picture_that_changes_before_it_is_read_is_selected_again(serve: S
     new = saved(quarters(40, 40), "PNG")
     (images / "coming").write_bytes(new)
     os.replace(images / "coming", images / "1.jpg")
-    response = await get(client, 1, "?w=20")  # what is known of it is still fresh, and wrong
+    response = await get(client, 1, "?w=20")  # its record is still fresh, but wrong
     assert response.status == 200
     assert (response.content_type, shown(await response.read()).size) == ("image/png", (20, 20))
     assert (await get(client, 1)).headers["ETag"] != first.headers["ETag"]
@@ -168,13 +168,13 @@ async def test_simultaneous_failures_count_as_one_strike(serve: Serve, get: Get)
     async with asyncio.timeout(60):
         while len(pool.pids) < 2:
             await asyncio.sleep(0.005)
-    assert (await get(client, 1, "?w=29")).status == 200  # the first is rendered alone
+    assert (await get(client, 1, "?w=29")).status == 200  # the first render of a picture runs before all others
     pids = pool.pids
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     asked = [asyncio.create_task(get(client, 1, f"?w={width}")) for width in (30, 31)]
     await until_metric(client, "contact_image_renders_started_total", 3)
-    await asyncio.sleep(0.1)  # until both processes have their work, which is counted just before
+    await asyncio.sleep(0.1)  # until both processes have their work: renders are counted just before
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert [(await each).status for each in asked] == [503, 503]
@@ -189,7 +189,7 @@ async def test_followers_of_a_render_over_its_time_limit_are_answered(serve: Ser
 
 
 class KillingStore(DirectoryStore):
-    """Whoever renders what is read from it dies."""
+    """A directory whose pictures kill the processes that render them."""
 
     pool: Any = None
     workers = 0
@@ -200,12 +200,12 @@ class KillingStore(DirectoryStore):
         await self.full()
         pids = self.pool.pids
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)  # until the original has been handed over
+            os.kill(pid, signal.SIGSTOP)  # until the original has been sent to it
         asyncio.get_running_loop().call_later(0.2, lambda: [os.kill(pid, signal.SIGKILL) for pid in pids])
         return await super().read(original)
 
     async def full(self) -> None:
-        """Wait until every process is there."""
+        """Wait until every process has started."""
         async with asyncio.timeout(60):
             while len(self.pool.pids) < self.workers:
                 await asyncio.sleep(0.005)
@@ -230,6 +230,6 @@ async def test_picture_that_kills_workers_is_tried_twice_for_all_sizes(
 async def until_metric(client: TestClient[Any, Any], name: str, value: float) -> None:
     async with asyncio.timeout(60):
         while await metric(client, name) < value:
-            await asyncio.sleep(0.005)  # another process's doing: there is nothing to await
+            await asyncio.sleep(0.005)  # another process changes the metric
     if "renders_started" in name:
-        await asyncio.sleep(0.3)  # a render is counted just before its process is given it
+        await asyncio.sleep(0.3)  # a render is counted just before it is sent to its process

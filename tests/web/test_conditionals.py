@@ -1,4 +1,4 @@
-"""Validators: what spares a body, and what must not."""
+"""Conditional requests: when the answer is 304, and when it must not be."""
 
 from __future__ import annotations
 

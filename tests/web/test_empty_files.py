@@ -1,4 +1,4 @@
-"""A file without bytes: a copy may be under way, so that nothing is said of it for later."""
+"""Empty files: a copy may be under way, so the absence of a picture is not recorded."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ LONG = {"fresh_for": 3_600, "missing_for": 3_600}
 
 
 async def recorded(client: Client, contact: int) -> object:
-    """What is kept of *contact*, in this process or for all."""
+    """Return the record of *contact* in memory, else in the shared cache."""
     app = client.server.app  # type: ignore[attr-defined]
     await app[FAIL_OPEN_CACHE].settle()
-    far = await app[CACHE].shared(contact, (RECORD,), Trace())
-    return app[CACHE].local(contact, RECORD) or (far and far[0])
+    shared_records = await app[CACHE].shared(contact, (RECORD,), Trace())
+    return app[CACHE].local(contact, RECORD) or (shared_records and shared_records[0])
 
 
 async def test_picture_is_served_as_soon_as_its_file_has_bytes(serve: Serve, get: Get, images: Path) -> None:
@@ -43,7 +43,7 @@ async def test_absence_without_an_empty_file_is_recorded(serve: Serve, get: Get,
 
 
 async def test_empty_file_does_not_replace_the_record(serve: Serve, get: Get, images: Path) -> None:
-    """A copy in place begins by emptying the file; other processes go on with what they have."""
+    """A copy in place first empties the file. Other processes still use the record."""
     store = Moody(images)
     client = await serve(adapters={"store": store}, http={"stale_while_revalidate": 0})
     (images / "1.jpg").write_bytes(JPEG)

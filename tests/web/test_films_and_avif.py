@@ -1,4 +1,4 @@
-"""Odd pictures that people have stored, by the requests that they make."""
+"""Unusual animations and AVIF files, by requests of users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fresh, stale and gone: what is served at once, and what is looked at first."""
+"""Freshness: what is served at once, and what is revalidated first."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ async def test_fresh_picture_is_served_without_a_store_look_up(client: Client, g
 async def test_stale_picture_is_served_at_once_and_revalidated_once(client: Client, get: Get, store: Moody) -> None:
     truth = await get(client, 1, "?w=20")
     await age(client, STALE)
-    store.well.clear()  # nobody waits for the look: it does not end before all have their answers
+    store.well.clear()  # the look-up in the store ends after all answers
     for response in await asyncio.gather(*(get(client, 1, "?w=20") for _ in range(20))):
         assert -12 <= ttl(response) <= -5
         assert response.headers["Cache-Control"] == SHORT
@@ -63,16 +63,16 @@ async def test_stale_picture_is_served_at_once_and_revalidated_once(client: Clie
 
 
 async def test_changed_picture_is_found_after_a_stale_answer(client: Client, get: Get, images: Path) -> None:
-    former = await get(client, 1, "?w=20")
+    before = await get(client, 1, "?w=20")
     change(images)
     await age(client, STALE)
     stale = await get(client, 1, "?w=20")
-    assert stale.headers["ETag"] == former.headers["ETag"]
-    assert await stale.read() == await former.read()
+    assert stale.headers["ETag"] == before.headers["ETag"]
+    assert await stale.read() == await before.read()
 
     async def new() -> bool:
         response = await get(client, 1, "?w=20")
-        return response.headers["ETag"] != former.headers["ETag"] and shown(await response.read()).size == (20, 20)
+        return response.headers["ETag"] != before.headers["ETag"] and shown(await response.read()).size == (20, 20)
 
     await until(new)
 
@@ -94,16 +94,16 @@ async def test_picture_too_old_to_serve_stale_is_revalidated_first(
     serve_fresh: Serve, get: Get, images: Path, none_is_served_stale: bool
 ) -> None:
     client = await serve_fresh(http={"stale_while_revalidate": 0} if none_is_served_stale else {})
-    former = await get(client, 1, "?w=20")
+    before = await get(client, 1, "?w=20")
     await age(client, STALE if none_is_served_stale else OLD)
     same = await get(client, 1, "?w=20")
-    assert same.headers["ETag"] == former.headers["ETag"]
+    assert same.headers["ETag"] == before.headers["ETag"]
     assert same.headers["Cache-Status"] == "contact-image; fwd=stale"
     assert await metric(client, RENDERS) == 1
     change(images)
     await age(client, STALE if none_is_served_stale else OLD)
     new = await get(client, 1, "?w=20")
-    assert new.headers["ETag"] != former.headers["ETag"]
+    assert new.headers["ETag"] != before.headers["ETag"]
     assert shown(await new.read()).size == (20, 20)
     assert new.headers["Cache-Control"].startswith("public, max-age=300")
 
@@ -139,12 +139,12 @@ async def test_entries_expire_at_different_times_and_not_late(
         await get(client, contact)
     await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
     again = [await get(client, contact) for contact in contacts]
-    assert {response.headers["Cache-Control"] for response in again} == {PICTURE}  # told to others without jitter
+    assert {response.headers["Cache-Control"] for response in again} == {PICTURE}  # lifetimes for others have no jitter
     fresh = [ttl(response) for response in again if "; hit" in response.headers["Cache-Status"]]
     async with Redis.from_url(shared_valkey.url) as redis:
         kept = [await redis.ttl(f"{prefix}:{{{contact}}}") for contact in contacts]
     for lives, most in ((fresh, 500), ([seconds for seconds in kept if seconds > 0], 1_000)):
-        assert len(lives) > 100  # a busy machine may have kept some from the server
+        assert len(lives) > 100  # on a busy machine some may be missing from the server
         assert 0.85 * most < min(lives) < 0.92 * most
         assert 0.96 * most < max(lives) <= most
         assert len(set(lives)) > 20
@@ -157,20 +157,20 @@ async def test_nothing_stale_is_served_without_the_purge_channel(
     client = await serve_fresh(url=own_valkey.url)
     coherence = client.server.app[COHERENCE]  # type: ignore[attr-defined]
 
-    async def deaf() -> bool:
+    async def unsubscribed() -> bool:
         return not coherence.heard
 
-    former = await get(client, 1, "?w=20")
+    before = await get(client, 1, "?w=20")
     if gone:
         own_valkey.stop()
     else:
         async with Redis.from_url(own_valkey.url) as redis:
             await redis.execute_command("ACL", "SETUSER", "default", "resetchannels")  # type: ignore[no-untyped-call]
             await redis.execute_command("CLIENT", "KILL", "TYPE", "pubsub")  # type: ignore[no-untyped-call]
-    await until(deaf)
+    await until(unsubscribed)
     change(images)
-    assert ttl(await get(client, 1, "?w=20")) > 0  # fresh: nobody promises that it is new
+    assert ttl(await get(client, 1, "?w=20")) > 0  # fresh, but no longer true
     await age(client, STALE, server=not gone)
     new = await get(client, 1, "?w=20")
-    assert new.headers["ETag"] != former.headers["ETag"]
+    assert new.headers["ETag"] != before.headers["ETag"]
     assert shown(await new.read()).size == (20, 20)

@@ -1,4 +1,4 @@
-"""The path `/`: a problem that names a picture's path, or the demo's pictures on one page."""
+"""The path `/`: the demo's page of pictures, or a problem that names the path of pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VOID = ("meta", "link", "img")
 
 
 class Page(HTMLParser):
-    """What a page holds; a tag that is not closed in its place fails."""
+    """The tags and texts of a page. It fails on tags that are not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -72,15 +72,15 @@ async def test_404_names_the_path_of_pictures(serve: Serve, path: str, method: s
 
 async def test_404_is_in_the_requested_language(serve: Serve) -> None:
     client = await serve()
-    told = set()
+    details = set()
     languages = ("en", *Languages.load().catalogues)
     for language in languages:
         response = await client.get("/", headers={"Accept-Language": language})
         assert response.headers["Content-Language"] == language
         detail = json.loads(await response.read())["detail"]
         assert TEMPLATE in detail
-        told.add(detail)
-    assert len(told) == len(languages)
+        details.add(detail)
+    assert len(details) == len(languages)
 
 
 async def test_page_shows_pictures_and_their_urls(serve: Serve) -> None:
@@ -124,11 +124,11 @@ async def test_head_has_the_headers_of_get(serve: Serve) -> None:
     client = await serve(adapters=PICTURED)
     whole, head = await client.get("/"), await client.head("/")
     assert (head.status, await head.read()) == (200, b"")
-    ours = {name: value for name, value in whole.headers.items() if name != "Date"}
-    assert {name: value for name, value in head.headers.items() if name != "Date"} == ours
-    assert int(ours["Content-Length"]) == len(await whole.read())
-    assert ours["Cache-Control"] == "no-store"
-    assert "Vary" not in ours
+    fields = {name: value for name, value in whole.headers.items() if name != "Date"}
+    assert {name: value for name, value in head.headers.items() if name != "Date"} == fields
+    assert int(fields["Content-Length"]) == len(await whole.read())
+    assert fields["Cache-Control"] == "no-store"
+    assert "Vary" not in fields
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PURGE", "PATCH"])

@@ -31,7 +31,7 @@ async def test_readyz_is_ready_after_a_test_render(serve: Serve) -> None:
     response = await client.get("/readyz")
     assert response.status == 200
     assert await response.json() == {"status": "ready", "render": "ok", "store": "ok", "cache": "ok"}
-    assert await metric(client, "contact_image_renders_started_total") == 0  # the probe's pixel is no request's
+    assert await metric(client, "contact_image_renders_started_total") == 0  # the probe's render does not count
 
 
 async def test_readyz_is_unready_without_a_renderer(serve: Serve) -> None:
@@ -113,7 +113,7 @@ ROUTES = {
 
 
 async def counted(client: Client, route: str) -> tuple[float, float]:
-    """The requests of *route*: as the counter has them, of every method and status, and as the histogram has them."""
+    """Return the number of requests of *route*, by the counter and by the histogram."""
     lines = (await (await client.get("/metrics")).text()).splitlines()
     totals = [line for line in lines if line.startswith("contact_image_requests_total{") and f'route="{route}"' in line]
     (timed,) = (
@@ -129,7 +129,7 @@ async def test_requests_are_counted_by_route(serve: Serve, path: str, method: st
     before = await counted(client, ROUTES[path])
     for _ in range(3):
         await (await client.request(method, path)).read()
-    more = 1 if ROUTES[path] == "metrics" else 0  # the request that asked for the counts
+    more = 1 if ROUTES[path] == "metrics" else 0  # the request for the metrics
     assert await counted(client, ROUTES[path]) == (before[0] + 3 + more, before[1] + 3 + more)
 
 
@@ -151,8 +151,8 @@ async def test_requests_without_a_resource_are_counted_as_other(serve: Serve) ->
         request(b"/healthz", CLOSE, host=b"Host: a b\r\n"),
         b"nothing like HTTP\r\n\r\n",
     )
-    told = [await answers(client, each) for each in sent]
-    assert [answer.status for (answer,) in told] == [204, 400, 400]
+    found = [await answers(client, each) for each in sent]
+    assert [answer.status for (answer,) in found] == [204, 400, 400]
     assert await counted(client, "other") == (3, 3)
     assert await counted(client, "healthz") == (0, 0)
 

@@ -1,4 +1,4 @@
-"""Pictures and requests made to hurt: refused in time, at little cost, and remembered."""
+"""Hostile pictures and requests: they are refused in time and at little cost, and faults are recorded."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_hostile_picture_is_422_within_a_second_after_one_attempt(
 
 
 async def test_truncated_jpeg_is_422_or_a_picture(serve: Serve, get: Get, images: Path) -> None:
-    """A picture where no more than the last row of blocks is missing."""
+    """It is a picture if only the last row of blocks is missing."""
     client = await serve()
     statuses = []
     for at in range(10, len(JPEG), 10):
@@ -141,7 +141,7 @@ async def test_raised_limit_allows_the_picture_after_a_restart(serve: Serve, get
     generous = await serve(cache={"prefix": "limits", "fresh_for": 1})
     assert (await get(generous, 2, "?w=20")).status == 200
     deadline = time.monotonic() + 60
-    while (await get(generous, 1, "?w=20")).status == 422:  # until its state is looked at again
+    while (await get(generous, 1, "?w=20")).status == 422:  # until it is revalidated
         assert time.monotonic() < deadline
 
 

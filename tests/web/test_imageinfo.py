@@ -1,4 +1,4 @@
-"""What SuperOffice's clients are told about a stored picture."""
+"""`Imageinfo`: the description of a stored picture for SuperOffice's clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""In which language and culture words are sent, and that nothing else depends on them."""
+"""Language and culture choose the words of answers, and nothing else."""
 
 from __future__ import annotations
 

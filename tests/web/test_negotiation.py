@@ -1,4 +1,4 @@
-"""Which format a request gets, and what the answer says it depends on."""
+"""The format of an answer, and its `Vary`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Odd pictures over HTTP: those that browsers show are 200 and may be stored, others say what is wrong with them."""
+"""Unusual JPEGs and TIFFs: those that browsers show are rendered and stored, others are refused with a reason."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ REFUSED = {
 
 
 def eight_bit_palette() -> bytes:
-    """As `cases.tsv` has it: the values of a byte where the standard has 16 bits."""
+    """Return a TIFF whose palette has values of 8 bits instead of 16."""
     image = Image.new("P", (120, 80))
     image.putpalette([part for colour in (RED, GREEN, BLUE, YELLOW) for part in colour])
     for index, corner in enumerate([(0, 0), (60, 0), (0, 40), (60, 40)]):
@@ -71,7 +71,7 @@ async def test_pictures_that_browsers_show_are_rendered_and_stored(
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_refusal_names_the_reason(serve: Serve, get: Get, images: Path, name: str) -> None:
-    """422 at first and as remembered, and the same words for an upload, which is 415 where it is not broken."""
+    """A fault is 422 before and after it is recorded. An upload has the same text, and is 415 if it is sound."""
     data, status, words = REFUSED[name]
     (images / "7.jpg").write_bytes(data)
     client = await serve(writes={"enabled": True})

@@ -1,4 +1,4 @@
-"""PNGs that every browser shows, over HTTP: they are rendered, stored, and stored without metadata."""
+"""Unusual PNGs that every browser shows: they are rendered, stored, and stored without metadata."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def with_large_profile() -> bytes:
 
 
 def spoilt(kind: str) -> bytes:
-    """A chunk with a wrong checksum."""
+    """Return a chunk with a wrong checksum."""
     one = chunk(kind.encode(), CONTENTS[kind])
     return one[:-1] + bytes((one[-1] ^ 1,))
 

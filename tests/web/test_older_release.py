@@ -1,4 +1,4 @@
-"""A release whose versions held the inode shares the cache: what it recorded costs misses, and no request fails."""
+"""An older release, whose versions contain the inode, shares the cache: its records are misses without errors."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ JPEG = saved(quarters(), "JPEG")
 
 @pytest.fixture(params=["small", "streamed"])
 def data(request: pytest.FixtureRequest) -> bytes:
-    """A JPEG that is sent whole, and one that is sent in parts."""
+    """A JPEG that is sent at once, and one that is streamed."""
     return JPEG if request.param == "small" else saved(large(), "JPEG", quality=95)
 
 
 def older(path: Path) -> tuple[str, bytes]:
-    """The version of the file and its record, as that release wrote them."""
+    """Return the version and the record of the file as that release writes them."""
     status = path.stat()
     version = f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
     facts = {

@@ -1,4 +1,4 @@
-"""A slash at the end of a path: the same resource, and the same answer."""
+"""A path with a slash at its end names the same resource."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture itself: as stored, scaled, converted, upright."""
+"""Pictures: as stored, scaled, converted, upright."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ async def test_stored_picture_too_large_to_cache_is_streamed_from_the_store(
 async def test_head_has_the_headers_of_get(serve: Serve, get: Get, query: str) -> None:
     client = await serve()
     varying = {"Cache-Status", "Server-Timing", "Date"}
-    for _ in range(2):  # uncached, then cached
+    for _ in range(2):  # not cached, then cached
         head = await get(client, 1, query, method="HEAD")
         assert await head.read() == b""
         full = await get(client, 1, query)

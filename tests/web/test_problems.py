@@ -1,4 +1,4 @@
-"""Refusals: their status, their shape, their words."""
+"""Refusals: status, members of the body, and words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parts of stored pictures: which bytes, and when the whole is the answer after all."""
+"""Range requests: which bytes are sent, and when the whole picture is."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.web.conftest import Get
 
 HUGE = 10**30
 AGO = 1_700_000_000
-"""A date whose second is over."""
+"""A Unix time in the past."""
 
 
 @cache
 def picture(more: int) -> bytes:
-    """With so many bytes *more* than it needs, which differ for a while."""
+    """Return a JPEG with *more* bytes after its end."""
     return saved(quarters(160, 120), "JPEG") + b"".join(at.to_bytes(3, "big") for at in range(more // 3))
 
 
 @pytest.fixture(params=[0, 3_000_000], ids=["from the cache", "streamed"])
 def stored(request: pytest.FixtureRequest, images: Path) -> bytes:
-    """A picture of contact 1."""
+    """The stored bytes of contact 1."""
     data = picture(request.param)
     (images / "1.jpg").write_bytes(data)
     os.utime(images / "1.jpg", (AGO, AGO))
@@ -41,7 +41,7 @@ async def test_range_returns_its_bytes(serve: Serve, get: Get, stored: bytes, sp
     start = int(first) if first else max(len(stored) - int(last), 0)
     end = min(int(last) + 1, len(stored)) if first and last else len(stored)
     client = await serve()
-    for _ in range(2):  # of a cold cache and of a warm one
+    for _ in range(2):  # with an empty cache, and with a full one
         response = await get(client, 1, Range=f"bytes={spec}")
         assert response.status == 206
         assert await response.read() == stored[start:end]
@@ -72,7 +72,9 @@ async def test_range_past_the_end_is_416(serve: Serve, get: Get, stored: bytes, 
 @pytest.mark.parametrize(
     "field", ["bytes=0-1,4-5", "bytes=9-8", "bytes=", "bytes", "bytes=-", "bytes=a-b", "bytes=0 - 1", "rows=0-1", ""]
 )
-async def test_other_ranges_return_the_whole(serve: Serve, get: Get, stored: bytes, field: str) -> None:
+async def test_multiple_and_malformed_ranges_return_the_whole(
+    serve: Serve, get: Get, stored: bytes, field: str
+) -> None:
     response = await get(await serve(), 1, Range=field)
     assert response.status == 200
     assert "Content-Range" not in response.headers
@@ -159,7 +161,7 @@ async def test_json_and_placeholders_ignore_range(serve: Serve, get: Get, stored
 
 
 async def test_range_of_a_large_picture_reads_only_the_range(serve: Serve, get: Get, images: Path) -> None:
-    """A sparse file far larger than the time-out for one reading would allow to be read."""
+    """The sparse file is too large to be read within the time limit of the store."""
     with (images / "1.jpg").open("wb") as file:
         file.write(saved(quarters(160, 120), "JPEG"))
         file.truncate(200_000_000_000)

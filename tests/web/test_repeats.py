@@ -1,4 +1,4 @@
-"""Requests that repeat an earlier one: the same answer for less, and never an older one."""
+"""Repeats: they get the answer of the earlier request at less cost, and never an older one."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ VARYING = {"Cache-Status", "Server-Timing", "Date"}
 
 async def test_repeat_has_the_headers_of_the_first_answer(serve: Serve, get: Get) -> None:
     client = await serve()
-    answers = [await get(client, 1, "?w=40") for _ in range(4)]  # miss, hit, and repeats
-    told = [{name: value for name, value in each.headers.items() if name not in VARYING} for each in answers]
-    assert told == [told[0]] * 4
+    answers = [await get(client, 1, "?w=40") for _ in range(4)]  # a miss, a hit, and two repeats
+    headers = [{name: value for name, value in each.headers.items() if name not in VARYING} for each in answers]
+    assert headers == [headers[0]] * 4
     assert len({await each.read() for each in answers}) == 1
     for each in answers[1:]:
         assert each.headers["Cache-Status"].startswith("contact-image; hit; ttl=")
@@ -73,7 +73,7 @@ async def test_revalidation_of_a_changed_picture_ends_its_repeats(serve: Serve, 
 
 
 async def test_fault_found_by_another_rendition_does_not_drop_cached_ones(serve: Serve, get: Get) -> None:
-    """The record changes when a worker dies over the picture; what was rendered before is still right."""
+    """The record changes when a worker dies while it renders the picture. Cached renditions stay valid."""
     client = await serve()
     for _ in range(3):
         good = await get(client, 1, "?w=40")
@@ -108,7 +108,7 @@ async def test_range_of_a_repeated_picture_is_206(serve: Serve, get: Get) -> Non
 
 
 async def test_repeat_that_is_not_in_memory_comes_from_the_shared_cache(serve: Serve, get: Get) -> None:
-    """On a busy machine a look-up may take too long; then it is no hit, and what comes is as right."""
+    """On a busy machine a look-up may time out. Then the answer is not a hit, but equal."""
     client = await serve(cache={"memory_bytes": 0})
     first = await get(client, 1, "?w=40")
     hits, deadline = 0, time.monotonic() + 60
@@ -125,7 +125,7 @@ async def test_repeat_that_is_not_in_memory_comes_from_the_shared_cache(serve: S
 @pytest.mark.parametrize(
     ("version", "connection", "kept"), [("1.1", "", True), ("1.1", "close", False), ("1.0", "", False)]
 )
-async def test_repeat_closes_the_connection_when_the_request_does(
+async def test_repeat_keeps_or_closes_the_connection_as_requested(
     serve: Serve, get: Get, version: str, connection: str, kept: bool
 ) -> None:
     import asyncio
@@ -156,7 +156,7 @@ async def test_pipelined_requests_are_answered_in_order(serve: Serve, get: Get) 
         for _ in range(3):
             await get(client, 1, query)
     reader, writer = await asyncio.open_connection(client.host, client.port)
-    asked = ["?w=40", "?w=41", "?w=42", "?w=40", "?w=41"]  # the third is no repeat
+    asked = ["?w=40", "?w=41", "?w=42", "?w=40", "?w=41"]  # the third is not a repeat
     for query in asked:
         writer.write(f"GET /api/v1/Contact/1/Image{query} HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n".encode())
     for query in asked:

@@ -1,4 +1,4 @@
-"""The same file has the same ETag and the same blob id on every server that holds it with the same times."""
+"""A file with the same bytes and times has the same ETag and blob id on every server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JPEG = saved(quarters(), "JPEG")
 
 @pytest.fixture(params=["small", "streamed"])
 def data(request: pytest.FixtureRequest) -> bytes:
-    """A JPEG that is sent whole, and one that is sent in parts."""
+    """A JPEG that is sent at once, and one that is streamed."""
     return JPEG if request.param == "small" else saved(large(), "JPEG", quality=95)
 
 

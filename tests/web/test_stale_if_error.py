@@ -1,4 +1,4 @@
-"""What is served for want of better: the stale and the former, while the store fails or nothing can be rendered."""
+"""Stale pictures and older renditions are served while the store fails or renders fail."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ async def test_stale_picture_is_served_for_stale_if_error_while_the_store_fails(
             assert ttl(response) < 0
             assert response.headers["Cache-Control"] == "public, max-age=5, stale-if-error=600"
             assert await response.read() == await truth.read()
-        assert store.looks - looks <= 4 + time.monotonic() - begun  # three times, and then once a second
+        assert store.looks - looks <= 4 + time.monotonic() - begun  # three at first, and then one a second
     await age(client, 600)
     refused = await get(client, 1, "?w=20")
     assert (refused.status, refused.headers["Cache-Control"]) == (504 if hangs else 502, "no-store")
     store.fails = False
     store.well.set()
 
-    async def well_again() -> bool:
+    async def recovered() -> bool:
         response = await get(client, 1, "?w=20")
         return response.headers["Cache-Control"] != SHORT and response.status == 200
 
-    await until(well_again)
+    await until(recovered)
     assert await metric(client, RENDERS) == 1
 
 
@@ -84,11 +84,11 @@ async def test_absence_is_served_stale_while_the_store_fails(
     (images / "404.jpg").write_bytes((images / "1.jpg").read_bytes())
     async with asyncio.timeout(60):
         while (await get(client, 404)).status != 200:
-            await asyncio.sleep(0.05)  # until the store is asked again: once a second
+            await asyncio.sleep(0.05)  # until the next look-up in the store: one a second
 
 
 async def with_an_older_rendition(client: Client, get: Get, images: Path) -> ClientResponse:
-    """What is cached of the former picture; that it is another one by now has been seen."""
+    """Cache a rendition, replace the picture, and wait until its new record is known; return the rendition's answer."""
     former = await get(client, 1, "?w=20")
     await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
     change(images)
@@ -115,7 +115,7 @@ async def test_render_over_its_time_limit_returns_the_older_rendition(
     await frozen_worker(client)
     await is_the_older(await get(client, 1, "?w=20"), former)
     async with asyncio.timeout(60):
-        while (await get(client, 2, "?w=21")).status != 200:  # until another process has taken its place
+        while (await get(client, 2, "?w=21")).status != 200:  # until another process has replaced it
             await asyncio.sleep(0.05)
     new = await get(client, 1, "?w=20")
     assert new.headers["ETag"] != former.headers["ETag"]
@@ -134,7 +134,7 @@ async def test_full_queue_returns_the_older_rendition(serve_fresh: Serve, get: G
         await until_metric(client, RENDERS, started + 1)
         await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)  # refused: the queue is full
         await is_the_older(await get(client, 1, "?w=20"), former)
-        assert (await get(client, 20, "?w=30")).status == 503  # of this one there is none
+        assert (await get(client, 20, "?w=30")).status == 503  # this size has no older rendition
     finally:
         os.kill(pid, signal.SIGCONT)
     assert {(await other).status for other in others} == {200, 503}

@@ -1,4 +1,4 @@
-"""A stored TIFF: browsers, which do not show it, get a format that they do."""
+"""Stored TIFFs: browsers do not show TIFF, so they get a format that they show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN = {"image/avif", "image/webp", "image/png", "image/jpeg", "image/gif"}
 
 @pytest.fixture(autouse=True)
 def tiffs(images: Path) -> Path:
-    """6 is opaque, 7 has an alpha channel."""
+    """6: an opaque TIFF; 7: one with alpha."""
     (images / "6.tif").write_bytes(saved(quarters(80, 60), "TIFF"))
     (images / "7.tif").write_bytes(saved(see_through(80, 60), "TIFF"))
     return images

@@ -1,4 +1,4 @@
-"""Slow readers: what they hold, and for how long."""
+"""Slow readers: how much memory they use, and for how long."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def large(images: Path) -> bytes:
 
 
 async def ask(client: TestClient[Any, Any], accept: str = "*/*") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send a request over a connection that takes little, and do not read the answer's body."""
+    """Send a request over a connection with small buffers, and do not read the answer's body."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     raw.setblocking(False)
@@ -60,13 +60,13 @@ async def test_slow_readers_use_little_memory(
     try:
         for reader, _ in connections:
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-        await asyncio.sleep(0.5)  # time to buffer as much as they ever would
+        await asyncio.sleep(0.5)  # until all buffers are full
         held = tracemalloc.get_traced_memory()[0] - baseline
     finally:
         tracemalloc.stop()
         for _, writer in connections:
             await end(writer)
-    # Both ends of each connection are in this process: the client's reader, limited to 2 KiB, counts as well.
+    # Both ends of a connection are in this process: the client's reader, limited to 2 KiB, counts as well.
     assert held / readers < 98_304
 
 
@@ -76,11 +76,11 @@ async def test_client_that_stops_reading_is_disconnected(serve: Serve, large: by
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
     async with asyncio.timeout(60):
         received = 0
-        await asyncio.sleep(1.0)  # the fault itself: a reader who does not read
+        await asyncio.sleep(1.0)  # the client does not read
         with pytest.raises(ConnectionResetError):
             while chunk := await reader.read(65_536):
                 received += len(chunk)
-            raise ConnectionResetError  # a plain end: equally short
+            raise ConnectionResetError  # or a normal end, with too few bytes
     assert received < SIZE
     await end(writer)
 
@@ -130,6 +130,6 @@ async def test_disconnecting_readers_cause_no_error(serve: Serve, get: Get, larg
         _, writer = await ask(client)
         await end(writer)
     async with asyncio.timeout(60):
-        while await metric(client, "contact_image_store_reads_total") < 11:  # one look, and ten readings
-            await asyncio.sleep(0.005)  # until the server has noticed: its own doing, nothing to await
+        while await metric(client, "contact_image_store_reads_total") < 11:  # one look-up, and ten reads
+            await asyncio.sleep(0.005)  # until the server has noticed
     assert await metric(client, 'contact_image_requests_total{method="GET",route="image",status="500"}') == 0

@@ -1,4 +1,4 @@
-"""A stored picture that cannot be rendered: `ifBlank` stands in for it, and for no other failure."""
+"""Pictures that cannot be rendered: `ifBlank` replaces them, and no other error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 
 @pytest.fixture(autouse=True)
 def broken(images: Path) -> Path:
-    """1 is corrupt, which a render tells; 2 is no picture, which its first bytes tell; 3 is a bomb; 9 is sound."""
+    """1: corrupt, found by the render; 2: not a picture, found by its first bytes; 3: a bomb; 9: sound."""
     whole = saved(quarters(160, 120), "PNG")
     (images / "1.png").write_bytes(whole[:-40])
     (images / "2.jpg").write_bytes(b"no picture at all")
@@ -175,7 +175,7 @@ class TestPlaceholderDoesNotReplaceOtherErrors:
 async def test_picture_too_large_to_be_read_is_422_even_for_an_impossible_size(
     serve: Serve, get: Get, images: Path, size: tuple[int, int], query: str
 ) -> None:
-    """No size would do, so that a 400 which names one would lead astray; and a placeholder can stand in."""
+    """No size fits, so 400 could not name one. With `ifBlank` there is a placeholder."""
     (images / "4.png").write_bytes(png(*size, pixels=b""))
     client = await serve()
     assert (await get(client, 4, "?w=4096&type=avif")).status == 422

@@ -1,4 +1,4 @@
-"""A writer that fails on a sound picture: the next format goes out, and nothing is held against the picture."""
+"""Writers that fail on sound originals: the next format is sent, and no fault of the original is recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Stumble = Callable[..., Awaitable[tuple[Client, StumblingPool]]]
 
 @pytest.fixture
 def stumble(serve: Serve) -> Stumble:
-    """A service whose writers of these formats fail."""
+    """Start a service whose writers of some formats fail."""
 
     async def start(*formats: Format, **sections: Any) -> tuple[Client, StumblingPool]:
         pool = StumblingPool(*formats)
@@ -61,7 +61,7 @@ async def test_failed_format_is_replaced_by_the_next_acceptable_one(
         assert head.headers["Content-Length"] == first.headers["Content-Length"]
         unchanged = await get(client, 1, "?w=60", Accept=CHROME, If_None_Match=first.headers["ETag"])
         assert (unchanged.status, unchanged.headers["ETag"]) == (304, first.headers["ETag"])
-    if "memory_bytes" not in cache:  # without memory a record is on its way for a moment, and one more is tried
+    if "memory_bytes" not in cache:  # without memory the record arrives later, and there may be one more attempt
         assert pool.tried[AVIF] == 1
     assert await metric(client, UNWRITABLE) == pool.tried[AVIF]
 
@@ -122,11 +122,11 @@ async def test_failure_of_a_writer_is_not_a_fault_of_the_picture(
         assert (await get(client, contact, "?w=60&type=png")).status == 200
         assert (await get(client, contact)).status == 200
     pool.formats.clear()
-    assert (await get(client, contact, "?w=61&type=webp")).status == 200  # each rendition stands for itself
+    assert (await get(client, contact, "?w=61&type=webp")).status == 200  # the failure was of one rendition
 
 
 async def test_animation_with_too_many_plays_for_webp_rules_out_no_format(serve: Serve, get: Get, images: Path) -> None:
-    """Its NETSCAPE2.0 block says 65,535 repetitions, which are 65,536 plays."""
+    """Its NETSCAPE2.0 block has 65,535 repetitions, which are 65,536 plays."""
     film = animation(side=100)
     at = film.index(b"NETSCAPE2.0") + 13
     (images / "101.gif").write_bytes(film[:at] + b"\xff\xff" + film[at + 2 :])
@@ -214,7 +214,7 @@ async def test_failures_of_many_sizes_are_recorded(stumble: Stumble, get: Get) -
 
 
 async def test_failures_do_not_keep_a_record_fresh(stumble: Stumble, get: Get, images: Path) -> None:
-    """Else whoever asks for ever new sizes would keep a replaced picture from being seen."""
+    """Otherwise requests for more and more sizes could hide a replaced picture."""
     client, _ = await stumble(AVIF, cache={"fresh_for": 1}, http={"stale_while_revalidate": 0})
     before = await get(client, 1)
     (images / "1.jpg").write_bytes(saved(quarters(90, 60), "JPEG"))
@@ -226,7 +226,7 @@ async def test_failures_do_not_keep_a_record_fresh(stumble: Stumble, get: Get, i
 
 
 class TestMemoryAndTime:
-    """They are held against the picture at a modest size alone."""
+    """Lack of memory and time are faults of the picture only at a modest size."""
 
     @staticmethod
     def out_of_memory(order: Order) -> Exception | None:
@@ -268,7 +268,7 @@ class TestMemoryAndTime:
     async def test_time_limit_at_a_long_computed_side_rules_out_the_format(
         self, stumble: Stumble, get: Get, images: Path, size: tuple[int, int], query: str
     ) -> None:
-        """The picture is narrow, so that a modest side makes a rendition of many megapixels."""
+        """The picture is narrow, so a modest side gives a rendition of many megapixels."""
         (images / "8.jpg").write_bytes(saved(quarters(*size), "JPEG"))
         client, pool = await stumble()
         pool.instead = lambda order: RenderTimedOut("late") if order.format is AVIF else None

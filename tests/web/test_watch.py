@@ -1,4 +1,4 @@
-"""A picture that others change in the folder is new everywhere within a second, however long it would be fresh."""
+"""Changes of files in the folder are seen in every process within a second, although the record is fresh."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("people")
 
 NEW = saved(see_through(90, 60), "PNG")
 PATIENCE = 60.0
-"""Seconds. Promised is one; the machine that tests run on is shared."""
+"""Seconds to wait for a change. The service promises one second, but machines for tests are busy."""
 _prefixes = itertools.count()
 
 
@@ -30,7 +30,7 @@ async def watching(serve: Serve, **cache: Any) -> TestClient[Any, Any]:
 
 
 async def until(get: Get, client: TestClient[Any, Any], query: str, holds: Callable[[Any], bool]) -> float:
-    """Ask until what is answered *holds*; gives the seconds that it took."""
+    """Repeat the request until *holds* accepts the answer; return the seconds until then."""
     begun = time.perf_counter()
     async with asyncio.timeout(PATIENCE):
         while not holds(await get(client, 1, query)):
