@@ -113,7 +113,7 @@ class Metrics:
     def unwritable(self) -> None:
         self._unwritable.inc()
 
-    def stood_in(self) -> None:
+    def unrenderable_placeholder(self) -> None:
         """Count a placeholder that was sent because the picture cannot be rendered."""
         self._unrenderable.inc()
 

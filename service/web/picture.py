@@ -99,7 +99,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     request, contact, trace = asked.request, asked.contact, Trace()
     (selection, language, detail), loaded, part = await _load_first_possible(asked, trace, reread=reread)
     if detail == _UNRENDERABLE:
-        request.app[METRICS].stood_in()
+        request.app[METRICS].unrenderable_placeholder()
 
     policy, repeats, requester = request.app[RESPONSE_POLICY], request.app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0

@@ -29,28 +29,28 @@ PICTURE = "public, max-age=300, s-maxage=3600, stale-while-revalidate=60, stale-
 SHORT = "public, max-age=5, stale-if-error=86400"
 
 
-class Moody(DirectoryStore):
+class UnreliableStore(DirectoryStore):
     """A directory that fails or hangs, and counts look-ups."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, max_bytes=10_000_000, timeout=5.0)
         self.looks = 0
-        self.well = asyncio.Event()
+        self.available = asyncio.Event()
         self.fails = False
-        self.patience = 5.0
-        self.well.set()
+        self.time_limit = 5.0
+        self.available.set()
 
     async def look(self, contact: int) -> Original | None:
         self.looks += 1
         if self.fails:
             raise StoreFailed(N_("The place where pictures are stored failed."))
-        await as_store_errors(self.well.wait, self.patience)
+        await as_store_errors(self.available.wait, self.time_limit)
         return await super().look(contact)
 
 
 @pytest.fixture
-def store(images: Path) -> Moody:
-    return Moody(images)
+def store(images: Path) -> UnreliableStore:
+    return UnreliableStore(images)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from service.pictures.values import RECORD
 from service.web.keys import CACHE, FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
-from tests.web.ageing import Client, Moody, age
+from tests.web.ageing import Client, UnreliableStore, age
 from tests.web.conftest import Get
 
 JPEG = saved(quarters(), "JPEG")
@@ -44,7 +44,7 @@ async def test_absence_without_an_empty_file_is_recorded(serve: Serve, get: Get,
 
 async def test_empty_file_does_not_replace_the_record(serve: Serve, get: Get, images: Path) -> None:
     """A copy in place first empties the file. Other processes still use the record."""
-    store = Moody(images)
+    store = UnreliableStore(images)
     client = await serve(adapters={"store": store}, http={"stale_while_revalidate": 0})
     (images / "1.jpg").write_bytes(JPEG)
     first = await get(client, 1, "?w=20")

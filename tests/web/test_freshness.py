@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from service.web.keys import COHERENCE, FAIL_OPEN_CACHE
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import quarters, saved, shown
-from tests.web.ageing import FRESH, OLD, PICTURE, SHORT, STALE, Client, Moody, age, change, ttl, until
+from tests.web.ageing import FRESH, OLD, PICTURE, SHORT, STALE, Client, UnreliableStore, age, change, ttl, until
 from tests.web.ageing import serve_fresh as serve_fresh
 from tests.web.ageing import store as store
 from tests.web.conftest import Get
@@ -26,11 +26,13 @@ _prefixes = itertools.count()
 
 
 @pytest.fixture
-async def client(serve_fresh: Serve, store: Moody) -> Client:
+async def client(serve_fresh: Serve, store: UnreliableStore) -> Client:
     return await serve_fresh(adapters={"store": store})
 
 
-async def test_fresh_picture_is_served_without_a_store_look_up(client: Client, get: Get, store: Moody) -> None:
+async def test_fresh_picture_is_served_without_a_store_look_up(
+    client: Client, get: Get, store: UnreliableStore
+) -> None:
     await get(client, 1, "?w=20")
     await age(client, FRESH)
     for _ in range(3):
@@ -40,10 +42,12 @@ async def test_fresh_picture_is_served_without_a_store_look_up(client: Client, g
     assert store.looks == 1
 
 
-async def test_stale_picture_is_served_at_once_and_revalidated_once(client: Client, get: Get, store: Moody) -> None:
+async def test_stale_picture_is_served_at_once_and_revalidated_once(
+    client: Client, get: Get, store: UnreliableStore
+) -> None:
     truth = await get(client, 1, "?w=20")
     await age(client, STALE)
-    store.well.clear()  # the look-up in the store ends after all answers
+    store.available.clear()  # the look-up in the store ends after all answers
     for response in await asyncio.gather(*(get(client, 1, "?w=20") for _ in range(20))):
         assert -12 <= ttl(response) <= -5
         assert response.headers["Cache-Control"] == SHORT
@@ -51,7 +55,7 @@ async def test_stale_picture_is_served_at_once_and_revalidated_once(client: Clie
         assert await response.read() == await truth.read()
     unchanged = await get(client, 1, "?w=20", If_None_Match=truth.headers["ETag"])
     assert (unchanged.status, unchanged.headers["Cache-Control"]) == (304, SHORT)
-    store.well.set()
+    store.available.set()
 
     async def extended() -> bool:
         return ttl(await get(client, 1, "?w=20")) > 50
@@ -109,7 +113,7 @@ async def test_picture_too_old_to_serve_stale_is_revalidated_first(
 
 
 async def test_absence_is_cached_briefly(
-    serve_fresh: Serve, get: Get, images: Path, store: Moody, shared_valkey: Valkey
+    serve_fresh: Serve, get: Get, images: Path, store: UnreliableStore, shared_valkey: Valkey
 ) -> None:
     prefix = f"freshness-{next(_prefixes)}"
     client = await serve_fresh(adapters={"store": store}, cache={"prefix": prefix, "missing_for": 50})

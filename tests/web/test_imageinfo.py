@@ -22,8 +22,8 @@ async def info(client: TestClient[Any, Any], contact: object, headers: dict[str,
     assert response.status == 200
     assert response.content_type == "application/json"
     assert response.headers["Cache-Control"] == "no-store"
-    told: dict[str, Any] = json.loads(await response.text())
-    return told
+    entity: dict[str, Any] = json.loads(await response.text())
+    return entity
 
 
 async def test_entity_describes_the_picture(serve: Serve, images: Path) -> None:
@@ -31,9 +31,9 @@ async def test_entity_describes_the_picture(serve: Serve, images: Path) -> None:
     (images / "7.jpg").write_bytes(data)
     os.utime(images / "7.jpg", (1_700_000_000, 1_700_000_000))
     client = await serve()
-    told = await info(client, 7)
-    assert 0 < told.pop("BlobId") < 2**31
-    assert told == {
+    entity = await info(client, 7)
+    assert 0 < entity.pop("BlobId") < 2**31
+    assert entity == {
         "BlobSize": len(data),
         "OriginalSize": len(data),
         "MimeType": "image/png",
@@ -55,9 +55,9 @@ async def test_entity_describes_the_picture(serve: Serve, images: Path) -> None:
 async def test_entity_is_empty_without_a_picture(serve: Serve, images: Path, contact: int) -> None:
     (images / "7.jpg").write_bytes(saved(quarters(), "JPEG"))
     client = await serve()
-    told, of_a_picture = await info(client, contact), await info(client, 7)
-    assert told.keys() == of_a_picture.keys()
-    assert not any(told.values())
+    entity, of_a_picture = await info(client, contact), await info(client, 7)
+    assert entity.keys() == of_a_picture.keys()
+    assert not any(entity.values())
 
 
 async def test_change_is_seen_at_once_while_the_picture_is_cached(serve: Serve, images: Path) -> None:
@@ -95,8 +95,8 @@ async def test_invalid_contact_is_400(serve: Serve) -> None:
 
 async def test_entity_of_a_file_that_is_no_picture_has_no_type(serve: Serve, images: Path) -> None:
     (images / "7.jpg").write_bytes(b"hello")
-    told = await info(await serve(), 7)
-    assert (told["BlobSize"], told["MimeType"]) == (5, None)
+    entity = await info(await serve(), 7)
+    assert (entity["BlobSize"], entity["MimeType"]) == (5, None)
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ async def test_entity_of_a_file_that_is_no_picture_has_no_type(serve: Serve, ima
 )
 async def test_dates_are_in_the_requested_time_zone(serve: Serve, images: Path, zone: str, date: str) -> None:
     picture(images, 1_700_000_000)
-    told = await info(await serve(), 7, {"SO-TimeZone": zone})
-    assert told["CreatedDate"] == told["UpdatedDate"] == date
+    entity = await info(await serve(), 7, {"SO-TimeZone": zone})
+    assert entity["CreatedDate"] == entity["UpdatedDate"] == date
     assert datetime.fromisoformat(date).timestamp() == 1_700_000_000
 
 
@@ -134,8 +134,8 @@ async def test_dates_are_in_the_requested_time_zone(serve: Serve, images: Path, 
 )
 async def test_dates_follow_summer_time(serve: Serve, images: Path, seconds: int, date: str) -> None:
     picture(images, seconds)
-    told = await info(await serve(), 7, {"SO-TimeZone": "NO"})
-    assert told["UpdatedDate"] == date
+    entity = await info(await serve(), 7, {"SO-TimeZone": "NO"})
+    assert entity["UpdatedDate"] == date
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from tests.web.conftest import IMAGE, Get
 JPEG = saved(quarters(120, 80), "JPEG", quality=95)
 FRAME = JPEG.index(b"\xff\xc0")
 PHOTO = saved(large(400, 300), "JPEG")
-NAME_ALONE = b"\xff\xe0\0\x07JFIF\0"
+ONLY_NAME = b"\xff\xe0\0\x07JFIF\0"
 SHOWN = {
-    "JFIF of its name alone": JPEG[:2] + NAME_ALONE + JPEG[20:],
-    "JFIF twice": JPEG[:2] + NAME_ALONE + JPEG[2:],
+    "JFIF segment with only its name": JPEG[:2] + ONLY_NAME + JPEG[20:],
+    "JFIF twice": JPEG[:2] + ONLY_NAME + JPEG[2:],
     "Adobe of six bytes": JPEG[:20] + b"\xff\xee\0\x08Adobe\0" + JPEG[20:],
     "parts of a profile without numbers": JPEG[:20] + b"\xff\xe2\0\x0eICC_PROFILE\0" * 2 + JPEG[20:],
     "without its end marker": JPEG[:-2],

@@ -14,7 +14,7 @@ from aiohttp import ClientResponse
 from service.web.keys import FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import shown
-from tests.web.ageing import OLD, SHORT, STALE, Client, Moody, age, change, ttl, until
+from tests.web.ageing import OLD, SHORT, STALE, Client, UnreliableStore, age, change, ttl, until
 from tests.web.ageing import serve_fresh as serve_fresh
 from tests.web.ageing import store as store
 from tests.web.conftest import Get
@@ -27,14 +27,14 @@ RENDERS = "contact_image_renders_started_total"
 
 @pytest.mark.parametrize("hangs", [False, True], ids=["fails", "hangs"])
 async def test_stale_picture_is_served_for_stale_if_error_while_the_store_fails(
-    serve_fresh: Serve, get: Get, store: Moody, hangs: bool
+    serve_fresh: Serve, get: Get, store: UnreliableStore, hangs: bool
 ) -> None:
     client = await serve_fresh(adapters={"store": store}, http={"stale_if_error": 600})
     truth = await get(client, 1, "?w=20")
-    store.patience = 0.2
+    store.time_limit = 0.2
     store.fails = not hangs
     if hangs:
-        store.well.clear()
+        store.available.clear()
     for seconds in (STALE, OLD):
         await age(client, seconds)
         looks, begun = store.looks, time.monotonic()
@@ -48,7 +48,7 @@ async def test_stale_picture_is_served_for_stale_if_error_while_the_store_fails(
     refused = await get(client, 1, "?w=20")
     assert (refused.status, refused.headers["Cache-Control"]) == (504 if hangs else 502, "no-store")
     store.fails = False
-    store.well.set()
+    store.available.set()
 
     async def recovered() -> bool:
         response = await get(client, 1, "?w=20")
@@ -70,7 +70,7 @@ async def test_missing_folder_is_not_an_absence_of_pictures(serve_fresh: Serve, 
 
 
 async def test_absence_is_served_stale_while_the_store_fails(
-    serve_fresh: Serve, get: Get, store: Moody, images: Path
+    serve_fresh: Serve, get: Get, store: UnreliableStore, images: Path
 ) -> None:
     client = await serve_fresh(adapters={"store": store})
     assert (await get(client, 404)).status == 404
@@ -89,42 +89,42 @@ async def test_absence_is_served_stale_while_the_store_fails(
 
 async def with_an_older_rendition(client: Client, get: Get, images: Path) -> ClientResponse:
     """Cache a rendition, replace the picture, and wait until its new record is known; return the rendition's answer."""
-    former = await get(client, 1, "?w=20")
+    older = await get(client, 1, "?w=20")
     await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
     change(images)
     await age(client, OLD)
-    assert (await get(client, 1)).headers["Content-Length"] != former.headers["Content-Length"]
+    assert (await get(client, 1)).headers["Content-Length"] != older.headers["Content-Length"]
     await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
-    return former
+    return older
 
 
-async def is_the_older(response: ClientResponse, former: ClientResponse) -> None:
+async def is_the_older(response: ClientResponse, older: ClientResponse) -> None:
     assert response.status == 200
     assert ttl(response) < 0
     assert response.headers["Cache-Control"] == SHORT
-    assert response.headers["ETag"] == former.headers["ETag"]
+    assert response.headers["ETag"] == older.headers["ETag"]
     assert "Last-Modified" not in response.headers
-    assert await response.read() == await former.read()
+    assert await response.read() == await older.read()
 
 
 async def test_render_over_its_time_limit_returns_the_older_rendition(
     serve_fresh: Serve, get: Get, images: Path
 ) -> None:
     client = await serve_fresh(render={"timeout": 1.5})
-    former = await with_an_older_rendition(client, get, images)
+    older = await with_an_older_rendition(client, get, images)
     await frozen_worker(client)
-    await is_the_older(await get(client, 1, "?w=20"), former)
+    await is_the_older(await get(client, 1, "?w=20"), older)
     async with asyncio.timeout(60):
         while (await get(client, 2, "?w=21")).status != 200:  # until another process has replaced it
             await asyncio.sleep(0.05)
     new = await get(client, 1, "?w=20")
-    assert new.headers["ETag"] != former.headers["ETag"]
+    assert new.headers["ETag"] != older.headers["ETag"]
     assert shown(await new.read()).size == (20, 20)
 
 
 async def test_full_queue_returns_the_older_rendition(serve_fresh: Serve, get: Get, images: Path) -> None:
     client = await serve_fresh(render={"queue": 1})
-    former = await with_an_older_rendition(client, get, images)
+    older = await with_an_older_rendition(client, get, images)
     for contact in range(10, 21):
         os.link(images / "5.jpg", images / f"{contact}.jpg")
     started = await metric(client, RENDERS)
@@ -133,7 +133,7 @@ async def test_full_queue_returns_the_older_rendition(serve_fresh: Serve, get: G
         others = [asyncio.create_task(get(client, contact, "?w=30")) for contact in range(10, 20)]
         await until_metric(client, RENDERS, started + 1)
         await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)  # refused: the queue is full
-        await is_the_older(await get(client, 1, "?w=20"), former)
+        await is_the_older(await get(client, 1, "?w=20"), older)
         assert (await get(client, 20, "?w=30")).status == 503  # this size has no older rendition
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -19,7 +19,7 @@ from tests.web.conftest import IMAGE, Get
 from tests.web.test_blank import KINDS
 from tests.web.test_coalescing import metric
 
-STOOD_IN = "contact_image_unrenderable_placeholders_total"
+PLACEHOLDERS = "contact_image_unrenderable_placeholders_total"
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 
 
@@ -52,7 +52,7 @@ async def test_placeholder_replaces_a_fault_found_at_select_or_at_render(
         assert "Last-Modified" not in response.headers
         assert "Accept-Ranges" not in response.headers
         assert response.headers.get("Content-Language") == missing.headers.get("Content-Language")
-        assert await metric(client, STOOD_IN) == turn + 1
+        assert await metric(client, PLACEHOLDERS) == turn + 1
     assert await metric(client, "contact_image_renders_started_total") <= 1
     assert (await get(client, contact, "?w=50")).status == 422
     assert (await get(client, contact, "?w=50&ifBlank=Null")).status == 422
@@ -102,14 +102,14 @@ async def test_placeholder_ends_when_the_picture_is_replaced(serve: Serve, get: 
     client = await serve(writes={"enabled": True})
     for _ in range(3):
         assert "unrenderable" in (await get(client, 1, "?ifBlank=Default&w=50&type=png")).headers["Cache-Status"]
-    stand_in = await get(client, 1, "?ifBlank=Default&w=50&type=png")
+    placeholder = await get(client, 1, "?ifBlank=Default&w=50&type=png")
     put = await client.put(IMAGE.format(1), data=saved(quarters(80, 60), "PNG"))
     assert put.status == 200
-    for sent in ({}, {"If_None_Match": stand_in.headers["ETag"]}, {}):
+    for sent in ({}, {"If_None_Match": placeholder.headers["ETag"]}, {}):
         response = await get(client, 1, "?ifBlank=Default&w=50&type=png", **sent)
         assert (response.status, shown(await response.read()).size) == (200, (50, 38))
         assert "unrenderable" not in response.headers["Cache-Status"]
-        assert response.headers["ETag"] != stand_in.headers["ETag"]
+        assert response.headers["ETag"] != placeholder.headers["ETag"]
 
 
 async def test_placeholder_begins_when_the_picture_is_replaced_by_a_corrupt_one(
