@@ -23,11 +23,11 @@ from service.formats import Format, IfBlank
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged, Picture
-from service.protocol.conditionals import not_modified, still_whole
+from service.protocol.conditionals import if_range_holds, not_modified
 from service.protocol.languages import NO_PHOTO
-from service.protocol.negotiate import Wish, make_wish
+from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_query
-from service.protocol.ranges import content_range, one_range
+from service.protocol.ranges import content_range, parse_range
 from service.web import requests
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
 from service.web.keys import LANGUAGES, METRICS, PICTURES, REPEATS, REQUESTER, RESPONSE_POLICY
@@ -51,7 +51,7 @@ class _Asked:
     target: str
     accept: str | None
     contact: int
-    wish: Wish
+    requested: RequestedPicture
 
 
 @dataclass(slots=True)
@@ -85,7 +85,7 @@ async def picture(request: web.Request) -> web.StreamResponse:
     policy, whole, accept = request.app[RESPONSE_POLICY], target(request), requests.field(request, "Accept")
     contact = contact_id(request)
     query = parse_query(whole.partition("?")[2], policy.max_dimension)
-    asked = _Asked(request, whole, accept, contact, make_wish(query, accept, policy.preference))
+    asked = _Asked(request, whole, accept, contact, requested_picture(query, accept, policy.preference))
     for attempt in range(_ATTEMPTS):
         try:
             return await _answer(asked, reread=attempt > 0)
@@ -104,7 +104,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     policy, repeats, requester = request.app[RESPONSE_POLICY], request.app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
     worded = selection.blank is not None and selection.blank.worded
-    varies = vary(negotiated=asked.wish.type is None, worded=worded)
+    varies = vary(negotiated=asked.requested.type is None, worded=worded)
     unchanged = picture_headers(selection, contact, lifetimes, requester, varies, stale=stale)
     if loaded is None:
         add_trace(unchanged, trace, detail)
@@ -145,7 +145,7 @@ async def _load_first_possible(asked: _Asked, trace: Trace, *, reread: bool) -> 
             formats = failures.of_picture if selection.blank is None else failures.of_placeholder
             formats[selection.choice.format] = error
         except Unrenderable:
-            if asked.wish.if_blank is IfBlank.NULL or selection.blank is not None:
+            if asked.requested.if_blank is IfBlank.NULL or selection.blank is not None:
                 raise
             failures.unrenderable = True
         trace.fwd, reread = "miss", False
@@ -153,19 +153,19 @@ async def _load_first_possible(asked: _Asked, trace: Trace, *, reread: bool) -> 
 
 async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: bool) -> _Chosen:
     """Select the picture, or the placeholder if the request asks for one in place of it."""
-    pictures, wish = asked.request.app[PICTURES], asked.wish
+    pictures, requested = asked.request.app[PICTURES], asked.requested
     if not failures.unrenderable:
         try:
             return _Chosen(
-                await pictures.select(asked.contact, wish, trace, anew=reread, ruled_out=failures.of_picture)
+                await pictures.select(asked.contact, requested, trace, anew=reread, ruled_out=failures.of_picture)
             )
         except (NoPicture, Unrenderable) as error:
-            if wish.if_blank is IfBlank.NULL:
+            if requested.if_blank is IfBlank.NULL:
                 raise
             failures.unrenderable = isinstance(error, Unrenderable)
     language = requests.language(asked.request)
     words = asked.request.app[LANGUAGES].words(NO_PHOTO, {}, language)
-    placeholder = pictures.blank(wish, words, language, failures.of_placeholder)
+    placeholder = pictures.blank(requested, words, language, failures.of_placeholder)
     return _Chosen(placeholder, language, _UNRENDERABLE if failures.unrenderable else "placeholder")
 
 
@@ -183,8 +183,8 @@ def _requested_part(request: web.Request, selection: Selection) -> range | None:
     original = selection.original
     if request.method != "GET" or original is None or not serves_ranges(selection):
         return None
-    part = one_range(requests.field(request, "Range"), original.size)
-    if part is None or not still_whole(
+    part = parse_range(requests.field(request, "Range"), original.size)
+    if part is None or not if_range_holds(
         selection.etag, selection.last_modified, requests.field(request, "If-Range"), time.time()
     ):
         return None

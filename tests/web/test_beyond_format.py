@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from service.formats import Format
-from service.imaging.containers.bounds import MOST_PIXELS
+from service.formats import MOST_PIXELS, Format
 from service.pictures.values import Original
 from service.stores.memory import MemoryStore
 from tests.conftest import Serve
+from tests.failing_writers import PoolWithFailingWriters
 from tests.pictures_in_code import animation, quarters, saved, shown
-from tests.stumbling import StumblingPool
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 
@@ -187,15 +186,15 @@ async def test_400_names_no_side_when_all_formats_hold_less_than_avif(serve: Ser
     assert "largest" not in text
 
 
-class SizeFindingPool(StumblingPool):
+class SizeFindingPool(PoolWithFailingWriters):
     """Raises what a render process raises for a size beyond AVIF, but for a smaller size."""
 
-    async def render(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
+    async def render_original(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
         if order.format is Format.AVIF:
             self.tried[order.format] += 1
             await read()
             order.plan((120, 120))
-        return await super().render(read, order, trace, receiver)
+        return await super().render_original(read, order, trace, receiver)
 
 
 @pytest.mark.usefixtures("small_avif")

@@ -16,6 +16,7 @@ from service.access.identity import Identity
 from service.access.ports import CROWDED, UNAVAILABLE, WRONG
 from service.access.verifiers.client import Client, Unanswered
 from service.access.verifiers.principal import identity_of
+from service.bounded_queue import BoundedQueue, QueueFull
 from service.breaker import CircuitBreaker
 from service.errors import N_, Forbidden, NotAuthenticated, VerificationUnavailable
 from service.protocol.credentials import Basic, Bearer, Credential, SoTicket
@@ -25,11 +26,11 @@ log = structlog.get_logger()
 _RESOURCE = "/api/v1/User/currentPrincipal"
 _AT_ONCE, _MOST_WAITING = 32, 256
 _WAIT = 2.0
-"""Seconds for a place among those that ask at once, and"""
+"""Seconds to wait for a free connection slot."""
 _PATIENCE = 3.0
-"""seconds to ask, retries included; then"""
+"""Seconds for one verification, retries included."""
 _IS_IT_THERE = 1.0
-"""seconds to ask about nobody."""
+"""Seconds for the request without a credential that follows a failed verification."""
 _TRIES = 3
 
 _REFUSED = (
@@ -62,7 +63,7 @@ class SuperOffice:
         self._app_tokens = tuple(token.encode() for token in app_tokens)
         self._client = Client(_AT_ONCE)
         self._breaker = CircuitBreaker(threshold=3, pause=2.0)
-        self._places, self._waiting = asyncio.Semaphore(_AT_ONCE), 0
+        self._slots, self._queue = asyncio.Semaphore(_AT_ONCE), BoundedQueue(_MOST_WAITING, _WAIT)
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
         """See `Verifier`. Takes six seconds at most."""
@@ -71,11 +72,14 @@ class SuperOffice:
         headers = self._headers(credential)
         if app_token:
             headers["SO-AppToken"] = _sendable(_FIELD_VALUE, app_token, Forbidden(APP_TOKEN))
-        await self._take_place()
+        try:
+            await self._queue.wait(self._slots.acquire)
+        except QueueFull:
+            raise VerificationUnavailable(CROWDED) from None
         try:
             return await self._ask(headers)
         finally:
-            self._places.release()
+            self._slots.release()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -99,18 +103,6 @@ class SuperOffice:
         cookie = _sendable(_COOKIE_VALUE, credential.cookie, wrong)
         xsrf = _sendable(_COOKIE_VALUE, credential.xsrf, wrong)
         return {"Cookie": f"{self._session_cookie}={cookie}; XSRF-TOKEN={xsrf}", "X-XSRF-TOKEN": xsrf}
-
-    async def _take_place(self) -> None:
-        if self._waiting >= _MOST_WAITING:
-            raise VerificationUnavailable(CROWDED)
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(_WAIT):
-                await self._places.acquire()
-        except TimeoutError:
-            raise VerificationUnavailable(CROWDED) from None
-        finally:
-            self._waiting -= 1
 
     async def _ask(self, headers: dict[str, str]) -> Identity:
         if not self._breaker.admits():

@@ -16,6 +16,7 @@ from service.access.identity import Identity
 from service.access.ports import CROWDED, UNAVAILABLE, WRONG
 from service.access.verifiers.user_lines import MAX_PASSWORD, BadUsers, User, decoy, matches
 from service.access.verifiers.user_store import read, state
+from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import NotAuthenticated, Overloaded, VerificationUnavailable
 from service.protocol.credentials import Basic, Credential
 
@@ -42,15 +43,16 @@ class UsersFile:
         self._decoy = decoy(self._users)
         self._reading = threading.Lock()
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="users", initializer=_give_way)
-        self._turns, self._waiting = asyncio.Semaphore(_AT_ONCE), 0
+        self._free_threads, self._queue = asyncio.Semaphore(_AT_ONCE), BoundedQueue(_WAITING, None)
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
         assert isinstance(credential, Basic)
-        if self._waiting >= _WAITING:
-            raise Overloaded(CROWDED)
         try:
             async with asyncio.timeout(self._timeout):
-                identity = await self._in_turn(credential)
+                await self._queue.wait(self._free_threads.acquire)
+                identity = await self._in_thread(credential)
+        except QueueFull:
+            raise Overloaded(CROWDED) from None
         except (TimeoutError, VerificationError) as error:
             raise VerificationUnavailable(UNAVAILABLE) from error
         if identity is None:
@@ -60,14 +62,9 @@ class UsersFile:
     async def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _in_turn(self, credential: Basic) -> Identity | None:
-        self._waiting += 1
-        try:
-            await self._turns.acquire()
-        finally:
-            self._waiting -= 1
+    async def _in_thread(self, credential: Basic) -> Identity | None:
         judged = asyncio.get_running_loop().run_in_executor(self._threads, self._judge, credential)
-        judged.add_done_callback(lambda _: self._turns.release())  # not before: a thread cannot be cancelled
+        judged.add_done_callback(lambda _: self._free_threads.release())  # not before: a thread cannot be cancelled
         return await asyncio.shield(judged)
 
     def _judge(self, credential: Basic) -> Identity | None:
