@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from service.pictures.caching.coherence import Coherence
-    from service.pictures.caching.fail_open import FailOpenCache
-    from service.pictures.caching.tiers import TieredCache
+    from service.pictures.caching.picture_cache import PictureCache
     from service.pictures.contact_pictures import ContactPictures
-    from service.pictures.ports import Purges, Renderer, WritableStore
+    from service.pictures.ports import Renderer, WritableStore
     from service.pictures.writes import Writes
     from service.protocol.languages import Languages
     from service.web.cors import Cors
@@ -27,14 +25,11 @@ if TYPE_CHECKING:
     from service.web.writes import UploadLimits
 
 AUTHENTICATOR: web.AppKey[Authenticator] = web.AppKey("authenticator")
-CACHE: web.AppKey[TieredCache] = web.AppKey("cache")
-COHERENCE: web.AppKey[Coherence] = web.AppKey("coherence")
+CACHE: web.AppKey[PictureCache] = web.AppKey("cache")
 CORS: web.AppKey[Cors] = web.AppKey("cors")
-FAIL_OPEN_CACHE: web.AppKey[FailOpenCache] = web.AppKey("fail_open_cache")
 LANGUAGES: web.AppKey[Languages] = web.AppKey("languages")
 METRICS: web.AppKey[Metrics] = web.AppKey("metrics")
 PICTURES: web.AppKey[ContactPictures] = web.AppKey("pictures")
-PURGES: web.AppKey[Purges] = web.AppKey("purges")
 READINESS: web.AppKey[Readiness] = web.AppKey("readiness")
 RENDERER: web.AppKey[Renderer] = web.AppKey("renderer")
 REPEATS: web.AppKey[Repeats] = web.AppKey("repeats")

@@ -157,7 +157,7 @@ async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: b
     if not failures.unrenderable:
         try:
             return _Chosen(
-                await pictures.select(asked.contact, requested, trace, anew=reread, ruled_out=failures.of_picture)
+                await pictures.select(asked.contact, requested, trace, reload=reread, ruled_out=failures.of_picture)
             )
         except (NoPicture, Unrenderable) as error:
             if requested.if_blank is IfBlank.NULL:

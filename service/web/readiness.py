@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from service.errors import PictureError
-from service.pictures.caching.fail_open import FailOpenCache
+from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.ports import CacheUnavailable, OriginalStore, Renderer
 
 log = structlog.get_logger()
@@ -23,7 +23,7 @@ _CHECK_TIMEOUT = 3.0
 class Readiness:
     """Checks the renderer, the store and the cache. Without the cache the service is degraded, but ready."""
 
-    def __init__(self, renderer: Renderer, store: OriginalStore, cache: FailOpenCache) -> None:
+    def __init__(self, renderer: Renderer, store: OriginalStore, cache: PictureCache) -> None:
         self._checks: dict[str, Callable[[], Awaitable[object]]] = {
             "render": renderer.probe,
             "store": store.check,

@@ -16,7 +16,7 @@ from service.protocol.negotiate import requested_picture
 from service.protocol.query import Query, parse_contact_id
 from service.web.bodies import receive
 from service.web.headers import common
-from service.web.keys import PICTURES, PURGES, REQUESTER, RESPONSE_POLICY, UPLOAD_LIMITS, WRITES
+from service.web.keys import CACHE, PICTURES, REQUESTER, RESPONSE_POLICY, UPLOAD_LIMITS, WRITES
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ async def delete_picture(request: web.Request) -> web.StreamResponse:
 async def purge_picture(request: web.Request) -> web.StreamResponse:
     """PURGE: nothing that is cached of the contact is used any more."""
     contact = _contact(request)
-    if not await request.app[PURGES].purge(contact):
+    if not await request.app[CACHE].purge(contact):
         raise PurgeOwed(N_("The purge has not reached every process yet. It is tried until it has."))
     return _done(contact)
 

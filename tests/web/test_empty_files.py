@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD
-from service.web.keys import CACHE, FAIL_OPEN_CACHE
+from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.ageing import Client, UnreliableStore, age
@@ -20,7 +20,7 @@ LONG = {"fresh_for": 3_600, "missing_for": 3_600}
 async def recorded(client: Client, contact: int) -> object:
     """Return the record of *contact* in memory, else in the shared cache."""
     app = client.server.app  # type: ignore[attr-defined]
-    await app[FAIL_OPEN_CACHE].settle()
+    await app[CACHE].settle()
     shared_records = await app[CACHE].shared(contact, (RECORD,), Trace())
     return app[CACHE].local(contact, RECORD) or (shared_records and shared_records[0])
 

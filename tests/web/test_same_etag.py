@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.web.keys import COHERENCE
+from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import large, quarters, saved
 from tests.privileges import open_folder, unprivileged
@@ -65,7 +65,7 @@ async def test_restored_file_has_its_former_etag(serve: Serve, get: Get, images:
     (images / "1.jpg").write_bytes(JPEG)
     shutil.copy2(images / "1.jpg", tmp_path / "backup")
     client = await serve()
-    purges = client.server.app[COHERENCE]
+    purges = client.server.app[CACHE]
     before = await etag_and_blob_id(client, get)
     (images / "1.jpg").unlink()
     await purges.purge(1)

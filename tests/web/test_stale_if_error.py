@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientResponse
 
-from service.web.keys import FAIL_OPEN_CACHE
+from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import shown
 from tests.web.ageing import OLD, SHORT, STALE, Client, UnreliableStore, age, change, ttl, until
@@ -90,11 +90,11 @@ async def test_absence_is_served_stale_while_the_store_fails(
 async def with_an_older_rendition(client: Client, get: Get, images: Path) -> ClientResponse:
     """Cache a rendition, replace the picture, and wait until its new record is known; return the rendition's answer."""
     older = await get(client, 1, "?w=20")
-    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
+    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     change(images)
     await age(client, OLD)
     assert (await get(client, 1)).headers["Content-Length"] != older.headers["Content-Length"]
-    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
+    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     return older
 
 
