@@ -101,7 +101,6 @@ def test_what_is_like_a_listed_origin_is_another(stranger: str) -> None:
     cors = Cors((OURS,))
     assert not cors.trusts(stranger)
     assert not cors.fields(stranger)
-    assert cors.lines(stranger) == ""
     assert not cors.preflight({"Origin": stranger, "Access-Control-Request-Method": "PUT"}, "GET, PUT")
 
 
