@@ -39,7 +39,7 @@ class FastPath:
     ) -> None:
         self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
         self._authenticator = app[AUTHENTICATOR]
-        self._everybody = self._authenticator.everybody
+        self._everybody = self._authenticator.default_requester
         self._onwards, self._write_timeout = onwards, write_timeout
         self._tells = bool(log.bind().is_enabled_for(logging.DEBUG))  # asked once, not on every hit
 
@@ -84,7 +84,7 @@ class FastPath:
         """Who wants to read, where that is settled already; all others are asked who they are further up."""
         if request.method not in _READS:
             return None
-        requester = self._everybody or self._authenticator.settled(request)
+        requester = self._everybody or self._authenticator.known_requester(request)
         return requester if requester is not None and Role.READ in requester.roles else None
 
     def _turned_away(self, request: web.BaseRequest) -> web.Response:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from service.access.identity import EVERYTHING, READER, Identity
+from service.access.schemes import Bearer, Credential, Scheme, SoTicket
 from service.access.throttle import Throttle
 from service.access.verification import CredentialVerification
 from service.errors import (
@@ -20,7 +21,6 @@ from service.errors import (
     TooManyAttempts,
     VerificationUnavailable,
 )
-from service.protocol.credentials import Bearer, Credential, Scheme, SoTicket
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 

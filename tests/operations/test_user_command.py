@@ -16,8 +16,8 @@ import pytest
 from click.testing import CliRunner
 
 from service.access.identity import READER, Role
-from service.access.verifiers.user_lines import line, matches
-from service.access.verifiers.user_store import add_user, read
+from service.access.verifiers.users_storage import add_user, read
+from service.access.verifiers.users_text import line, matches
 from service.cli import main
 from tests.operations.running import COMMAND
 

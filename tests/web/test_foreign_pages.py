@@ -44,24 +44,24 @@ REFUSED = [
 
 @pytest.mark.parametrize("headers", PASS)
 def test_our_own_pages_listed_ones_and_programs_may_write(headers: dict[str, str]) -> None:
-    refuse_foreign(CIMultiDict({"Host": HOST} | headers), Cors((OURS,)), anybody=False)
+    refuse_foreign(CIMultiDict({"Host": HOST} | headers), Cors((OURS,)), unauthenticated=False)
 
 
 @pytest.mark.parametrize("headers", REFUSED)
 def test_pages_of_other_origins_may_not(headers: dict[str, str]) -> None:
     with pytest.raises(Forbidden):
-        refuse_foreign(CIMultiDict({"Host": HOST} | headers), Cors((OURS,)), anybody=False)
+        refuse_foreign(CIMultiDict({"Host": HOST} | headers), Cors((OURS,)), unauthenticated=False)
 
 
 @pytest.mark.parametrize("origin", ["null", OTHER])
 def test_a_page_without_an_origin_is_not_ours_for_want_of_a_host(origin: str) -> None:
     with pytest.raises(Forbidden):
-        refuse_foreign(CIMultiDict({"Origin": origin}), Cors(()), anybody=False)
+        refuse_foreign(CIMultiDict({"Origin": origin}), Cors(()), unauthenticated=False)
 
 
 def test_that_everybody_may_read_lets_nobody_write() -> None:
     with pytest.raises(Forbidden):
-        refuse_foreign(CIMultiDict({"Host": HOST, "Origin": OTHER}), Cors(("*",)), anybody=False)
+        refuse_foreign(CIMultiDict({"Host": HOST, "Origin": OTHER}), Cors(("*",)), unauthenticated=False)
 
 
 @pytest.mark.parametrize("site", [{"Sec-Fetch-Site": "same-origin"}, {}])
@@ -69,13 +69,13 @@ def test_that_everybody_may_read_lets_nobody_write() -> None:
 def test_where_anybody_may_write_a_name_that_was_pointed_here_is_not_ours(site: dict[str, str], host: str) -> None:
     headers = {"Host": host, "Origin": f"http://{host}"} | site
     with pytest.raises(Forbidden):
-        refuse_foreign(CIMultiDict(headers), Cors(()), anybody=True)
-    refuse_foreign(CIMultiDict({"Host": host}), Cors(()), anybody=True)  # no browser
+        refuse_foreign(CIMultiDict(headers), Cors(()), unauthenticated=True)
+    refuse_foreign(CIMultiDict({"Host": host}), Cors(()), unauthenticated=True)  # no browser
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"])
 def test_where_anybody_may_write_loopback_is_ours(host: str) -> None:
-    refuse_foreign(CIMultiDict({"Host": host, "Origin": f"http://{host}"}), Cors(()), anybody=True)
+    refuse_foreign(CIMultiDict({"Host": host, "Origin": f"http://{host}"}), Cors(()), unauthenticated=True)
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PURGE"])

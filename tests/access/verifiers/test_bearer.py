@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from service.access.identity import READER, Role
+from service.access.schemes import Basic, Bearer, SoTicket
 from service.access.verifiers.bearer import BearerTokens
 from service.access.verifiers.jwt import JsonWebTokens
 from service.access.verifiers.keys import KeyFile
 from service.access.verifiers.superoffice import SuperOffice
 from service.errors import Forbidden, NotAuthenticated
-from service.protocol.credentials import Basic, Bearer, SoTicket
 from tests.access.verifiers.conftest import Elsewhere, as_json, principal
 from tests.access.verifiers.tokens import AUDIENCE, ISSUER, pair, token
 

@@ -15,10 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.access.identity import EVERYTHING, READER, Role
+from service.access.schemes import Basic, Bearer, SoTicket
 from service.access.verifiers.jwt import JsonWebTokens, is_jwt
 from service.access.verifiers.keys import KeyFile
 from service.errors import CredentialExpired, NotAuthenticated
-from service.protocol.credentials import Basic, Bearer, SoTicket
 from tests.access.verifiers.tokens import AUDIENCE, ISSUER, claims, jwks, pair, raw_token, token
 
 _ALL = ("rsa", "p256", "p384", "p521", "ed25519", "ed448")

@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from jwt.algorithms import RSAAlgorithm
 
+from service.access.schemes import Bearer
 from service.access.verifiers.jwt import JsonWebTokens
 from service.access.verifiers.keys import BadKeys, Key, KeyFile
 from service.access.verifiers.published import PublishedKeys
 from service.errors import NotAuthenticated, VerificationUnavailable
-from service.protocol.credentials import Bearer
 from tests.access.verifiers.conftest import Answer, Elsewhere, as_cut, as_json, as_text
 from tests.access.verifiers.tokens import AUDIENCE, ISSUER, Pair, jwks, pair, token
 

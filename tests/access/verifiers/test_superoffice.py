@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from service.access.identity import EVERYTHING, READER, Role
+from service.access.schemes import Basic, Bearer, Credential, Session, SoTicket
 from service.access.verifiers.superoffice import SuperOffice
 from service.errors import Forbidden, NotAuthenticated, VerificationUnavailable
-from service.protocol.credentials import Basic, Bearer, Credential, Session, SoTicket
 from tests.access.verifiers.conftest import Elsewhere, as_json, as_text, principal
 
 WRITER = frozenset((Role.READ, Role.WRITE))

@@ -13,12 +13,12 @@ import pytest
 import structlog
 
 from service.access.ports import Verifier
+from service.access.schemes import Basic, Bearer, Credential, Session, SoTicket
 from service.access.verifiers.bearer import BearerTokens
 from service.access.verifiers.jwt import JsonWebTokens
 from service.access.verifiers.keys import KeyFile
 from service.access.verifiers.superoffice import SuperOffice
 from service.errors import PictureError
-from service.protocol.credentials import Basic, Bearer, Credential, Session, SoTicket
 from tests.access.verifiers.conftest import Elsewhere, as_cut, as_json, as_text, principal
 from tests.access.verifiers.tokens import AUDIENCE, ISSUER, pair, token
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access.identity import READER, Identity, Role
-from service.access.verifiers.user_lines import BadUsers, decoy, line, matches, parse, put
+from service.access.verifiers.users_text import BadUsers, decoy, line, matches, parse, put
 from tests.conftest import examples
 
 SALT, DIGEST = "c2l4dGVlbiBvZiBzYWx0IQ", "ZWZnaGlqa2xtbm9wcXJzdHV2d3h5ent8fX5/gIGCg4Q"

@@ -14,10 +14,10 @@ from argon2 import PasswordHasher
 from structlog.testing import capture_logs
 
 from service.access.identity import READER, Identity, Role
-from service.access.verifiers.user_lines import BadUsers
+from service.access.schemes import Basic
 from service.access.verifiers.users_file import UsersFile
+from service.access.verifiers.users_text import BadUsers
 from service.errors import NotAuthenticated, Overloaded, PictureError, VerificationUnavailable
-from service.protocol.credentials import Basic
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
 DEAR = "$argon2id$v=19$m=131072,t=5,p=1$c29tZSBzYWx0$bm9ib2R5J3MgcGFzc3dvcmQ"
