@@ -21,7 +21,7 @@ _ACCEPTED = (
     "SO-Culture, SO-Language, SO-TimeZone"
 )
 _CREDENTIALS = ", ".join(CREDENTIAL_FIELDS)
-"""Fields that only pages of listed origins may send. With `*`, any page could try credentials by its visitors' browsers."""
+"""Fields that only pages of listed origins may send. With `*`, any page could guess credentials by its visitors."""
 _MAX_AGE = "7200"
 """Seconds that browsers may cache a preflight's answer. Chromium caches none for longer."""
 

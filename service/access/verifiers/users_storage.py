@@ -84,7 +84,7 @@ def _exclusive(path: Path) -> Iterator[BinaryIO]:
                 yield file
                 return
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{path}: somebody else is changing it")
+            raise TimeoutError(f"{path}: another process is changing it")
         time.sleep(_LOCK_INTERVAL)
 
 
