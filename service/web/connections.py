@@ -1,6 +1,6 @@
 """Client connections: the time limit of a request's header, and the limit on the number of connections.
 
-This module knows no resource. The error handler `refuse` answers requests that the parser rejects.
+This module does not know the resources. The error handler `refuse` answers requests that the parser rejects.
 """
 
 from __future__ import annotations

@@ -204,17 +204,17 @@ def test_missing_folder_is_reported(add: Add, tmp_path: Path) -> None:
 
 
 def test_terminal_prompts_twice_and_never_shows_the_password(path: Path, tmp_path: Path) -> None:
-    ours, theirs = pty.openpty()
+    terminal, child_end = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "user", "add", "tje0", "--file", path],
         cwd=tmp_path,
         env=environment(),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=child_end,
+        stdout=child_end,
+        stderr=child_end,
         start_new_session=True,
     )
-    os.close(theirs)
+    os.close(child_end)
     shown = b""
 
     def answer(prompt: bytes, text: bytes) -> None:
@@ -222,8 +222,8 @@ def test_terminal_prompts_twice_and_never_shows_the_password(path: Path, tmp_pat
         deadline, before = time.monotonic() + 60, len(shown)
         while prompt not in shown[before:]:
             assert time.monotonic() < deadline, shown
-            shown += os.read(ours, 4096)
-        os.write(ours, text)
+            shown += os.read(terminal, 4096)
+        os.write(terminal, text)
 
     answer(b"Password: ", b"hush\n")
     answer(b"confirmation: ", b"hash\n")
@@ -231,6 +231,6 @@ def test_terminal_prompts_twice_and_never_shows_the_password(path: Path, tmp_pat
     answer(b"confirmation: ", b"hush\n")
     answer(b"added tje0", b"")
     assert process.wait(60) == 0
-    os.close(ours)
+    os.close(terminal)
     assert b"hush" not in shown and b"hash" not in shown
     assert matches(read(path)["tje0"].hash, b"hush")

@@ -16,7 +16,7 @@ from tests.pictures_in_code import saved
 from tests.web.test_writes import JPEG, put, unfinished_uploads
 
 ON = {"enabled": True}
-PATIENCE = 60.0
+TIME_LIMIT = 60.0
 
 
 class RawConnection:
@@ -36,7 +36,7 @@ class RawConnection:
 
     async def read_status(self) -> str:
         """Read the header of the next answer, and return its status line."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(TIME_LIMIT):
             head = await self._reader.readuntil(b"\r\n\r\n")
         return head.split(b"\r\n")[0].decode()
 
@@ -50,7 +50,7 @@ def request(*fields: str, contact: int = 7) -> str:
 
 
 async def assert_nothing_is_stored(images: Path) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIME_LIMIT):
         while unfinished_uploads(images):
             await asyncio.sleep(0.02)  # a thread removes the file after the request
     assert not (images / "7.jpg").exists()
@@ -84,7 +84,7 @@ async def test_upload_of_a_leaving_client_is_discarded(serve: Serve, images: Pat
     client = await serve(writes=ON)
     line = await RawConnection.open(client)
     await line.send(request(f"Content-Length: {len(JPEG)}"), JPEG[:-10])
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIME_LIMIT):
         while not unfinished_uploads(images):
             await asyncio.sleep(0.01)
     await line.close()
@@ -123,7 +123,7 @@ async def test_number_of_concurrent_uploads_is_bounded(serve: Serve, images: Pat
     lines = [await RawConnection.open(client) for _ in range(16)]
     for number, line in enumerate(lines):
         await line.send(request("Content-Length: 5000", contact=100 + number), b"x")
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIME_LIMIT):
         while len(unfinished_uploads(images)) < 16:
             await asyncio.sleep(0.01)
     refused = await put(client, 7)
