@@ -42,15 +42,15 @@ class CredentialReader:
         rows = [row for scheme, row in SCHEMES.items() if scheme in schemes and row.verifier is not None]
         names = [AUTHORIZATION] if rows else []
         names += [row.field for row in rows if row.parse is not None]
-        self._fields = tuple(map(istr, dict.fromkeys(names)))
+        self._fields = tuple((istr(name), name) for name in dict.fromkeys(names))
         self._session_cookie = session_cookie if Scheme.SESSION in schemes else None
 
     def presented(self, request: web.BaseRequest) -> PresentedTexts | None:
         """Return the texts of the credential in *request*; None if it has none."""
         headers = request.headers
-        for name in self._fields:
-            if name in headers:
-                return name, headers.get(_APP_TOKEN), *headers.getall(name)
+        for field, name in self._fields:
+            if field in headers:
+                return name, headers.get(_APP_TOKEN), *headers.getall(field)
         if self._session_cookie is None:
             return None
         header = headers.get(_XSRF_HEADER)
@@ -60,12 +60,12 @@ class CredentialReader:
         session = cookies.get(self._session_cookie)
         if session is None and header is None:
             return None
-        return _XSRF_HEADER, headers.get(_APP_TOKEN), header, session, cookies.get(_XSRF_COOKIE)
+        return XSRF_HEADER, headers.get(_APP_TOKEN), header, session, cookies.get(_XSRF_COOKIE)
 
 
 def is_session(presented: PresentedTexts) -> bool:
     """Return whether *presented* is a session, which browsers add to requests on their own."""
-    return presented[0] is _XSRF_HEADER
+    return presented[0] == XSRF_HEADER
 
 
 def parse_credential(presented: PresentedTexts) -> Credential | NotAuthenticated:

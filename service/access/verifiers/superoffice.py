@@ -34,6 +34,8 @@ _VERIFY_TIMEOUT = 3.0
 _PROBE_TIMEOUT = 1.0
 """Seconds for the request without a credential that follows a failed verification."""
 _TRIES = 3
+_RETRY_WAIT = wait_exponential_jitter(multiplier=0.1, max=0.5, jitter=0.1)
+"""Seconds between two tries: they grow from 0.1 to 0.5, with up to 0.1 at random in addition."""
 
 _REFUSALS = (
     HTTPStatus.UNAUTHORIZED,
@@ -128,7 +130,7 @@ class SuperOffice:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(NoAnswer),
             stop=stop_after_attempt(_TRIES),
-            wait=wait_exponential_jitter(multiplier=0.1, max=0.5, jitter=0.1),
+            wait=_RETRY_WAIT,
             reraise=True,
         ):
             with attempt:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web
+from tenacity import wait_none
 
 from service.access.identity import Role
 from service.access.schemes import SoTicket
@@ -29,6 +30,11 @@ async def superoffice(remote: RemoteServer) -> AsyncIterator[SuperOffice]:
 async def verify(verifier: SuperOffice, ticket: str = "7T:abc") -> bool:
     """Return whether *ticket* is valid."""
     return Role.READ in (await verifier.verify(SoTicket(ticket), None)).roles
+
+
+@pytest.fixture
+def immediate_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.access.verifiers.superoffice._RETRY_WAIT", wait_none())
 
 
 def give_time(superoffice: SuperOffice, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +105,7 @@ async def test_transient_fault_is_retried(remote: RemoteServer, superoffice: Sup
     assert len(remote.requests) == 2
 
 
+@pytest.mark.usefixtures("immediate_retries")
 @pytest.mark.parametrize("fault", _TRANSIENT.values(), ids=_TRANSIENT)
 async def test_lasting_fault_is_unavailable_after_three_tries(
     remote: RemoteServer, superoffice: SuperOffice, fault: Answer
@@ -136,6 +143,7 @@ async def test_hanging_request_times_out(remote: RemoteServer, superoffice: Supe
     over.set()
 
 
+@pytest.mark.usefixtures("immediate_retries")
 async def test_outage_costs_few_requests_and_its_end_is_noticed(remote: RemoteServer, superoffice: SuperOffice) -> None:
     remote.answers = [as_json({}, 503)]
     for _ in range(3):
@@ -153,6 +161,7 @@ async def test_outage_costs_few_requests_and_its_end_is_noticed(remote: RemoteSe
     assert await verify(superoffice)
 
 
+@pytest.mark.usefixtures("immediate_retries")
 async def test_stopped_server_is_unavailable(remote: RemoteServer, superoffice: SuperOffice) -> None:
     remote.answers = [as_json(principal())]
     assert await verify(superoffice)
@@ -161,6 +170,7 @@ async def test_stopped_server_is_unavailable(remote: RemoteServer, superoffice: 
         await unavailable(superoffice)
 
 
+@pytest.mark.usefixtures("immediate_retries")
 @pytest.mark.parametrize("fault", ["vanishing", "500", "503"])
 async def test_credential_on_which_superoffice_fails_does_not_affect_others(
     remote: RemoteServer, superoffice: SuperOffice, fault: str

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from tenacity import wait_none
 
 from service.access.ports import Verifier
 from service.access.schemes import Basic, Bearer, Credential, Session, SoTicket
@@ -60,8 +61,13 @@ def _everything_about(error: BaseException) -> str:
 
 @pytest.mark.usefixtures("everything_logged")
 async def test_no_secret_is_quoted_after_any_answer(
-    remote: RemoteServer, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    remote: RemoteServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("service.access.verifiers.superoffice._RETRY_WAIT", wait_none())
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     (tmp_path / "keys.pem").write_bytes(pair("rsa").pem)
