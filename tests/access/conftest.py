@@ -33,7 +33,7 @@ SECRETS = (PASSWORD, KEY, APP_TOKEN, TICKET, TOKEN, COOKIE, XSRF, b64encode(f"an
 
 _PRIVATE = ec.generate_private_key(ec.SECP256R1())
 
-Locked = Callable[..., Awaitable[TestClient[Any, Any]]]
+ServeSecured = Callable[..., Awaitable[TestClient[Any, Any]]]
 Command = Callable[..., Result]
 
 
@@ -103,7 +103,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def locked(serve: Serve, users: Path, keys: Path, superoffice: TestServer) -> Locked:
+async def serve_secured(serve: Serve, users: Path, keys: Path, superoffice: TestServer) -> ServeSecured:
     """Start the service with every scheme; sections of settings as keywords, as for `serve`."""
 
     async def start(**sections: Any) -> TestClient[Any, Any]:

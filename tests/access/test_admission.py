@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.access.conftest import Locked, basic, bearer, session, signed, ticket
+from tests.access.conftest import ServeSecured, basic, bearer, session, signed, ticket
 from tests.access.targets import AS_STORED, REFUSED, WARM, warm
 from tests.pictures_in_code import quarters, saved
 
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.usefixtures("picture")
 
 
 class TestAnonymousReading:
-    async def test_answers_are_public(self, locked: Locked) -> None:
-        client = await locked(auth={"anonymous_read": True})
+    async def test_answers_are_public(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"anonymous_read": True})
         for _ in range(3):
             async with client.get(WARM) as answer:
                 assert answer.status == 200
@@ -24,16 +24,16 @@ class TestAnonymousReading:
         async with client.get(WARM, headers=basic("anna")) as answer:
             assert answer.headers["Cache-Control"].startswith("private")
 
-    async def test_wrong_credentials_are_refused(self, locked: Locked) -> None:
-        client = await locked(auth={"anonymous_read": True})
+    async def test_wrong_credentials_are_refused(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"anonymous_read": True})
         await warm(client)
         for name, credentials in REFUSED.items():
             if name not in ("no credentials", "no role to read"):
                 async with client.get(WARM, headers=credentials()) as answer:
                     assert answer.status in (401, 403), name
 
-    async def test_writes_are_refused(self, locked: Locked) -> None:
-        client = await locked(auth={"anonymous_read": True}, writes={"enabled": True})
+    async def test_writes_are_refused(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"anonymous_read": True}, writes={"enabled": True})
         for method in ("PUT", "DELETE", "PURGE"):
             async with client.request(method, AS_STORED) as answer:
                 assert answer.status == 401
@@ -50,9 +50,9 @@ class TestRoles:
         ],
     )
     async def test_role_decides_which_methods_are_allowed(
-        self, locked: Locked, images: Path, user: str, statuses: dict[str, int]
+        self, serve_secured: ServeSecured, images: Path, user: str, statuses: dict[str, int]
     ) -> None:
-        client = await locked()
+        client = await serve_secured()
         data = saved(quarters(32, 24), "PNG")
         for method, status in statuses.items():
             body = data if method in ("PUT", "POST") else None
@@ -60,21 +60,21 @@ class TestRoles:
                 assert answer.status == status, method
         assert bool(list(images.glob("1.*"))) == (statuses["DELETE"] == 403)
 
-    async def test_role_is_read_from_claims(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_role_is_read_from_claims(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         for claims, status in (({}, 403), ({"roles": ["read", "purge"]}, 204), ({"scope": "openid purge"}, 204)):
             async with client.request("PURGE", AS_STORED, headers=bearer(**claims)) as answer:
                 assert answer.status == status, claims
 
-    async def test_write_without_credentials_is_401(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_write_without_credentials_is_401(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         for method in ("PUT", "DELETE", "PURGE"):
             async with client.request(method, AS_STORED) as answer:
                 assert answer.status == 401
 
 
-async def test_every_configured_scheme_is_challenged(locked: Locked) -> None:
-    client = await locked()
+async def test_every_configured_scheme_is_challenged(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
     async with client.get(WARM) as answer:
         assert answer.status == 401
         (challenge,) = answer.headers.getall("WWW-Authenticate")
@@ -86,8 +86,8 @@ async def test_every_configured_scheme_is_challenged(locked: Locked) -> None:
     ]
 
 
-async def test_session_without_its_header_is_401_with_the_name_of_the_header(locked: Locked) -> None:
-    client = await locked(auth={"schemes": ["session"]})
+async def test_session_without_its_header_is_401_with_the_name_of_the_header(serve_secured: ServeSecured) -> None:
+    client = await serve_secured(auth={"schemes": ["session"]})
     for fields in (session(xsrf=None), {}):
         async with client.get(WARM, headers=fields) as answer:
             assert answer.status == 401
@@ -97,16 +97,16 @@ async def test_session_without_its_header_is_401_with_the_name_of_the_header(loc
             assert answer.status == 401
 
 
-async def test_equal_cookie_and_header_are_no_proof_of_identity(locked: Locked, superoffice: Any) -> None:
-    client = await locked()
+async def test_equal_cookie_and_header_are_no_proof_of_identity(serve_secured: ServeSecured, superoffice: Any) -> None:
+    client = await serve_secured()
     fields = {"Cookie": "ASP.NET_SessionId=forged; XSRF-TOKEN=x", "X-XSRF-TOKEN": "x"}
     async with client.get(WARM, headers=fields) as answer:
         assert answer.status == 401
     assert len(superoffice.requests) == 1
 
 
-async def test_probes_and_options_need_no_credentials(locked: Locked) -> None:
-    client = await locked()
+async def test_probes_and_options_need_no_credentials(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
     for path, status in (("/healthz", 200), ("/readyz", 200), ("/metrics", 401)):
         async with client.get(path) as answer:
             assert answer.status == status
@@ -114,16 +114,18 @@ async def test_probes_and_options_need_no_credentials(locked: Locked) -> None:
         assert answer.status == 204
 
 
-async def test_superoffice_verifies_a_ticket_once(locked: Locked, superoffice: Any) -> None:
-    client = await locked()
+async def test_superoffice_verifies_a_ticket_once(serve_secured: ServeSecured, superoffice: Any) -> None:
+    client = await serve_secured()
     for _ in range(5):
         async with client.get(WARM, headers=ticket()) as answer:
             assert answer.status == 200
     assert len(superoffice.requests) == 1
 
 
-async def test_remembered_credential_is_accepted_while_superoffice_is_down(locked: Locked, superoffice: Any) -> None:
-    client = await locked()
+async def test_remembered_credential_is_accepted_while_superoffice_is_down(
+    serve_secured: ServeSecured, superoffice: Any
+) -> None:
+    client = await serve_secured()
     async with client.get(WARM, headers=ticket()) as answer:
         assert answer.status == 200
     await superoffice.close()
@@ -134,8 +136,8 @@ async def test_remembered_credential_is_accepted_while_superoffice_is_down(locke
         assert answer.headers["Retry-After"]
 
 
-async def test_too_many_wrong_credentials_are_429(locked: Locked) -> None:
-    client = await locked()
+async def test_too_many_wrong_credentials_are_429(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
     statuses = []
     for number in range(40):
         async with client.get(WARM, headers=ticket(app_token=str(number))) as answer:

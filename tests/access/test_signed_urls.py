@@ -11,15 +11,15 @@ import pytest
 
 from service.pictures.contact_pictures import ContactPictures
 from service.protocol.signatures import sign
-from tests.access.conftest import KEY, Locked, basic, session, signed
+from tests.access.conftest import KEY, ServeSecured, basic, session, signed
 from tests.access.targets import AS_STORED, WARM, warm
 
 pytestmark = pytest.mark.usefixtures("picture")
 
 
 class TestSignedUrls:
-    async def test_answer_is_public_and_fresh_until_the_url_expires(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_answer_is_public_and_fresh_until_the_url_expires(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         for seconds, kept in ((200_000, "public, max-age=300, s-maxage=3600"), (100, "public, max-age=")):
             url = signed(WARM, seconds)
             for _ in range(3):
@@ -39,8 +39,8 @@ class TestSignedUrls:
                 assert again.status == 304
                 assert again.headers["Cache-Control"].startswith(kept)
 
-    async def test_answer_with_credentials_is_fresh_until_the_url_expires(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_answer_with_credentials_is_fresh_until_the_url_expires(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         for _ in range(3):  # the later requests are repeats
             async with client.get(signed(WARM, 10), headers=basic("carl")) as answer:
                 assert answer.status == 200  # the URL adds the role read
@@ -49,9 +49,9 @@ class TestSignedUrls:
                 assert int(kept.partition("=")[2]) <= 10
 
     async def test_slow_render_does_not_prolong_freshness(
-        self, locked: Locked, monkeypatch: pytest.MonkeyPatch
+        self, serve_secured: ServeSecured, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        client = await locked()
+        client = await serve_secured()
         load = ContactPictures.load
 
         async def slow(*args: Any, **options: Any) -> Any:
@@ -64,14 +64,14 @@ class TestSignedUrls:
             sent = parsedate_to_datetime(answer.headers["Date"]).timestamp()
             assert sent + int(answer.headers["Cache-Control"].partition("max-age=")[2].partition(",")[0]) <= end
 
-    async def test_signed_request_hits_the_common_cache(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_signed_request_hits_the_common_cache(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         await warm(client)
         async with client.get(signed(WARM)) as answer:
             assert "hit" in answer.headers["Cache-Status"]
 
-    async def test_slash_at_the_end_of_the_path_is_accepted(self, locked: Locked) -> None:
-        client = await locked(auth={"schemes": ["signed"]})
+    async def test_slash_at_the_end_of_the_path_is_accepted(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"schemes": ["signed"]})
         slashed = signed(WARM).replace("/Image?", "/Image/?")
         seen = []
         for url in (signed(WARM), *[slashed] * 3, signed(WARM.replace("/Image?", "/Image/?"))):
@@ -85,8 +85,8 @@ class TestSignedUrls:
         async with client.get(slashed.replace("w=40", "w=41")) as answer:
             assert answer.status == 403
 
-    async def test_altered_url_is_403(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_altered_url_is_403(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         seen = await warm(client)
         for name, target in {
             "expired": signed(WARM, -1),
@@ -104,34 +104,36 @@ class TestSignedUrls:
                     assert answer.status == 403, name
                     assert "sig=" not in await answer.text()
 
-    async def test_writes_are_403(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_writes_are_403(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         for method in ("PUT", "POST", "DELETE", "PURGE"):
             async with client.request(method, signed(AS_STORED)) as answer:
                 assert answer.status == 403
 
-    async def test_missing_signature_is_403_when_no_other_scheme_is_configured(self, locked: Locked) -> None:
-        client = await locked(auth={"schemes": ["signed"]})
+    async def test_missing_signature_is_403_when_no_other_scheme_is_configured(
+        self, serve_secured: ServeSecured
+    ) -> None:
+        client = await serve_secured(auth={"schemes": ["signed"]})
         async with client.get(WARM) as answer:
             assert answer.status == 403
         async with client.get(signed(WARM), headers={"Authorization": "Basic x"}) as answer:
             assert answer.status == 200
 
-    async def test_parameters_of_a_signature_are_ignored_without_the_scheme(self, locked: Locked) -> None:
-        client = await locked(auth={"schemes": ["basic"], "anonymous_read": True})
+    async def test_parameters_of_a_signature_are_ignored_without_the_scheme(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"schemes": ["basic"], "anonymous_read": True})
         async with client.get(WARM + "&sig=x&kid=y&exp=1") as answer:
             assert answer.status == 200
 
-    async def test_wrong_credentials_are_refused_in_spite_of_a_signature(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_wrong_credentials_are_refused_in_spite_of_a_signature(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         async with client.get(signed(WARM), headers=basic("anna", "x")) as answer:
             assert answer.status == 401
         async with client.get(signed(WARM), headers=basic("anna")) as answer:
             assert answer.status == 200
             assert answer.headers["Cache-Control"].startswith("private")
 
-    async def test_signed_url_needs_no_session_header(self, locked: Locked) -> None:
+    async def test_signed_url_needs_no_session_header(self, serve_secured: ServeSecured) -> None:
         """A page's `<img>` sends the session's cookie, and cannot send its header."""
-        client = await locked()
+        client = await serve_secured()
         async with client.get(signed(WARM), headers=session(xsrf=None)) as answer:
             assert answer.status == 200

@@ -78,20 +78,20 @@ async def guess(client: TestClient[Any, Any], forwarded: Iterable[str]) -> list[
     return statuses
 
 
-def locked(*proxies: str) -> dict[str, Any]:
+def secured(*proxies: str) -> dict[str, Any]:
     auth = {"schemes": ["soticket"], "superoffice_url": "http://127.0.0.1:9", "app_tokens": ["the-one"]}
     return {"auth": auth, "server": {"trusted_proxies": list(proxies)}}
 
 
 async def test_forged_addresses_do_not_evade_the_limit_on_guesses(serve: Serve) -> None:
-    client = await serve(**locked())
+    client = await serve(**secured())
     statuses = await guess(client, [f"198.51.100.{number}" for number in range(30)])
     assert statuses[0] == 403
     assert statuses[-1] == 429
 
 
 async def test_clients_behind_a_trusted_proxy_have_separate_limits(serve: Serve) -> None:
-    client = await serve(**locked("127.0.0.1"))
+    client = await serve(**secured("127.0.0.1"))
     assert set(await guess(client, [f"198.51.100.{number}" for number in range(30)])) == {403}
     forged = [f"203.0.113.{number}, 198.51.100.200" for number in range(30)]
     assert (await guess(client, forged))[-1] == 429

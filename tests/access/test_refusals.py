@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from tests.access.conftest import Locked, basic, signed
+from tests.access.conftest import ServeSecured, basic, signed
 from tests.access.targets import AS_STORED, BLANK, MISSING, READERS, REFUSED, TARGETS, WARM, warm
 from tests.conftest import Serve, Valkey
 from tests.web.test_coalescing import metric
@@ -44,8 +44,8 @@ async def assert_refused(
     assert len(texts) <= 1
 
 
-async def test_cached_picture_is_refused_to_other_requesters(locked: Locked) -> None:
-    client = await locked(server={"trusted_proxies": ["127.0.0.0/8"]})
+async def test_cached_picture_is_refused_to_other_requesters(serve_secured: ServeSecured) -> None:
+    client = await serve_secured(server={"trusted_proxies": ["127.0.0.0/8"]})
     seen = await warm(client)
     for number, credentials in enumerate(REFUSED.values()):
         # An address of its own for every credential, since failures are counted by address.
@@ -55,9 +55,9 @@ async def test_cached_picture_is_refused_to_other_requesters(locked: Locked) -> 
 
 
 async def test_cached_picture_is_refused_to_other_requesters_while_redis_is_down(
-    locked: Locked, own_valkey: Valkey
+    serve_secured: ServeSecured, own_valkey: Valkey
 ) -> None:
-    client = await locked(url=own_valkey.url)
+    client = await serve_secured(url=own_valkey.url)
     seen = await warm(client)
     own_valkey.stop()
     for name in ("no credentials", "a wrong password", "an expired token", "no role to read"):
@@ -66,8 +66,8 @@ async def test_cached_picture_is_refused_to_other_requesters_while_redis_is_down
         assert answer.status == 200
 
 
-async def test_stale_picture_is_refused_to_other_requesters(locked: Locked, images: Path) -> None:
-    client = await locked(cache={"fresh_for": 1, "prefix": "stale-lock"})
+async def test_stale_picture_is_refused_to_other_requesters(serve_secured: ServeSecured, images: Path) -> None:
+    client = await serve_secured(cache={"fresh_for": 1, "prefix": "stale-lock"})
     seen = await warm(client)
     images.rename(images.with_name("gone"))
     await asyncio.sleep(1.6)
@@ -79,9 +79,9 @@ async def test_stale_picture_is_refused_to_other_requesters(locked: Locked, imag
         assert answer.headers["Cache-Control"].startswith("private")
 
 
-async def test_refusal_costs_no_look_up(locked: Locked) -> None:
+async def test_refusal_costs_no_look_up(serve_secured: ServeSecured) -> None:
     """So the time of a refusal does not show whether there is a picture."""
-    client = await locked()
+    client = await serve_secured()
     await warm(client)
     names = ("contact_image_cache_total", "contact_image_store_reads_total", "contact_image_renders_started_total")
     before = await counts(client, names)
@@ -97,8 +97,8 @@ async def counts(client: TestClient[Any, Any], names: tuple[str, ...]) -> list[s
         return [line for line in (await answer.text()).splitlines() if line.startswith(names)]
 
 
-async def test_answer_to_an_authorized_requester_is_private(locked: Locked) -> None:
-    client = await locked()
+async def test_answer_to_an_authorized_requester_is_private(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
     for number, credentials in enumerate(READERS.values()):
         await assert_private(client, f"{AS_STORED}?w={50 + number}", credentials)  # not cached yet
 
@@ -120,8 +120,8 @@ async def assert_private(client: TestClient[Any, Any], target: str, credentials:
         assert answer.headers["Cache-Control"] == "private, max-age=30"
 
 
-async def test_authorized_requesters_share_one_render(locked: Locked) -> None:
-    client = await locked()
+async def test_authorized_requesters_share_one_render(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
     bodies = set()
     for credentials in READERS.values():
         async with client.get(WARM, headers=credentials()) as answer:
@@ -142,8 +142,8 @@ async def test_answer_without_schemes_is_public_and_rendered_once(serve: Serve) 
     assert await metric(client, "contact_image_renders_started_total") == 1
 
 
-async def test_conditions_are_refused_to_a_requester_without_the_role_read(locked: Locked) -> None:
-    client = await locked()
+async def test_conditions_are_refused_to_a_requester_without_the_role_read(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
     for target in (AS_STORED, MISSING):
         for name, value in (("If-Match", "*"), ("If-None-Match", "*"), ("If-Unmodified-Since", "x")):
             for method in ("PUT", "POST", "DELETE"):
