@@ -1,4 +1,4 @@
-"""When something that keeps failing is asked again."""
+"""A circuit breaker: a dependency that keeps failing is called only once in a while."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import time
 
 
 class CircuitBreaker:
-    """Opens after *threshold* failures in a row, and lets one call in *pause* seconds try again.
+    """Opens after *threshold* failures in a row. While it is open, one call in *pause* seconds is a trial.
 
-    On the loop's clock: a library that reads the wall clock would stay open through a step of it.
+    It uses the monotonic clock, since a step of the wall clock would keep it open.
     """
 
     def __init__(self, threshold: int, pause: float) -> None:
@@ -18,11 +18,11 @@ class CircuitBreaker:
 
     @property
     def open(self) -> bool:
-        """Whether calls are refused at present, the next trial aside."""
+        """Whether calls are refused at present, apart from trials."""
         return self._failures >= self._threshold
 
     def admits(self) -> bool:
-        """Whether a call may be made now; while open, the caller that is let in is the trial."""
+        """Return whether a call may be made now. While the breaker is open, True makes this call the trial."""
         if not self.open:
             return True
         now = time.monotonic()
@@ -32,10 +32,10 @@ class CircuitBreaker:
         return True
 
     def succeeded(self) -> None:
-        """A call was answered."""
+        """Record a call that was answered, and close the breaker."""
         self._failures = 0
 
     def failed(self) -> None:
-        """A call was not answered."""
+        """Record a call that was not answered."""
         self._failures += 1
         self._retry_at = time.monotonic() + self._pause

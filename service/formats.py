@@ -1,4 +1,7 @@
-"""The picture formats we read and write, by their registered names and their aliases. Knows no library and no HTTP."""
+"""The picture formats of the service and what every part of it must know of them.
+
+This module does not import Pillow, and has no code for one format: a format is a row of `Format`.
+"""
 
 from __future__ import annotations
 
@@ -7,74 +10,89 @@ from typing import NamedTuple
 
 
 class _Traits(NamedTuple):
+    """A row of `Format`. The properties of `Format` describe the fields."""
+
     media_type: str
     suffix: str
-    writable: bool
-    alpha: bool
-    animated: bool
-
-
-_ALIASES = {
-    "image/jpeg": ("image/jpg", "image/pjpeg", "image/x-jpeg", "image/x-jpg"),
-    "image/png": ("image/x-png", "image/apng", "image/vnd.mozilla.apng"),
-    "image/gif": ("image/x-gif",),
-    "image/tiff": ("image/tif", "image/x-tif", "image/x-tiff"),
-    "image/webp": ("image/x-webp",),
-}
-"""Media types that clients send for a registered one, in lower case."""
+    aliases: tuple[str, ...] = ()
+    writable: bool = True
+    alpha: bool = True
+    animated: bool = False
+    frame_cost: int = 2
+    max_pixels: int | None = None
 
 
 class Format(Enum):
-    """A picture format. The value is its traits; `Format["WEBP"]` looks one up by name."""
+    """A picture format. The value is its traits; `Format["WEBP"]` looks one up by name.
 
-    AVIF = _Traits("image/avif", "avif", writable=True, alpha=True, animated=True)
-    WEBP = _Traits("image/webp", "webp", writable=True, alpha=True, animated=True)
-    JPEG = _Traits("image/jpeg", "jpg", writable=True, alpha=False, animated=False)
-    PNG = _Traits("image/png", "png", writable=True, alpha=True, animated=True)
-    GIF = _Traits("image/gif", "gif", writable=True, alpha=True, animated=True)
-    TIFF = _Traits("image/tiff", "tif", writable=True, alpha=True, animated=False)
-    BMP = _Traits("image/bmp", "bmp", writable=False, alpha=True, animated=False)
-    HEIC = _Traits("image/heic", "heic", writable=False, alpha=True, animated=False)
+    A writable format needs a writer, too: a row of `service.imaging.writing.writers.WRITERS`.
+    """
+
+    AVIF = _Traits("image/avif", "avif", animated=True, max_pixels=16_000_000)  # its writer takes 30 bytes a pixel
+    WEBP = _Traits("image/webp", "webp", ("image/x-webp",), animated=True)
+    JPEG = _Traits("image/jpeg", "jpg", ("image/jpg", "image/pjpeg", "image/x-jpeg", "image/x-jpg"), alpha=False)
+    PNG = _Traits(
+        "image/png", "png", ("image/x-png", "image/apng", "image/vnd.mozilla.apng"), animated=True, frame_cost=4
+    )
+    GIF = _Traits("image/gif", "gif", ("image/x-gif",), animated=True)
+    TIFF = _Traits("image/tiff", "tif", ("image/tif", "image/x-tif", "image/x-tiff"))
+    BMP = _Traits("image/bmp", "bmp", writable=False)
+    HEIC = _Traits("image/heic", "heic", writable=False)
 
     @property
     def media_type(self) -> str:
-        """The registered media type, e.g. `image/jpeg`."""
+        """The registered media type, for example `image/jpeg`."""
         return self.value.media_type
 
     @property
     def aliases(self) -> tuple[str, ...]:
-        """Other media types that stand for it, in lower case, e.g. `image/jpg`."""
-        return _ALIASES.get(self.media_type, ())
+        """Media types that clients send in place of the registered one, in lower case, for example `image/jpg`."""
+        return self.value.aliases
 
     @property
     def suffix(self) -> str:
-        """The usual file suffix without its dot, e.g. `jpg`."""
+        """The usual file suffix without the dot, for example `jpg`."""
         return self.value.suffix
 
     @property
     def writable(self) -> bool:
-        """Whether renditions are made in it; the others are only read."""
+        """Whether renditions can have this format. The other formats are only read."""
         return self.value.writable
 
     @property
     def alpha(self) -> bool:
-        """Whether it can carry transparency."""
+        """Whether a picture in this format can be transparent."""
         return self.value.alpha
 
     @property
     def animated(self) -> bool:
-        """Whether our renditions in it can be animated."""
+        """Whether a rendition in this format can be animated."""
         return self.value.animated
+
+    @property
+    def frame_cost(self) -> int:
+        """How many times the pixels of an animated rendition count against `max_animation_pixels`.
+
+        Writing a frame takes longer than reading it, and PNG takes the longest.
+        """
+        return self.value.frame_cost
+
+    def holds(self, size: tuple[int, int]) -> bool:
+        """Whether a rendition in this format can have that *size* in pixels."""
+        return self not in MOST_PIXELS or size[0] * size[1] <= MOST_PIXELS[self]
 
     def __repr__(self) -> str:
         return f"Format.{self.name}"
 
 
 WRITABLE: tuple[Format, ...] = tuple(each for each in Format if each.writable)
+"""The formats of renditions."""
+MOST_PIXELS: dict[Format, int] = {each: each.value.max_pixels for each in WRITABLE if each.value.max_pixels}
+"""Pixels of a rendition, for the formats that hold less than `max_dimension` allows."""
 
 
 class Fit(Enum):
-    """How a picture meets a box of which both sides were given."""
+    """How a picture fits into a box when both sides of the box are given. `geometry.draft` computes each of them."""
 
     CONTAIN = "contain"
     COVER = "cover"
@@ -83,7 +101,7 @@ class Fit(Enum):
 
 
 class IfBlank(Enum):
-    """What stands in for a missing picture: SuperOffice's names in lower case, and its numbers."""
+    """The placeholder for a missing picture: SuperOffice's names and numbers."""
 
     DEFAULT = 0
     CLEAR_PIXEL = 1

@@ -1,4 +1,4 @@
-"""Locks on files. The kernel gives them back when the file is closed, however its process ends."""
+"""Locks on files. The kernel releases a lock when its file is closed, however the process ends."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import fcntl
 from typing import BinaryIO
 
 
-def locked(file: BinaryIO | int) -> bool:
-    """Whether the lock on *file* (or on its descriptor) could be had at once. Raises OSError for other faults."""
+def try_lock(file: BinaryIO | int) -> bool:
+    """Lock *file* (or its descriptor), and return whether it was free. Raise OSError for any other failure."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

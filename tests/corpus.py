@@ -1,4 +1,4 @@
-"""The real pictures that lie beside the repository, where they do (see their own README). Read, never copied."""
+"""The corpus: real pictures in a folder beside the repository, which may be missing. They are not copied."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import pytest
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 
 BROKEN_BESIDE_THE_PIXELS = frozenset({"hostile/wuffs__exif.png", "hostile/pillow__png_decompression_dos.png"})
-"""The manifest wants 4xx. The first has a broken EXIF block, the second three texts of 2 MB; both are passed over."""
+"""Files that are rendered though the manifest expects 4xx. Their broken EXIF and their texts of 2 MB are ignored."""
 
 
 def skip_without_corpus() -> None:
-    """Leave out the test module that says this at its head, where there is no corpus."""
+    """Skip the calling test module when there is no corpus."""
     if not CORPUS.is_dir():
         pytest.skip("the corpus of real pictures is not here", allow_module_level=True)
 
 
 @cache
 def manifest() -> dict[str, dict[str, str]]:
-    """What is said of each file, by its name; `expect` is what its rendition must give."""
+    """Return the row of every file, by its name. `expect` is the status of its rendition."""
     rows = list(csv.DictReader((CORPUS / "manifest.tsv").read_text("utf-8").splitlines(), delimiter="\t"))
     for row in rows:
         if row["file"] in BROKEN_BESIDE_THE_PIXELS:
@@ -34,18 +34,18 @@ def manifest() -> dict[str, dict[str, str]]:
 
 @cache
 def oracle() -> dict[str, dict[str, Any]]:
-    """What a second decoder makes of a file, by its name."""
-    told: dict[str, dict[str, Any]] = json.loads((CORPUS / "oracle.json").read_text("utf-8"))
-    return told
+    """Return the facts of a second decoder about every file, by its name."""
+    facts: dict[str, dict[str, Any]] = json.loads((CORPUS / "oracle.json").read_text("utf-8"))
+    return facts
 
 
 def read(file: str) -> bytes:
-    """The bytes of one."""
+    """Return the bytes of one file."""
     return (CORPUS / file).read_bytes()
 
 
 def photographs() -> list[str]:
-    """The names of its colour photographs of 0.3 megapixels or more."""
+    """Return the names of the colour photographs of 0.3 megapixels or more."""
     return [
         file
         for file, row in manifest().items()

@@ -1,4 +1,4 @@
-"""How often a film plays, as the file itself says."""
+"""The number of plays of an animation, read from its file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.imaging.containers.boxes import Steps, boxes
 
 
 def plays(data: bytes) -> int:
-    """How often a film plays, by its own format's rules; 0 is for ever."""
+    """Return how many times an animation plays. 0 means without end."""
     image = Image.open(io.BytesIO(data))
     if image.format == "AVIF":
         return edit_list_plays(data)
@@ -22,7 +22,7 @@ def plays(data: bytes) -> int:
 
 
 def edit_list_plays(data: bytes) -> int:
-    """The same of an AVIF, where all tracks must say the same."""
+    """Return how many times an AVIF plays. All tracks must agree."""
     found = {}
 
     def walk(at: int, end: int) -> None:

@@ -1,4 +1,4 @@
-"""A folder that every user may read, and a while without the privilege of root to read everything."""
+"""A folder that every user can reach, and code that runs without the privileges of root."""
 
 from __future__ import annotations
 
@@ -11,34 +11,35 @@ from pathlib import Path
 
 import pytest
 
-_NOBODY = 65_534
+_UNPRIVILEGED = 65_534
+"""The id of a user without privileges."""
 
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """A folder whose path every user may follow; pytest's own folders are for one user alone."""
-    place = next(filter(_followed_by_all, map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp"))), None)
-    if place is None:
-        pytest.skip("no temporary folder has a path that every user may follow")
-    with tempfile.TemporaryDirectory(prefix="images-", dir=place) as folder:
+    """Create a folder that every user can reach. The folders of pytest are private to one user."""
+    parent = next(filter(_reachable, map(Path, (tempfile.gettempdir(), "/tmp", "/var/tmp"))), None)
+    if parent is None:
+        pytest.skip("no temporary folder can be reached by every user")
+    with tempfile.TemporaryDirectory(prefix="images-", dir=parent) as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
 
 
-def _followed_by_all(path: Path) -> bool:
-    """Whether every user may reach *path*; `mktemp -d`, for one, makes folders for one user alone."""
+def _reachable(path: Path) -> bool:
+    """Return whether every user can reach *path*. `mktemp -d`, for example, makes private folders."""
     try:
-        return all(each.stat().st_mode & stat.S_IXOTH for each in (path, *path.parents))
+        return all(folder.stat().st_mode & stat.S_IXOTH for folder in (path, *path.parents))
     except OSError:
         return False
 
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """As another user where the tests run as root; all of the process's threads are."""
+    """Become another user if the tests run as root. This holds for all threads of the process."""
     root = os.geteuid() == 0
     if root:
-        os.seteuid(_NOBODY)
+        os.seteuid(_UNPRIVILEGED)
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""Programs for those who work on the service: benchmarks, fuzzing, files that are generated. Never imported by it."""
+"""Programs for contributors: benchmarks, fuzzing, and generated files. The service does not import them."""

@@ -1,7 +1,7 @@
-"""`python -m tools.fonts DejaVuSans-Bold.ttf NotoSansCJK-Bold.ttc` cuts the fonts that are shipped out of those two.
+"""Write the fonts of the placeholders, which are subsets of DejaVu Sans and Noto Sans CJK. Needs the extra `fonts`.
 
-Needs the extra `fonts`. DejaVu keeps whole alphabets, so that words may change. Of the ideographs and the Korean
-syllables, of which there are tens of thousands, those stay that the placeholders say in the catalogues.
+The subset of DejaVu has whole alphabets, so that words may change. Those of Noto have only the ideographs and the
+Korean syllables of the words in the catalogues.
 """
 
 from __future__ import annotations
@@ -25,11 +25,14 @@ _ALPHABETS = [
     0x20AC,
 ]
 _REGIONAL = {"ja": (0, "jp"), "ko": (1, "kr"), "zh": (2, "sc")}
-"""Each language's face in the collection, and its name: one ideograph may look different in each."""
+"""By language: the number of its face in the collection, and the end of its name. Ideographs differ between them."""
 
 
 def cut(source: Path, letters: set[int], target: Path, number: int = -1) -> None:
-    """Write *letters* of the font *source*, the *number*th of a collection, to *target*: outlines and widths alone."""
+    """Write *letters* of the font *source* to *target*: outlines and widths only.
+
+    *number* is the index of the font in a collection, or -1.
+    """
     options = subset.Options(
         font_number=number, hinting=False, layout_features=[], notdef_outline=True, name_IDs=[0, 1, 2, 5, 13, 14]
     )
@@ -42,7 +45,7 @@ def cut(source: Path, letters: set[int], target: Path, number: int = -1) -> None
 
 
 def main() -> None:
-    """Write them all."""
+    """Write all fonts."""
     parser = argparse.ArgumentParser(prog="python -m tools.fonts", description=__doc__)
     parser.add_argument("dejavu", type=Path, help="DejaVuSans-Bold.ttf")
     parser.add_argument("noto", type=Path, help="NotoSansCJK-Bold.ttc")

@@ -1,4 +1,4 @@
-"""`python -m tools.sheet FILE.png` draws a contact sheet: a portrait in every format and fit, and every placeholder."""
+"""Draw a contact sheet: a portrait in every format and every fit, and every placeholder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.imaging.order import Blank
 from service.imaging.render import Order, render
 
 _SIDE, _GAP, _LINE = 128, 20, 17
-"""Pixels: of a picture's box, between boxes, and of a line of text."""
+"""Pixels of a picture's box, of the space between boxes, and of a line of text."""
 _INK, _FAINT, _PAPER = (40, 44, 52), (120, 126, 138), (244, 245, 247)
 _NAMES = {
     IfBlank.DEFAULT: "Default",
@@ -26,11 +26,11 @@ _NAMES = {
     IfBlank.GENERIC_FILE_ICON: "GenericFileIcon",
 }
 Picture = tuple[str, str, bytes]
-"""Its name, a word about it, and its file."""
+"""A picture's name, its size or parameter, and its file."""
 
 
 def sheet() -> Image.Image:
-    """All of it, drawn anew from what the service would send."""
+    """Return the sheet."""
     rows = {"Formats, h=128": _formats(), "Fits, w=128&h=128": _fits(), "Placeholders, 128x128": _placeholders()}
     widest = max(len(pictures) for pictures in rows.values())
     tall = _LINE + _GAP // 2 + _SIDE + 2 * _LINE + 2 * _GAP
@@ -71,7 +71,7 @@ def _original() -> bytes:
 
 
 def _show(page: Image.Image, pen: ImageDraw.ImageDraw, at: tuple[int, int], picture: Picture) -> None:
-    """On a chequered ground, which is what transparency lets through."""
+    """Draw a picture with its texts, on a chequered background that shows transparency."""
     name, word, data = picture
     left, top = at
     with Image.open(io.BytesIO(data)) as image:
@@ -101,9 +101,9 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def main() -> None:
-    """Draw it into a file."""
+    """Write the sheet to a file."""
     parser = argparse.ArgumentParser(prog="python -m tools.sheet", description=__doc__)
-    parser.add_argument("file", type=Path, help="where to put it, as PNG")
+    parser.add_argument("file", type=Path, help="the PNG to write")
     sheet().save(parser.parse_args().file, "PNG", optimize=True)
 
 

@@ -1,1 +1,1 @@
-"""Pictures as bytes: read, measured, rendered and drawn. Knows no HTTP, no store and no settings; Pillow alone."""
+"""Reading, rendering and drawing pictures. This package does not import HTTP, stores or settings."""

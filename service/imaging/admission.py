@@ -13,7 +13,7 @@ from service.imaging.containers.peek import format_of
 from service.imaging.failures import as_unrenderable, writes_or_refuses
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.decode import opened
-from service.imaging.source import Source
+from service.imaging.render import render
 from service.imaging.stripping import LOSSLESS, stripped, unstrippable
 
 
@@ -48,7 +48,7 @@ def _as_good(clean: bytes, pixels: int | None, limits: Limits) -> bool:
 def _decoded(data: bytes, kind: Format, limits: Limits) -> int:
     """A checksum of its pixels, once a rendition was made of it, of all its frames where renditions move."""
     with writes_or_refuses():
-        Source(data, limits).render(Order(Format.PNG, 1, 1, Fit.FILL, limits))
+        render(data, Order(Format.PNG, 1, 1, Fit.FILL, limits))
     image, _ = opened(data, kind, limits)
     image.load()  # in full: a rendition of a JPEG takes an eighth
     return crc32(image.tobytes())

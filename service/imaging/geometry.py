@@ -1,76 +1,78 @@
-"""How a picture of one size meets the size asked for. Pure arithmetic: knows no pictures and no formats."""
+"""The size of a rendition and what is cut and scaled for it, computed from sizes.
+
+This module does not import Pillow, and does not know formats.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import assert_never
 
 from service.errors import N_, BadParameter
 from service.formats import Fit
 
 Size = tuple[int, int]
+"""Width and height in pixels."""
 Box = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels."""
 
 MAX_SIDE = 16_383
-"""Pixels. WebP's largest side, and a sensible end for all the others."""
+"""Pixels of a rendition's longest side, in every format: the limit of WebP."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to cut, what to scale it to, and what to lay it on: all in pixels."""
+    """How a rendition is made from an upright picture. All numbers are pixels."""
 
     scaled: Size
-    """The size to resample to."""
+    """The size that the picture, or its crop, is resampled to."""
     crop: Box | None = None
-    """COVER only: the part of the source that is seen (left, top, right, bottom)."""
+    """The part of the source that is shown. None, the whole picture, for all fits but COVER."""
     canvas: Size | None = None
-    """PAD only: the white sheet on whose middle the scaled picture lies."""
+    """The size of the white canvas with the scaled picture in its middle. None for all fits but PAD."""
 
     @property
     def size(self) -> Size:
-        """The finished rendition's size."""
+        """The size of the rendition."""
         return self.canvas or self.scaled
 
     @property
     def offset(self) -> tuple[int, int]:
-        """Where on the canvas the scaled picture's upper left corner lies."""
+        """The position of the scaled picture's upper left corner on the canvas."""
         return (self.size[0] - self.scaled[0]) // 2, (self.size[1] - self.scaled[1]) // 2
 
     def ratio(self, source: Size) -> float:
-        """How much of the *source*'s own size is needed: the share of whichever side is scaled down less."""
+        """Return the scale from *source* to the rendition, of the side with the larger scale."""
         left, top, right, bottom = self.crop or (0, 0, *source)
         return max(self.scaled[0] / (right - left), self.scaled[1] / (bottom - top))
 
 
-def plan(source: Size, width: int | None, height: int | None, fit: Fit, *, enlarge: bool, max_dimension: int) -> Plan:
-    """As `draft`. Raises `BadParameter` as `check` does."""
-    made = draft(source, width, height, fit, enlarge=enlarge, max_dimension=max_dimension)
-    check(made.size, max_dimension)
-    return made
-
-
 def draft(source: Size, width: int | None, height: int | None, fit: Fit, *, enlarge: bool, max_dimension: int) -> Plan:
-    """How to make a rendition from a *source* of that many pixels (CONTRACT, sections 2 "Size" and "As stored").
+    """Return the plan of a rendition from an upright *source* (docs/contract.md, section 2).
 
-    A side that is None was not asked for; *fit* matters only where both were. With neither, the longer side is at
-    most *max_dimension*. Derived sides round half up and are at least 1.
+    *width* and *height* are the sides of the request in pixels, or None. *fit* has an effect only when both are given.
+    With neither, the longer side is at most *max_dimension*. Derived sides round half up and are at least 1.
 
-    With *enlarge* false no pixel is ever blown up: CONTAIN gives the source's own size, COVER the largest cut of the
-    asked *shape*, FILL the lesser of each side; PAD leaves the picture at its own size on the canvas that was asked
-    for, since a surround enlarges nothing.
+    With *enlarge* false, no picture gets larger: CONTAIN gives the size of the source, COVER the largest crop of the
+    box's shape, FILL the smaller of each side, and PAD the picture at its own size on the canvas of the request.
 
-    The size is as it follows from the numbers, and may be more than is made: `check` says so.
+    The size may be above the limits; `check` tests it.
     """
     if width is None and height is None:
         return Plan(_contain(source, max_dimension, max_dimension, enlarge=False))
     if width is None or height is None:
         return Plan(_proportional(source, width, height, enlarge=enlarge))
-    if fit is Fit.CONTAIN:
-        return Plan(_contain(source, width, height, enlarge=enlarge))
-    if fit is Fit.COVER:
-        return _cover(source, width, height, enlarge=enlarge)
-    if fit is Fit.FILL:
-        return Plan((width, height) if enlarge else (min(width, source[0]), min(height, source[1])))
-    return Plan(_contain(source, width, height, enlarge=enlarge), canvas=(width, height))
+    match fit:
+        case Fit.CONTAIN:
+            return Plan(_contain(source, width, height, enlarge=enlarge))
+        case Fit.COVER:
+            return _cover(source, width, height, enlarge=enlarge)
+        case Fit.FILL:
+            return Plan((width, height) if enlarge else (min(width, source[0]), min(height, source[1])))
+        case Fit.PAD:
+            return Plan(_contain(source, width, height, enlarge=enlarge), canvas=(width, height))
+        case _:
+            assert_never(fit)
 
 
 def check(size: Size, max_dimension: int) -> None:
@@ -98,7 +100,7 @@ def _proportional(source: Size, width: int | None, height: int | None, *, enlarg
 def _contain(source: Size, width: int, height: int, *, enlarge: bool) -> Size:
     if not enlarge and source[0] <= width and source[1] <= height:
         return source
-    if width * source[1] <= height * source[0]:  # the width is what binds
+    if width * source[1] <= height * source[0]:  # the width is the limit
         return width, min(height, _share(source[1], width, source[0]))
     return min(width, _share(source[0], height, source[1])), height
 
@@ -117,5 +119,5 @@ def _cover(source: Size, width: int, height: int, *, enlarge: bool) -> Plan:
 
 
 def _share(side: int, part: int, whole: int) -> int:
-    """*side* * *part* / *whole*, rounded half up in integers (floats would round some halves down), at least 1."""
+    """Return *side* * *part* / *whole*, at least 1. Integers round every half up; floats would round some down."""
     return max(1, (2 * side * part + whole) // (2 * whole))

@@ -1,6 +1,6 @@
-"""The mezzanine: a reduced master of a large original (upright, opaque, in sRGB) that smaller renditions are made of.
+"""The mezzanine: a reduced copy of a large original, upright, opaque and in sRGB, from which small renditions are made.
 
-Knows nothing of where it is kept.
+This module does not know where mezzanines are stored.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
-from service.imaging.failures import as_unrenderable, corrupt, writing
-from service.imaging.geometry import Size
-from service.imaging.order import Order, Reduction, Rendered
-from service.imaging.pixels.canvas import laid
+from service.imaging.failures import as_unrenderable, corrupt
+from service.imaging.geometry import Box, Plan, Size
+from service.imaging.order import Reduction
+from service.imaging.pixels import Step
 from service.imaging.pixels.resample import resample
 from service.imaging.reading.decode import MARGIN, MARGINS
-from service.imaging.writing.encode import encode_still
 
 SIDE = 1024
-"""Pixels of its longer side, about: what a JPEG's shrink-on-load gives is taken as it is, if it is no smaller than
-`NEAREST` of that and no larger than `_FARTHEST`."""
+"""Pixels of the longer side, about. A JPEG that is decoded at a fraction of its size is not resampled again when its
+longer side is between `NEAREST` and `_FARTHEST` of this."""
 NEAREST, _FARTHEST = 0.9, 1.1
+"""Shares of `SIDE`."""
 _QUALITY = 95
-"""Of the JPEG that it is kept as, in 4:4:4 (`python -m tools.bench mezzanine` tells how like the renditions are)."""
+"""The quality of the stored JPEG, in 4:4:4. `python -m tools.bench mezzanine` measures the SSIM of the renditions."""
 
 
 def reduced_size(size: Size) -> Size:
-    """The mezzanine's size, made of so many pixels."""
+    """Return the size of the mezzanine that is made from decoded pixels of this *size*."""
     longer = max(size)
     if longer <= _FARTHEST * SIDE:
         return size
@@ -36,14 +36,14 @@ def reduced_size(size: Size) -> Size:
 
 @dataclass(frozen=True, slots=True)
 class Mezzanine:
-    """Its pixels (L or RGB), and the upright size of the original in pixels."""
+    """The pixels (L or RGB) of a mezzanine, and the upright size of its original in pixels."""
 
     image: Image.Image
     original: Size
 
     @classmethod
     def decoded(cls, data: bytes, reduction: Reduction) -> Mezzanine:
-        """What `encoded` has made, of that *reduction*. Raises `Unrenderable` for other bytes."""
+        """Return the mezzanine in the file *data*. Raise `Unrenderable` for bytes that do not fit *reduction*."""
         with as_unrenderable():
             image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
             if image.size != reduction.reduced or max(image.size) > _FARTHEST * SIDE or "progressive" in image.info:
@@ -52,34 +52,41 @@ class Mezzanine:
             return cls(image, reduction.original)
 
     def encoded(self) -> bytes:
-        """The same as a file."""
+        """Return the mezzanine as a file."""
         file = io.BytesIO()
         self.image.save(file, "JPEG", quality=_QUALITY, subsampling=0)
         return file.getvalue()
 
     @property
+    def size(self) -> Size:
+        """The upright size of the original in pixels, from which renditions are planned."""
+        return self.original
+
+    @property
     def reduction(self) -> Reduction:
-        """What has become of what."""
+        """The sizes of the original and of the mezzanine."""
         return Reduction(self.original, self.image.size)
 
-    def render(self, order: Order) -> Rendered:
-        """The rendition that *order* asks for: of the size that the original would give, and as good as from it."""
-        with as_unrenderable():
-            made = order.plan(self.original)
-            pixels = self._averaged(made.ratio(self.original))
-            across, down = pixels.width / self.original[0], pixels.height / self.original[1]
-            left, top, right, bottom = made.crop or (0, 0, *self.original)
-            box = (left * across, top * down, min(pixels.width, right * across), min(pixels.height, bottom * down))
-            small = laid(resample(pixels, made.scaled, box), made, order.format)
-            with writing(order.format):
-                data = encode_still(small, order.format, order.encoding)
-            return Rendered(data, *made.size, frames=1, first_frame=False)
+    def steps(self, plan: Plan) -> list[Step]:
+        """Return the work on the pixels, up to the scaled size of *plan*."""
+        return [
+            lambda image: self._averaged(image, plan.ratio(self.original)),
+            lambda image: resample(image, plan.scaled, self._within(image, plan.crop)),
+        ]
 
-    def _averaged(self, ratio: float) -> Image.Image:
-        """The pixels, averaged as far as shrink-on-load would have gone for that *ratio*: it is quicker, and else the
-        rendition would be sharper than one made from the original."""
-        further = min(max(MARGINS), 1 / (MARGIN * ratio)) * max(self.image.size) / max(self.original)
+    def _averaged(self, image: Image.Image, ratio: float) -> Image.Image:
+        """Return *image*, averaged as far as shrink-on-load would reduce the original for that *ratio*.
+
+        It is quicker, and without it the rendition would be sharper than one that is made from the original.
+        """
+        further = min(max(MARGINS), 1 / (MARGIN * ratio)) * max(image.size) / max(self.original)
         factor = 1
-        while 2 * factor <= further * _FARTHEST:  # a mezzanine is that much larger than a whole fraction at most
+        while 2 * factor <= further * _FARTHEST:  # a mezzanine is larger than a whole fraction by up to that factor
             factor *= 2
-        return self.image.reduce(factor) if factor > 1 else self.image
+        return image.reduce(factor) if factor > 1 else image
+
+    def _within(self, image: Image.Image, crop: Box | None) -> Box:
+        """Return where *crop*, a box on the original, is on *image*."""
+        across, down = image.width / self.original[0], image.height / self.original[1]
+        left, top, right, bottom = crop or (0, 0, *self.original)
+        return left * across, top * down, min(image.width, right * across), min(image.height, bottom * down)

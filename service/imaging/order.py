@@ -1,4 +1,7 @@
-"""What is asked of a render, and what comes of it: plain values that travel between processes. Knows no Pillow."""
+"""The values that go to a render process and come back from it.
+
+This module does not import Pillow.
+"""
 
 from __future__ import annotations
 
@@ -7,41 +10,41 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import N_, BeyondFormat
-from service.formats import Fit, Format, IfBlank
+from service.formats import MOST_PIXELS, Fit, Format, IfBlank
 from service.imaging import geometry
-from service.imaging.containers.bounds import MOST_PIXELS, holds
 
 _SHARE = 0.64
-"""Of a mezzanine's side, up to which renditions are made from it: up to there the SSIM to those made from the original
-is 0.995 or more in the median and 0.97 at worst (`python -m tools.bench mezzanine`)."""
+"""The largest share of a mezzanine's side for which renditions are made from it. Up to it, the SSIM to renditions from
+the original is 0.995 or more in the median and 0.97 at worst (`python -m tools.bench mezzanine`)."""
 LARGEST_SIDE = 65_535
-"""Pixels of an original, as JPEG and GIF have it. Elsewhere a picture could be one pixel wide and millions high, and
-its rows would take more memory than its pixels."""
+"""Pixels of the longest side of an original: the limit of JPEG and GIF. In the other formats a picture could be one
+pixel wide and millions high, and its rows would take more memory than its pixels."""
 LARGEST_SERVED = 720
-"""Pixels; a rendition all of whose sides are longer is never made from a mezzanine, which has 1,126 at most."""
+"""Pixels of a side. A rendition with both sides longer is never made from a mezzanine, which has 1,126 at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one picture may cost. Everything is counted from headers, before a pixel is decoded."""
+    """The limits on the cost of one picture. They are compared with the header, before a pixel is decoded."""
 
     max_pixels: int = 50_000_000
-    """Pixels of one frame of the original."""
+    """Pixels of one frame of the original at most."""
     max_decoded_bytes: int = 400_000_000
-    """Bytes that a reader may hold of that frame: 4 a pixel, and more where it keeps the picture in other forms."""
+    """Bytes that a reader may hold for one frame: 4 a pixel, and more where it keeps the picture in other forms."""
     max_frames: int = 200
-    """Frames; a longer animation gives its first frame."""
+    """Frames of an animation at most. A rendition of a longer one is its first frame."""
     max_animation_pixels: int = 50_000_000
-    """Pixels over all frames of an original; a half of that in a rendition, a quarter in PNG. Past it, the first."""
+    """Pixels of all frames of an original together at most. A rendition has at most this number divided by the
+    `frame_cost` of its format. Above it, the rendition is the first frame."""
     max_dimension: int = 4096
-    """Pixels of a side that may be asked for; its square bounds the area of a rendition."""
+    """Pixels of a side that a request may name. Its square is the limit of a rendition's area."""
     enlarge: bool = True
-    """Whether a small original may be made larger than it is."""
+    """Whether a rendition may be larger than its original."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How hard each writer tries. The defaults come from a measured table of size, time and SSIM."""
+    """The settings of the writers. `python -m tools.bench writers` measures size, time and SSIM of the defaults."""
 
     jpeg_quality: int = 82
     jpeg_progressive: bool = False
@@ -54,18 +57,18 @@ class Encoding:
     avif_speed: int = 9
     """0 (small) to 10 (fast)."""
     avif_subsampling: int = 2
-    """As JPEG's."""
+    """0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0."""
     png_level: int = 6
-    """zlib's, 0 to 9."""
+    """The level of zlib, 0 to 9."""
     png_palette: bool = True
     """Whether an original with a palette gives a rendition with a palette."""
     gif_dither: bool = True
-    """Whether still GIFs are dithered (animations never are: the grain would crawl)."""
+    """Whether still GIFs are dithered. Animations are not: the grain would move from frame to frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One rendition, as it is asked for: sides in pixels, None where not given."""
+    """A request for one rendition. Sides are in pixels, or None where the request names none."""
 
     format: Format
     width: int | None = None
@@ -76,16 +79,16 @@ class Order:
 
     @property
     def least_side(self) -> int | None:
-        """The smaller of the sides that were asked for, in pixels."""
+        """The smaller of the given sides in pixels, or None."""
         return min((side for side in (self.width, self.height) if side is not None), default=None)
 
     def plan(self, source: geometry.Size) -> geometry.Plan:
-        """How to make it from an upright picture of that many pixels.
+        """Return the plan of the rendition from an upright picture of the size *source*.
 
-        Raises `BeyondFormat` for a size that its format cannot hold, and `BadParameter` for one that none can.
+        Raise `BeyondFormat` for a size that the format cannot hold, and `BadParameter` for one that no format can.
         """
         made, most = self._drafted(source, self.width, self.height), self.limits.max_dimension
-        if not holds(self.format, made.size) and MOST_PIXELS[self.format] < most**2:
+        if not self.format.holds(made.size) and MOST_PIXELS[self.format] < most**2:
             error = _beyond(self.format, self.width, self.height, lambda w, h: self._drafted(source, w, h).size)
             if error is not None:
                 raise error
@@ -101,9 +104,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """A mezzanine's size in pixels, and that of the *original* it was made from, both upright.
+    """The upright sizes of an original and of its mezzanine in pixels.
 
-    Raises ValueError for sizes that cannot be.
+    Raises ValueError for a mezzanine larger than its original, and for an original larger than any.
     """
 
     original: geometry.Size
@@ -115,7 +118,7 @@ class Reduction:
             raise ValueError("no reduction")
 
     def serves(self, order: Order) -> bool:
-        """Whether *order* is small enough to be made from the mezzanine. Raises `BadParameter`."""
+        """Return whether *order* is small enough for the mezzanine. Raise `BadParameter` as `Order.plan` does."""
         share = max(self.reduced) / max(self.original)
         return order.plan(self.original).ratio(self.original) <= _SHARE * share
 
@@ -129,14 +132,14 @@ class Rendered:
     height: int
     frames: int
     first_frame: bool
-    """The original moves and the rendition could, but the budget allowed one frame alone."""
-    leaves: bool = False
-    """The original is large, and a mezzanine may be made of what was decoded."""
+    """Whether the original and the format are animated, and the limits allowed one frame only."""
+    mezzanine_possible: bool = False
+    """Whether a mezzanine can be made of the original."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """One placeholder: what it shows, its sides in pixels, and the words for those kinds that have any."""
+    """A request for one placeholder. Sides are in pixels; *text* is empty for the kinds without words."""
 
     kind: IfBlank
     width: int
@@ -146,24 +149,28 @@ class Blank:
     encoding: Encoding = Encoding()
 
     def check(self, width: int | None, height: int | None) -> None:
-        """Raise `BeyondFormat` where its format cannot hold it. *width* and *height* are as they were asked for."""
-        if not holds(self.format, (self.width, self.height)):
+        """Raise `BeyondFormat` for a size that the format cannot hold.
+
+        *width* and *height* are the sides of the request in pixels, or None.
+        """
+        if not self.format.holds((self.width, self.height)):
             error = _beyond(self.format, width, height, lambda w, h: (w or h or self.width, h or w or self.height))
-            assert error is not None  # one pixel by any height is held
+            assert error is not None  # every format holds one pixel by any height
             raise error
 
 
 def _beyond(
     kind: Format, width: int | None, height: int | None, size_of: Callable[[int | None, int | None], geometry.Size]
 ) -> BeyondFormat | None:
-    """For a rendition that has *size_of* the sides asked for, and is more than that format holds.
+    """Return the error for a rendition that the format *kind* cannot hold.
 
-    The error names the largest `w` that would do, or the largest `h` where that alone was asked for. None where none
-    would: the proportions make a side too long.
+    *size_of* gives the size of the rendition for the sides of a request. The error names the largest `w` that gives a
+    rendition, or the largest `h` when only `h` was given. Return None where no `w` does, since the proportions make the
+    other side too long.
     """
 
     def unfit(size: geometry.Size) -> bool:
-        return max(size) > geometry.MAX_SIDE or not holds(kind, size)
+        return max(size) > geometry.MAX_SIDE or not kind.holds(size)
 
     size = size_of(width, height)
     if width is None and height is not None:
@@ -183,6 +190,6 @@ def _beyond(
             "format": kind.name,
             "limit": MOST_PIXELS[kind],
             "name": name,
-            "largest": str(most),  # to be put into the URL, so no culture groups its digits
+            "largest": str(most),  # for the URL, so its digits are not grouped
         },
     )

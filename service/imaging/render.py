@@ -1,37 +1,90 @@
-"""The one way from an original's bytes to a rendition's. Knows no HTTP, no store, no time limit: those are around it.
+"""The one way from a picture to a rendition: every rendition, from an original or a mezzanine, is made by `rendition`.
 
-Raises `Unrenderable`, `Unwritable` or `BadParameter` and nothing else, whatever the bytes are.
+The steps are the same for both; only the first ones, which make the pixels small, differ. This module does not know
+HTTP, stores or time limits. Placeholders are drawn in `service.imaging.drawing`.
 """
 
 from __future__ import annotations
 
-from PIL import features
+from functools import partial
 
-from service.imaging.failures import as_unrenderable
+from PIL import Image, features
+
+from service.imaging.failures import as_unrenderable, writing
+from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Encoding, Limits, Order, Rendered
+from service.imaging.pixels import Step
+from service.imaging.pixels.canvas import padded
+from service.imaging.pixels.colour import on_white
 from service.imaging.reading.readers import HEIF_VERSION
-from service.imaging.source import Source
+from service.imaging.source import Source, Still
+from service.imaging.writing.encode import encode_animation, encode_still
+from service.imaging.writing.writers import WRITERS
 
 _REVISION = 5
-"""Of how we render. A higher one makes renditions anew; raise it when the same order gives other pixels than before."""
+"""The number of this way of rendering, a part of every entity tag. It rises when the same order gives other pixels."""
 
-__all__ = ["Encoding", "Limits", "Order", "Rendered", "encoder_versions", "render"]
+__all__ = ["Encoding", "Limits", "Order", "Rendered", "encoder_versions", "render", "rendition"]
 
 
 def render(data: bytes, order: Order) -> Rendered:
-    """Make the rendition that *order* asks for of the original *data*.
+    """Return the rendition of the original *data* that *order* describes. Raises as `rendition` does."""
+    return rendition(Source(data, order.limits), order)
+
+
+def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool = False) -> Rendered:
+    """Return the rendition of *picture* that *order* describes. A source gives one rendition, a mezzanine many.
+
+    *with_mezzanine* decodes a source large enough for its mezzanine, too.
 
     Raises:
-        Unrenderable: the bytes are no picture that we read, a corrupt one, or one that would cost too much.
+        Unrenderable: the bytes are no picture that is read here, are corrupt, or would cost too much.
         Unwritable: the picture was decoded, and the writer of the format failed.
-        BadParameter: the size asked for leads to a side or an area above the limits.
+        BadParameter: a side or the area of the rendition is above the limits.
     """
     with as_unrenderable():
-        return Source(data, order.limits).render(order)
+        plan, kind = order.plan(picture.size), order.format
+        steps: list[Step] = [
+            *picture.steps(plan),
+            partial(padded, plan=plan),
+            *([] if kind.alpha else [on_white]),
+        ]
+
+        def work(frame: Image.Image) -> Image.Image:
+            for step in steps:
+                frame = step(frame)
+            return frame
+
+        if isinstance(picture, Mezzanine):
+            still = Still(work(picture.image))
+        elif kind.animated and (moving := picture.moving(work, plan.size, order)):
+            with writing(kind):
+                data = encode_animation(moving.frames, kind, moving.plays, order.encoding, still=moving.still)
+            return Rendered(data, *plan.size, frames=len(moving.frames), first_frame=False)
+        else:
+            still = picture.still(work, plan.ratio(picture.size), with_mezzanine=with_mezzanine)
+        with writing(kind):
+            data = encode_still(still.image, kind, order.encoding, palette=still.palette)
+        return Rendered(
+            data,
+            *plan.size,
+            frames=1,
+            first_frame=kind.animated and still.more_frames,
+            mezzanine_possible=still.mezzanine_possible,
+        )
 
 
 def encoder_versions() -> str:
-    """This package, Pillow and every codec that has a say in a rendition's bytes: part of each ETag."""
-    names = ("pil", "jpg", "libjpeg_turbo", "webp", "avif", "zlib", "zlib_ng", "libtiff", "littlecms2")
-    versions = [f"{name}={features.version(name) or 'none'}" for name in names]
-    return " ".join([f"revision={_REVISION}", *versions, f"heif={HEIF_VERSION}"])
+    """Return the versions of this package, of Pillow, and of every codec that affects a rendition's bytes.
+
+    They are a part of every entity tag.
+    """
+    written = {name: version for writer in WRITERS.values() for name, version in writer.versions.items()}
+    versions = {
+        "revision": str(_REVISION),
+        "pil": features.version("pil"),
+        **written,
+        "littlecms2": features.version("littlecms2") or "none",
+        "heif": HEIF_VERSION,
+    }
+    return " ".join(f"{name}={version}" for name, version in versions.items())

@@ -1,43 +1,69 @@
-"""An original, opened, and what is made of it: renditions, and the mezzanine. Knows no store and no time limit.
+"""An original, opened: its size, its frames, and the mezzanine that is made of it.
 
-Raises `Unwritable` where a writer fails, and else what Pillow raises: `render` and `mezzanine` put it into our own
-words.
+Opening raises `Unrenderable` for every fault of the bytes. The methods raise what Pillow raises, and their callers turn
+it into the errors of the service (`failures.as_unrenderable`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
 from service.imaging.containers.peek import format_of
-from service.imaging.failures import writing
+from service.imaging.failures import as_unrenderable
 from service.imaging.geometry import Box, Plan, Size
 from service.imaging.mezzanine import NEAREST, SIDE, Mezzanine, reduced_size
-from service.imaging.order import Limits, Order, Rendered
-from service.imaging.pixels.canvas import laid
+from service.imaging.order import Limits, Order
+from service.imaging.pixels import Step
 from service.imaging.pixels.colour import needed_alpha, to_srgb
 from service.imaging.pixels.orientation import orientation, stored_box, upright, upright_size
 from service.imaging.pixels.resample import resample
 from service.imaging.pixels.strips import resample_in_strips
-from service.imaging.reading.animation import affordable, first_picture, frames, plays
+from service.imaging.reading.animation import Frame, affordable, first_picture, frames, plays
 from service.imaging.reading.apng import DamagedFrameError
 from service.imaging.reading.decode import opened, plain, shrink_on_load
-from service.imaging.writing.encode import encode_animation, encode_still
 
 _HELD = 4_194_304
 """Pixels of a decoded picture that may be held while its rendition is encoded."""
 
 
+@dataclass(frozen=True, slots=True)
+class Still:
+    """The finished pixels of one frame."""
+
+    image: Image.Image
+    palette: bool = False
+    """Whether the original has a palette."""
+    more_frames: bool = False
+    """Whether the original has more frames than this one."""
+    mezzanine_possible: bool = False
+    """Whether a mezzanine can be made of the original."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """The finished pixels of all frames."""
+
+    frames: list[Frame]
+    plays: int
+    """How many times the animation plays. 0 means without end."""
+    still: Image.Image | None
+    """The picture for readers that show no animation, where it is not a frame."""
+
+
 class Source:
-    """An original whose header is parsed; nothing is decoded yet. *size* is that of the upright picture."""
+    """An original whose header is parsed. No pixel is decoded before `still` or `moving`, one of which is called once.
+
+    *size* is the upright size in pixels.
+    """
 
     def __init__(self, data: bytes, limits: Limits) -> None:
         self._data, self._limits = data, limits
-        self._kind = format_of(data)
-        self._image, self._outline = opened(data, self._kind, limits)
-        self._turn = orientation(self._image)
+        with as_unrenderable():
+            self._kind = format_of(data)
+            self._image, self._outline = opened(data, self._kind, limits)
+            self._turn = orientation(self._image)
         self._stored = self._image.size
         self._colour = self._image.info.get("icc_profile"), self._image.info.get("code_points")
         self.size = upright_size(self._stored, self._turn)
@@ -45,29 +71,51 @@ class Source:
         self._large = self._share <= 0.5
         self._left: Image.Image | None = None
 
-    def render(self, order: Order, *, with_mezzanine: bool = False) -> Rendered:
-        """The rendition that *order* asks for. Once only: the picture's own pixels are let go.
+    def steps(self, plan: Plan) -> list[Step]:
+        """Return the work on one frame, from its decoded pixels to upright pixels in sRGB at the scaled size of *plan*.
 
-        What is decoded suffices for the mezzanine too, if it is to be made *with_mezzanine* for certain.
+        The first step makes the frame small, so that the others are cheap.
         """
-        made = order.plan(self.size)
-        smaller = self._pipeline(made, order)
-        moves = self._outline.frames > 1 and order.format.animated
-        if moves and affordable(self._outline, made.size, order.format, order.limits):
-            try:
-                return self._animated(made, order, smaller)
-            except DamagedFrameError:
-                moves, self._outline = False, replace(self._outline, frames=1)
-        shrink_on_load(self._image, made.ratio(self.size), self._share if with_mezzanine and self._large else 0.0)
+        size = upright_size(plan.scaled, self._turn)
+        crop = stored_box(plan.crop, self._stored, self._turn) if plan.crop else None
+        return [
+            lambda frame: self._resampled(frame, size, self._within(frame, crop)),
+            lambda frame: to_srgb(frame, *self._colour),
+            lambda frame: upright(frame, self._turn),
+            needed_alpha,
+        ]
+
+    def still(self, work: Step, ratio: float, *, with_mezzanine: bool = False) -> Still:
+        """Decode the first frame and do the *work* on it. The decoded pixels are released.
+
+        *ratio* is the share of the original's size that the work needs. *with_mezzanine* makes the decoded pixels large
+        enough for `mezzanine`, too.
+        """
+        shrink_on_load(self._image, ratio, self._share if with_mezzanine and self._large else 0.0)
         self._image.load()
-        small, palette = smaller(self._image), self._image.mode in ("P", "PA")
-        leaves = self._leave_small()
-        with writing(order.format):
-            written = encode_still(small, order.format, order.encoding, palette=palette)
-        return Rendered(written, *made.size, frames=1, first_frame=moves, leaves=leaves)
+        small, palette = work(self._image), self._image.mode in ("P", "PA")
+        return Still(small, palette, self._outline.frames > 1, self._leave_small())
+
+    def moving(self, work: Step, size: Size, order: Order) -> Moving | None:
+        """Decode all frames, and do the *work* on each; *size* is that of the rendition.
+
+        Return None for one frame, for more frames than *order* allows, and for an animation that is damaged.
+        """
+        image, outline = self._image, self._outline
+        if outline.frames <= 1 or not affordable(outline, size, order.format, order.limits):
+            return None
+        try:
+            still = first_picture(image, work) if outline.still_first else None
+            return Moving(list(frames(self._data, image, outline, work)), plays(image, self._kind), still)
+        except DamagedFrameError:
+            self._outline = replace(outline, frames=1)
+            return None
 
     def mezzanine(self) -> Mezzanine | None:
-        """After a rendition: the mezzanine, from what was decoded for it where that suffices. None with alpha."""
+        """Return the mezzanine, or None where the original is transparent.
+
+        After `still`, it is made of the pixels that were decoded for it, where they are large enough.
+        """
         if self._left is None:
             image, _ = opened(self._data, self._kind, self._limits)
             shrink_on_load(image, 0.0, self._share)
@@ -79,9 +127,9 @@ class Source:
         return Mezzanine(finished, self.size) if finished.mode in ("L", "RGB") else None
 
     def _leave_small(self) -> bool:
-        """Let the decoded picture go (up to 200 MB, which the encoder may need), but for what a mezzanine is made of.
+        """Release the decoded pixels (up to 200 MB, which the encoder may need), and keep what a mezzanine needs.
 
-        Says whether one may be made.
+        Return whether one can be made.
         """
         image = self._image
         large = self._large and self._outline.frames <= 1 and image.mode not in ("P", "PA")
@@ -91,31 +139,15 @@ class Source:
         del self._image
         return large
 
-    def _animated(self, made: Plan, order: Order, smaller: Callable[[Image.Image], Image.Image]) -> Rendered:
-        image, source = self._image, self._outline
-        still = first_picture(image, smaller) if source.still_first else None
-        film = list(frames(self._data, image, source, smaller))
-        count = plays(image, self._kind)
-        with writing(order.format):
-            written = encode_animation(film, order.format, count, order.encoding, still=still)
-        return Rendered(written, *made.size, frames=len(film), first_frame=False)
-
-    def _pipeline(self, made: Plan, order: Order) -> Callable[[Image.Image], Image.Image]:
-        """The work on one frame, from decoded pixels to those that are written; all after `resample` is small."""
-        full = self._stored
-        size = upright_size(made.scaled, self._turn)
-        crop = stored_box(made.crop, full, self._turn) if made.crop else None
-
-        def smaller(frame: Image.Image) -> Image.Image:
-            across, down = frame.width / full[0], frame.height / full[1]  # below 1 after shrink-on-load
-            box = (crop[0] * across, crop[1] * down, crop[2] * across, crop[3] * down) if crop else None
-            small = upright(to_srgb(self._resampled(frame, size, box), *self._colour), self._turn)
-            return laid(needed_alpha(small), made, order.format)
-
-        return smaller
+    def _within(self, frame: Image.Image, crop: Box | None) -> Box | None:
+        """Return where *crop*, a box on the stored picture, is on *frame*, which is smaller after shrink-on-load."""
+        if crop is None:
+            return None
+        across, down = frame.width / self._stored[0], frame.height / self._stored[1]
+        return crop[0] * across, crop[1] * down, crop[2] * across, crop[3] * down
 
     def _resampled(self, image: Image.Image, size: Size, box: Box | None = None) -> Image.Image:
-        """*image* in plain pixels, scaled."""
+        """Return *image* in plain pixels at *size*."""
         if image.format in ("GIF", "TIFF"):
-            image = plain(image)  # what their readers know of the whole is lost with a part of it
+            image = plain(image)  # their readers know facts of the whole picture that a part of it does not have
         return resample_in_strips(image, size, box, plain)

@@ -23,6 +23,7 @@ from service.imaging.order import Encoding, Limits, Order
 from service.imaging.pixels.orientation import orientation
 from service.imaging.reading.decode import opened
 from service.imaging.reading.png import PngFile
+from service.imaging.render import rendition
 from service.imaging.source import Source
 
 LOSSLESS = frozenset({Format.JPEG, Format.PNG, Format.WEBP, Format.GIF, Format.BMP})
@@ -168,7 +169,7 @@ def _anew(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> byte
     image, _ = opened(data, kind, limits)
     shown = Format.PNG if image.has_transparency_data else Format.JPEG
     with writes_or_refuses():
-        made = source.render(Order(kind if kind.writable else shown, limits=limits, encoding=encoding))
+        made = rendition(source, Order(kind if kind.writable else shown, limits=limits, encoding=encoding))
     if made.first_frame or (made.width, made.height) != source.size:
         raise Unrenderable(N_("The picture is too large to be stored without its metadata."))
     return made.data

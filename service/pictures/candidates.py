@@ -11,13 +11,12 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from service.errors import BeyondFormat, PictureError
-from service.formats import WRITABLE, Format, IfBlank
-from service.imaging.containers.bounds import MOST_PIXELS
+from service.formats import MOST_PIXELS, WRITABLE, Format, IfBlank
 from service.imaging.order import LARGEST_SIDE, Blank, Order
 from service.pictures.failures import failed_before
 from service.pictures.selection import Recipe
 from service.pictures.values import Failure, Original
-from service.protocol.negotiate import NOTHING, Choice, RuledOut, Wish
+from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
 
 
 class Candidates:
@@ -27,8 +26,8 @@ class Candidates:
         self._recipe = recipe
 
     def of_picture(
-        self, original: Original, wish: Wish, ruled_out: RuledOut, *, refused: bool
-    ) -> tuple[Choice, str, Order | None]:
+        self, original: Original, requested: RequestedPicture, ruled_out: RuledOut, *, refused: bool
+    ) -> tuple[FormatChoice, str, Order | None]:
         """The format of the answer, its field, and the work, which is None for the stored bytes.
 
         *ruled_out* are formats that have failed for this request; formats that cannot succeed are added, unless the
@@ -36,24 +35,24 @@ class Candidates:
         and the error of a format that is ruled out where no other is acceptable.
         """
         recipe = self._recipe
-        beyond: RuledOut = NOTHING
+        beyond: RuledOut = NONE_RULED_OUT
         if not refused:
-            beyond = NOTHING if original.dimensions is None else self._beyond(original.dimensions, wish)
-            failed = _failed(original.failures, lambda each: self._field(wish, each))
+            beyond = NONE_RULED_OUT if original.dimensions is None else self._beyond(original.dimensions, requested)
+            failed = _failed(original.failures, lambda each: self._field(requested, each))
             ruled_out = {**beyond, **failed, **ruled_out}
-        choice = wish.resolve(original.format, original.alpha, ruled_out, verbatim=recipe.as_stored)
+        choice = requested.resolve(original.format, original.alpha, ruled_out, verbatim=recipe.as_stored)
         if choice.as_stored and recipe.as_stored:
             return choice, "stored", None
-        order = self._order(wish, choice.format)
+        order = self._order(requested, choice.format)
         if beyond and original.dimensions is not None:
             order.plan(original.dimensions)  # more than one format holds may be more than any does
-        return replace(choice, as_stored=False), self._field(wish, choice.format), order
+        return replace(choice, as_stored=False), self._field(requested, choice.format), order
 
     def of_placeholder(
-        self, wish: Wish, text: str, language: str, failures: tuple[Failure, ...], ruled_out: RuledOut
-    ) -> tuple[Choice, str, Blank]:
-        """The same for the placeholder of *wish*, with *text* in *language* where it has words."""
-        kind, (width, height), digest = wish.if_blank, wish.placeholder_size(), self._recipe.digest
+        self, requested: RequestedPicture, text: str, language: str, failures: tuple[Failure, ...], ruled_out: RuledOut
+    ) -> tuple[FormatChoice, str, Blank]:
+        """The same for the placeholder of *requested*, with *text* in *language* where it has words."""
+        kind, (width, height), digest = requested.if_blank, requested.placeholder_size(), self._recipe.digest
         if not kind.worded:
             text = language = ""
         words = blake2b(text.encode(), digest_size=4).hexdigest() if text else ""
@@ -64,22 +63,24 @@ class Candidates:
         def work(each: Format) -> Blank:
             return Blank(kind, width, height, each, text, self._recipe.encoding)
 
-        beyond = _refused(lambda each: work(each).check(wish.width, wish.height))
+        beyond = _refused(lambda each: work(each).check(requested.width, requested.height))
         ruled_out = {**beyond, **_failed(failures, field_of), **ruled_out}
         default = Format.GIF if kind is IfBlank.CLEAR_PIXEL else Format.PNG
-        choice = wish.resolve_placeholder(default, ruled_out)
+        choice = requested.resolve_placeholder(default, ruled_out)
         return choice, field_of(choice.format), work(choice.format)
 
-    def _beyond(self, size: tuple[int, int], wish: Wish) -> dict[Format, PictureError]:
+    def _beyond(self, size: tuple[int, int], requested: RequestedPicture) -> dict[Format, PictureError]:
         if max(size) > LARGEST_SIDE or size[0] * size[1] > self._recipe.limits.max_pixels:
             return {}  # no reader takes it, and a render says so
-        return _refused(lambda each: self._order(wish, each).plan(size))
+        return _refused(lambda each: self._order(requested, each).plan(size))
 
-    def _order(self, wish: Wish, format: Format) -> Order:
-        return Order(format, wish.width, wish.height, wish.fit, self._recipe.limits, self._recipe.encoding)
+    def _order(self, requested: RequestedPicture, format: Format) -> Order:
+        return Order(
+            format, requested.width, requested.height, requested.fit, self._recipe.limits, self._recipe.encoding
+        )
 
-    def _field(self, wish: Wish, format: Format) -> str:
-        size = f"{wish.width or 0}:{wish.height or 0}:{wish.fit.value}"
+    def _field(self, requested: RequestedPicture, format: Format) -> str:
+        size = f"{requested.width or 0}:{requested.height or 0}:{requested.fit.value}"
         return f"{size}:{format.name}:{self._recipe.digest}"
 
 
@@ -97,7 +98,7 @@ def _refused(check: Callable[[Format], object]) -> dict[Format, PictureError]:
 def _failed(failures: tuple[Failure, ...], field_of: Callable[[Format], str]) -> RuledOut:
     """The formats whose rendition, in the field that *field_of* gives, has failed before."""
     if not failures:
-        return NOTHING
+        return NONE_RULED_OUT
     now = time.time()
     found = {each: failed_before(failures, field_of(each), each, now) for each in WRITABLE}
     return {each: error for each, error in found.items() if error is not None}

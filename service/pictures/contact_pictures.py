@@ -32,7 +32,7 @@ from service.pictures.ports import Layer, Observer, OriginalStore, Renderer
 from service.pictures.selection import Recipe, Selection, entity_tag
 from service.pictures.trace import Trace
 from service.pictures.values import BLANK, RECORD, Entry, Original, Picture
-from service.protocol.negotiate import NOTHING, RuledOut, Wish
+from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
 
 FIRST_FRAME = "first-frame"
 """The detail of a rendition that shows one frame of an animation past the budget."""
@@ -79,9 +79,15 @@ class ContactPictures:
         self._flights = Flights()
 
     async def select(
-        self, contact: int, wish: Wish, trace: Trace, *, anew: bool = False, ruled_out: RuledOut = NOTHING
+        self,
+        contact: int,
+        requested: RequestedPicture,
+        trace: Trace,
+        *,
+        anew: bool = False,
+        ruled_out: RuledOut = NONE_RULED_OUT,
     ) -> Selection:
-        """Settle which picture *wish* gets. With *anew*, what the cache says of the original is not believed.
+        """Settle which picture *requested* gets. With *anew*, what the cache says of the original is not believed.
 
         *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raises
         `NoPicture` or `Unrenderable` (then `blank` may stand in), `NotAcceptable`, `BadParameter`, `Unwritable` where
@@ -92,7 +98,7 @@ class ContactPictures:
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
         refused = self._faults.refusal(original.fault) is not None
-        choice, field, work = self._candidates.of_picture(original, wish, ruled_out, refused=refused)
+        choice, field, work = self._candidates.of_picture(original, requested, ruled_out, refused=refused)
         if fault := self._faults.refusal(original.fault, as_stored=choice.as_stored):
             raise fault.error()
         if failures := standing(original.failures, time.time()):  # once one is over, its format is a candidate again
@@ -100,21 +106,23 @@ class ContactPictures:
         etag = entity_tag(contact, original.version, field, choice)
         return Selection(contact, field, original.version, etag, choice, original.modified, work, original, known=known)
 
-    def validator(self, original: Original, wish: Wish) -> str:
-        """The ETag of what *wish* gets of *original*, though that may be of no use. Raises `NotAcceptable`."""
+    def validator(self, original: Original, requested: RequestedPicture) -> str:
+        """The ETag of what *requested* gets of *original*, though that may be of no use. Raises `NotAcceptable`."""
         refused = self._faults.refusal(original.fault) is not None
-        choice, field, _ = self._candidates.of_picture(original, wish, NOTHING, refused=refused)
+        choice, field, _ = self._candidates.of_picture(original, requested, NONE_RULED_OUT, refused=refused)
         return entity_tag(original.contact, original.version, field, choice)
 
-    def blank(self, wish: Wish, text: str, language: str, ruled_out: RuledOut = NOTHING) -> Selection:
-        """The placeholder that *wish* asks for; *text* in *language* for those with words.
+    def blank(
+        self, requested: RequestedPicture, text: str, language: str, ruled_out: RuledOut = NONE_RULED_OUT
+    ) -> Selection:
+        """The placeholder that *requested* asks for; *text* in *language* for those with words.
 
         *ruled_out* and what is raised are as with `select`.
         """
         failures = self._faults.of_placeholders
-        choice, field, work = self._candidates.of_placeholder(wish, text, language, failures, ruled_out)
+        choice, field, work = self._candidates.of_placeholder(requested, text, language, failures, ruled_out)
         etag = entity_tag(BLANK, "", field, choice)
-        return Selection(BLANK, field, "", etag, choice, None, work, blank=wish.if_blank)
+        return Selection(BLANK, field, "", etag, choice, None, work, blank=requested.if_blank)
 
     def revalidate_local(self, selection: Selection) -> tuple[Entry, int] | None:
         """What was selected before, if it would be selected again and is in memory, and the seconds it stays fresh.

@@ -9,6 +9,7 @@ import asyncio
 import re
 import time
 
+from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import Overloaded, Unrenderable
 from service.imaging.order import LARGEST_SERVED, Order, Reduction, Rendered
 from service.pictures.caching.tiers import Ticket, TieredCache
@@ -22,20 +23,22 @@ _MOST_WITHOUT = 4096
 
 
 class _MezzanineRender:
-    """A render under way that may leave a mezzanine, and the requests that wait for it."""
+    """A render under way that may leave a mezzanine, and the *queue* of the requests that wait for its end."""
 
-    def __init__(self, mezzanines: MezzanineRenderer, original: Original, key: str, ticket: Ticket) -> None:
+    def __init__(
+        self, mezzanines: MezzanineRenderer, original: Original, key: str, ticket: Ticket, queue: BoundedQueue
+    ) -> None:
         self._mezzanines, self._original = mezzanines, original
         self.ticket = ticket
         self.key = key
-        self.waiting = 0
+        self.queue = queue
         self.ended = asyncio.Event()
 
-    def wanted(self) -> bool:
-        return self.waiting > 0
+    def is_awaited(self) -> bool:
+        return self.queue.waiting > 0
 
-    async def left(self, master: MezzanineFile | None, *, none_to_come: bool) -> None:
-        await self._mezzanines.left(self, self._original, master, none_to_come=none_to_come)
+    async def receive(self, master: MezzanineFile | None, *, impossible: bool) -> None:
+        await self._mezzanines.receive(self, self._original, master, impossible=impossible)
 
 
 class MezzanineRenderer:
@@ -57,7 +60,7 @@ class MezzanineRenderer:
     ) -> None:
         self._cache, self._renderer, self._observer = cache, renderer, observer
         self._digest, self._kept_for = digest, kept_for
-        self._queue, self._patience = queue, patience
+        self._limit, self._patience = queue, patience
         self._firsts: dict[str, _MezzanineRender] = {}
         self._without: dict[str, None] = {}
 
@@ -68,14 +71,14 @@ class MezzanineRenderer:
         """
         key = f"{original.contact}:{original.version}"
         if not self._kept_for or key in self._without:
-            return await self._renderer.render(read, order, trace)
+            return await self._renderer.render_original(read, order, trace)
         master = self._local(original, key)
         if order.least_side is None or order.least_side > LARGEST_SERVED:  # nobody waits for one that takes seconds
-            receiver = _MezzanineRender(self, original, key, ticket) if master is None else None
-            return await self._renderer.render(read, order, trace, receiver)
+            receiver = self._render_of(original, key, ticket) if master is None else None
+            return await self._renderer.render_original(read, order, trace, receiver)
         while master is None and key not in self._without:
             if (under_way := self._firsts.get(key)) is None:
-                self._firsts[key] = _MezzanineRender(self, original, key, ticket)
+                self._firsts[key] = self._render_of(original, key, ticket)
                 return await self._render_first(self._firsts[key], original, read, order, trace)
             await self._wait(under_way, trace)
             master = self._local(original, key)
@@ -88,7 +91,7 @@ class MezzanineRenderer:
             entry = await self._cache.get(MezzanineOwner(original.contact), self._digest, trace)
             master = self._master(entry, original, first.key)
             if master is None:
-                return await self._renderer.render(read, order, trace, first)
+                return await self._renderer.render_original(read, order, trace, first)
         except BaseException:
             self._end(first)
             raise
@@ -99,13 +102,13 @@ class MezzanineRenderer:
         if master is not None and master.reduction.serves(order):
             try:
                 self._observer.mezzanine_used()
-                return await self._renderer.render_from(master, order, trace)
+                return await self._renderer.render_mezzanine(master, order, trace)
             except Unrenderable:
                 pass  # that is no fault of the original's
-        return await self._renderer.render(read, order, trace)
+        return await self._renderer.render_original(read, order, trace)
 
-    async def left(
-        self, first: _MezzanineRender, original: Original, master: MezzanineFile | None, *, none_to_come: bool
+    async def receive(
+        self, first: _MezzanineRender, original: Original, master: MezzanineFile | None, *, impossible: bool
     ) -> None:
         """Keep what *first* has left, and let those go on that wait for it."""
         try:
@@ -115,7 +118,7 @@ class MezzanineRenderer:
                 await self._cache.put(
                     MezzanineOwner(original.contact), self._digest, entry, first.ticket, life=self._kept_for
                 )
-            elif none_to_come:
+            elif impossible:
                 self._without[first.key] = None
                 if len(self._without) > _MOST_WITHOUT:
                     del self._without[next(iter(self._without))]
@@ -127,18 +130,15 @@ class MezzanineRenderer:
             del self._firsts[first.key]
         first.ended.set()
 
+    def _render_of(self, original: Original, key: str, ticket: Ticket) -> _MezzanineRender:
+        return _MezzanineRender(self, original, key, ticket, BoundedQueue(self._limit, self._patience))
+
     async def _wait(self, first: _MezzanineRender, trace: Trace) -> None:
-        if first.waiting >= self._queue:
-            raise Overloaded(FULL)
-        first.waiting += 1
         try:
             with trace.timed("queue"):
-                async with asyncio.timeout(self._patience):
-                    await first.ended.wait()
-        except TimeoutError as error:
+                await first.queue.wait(first.ended.wait)
+        except QueueFull as error:
             raise Overloaded(FULL) from error
-        finally:
-            first.waiting -= 1
 
     def _local(self, original: Original, key: str) -> MezzanineFile | None:
         return self._master(self._cache.local(MezzanineOwner(original.contact), self._digest), original, key)

@@ -193,11 +193,11 @@ class MezzanineReceiver(Protocol):
 
     key: str
 
-    def wanted(self) -> bool:
+    def is_awaited(self) -> bool:
         """Whether other requests wait for it already."""
 
-    async def left(self, master: MezzanineFile | None, *, none_to_come: bool) -> None:
-        """Called once after a render that succeeded. Without a *master*, *none_to_come* says whether the picture is
+    async def receive(self, mezzanine: MezzanineFile | None, *, impossible: bool) -> None:
+        """Called once after a render that succeeded. Without a *mezzanine*, *impossible* says whether the picture is
         one that has none; else it was left out this time, since others wait for the process."""
 
 
@@ -207,12 +207,12 @@ class Renderer(Protocol):
     Methods raise `Unrenderable`, `Unwritable`, `BadParameter`, `Overloaded`, `RenderTimedOut` and `RenderWorkerDied`.
     """
 
-    async def render(
+    async def render_original(
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
         """Carry out *order* on the bytes that *read* gives; it is called only when a render is about to begin."""
 
-    async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+    async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         """Carry out *order* on a mezzanine instead of its original."""
 
     async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:

@@ -9,7 +9,7 @@ from service.formats import IfBlank
 from service.imaging.order import Blank, Encoding, Limits, Order
 from service.pictures.originals import KnownOriginal
 from service.pictures.values import Original, Owner
-from service.protocol.negotiate import Choice
+from service.protocol.negotiate import FormatChoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Selection:
     field: str
     version: str
     etag: str
-    choice: Choice
+    choice: FormatChoice
     last_modified: int | None
     work: Order | Blank | None
     original: Original | None = None
@@ -41,7 +41,7 @@ class Selection:
     known: KnownOriginal | None = None
 
 
-def entity_tag(owner: Owner, version: str, field: str, choice: Choice) -> str:
+def entity_tag(owner: Owner, version: str, field: str, choice: FormatChoice) -> str:
     """A strong validator that is known before any render. JSON is another representation of the same bytes."""
     parts = f"{owner}\n{version}\n{field}\n{'json' if choice.json else 'picture'}"
     return f'"{blake2b(parts.encode(), digest_size=12).hexdigest()}"'

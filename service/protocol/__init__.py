@@ -1,1 +1,4 @@
-"""HTTP text to values and back, as pure functions. Knows no socket, no clock, no picture bytes and no web framework."""
+"""HTTP text to values and back, as pure functions.
+
+This package does not use sockets, the clock, the bytes of pictures or a web framework.
+"""

@@ -1,4 +1,4 @@
-"""The `Accept` header as values, RFC 9110 §12.5.1. Knows no formats of ours and makes no choice."""
+"""The `Accept` header as values, RFC 9110 §12.5.1. This module does not know the service's formats and chooses none."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from service.protocol.lists import QUALITY, TOKEN, elements
-from service.protocol.memo import remembered
+from service.protocol.lists import QUALITY, TOKEN, list_elements
+from service.protocol.memo import memoized
 
 # parameters = *( OWS ";" OWS [ parameter ] ), §5.6.6; a quoted-string may hold any escaped character, §5.6.4.
 _PARAMETER = re.compile(rf'[ \t]*;[ \t]*(?:({TOKEN})=({TOKEN}|"(?:[^"\\]|\\.)*"))?', re.DOTALL)
 _RANGE = re.compile(rf"({TOKEN})/({TOKEN})|\*(?=[ \t]*(?:;|\Z))")
-"""media-range without parameters, and `*` alone for `*/*`, which Java sends."""
+"""A media-range without parameters, and `*` for `*/*`, which Java sends."""
 
 NAMED, TYPE, ANY, NONE = 2, 1, 0, -1
-"""Specificities: a range names the media type in full, its type alone (`image/*`), anything (`*/*`); none matches."""
+"""Specificities of a range: the full media type, its type (`image/*`), any type (`*/*`), and no match."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """The q-value of each media range, by the range in lower case without its parameters."""
+    """The q-values by media range, in lower case and without parameters."""
 
     qualities: Mapping[str, float]
 
     def quality(self, media_type: str, aliases: Iterable[str] = ()) -> tuple[float, int]:
-        """The q-value of the most specific range that matches *media_type*, 0 to 1, and that range's specificity.
+        """Return the q-value, 0 to 1, and the specificity of the most specific range that matches *media_type*.
 
-        A range that is one of the *aliases*, in lower case, names it in full. The highest q-value of its names counts.
+        A range that equals one of the *aliases* (in lower case) counts as the full media type. When several of these
+        names are given, the highest q-value counts.
         """
         media_type = media_type.lower()
-        named = [self.qualities[each] for each in (media_type, *aliases) if each in self.qualities]
+        named = [self.qualities[name] for name in (media_type, *aliases) if name in self.qualities]
         if named:
             return max(named), NAMED
         for media_range, specificity in ((f"{media_type.partition('/')[0]}/*", TYPE), ("*/*", ANY)):
@@ -40,28 +41,28 @@ class Accept:
 
     @property
     def names_pictures(self) -> bool:
-        """Whether a range with a q-value above 0 names a media type of pictures in full, one of ours or not."""
-        return any(q and each.startswith("image/") and each != "image/*" for each, q in self.qualities.items())
+        """Whether a range with a q-value above 0 is the full media type of a picture, such as `image/svg+xml`."""
+        return any(q and name.startswith("image/") and name != "image/*" for name, q in self.qualities.items())
 
 
-@remembered
+@memoized
 def parse_accept(raw: str) -> Accept:
-    """Read an `Accept` field value (several lines joined by commas). Never raises.
+    """Parse an `Accept` field value, whose lines are joined by commas. Raise nothing.
 
-    RFC 9110 leaves malformed elements to us: each is passed over, its q-value with it. Where no element is left, the
-    field says no more than an absent one, and that is `*/*`. A range that stands twice keeps its higher q-value.
+    A malformed element is ignored, which RFC 9110 allows. When no element is left, the field counts as `*/*`, as an
+    absent one does. A range that is given twice has the higher q-value.
     """
     qualities: dict[str, float] = {}
-    for element in elements(raw):
-        read = _read(element)
-        if read is not None:
-            media_range, quality = read
+    for element in list_elements(raw):
+        parsed = _parse_element(element)
+        if parsed is not None:
+            media_range, quality = parsed
             qualities[media_range] = max(quality, qualities.get(media_range, 0.0))
     return Accept(qualities or {"*/*": 1.0})
 
 
-def _read(element: str) -> tuple[str, float] | None:
-    """The media range in lower case and its q-value, 1 where none is given; None for a malformed element."""
+def _parse_element(element: str) -> tuple[str, float] | None:
+    """Return the media range in lower case and its q-value, which is 1 by default. Return None when malformed."""
     match = _RANGE.match(element)
     if match is None or (match[1] == "*" and match[2] != "*"):
         return None

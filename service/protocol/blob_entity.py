@@ -1,4 +1,4 @@
-"""SuperOffice's words for a stored picture: `BlobEntity`, and the id it goes by. Knows no picture and no clock."""
+"""SuperOffice's `BlobEntity` of a stored picture, and its id. This module does not use pictures or the clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _INT32 = 0x7FFF_FFFF
 
 
 def blob_id(contact: int, version: str) -> int:
-    """A positive int32, the same for as long as *contact* has this *version* of its picture."""
+    """Return a positive int32 for this *version* of the picture of *contact*."""
     digest = blake2b(f"{contact}\n{version}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") & _INT32 or 1
 
@@ -17,10 +17,12 @@ def blob_id(contact: int, version: str) -> int:
 def blob_entity(
     id: int, size: int, media_type: str | None, modified: int | None, zone: tzinfo = UTC
 ) -> dict[str, object]:
-    """The entity for a picture of *size* bytes, changed at *modified* (Unix seconds); None is what is not known. Its
-    dates are those of *zone*."""
+    """Return the entity of a picture of *size* bytes that was modified at *modified*, in Unix seconds.
+
+    *media_type* and *modified* are None when they are unknown. Dates are written in *zone*.
+    """
     date = None if modified is None else _date(modified, zone)
-    return NOTHING | {
+    return NO_PICTURE | {
         "BlobId": id,
         "BlobSize": size,
         "OriginalSize": size,
@@ -32,12 +34,12 @@ def blob_entity(
 
 
 def _date(seconds: int, zone: tzinfo) -> str:
-    """RFC 3339's form, with the offset that *zone* had then; `Z` for UTC itself, as SuperOffice writes it."""
+    """Return a date as in RFC 3339, with the offset of *zone* at that time. UTC is `Z`, as SuperOffice writes it."""
     text = datetime.fromtimestamp(seconds, zone).isoformat(timespec="seconds")
     return text.removesuffix("+00:00") + "Z" if zone is UTC else text
 
 
-NOTHING: dict[str, object] = {
+NO_PICTURE: dict[str, object] = {
     "BlobId": 0,
     "BlobSize": 0,
     "OriginalSize": 0,

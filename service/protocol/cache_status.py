@@ -1,4 +1,4 @@
-"""What our caches did for a response, as header text: RFC 9211 and Server-Timing. Knows no cache."""
+"""The text of `Cache-Status` (RFC 9211) and `Server-Timing`. This module does not know the caches."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _UNPRINTABLE = re.compile(r"[^ -~]")
 
 @dataclass(frozen=True, slots=True)
 class CacheStatus:
-    """One member of `Cache-Status`; `ttl` in seconds, below 0 when stale. Raises ValueError on what RFC 9211 forbids.
+    """One member of `Cache-Status`. Raises ValueError for values that RFC 9211 forbids.
 
-    `fwd` says why the request went on to the store, §2.2; `stored` and `collapsed` are told of such a request alone.
+    `ttl` is in seconds, and below 0 for a stale response. `fwd` is the reason to forward the request, §2.2. `stored`
+    and `collapsed` are written only when `fwd` is given.
     """
 
     hit: bool = False
@@ -50,15 +51,16 @@ class CacheStatus:
 
 
 def server_timing(seconds: Mapping[str, float]) -> str:
-    """`Server-Timing` text, `cache;dur=0.800, store;dur=2.500`, for *seconds* by metric, whose names are tokens.
+    """Return the text of `Server-Timing`, e.g. `cache;dur=0.800, store;dur=2.500`, for *seconds* by metric.
 
-    Durations are told in milliseconds, as decimals of RFC 8941 §3.3.2: three digits after the point, no exponent.
+    The names of metrics are tokens. Durations are milliseconds as decimals of RFC 8941 §3.3.2, with three digits after
+    the point and no exponent.
     """
     return ", ".join(f"{name};dur={duration * 1000:.3f}" for name, duration in seconds.items())
 
 
 def _item(text: str) -> str:
-    """*text* as a token where it is one, else as a string, RFC 8941 §3.3.3; what is not ASCII becomes `?`."""
+    """Return *text* as a token if it is one, otherwise as a string, RFC 8941 §3.3.3. `?` replaces other than ASCII."""
     if _SF_TOKEN.fullmatch(text):
         return text
     escaped = _UNPRINTABLE.sub("?", text).replace("\\", "\\\\").replace('"', '\\"')

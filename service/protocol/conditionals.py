@@ -1,4 +1,4 @@
-"""Conditional requests, RFC 9110 §13: whether the client's copy still holds. Knows no clock and no picture."""
+"""Conditional requests, RFC 9110 §13. This module does not use the clock or pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from email.utils import formatdate, mktime_tz, parsedate_tz
 from functools import lru_cache
 from time import asctime, gmtime
 
-# etagc has no escapes, §8.8.3: a backslash is a character like any other. Possessive, so that no input backtracks.
+# etagc has no escapes, §8.8.3: a backslash is an ordinary character. Possessive quantifiers prevent backtracking.
 _TAG = r'(?:W/)?"[!#-~\x80-\U0010ffff]*+"'
 _TAGS = re.compile(rf"[ \t,]*+(?:{_TAG}[ \t]*+(?:,[ \t,]*+|\Z))++")
 _OPAQUE = re.compile(r'"[^"]*"')
@@ -18,11 +18,11 @@ _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
 def not_modified(
     etag: str, last_modified: int | None, if_none_match: str | None, if_modified_since: str | None
 ) -> bool:
-    """Whether GET or HEAD is answered with 304.
+    """Return whether GET or HEAD is answered with 304.
 
-    *etag* is ours with its quotes, *last_modified* in Unix seconds, the others are field values, None where absent.
-    A malformed field matches nothing. `If-Modified-Since` counts only without `If-None-Match`, §13.1.3, and only when
-    it equals *last_modified*: an older picture that is put back must not be a 304.
+    *etag* is the current entity tag with its quotes, and *last_modified* is in Unix seconds. The others are field
+    values, or None for absent fields. A malformed field matches nothing. `If-Modified-Since` counts only without
+    `If-None-Match`, §13.1.3, and only if it equals *last_modified*: a restored older picture must not give 304.
     """
     if if_none_match is not None:
         return _matches(if_none_match.strip(" \t"), etag)
@@ -31,16 +31,17 @@ def not_modified(
     return if_modified_since.strip(" \t") in _spellings(last_modified)
 
 
-def may_write(
+def preconditions_hold(
     etag: str | None,
     last_modified: int | None,
     if_match: str | None,
     if_none_match: str | None,
     if_unmodified_since: str | None,
 ) -> bool:
-    """Whether a write's conditions hold, §13.2.2; 412 where they do not. *etag* is None where there is no picture.
+    """Return whether the conditions of a write hold, §13.2.2; the answer is 412 otherwise.
 
-    A malformed list of tags matches nothing. A date that cannot be read is ignored, §13.1.4.
+    *etag* is None when there is no picture. A malformed list of tags matches nothing. A malformed date is ignored,
+    §13.1.4.
     """
     if if_match is not None:
         if not _matches_strongly(if_match.strip(" \t"), etag):
@@ -52,11 +53,11 @@ def may_write(
     return if_none_match is None or etag is None or not _matches(if_none_match.strip(" \t"), etag)
 
 
-def still_whole(etag: str, last_modified: int | None, if_range: str | None, now: float) -> bool:
-    """Whether a part of today's picture fits the parts that the client has, §13.1.5, so that `Range` counts.
+def if_range_holds(etag: str, last_modified: int | None, if_range: str | None, now: float) -> bool:
+    """Return whether `If-Range` matches the current picture, §13.1.5, so that `Range` counts.
 
-    *etag*, ours with its quotes, is strong: it must be the very same, and a weak one never is. A date must be exactly
-    *last_modified*, whose second must be over at *now* (Unix seconds): else two pictures may share it, §8.8.2.2.
+    *etag* is the current, strong entity tag with its quotes; a weak tag never matches. A date must equal
+    *last_modified*, whose second must be over at *now* (Unix seconds). Otherwise two pictures may share it, §8.8.2.2.
     """
     if if_range is None:
         return True
@@ -68,37 +69,37 @@ def still_whole(etag: str, last_modified: int | None, if_range: str | None, now:
 
 @lru_cache(2048)
 def http_date(seconds: int) -> str:
-    """Unix *seconds* as an IMF-fixdate, §5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`."""
+    """Return Unix *seconds* as an IMF-fixdate, §5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`."""
     return formatdate(seconds, usegmt=True)
 
 
 def _matches(tags: str, etag: str) -> bool:
-    """Weak comparison, §8.8.3.2: a `W/` on either side is ignored."""
+    """Return whether *tags* has *etag* by weak comparison, §8.8.3.2, which ignores `W/`."""
     if tags == "*":
         return True
     return _TAGS.fullmatch(tags) is not None and etag.removeprefix("W/") in _OPAQUE.findall(tags)
 
 
 def _matches_strongly(tags: str, etag: str | None) -> bool:
-    """Strong comparison, §8.8.3.2: a weak tag equals nothing. *etag* is strong."""
+    """Return whether *tags* has the strong *etag* by strong comparison, §8.8.3.2."""
     if etag is None or tags == "*":
         return etag is not None
     return _TAGS.fullmatch(tags) is not None and etag in (tag for weak, tag in _PARTS.findall(tags) if not weak)
 
 
 def _seconds(date: str) -> int | None:
-    """An HTTP-date in any of its three forms, in Unix seconds."""
+    """Return an HTTP-date, in any of its three forms, in Unix seconds. Return None when malformed."""
     try:
         parts = parsedate_tz(date)
         return None if parts is None else mktime_tz(parts)
-    except (ValueError, OverflowError):  # a month 13, a year beyond what the calendar has
+    except (ValueError, OverflowError):  # e.g. a month 13, or a year beyond the calendar
         return None
 
 
 def _spellings(seconds: int) -> tuple[str, str, str]:
-    """*seconds* in all three forms of HTTP-date, so that equality is told without reading the client's.
+    """Return *seconds* in all three forms of HTTP-date, so that a date is compared without parsing it.
 
-    The two-digit year of the second is no riddle: in another century its weekday would be another.
+    The two-digit year of the second form is unambiguous: in another century the weekday differs.
     """
     fixdate = http_date(seconds)
     day, month, year, time = fixdate[5:7], fixdate[8:11], fixdate[14:16], fixdate[17:]

@@ -1,4 +1,4 @@
-"""How cultures write whole numbers. Knows no language's words, and reads its data once."""
+"""How cultures write whole numbers. The data is read once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _DIGITS = re.compile("([0-9]+)")
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """How digits are grouped: *nearest* of them at the end, *further* in each group before it, *mark* between."""
+    """How digits are grouped: *nearest* digits in the last group, *further* in the others, *mark* between groups."""
 
     mark: str
     nearest: int
     further: int
 
     def write(self, number: int) -> str:
-        """*number* in decimal digits."""
+        """Return *number* in decimal digits."""
         digits = str(abs(number))
         groups = [digits[-self.nearest :]]
         rest = digits[: -self.nearest]
@@ -31,7 +31,7 @@ class Grouping:
 
 
 def load_cultures(file: Path = _FILE) -> Mapping[str, Grouping]:
-    """The grouping of each culture, by BCP 47 tag in lower case."""
+    """Read the groupings by culture, a BCP 47 tag in lower case."""
     groupings = {}
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
@@ -42,7 +42,7 @@ def load_cultures(file: Path = _FILE) -> Mapping[str, Grouping]:
 
 
 def _grouping(sample: str) -> Grouping:
-    """The grouping that a long number shows, e.g. 12,34,56,789."""
+    """Return the grouping of a *sample* with at least three groups, e.g. 12,34,56,789."""
     parts = _DIGITS.split(sample)[1:-1]
     if len(parts) == 1:
         return Grouping("", len(sample), len(sample))

@@ -1,4 +1,7 @@
-"""The reader's language and culture, and our words in them. Knows nothing of what the words are about."""
+"""Languages and cultures (docs/contract.md, Languages, culture, time zone), and the service's messages in them.
+
+This module does not know what the messages are about.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +14,24 @@ from babel.messages.pofile import read_po
 
 from service.errors import N_
 from service.protocol.cultures import Grouping, load_cultures
-from service.protocol.lists import QUALITY, elements
-from service.protocol.memo import remembered
+from service.protocol.lists import QUALITY, list_elements
+from service.protocol.memo import memoized
 
 ENGLISH = "en"
-"""The language of the message ids, and the last to fall back to."""
+"""The language of the message ids, and the last fallback."""
 
 NO_PHOTO = N_("NO PHOTO")
-"""What the worded placeholders say."""
+"""The words on placeholders that have any."""
 
 _LOCALE = Path(__file__).parent / "locale"
 
-# SuperOffice's codes where they are not BCP 47's: `no` stands for Bokmål, `br` for Brazilian Portuguese, `ch` for
-# Chinese.
+# SuperOffice's codes that differ from BCP 47: Bokmål, Brazilian Portuguese and Chinese.
 _SPELLINGS = {"no": "nb", "br": "pt-br", "ch": "zh"}
-# Who reads the one reads the other, where we lack the one.
-_KIN = {"nn": "nb", "pt": "pt-br"}
-# RFC 4647 §2.1, of at most eight subtags; in SuperOffice's `SO-Language`, `*` and `x` ask for the message ids.
+# Languages without a catalogue, and related languages that their readers understand.
+_RELATED = {"nn": "nb", "pt": "pt-br"}
+# In `SO-Language`, `*` and `x` request the untranslated message ids.
 _UNTRANSLATED = ("*", "x")
+# RFC 4647 §2.1, with at most eight subtags.
 _RANGE = r"\*|[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8}){0,7}"
 _WEIGHTED = re.compile(rf"({_RANGE})(?:[ \t]*;[ \t]*[Qq]=({QUALITY.pattern}))?")
 _CULTURE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,3}")
@@ -36,31 +39,32 @@ _CULTURE = re.compile(r"[A-Za-z]{2,8}(?:[-_][A-Za-z0-9]{1,8}){0,3}")
 
 @dataclass(frozen=True, slots=True)
 class Languages:
-    """The *catalogues*, by language tag as in `Content-Language`; each maps message ids to translations. *cultures*
-    tell how numbers are written, by tag in lower case."""
+    """*catalogues* map message ids to translations, by language tag as in `Content-Language`.
+
+    *cultures* have the groupings of digits, by tag in lower case.
+    """
 
     catalogues: Mapping[str, Mapping[str, str]]
     cultures: Mapping[str, Grouping] = field(default_factory=dict)
 
     @classmethod
     def load(cls) -> Languages:
-        """Read every `locale/{language}.po`, e.g. `sv.po` or `pt_BR.po`. A further language is one more file."""
+        """Read every `locale/{language}.po`, e.g. `sv.po` or `pt_BR.po`. A new language is one more file."""
         files = sorted(_LOCALE.glob("*.po"))
-        return cls({file.stem.replace("_", "-"): _read(file) for file in files}, load_cultures())
+        return cls({file.stem.replace("_", "-"): _read_catalogue(file) for file in files}, load_cultures())
 
     def choose(self, so_language: str | None, accept_language: str | None) -> str:
-        """The best language that we have for the two field values, None where absent. Never raises.
+        """Return the best available language for the two field values (None: absent). Raise nothing.
 
-        `SO-Language` overrides `Accept-Language`, and `*` or `x` there means untranslated, which is English. One that
-        we do not have falls back: a region to its language, `SO-Language` to `Accept-Language`, that to English.
+        `SO-Language` overrides `Accept-Language`; `*` or `x` there means untranslated, which is English. The fallback
+        of a region is its language, that of `SO-Language` is `Accept-Language`, and the last is English.
         """
         return _choose((ENGLISH, *self.catalogues), so_language, accept_language)
 
     def culture(self, so_culture: str | None, so_language: str | None, accept_language: str | None) -> str | None:
-        """The culture that `SO-Culture` names, e.g. `de-CH`; a region that we do not know falls back to its language.
+        """Return the culture that `SO-Culture` names, e.g. `de-CH`. The fallback of a region is its language.
 
-        None where the field is absent, unknown or malformed, or no language is set beside it (CONTRACT, section 5).
-        Never raises.
+        Return None when the field is absent, unknown or malformed, and when no language is set. Raise nothing.
         """
         match = _CULTURE.fullmatch((so_culture or "").strip(" \t"))
         if match is None or not (_sets_language(so_language) or _sets_language(accept_language)):
@@ -68,13 +72,13 @@ class Languages:
         return next((tag for tag in _lookup(match[0].replace("_", "-").lower()) if tag in self.cultures), None)
 
     def words(self, message: str, values: Mapping[str, str | int], language: str, culture: str | None = None) -> str:
-        """*message* in *language*, its `%(name)s` places filled; untranslated where its translation is wanting.
+        """Return *message* in *language* with its `%(name)s` places filled, untranslated when there is no translation.
 
-        In a *culture*, integers are written its way. What is no quantity, such as an id, is given as text.
+        Integers are written as in *culture*. A number that is no quantity, such as an id, must be given as text.
         """
         grouping = self.cultures.get(culture or "")
         if grouping is not None:
-            values = {name: grouping.write(each) if isinstance(each, int) else each for name, each in values.items()}
+            values = {name: grouping.write(item) if isinstance(item, int) else item for name, item in values.items()}
         for text in (self.catalogues.get(language, {}).get(message, message), message):
             try:
                 return text % values if values else text
@@ -83,8 +87,8 @@ class Languages:
         return message
 
 
-def _read(file: Path) -> dict[str, str]:
-    """The finished translations of a catalogue: without its header, fuzzy and empty ones, and plurals."""
+def _read_catalogue(file: Path) -> dict[str, str]:
+    """Read the finished translations of a catalogue: not the header, fuzzy or empty translations, or plurals."""
     with file.open("rb") as opened:
         catalogue = read_po(opened)
     return {
@@ -94,7 +98,7 @@ def _read(file: Path) -> dict[str, str]:
     }
 
 
-@remembered
+@memoized
 def _choose(available: tuple[str, ...], so_language: str | None, accept_language: str | None) -> str:
     by_tag = {language.lower(): language for language in available}
     for header in ((so_language or "").replace("_", "-"), accept_language or ""):
@@ -108,11 +112,11 @@ def _choose(available: tuple[str, ...], so_language: str | None, accept_language
 
 
 def _lookup(tag: str) -> Iterator[str]:
-    """*tag* and ever shorter forms of it, RFC 4647 §3.4, in BCP 47's spelling, each followed by its kin."""
+    """Yield *tag* and its shorter forms, RFC 4647 §3.4, in the spelling of BCP 47, each before its related language."""
     while tag:
         yield _SPELLINGS.get(tag, tag)
-        if tag in _KIN:
-            yield _KIN[tag]
+        if tag in _RELATED:
+            yield _RELATED[tag]
         tag = tag.rpartition("-")[0]
 
 
@@ -120,13 +124,15 @@ def _sets_language(header: str | None) -> bool:
     return any(q and tag not in _UNTRANSLATED for tag, q in _ranked((header or "").replace("_", "-")))
 
 
-@remembered
+@memoized
 def _ranked(header: str) -> tuple[tuple[str, float], ...]:
-    """The language ranges of RFC 9110 §12.5.4 in lower case with their q, the most wanted first; malformed ones are
-    left out."""
+    """Return the language ranges, RFC 9110 §12.5.4, in lower case with their q-values, by falling q-value.
+
+    Malformed ranges are left out.
+    """
     weighted = [
         (match[1].lower(), float(match[2] or 1))
-        for element in elements(header)
+        for element in list_elements(header)
         if (match := _WEIGHTED.fullmatch(element))
     ]
-    return tuple(sorted(weighted, key=lambda each: -each[1]))
+    return tuple(sorted(weighted, key=lambda item: -item[1]))

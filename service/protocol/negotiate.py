@@ -1,4 +1,4 @@
-"""Which format a request gets, by RFC 9110 §12. Knows no bytes, and nothing of how a picture is made or kept."""
+"""Content negotiation, RFC 9110 §12: the format of the answer. This module does not know how pictures are rendered."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from dataclasses import dataclass
 from service.errors import N_, NotAcceptable, PictureError, Unwritable
 from service.formats import WRITABLE, Fit, Format, IfBlank
 from service.protocol.accept import NAMED, parse_accept
-from service.protocol.memo import remembered
+from service.protocol.memo import memoized
 from service.protocol.query import Query
 
 JSON = "application/json"
 _AVAILABLE = ", ".join((*(each.media_type for each in WRITABLE), JSON))
 _PLACEHOLDER_SIDE = 128
+"""Pixels of a placeholder's side by default."""
 _INSIDE_JSON = (Format.JPEG, Format.PNG, Format.GIF, Format.TIFF, Format.WEBP, Format.AVIF)
-"""Formats in place of one that cannot be had, the most widely read first: JSON does not say what its string holds."""
+"""Formats that replace a ruled-out one in JSON. The most common come first, since JSON does not name the format."""
 
 RuledOut = Mapping[Format, PictureError]
-"""Formats that are no candidates while another one is acceptable, each with the error that is raised when none is."""
-NOTHING: RuledOut = {}
+"""Formats that are no candidates while another is acceptable, and the errors that are raised when none is."""
+NONE_RULED_OUT: RuledOut = {}
+"""No format is ruled out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """The format of the answer; `json` puts it into a JSON string, `as_stored` leaves the original's bytes alone."""
+class FormatChoice:
+    """The format of the answer. With `json` it is in a JSON string. With `as_stored` it is the original unchanged."""
 
     format: Format
     json: bool = False
@@ -32,8 +34,8 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A format that `Accept` allows, with its q-value above 0, and whether a range names it in full."""
+class AcceptableFormat:
+    """A format that `Accept` allows: its q-value, above 0, and whether a range is its full media type."""
 
     format: Format
     quality: float
@@ -41,11 +43,12 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """All that a request says about the picture it wants. Sides in pixels; requests that want the same are equal.
+class RequestedPicture:
+    """What a request says about the picture. Sides are in pixels. Requests for the same picture are equal.
 
-    `offers` stand in the site's order of preference, and are empty where `type` wins over `Accept`. `shows_tiff` is
-    False where `Accept` names formats of pictures and TIFF is not among them, as those of browsers do.
+    `acceptable` has the formats that `Accept` allows, in the site's order of preference. It is empty when `type` is
+    given, which wins over `Accept`. `shows_tiff` is False when `Accept` names picture formats but not TIFF, as the
+    header of a browser does.
     """
 
     width: int | None
@@ -53,83 +56,90 @@ class Wish:
     fit: Fit
     if_blank: IfBlank
     type: Format | None
-    offers: tuple[Offer, ...]
+    acceptable: tuple[AcceptableFormat, ...]
     json_quality: float
     shows_tiff: bool = True
 
-    def resolve(self, stored: Format, alpha: bool, ruled_out: RuledOut = NOTHING, *, verbatim: bool = True) -> Choice:
-        """The answer for an original in *stored*, with or without an alpha channel.
+    def resolve(
+        self, stored: Format, alpha: bool, ruled_out: RuledOut = NONE_RULED_OUT, *, verbatim: bool = True
+    ) -> FormatChoice:
+        """Return the choice for an original in the format *stored*, with or without an alpha channel.
 
-        *verbatim* says that an original goes out as stored without being written anew, so that no format is ruled out
-        for it. Raises `NotAcceptable`, or the reason why what is acceptable is ruled out.
+        *verbatim* says that an original is sent as stored without a writer, so that no format is ruled out for it.
+        Raise `NotAcceptable`, or the error of a ruled-out format when no other is acceptable.
         """
-        whole = self.width is None and self.height is None and self.type is None and stored.writable
-        whole = whole and (verbatim or stored not in ruled_out)
+        unchanged = self.width is None and self.height is None and self.type is None and stored.writable
+        unchanged = unchanged and (verbatim or stored not in ruled_out)
         if not stored.writable or (stored is Format.TIFF and not self.shows_tiff):
-            whole, stored = False, Format.PNG if alpha else Format.JPEG
-        if whole and any(offer.format is stored for offer in self.offers):
-            return Choice(stored, as_stored=True)
-        return self._negotiate(stored, alpha, ruled_out, as_stored=whole)
+            unchanged, stored = False, Format.PNG if alpha else Format.JPEG
+        if unchanged and any(each.format is stored for each in self.acceptable):
+            return FormatChoice(stored, as_stored=True)
+        return self._negotiate(stored, alpha, ruled_out, as_stored=unchanged)
 
-    def resolve_placeholder(self, default: Format, ruled_out: RuledOut = NOTHING) -> Choice:
-        """The answer for a placeholder that is drawn in *default* where nothing speaks against it. As `resolve`."""
+    def resolve_placeholder(self, default: Format, ruled_out: RuledOut = NONE_RULED_OUT) -> FormatChoice:
+        """Return the choice for a placeholder, which is in the format *default* by default. Raise as `resolve` does."""
         return self._negotiate(default, alpha=True, ruled_out=ruled_out, as_stored=False)
 
     def placeholder_size(self) -> tuple[int, int]:
-        """Width and height of a placeholder in pixels: the box asked for, a square where one side is given."""
+        """Return width and height of a placeholder in pixels: the requested box, or a square when one side is given."""
         side = 1 if self.if_blank is IfBlank.CLEAR_PIXEL else _PLACEHOLDER_SIDE
         return self.width or self.height or side, self.height or self.width or side
 
-    def _negotiate(self, home: Format, alpha: bool, ruled_out: RuledOut, *, as_stored: bool) -> Choice:
+    def _negotiate(self, default: Format, alpha: bool, ruled_out: RuledOut, *, as_stored: bool) -> FormatChoice:
         if self.type is not None:
             if self.type in ruled_out:
                 raise ruled_out[self.type]
-            return Choice(self.type)
-        offers = [offer for offer in self.offers if offer.format not in ruled_out]
-        best = max((offer.quality for offer in offers), default=0.0)
+            return FormatChoice(self.type)
+        candidates = [each for each in self.acceptable if each.format not in ruled_out]
+        best = max((candidate.quality for candidate in candidates), default=0.0)
         if self.json_quality > best:
-            inside = home if as_stored or home not in ruled_out else _instead(alpha, ruled_out)
+            inside = default if as_stored or default not in ruled_out else _replacement(alpha, ruled_out)
             if inside is not None:
-                return Choice(inside, json=True, as_stored=as_stored)
-        if offers:
-            return Choice(_break_tie([offer for offer in offers if offer.quality == best], home, alpha))
-        wanted = WRITABLE if self.json_quality else [offer.format for offer in self.offers]
-        reasons = [ruled_out[each] for each in wanted if each in ruled_out]
+                return FormatChoice(inside, json=True, as_stored=as_stored)
+        if candidates:
+            tied = [candidate for candidate in candidates if candidate.quality == best]
+            return FormatChoice(_break_tie(tied, default, alpha))
+        formats = WRITABLE if self.json_quality else [each.format for each in self.acceptable]
+        reasons = [ruled_out[kind] for kind in formats if kind in ruled_out]
         if not reasons:
             raise NotAcceptable(N_("The Accept header allows none of %(available)s."), {"available": _AVAILABLE})
         raise next((each for each in reasons if isinstance(each, Unwritable)), reasons[0])
 
 
-@remembered
-def make_wish(query: Query, accept: str | None, preference: tuple[Format, ...]) -> Wish:
-    """Join *query* with the `Accept` field, None where there is none. Formats not in *preference* come last."""
-    offers: tuple[Offer, ...] = ()
+@memoized
+def requested_picture(query: Query, accept: str | None, preference: tuple[Format, ...]) -> RequestedPicture:
+    """Combine *query* with the `Accept` field, which may be None. Formats that are not in *preference* come last."""
+    acceptable: tuple[AcceptableFormat, ...] = ()
     json_quality, shows_tiff = 0.0, True
     if query.type is None:
         accepted = parse_accept(accept or "")
         formats = dict.fromkeys((*preference, *WRITABLE))
-        weighed = ((each, *accepted.quality(each.media_type, each.aliases)) for each in formats)
-        offers = tuple(Offer(each, q, specificity == NAMED) for each, q, specificity in weighed if q and each.writable)
+        weighed = ((kind, *accepted.quality(kind.media_type, kind.aliases)) for kind in formats)
+        acceptable = tuple(
+            AcceptableFormat(kind, q, match == NAMED) for kind, q, match in weighed if q and kind.writable
+        )
         json_quality, specificity = accepted.quality(JSON)
         if specificity != NAMED:
             json_quality = 0.0
-        names_tiff = any(offer.named and offer.format is Format.TIFF for offer in offers)
+        names_tiff = any(each.named and each.format is Format.TIFF for each in acceptable)
         shows_tiff = names_tiff or not accepted.names_pictures
-    return Wish(query.width, query.height, query.fit, query.if_blank, query.type, offers, json_quality, shows_tiff)
+    return RequestedPicture(
+        query.width, query.height, query.fit, query.if_blank, query.type, acceptable, json_quality, shows_tiff
+    )
 
 
-def _instead(alpha: bool, ruled_out: RuledOut) -> Format | None:
-    """The format in JSON in place of one that is ruled out, with transparency where the picture has *alpha*."""
-    left = [each for each in _INSIDE_JSON if each not in ruled_out]
-    return next((each for each in left if each.alpha or not alpha), left[0] if left else None)
+def _replacement(alpha: bool, ruled_out: RuledOut) -> Format | None:
+    """Return the format in JSON that replaces a ruled-out one. With *alpha* it is one that has transparency, if any."""
+    possible = [kind for kind in _INSIDE_JSON if kind not in ruled_out]
+    return next((kind for kind in possible if kind.alpha or not alpha), possible[0] if possible else None)
 
 
-def _break_tie(tie: list[Offer], home: Format, alpha: bool) -> Format:
-    """One of the equally wanted offers: named before matched, then *home*, then by preference."""
+def _break_tie(tied: list[AcceptableFormat], default: Format, alpha: bool) -> Format:
+    """Return one of the candidates with equal q-values: a named one, else *default*, else the first by preference."""
     if alpha:
-        tie = [offer for offer in tie if offer.format.alpha] or tie
-    named = [offer.format for offer in tie if offer.named]
-    formats = [offer.format for offer in tie]
+        tied = [candidate for candidate in tied if candidate.format.alpha] or tied
+    named = [candidate.format for candidate in tied if candidate.named]
+    formats = [candidate.format for candidate in tied]
     if named:
         return named[0]
-    return home if home in formats else formats[0]
+    return default if default in formats else formats[0]

@@ -1,4 +1,4 @@
-"""The query string and the contact id as values. Knows nothing of headers, pictures or what the values lead to."""
+"""The query string and the contact id as values. This module does not know headers or pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 from service.errors import N_, BadParameter
 from service.formats import WRITABLE, Fit, Format, IfBlank
-from service.protocol.memo import remembered
+from service.protocol.memo import memoized
 
 _T = TypeVar("_T")
 
@@ -37,7 +37,7 @@ _FITS_SHOWN = ", ".join(_FITS)
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a picture's URL asks for; sides in pixels, at least 1. `fit` is `CONTAIN` unless both sides are given."""
+    """The query of a picture's URL. Sides are in pixels, at least 1. `fit` is `CONTAIN` unless both sides are given."""
 
     width: int | None = None
     height: int | None = None
@@ -46,11 +46,11 @@ class Query:
     fit: Fit = Fit.CONTAIN
 
 
-@remembered
+@memoized
 def parse_query(raw: str, max_dimension: int) -> Query:
-    """Read the raw, still percent-encoded query string; *max_dimension* is in pixels. Raises `BadParameter`.
+    """Parse the raw, percent-encoded query string; *max_dimension* is in pixels. Raise `BadParameter`.
 
-    Names match in any letter case, unknown ones are ignored, and an empty value is no value.
+    Names match in any letter case. Unknown names are ignored. An empty value counts as no value.
     """
     texts = _texts(raw)
     width = _side("w", texts, max_dimension)
@@ -66,7 +66,7 @@ def parse_query(raw: str, max_dimension: int) -> Query:
 
 
 def parse_contact_id(text: str) -> int:
-    """Read a contact id from its path segment: an int32, zero and negative included. Raises `BadParameter`."""
+    """Parse the path segment of a contact id, an int32 that may be zero or negative. Raise `BadParameter`."""
     number = _int32(text)
     if number is None:
         raise BadParameter(N_("The contact id must be a 32-bit integer."))
@@ -74,7 +74,7 @@ def parse_contact_id(text: str) -> int:
 
 
 def _texts(raw: str) -> dict[str, str]:
-    """The decoded values of the names we know, by lower-case name. Other names' values are not even decoded."""
+    """Return the decoded values of known names, by name in lower case. Values of other names are not decoded."""
     texts: dict[str, str] = {}
     for pair in raw.split("&"):
         encoded_name, _, encoded = pair.partition("=")

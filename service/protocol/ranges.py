@@ -1,26 +1,27 @@
-"""Which bytes a `Range` asks for, RFC 9110 §14. One range at a time; knows no file and no response."""
+"""The `Range` header, RFC 9110 §14, for one range at a time. This module does not use files."""
 
 from __future__ import annotations
 
 import re
 
-from service.protocol.lists import elements
+from service.protocol.lists import list_elements
 
 _SPEC = re.compile(r"([0-9]*)-([0-9]*)")
 _DIGITS = 20
-"""More than any length has. Longer numbers are cut to so many: as far past the end, and no work to read."""
+"""Digits of a number that are read. A longer number is cut: it is beyond the end too, and costs no more to read."""
 
 
-def one_range(field: str | None, length: int) -> range | None:
-    """The positions that *field* asks for out of *length* bytes; none of them where it cannot be satisfied, §14.1.1.
+def parse_range(field: str | None, length: int) -> range | None:
+    """Return the positions that *field* selects of *length* bytes: an empty range when it is unsatisfiable, §14.1.1.
 
-    None where the whole is the answer, as §14.2 allows: no field, another unit, several ranges, or none that is valid.
+    Return None when the answer is the whole, as §14.2 allows: for no field, another unit, several ranges, or an invalid
+    one.
     """
     unit, _, specs = (field or "").partition("=")
     if unit.strip(" \t").lower() != "bytes":  # case-insensitive, §14.1
         return None
-    asked = list(elements(specs))
-    match = _SPEC.fullmatch(asked[0]) if len(asked) == 1 else None
+    ranges = list(list_elements(specs))
+    match = _SPEC.fullmatch(ranges[0]) if len(ranges) == 1 else None
     if match is None or match[0] == "-":
         return None
     first, last = (_number(digits) if digits else None for digits in match.groups())
@@ -33,7 +34,7 @@ def one_range(field: str | None, length: int) -> range | None:
 
 
 def content_range(span: range, length: int) -> str:
-    """`Content-Range` for *span* out of *length* bytes; for an empty one what 416 says, §14.4."""
+    """Return `Content-Range` for *span* of *length* bytes, or for a 416 when *span* is empty, §14.4."""
     return f"bytes {span.start}-{span.stop - 1}/{length}" if span else f"bytes */{length}"
 
 

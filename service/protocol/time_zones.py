@@ -1,4 +1,4 @@
-"""`SO-TimeZone` as the name of a zone in the IANA database. Knows names, and neither offsets nor dates."""
+"""`SO-TimeZone` as the name of a zone in the IANA database. This module does not know offsets or dates."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from importlib.resources import files
 from pathlib import Path
 
 from service.errors import N_, BadParameter
-from service.protocol.lists import elements
+from service.protocol.lists import list_elements
 
 HEADER = "SO-TimeZone"
+"""The name of the header field."""
 
 _FILE = Path(__file__).parent / "locale" / "time_zones.txt"
 _LONGEST = 128
-"""Characters of the field; the longest name has about a quarter as many."""
+"""Characters of the field. The longest name has about a quarter of that."""
 _WITH_OFFSET = "includetzoffset"
-"""SuperOffice's option to write the offset beside each date, which ours always have."""
+"""SuperOffice's option to write the offset with every date. This service always writes it."""
 
 
 def parse_time_zone(raw: str | None) -> str | None:
-    """The IANA name of the one zone in the field, a list that may also hold `includeTZOffset`.
+    """Return the IANA name of the zone in the field, a list that may also have `includeTZOffset`.
 
-    A zone is SuperOffice's code (`NO`, `US-NY`) or id (`261`), or an IANA name; each in any letter case. None for UTC,
-    and where the field is absent or names no zone. Raises `BadParameter`.
+    A zone is SuperOffice's code (`NO`, `US-NY`) or id (`261`), or an IANA name, in any letter case. Return None for
+    UTC, and when the field is absent or names no zone. Raise `BadParameter` for an unknown zone, and for several zones.
     """
-    listed = elements((raw or "")[: _LONGEST + 1].lower())
-    wanted = {_NAMES.get(each) for each in listed if each != _WITH_OFFSET} or {"UTC"}
-    if len(raw or "") > _LONGEST or len(wanted) > 1 or None in wanted:
+    elements = list_elements((raw or "")[: _LONGEST + 1].lower())
+    zones = {_NAMES.get(element) for element in elements if element != _WITH_OFFSET} or {"UTC"}
+    if len(raw or "") > _LONGEST or len(zones) > 1 or None in zones:
         raise BadParameter(
             N_("The header %(name)s must be one of SuperOffice's codes or ids, or an IANA name."), {"name": HEADER}
         )
-    name = wanted.pop()
+    name = zones.pop()
     return None if name == "UTC" else name
 
 
-def _read() -> Mapping[str, str]:
-    """The IANA name for whatever is accepted, in lower case. Where a code and a name are alike, they mean the same."""
+def _read_names() -> Mapping[str, str]:
+    """Read the IANA names by code, id and name in lower case. A code that equals a name has the same meaning."""
     names = {name.lower(): name for name in files("tzdata").joinpath("zones").read_text(encoding="ascii").split()}
     for line in _FILE.read_text(encoding="ascii").splitlines():
         if not line.startswith("#"):
@@ -46,4 +47,4 @@ def _read() -> Mapping[str, str]:
     return names
 
 
-_NAMES = _read()  # when the service starts: no file is read for a request
+_NAMES = _read_names()  # at the start, so that no request reads a file

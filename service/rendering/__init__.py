@@ -1,0 +1,1 @@
+"""The adapter of the port `Renderer`: a pool of render processes."""

@@ -1,4 +1,4 @@
-"""A pool of render processes: bounded waiting, and a time limit that ends a process."""
+"""A pool of render processes, with a bounded queue and a time limit for each job."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import structlog
 
+from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
 from service.pictures.ports import FULL, MezzanineReceiver, Observer, Outcome, Read
@@ -22,16 +23,18 @@ from service.rendering.slots import RenderSlots
 from service.rendering.supervisor import Supervisor
 
 T = TypeVar("T")
+MakeJob = Callable[[RenderProcess], Job[T]]
 log = structlog.get_logger()
 
 _RECENT = 3.0
-"""Seconds for which a render that succeeded proves that renders do."""
+"""Seconds during which a job that succeeded answers `probe`."""
 
 
 class RenderPool:
-    """A `Renderer` on *workers* processes; *queue* more renders may wait. Times are seconds, memory bytes.
+    """A `Renderer` with *workers* processes. At most *queue* jobs wait, and each job takes at most *timeout* seconds.
 
-    *slots* are shared with other services' processes, where there are too many of them.
+    Each process has at most *memory_bytes* of address space (0: no limit). *slots* bound the processes that are at work
+    at the same time, in all pools that share them.
     """
 
     def __init__(
@@ -44,177 +47,162 @@ class RenderPool:
         memory_bytes: int,
         slots: RenderSlots | None = None,
     ) -> None:
-        self._observer, self._queue, self._timeout = observer, queue, timeout
+        self._observer, self._timeout = observer, timeout
         self._supervisor = Supervisor(workers, memory_bytes, slots)
-        self._waiting = 0
+        self._queue = BoundedQueue(queue, timeout, observer.queued)
+        self._admitted = asyncio.Semaphore(workers + 1)  # one more than can run, so that the next original is read
+        self._mezzanine_tasks: set[asyncio.Task[None]] = set()
         self._succeeded_at = -math.inf
-        self._ahead = asyncio.Semaphore(workers + 1)  # one more than can run: the next original is read meanwhile
-        self._afterwards: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
-        """Start the processes, in the background."""
+        """Start the processes in the background."""
         self._supervisor.open()
 
-    async def render(
+    async def render_original(
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
-        async with self._turn(trace):
+        async with self._admission(trace):
             data = await read()
-            job = Job(worker.render_original, (order, receiver is not None and receiver.wanted()), data)
-            del data  # the job lets it go
-            one, rendered = await self._counted(trace, lambda _: job)
-        idle = self._waiting + self._supervisor.waiting == 0
-        if receiver is not None and rendered.leaves and (receiver.wanted() or idle):
-            task = asyncio.create_task(self._leave(one, receiver))
-            self._afterwards.add(task)
-            task.add_done_callback(self._afterwards.discard)
+            job = Job(worker.render_original, (order, receiver is not None and receiver.is_awaited()), data)
+            del data  # so that the job holds the only reference
+            process, rendered = await self._run_counted(trace, lambda _: job)
+        idle = self._queue.waiting + self._supervisor.waiting == 0
+        if receiver is not None and rendered.mezzanine_possible and (receiver.is_awaited() or idle):
+            task = asyncio.create_task(self._make_mezzanine(process, receiver))
+            self._mezzanine_tasks.add(task)
+            task.add_done_callback(self._mezzanine_tasks.discard)
         else:
-            self._supervisor.release(one)
+            self._supervisor.release(process)
             if receiver is not None:
-                await receiver.left(None, none_to_come=not rendered.leaves)
+                await receiver.receive(None, impossible=not rendered.mezzanine_possible)
         return rendered
 
-    async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
-        key = master.key
+    async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+        key = mezzanine.key
 
-        def job(one: RenderProcess) -> Job[Rendered]:
-            if key in one.kept:
-                one.kept.used(key)
-                return Job(worker.render_kept, (order, key))
-            return Job(worker.render_mezzanine, (order, key, master.reduction), master.data)
+        def make_job(process: RenderProcess) -> Job[Rendered]:
+            if key in process.mezzanines:
+                process.mezzanines.use(key)
+                return Job(worker.render_decoded_mezzanine, (order, key))
+            return Job(worker.render_mezzanine, (order, key, mezzanine.reduction), mezzanine.data)
 
-        async with self._turn(trace):
-            one, rendered = await self._counted(trace, job, key)
-        one.kept.keep(key, None)
-        self._supervisor.release(one)
+        async with self._admission(trace):
+            process, rendered = await self._run_counted(trace, make_job, key)
+        process.mezzanines.keep(key, None)
+        self._supervisor.release(process)
         return rendered
 
     async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
         trace = Trace()
-        async with self._turn(trace):
+        async with self._admission(trace):
             job = Job(worker.admit_upload, (limits, strip), await read())
-            one, instead = await self._on_worker(trace, lambda: None, lambda _: job)
-        self._supervisor.release(one)
-        return instead
+            process, stripped = await self._run(trace, lambda _: job)
+        self._supervisor.release(process)
+        return stripped
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
-        async with self._turn(trace):
-            one, drawn = await self._on_worker(trace, lambda: None, lambda _: Job(worker.draw_blank, (blank,)))
-        self._supervisor.release(one)
+        async with self._admission(trace):
+            process, drawn = await self._run(trace, lambda _: Job(worker.draw_blank, (blank,)))
+        self._supervisor.release(process)
         return drawn
 
     async def probe(self) -> None:
         if time.monotonic() - self._succeeded_at > _RECENT:
-            one, _ = await self._on_worker(Trace(), lambda: None, lambda _: Job(worker.probe, ()))
-            self._supervisor.release(one)
+            process, _ = await self._run(Trace(), lambda _: Job(worker.probe, ()))
+            self._supervisor.release(process)
 
     @property
     def pids(self) -> list[int]:
-        """The ids of the processes that are ready or at work."""
+        """The ids of the processes that are idle or at work."""
         return self._supervisor.pids
 
     async def close(self) -> None:
         """End every process."""
         await self._supervisor.close()
-        await asyncio.gather(*self._afterwards)  # their processes have ended, and so do they
+        await asyncio.gather(*self._mezzanine_tasks)  # they end, since their processes have ended
 
     @asynccontextmanager
-    async def _turn(self, trace: Trace) -> AsyncIterator[None]:
-        """A turn to read an original and have it rendered; `Overloaded` when too many wait already."""
-        if self._waiting >= self._queue:
-            raise Overloaded(FULL)
-        self._count(+1)
-        try:
-            with trace.timed("queue"):
-                async with asyncio.timeout(self._timeout):
-                    await self._ahead.acquire()
-        except TimeoutError as error:
-            raise Overloaded(FULL) from error
-        finally:
-            self._count(-1)
+    async def _admission(self, trace: Trace) -> AsyncIterator[None]:
+        """Wait in the queue until an original may be read and rendered. Raise `Overloaded` when the queue is full."""
+        with trace.timed("queue"):
+            try:
+                await self._queue.wait(self._admitted.acquire)
+            except QueueFull as error:
+                raise Overloaded(FULL) from error
         try:
             yield
         finally:
-            self._ahead.release()
+            self._admitted.release()
 
-    def _count(self, change: int) -> None:
-        self._waiting += change
-        self._observer.queued(self._waiting)
-
-    async def _counted(
-        self, trace: Trace, job: Callable[[RenderProcess], Job[T]], key: str = ""
-    ) -> tuple[RenderProcess, T]:
-        """As `_on_worker`, and have it counted."""
-        outcome: Outcome | None = None
-
-        def begun() -> None:
-            nonlocal outcome
-            if outcome is None:  # not when it is begun again, on another process
-                outcome = "failed"  # until it ends otherwise
-                self._observer.render_started()
-
+    async def _run_counted(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> tuple[RenderProcess, T]:
+        """Do the same as `_run`, and report the start and the outcome of the render to the observer."""
+        process = await self._idle_process(trace, key)
+        self._observer.render_started()
+        outcome: Outcome = "failed"
         try:
-            done = await self._on_worker(trace, begun, job, key)
+            result = await self._run_on(process, trace, make_job, key)
             outcome = "finished"
-            return done
+            return result
         except RenderTimedOut:
             outcome = "timed_out"
             raise
         except BadParameter:
-            outcome = "refused"  # the request's fault, and nothing was decoded
+            outcome = "refused"  # because of the request, before anything was decoded
             raise
         finally:
-            if outcome is not None:
-                self._observer.render_ended(outcome)
+            self._observer.render_ended(outcome)
 
-    async def _on_worker(
-        self, trace: Trace, begun: Callable[[], None], job: Callable[[RenderProcess], Job[T]], key: str = ""
-    ) -> tuple[RenderProcess, T]:
-        """The result of a job on the next idle process, and that process, which the caller must release.
+    async def _run(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> tuple[RenderProcess, T]:
+        """Run a job on the next idle process, and return the process, which the caller must release, and the result.
 
-        When it fails, that process is idle again, or replaced.
+        A process that keeps the mezzanine *key* decoded is preferred. When the job fails, its process is released or
+        replaced here.
         """
+        return await self._run_on(await self._idle_process(trace, key), trace, make_job, key)
+
+    async def _idle_process(self, trace: Trace, key: str) -> RenderProcess:
+        with trace.timed("queue"):
+            try:
+                return await self._supervisor.take(self._timeout, key)
+            except TimeoutError as error:
+                raise Overloaded(FULL) from error
+
+    async def _run_on(
+        self, process: RenderProcess, trace: Trace, make_job: MakeJob[T], key: str
+    ) -> tuple[RenderProcess, T]:
         while True:
-            with trace.timed("queue"):
-                one = await self._idle(key)
-            begun()
             try:
                 with trace.timed("render"):
-                    result = await one.perform(job(one), self._timeout)
+                    result = await process.perform(make_job(process), self._timeout)
                 break
             except DiedIdle:
-                self._supervisor.replace(one)
+                self._supervisor.replace(process)
+                process = await self._idle_process(trace, key)
             except (RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
-                self._supervisor.replace(one)
+                self._supervisor.replace(process)
                 raise
             except BaseException:
-                self._supervisor.release(one)
+                self._supervisor.release(process)
                 raise
-        one.renders += 1
+        process.renders += 1
         self._succeeded_at = time.monotonic()
-        return one, result
+        return process, result
 
-    async def _idle(self, key: str) -> RenderProcess:
+    async def _make_mezzanine(self, process: RenderProcess, receiver: MezzanineReceiver) -> None:
+        """Make the mezzanine of the original that *process* has just rendered, then release the process."""
+        mezzanine, impossible = None, False
         try:
-            return await self._supervisor.take(self._timeout, key)
-        except TimeoutError as error:
-            raise Overloaded(FULL) from error
-
-    async def _leave(self, one: RenderProcess, receiver: MezzanineReceiver) -> None:
-        """Have the mezzanine made of what *one* has just rendered, after the answer; then it is idle again."""
-        master, none_to_come = None, False
-        try:
-            made = await one.perform(Job(worker.leave_mezzanine, (receiver.key,)), self._timeout)
+            made = await process.perform(Job(worker.make_mezzanine, (receiver.key,)), self._timeout)
         except (DiedIdle, RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
-            self._supervisor.replace(one)
-        except Exception as error:  # the rendition was made, and this is worth no more than a try
+            self._supervisor.replace(process)
+        except Exception as error:  # the rendition was made, so the request has not failed
             log.warning("render.no_mezzanine", reason=repr(error))
-            self._supervisor.release(one)
+            self._supervisor.release(process)
         else:
-            none_to_come = made is None
+            impossible = made is None
             if made is not None:
-                one.kept.keep(receiver.key, None)
-                master = MezzanineFile(receiver.key, *made)
-            self._supervisor.release(one)
+                process.mezzanines.keep(receiver.key, None)
+                mezzanine = MezzanineFile(receiver.key, *made)
+            self._supervisor.release(process)
         finally:
-            await receiver.left(master, none_to_come=none_to_come)
+            await receiver.receive(mezzanine, impossible=impossible)

@@ -1,8 +1,8 @@
-"""One render process behind a thread of its own: its death or its end concerns nobody else.
+"""One render process and the thread that talks to it. The death of one process affects no other.
 
-The thread writes a call and the original into one pipe and reads the result from another. (A `ProcessPoolExecutor` does
-the same by way of three threads, which keeps a process idle for longer between two renders, and breaks as a whole;
-`pebble` shares a pipe among its workers, and takes up to three seconds to end one that does not listen.)
+The thread writes a call and the original into one pipe, and reads the result from another. `ProcessPoolExecutor` uses
+three threads for this, keeps a process idle for longer between two renders, and breaks as a whole when one process
+dies. `pebble` shares one pipe among its workers, and takes up to three seconds to end a worker that does not respond.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _START_TIMEOUT = 30.0
-"""Seconds in which a new process must report; a machine under full load takes several."""
+"""Seconds in which a new process must answer. A machine under full load takes several."""
 _END_TIMEOUT = 5.0
-"""Seconds for which what is left of a killed process is waited for."""
+"""Seconds to wait for the end of a killed process."""
 _PIPE_BYTES = 1_048_576
-"""Of the pipes that originals and renditions travel by: 2 MB take 1 ms, and 4 ms through the usual 64 KiB."""
+"""Bytes of each pipe's buffer. 2 MB take 1 ms to send, and 4 ms with the usual 64 KiB."""
 
 
 class Job(Generic[T]):
-    """A call in a render process, and the bytes that are sent for it, if it takes any.
+    """A call in a render process, and the bytes that are sent for it, if any.
 
-    They are let go once they are sent: the frames of an error would hold them until a full collection.
+    *data* is dropped once it is sent. Otherwise the traceback of an error would hold it until a garbage collection.
     """
 
     def __init__(self, call: Callable[..., T], args: tuple[object, ...], data: bytes | None = None) -> None:
@@ -47,49 +47,49 @@ class Job(Generic[T]):
 
 
 class DiedIdle(Exception):
-    """The process had died before it was given the job, which is as it was."""
+    """The process died before it got the job. The job can be given to another process."""
 
 
 class RenderProcess:
-    """A spawned process that renders one picture at a time; *pid* is 0 until it is ready.
+    """A spawned process that renders one picture at a time, with at most *memory_bytes* of address space (0: no limit).
 
-    *renders* counts them, *kept* tells which mezzanines it keeps decoded, *worn* that it is about to be replaced.
+    *pid* is 0 until the process is ready. *renders* counts its renders. *mezzanines* has the keys of the mezzanines
+    that it keeps decoded. *worn* means that a successor is being started.
     """
 
     def __init__(self, memory_bytes: int) -> None:
         context = get_context("spawn")
-        theirs, self._calls = context.Pipe(duplex=False)
-        self._results, answers = context.Pipe(duplex=False)
-        for pipe in (self._calls, answers):
-            _widen(pipe)
-        self._theirs = theirs, answers
-        self.child = context.Process(target=worker.serve, args=(memory_bytes, theirs, answers), daemon=True)
+        child_calls, self._calls = context.Pipe(duplex=False)
+        self._results, child_results = context.Pipe(duplex=False)
+        for pipe in (self._calls, child_results):
+            _enlarge(pipe)
+        self._child_ends = child_calls, child_results
+        self.child = context.Process(target=worker.serve, args=(memory_bytes, *self._child_ends), daemon=True)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self.pid = 0
         self.renders = 0
         self.worn = False
-        self.kept: DecodedMezzanines[None] = DecodedMezzanines()
+        self.mezzanines: DecodedMezzanines[None] = DecodedMezzanines()
 
     @property
     def resident(self) -> int:
-        """Bytes of memory that it has; 0 where the system does not tell."""
+        """Bytes of resident memory; 0 where the system does not provide the number."""
         try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:  # no disk behind it
+            with open(f"/proc/{self.pid}/statm", "rb") as file:  # reads no disk
                 return int(file.read().split()[1]) * resource.getpagesize()
         except (OSError, IndexError):
             return 0
 
     async def start(self) -> None:
-        """Return when the process is ready. Spawning blocks for milliseconds, so it is done in the thread."""
+        """Start the process, and return when it is ready. Spawning blocks for milliseconds, so the thread does it."""
         async with asyncio.timeout(_START_TIMEOUT):
             await self._in_thread(self._spawn)
             self.pid = await self._in_thread(self._exchange, Job(worker.identify, ()))
 
     async def perform(self, job: Job[T], timeout: float) -> T:
-        """What the process makes of *job*.
+        """Return the result of *job*, or raise its exception.
 
-        Raises what was called raises, and `DiedIdle`, `RenderTimedOut` or `RenderWorkerDied`: then the process is of no
-        more use.
+        Raise `DiedIdle`, `RenderTimedOut` or `RenderWorkerDied` when the process cannot be used any more.
         """
         try:
             async with asyncio.timeout(timeout):
@@ -102,13 +102,13 @@ class RenderProcess:
             raise RenderWorkerDied(N_("The render process ended unexpectedly.")) from error
 
     def kill(self) -> None:
-        """End the process at once, whatever it is doing, and though it may still be starting."""
+        """Kill the process at once. It may be at work, or may still be starting."""
         if self.child.pid is not None:
             self.child.kill()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    async def gone(self) -> None:
-        """Wait until nothing is left of a killed process."""
+    async def wait_ended(self) -> None:
+        """Wait until a killed process and its thread have ended, then close the pipes."""
         try:
             async with asyncio.timeout(_END_TIMEOUT):
                 await asyncio.to_thread(self._thread.shutdown)
@@ -123,12 +123,12 @@ class RenderProcess:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     def _spawn(self) -> None:
-        resource_tracker.ensure_running()  # `start` does it otherwise, and unblocks these signals
+        resource_tracker.ensure_running()  # `start` would do it, and unblock these signals
         signal.pthread_sigmask(signal.SIG_BLOCK, worker.IGNORED)  # the new process inherits the mask
         self.child.start()
-        weakref.finalize(self, self.child.kill)  # the interpreter's own end would wait for it
-        for each in self._theirs:
-            each.close()  # so that our ends tell when the process is gone
+        weakref.finalize(self, self.child.kill)  # the interpreter would wait for the process when it exits
+        for pipe in self._child_ends:
+            pipe.close()  # so that the other ends report the end of the process
 
     def _exchange(self, job: Job[T]) -> T:
         if wait([self.child.sentinel], 0):
@@ -136,19 +136,19 @@ class RenderProcess:
         data, job.data = job.data, None
         self._calls.send((job.call, job.args, None if data is None else len(data)))
         if data is not None:
-            left = memoryview(data)
-            while left:
-                left = left[os.write(self._calls.fileno(), left) :]
-            del data, left
+            unsent = memoryview(data)
+            while unsent:
+                unsent = unsent[os.write(self._calls.fileno(), unsent) :]
+            del data, unsent
         succeeded, result = self._results.recv()
         if not succeeded:
             raise result
-        return result  # type: ignore[no-any-return]  # what `job.call` gives
+        return result  # type: ignore[no-any-return]  # the return type of `job.call`
 
 
-def _widen(pipe: Connection) -> None:
+def _enlarge(pipe: Connection) -> None:
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         try:
             fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         except OSError:
-            pass  # past what this user may have in pipes; the usual size serves, slower
+            pass  # beyond this user's limit for pipes: the usual size works, only slower

@@ -1,7 +1,7 @@
-"""RenderSlots to render, among processes that are more than may render at once: locked files, which the kernel unlocks.
+"""Slots for rendering, shared by several processes: locked files, which the kernel unlocks when a process dies.
 
-A turn is a lock on one of a few files. Who wants one stands at a door first, another lock, so that a process that
-has just given its turn back does not get it again before one that waits.
+A process first locks a queue file, and then one of the slot files. Otherwise a process that has just released its slot
+would get it back before a waiting process tries again.
 """
 
 from __future__ import annotations
@@ -10,48 +10,48 @@ import asyncio
 import os
 from pathlib import Path
 
-from service.locks import locked
+from service.locks import try_lock
 
 _PAUSE = 0.002
-"""Seconds between two looks for a free turn; a render takes longer."""
+"""Seconds between two tries to lock a file. A render takes longer."""
 
 
 class RenderSlots:
-    """At most *count* slots at once, for all who share *directory*."""
+    """At most *count* slots are taken at the same time by all processes that use *directory*."""
 
     def __init__(self, directory: Path, count: int) -> None:
-        self._door = directory / "door"
-        self._slots = [directory / f"turn-{number}" for number in range(count)]
+        self._queue = directory / "queue"
+        self._slots = [directory / f"slot-{number}" for number in range(count)]
 
     async def take(self) -> Slot:
-        """A turn, as soon as there is one. May be cancelled."""
-        with await _first([self._door]):
-            return await _first(self._slots)
+        """Wait for a free slot and return it."""
+        with await _lock_first([self._queue]):
+            return await _lock_first(self._slots)
 
 
 class Slot:
-    """A locked file. It ends with `give`, with a `with` block, or with the process."""
+    """A locked file. It is unlocked by `release`, at the end of a `with` block, or when the process ends."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
 
-    def give(self) -> None:
-        """Let another have it."""
+    def release(self) -> None:
+        """Unlock the file."""
         os.close(self._descriptor)
 
     def __enter__(self) -> Slot:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.give()
+        self.release()
 
 
-async def _first(files: list[Path]) -> Slot:
-    """A lock on the first of *files* that nobody holds."""
+async def _lock_first(files: list[Path]) -> Slot:
+    """Wait until one of *files* is free, and lock it."""
     while True:
         for file in files:
             descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            if locked(descriptor):
+            if try_lock(descriptor):
                 return Slot(descriptor)
             os.close(descriptor)
         await asyncio.sleep(_PAUSE)

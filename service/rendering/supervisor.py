@@ -1,4 +1,4 @@
-"""The render processes: who is idle, a new one for each that dies, and one in time for each that has grown or aged."""
+"""The render processes: which are idle, and replacements for those that die, grow or age."""
 
 from __future__ import annotations
 
@@ -15,152 +15,156 @@ log = structlog.get_logger()
 
 _RETRY = 1.0
 """Seconds before another try to start a process."""
-_MOST_RENDERS = 5_000
-"""Renders of one process, before a new one takes its place: codecs leak."""
-_MOST_RESIDENT = 268_435_456
-"""Bytes of memory that a process may have at rest."""
+_MAX_RENDERS = 5_000
+"""Renders of one process before it is replaced, since codecs leak memory."""
+_MAX_RESIDENT = 268_435_456
+"""Bytes of resident memory that an idle process may have before it is replaced."""
 
 
 class Supervisor:
     """*size* processes, each with at most *memory_bytes* of address space (0: no limit).
 
-    With *slots*, each has one while it is at work.
+    With *slots*, a process holds one of them while it is at work.
     """
 
     def __init__(self, size: int, memory_bytes: int, slots: RenderSlots | None = None) -> None:
         self._size, self._memory_bytes, self._slots = size, memory_bytes, slots
-        self._held: dict[RenderProcess, Slot] = {}
-        self._all: set[RenderProcess] = set()
+        self._starting: set[RenderProcess] = set()
+        self._ready: set[RenderProcess] = set()
         self._idle: list[RenderProcess] = []
-        self._freed = asyncio.Semaphore(0)
-        self._new: set[RenderProcess] = set()
-        self._outgoing: set[RenderProcess] = set()
-        self._starting: set[asyncio.Task[None]] = set()
-        self._ending: set[asyncio.Task[None]] = set()
+        self._idle_count = asyncio.Semaphore(0)
+        self._retiring: set[RenderProcess] = set()
+        self._held_slots: dict[RenderProcess, Slot] = {}
+        self._start_tasks: set[asyncio.Task[None]] = set()
+        self._end_tasks: set[asyncio.Task[None]] = set()
         self._closing = False
         self.waiting = 0
 
     def open(self) -> None:
-        """Start the processes, in the background."""
+        """Start the processes in the background."""
         for _ in range(self._size):
-            self._recruit(None)
+            self._start_one()
 
     @property
     def pids(self) -> list[int]:
-        """The ids of the processes that are ready or at work."""
-        return [each.pid for each in self._all]
+        """The ids of the processes that are idle or at work."""
+        return [process.pid for process in self._ready]
 
     async def take(self, timeout: float, key: str = "") -> RenderProcess:
-        """An idle process, that keeps the mezzanine *key* if there is one. Raises TimeoutError."""
+        """Wait for an idle process and return it: one that keeps the mezzanine *key* decoded, if there is one.
+
+        Raise TimeoutError after *timeout* seconds.
+        """
         self.waiting += 1
         try:
             async with asyncio.timeout(timeout):
-                while True:
-                    await self._freed.acquire()
-                    if self._idle:  # or else the one that was freed has been dismissed
-                        break
-                one = next((each for each in self._idle if key in each.kept), self._idle[0])
-                self._idle.remove(one)
+                await self._idle_count.acquire()
+                while not self._idle:  # the process that was counted has died, or was replaced
+                    await self._idle_count.acquire()
+                process = next((each for each in self._idle if key in each.mezzanines), self._idle[0])
+                self._idle.remove(process)
                 if self._slots is not None:
                     try:
-                        self._held[one] = await self._slots.take()
+                        self._held_slots[process] = await self._slots.take()
                     except BaseException:
-                        self.release(one)
+                        self.release(process)
                         raise
-                return one
+                return process
         finally:
             self.waiting -= 1
 
-    def release(self, one: RenderProcess) -> None:
-        """It is idle again. One that is worn goes on until its successor is there."""
-        self._give_slot(one)
-        if one in self._outgoing:
-            self._dismiss(one)
+    def release(self, process: RenderProcess) -> None:
+        """Make *process* idle again. A worn process works on until its successor is ready."""
+        self._release_slot(process)
+        if process in self._retiring:
+            self._remove(process)
             return
-        if not one.worn and (one.renders >= _MOST_RENDERS or one.resident > _MOST_RESIDENT):
-            one.worn = True
-            log.info("render.worker_worn", pid=one.pid, renders=one.renders, resident=one.resident)
-            self._recruit(one)
-        self._idle.append(one)
-        self._freed.release()
+        if not process.worn and (process.renders >= _MAX_RENDERS or process.resident > _MAX_RESIDENT):
+            process.worn = True
+            log.info("render.worker_worn", pid=process.pid, renders=process.renders, resident=process.resident)
+            self._start_one(process)
+        self._idle.append(process)
+        self._idle_count.release()
 
-    def replace(self, dead: RenderProcess) -> None:
-        """End a process that has died, or whose work nobody waits for any more; a new one takes its place."""
+    def replace(self, process: RenderProcess) -> None:
+        """End a process that died, or whose result is not needed any more, and start another one."""
         if self._closing:
-            return  # it has been dismissed already
-        self._dismiss(dead)
-        log.warning("render.worker_replaced", pid=dead.pid)
-        if not dead.worn:  # its successor is on the way
-            self._recruit(None)
+            return  # `close` ends it
+        self._remove(process)
+        log.warning("render.worker_replaced", pid=process.pid)
+        if not process.worn:  # the successor of a worn process is already being started
+            self._start_one()
 
     async def close(self) -> None:
         """End every process."""
         self._closing = True
-        for each in self._new:
-            each.kill()
-        await asyncio.gather(*self._starting, return_exceptions=True)  # one is cancelled that was not even spawned
-        for each in list(self._all):
-            self._dismiss(each)
-        await asyncio.gather(*self._ending)
+        for process in self._starting:
+            process.kill()
+        await asyncio.gather(*self._start_tasks, return_exceptions=True)  # a process not yet spawned is cancelled
+        for process in list(self._ready):
+            self._remove(process)
+        await asyncio.gather(*self._end_tasks)
 
-    def _died(self, one: RenderProcess) -> None:
-        """Replace one that was idle; whoever waits for one at work learns of it, and has it replaced."""
-        asyncio.get_running_loop().remove_reader(one.child.sentinel)
-        if one in self._idle:
-            self._idle.remove(one)
-            self.replace(one)
-
-    def _dismiss(self, one: RenderProcess) -> None:
-        asyncio.get_running_loop().remove_reader(one.child.sentinel)
-        self._all.discard(one)
-        self._outgoing.discard(one)
-        self._end(one)
-
-    def _end(self, one: RenderProcess) -> None:
-        one.kill()
-        self._follow(self._see_off(one), self._ending)  # its thread must not meet the interpreter's own end
-
-    async def _see_off(self, one: RenderProcess) -> None:
-        await one.gone()
-        self._give_slot(one)
-
-    def _give_slot(self, one: RenderProcess) -> None:
-        if slot := self._held.pop(one, None):
-            slot.give()
-
-    def _recruit(self, worn: RenderProcess | None) -> None:
-        """Start a process, in the place of a *worn* one if there is any."""
+    def _start_one(self, worn: RenderProcess | None = None) -> None:
+        """Start a process in the background, as the successor of *worn* if that is given."""
         if not self._closing:
-            self._follow(self._start(worn), self._starting)
+            _run_task(self._start_until_ready(worn), self._start_tasks)
 
-    def _follow(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
-        task = asyncio.create_task(work)
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    async def _start(self, worn: RenderProcess | None) -> None:
+    async def _start_until_ready(self, worn: RenderProcess | None) -> None:
         while not self._closing:
-            one: RenderProcess | None = None
+            process: RenderProcess | None = None
             try:
-                one = RenderProcess(self._memory_bytes)
-                self._new.add(one)
-                await one.start()
-            except Exception as error:  # no descriptors, no threads, no memory: whatever it is, it may pass
-                if not self._closing:  # closing ends those that start
+                process = RenderProcess(self._memory_bytes)
+                self._starting.add(process)
+                await process.start()
+            except Exception as error:  # no descriptors, threads or memory at the moment
+                if not self._closing:  # `close` kills processes that are starting
                     log.error("render.worker_not_started", reason=repr(error))
-                if one is not None:
-                    self._new.discard(one)
-                    self._end(one)
+                if process is not None:
+                    self._starting.discard(process)
+                    self._end(process)
                 if not self._closing:
                     await asyncio.sleep(_RETRY)
             else:
-                self._new.discard(one)
-                asyncio.get_running_loop().add_reader(one.child.sentinel, self._died, one)
-                self._all.add(one)
+                self._starting.discard(process)
+                asyncio.get_running_loop().add_reader(process.child.sentinel, self._on_death, process)
+                self._ready.add(process)
                 if worn in self._idle:
                     self._idle.remove(worn)
-                    self._dismiss(worn)
-                elif worn in self._all:
-                    self._outgoing.add(worn)
-                self.release(one)
+                    self._remove(worn)
+                elif worn in self._ready:
+                    self._retiring.add(worn)
+                self.release(process)
                 return
+
+    def _on_death(self, process: RenderProcess) -> None:
+        """Replace an idle process that died. For a process at work, the caller of its job does so."""
+        asyncio.get_running_loop().remove_reader(process.child.sentinel)
+        if process in self._idle:
+            self._idle.remove(process)
+            self.replace(process)
+
+    def _remove(self, process: RenderProcess) -> None:
+        asyncio.get_running_loop().remove_reader(process.child.sentinel)
+        self._ready.discard(process)
+        self._retiring.discard(process)
+        self._end(process)
+
+    def _end(self, process: RenderProcess) -> None:
+        process.kill()
+        _run_task(self._wait_ended(process), self._end_tasks)  # its thread must end before the interpreter exits
+
+    async def _wait_ended(self, process: RenderProcess) -> None:
+        await process.wait_ended()
+        self._release_slot(process)
+
+    def _release_slot(self, process: RenderProcess) -> None:
+        if slot := self._held_slots.pop(process, None):
+            slot.release()
+
+
+def _run_task(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+    """Run *work* in a task that is in *tasks* until it is done."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)

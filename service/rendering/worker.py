@@ -1,4 +1,4 @@
-"""What runs inside a render process. Imports Pillow and `imaging`, nothing else: every worker carries it."""
+"""The code that runs inside a render process. It imports Pillow and `imaging` only, since every process loads it."""
 
 from __future__ import annotations
 
@@ -16,59 +16,47 @@ from service.imaging.drawing.placeholders import draw
 from service.imaging.failures import as_unrenderable
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Blank, Encoding, Limits, Order, Reduction, Rendered
-from service.imaging.render import render
+from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
-_source: Source | None = None
-"""The last original, while a mezzanine may be made of it."""
-_kept: DecodedMezzanines[Mezzanine] = DecodedMezzanines()
-
 IGNORED = (signal.SIGINT, signal.SIGTERM)
-"""Signals that are sent to the whole group: the end of a render process is its parent's to decide."""
+"""Signals that reach the whole process group. Only the parent ends a render process."""
 _NICENESS = 10
-"""Below the event loop, so that hits stay quick while misses are worked off."""
-_MALLOC = {-8: 1, -1: 33_554_432, -3: 8_388_608}
-"""What mallopt(3) is told: one arena, for one thread does the work (M_ARENA_MAX); how many freed bytes stay for the
-next render (M_TRIM_THRESHOLD); what is large enough, as decoded pictures are, to go back at once (M_MMAP_THRESHOLD).
-Left to itself, glibc gives the pages of each original back and takes them anew: 2 ms a render."""
+"""Steps of niceness. The event loop comes first, so that hits stay quick during renders."""
+_MALLOC = {
+    -8: 1,  # M_ARENA_MAX: number of arenas, since one thread does the work
+    -1: 33_554_432,  # M_TRIM_THRESHOLD: bytes of freed memory that are kept for the next render
+    -3: 8_388_608,  # M_MMAP_THRESHOLD: bytes of a block that is returned at once, as a decoded picture is
+}
+"""Parameters of mallopt(3). With its defaults, glibc returns the pages of an original and requests them again, which
+takes 2 ms in every render."""
+
+_source: Source | None = None
+"""The original of the last job, while a mezzanine may be made of it."""
+_mezzanines: DecodedMezzanines[Mezzanine] = DecodedMezzanines()
 
 
 def serve(memory_bytes: int, calls: Connection, results: Connection) -> None:
-    """Be a render worker, with at most *memory_bytes* of address space (0: no limit), until the parent ends.
+    """Run jobs until the parent process ends, with at most *memory_bytes* of address space (0: no limit).
 
-    Calls come through *calls*, each with the bytes to render after it, where it takes any. What comes of them goes out
-    through *results*: whether it succeeded, and the result or the exception.
+    *calls* gives a function, its arguments, and the number of bytes that follow as its first argument, or None.
+    *results* takes True and the result, or False and the exception.
     """
-    _begin(memory_bytes)
+    _set_up_process(memory_bytes)
     while True:
-        call, args, size = calls.recv()
+        function, args, size = calls.recv()
         if size is not None:
-            args = _received(calls.fileno(), size), *args
+            args = _read_exactly(calls.fileno(), size), *args
         try:
-            outcome = True, call(*args)
-        except Exception as error:  # whatever it is, it is for whoever asked
+            outcome = True, function(*args)
+        except Exception as error:  # the parent raises it
             outcome = False, error.with_traceback(None)
         results.send(outcome)
-        del args, outcome  # up to many megabytes, which the next render may need
+        del args, outcome  # several megabytes, which the next render may need
 
 
-def _received(pipe: int, size: int) -> bytes:
-    """So many bytes, read in place: `Connection.recv_bytes` makes two more copies, which are 1.6 ms of 2 MB."""
-    try:
-        data = bytearray(size)
-        left = memoryview(data)
-        while left:
-            count = os.readv(pipe, [left])
-            if not count:
-                os._exit(1)  # the parent has ended
-            left = left[count:]
-        return bytes(data)
-    except MemoryError:
-        os._exit(1)  # what is left of it in the pipe would be taken for the next call
-
-
-def _begin(memory_bytes: int) -> None:
+def _set_up_process(memory_bytes: int) -> None:
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
@@ -79,15 +67,8 @@ def _begin(memory_bytes: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
     _tune_allocator()
     null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)  # libtiff and others write to standard error as they please
+    os.dup2(null, 2)  # libtiff and others write to standard error
     os.close(null)
-
-
-def _tune_allocator() -> None:
-    allocator = ctypes.CDLL(None)
-    if hasattr(allocator, "mallopt"):  # glibc
-        for parameter, value in _MALLOC.items():
-            allocator.mallopt(parameter, value)
 
 
 def _end_with_parent() -> None:
@@ -97,33 +78,51 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+def _tune_allocator() -> None:
+    allocator = ctypes.CDLL(None)
+    if hasattr(allocator, "mallopt"):  # glibc
+        for parameter, value in _MALLOC.items():
+            allocator.mallopt(parameter, value)
+
+
+def _read_exactly(pipe: int, size: int) -> bytes:
+    """Read *size* bytes in place. `Connection.recv_bytes` makes two more copies, which take 1.6 ms for 2 MB."""
+    try:
+        data = bytearray(size)
+        missing = memoryview(data)
+        while missing:
+            count = os.readv(pipe, [missing])
+            if not count:
+                os._exit(1)  # the parent has ended
+            missing = missing[count:]
+        return bytes(data)
+    except MemoryError:
+        os._exit(1)  # the rest of the bytes in the pipe would be read as the next call
+
+
 def identify() -> int:
-    """This process's id; a worker that answers is ready."""
+    """Return the id of this process. A process that answers is ready."""
     return os.getpid()
 
 
 def render_original(original: bytes, order: Order, with_mezzanine: bool) -> Rendered:
-    """Render *original* as *order* says. `leave_mezzanine` may follow, and will if it says *with_mezzanine*."""
+    """Render *original* as *order* says. With *with_mezzanine*, `make_mezzanine` follows; otherwise it may follow."""
     global _source
-    _let_go()
-    with as_unrenderable():
-        source = Source(original, order.limits)
-        rendered = source.render(order, with_mezzanine=with_mezzanine)
-    if rendered.leaves:
+    _drop_source()
+    source = Source(original, order.limits)
+    rendered = rendition(source, order, with_mezzanine=with_mezzanine)
+    if rendered.mezzanine_possible:
         _source = source
     return rendered
 
 
-def admit_upload(upload: bytes, limits: Limits, strip: Encoding | None) -> bytes | None:
-    """Raise unless *upload* is a picture that can be stored; with *strip*, gives what is to be stored in its place."""
-    _let_go()
-    return admit(upload, limits, strip)
+def make_mezzanine(key: str) -> tuple[bytes, Reduction] | None:
+    """Return the mezzanine of the original that was rendered by the last job, and keep it decoded.
 
-
-def leave_mezzanine(key: str) -> tuple[bytes, Reduction] | None:
-    """The mezzanine of the original that was rendered just now, which is kept decoded too. None where it has none."""
+    Return None for an original that can have no mezzanine.
+    """
     source = _source
-    _let_go()
+    _drop_source()
     if source is None:
         return None
     with as_unrenderable():
@@ -131,41 +130,47 @@ def leave_mezzanine(key: str) -> tuple[bytes, Reduction] | None:
         if mezzanine is None:
             return None
         data = mezzanine.encoded()
-    _kept.keep(key, mezzanine)
+    _mezzanines.keep(key, mezzanine)
     return data, mezzanine.reduction
 
 
 def render_mezzanine(data: bytes, order: Order, key: str, reduction: Reduction) -> Rendered:
-    """Render from the mezzanine in *data*, of that *reduction*; it is kept decoded."""
-    _let_go()
+    """Render from the mezzanine in *data*, which has this *reduction*, and keep it decoded."""
+    _drop_source()
     mezzanine = Mezzanine.decoded(data, reduction)
-    rendered = mezzanine.render(order)
-    _kept.keep(key, mezzanine)
+    rendered = rendition(mezzanine, order)
+    _mezzanines.keep(key, mezzanine)
     return rendered
 
 
-def render_kept(order: Order, key: str) -> Rendered:
-    """Render from a mezzanine that is kept."""
-    _let_go()
-    return _kept.used(key).render(order)
+def render_decoded_mezzanine(order: Order, key: str) -> Rendered:
+    """Render from a mezzanine that is kept decoded."""
+    _drop_source()
+    return rendition(_mezzanines.use(key), order)
+
+
+def admit_upload(upload: bytes, limits: Limits, strip: Encoding | None) -> bytes | None:
+    """Raise unless *upload* is a picture that can be stored. With *strip*, return it without its metadata."""
+    _drop_source()
+    return admit(upload, limits, strip)
 
 
 def draw_blank(blank: Blank) -> bytes:
     """Draw a placeholder."""
-    _let_go()
+    _drop_source()
     return draw(blank)
 
 
-def _let_go() -> None:
-    """Of the last original, for which nobody will ask any more."""
-    global _source
-    _source = None
-
-
 def probe() -> None:
-    """Render one pixel. Raises whatever keeps it from being rendered."""
+    """Render one pixel. Raise the exception of a renderer that does not work."""
     limits = Limits(max_pixels=1, max_frames=1, max_animation_pixels=1, max_dimension=1, enlarge=True)
     render(_PIXEL, Order(Format.PNG, 1, 1, Fit.CONTAIN, limits, Encoding()))
+
+
+def _drop_source() -> None:
+    """Free the original of the last job. No mezzanine of it will be requested any more."""
+    global _source
+    _source = None
 
 
 _PIXEL = bytes.fromhex(

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from service.settings import BadSettings, Settings
-from service.stores.directory import described
+from service.stores.os_errors import error_fields
 from service.stores.uploads import UploadFolder
 
 log = structlog.get_logger()
@@ -32,13 +32,13 @@ def look_at_folder(settings: Settings) -> None:
                     f"neither {folder} nor the folder that it would be in exists"
                 ]
             ) from error
-        log.warning("images.unreadable", **described(error, str(folder)), status="unready until it can be read")
+        log.warning("images.unreadable", **error_fields(error, str(folder)), status="unready until it can be read")
         return
     if settings.writes.enabled:
         try:
             try_writing(folder, settings.images.timeout)
         except OSError as error:
-            log.warning("images.unwritable", **described(error, str(folder)))
+            log.warning("images.unwritable", **error_fields(error, str(folder)))
 
 
 def try_writing(folder: Path, timeout: float) -> None:

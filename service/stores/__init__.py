@@ -1,0 +1,1 @@
+"""Adapters of the ports `OriginalStore` and `WritableStore`: where originals are stored."""

@@ -1,4 +1,4 @@
-"""What a store may say of an original from its header: format, alpha and size, or why it cannot be used."""
+"""What a store records about an original: its format, alpha and size from the header, or why it cannot be used."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.imaging.containers.window import Window
 from service.pictures.values import Fault, Original
 
 HEAD_BYTES = HEAD
-"""How much of an original `describe` is given at first."""
+"""Bytes at the beginning of an original that `describe` takes as *head*."""
 
 
 def describe(
@@ -25,9 +25,10 @@ def describe(
     head: bytes,
     read: Callable[[int, int], bytes],
 ) -> Original:
-    """The original of *size* bytes that begins with *head*.
+    """Return the original of *size* bytes that begins with *head*, with a fault when it cannot be used.
 
-    Where the header does not end there, *read* is called with a position and a number of bytes, and returns these.
+    *modified* is in Unix seconds. *read* takes a position and a number of bytes and returns these bytes. It is called
+    when the header is longer than *head*.
     """
     try:
         if size > max_bytes:
@@ -35,9 +36,9 @@ def describe(
                 N_("The stored picture has %(size)s bytes; at most %(limit)s are accepted."),
                 {"size": size, "limit": max_bytes},
             )
-        facts = peek(head if size <= len(head) else Window(head, size, read))
+        header = peek(head if size <= len(head) else Window(head, size, read))
     except Unrenderable as error:
-        # The fault lasts as long as this version: a new file is a new judgement.
+        # The fault lasts as long as this version of the original.
         fault = Fault(error.message, tuple(error.values.items()), until=math.inf)
         return Original(contact, version, size, modified, Format.JPEG, alpha=False, fault=fault)
-    return Original(contact, version, size, modified, facts.format, facts.alpha, dimensions=facts.size)
+    return Original(contact, version, size, modified, header.format, header.alpha, dimensions=header.size)

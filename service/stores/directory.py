@@ -1,6 +1,7 @@
 """Originals in a folder: `{id}.{suffix}`, or `{id modulo 1000}/{id}.{suffix}` for large sets.
 
-A look-up is a fixed number of stats, whatever the number of contacts: there is no index. Files are read in threads.
+A look-up takes a fixed number of calls of `os.stat`, whatever the number of contacts: there is no index. Files are read
+in threads.
 """
 
 from __future__ import annotations
@@ -18,29 +19,28 @@ from pathlib import Path
 from typing import TypeVar
 
 import aiofiles
-import structlog
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
-from service.errors import N_, StoreFailed, StoreFull, StoreTimedOut
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
 from service.stores.describe import HEAD_BYTES, describe
-from service.stores.names import contact_of, files, is_shard
-from service.stores.versions import identity, read_at, steady, verified, version
+from service.stores.names import contact_of, files_of, is_shard
+from service.stores.os_errors import as_store_errors
+from service.stores.versions import Identity, identity_of, read_at, read_unchanged, require_version, version_of
 
 T = TypeVar("T")
-log = structlog.get_logger()
 
-_READING = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # what has become a named pipe must not block
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""There is no room: on the file system, in the user's quota, or for a file of that size."""
+_READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a named pipe must not block
 _LAST_SECOND = 253_402_300_799
-"""Of the year 9999."""
+"""Unix seconds of the end of the year 9999."""
 _THREADS = 8
-"""Readings at once. A hung disk then holds these threads and no others."""
+"""Threads for reading. A disk that does not respond blocks these and no others."""
 
 
 class DirectoryStore:
-    """An `OriginalStore` in *root*. *max_bytes* bounds an original; *timeout* (seconds) one reading."""
+    """An `OriginalStore` in the folder *root*.
+
+    *max_bytes* is the largest size of an original. *timeout* is the number of seconds that one operation may take.
+    """
 
     def __init__(self, root: Path, *, max_bytes: int, timeout: float) -> None:
         self._root, self._max_bytes, self._timeout = root, max_bytes, timeout
@@ -54,83 +54,83 @@ class DirectoryStore:
         return await self._bounded(lambda: self._in_thread(self._read, original))
 
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
-        file, seen = await self._bounded(lambda: self._opened(original))
-        pieces = self._pieces(file, seen, original, range(original.size) if span is None else span, piece)
-        await anext(pieces)  # begun, so that whoever drops it closes the file
+        file, identity = await self._bounded(lambda: self._open_original(original))
+        pieces = self._pieces(file, identity, original, range(original.size) if span is None else span, piece)
+        await anext(pieces)  # a generator that has started closes the file when it is dropped
         return pieces
 
     async def check(self) -> str:
-        def count() -> str:
+        def describe_folder() -> str:
             with os.scandir(self._root) as entries:
                 return "has files" if next(entries, None) else "is empty"
 
-        return f"{self._root} {await self._bounded(lambda: self._in_thread(count))}"
+        return f"{self._root} {await self._bounded(lambda: self._in_thread(describe_folder))}"
 
-    async def sample(self, most: int) -> tuple[int, list[OSError]]:
-        """Read the beginning of the first *most* pictures in the folder, as the system lists it.
+    async def sample(self, limit: int) -> tuple[int, list[OSError]]:
+        """Read the beginning of the first *limit* pictures in the folder, in the order in which the system lists them.
 
-        Gives the number of pictures, and the errors of those that cannot be read.
+        Return the number of pictures, and the errors of those that cannot be read.
         """
-        paths = await self._bounded(lambda: self._in_thread(lambda: list(islice(self._listed(), most))))
-        faults = [await self._bounded(partial(self._in_thread, _fault_of, path)) for path in paths]
-        return len(paths), [fault for fault in faults if fault is not None]
+        paths = await self._bounded(lambda: self._in_thread(lambda: list(islice(self._picture_paths(), limit))))
+        errors = [await self._bounded(partial(self._in_thread, _read_error, path)) for path in paths]
+        return len(paths), [error for error in errors if error is not None]
 
     async def close(self) -> None:
         if self._closing:
             await asyncio.wait(self._closing, timeout=self._timeout)
-        self._threads.shutdown(wait=False, cancel_futures=True)  # a hung thread is not waited for
+        self._threads.shutdown(wait=False, cancel_futures=True)  # a thread that does not respond must not delay this
 
-    async def _opened(self, original: Original) -> tuple[AsyncBufferedReader, tuple[int, ...]]:
-        """The file of *original*, whose version it has, and its identity."""
-        path = await self._in_thread(self._place, original.contact)
+    async def _open_original(self, original: Original) -> tuple[AsyncBufferedReader, Identity]:
+        """Open the file of *original*, and return it with its identity once its version is verified."""
+        path = await self._in_thread(self._path_of, original.contact)
         try:
             file = await aiofiles.open(path, "rb", executor=self._threads)
         except FileNotFoundError as error:
             raise OriginalChanged from error
         try:
             with _naming(path):
-                return file, await self._in_thread(verified, file.fileno(), original.version)
+                return file, await self._in_thread(require_version, file.fileno(), original.version)
         except BaseException:
-            self._let_go(file)
+            self._close_soon(file)
             raise
 
-    def _let_go(self, file: AsyncBufferedReader) -> None:
-        """Close *file* without waiting: a read that hangs holds it, and is given up by its time limit alone."""
+    def _close_soon(self, file: AsyncBufferedReader) -> None:
+        """Close *file* without waiting: a read that does not return holds it."""
         task = asyncio.ensure_future(file.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
     async def _pieces(
-        self, file: AsyncBufferedReader, seen: tuple[int, ...], original: Original, span: range, piece: int
+        self, file: AsyncBufferedReader, identity: Identity, original: Original, span: range, piece: int
     ) -> Pieces:
-        left, name = len(span), str(file.name)
+        remaining, name = len(span), str(file.name)
         try:
             yield b""
             if span.start:
                 await self._bounded(partial(file.seek, span.start), name)
-            while left > 0:
-                data = await self._bounded(partial(file.read, min(piece, left)), name)
+            while remaining > 0:
+                data = await self._bounded(partial(file.read, min(piece, remaining)), name)
                 if not data:
-                    raise OriginalChanged  # cut short since it was opened
-                left -= len(data)
-                if left == 0:  # overwritten since? A cut is better than a mixture
-                    still = partial(_require_unchanged, file.fileno(), seen, original.version)
-                    await self._bounded(partial(self._in_thread, still), name)
+                    raise OriginalChanged  # truncated since it was opened
+                remaining -= len(data)
+                if remaining == 0:  # a response that is cut short is better than a mixture of two pictures
+                    check = partial(_require_unchanged, file.fileno(), identity, original.version)
+                    await self._bounded(partial(self._in_thread, check), name)
                 yield data
         finally:
-            self._let_go(file)
+            self._close_soon(file)
 
     def _look(self, contact: int) -> Original | None:
         empty = False
-        for path, size in files(self._root, contact):
+        for path, size in files_of(self._root, contact):
             if size == 0:
                 empty = True
                 continue
             try:
                 with _open(path) as file:
-                    original = self._judged(contact, file)
+                    original = self._described(contact, file)
             except FileNotFoundError:
-                continue  # gone since it was seen
+                continue  # removed since it was listed
             if original.size:
                 return original
             empty = True
@@ -139,14 +139,17 @@ class DirectoryStore:
         self._require_root()
         return None
 
-    def _judged(self, contact: int, file: int) -> Original:
-        """What the open *file* is as a picture of *contact*. One that is being written has changed when it is read."""
+    def _described(self, contact: int, file: int) -> Original:
+        """Describe the open *file* as a picture of *contact*.
 
-        def seen(status: os.stat_result) -> Original:
+        A file that is being written may give a mixture. Its version then differs when it is read.
+        """
+
+        def described(status: os.stat_result) -> Original:
             head = read_at(file, 0, min(HEAD_BYTES, status.st_size))
             return describe(
                 contact,
-                version=version(status, head),
+                version=version_of(status, head),
                 size=status.st_size,
                 modified=_modified(status),
                 max_bytes=self._max_bytes,
@@ -154,31 +157,31 @@ class DirectoryStore:
                 read=partial(read_at, file),
             )
 
-        return steady(file, seen)[1]
+        return read_unchanged(file, described)[1]
 
     def _read(self, original: Original) -> bytes:
-        """All of it in one go: each way into a thread and back costs more than the reading of a usual picture."""
-        path = self._place(original.contact)
+        """Read all of it in one call: a change of threads takes longer than reading a usual picture."""
+        path = self._path_of(original.contact)
         try:
             with _open(path) as file:
                 if os.fstat(file).st_size != original.size:
                     raise OriginalChanged
-                status, data, same = steady(file, lambda _: read_at(file, 0, original.size))
+                status, data, same = read_unchanged(file, lambda _: read_at(file, 0, original.size))
         except FileNotFoundError as error:
             raise OriginalChanged from error
-        if not same or len(data) != status.st_size or version(status, data) != original.version:
+        if not same or len(data) != status.st_size or version_of(status, data) != original.version:
             raise OriginalChanged
         return data
 
-    def _place(self, contact: int) -> str:
-        for path, size in files(self._root, contact):
+    def _path_of(self, contact: int) -> str:
+        for path, size in files_of(self._root, contact):
             if size:
                 return path
         self._require_root()
         raise OriginalChanged
 
-    def _listed(self) -> Iterator[str]:
-        """The pictures in the folder, then those in its shards."""
+    def _picture_paths(self) -> Iterator[str]:
+        """Yield the paths of the pictures in the folder, then of those in its shards."""
         shards = []
         with os.scandir(self._root) as entries:
             for entry in entries:
@@ -188,10 +191,10 @@ class DirectoryStore:
                     yield entry.path
         for folder in shards:
             with os.scandir(folder) as entries:
-                yield from (each.path for each in entries if contact_of(each.name) is not None and each.is_file())
+                yield from (entry.path for entry in entries if contact_of(entry.name) is not None and entry.is_file())
 
     def _require_root(self) -> None:
-        """Raise OSError where the folder is gone: that must not look like contacts without pictures."""
+        """Raise OSError when the folder is missing. Otherwise all contacts would seem to have no picture."""
         if not stat.S_ISDIR(os.stat(self._root).st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self._root))
 
@@ -202,35 +205,11 @@ class DirectoryStore:
         return await as_store_errors(call, self._timeout, file)
 
 
-async def as_store_errors(call: Callable[[], Awaitable[T]], timeout: float | None, file: str | None = None) -> T:
-    """What *call* gives within *timeout* seconds. Raises `StoreTimedOut`, `StoreFull` or `StoreFailed` for an OSError.
-
-    The log names the file (*file* where the error names none) and the error number; answers to requests name neither.
-    """
-    try:
-        async with asyncio.timeout(timeout):
-            return await call()
-    except OSError as error:
-        if error.errno is not None:
-            log.warning("store.failed", **described(error, file))
-        if isinstance(error, TimeoutError):
-            raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
-        if error.errno in _FULL:
-            raise StoreFull(N_("The place where pictures are stored is full.")) from error
-        raise StoreFailed(N_("The place where pictures are stored failed.")) from error
-
-
-def described(error: OSError, file: str | None = None) -> dict[str, str | None]:
-    """The fields of a log event for *error*. *file* is its file, where the error names none."""
-    code = errno.errorcode.get(error.errno or 0, str(error.errno))
-    return {"file": error.filename or file, "errno": code, "reason": error.strerror or repr(error)}
-
-
 @contextmanager
 def _open(path: str) -> Iterator[int]:
-    """The descriptor of the file at *path*, open for reading. An OSError names the file."""
+    """Open the file at *path* for reading, and yield its descriptor. An OSError inside names the file."""
     with _naming(path):
-        file = os.open(path, _READING)
+        file = os.open(path, _READ_FLAGS)
         try:
             yield file
         finally:
@@ -239,7 +218,7 @@ def _open(path: str) -> Iterator[int]:
 
 @contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Put *path* into an OSError that names no file, as those of an open file do."""
+    """Add *path* to an OSError that names no file, as the errors of an open file do."""
     try:
         yield
     except OSError as error:
@@ -247,17 +226,17 @@ def _naming(path: str) -> Iterator[None]:
         raise
 
 
-def _require_unchanged(file: int, seen: tuple[int, ...], expected: str) -> None:
-    """Raise `OriginalChanged` unless the open *file* has the identity *seen* before, or still the *expected* version.
+def _require_unchanged(file: int, identity: Identity, version: str) -> None:
+    """Raise `OriginalChanged` unless the open *file* still has its *identity* or its *version*.
 
-    The change time alone does not show that bytes changed: a file that is replaced by a rename loses a link.
+    A new change time alone is no change of the bytes: a file that is replaced by a rename loses a link.
     """
-    if identity(os.fstat(file)) != seen:
-        verified(file, expected)
+    if identity_of(os.fstat(file)) != identity:
+        require_version(file, version)
 
 
-def _fault_of(path: str) -> OSError | None:
-    """The error when the beginning of the file is read, if any."""
+def _read_error(path: str) -> OSError | None:
+    """Read the beginning of the file, and return the error if that fails."""
     try:
         with _open(path) as file:
             read_at(file, 0, HEAD_BYTES)
@@ -267,6 +246,6 @@ def _fault_of(path: str) -> OSError | None:
 
 
 def _modified(status: os.stat_result) -> int | None:
-    """When the file was changed, in Unix seconds; None for a time that HTTP's dates cannot tell (RFC 9110 5.6.7)."""
+    """Return the modification time in Unix seconds, or None when an HTTP-date cannot hold it (RFC 9110 5.6.7)."""
     seconds = int(status.st_mtime)
     return seconds if 0 <= seconds <= _LAST_SECOND else None

@@ -1,4 +1,4 @@
-"""Originals in memory, for tests and for trying things out."""
+"""Originals in memory, for tests and experiments."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.stores.describe import HEAD_BYTES, describe
 
 
 class MemoryStore:
-    """A `WritableStore` on a dict that the caller fills through `keep` and `drop`."""
+    """A `WritableStore` in a dict. `keep` and `drop` change it without an upload."""
 
     def __init__(self, *, max_bytes: int = 32 * 1024 * 1024) -> None:
         self._max_bytes = max_bytes
@@ -21,13 +21,46 @@ class MemoryStore:
         self._kept = 0
 
     def keep(self, contact: int, data: bytes, modified: int = 1_700_000_000) -> None:
-        """Store *data* as the picture of *contact*, as a new version."""
+        """Store *data* as a new version of the picture of *contact*. *modified* is in Unix seconds."""
         self._kept += 1
         self._pictures[contact] = data, str(self._kept), modified
 
     def drop(self, contact: int) -> None:
         """Remove the picture of *contact*, if there is one."""
         self._pictures.pop(contact, None)
+
+    async def look(self, contact: int) -> Original | None:
+        if contact not in self._pictures:
+            return None
+        data, version, modified = self._pictures[contact]
+        if not data:
+            raise OriginalEmpty
+        return describe(
+            contact,
+            version=version,
+            size=len(data),
+            modified=modified,
+            max_bytes=self._max_bytes,
+            head=data[:HEAD_BYTES],
+            read=lambda position, size: data[position : position + size],
+        )
+
+    async def read(self, original: Original) -> bytes:
+        data, version, _ = self._pictures.get(original.contact, (b"", None, 0))
+        if version != original.version:
+            raise OriginalChanged
+        return data
+
+    async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
+        data = await self.read(original)
+        if span is not None:
+            data = data[span.start : span.stop]
+
+        async def pieces() -> Pieces:
+            for position in range(0, len(data), piece):
+                yield data[position : position + piece]
+
+        return pieces()
 
     @asynccontextmanager
     async def uploading(self) -> AsyncIterator[Upload]:
@@ -45,40 +78,7 @@ class MemoryStore:
         self.drop(contact)
 
     async def sweep(self) -> None:
-        """Nothing outlives a crash."""
-
-    async def look(self, contact: int) -> Original | None:
-        if contact not in self._pictures:
-            return None
-        data, version, modified = self._pictures[contact]
-        if not data:
-            raise OriginalEmpty
-        return describe(
-            contact,
-            version=version,
-            size=len(data),
-            modified=modified,
-            max_bytes=self._max_bytes,
-            head=data[:HEAD_BYTES],
-            read=lambda begin, size: data[begin : begin + size],
-        )
-
-    async def read(self, original: Original) -> bytes:
-        data, version, _ = self._pictures.get(original.contact, (b"", None, 0))
-        if version != original.version:
-            raise OriginalChanged
-        return data
-
-    async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
-        data = await self.read(original)
-        if span is not None:
-            data = data[span.start : span.stop]
-
-        async def pieces() -> Pieces:
-            for at in range(0, len(data), piece):
-                yield data[at : at + piece]
-
-        return pieces()
+        """Do nothing: no upload outlives the process."""
 
     async def check(self) -> str:
         return f"memory, {len(self._pictures)} pictures"

@@ -1,6 +1,6 @@
-"""Files that are not pictures yet: each in a folder that no contact's name leads to, held by whoever writes it.
+"""Files of uploads that are not pictures yet, in a subfolder. The process that writes a file holds a lock on it.
 
-All of it blocks, and is called in threads. Raises OSError, of which TimeoutError is one.
+All functions block, so they are called in threads. They raise OSError; TimeoutError is one.
 """
 
 from __future__ import annotations
@@ -13,86 +13,89 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from service.locks import locked
+from service.locks import try_lock
 
 _FOLDER = ".uploads"
 _LOCK = "lock"
-_AGAIN = 0.002
-"""Seconds between two tries to get the lock, which is held for less than that."""
+_PAUSE = 0.002
+"""Seconds between two tries to get the lock. It is held for less time than that."""
 
 
 class UploadFile:
-    """An upload that grows."""
+    """The file of one upload."""
 
     def __init__(self, path: Path, file: BinaryIO) -> None:
         self.path, self.file = path, file
 
     def read(self) -> bytes:
-        """All of it."""
+        """Return all bytes written so far."""
         self.file.seek(0)
         return self.file.read()
 
     def replace(self, data: bytes) -> None:
-        """Put *data* in its place."""
+        """Replace the contents by *data*."""
         self.file.seek(0)
         self.file.truncate()
         self.file.write(data)
 
     def make_durable(self) -> None:
-        """Return when the disk has it."""
+        """Return when the bytes are on the disk."""
         self.file.flush()
         os.fsync(self.file.fileno())
 
     def discard(self) -> None:
-        """Close it, and remove it unless it has become a picture."""
+        """Close the file, and remove it unless it was renamed."""
         try:
-            with suppress(OSError):  # bytes for which the disk has no room are discarded anyway
+            with suppress(OSError):  # a full disk does not matter for bytes that are discarded
                 self.file.close()
         finally:
             self.path.unlink(missing_ok=True)
 
 
 class UploadFolder:
-    """The uploads into the pictures' folder *root*, on the same file system. *timeout* (seconds) bounds a wait."""
+    """The uploads into *root*, the folder of originals, on the same file system.
+
+    *timeout* is the number of seconds to wait for the lock.
+    """
 
     def __init__(self, root: Path, timeout: float) -> None:
         self._folder, self._timeout = root / _FOLDER, timeout
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Hold the lock of all writers into *root*, whatever their process: for a look and a rename, not for a disk."""
+    def write_lock(self) -> Iterator[None]:
+        """Hold the lock of all processes that write into *root*. It must not be held while data go to the disk."""
         self._folder.mkdir(exist_ok=True)
         with (self._folder / _LOCK).open("ab") as lock:
             deadline = time.monotonic() + self._timeout
-            while not locked(lock):
+            while not try_lock(lock):
                 if time.monotonic() > deadline:
                     raise TimeoutError
-                time.sleep(_AGAIN)
+                time.sleep(_PAUSE)
             yield
 
     def begin(self) -> UploadFile:
-        """A new and empty one."""
-        with self.alone():
+        """Create the file of a new upload."""
+        with self.write_lock():
             path = self._folder / secrets.token_hex(8)
             file = path.open("xb+")
-            locked(file)  # what nobody holds is a leftover
+            try_lock(file)  # `sweep` removes files that are not locked
         return UploadFile(path, file)
 
     def sweep(self) -> None:
-        """Remove those whose process has ended."""
+        """Remove the uploads of processes that have ended."""
         if not self._folder.is_dir():
             return
-        with self.alone():
+        with self.write_lock():
             for path in self._folder.iterdir():
                 if path.name == _LOCK:
                     continue
                 with path.open("rb") as file:
-                    if locked(file):
+                    if try_lock(file):
                         path.unlink()
 
 
-def make_durable(folder: Path) -> None:
-    """Return when the disk has the names in *folder*."""
+def make_names_durable(folder: Path) -> None:
+    """Return when the names of the files in *folder* are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -1,8 +1,8 @@
-"""What a file's version is, and whether a file stayed the same while it was read.
+"""The version of a file, and whether the file changed while it was read.
 
-The version is the same on every server that holds the same file with the same times: size, modification time in
-nanoseconds, and a digest of the first bytes. Device, inode and change time differ between servers, and change when a
-backup is restored; they are compared on one open file alone, before a read and after it.
+A version has the size, the modification time in nanoseconds, and a digest of the first bytes. It is the same on every
+server that holds the same file with the same times. Device, inode and change time differ between servers, and change
+when a backup is restored. They are only compared on one open file, before and after a read.
 """
 
 from __future__ import annotations
@@ -16,48 +16,50 @@ from service.pictures.values import OriginalChanged
 from service.stores.describe import HEAD_BYTES
 
 T = TypeVar("T")
+Identity = tuple[int, int, int, int, int]
+"""Device, inode, size, modification time and change time. Every change of a file changes at least one on this host."""
 
 _TRIES = 3
-"""Reads of a file that changes meanwhile. A new link to it also changes its change time, once."""
+"""Reads of a file that changes during the read. A new hard link also changes the change time, once."""
 
 
-def version(status: os.stat_result, data: bytes) -> str:
-    """The version of a file with that *status* that begins with *data*."""
-    digest = sha256(memoryview(data)[:HEAD_BYTES]).hexdigest()  # in hardware where blake2 is not: a third of the time
+def version_of(status: os.stat_result, data: bytes) -> str:
+    """Return the version of a file with this *status* that begins with *data*."""
+    digest = sha256(memoryview(data)[:HEAD_BYTES]).hexdigest()  # processors have SHA-256: a third of blake2's time
     return f"{status.st_size:x}-{status.st_mtime_ns:x}-{digest[:24]}"
 
 
-def identity(status: os.stat_result) -> tuple[int, int, int, int, int]:
-    """Values of which at least one differs after every change of a file, on this host."""
+def identity_of(status: os.stat_result) -> Identity:
+    """Return the identity of a file with this *status*."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def steady(file: int, read: Callable[[os.stat_result], T]) -> tuple[os.stat_result, T, bool]:
-    """The status of the open *file*, what *read* returns with it, and whether the file was the same afterwards.
+def read_unchanged(file: int, read: Callable[[os.stat_result], T]) -> tuple[os.stat_result, T, bool]:
+    """Return the status of the open *file*, the result of *read* with it, and whether the file stayed the same.
 
-    Where it was not, *read* is called again, a few times.
+    When the file changed during the read, *read* is called again, at most `_TRIES` times in all.
     """
     before = os.fstat(file)
     for _ in range(_TRIES):
-        made = read(before)
+        result = read(before)
         after = os.fstat(file)
-        if identity(after) == identity(before):
-            return before, made, True
-        before, last = after, (before, made, False)
+        if identity_of(after) == identity_of(before):
+            return before, result, True
+        before, last = after, (before, result, False)
     return last
 
 
-def verified(file: int, expected: str) -> tuple[int, int, int, int, int]:
-    """The identity of the open *file*, whose version is the *expected* one. Raises `OriginalChanged`."""
-    status, head, same = steady(file, lambda status: read_at(file, 0, min(HEAD_BYTES, status.st_size)))
-    if not same or version(status, head) != expected:
+def require_version(file: int, expected: str) -> Identity:
+    """Return the identity of the open *file*. Raise `OriginalChanged` unless it has the *expected* version."""
+    status, head, same = read_unchanged(file, lambda status: read_at(file, 0, min(HEAD_BYTES, status.st_size)))
+    if not same or version_of(status, head) != expected:
         raise OriginalChanged
-    return identity(status)
+    return identity_of(status)
 
 
-def read_at(file: int, begin: int, size: int) -> bytes:
-    """*size* bytes of the open *file* from *begin* on, fewer where it ends."""
-    data = os.pread(file, size, begin)
-    while len(data) < size and (more := os.pread(file, size - len(data), begin + len(data))):
-        data += more  # file systems on the network may give less than there is
+def read_at(file: int, position: int, size: int) -> bytes:
+    """Return *size* bytes of the open *file* from *position*, or fewer at its end."""
+    data = os.pread(file, size, position)
+    while len(data) < size and (more := os.pread(file, size - len(data), position + len(data))):
+        data += more  # network file systems may return fewer bytes than there are
     return data

@@ -1,6 +1,6 @@
-"""Which contacts' files change under us, as the kernel tells it. Knows no cache.
+"""Changes to the files of contacts in a folder, as the kernel reports them. This module does not know the caches.
 
-Freshness stands behind it: what is not told of (on network file systems nothing is) shows when it is looked at again.
+A change that is not reported (network file systems report none) is found when the record of the original is stale.
 """
 
 from __future__ import annotations
@@ -13,116 +13,124 @@ from pathlib import Path
 
 import structlog
 from watchfiles import Change
-from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError  # their documented lower half
+
+# The "Rust backend" of watchfiles' documentation. Its public `watch` does not report that it has begun to watch.
+from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
 from service.stores.names import contact_of, is_shard, shard
 
 log = structlog.get_logger()
 
 Contacts = set[int] | None
-"""Whose files have changed; None: anyone's may have."""
+"""The contacts whose files have changed; None: the files of any contact may have."""
 
-_STEP, _DEBOUNCE, _LOOK = 50, 200, 500
-"""Milliseconds: of quiet that ends a burst; until one that goes on is told; between looks at where *root* leads."""
-_PAUSE, _LONG_PAUSE = 0.25, 30.0
-"""Seconds before a folder that is gone is looked for again, and before the kernel's limits are tried again."""
-_MANY = 10_000
-"""Contacts. More at once are not named, so that no burst is too large to be kept in mind."""
-_PATIENCE = 2.0
-"""Seconds that the thread may take to begin and to end: more only where a disk hangs."""
+_QUIET = 50
+"""Milliseconds without a change that end a burst of changes."""
+_MAX_BURST = 200
+"""Milliseconds after which a burst of changes is reported before it ends."""
+_CHECK_ROOT = 500
+"""Milliseconds between two checks that *root* is still the folder that is watched."""
+_RETRY = 0.25
+"""Seconds before a missing folder is looked for again."""
+_RETRY_LIMITS = 30.0
+"""Seconds before another try after any other error, such as a limit of the kernel."""
+_MAX_CONTACTS = 10_000
+"""Contacts reported at once. More become None, which bounds the memory of a burst."""
+_THREAD_TIMEOUT = 2.0
+"""Seconds to wait for the thread to begin, and to end. It takes longer only when a disk does not respond."""
 
 
 class Watch:
-    """Follows *root*, a `DirectoryStore`'s, in a thread of its own: from `start` to `close`."""
+    """Watches *root*, the folder of a `DirectoryStore`, in a thread of its own from `start` to `close`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._tried, self._some = asyncio.Event(), asyncio.Event()
+        self._begun, self._has_changes = asyncio.Event(), asyncio.Event()
         self._changed: Contacts = set()
 
     async def start(self) -> None:
-        """Begin. From now on changes are seen, unless the log says that they cannot be."""
+        """Begin to watch. Later changes are reported, unless the log says that they cannot be."""
         self._loop = asyncio.get_running_loop()
         self._thread.start()
-        with suppress(TimeoutError):  # then they are seen later
-            await asyncio.wait_for(self._tried.wait(), _PATIENCE)
+        with suppress(TimeoutError):  # the thread then begins later
+            await asyncio.wait_for(self._begun.wait(), _THREAD_TIMEOUT)
 
     async def changed(self) -> Contacts:
-        """What has changed since this was last asked; waits until something has."""
-        await self._some.wait()
-        self._some.clear()
+        """Wait until something has changed, and return all contacts changed since the last call."""
+        await self._has_changes.wait()
+        self._has_changes.clear()
         changed, self._changed = self._changed, set()
         return changed
 
     async def close(self) -> None:
-        """End."""
+        """Stop watching."""
         self._ended.set()
-        await asyncio.to_thread(self._thread.join, _PATIENCE)
+        await asyncio.to_thread(self._thread.join, _THREAD_TIMEOUT)
 
     def _run(self) -> None:
         first, failing = True, False
         while not self._ended.is_set():
-            pause = _PAUSE
+            pause = _RETRY
             try:
                 with closing(_changes(self._root, self._ended)) as changes:
                     for contacts in changes:
                         if failing:
                             log.info("images.watched")
-                        self._tell(set() if first else contacts)
+                        self._report(set() if first else contacts)  # at first, nothing was missed
                         first = failing = False
             except (OSError, WatchfilesRustInternalError) as error:
                 if not failing:
                     log.warning("images.unwatched", reason=str(error))
                 if not isinstance(error, FileNotFoundError):
-                    pause = _LONG_PAUSE
-                self._tell(set())
+                    pause = _RETRY_LIMITS
+                self._report(set())
                 first, failing = False, True
             self._ended.wait(pause)
 
-    def _tell(self, contacts: Contacts) -> None:
+    def _report(self, contacts: Contacts) -> None:
         self._loop.call_soon_threadsafe(self._merge, contacts)
 
     def _merge(self, contacts: Contacts) -> None:
-        self._tried.set()
-        if contacts is None or self._changed is None or len(self._changed) + len(contacts) > _MANY:
+        self._begun.set()
+        if contacts is None or self._changed is None or len(self._changed) + len(contacts) > _MAX_CONTACTS:
             self._changed = None
         else:
             self._changed |= contacts
         if self._changed != set():
-            self._some.set()
+            self._has_changes.set()
 
 
 def _changes(root: Path, ended: threading.Event) -> Generator[Contacts, None, None]:
-    """What changes, as long as the folders stay what they are; first None, for what changed while none was watched.
+    """Yield changes until the set of folders changes. First yield None, for changes from before the watch.
 
-    Every folder is watched by itself: a recursive watch would visit every file, and hold the interpreter meanwhile.
+    Every folder is watched separately. A recursive watch would visit every file, and hold the interpreter lock.
     """
-    place = root.resolve(strict=True)
-    shards = _shards(place)
-    with RustNotify([str(place), *shards], False, False, 0, False, False) as watcher:
-        if _shards(place) != shards:
-            return  # one has come meanwhile
+    folder = root.resolve(strict=True)
+    shards = _shards(folder)
+    with RustNotify([str(folder), *shards], False, False, 0, False, False) as watcher:
+        if _shards(folder) != shards:
+            return  # a shard was added before the watch began
         yield None
-        while root.resolve(strict=True) == place:
-            told = watcher.watch(_DEBOUNCE, _STEP, _LOOK, ended)
-            if told == "stop":
+        while root.resolve(strict=True) == folder:
+            result = watcher.watch(_MAX_BURST, _QUIET, _CHECK_ROOT, ended)
+            if result == "stop":
                 return
-            changes = () if isinstance(told, str) else told
-            yield {contact for _, path in changes if (contact := _contact(place, Path(path)))}
+            changes = () if isinstance(result, str) else result
+            yield {contact for _, path in changes if (contact := _contact(folder, Path(path)))}
             moved = (Path(path) for change, path in changes if change != Change.modified)
-            if any(path == place or (path.parent == place and is_shard(path.name)) for path in moved):
+            if any(path == folder or (path.parent == folder and is_shard(path.name)) for path in moved):
                 return
 
 
-def _shards(place: Path) -> list[str]:
-    """The sub-folders that are there. Asked for by name: a list of *place* may hold a million files."""
-    folders = (place / shard(number) for number in range(1000))
-    return [str(folder) for folder in folders if folder.is_dir()]
+def _shards(folder: Path) -> list[str]:
+    """Return the shards that exist. Their names are tried, since a list of *folder* may have a million files."""
+    shards = (folder / shard(number) for number in range(1000))
+    return [str(path) for path in shards if path.is_dir()]
 
 
-def _contact(place: Path, path: Path) -> int | None:
-    """Whose file *path* is: where `DirectoryStore` would find it, and under a name that it would try."""
+def _contact(folder: Path, path: Path) -> int | None:
+    """Return the contact whose file is at *path*, if `DirectoryStore` would look for it there."""
     contact = contact_of(path.name)
-    return contact if contact is not None and path.parent in (place, place / shard(contact)) else None
+    return contact if contact is not None and path.parent in (folder, folder / shard(contact)) else None

@@ -1,4 +1,4 @@
-"""Writing into a folder of originals: a crash at any point leaves the old picture or the new one, whole and durable."""
+"""Writes into a folder of originals. A crash at any point leaves the old picture or the new one, whole and durable."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from service.errors import PictureError
 from service.formats import Format
 from service.pictures.ports import Check, Upload
 from service.pictures.values import Original, OriginalEmpty
-from service.stores.directory import DirectoryStore, as_store_errors
-from service.stores.names import files, shard
-from service.stores.uploads import UploadFile, UploadFolder, make_durable
+from service.stores.directory import DirectoryStore
+from service.stores.names import files_of, shard
+from service.stores.os_errors import as_store_errors
+from service.stores.uploads import UploadFile, UploadFolder, make_names_durable
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
 _THREADS = 4
-"""Writings at once: a disk takes its time to make them durable, and readings must not wait for it."""
-_AHEAD = 60
-"""Seconds by which a picture may be dated ahead, so that each of a burst has a `Last-Modified` of its own."""
+"""Threads for writing. They are separate, since reads must not wait until a disk has written."""
+_MAX_AHEAD = 60
+"""Seconds that a picture's date may be ahead, so that each picture of a burst has its own `Last-Modified`."""
 _SECOND = 1_000_000_000
+"""Nanoseconds of one second."""
 
 
 class WritableDirectory(DirectoryStore):
-    """A `DirectoryStore` that is also a `WritableStore`. Nothing is made in the folder before the first write.
+    """A `DirectoryStore` that is also a `WritableStore`. It creates nothing in the folder before the first write.
 
-    What is written grows in a file of its own and takes its place by a rename, after its bytes and before its name are
-    known to be on the disk; the answer comes after both.
+    An upload is written to a file of its own, flushed to the disk, and renamed to its place. The folder is then flushed
+    too, before the call returns.
     """
 
     def __init__(self, root: Path, *, max_bytes: int, timeout: float) -> None:
@@ -49,14 +51,14 @@ class WritableDirectory(DirectoryStore):
         try:
             file = await self._bounded(lambda: asyncio.wrap_future(begun))
         except BaseException:
-            begun.add_done_callback(_discard)  # it may come yet, and nobody waits for it any more
+            begun.add_done_callback(_discard)  # the file may still be created after the time limit
             raise
         try:
-            yield _Upload(file, self._soon)
+            yield _Upload(file, self._write_bounded)
         finally:
             try:
-                await self._soon(file.discard)
-            except PictureError as error:  # it is in nobody's way, and is swept at the next start
+                await self._write_bounded(file.discard)
+            except PictureError as error:  # the next start sweeps it
                 log.warning("upload.left", cause=repr(error.__cause__))
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
@@ -67,7 +69,7 @@ class WritableDirectory(DirectoryStore):
         await as_store_errors(lambda: self._in_writer(lambda: self._delete(contact, check)), None)
 
     async def sweep(self) -> None:
-        await self._soon(self._uploads.sweep)
+        await self._write_bounded(self._uploads.sweep)
 
     async def close(self) -> None:
         await super().close()
@@ -75,49 +77,50 @@ class WritableDirectory(DirectoryStore):
 
     def _put(self, contact: int, upload: UploadFile, check: Check) -> Original:
         upload.make_durable()
-        with self._uploads.alone():
+        with self._uploads.write_lock():
             present = self._present(contact)
             check(present)
             moment = _moment(present)
             os.utime(upload.file.fileno(), ns=(moment, moment))
-            original = self._judged(contact, upload.file.fileno())
-            if original.fault is not None:  # encoded anew it may have become too large
+            original = self._described(contact, upload.file.fileno())
+            if original.fault is not None:  # without its metadata it may be too large
                 raise original.fault.error()
-            found = [*files(self._root, contact)]
-            path = next((Path(each.path) for each in found if each.size), None) or self._new(contact, original.format)
-            for each in found:
-                if not each.size:  # before the rename: where case does not matter, it may be the same name
-                    Path(each.path).unlink(missing_ok=True)
+            found = [*files_of(self._root, contact)]
+            path = next((Path(file.path) for file in found if file.size), None)
+            path = path or self._new_path(contact, original.format)
+            for file in found:
+                if not file.size:  # before the rename: on some file systems, case does not distinguish names
+                    Path(file.path).unlink(missing_ok=True)
             upload.path.rename(path)
-        make_durable(path.parent)
+        make_names_durable(path.parent)
         return original
 
+    def _delete(self, contact: int, check: Check) -> None:
+        with self._uploads.write_lock():
+            check(self._present(contact))
+            paths = [Path(file.path) for file in files_of(self._root, contact)]
+            for path in reversed(paths[1:]):  # the present picture last, so that no older one is ever visible
+                path.unlink(missing_ok=True)
+                make_names_durable(path.parent)
+            for path in paths[:1]:
+                path.unlink(missing_ok=True)
+        for path in paths[:1]:
+            make_names_durable(path.parent)
+
     def _present(self, contact: int) -> Original | None:
-        """The picture of *contact*; a file without bytes is none."""
+        """Return the picture of *contact*. A file without bytes is none."""
         try:
             return self._look(contact)
         except OriginalEmpty:
             return None
 
-    def _new(self, contact: int, kind: Format) -> Path:
-        """Where a contact's first picture comes to lie: in its shard, if there is one."""
-        sharded = self._root / shard(contact)
-        return (sharded if sharded.is_dir() else self._root) / f"{contact}.{kind.suffix}"
+    def _new_path(self, contact: int, kind: Format) -> Path:
+        """Return the path of a contact's first picture: in its shard, if that folder exists."""
+        folder = self._root / shard(contact)
+        return (folder if folder.is_dir() else self._root) / f"{contact}.{kind.suffix}"
 
-    def _delete(self, contact: int, check: Check) -> None:
-        with self._uploads.alone():
-            check(self._present(contact))
-            paths = [Path(each.path) for each in files(self._root, contact)]
-            for path in reversed(paths[1:]):  # the present one last: at no point does an older picture come to light
-                path.unlink(missing_ok=True)
-                make_durable(path.parent)
-            for path in paths[:1]:
-                path.unlink(missing_ok=True)
-        for path in paths[:1]:
-            make_durable(path.parent)
-
-    async def _soon(self, call: Callable[[], T]) -> T:
-        """What *call* gives in a writer's thread, within the time limit."""
+    async def _write_bounded(self, call: Callable[[], T]) -> T:
+        """Return the result of *call* in a writer thread, within the time limit."""
         return await self._bounded(lambda: self._in_writer(call))
 
     def _in_writer(self, call: Callable[[], T]) -> Awaitable[T]:
@@ -125,21 +128,21 @@ class WritableDirectory(DirectoryStore):
 
 
 class _Upload:
-    """An `Upload` in a file. *soon* calls in a thread."""
+    """An `Upload` in a file. *in_thread* runs a call in a thread."""
 
-    def __init__(self, file: UploadFile, soon: Callable[[Callable[[], object]], Awaitable[object]]) -> None:
-        self.file, self._soon = file, soon
+    def __init__(self, file: UploadFile, in_thread: Callable[[Callable[[], object]], Awaitable[object]]) -> None:
+        self.file, self._in_thread = file, in_thread
 
     async def write(self, piece: bytes) -> None:
-        await self._soon(lambda: self.file.file.write(piece))
+        await self._in_thread(lambda: self.file.file.write(piece))
 
     async def read(self) -> bytes:
-        data = await self._soon(self.file.read)
+        data = await self._in_thread(self.file.read)
         assert isinstance(data, bytes)
         return data
 
     async def replace(self, data: bytes) -> None:
-        await self._soon(lambda: self.file.replace(data))
+        await self._in_thread(lambda: self.file.replace(data))
 
 
 def _discard(begun: Future[UploadFile]) -> None:
@@ -148,8 +151,9 @@ def _discard(begun: Future[UploadFile]) -> None:
 
 
 def _moment(present: Original | None) -> int:
-    """When the picture that takes the place of *present* was made, in Unix nanoseconds: in a later second."""
+    """Return the date of a new picture in Unix nanoseconds: the time now, or a later second than that of *present*."""
     now = time.time_ns()
-    if present is None or present.modified is None or not 0 <= present.modified - now // _SECOND < _AHEAD:
+    if present is None or present.modified is None or not 0 <= present.modified - now // _SECOND < _MAX_AHEAD:
         return now
-    return (present.modified + 1) * _SECOND + now % _SECOND  # no moment twice: a version hashes the first bytes alone
+    # The nanoseconds differ too, since a version has a digest of the first bytes only.
+    return (present.modified + 1) * _SECOND + now % _SECOND

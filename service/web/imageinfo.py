@@ -10,7 +10,7 @@ from aiohttp import web
 
 from service.pictures.ports import WritableStore
 from service.pictures.writes import present
-from service.protocol.blob_entity import NOTHING, blob_entity, blob_id
+from service.protocol.blob_entity import NO_PICTURE, blob_entity, blob_id
 from service.protocol.query import parse_contact_id
 from service.protocol.time_zones import HEADER, parse_time_zone
 from service.web.headers import common
@@ -27,7 +27,7 @@ async def imageinfo(request: web.Request) -> web.StreamResponse:
     zone = UTC if name is None else await asyncio.to_thread(ZoneInfo, name)
     request.app[METRICS].store_read()
     original = await present(request.app[STORE], contact)
-    entity = NOTHING
+    entity = NO_PICTURE
     if original is not None:
         id = blob_id(contact, original.version)
         known = original.fault is None or not original.fault.permanent

@@ -28,11 +28,11 @@ from service.pictures.contact_pictures import ContactPictures
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged, Picture
-from service.protocol.conditionals import not_modified, still_whole
+from service.protocol.conditionals import if_range_holds, not_modified
 from service.protocol.languages import NO_PHOTO, Languages
-from service.protocol.negotiate import Wish, make_wish
+from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_contact_id, parse_query
-from service.protocol.ranges import content_range, one_range
+from service.protocol.ranges import content_range, parse_range
 from service.web.headers import (
     NO_STORE,
     ResponseLifetimes,
@@ -80,7 +80,7 @@ async def picture(request: web.Request) -> web.StreamResponse:
     policy, accept = request.app[RESPONSE_POLICY], field(request, "Accept")
     contact = parse_contact_id(request.match_info["contact"])
     query = parse_query(target(request).partition("?")[2], policy.max_dimension)
-    asked = _Asked(contact, make_wish(query, accept, policy.preference), accept)
+    asked = _Asked(contact, requested_picture(query, accept, policy.preference), accept)
     for attempt in range(_ATTEMPTS):
         try:
             return await _answer(request, asked, anew=attempt > 0)
@@ -127,7 +127,7 @@ class _Asked:
     """What a request for a picture asks, and its `Accept` field as it came."""
 
     contact: int
-    wish: Wish
+    requested: RequestedPicture
     accept: str | None
 
 
@@ -173,7 +173,7 @@ async def _best(request: web.Request, asked: _Asked, *, anew: bool) -> _Ready:
             formats = failed.formats if selection.blank is None else failed.of_placeholder
             formats[selection.choice.format] = error
         except Unrenderable:
-            if asked.wish.if_blank is IfBlank.NULL or selection.blank is not None:
+            if asked.requested.if_blank is IfBlank.NULL or selection.blank is not None:
                 raise
             failed.unrenderable = True
         trace.fwd, anew = "miss", False
@@ -186,17 +186,17 @@ async def _selected(
     request: web.Request, asked: _Asked, failed: _Failed, trace: Trace, *, anew: bool
 ) -> tuple[Selection, str]:
     """The picture, or the placeholder that stands in for it; and the language of the placeholder's words."""
-    pictures, wish = request.app[PICTURES], asked.wish
+    pictures, requested = request.app[PICTURES], asked.requested
     if not failed.unrenderable:
         try:
-            return await pictures.select(asked.contact, wish, trace, anew=anew, ruled_out=failed.formats), ""
+            return await pictures.select(asked.contact, requested, trace, anew=anew, ruled_out=failed.formats), ""
         except (NoPicture, Unrenderable) as error:
-            if wish.if_blank is IfBlank.NULL:
+            if requested.if_blank is IfBlank.NULL:
                 raise
             failed.unrenderable = isinstance(error, Unrenderable)
     language = _language(request)
     words = request.app[LANGUAGES].words(NO_PHOTO, {}, language)
-    return pictures.blank(wish, words, language, failed.of_placeholder), language
+    return pictures.blank(requested, words, language, failed.of_placeholder), language
 
 
 async def _prepared(
@@ -206,7 +206,7 @@ async def _prepared(
     pictures, repeats, requester = request.app[PICTURES], request.app[REPEATS], request[REQUESTER]
     lifetimes, json = request.app[RESPONSE_POLICY].lifetimes, selection.choice.json
     worded = selection.blank is not None and selection.blank.worded
-    varies = vary(negotiated=asked.wish.type is None, worded=worded)
+    varies = vary(negotiated=asked.requested.type is None, worded=worded)
     headers = picture_headers(selection, asked.contact, lifetimes, requester, varies, stale=_stale(trace))
     detail = "" if selection.blank is None else "unrenderable" if failed.unrenderable else "placeholder"
     if not_modified(
@@ -255,8 +255,8 @@ def _part(request: web.Request, selection: Selection) -> range | None:
     original = selection.original
     if request.method != "GET" or original is None or not in_parts(selection):
         return None
-    span = one_range(field(request, "Range"), original.size)
-    if span is None or not still_whole(
+    span = parse_range(field(request, "Range"), original.size)
+    if span is None or not if_range_holds(
         selection.etag, selection.last_modified, field(request, "If-Range"), time.time()
     ):
         return None

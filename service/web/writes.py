@@ -12,8 +12,8 @@ from service.pictures.ports import Check, Purges
 from service.pictures.values import Original
 from service.pictures.writes import Writes
 from service.protocol.blob_entity import blob_id
-from service.protocol.conditionals import may_write
-from service.protocol.negotiate import make_wish
+from service.protocol.conditionals import preconditions_hold
+from service.protocol.negotiate import requested_picture
 from service.protocol.query import Query, parse_contact_id
 from service.web.bodies import receive
 from service.web.headers import common
@@ -78,7 +78,7 @@ def _no_content(contact: int) -> web.Response:
 
 def _etag(request: web.Request, original: Original) -> str:
     """Return the ETag of *original* for a GET without parameters and `Accept`."""
-    plain = make_wish(Query(), None, request.app[RESPONSE_POLICY].preference)
+    plain = requested_picture(Query(), None, request.app[RESPONSE_POLICY].preference)
     return request.app[PICTURES].validator(original, plain)
 
 
@@ -93,7 +93,7 @@ def _conditions(request: web.Request) -> Check:
 
     def check(present: Original | None) -> None:
         etag = None if present is None else _etag(request, present)
-        if not may_write(etag, None if present is None else present.modified, *fields):
+        if not preconditions_hold(etag, None if present is None else present.modified, *fields):
             raise PreconditionFailed(N_("The picture is not the one that the request expects."))
 
     return check

@@ -9,21 +9,21 @@ import pytest
 
 from service.formats import Format
 from tests.conftest import Serve
+from tests.failing_writers import PoolWithFailingWriters
 from tests.faults.conftest import Client, hearing, settled, until
-from tests.stumbling import StumblingPool
 from tests.web.conftest import IMAGE, Get
 
 pytestmark = pytest.mark.usefixtures("people")
 
 AVIF, WEBP = Format.AVIF, Format.WEBP
 ACCEPT = "image/avif, image/webp"
-Two = tuple[Client, Client, list[StumblingPool]]
+Two = tuple[Client, Client, list[PoolWithFailingWriters]]
 
 
 @pytest.fixture
 def two(serve: Serve) -> Callable[[str], Awaitable[Two]]:
     async def start(prefix: str) -> Two:
-        pools = [StumblingPool(AVIF), StumblingPool(AVIF)]
+        pools = [PoolWithFailingWriters(AVIF), PoolWithFailingWriters(AVIF)]
         one, other = [
             await serve(adapters={"renderer": pool}, cache={"prefix": prefix}, writes={"enabled": True})
             for pool in pools
@@ -34,7 +34,7 @@ def two(serve: Serve) -> Callable[[str], Awaitable[Two]]:
     return start
 
 
-def tried(pools: list[StumblingPool]) -> int:
+def tried(pools: list[PoolWithFailingWriters]) -> int:
     return sum(pool.tried[AVIF] for pool in pools)
 
 

@@ -1,4 +1,4 @@
-"""Profiles and depths: every colour space and container comes out as sRGB, and no profile is worth a second."""
+"""Profiles and depths: renditions of every colour space and container are sRGB, and every profile is read quickly."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def assembled(tags: list[tuple[bytes, bytes]], space: bytes = b"RGB ", kind: byt
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SWAPPED = assembled([({b"rXYZ": b"bXYZ", b"bXYZ": b"rXYZ"}.get(name, name), data) for name, data in tags_of(SRGB)])
-"""sRGB whose red and blue have changed places: whether it was heeded shows at once."""
+"""sRGB with red and blue swapped, so that its effect is visible."""
 GAMMA = b"curv" + bytes(4) + struct.pack(">IH", 1, 256) + bytes(2)
 WHITE = b"XYZ " + bytes(4) + struct.pack(">3i", 63_190, 65_536, 54_061)
 LINEAR_GREY = assembled([(b"kTRC", GAMMA), (b"wtpt", WHITE)], space=b"GRAY", version=2)
-"""Grey without gamma: a quarter of the light is 64, and 137 in sRGB."""
+"""Linear grey: a quarter of the light is 64, and 137 in sRGB."""
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ LINEAR_GREY = assembled([(b"kTRC", GAMMA), (b"wtpt", WHITE)], space=b"GRAY", ver
     + [(kind, mode) for kind in ("WEBP", "AVIF") for mode in ("RGB", "RGBA")],
 )
 @pytest.mark.parametrize("size", [0, 150_000])
-def test_a_profile_is_heeded_in_every_container_and_mode(kind, mode, size):
-    """150 KB come in three segments of a JPEG."""
+def test_profile_is_applied_in_every_container_and_mode(kind, mode, size):
+    """A JPEG has a profile of 150 KB in three segments."""
     profile = assembled([*tags_of(SWAPPED), (b"long", b"text" + bytes(size))])
     image = Image.new("RGB", (16, 16), RED)
     image = image.quantize(16) if mode == "P" else image.convert(mode)
@@ -63,7 +63,7 @@ def test_a_profile_is_heeded_in_every_container_and_mode(kind, mode, size):
 @pytest.mark.parametrize(
     ("kind", "mode"), [("JPEG", "L"), *((kind, mode) for kind in ("PNG", "TIFF") for mode in ("L", "LA", "I;16"))]
 )
-def test_grey_has_profiles_too(kind, mode):
+def test_profile_of_grey_is_applied(kind, mode):
     image = Image.new("I;16", (8, 8), 64 * 257) if mode == "I;16" else Image.new("L", (8, 8), 64).convert(mode)
     if mode == "LA":
         image.putpixel((0, 0), (0, 0))
@@ -71,7 +71,7 @@ def test_grey_has_profiles_too(kind, mode):
     assert near(made.getpixel((4, 4)), (137, 137, 137), 2)
 
 
-def test_sixteen_bits_of_rgb_are_converted_with_their_profile():
+def test_profile_of_16_bit_rgb_is_applied():
     raw = b"".join(b"\0" + bytes(part for value in RED for part in (value, value)) * 4 for _ in range(4))
     icc = chunk(b"iCCP", b"icc\0\0" + zlib.compress(SWAPPED))
     made = shown(rendered(png(4, 4, icc, depth=16, pixels=raw), "PNG").data)
@@ -86,7 +86,7 @@ def test_gamma_and_chromaticities_of_png_are_ignored():
 
 
 def lut(*, depth: int = 9, darkest: int = 0x3000) -> bytes:
-    """An `mft2` table from RGB to Lab whose black still has *darkest* light."""
+    """Return an `mft2` table from RGB to Lab whose black has the lightness *darkest*."""
     steps = [darkest + (0xFF00 - darkest) * step // (depth - 1) for step in range(depth)]
     most = [max(index // depth**each % depth for each in range(3)) for index in range(depth**3)]
     table = b"".join(struct.pack(">3H", steps[each], 0x8000, 0x8000) for each in most)
@@ -96,15 +96,15 @@ def lut(*, depth: int = 9, darkest: int = 0x3000) -> bytes:
     return head + straight * 3 + table + straight * 3
 
 
-def test_the_darkest_that_a_scanner_sees_becomes_black():
-    """Black point compensation. (Inks go without: see `colour._built` and the corpus's trap of pure inks.)"""
+def test_darkest_colour_of_a_scanner_becomes_black():
+    """This is black point compensation. CMYK is converted without it."""
     tags = [(b"A2B0", lut()), (b"A2B1", lut()), (b"wtpt", WHITE)]
     scanner = assembled(tags, pcs=b"Lab ", version=2, kind=b"scnr")
     assert max(to_srgb(Image.new("RGB", (2, 2), "black"), scanner).getpixel((0, 0))) <= 12
 
 
 def elements(count: int) -> bytes:
-    """A chain of so many processing elements that are all the same one."""
+    """Return a chain of *count* processing elements at one offset."""
     one = b"matf" + bytes(4) + struct.pack(">2H12f", 3, 3, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0)
     return (
         b"mpet"
@@ -128,22 +128,22 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_no_profile_makes_a_render_fail(kind):
+def test_picture_with_hostile_profile_is_rendered(kind):
     assert rendered(saved(quarters(), "TIFF", icc_profile=HOSTILE[kind]()), "PNG", 40).width == 40
 
 
-def test_a_chain_of_elements_is_not_walked():
-    """It would take five seconds, and give another colour than the tables beside it."""
+def test_chain_of_processing_elements_is_not_evaluated():
+    """It would take five seconds, and give another colour than the tables."""
     image = Image.new("RGB", (4, 4), RED)
     assert to_srgb(image, HOSTILE["a chain of 10,000 elements"]()).getpixel((0, 0)) == RED
 
 
-def test_a_profile_that_is_too_large_is_ignored():
+def test_profile_above_the_limit_is_ignored():
     image = Image.new("RGB", (4, 4), RED)
     assert to_srgb(image, HOSTILE["more than 4 MiB"]()).getpixel((0, 0)) == RED
 
 
-def test_small_profiles_are_kept_and_few_of_them():
+def test_transforms_of_eight_small_profiles_are_kept():
     image = Image.new("RGB", (4, 4), RED)
     _kept.cache_clear()
     for number in range(40):
@@ -155,7 +155,7 @@ def test_small_profiles_are_kept_and_few_of_them():
 
 @examples(150)
 @given(st.lists(st.tuples(st.integers(0, len(SRGB) - 1), st.integers(0, 255)), min_size=1, max_size=12), st.integers(0))
-def test_a_damaged_profile_never_costs_the_picture(changes, cut):
+def test_picture_with_damaged_profile_is_rendered(changes, cut):
     profile = bytearray(SRGB)
     for at, value in changes:
         profile[at] = value
@@ -164,7 +164,7 @@ def test_a_damaged_profile_never_costs_the_picture(changes, cut):
 
 
 def tiff(tags: dict[int, tuple[int, list[int]]], planes: list[bytes], order: str = "<") -> bytes:
-    """One that is not compressed: a strip for each plane."""
+    """Return a TIFF without compression that has a strip for each plane."""
     offsets, at = [], 8
     for plane in planes:
         offsets.append(at)
@@ -187,8 +187,8 @@ def size_and(photometric: int, bits: list[int], **more: int) -> dict[int, tuple[
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_planes_of_sixteen_bits(order):
-    """Pillow 13 reads their samples as if they were bytes, where they are not compressed."""
+def test_16_bit_planes_of_a_tiff(order):
+    """Pillow 13 reads the samples as bytes when they are not compressed."""
     planes = [struct.pack(f"{order}8H", *[value * 256 + 7] * 8) for value in RED]
     made = shown(rendered(tiff(size_and(2, [16] * 3, planar=1), planes, order), "PNG").data)
     assert [made.getpixel((x, y)) for x in range(4) for y in range(2)] == [RED] * 8
@@ -196,7 +196,7 @@ def test_planes_of_sixteen_bits(order):
 
 @pytest.mark.parametrize("bits", [1, 4, 8, 16])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_grey_whose_zero_is_white(order, bits):
+def test_tiff_whose_zero_is_white(order, bits):
     samples = [0, 0, 0, (1 << bits) - 1]
     if bits == 16:
         row = struct.pack(f"{order}4H", *samples)
@@ -208,7 +208,7 @@ def test_grey_whose_zero_is_white(order, bits):
     assert [made.getpixel((x, 1)) for x in range(4)] == [255, 255, 255, 0]
 
 
-def test_a_half_covered_gif_canvas_is_transparent_beyond_as_in_browsers():
+def test_gif_canvas_is_transparent_outside_its_frame():
     data = bytearray(saved(Image.new("P", (8, 8), 1), "GIF"))
     data[6:10] = struct.pack("<2H", 16, 8)
     made = shown(rendered(bytes(data), "PNG").data).convert("RGBA")
@@ -216,7 +216,7 @@ def test_a_half_covered_gif_canvas_is_transparent_beyond_as_in_browsers():
     assert near(shown(rendered(bytes(data), "JPEG").data).getpixel((13, 4)), (255, 255, 255))
 
 
-def test_a_palette_with_alpha_gives_a_palette_where_that_is_smaller():
+def test_palette_with_alpha_is_kept_when_it_makes_the_file_smaller():
     gradient = Image.linear_gradient("L").resize((200, 200))
     image = Image.merge("RGBA", (gradient, gradient.rotate(90), gradient.rotate(180), gradient.rotate(270)))
     file = io.BytesIO()
@@ -232,8 +232,8 @@ def test_a_palette_with_alpha_gives_a_palette_where_that_is_smaller():
     assert small.mode == "RGBA" and small.getpixel((8, 8)) == (*RED, 255)
 
 
-def bare_tiff(samples: int, bits: int, photometric: int, extra: int, pixel: bytes) -> bytes:
-    """A TIFF of one colour in a kind that Pillow writes none of."""
+def tiff_of_one_colour(samples: int, bits: int, photometric: int, extra: int, pixel: bytes) -> bytes:
+    """Return a TIFF of one colour in a mode that Pillow does not write."""
     side, count = 16, 10
     pixels = pixel * (side * side)
     entries = [
@@ -247,12 +247,12 @@ def bare_tiff(samples: int, bits: int, photometric: int, extra: int, pixel: byte
 
 
 @pytest.mark.parametrize("extra", [0, 1, 2])
-def test_inks_with_a_selection_beside_them_are_shown_whole(extra: int) -> None:
-    made = shown(rendered(bare_tiff(5, 8, 5, extra, bytes((0, 255, 255, 0, 128))), "PNG", 8).data)
+def test_cmyk_with_an_extra_channel_is_opaque(extra: int) -> None:
+    made = shown(rendered(tiff_of_one_colour(5, 8, 5, extra, bytes((0, 255, 255, 0, 128))), "PNG", 8).data)
     assert made.mode == "RGB"
     assert near(made.getpixel((4, 4)), (227, 31, 37), 12)
 
 
-def test_a_kind_of_tiff_that_cannot_be_read_is_not_called_corrupt() -> None:
+def test_unsupported_tiff_is_not_called_corrupt() -> None:
     with pytest.raises(Unsupported, match=r"TIFF \(32-bit RGB\) pictures are not supported"):
-        rendered(bare_tiff(3, 32, 2, 0, bytes(12)), "PNG", 8)
+        rendered(tiff_of_one_colour(3, 32, 2, 0, bytes(12)), "PNG", 8)

@@ -1,4 +1,4 @@
-"""Real pictures from public projects, where the corpus lies beside the repository (see its own README)."""
+"""Renditions of the corpus, real pictures from public projects, when it is beside the repository."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SOUND = [file for file, row in FILES.items() if row["expect"] == "200" and file 
 
 
 @pytest.mark.parametrize("file", FILES)
-def test_what_the_manifest_expects(file):
+def test_file_is_rendered_or_refused_as_the_manifest_expects(file):
     data, expected = read(file), FILES[file]["expect"]
     for kind in ("WEBP", "JPEG"):
         start = time.process_time()
@@ -38,7 +38,7 @@ def test_what_the_manifest_expects(file):
 
 
 def sixteen(file: str) -> bytes:
-    """The file at 16x16 on white, as RGB bytes: a PNG rendition, stretched."""
+    """Return the RGB bytes of a rendition of 16x16 pixels on white."""
     image = Image.open(io.BytesIO(rendered(read(file), "PNG", 16, 16, Fit.FILL).data)).convert("RGBA")
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=image)
@@ -49,13 +49,13 @@ def apart(one: bytes, other: bytes) -> float:
     return sum(abs(a - b) for a, b in zip(one, other, strict=True)) / len(one)
 
 
-@pytest.mark.parametrize("file", [file for file, said in ORACLE.items() if said["use"] == "strict"])
-def test_a_second_decoder_sees_the_same_picture(file):
+@pytest.mark.parametrize("file", [file for file, facts in ORACLE.items() if facts["use"] == "strict"])
+def test_rendition_has_the_colours_of_a_second_decoder(file):
     assert apart(sixteen(file), bytes.fromhex(ORACLE[file]["rgb16"])) <= 16
 
 
-@pytest.mark.parametrize("file", [file for file, said in ORACLE.items() if said["use"] == "trap"])
-def test_where_a_naive_conversion_goes_wrong_ours_does_not(file):
+@pytest.mark.parametrize("file", [file for file, facts in ORACLE.items() if facts["use"] == "trap"])
+def test_rendition_is_closer_to_a_second_decoder_than_a_naive_conversion(file):
     ours = sixteen(file)
     naive = bytes(ORACLE[file]["naive_mean"]) * 256
     assert apart(ours, bytes.fromhex(ORACLE[file]["rgb16"])) < apart(ours, naive)
@@ -73,13 +73,13 @@ def test_peek_agrees_with_pillow(file):
 
 @pytest.mark.parametrize("file", SOUND)
 @pytest.mark.filterwarnings("ignore")
-def test_the_upright_size_is_told_by_the_header(file):
+def test_header_gives_the_upright_size(file):
     data = read(file)
     assert peek(data).size == Source(data, Limits()).size
 
 
 @pytest.mark.parametrize("start", sorted(file for file in FILES if file.endswith("_1.jpg") and "exifori" in file))
-def test_all_eight_ways_up_give_the_same_picture(start):
+def test_all_orientations_give_the_same_picture(start):
     upright = sixteen(start)
     for turn in range(2, 9):
         other = start.replace("_1.jpg", f"_{turn}.jpg")
@@ -87,8 +87,8 @@ def test_all_eight_ways_up_give_the_same_picture(start):
             assert apart(upright, sixteen(other)) < 8, other
 
 
-def test_a_jpeg_in_arithmetic_coding_may_be_longer_than_pillow_reads_at_a_time():
-    """libjpeg cannot wait for more of it."""
+def test_arithmetic_jpeg_longer_than_one_read_of_pillow_is_rendered():
+    """libjpeg needs the whole of such a file at once."""
     data = read("valid/ljt__testimgari.jpg")
     room = 62_000
     longer = data[:2] + b"\xff\xfe" + room.to_bytes(2, "big") + bytes(room - 2) + data[2:]

@@ -1,4 +1,4 @@
-"""How often a film plays and how long its frames show, brought into the numbers that each format can hold."""
+"""Plays and durations of animations, rounded to what each format can hold."""
 
 from __future__ import annotations
 
@@ -14,19 +14,27 @@ from service.imaging.containers.avif import shown as described
 from service.imaging.order import Encoding
 from service.imaging.reading.animation import Frame
 from service.imaging.writing.encode import encode_animation
-from service.imaging.writing.timing import durations, plays_within
+from service.imaging.writing.timing import Timing
+from service.imaging.writing.writers import WRITERS
 from tests.imaging.forged import gif
 from tests.pictures_in_code import BLUE, GREEN, RED, animation, chunk, film, rendered, saved, shown
 from tests.plays import edit_list_plays, plays
 
-MOVING = ["GIF", "PNG", "WEBP", "AVIF"]
+ANIMATED = ["GIF", "PNG", "WEBP", "AVIF"]
 HOUR = 3_600_000
-HELD = {"GIF": 655_350, "PNG": 65_535_000, "WEBP": 2**24 - 1, "AVIF": 2**31 - 1}
+LONGEST = {"GIF": 655_350, "PNG": 65_535_000, "WEBP": 2**24 - 1, "AVIF": 2**31 - 1}
 UNITS = {"GIF": 10, "PNG": 1, "WEBP": 1, "AVIF": 1}
 
 
-def playing(times: int, kind: str, clear: bool = False) -> bytes:
-    """Three frames that play so often, made without the code under test."""
+def timing(kind: str) -> Timing:
+    """Return the timing that animations of that *kind* can hold."""
+    found = WRITERS[Format[kind]].timing
+    assert found is not None
+    return found
+
+
+def animation_that_plays(times: int, kind: str, clear: bool = False) -> bytes:
+    """Return an animation of three frames that plays *times* times, written by Pillow only."""
     frames = [Image.new("RGBA", (16, 16), (*colour, 120 if clear else 255)) for colour in (RED, GREEN, BLUE)]
     frames = frames if clear and kind != "GIF" else [frame.convert("RGB") for frame in frames]
     options: dict[str, int] = {"duration": 100}
@@ -37,38 +45,38 @@ def playing(times: int, kind: str, clear: bool = False) -> bytes:
     return saved(frames[0], kind, save_all=True, append_images=frames[1:], **options)
 
 
-@pytest.mark.parametrize("kind", MOVING)
+@pytest.mark.parametrize("kind", ANIMATED)
 @pytest.mark.parametrize("times", [0, 1, 2, 3, 65_535, 65_536])
-def test_a_gif_plays_as_often_in_every_format_as_that_can_say(times, kind):
-    made = rendered(playing(times, "GIF"), kind)
+def test_plays_of_a_gif_are_kept_up_to_the_limit_of_the_format(times, kind):
+    made = rendered(animation_that_plays(times, "GIF"), kind)
     assert made.frames == len(film(made.data)) == 3
     assert plays(made.data) == (min(times, 65_535) if kind == "WEBP" else times)
 
 
-@pytest.mark.parametrize("kind", MOVING)
+@pytest.mark.parametrize("kind", ANIMATED)
 @pytest.mark.parametrize("times", [1, 3, 65_537, 2**31 - 1, 2**32 - 1])
-def test_so_does_a_png_of_more_plays_than_others_can_count(times, kind):
+def test_plays_of_a_png_are_kept_up_to_the_limit_of_the_format(times, kind):
     most = {"WEBP": 65_535, "GIF": 65_536, "PNG": 2**31 - 1, "AVIF": 2**31 - 1}
-    assert plays(rendered(playing(times, "PNG"), kind).data) == min(times, most[kind])
+    assert plays(rendered(animation_that_plays(times, "PNG"), kind).data) == min(times, most[kind])
 
 
 @pytest.mark.parametrize("clear", [False, True])
-@pytest.mark.parametrize("kind", MOVING)
+@pytest.mark.parametrize("kind", ANIMATED)
 @pytest.mark.parametrize("times", [0, 1, 3])
-def test_an_avif_tells_its_plays_to_every_format_in_every_track(times, kind, clear):
-    stored = rendered(playing(times, "WEBP", clear), "AVIF").data
+def test_plays_of_an_avif_are_in_every_track_and_kept_in_every_format(times, kind, clear):
+    stored = rendered(animation_that_plays(times, "WEBP", clear), "AVIF").data
     assert edit_list_plays(stored) == times
     assert stored.count(b"tkhd") == 1 + clear
     assert plays(rendered(stored, kind, 8).data) == times
 
 
-def test_an_avif_keeps_its_size_with_the_plays_it_is_given():
-    sizes = {len(rendered(playing(times, "GIF"), "AVIF").data) for times in (0, 1, 3, 65_536)}
+def test_plays_do_not_change_the_size_of_an_avif():
+    sizes = {len(rendered(animation_that_plays(times, "GIF"), "AVIF").data) for times in (0, 1, 3, 65_536)}
     assert len(sizes) == 1
 
 
 @pytest.mark.parametrize(("whole", "once", "times"), [(600, 300, 2), (700, 300, 3), (100, 300, 1), (300, 0, 0)])
-def test_a_track_plays_until_its_duration_is_over(whole, once, times):
+def test_plays_of_an_avif_are_its_duration_over_that_of_its_edit(whole, once, times):
     data = saved(Image.new("RGB", (8, 8)), "AVIF", save_all=True, append_images=[Image.new("RGB", (8, 8), RED)])
     head, edits = data.index(b"tkhd") + 4, data.index(b"elst") + 4
     data = data[: head + 28] + struct.pack(">Q", whole) + data[head + 36 :]
@@ -77,17 +85,13 @@ def test_a_track_plays_until_its_duration_is_over(whole, once, times):
     assert found is not None and found.plays == times
 
 
-def test_an_avif_without_an_edit_list_plays_for_ever():
-    found = described(saved(*still_and_rest()).replace(b"edts", b"free"))
+def test_avif_without_edit_list_plays_without_end():
+    found = described(saved(Image.new("RGB", (8, 8)), "AVIF").replace(b"edts", b"free"))
     assert found is not None and found.plays == 0
 
 
-def still_and_rest():
-    return Image.new("RGB", (8, 8)), "AVIF"
-
-
 def timed_png(*delays: tuple[int, int]) -> bytes:
-    """An APNG of frames of other colours whose delays are these fractions of a second."""
+    """Return an APNG of frames of different colours whose delays are these fractions of a second."""
     first, *rest = (
         Image.new("RGB", (8, 8), (97 * at % 256, 57 * at % 256, 31 * at % 256)) for at in range(len(delays))
     )
@@ -101,32 +105,32 @@ def timed_png(*delays: tuple[int, int]) -> bytes:
     return bytes(data)
 
 
-@pytest.mark.parametrize("kind", MOVING)
-def test_no_duration_is_lost_in_a_number_that_is_too_small(kind):
+@pytest.mark.parametrize("kind", ANIMATED)
+def test_durations_are_kept_up_to_the_limit_of_the_format(kind):
     data = timed_png((65_535, 1000), (8192, 125), (6554, 100), (700, 1), (12 * 3600, 1), (1, 10))
     exact = [65_535, 65_536, 65_540, 700_000, 12 * HOUR, 100]
-    held = [min(each, HELD[kind]) for each in exact]
+    expected = [min(each, LONGEST[kind]) for each in exact]
     made = [time for _, time in film(rendered(data, kind).data)]
-    assert all(abs(got - want) <= UNITS[kind] for got, want in zip(made, held, strict=True))
+    assert all(abs(got - want) <= UNITS[kind] for got, want in zip(made, expected, strict=True))
 
 
-@pytest.mark.parametrize("kind", MOVING)
+@pytest.mark.parametrize("kind", ANIMATED)
 @pytest.mark.parametrize("source", ["GIF", "WEBP", "AVIF"])
 @pytest.mark.parametrize("long", [65_530, 65_536, 65_540, 70_000, 655_350, 655_360, 2**24 - 1, 12 * HOUR])
-def test_long_frames_of_every_format_stay_long(source, kind, long):
-    long = min(long, HELD[source])
+def test_long_durations_are_kept_from_every_format_to_every_other(source, kind, long):
+    long = min(long, LONGEST[source])
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN, BLUE)]
     data = saved(frames[0], source, save_all=True, append_images=frames[1:], duration=[100, long, 200])
     stored = film(data)[1][1]
     _, (_, made), _ = film(rendered(data, kind).data)
-    wanted = min(stored, HELD[kind])
+    wanted = min(stored, LONGEST[kind])
     assert abs(made - wanted) <= (10 if kind == "GIF" else 500 if wanted > 6_553_500 else 5)
 
 
-def test_frames_that_are_alike_add_up_to_more_than_one_can_hold():
+def test_equal_frames_keep_their_sum_of_durations():
     still, other = Image.new("RGB", (8, 8), RED), Image.new("RGB", (8, 8), BLUE)
     data = saved(still, "AVIF", save_all=True, append_images=[still] * 8 + [other], duration=[9_000_000] * 9 + [100])
-    for kind in MOVING:
+    for kind in ANIMATED:
         made = film(rendered(data, kind).data)
         total = sum(time for _, time in made)
         assert total == 9 * (655_350 if kind == "GIF" else 9_000_000) + 100, kind
@@ -142,7 +146,7 @@ def test_frames_that_are_alike_add_up_to_more_than_one_can_hold():
         ((655_350, 655_350, 65_530, 10), [655_350, 655_350, 65_540]),
     ],
 )
-def test_alike_frames_of_a_gif_are_one_unless_that_shows_for_too_long(times, made, alpha):
+def test_equal_frames_of_a_gif_are_joined_up_to_the_longest_duration(times, made, alpha):
     alike, other = Image.new("RGBA", (8, 8), (*RED, alpha)), Image.new("RGBA", (8, 8), (*BLUE, 255))
     frames = [Frame(alike, time) for time in times] + [Frame(other, 200)]
     written = film(encode_animation(frames, Format.GIF, 0, Encoding()))
@@ -151,20 +155,20 @@ def test_alike_frames_of_a_gif_are_one_unless_that_shows_for_too_long(times, mad
     assert [picture.getpixel((4, 4))[3] for picture, _ in written] == [*clear, 255]
 
 
-def test_a_webp_lasts_no_longer_than_its_writer_counts():
+def test_webp_is_no_longer_than_its_writer_can_count():
     data = timed_png(*[(50_000, 1)] * 3 + [(65_535, 1)] * 157)
     times = [time for _, time in film(rendered(data, "WEBP").data)]
     assert sum(times) <= 2**31 - 1 and min(times) > 13_000_000
 
 
-@pytest.mark.parametrize("kind", MOVING)
-def test_many_short_frames_take_as_long_together_as_before(kind):
-    """A third of a second thirty times is ten seconds, however each is rounded."""
+@pytest.mark.parametrize("kind", ANIMATED)
+def test_short_durations_keep_their_sum(kind):
+    """The sum of the rounded durations is that of the exact ones."""
     data = timed_png(*[(1, 30)] * 60, (1, 1))
     assert sum(time for _, time in film(rendered(data, kind).data)) == 3000
 
 
-def test_an_avif_in_thirtieths_of_a_second_does_not_drift():
+def test_durations_in_thirtieths_of_a_second_keep_their_sum():
     frames = [Image.new("RGB", (8, 8), (at, 0, 0)) for at in range(0, 180, 3)]
     data = bytearray(saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=1))
     for kind, at in ((b"mvhd", 24), (b"mdhd", 24)):  # after type, version and two times of 64 bits
@@ -175,39 +179,39 @@ def test_an_avif_in_thirtieths_of_a_second_does_not_drift():
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
-def test_frames_of_no_duration_show_as_long_as_browsers_show_them(kind):
+def test_duration_of_zero_becomes_100_ms_in_webp_and_avif(kind):
     assert [time for _, time in film(rendered(timed_png((0, 1), (0, 0), (1, 5)), kind).data)] == [100, 100, 200]
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG"])
-def test_frames_of_no_duration_stay_so_where_that_can_be_said(kind):
+def test_duration_of_zero_is_kept_in_gif_and_png(kind):
     assert [time for _, time in film(rendered(timed_png((0, 1), (0, 0), (1, 5)), kind).data)] == [0, 0, 200]
 
 
-def test_a_gif_whose_frames_are_alike_is_a_still():
+def test_gif_of_equal_frames_becomes_a_still():
     frame = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
     assert len(film(rendered(gif(1, 1, frame * 3), "GIF").data)) == 1
 
 
-@given(st.lists(st.floats(0, 1e12), min_size=1, max_size=40), st.sampled_from(MOVING))
-def test_every_duration_fits_its_format(times, kind):
-    made = durations(times, Format[kind])
-    assert len(made) == len(times) and all(0 <= time <= HELD[kind] for time in made)
+@given(st.lists(st.floats(0, 1e12), min_size=1, max_size=40), st.sampled_from(ANIMATED))
+def test_every_duration_is_within_the_limits_of_the_format(times, kind):
+    made = timing(kind).durations(times)
+    assert len(made) == len(times) and all(0 <= time <= LONGEST[kind] for time in made)
     assert all(time % UNITS[kind] == 0 for time in made)
     if kind == "WEBP":
         assert sum(made) <= 2**31 - 1 and min(made) > 0
 
 
 @given(st.lists(st.floats(2, 6e7), min_size=1, max_size=40), st.sampled_from(["PNG", "AVIF"]))
-def test_the_sum_of_durations_is_that_of_the_exact_ones(times, kind):
-    assert abs(sum(durations(times, Format[kind])) - sum(times)) <= (500.5 if kind == "PNG" else 1)
+def test_sum_of_durations_is_that_of_the_exact_ones(times, kind):
+    assert abs(sum(timing(kind).durations(times)) - sum(times)) <= (500.5 if kind == "PNG" else 1)
 
 
 @pytest.mark.parametrize(("kind", "most"), [("WEBP", 65_535), ("GIF", 65_536), ("PNG", 2**31 - 1), ("AVIF", 2**31 - 1)])
-def test_plays_end_where_the_field_does(kind, most):
-    assert [plays_within(each, Format[kind]) for each in (0, 1, most, most + 1, 2**64)] == [0, 1, most, most, most]
+def test_plays_are_limited_by_the_format(kind, most):
+    assert [timing(kind).plays(each) for each in (0, 1, most, most + 1, 2**64)] == [0, 1, most, most, most]
 
 
-def test_a_film_for_ever_stays_one():
-    assert {plays(rendered(animation("GIF"), kind).data) for kind in MOVING} == {0}
+def test_animation_without_end_stays_without_end():
+    assert {plays(rendered(animation("GIF"), kind).data) for kind in ANIMATED} == {0}
     assert shown(rendered(animation("GIF"), "JPEG").data).size == (32, 32)

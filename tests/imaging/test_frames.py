@@ -17,7 +17,7 @@ from PIL import Image
 from service.errors import Unrenderable
 from service.imaging.reading import gif as gif_reader
 from service.imaging.reading.parts import composed
-from service.imaging.writing.gif_film import gif_film
+from service.imaging.writing.animated_gif import animated_gif
 from tests.conftest import examples
 from tests.pictures_in_code import chunk, film, rendered
 
@@ -183,7 +183,7 @@ def test_our_own_gifs_show_every_frame_as_it_was(film_, clear):
         image = Image.new("RGBA", (WIDE, HIGH))
         image.putdata([pixel if clear or pixel[3] else BLACK for pixel in frame.pixels])
         images.append(image if clear else image.convert("RGB"))
-    data = gif_film(images, [100 * time for _, time in film_], plays=3)
+    data = animated_gif(images, [100 * time for _, time in film_], plays=3)
     seen = [(shown.copy(), time) for shown, time in composed("RGBA", (WIDE, HIGH), gif_reader.parts(data))]
     wanted: list[tuple[bytes, float]] = []
     for image, (_, time) in zip(images, film_, strict=True):

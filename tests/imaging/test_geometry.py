@@ -1,4 +1,4 @@
-"""Sizes: exact where they were asked for, in proportion where they were not."""
+"""Sizes of renditions: given sides are exact, derived sides keep the proportions."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from hypothesis import strategies as st
 
 from service.errors import BadParameter
 from service.formats import Fit
-from service.imaging.geometry import MAX_SIDE, plan
+from service.imaging.geometry import MAX_SIDE, Plan, check, draft
 
 sides = st.integers(1, 4096)
 sources = st.tuples(st.integers(1, 8000), st.integers(1, 8000))
 
 
-def size(source, width, height, fit=Fit.CONTAIN, enlarge=True):
-    return plan(source, width, height, fit, enlarge=enlarge, max_dimension=4096).size
+def plan(source, width, height, fit, *, enlarge=True) -> Plan:
+    made = draft(source, width, height, fit, enlarge=enlarge, max_dimension=4096)
+    check(made.size, 4096)
+    return made
+
+
+def size(source, width, height, fit=Fit.CONTAIN, *, enlarge=True):
+    return plan(source, width, height, fit, enlarge=enlarge).size
 
 
 @pytest.mark.parametrize(
-    ("source", "asked", "made"),
+    ("source", "sides", "made"),
     [
         ((400, 300), (200, None), (200, 150)),
         ((400, 300), (None, 150), (200, 150)),
@@ -28,17 +34,17 @@ def size(source, width, height, fit=Fit.CONTAIN, enlarge=True):
         ((300, 400), (200, 200), (150, 200)),
         ((1000, 1), (10, None), (10, 1)),
         ((2, 1), (5, None), (5, 3)),  # 2.5 rounds up
-        ((2, 3), (3, None), (3, 5)),  # so does 4.5
+        ((2, 3), (3, None), (3, 5)),  # 4.5 rounds up
         ((5000, 2500), (None, None), (4096, 2048)),
         ((100, 50), (None, None), (100, 50)),
     ],
 )
-def test_sizes_in_proportion(source, asked, made):
-    assert size(source, *asked) == made
+def test_derived_side_keeps_proportions(source, sides, made):
+    assert size(source, *sides) == made
 
 
 @given(sources, sides, sides)
-def test_contain_stays_in_the_box_touches_it_and_keeps_proportions_within_a_pixel(source, width, height):
+def test_contain_fills_one_side_of_the_box_and_keeps_proportions_within_a_pixel(source, width, height):
     made = size(source, width, height)
     assert made[0] <= width and made[1] <= height
     assert made[0] == width or made[1] == height
@@ -48,13 +54,13 @@ def test_contain_stays_in_the_box_touches_it_and_keeps_proportions_within_a_pixe
 
 
 @given(sources, sides, sides, st.sampled_from([Fit.COVER, Fit.FILL, Fit.PAD]))
-def test_the_other_fits_give_exactly_the_box(source, width, height, fit):
+def test_cover_fill_and_pad_have_the_size_of_the_box(source, width, height, fit):
     assert size(source, width, height, fit) == (width, height)
 
 
 @given(sources, sides, sides)
-def test_cover_cuts_the_middle_in_the_shape_of_the_box(source, width, height):
-    left, top, right, bottom = plan(source, width, height, Fit.COVER, enlarge=True, max_dimension=4096).crop
+def test_cover_crops_the_middle_in_the_shape_of_the_box(source, width, height):
+    left, top, right, bottom = plan(source, width, height, Fit.COVER).crop
     assert left >= 0 and top >= 0 and right <= source[0] + 1e-6 and bottom <= source[1] + 1e-6
     assert abs(left - (source[0] - right)) < 1e-6 and abs(top - (source[1] - bottom)) < 1e-6
     assert abs((right - left) * height - (bottom - top) * width) < 1e-3 * width * height
@@ -62,32 +68,32 @@ def test_cover_cuts_the_middle_in_the_shape_of_the_box(source, width, height):
 
 
 @given(sources, sides, sides, st.sampled_from(list(Fit)))
-def test_without_enlarging_no_picture_grows(source, width, height, fit):
-    made = plan(source, width, height, fit, enlarge=False, max_dimension=4096)
-    seen = made.crop or (0, 0, *source)
-    assert made.scaled[0] <= seen[2] - seen[0] + 1 and made.scaled[1] <= seen[3] - seen[1] + 1
+def test_picture_is_not_enlarged_without_enlarge(source, width, height, fit):
+    made = plan(source, width, height, fit, enlarge=False)
+    shown = made.crop or (0, 0, *source)
+    assert made.scaled[0] <= shown[2] - shown[0] + 1 and made.scaled[1] <= shown[3] - shown[1] + 1
     assert made.size[0] <= width and made.size[1] <= height
     if fit is Fit.PAD:
         assert made.size == (width, height)
 
 
 @given(sources, st.one_of(sides, st.none()), st.one_of(sides, st.none()), st.sampled_from(list(Fit)), st.booleans())
-def test_whatever_is_asked_gives_a_size_within_the_limits_or_says_which_it_would_be(source, width, height, fit, grow):
+def test_size_is_within_the_limits_or_named_in_the_error(source, width, height, fit, enlarge):
     try:
-        made = size(source, width, height, fit, grow)
+        made = size(source, width, height, fit, enlarge=enlarge)
     except BadParameter as error:
         assert f"{error.values['width']}x{error.values['height']}" in str(error)
     else:
         assert min(made) >= 1 and max(made) <= MAX_SIDE and made[0] * made[1] <= 4096**2
 
 
-def test_a_derived_side_and_an_area_beyond_the_limits_are_refused_by_name():
+def test_side_and_area_above_the_limits_are_refused_with_their_size():
     with pytest.raises(BadParameter, match=r"100x20000 .*16383"):
         size((1, 200), 100, None)
     with pytest.raises(BadParameter, match=r"4096x8192 .*16777216"):
         size((1, 2), 4096, None)
 
 
-def test_pad_lies_in_the_middle():
-    made = plan((400, 300), 200, 200, Fit.PAD, enlarge=True, max_dimension=4096)
+def test_pad_puts_the_picture_into_the_middle():
+    made = plan((400, 300), 200, 200, Fit.PAD)
     assert (made.scaled, made.canvas, made.offset) == ((200, 150), (200, 200), (0, 25))

@@ -1,9 +1,8 @@
-"""Which way up: wherever a format can say it, whatever else says otherwise, on stills and on moving pictures."""
+"""Orientation: in every format and every place of its EXIF, for stills and animations."""
 
 from __future__ import annotations
 
 import struct
-import zlib
 
 import pytest
 from hypothesis import given
@@ -12,75 +11,56 @@ from PIL import ExifTags, Image
 
 from service.formats import Fit
 from tests.conftest import examples
-from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, chunk, film, near, quarters, rendered, saved, shown
+from tests.pictures_in_code import (
+    BLUE,
+    GREEN,
+    RED,
+    YELLOW,
+    chunk,
+    corners,
+    exif_block,
+    film,
+    near,
+    pngs_with_exif,
+    quarters,
+    rendered,
+    saved,
+    shown,
+    stored,
+)
 
-AWAY = {1: None, 2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-"""How a picture is turned away from upright (`Image.Transpose`), that this orientation turns back."""
 XMP = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
-
-
-def stored(turn: int, image: Image.Image | None = None) -> Image.Image:
-    image = image or quarters(160, 120)
-    method = AWAY[turn]
-    return image if method is None else image.transpose(Image.Transpose(method))
-
-
-def exif(turn: int) -> bytes:
-    block = Image.Exif()
-    block[ExifTags.Base.Orientation] = turn
-    return block.tobytes()
-
-
-def corners(image: Image.Image) -> list[tuple[int, ...]]:
-    across, down = image.size
-    rgb = image.convert("RGB")
-    return [rgb.getpixel((x, y)) for y in (down // 4, down * 3 // 4) for x in (across // 4, across * 3 // 4)]
 
 
 def assert_upright(data: bytes, within: int = 40) -> None:
     for fit, size in ((Fit.CONTAIN, (80, 60)), (Fit.COVER, (60, 60)), (Fit.PAD, (80, 80)), (Fit.FILL, (50, 60))):
         made = shown(rendered(data, "PNG", *(size if fit is not Fit.CONTAIN else (80, 80)), fit).data)
         assert made.size == size
-        seen = made.crop((0, 10, 80, 70)) if fit is Fit.PAD else made
-        assert all(near(got, want, within) for got, want in zip(corners(seen), (RED, GREEN, BLUE, YELLOW), strict=True))
-
-
-def as_ever(turn: int) -> dict[str, bytes]:
-    """Where ImageMagick put EXIF into a PNG before there was a chunk for it, and where the chunk may stand."""
-    image, block = saved(stored(turn), "PNG"), exif(turn)
-    start, end = image.index(b"IDAT") - 4, image.rindex(b"IEND") - 4
-    lines = "\n".join(block.hex()[at : at + 72] for at in range(0, len(block.hex()), 72))
-    text = f"\nexif\n{len(block):8}\n{lines}\n".encode()
-    tiff = block.removeprefix(b"Exif\0\0")
-    chunks = {
-        "before": (start, chunk(b"eXIf", tiff)),
-        "after": (end, chunk(b"eXIf", tiff)),
-        "with a needless prefix": (start, chunk(b"eXIf", block)),
-        "text": (end, chunk(b"tEXt", b"Raw profile type exif\0" + text)),
-        "packed text": (start, chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text))),
-    }
-    return {name: image[:at] + more + image[at:] for name, (at, more) in chunks.items()}
+        picture = made.crop((0, 10, 80, 70)) if fit is Fit.PAD else made
+        assert all(
+            near(got, want, within) for got, want in zip(corners(picture), (RED, GREEN, BLUE, YELLOW), strict=True)
+        )
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
-def test_every_format_every_turn_every_fit(kind, turn):
-    assert_upright(saved(stored(turn), kind, exif=exif(turn)))
+def test_every_orientation_is_upright_in_every_format_and_fit(kind, turn):
+    assert_upright(saved(stored(turn), kind, exif=exif_block(turn)))
 
 
 @pytest.mark.parametrize("turn", [2, 6, 7])
-@pytest.mark.parametrize("place", as_ever(1))
-def test_wherever_a_png_says_it(place, turn):
-    assert_upright(as_ever(turn)[place])
+@pytest.mark.parametrize("place", pngs_with_exif(1))
+def test_orientation_is_read_from_every_place_in_a_png(place, turn):
+    assert_upright(pngs_with_exif(turn)[place])
 
 
 @pytest.mark.parametrize("turn", [3, 5, 8])
-def test_a_large_jpeg_is_shrunk_and_then_turned(turn):
-    assert_upright(saved(stored(turn, quarters(1600, 1200)), "JPEG", exif=exif(turn)))
+def test_large_jpeg_is_shrunk_and_then_turned(turn):
+    assert_upright(saved(stored(turn, quarters(1600, 1200)), "JPEG", exif=exif_block(turn)))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_what_xmp_says_does_not_count(kind):
+def test_orientation_in_xmp_is_ignored(kind):
     more = {"tiffinfo": {700: XMP}} if kind == "TIFF" else {"xmp": XMP}
     data = saved(quarters(160, 120), kind, **({} if kind == "PNG" else more))
     if kind == "PNG":
@@ -89,11 +69,11 @@ def test_what_xmp_says_does_not_count(kind):
     assert_upright(data)
 
 
-def test_an_avifs_own_turn_wins_over_its_exif():
-    """As libavif and browsers have it (HEIF, ISO/IEC 23008-12, 6.5.10); the EXIF is there for other readers."""
+def test_rotation_of_an_avif_wins_over_its_exif():
+    """libavif and browsers do the same (HEIF, ISO/IEC 23008-12, 6.5.10)."""
     block = Image.Exif()
-    block[ExifTags.Base.Orientation] = 6  # becomes the picture's own turn
-    block[ExifTags.Base.YCbCrPositioning] = 3  # becomes an orientation of EXIF
+    block[ExifTags.Base.Orientation] = 6  # becomes the rotation of the AVIF
+    block[ExifTags.Base.YCbCrPositioning] = 3  # becomes an EXIF orientation
     data = saved(stored(6), "AVIF", exif=block.tobytes(), quality=90)
     entries = [struct.pack(f"{order}HHI", 0x0213, 3, 1) for order in "<>"]
     patched = data
@@ -105,9 +85,9 @@ def test_an_avifs_own_turn_wins_over_its_exif():
 
 @pytest.mark.parametrize("source", ["WEBP", "PNG"])
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
-def test_moving_pictures_are_turned_too(source, kind):
+def test_animations_are_turned(source, kind):
     frames = [stored(6), stored(6, quarters(160, 120).rotate(180))]
-    data = saved(frames[0], source, save_all=True, append_images=frames[1:], duration=100, exif=exif(6))
+    data = saved(frames[0], source, save_all=True, append_images=frames[1:], duration=100, exif=exif_block(6))
     made = film(rendered(data, kind, 80, 80, Fit.CONTAIN).data)
     for (frame, _), colours in zip(made, ((RED, GREEN, BLUE, YELLOW), (YELLOW, BLUE, GREEN, RED)), strict=True):
         assert frame.size == (80, 60)
@@ -120,9 +100,9 @@ def test_moving_pictures_are_turned_too(source, kind):
     st.lists(st.tuples(st.integers(6, 60), st.integers(0, 255)), min_size=1, max_size=8),
     st.integers(1, 200),
 )
-def test_a_damaged_exif_block_never_costs_the_picture(kind, changes, length):
+def test_picture_with_damaged_exif_is_rendered(kind, changes, length):
     block = Image.Exif()
-    block.update({ExifTags.Base.Orientation: 6, ExifTags.Base.Make: "somebody"})
+    block.update({ExifTags.Base.Orientation: 6, ExifTags.Base.Make: "a camera"})
     block.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N"
     damaged = bytearray(block.tobytes())
     for at, value in changes:

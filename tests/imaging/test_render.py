@@ -1,4 +1,4 @@
-"""Stills: size, way up, colour, transparency, and nothing but pixels in what comes out."""
+"""Stills: size, orientation, colour, transparency, and renditions without metadata."""
 
 from __future__ import annotations
 
@@ -14,10 +14,25 @@ from service.errors import BadParameter, Unrenderable
 from service.formats import WRITABLE, Fit, Format
 from service.imaging.pixels.orientation import stored_box
 from service.imaging.render import Limits, Order, encoder_versions, render
-from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, chunk, near, png, quarters, rendered, saved, shown
+from tests.pictures_in_code import (
+    BLUE,
+    GREEN,
+    RED,
+    YELLOW,
+    chunk,
+    corners,
+    exif_block,
+    near,
+    png,
+    quarters,
+    rendered,
+    saved,
+    shown,
+    stored,
+)
 
 WHITE = (255, 255, 255)
-WITHOUT = """
+RENDER_WITHOUT_HEIF = """
 import sys
 sys.modules["pillow_heif"] = None
 from service.errors import Unrenderable
@@ -32,13 +47,7 @@ try:
 except Unrenderable as error:
     print(error)
 """
-assert MpoImagePlugin  # to write one; the service reads an MPO as the JPEG that it begins with
-
-
-def corners(image: Image.Image) -> list[tuple[int, ...]]:
-    image = image.convert("RGB")
-    across, down = image.size
-    return [image.getpixel((x, y)) for y in (down // 4, down * 3 // 4) for x in (across // 4, across * 3 // 4)]
+assert MpoImagePlugin  # writes an MPO; the service reads it as the JPEG at its beginning
 
 
 def assert_quarters(image: Image.Image, within: int = 30) -> None:
@@ -47,7 +56,7 @@ def assert_quarters(image: Image.Image, within: int = 30) -> None:
 
 @pytest.mark.parametrize("source", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP"])
 @pytest.mark.parametrize("kind", [each.name for each in WRITABLE])
-def test_every_format_is_made_from_every_other(source, kind):
+def test_every_format_is_rendered_from_every_other(source, kind):
     made = rendered(saved(quarters(160, 120), source), kind, 40)
     image = shown(made.data)
     assert (made.width, made.height, made.frames, made.first_frame) == (40, 30, 1, False)
@@ -58,7 +67,7 @@ def test_every_format_is_made_from_every_other(source, kind):
 @pytest.mark.parametrize(
     ("fit", "size"), [(Fit.CONTAIN, (50, 38)), (Fit.COVER, (50, 50)), (Fit.FILL, (50, 50)), (Fit.PAD, (50, 50))]
 )
-def test_fits(fit, size):
+def test_fit_gives_the_size_and_keeps_the_quarters(fit, size):
     image = shown(rendered(saved(quarters(160, 120), "PNG"), "PNG", 50, 50, fit).data)
     assert image.size == size
     assert_quarters(image)
@@ -66,7 +75,7 @@ def test_fits(fit, size):
         assert image.getpixel((25, 1)) == WHITE == image.getpixel((25, 48))
 
 
-def test_a_small_original_is_enlarged_unless_that_is_turned_off():
+def test_small_original_is_enlarged_unless_enlarge_is_false():
     data = saved(quarters(8, 6), "PNG")
     assert shown(rendered(data, "PNG", 400).data).size == (400, 300)
     assert shown(rendered(data, "PNG", 400, limits=Limits(enlarge=False)).data).size == (8, 6)
@@ -81,44 +90,36 @@ def test_cover_shows_the_middle():
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_exif_orientation_is_applied_and_not_handed_on(kind, turn):
-    methods = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # how the stored picture was turned away from upright
-    image = quarters(160, 120)
-    stored = image.transpose(Image.Transpose(methods[turn])) if turn > 1 else image
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = turn
-    made = shown(rendered(saved(stored, kind, exif=exif), "PNG", 80).data)
+def test_exif_orientation_is_applied_and_not_written(kind, turn):
+    made = shown(rendered(saved(stored(turn), kind, exif=exif_block(turn)), "PNG", 80).data)
     assert made.size == (80, 60)
     assert_quarters(made)
     assert dict(made.getexif()) == {}
 
 
 @pytest.mark.parametrize("turn", range(1, 9))
-def test_a_turned_picture_is_cut_where_it_is_seen(turn):
+def test_cover_crops_the_upright_picture(turn):
     image = Image.new("RGB", (320, 160), RED)
     image.paste(GREEN, (80, 0, 240, 160))
     image.paste(BLUE, (80, 0, 240, 40))
-    methods = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = turn
-    stored = image.transpose(Image.Transpose(methods[turn])) if turn > 1 else image
-    made = shown(rendered(saved(stored, "JPEG", exif=exif, quality=95), "PNG", 40, 40, Fit.COVER).data)
+    data = saved(stored(turn, image), "JPEG", exif=exif_block(turn), quality=95)
+    made = shown(rendered(data, "PNG", 40, 40, Fit.COVER).data)
     assert near(made.getpixel((3, 30)), GREEN, 30) and near(made.getpixel((36, 30)), GREEN, 30)
     assert near(made.getpixel((20, 3)), BLUE, 30)
 
 
-def test_boxes_turn_back_onto_the_stored_picture():
+def test_box_on_upright_picture_is_found_on_stored_one():
     assert stored_box((1, 2, 3, 5), (40, 30), 1) == (1, 2, 3, 5)
     assert stored_box((1, 2, 3, 5), (40, 30), 3) == (37, 25, 39, 28)
     assert stored_box((1, 2, 3, 5), (40, 30), 6) == (2, 27, 5, 29)
 
 
-def test_a_broken_exif_block_is_ignored():
+def test_broken_exif_is_ignored():
     assert_quarters(shown(rendered(saved(quarters(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"), "PNG").data))
 
 
 @pytest.mark.parametrize("kind", [each.name for each in WRITABLE])
-def test_no_rendition_carries_metadata(kind):
+def test_rendition_has_no_metadata(kind):
     exif = Image.Exif()
     exif[ExifTags.Base.Make] = "SecretCamera"
     exif.get_ifd(ExifTags.IFD.GPSInfo)[1] = "N-Secret"
@@ -146,26 +147,26 @@ def test_no_rendition_carries_metadata(kind):
             assert not {"exif", "xmp", "icc_profile", "comment", "photoshop"} & info.keys()
 
 
-def test_sixteen_bit_grey_is_scaled():
+def test_16_bit_grey_is_scaled_to_8():
     wide = Image.new("I;16", (4, 4), 0x8000)
     for data in (saved(wide, "PNG"), saved(wide, "TIFF"), saved(Image.new("I;16B", (4, 4), 0x8000), "TIFF")):
         assert shown(rendered(data, "PNG").data).convert("L").getpixel((1, 1)) == 0x80
 
 
-def test_a_transparent_colour_of_sixteen_bit_grey():
+def test_transparent_value_of_16_bit_grey():
     pixels = b"\0" + b"\x12\x34" + b"\x56\x78"
     made = shown(rendered(png(2, 1, chunk(b"tRNS", b"\x12\x34"), colour=0, depth=16, pixels=pixels), "PNG").data)
     assert [made.getpixel((x, 0))[-1] for x in (0, 1)] == [0, 255]
 
 
 @pytest.mark.parametrize(("depth", "packed", "key"), [(1, 0b01000000, 1), (2, 0b00110000, 3), (4, 0x0F, 15)])
-def test_a_transparent_grey_of_less_than_eight_bits(depth, packed, key):
+def test_transparent_value_of_grey_below_8_bits(depth, packed, key):
     data = png(2, 1, chunk(b"tRNS", bytes((0, key))), colour=0, depth=depth, pixels=bytes((0, packed)))
     made = shown(rendered(data, "PNG").data).convert("RGBA")
     assert [made.getpixel((x, 0))[3] for x in (0, 1)] == [255, 0]
 
 
-def test_a_transparent_colour_of_rgb():
+def test_transparent_colour_of_rgb():
     pixels = b"\0" + bytes(RED) + bytes(GREEN)
     key = b"".join(part.to_bytes(2, "big") for part in GREEN)
     made = shown(rendered(png(2, 1, chunk(b"tRNS", key), pixels=pixels), "PNG").data)
@@ -173,14 +174,14 @@ def test_a_transparent_colour_of_rgb():
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGBA"])
-def test_modes_of_png(mode):
+def test_png_of_every_mode_is_rendered(mode):
     image = Image.new("L", (40, 40), 255)
     image.paste(0, (0, 0, 20, 40))
     made = shown(rendered(saved(image.convert(mode), "PNG"), "JPEG", 20).data).convert("L")
     assert made.getpixel((3, 10)) < 12 and made.getpixel((16, 10)) > 243
 
 
-def test_transparency_lies_on_white_where_a_format_has_none():
+def test_format_without_alpha_gets_a_white_background():
     image = quarters(mode="RGBA")
     image.paste((0, 0, 0, 0), (0, 0, 40, 30))
     made = shown(rendered(saved(image, "PNG"), "JPEG", 40).data)
@@ -188,7 +189,7 @@ def test_transparency_lies_on_white_where_a_format_has_none():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "TIFF", "GIF"])
-def test_transparency_is_kept_where_a_format_has_it(kind):
+def test_format_with_alpha_keeps_transparency(kind):
     image = quarters(mode="RGBA")
     image.paste((0, 0, 0, 0), (0, 0, 40, 30))
     made = shown(rendered(saved(image, "PNG"), kind, 40).data).convert("RGBA")
@@ -197,18 +198,18 @@ def test_transparency_is_kept_where_a_format_has_it(kind):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "AVIF", "TIFF"])
-def test_alpha_that_is_nowhere_used_is_dropped(kind):
+def test_opaque_alpha_is_dropped(kind):
     assert shown(rendered(saved(quarters(mode="RGBA"), "PNG"), kind, 40).data).mode == "RGB"
 
 
-def test_hidden_colours_do_not_bleed_into_the_edges():
-    image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))  # black where nothing shows
+def test_colour_of_transparent_pixels_does_not_show_at_edges():
+    image = Image.new("RGBA", (64, 64), (0, 0, 0, 0))  # the transparent pixels are black
     image.paste((255, 255, 255, 255), (0, 0, 33, 64))
     made = shown(rendered(saved(image, "PNG"), "PNG", 16).data)
     assert all(made.getpixel((x, 8))[:3] == WHITE for x in range(16) if made.getpixel((x, 8))[3] > 8)
 
 
-def test_cmyk_without_a_profile_is_printed_on_paper():
+def test_cmyk_without_profile_has_the_colours_of_a_press():
     patches = {(0, 0, 0, 0): WHITE, (0, 255, 255, 0): (228, 31, 37), (255, 0, 0, 0): (0, 159, 227)}
     for inks, colour in patches.items():
         for kind in ("JPEG", "TIFF"):
@@ -216,8 +217,8 @@ def test_cmyk_without_a_profile_is_printed_on_paper():
             assert near(made.getpixel((8, 8)), colour, 12), (inks, kind)
 
 
-def test_a_profile_is_obeyed():
-    """With an XYZ-like matrix whose red and blue are swapped, red comes out blue."""
+def test_profile_is_applied():
+    """A profile whose red and blue are swapped makes red pixels blue."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     at = {bytes(profile[i : i + 4]): i for i in range(132, 132 + 12 * int.from_bytes(profile[128:132], "big"), 12)}
     red, blue = at[b"rXYZ"], at[b"bXYZ"]
@@ -228,13 +229,13 @@ def test_a_profile_is_obeyed():
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("start", [b"", b"\0" * 16 + b"RGB ", b"\0" * 16 + b"CMYK", b"\0" * 16 + b"GRAY"])
-def test_a_broken_profile_is_ignored(mode, start):
+def test_broken_profile_is_ignored(mode, start):
     image = quarters(mode=mode)
     with_, without = saved(image, "JPEG", icc_profile=start.ljust(300, b"x")), saved(image, "JPEG")
     assert rendered(with_, "PNG", 40).data == rendered(without, "PNG", 40).data
 
 
-def test_lab_is_converted():
+def test_lab_is_converted_to_rgb():
     lab = Image.new("LAB", (8, 8), (136, 80, 195))
     grey = Image.new("LAB", (8, 8), (128, 128, 128))
     assert near(shown(rendered(saved(grey, "TIFF"), "PNG").data).convert("RGB").getpixel((4, 4)), (119, 119, 119), 4)
@@ -251,21 +252,21 @@ def test_shrink_on_load_is_close_to_a_full_decode():
     assert max(apart) <= 6 and sum(apart) / len(apart) < 1
 
 
-def test_a_palette_gives_a_palette():
+def test_original_with_palette_gives_rendition_with_palette():
     data = saved(quarters(mode="P"), "PNG")
     assert shown(rendered(data, "PNG", 40).data).mode == "P"
     assert shown(rendered(saved(quarters(), "PNG"), "PNG", 40).data).mode == "RGB"
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG"])
-def test_few_colours_are_kept_exactly(kind):
+def test_colours_that_fit_a_palette_are_kept_exactly(kind):
     image = Image.new("RGB", (16, 15))
     image.putdata([(x * 16, y * 17, 255 - x * y) for y in range(15) for x in range(16)])
     data = saved(image.quantize(256), "PNG")
     assert shown(rendered(data, kind).data).convert("RGB").tobytes() == shown(data).convert("RGB").tobytes()
 
 
-def test_many_colours_as_gif_are_close_to_the_original_on_average():
+def test_gif_of_many_colours_has_the_mean_colours_of_the_original():
     image = Image.radial_gradient("L").resize((120, 120))
     image = Image.merge(
         "RGB", (image, image.transpose(Image.Transpose.ROTATE_90), Image.linear_gradient("L").resize((120, 120)))
@@ -275,7 +276,7 @@ def test_many_colours_as_gif_are_close_to_the_original_on_average():
     assert near(*means, 4)
 
 
-def test_a_photograph_as_png_is_written_fast_and_no_larger():
+def test_photograph_as_png_is_exact_and_no_larger_than_with_full_compression():
     noise = Image.effect_noise((200, 200), 60)
     photograph = Image.merge("RGB", (noise, noise.rotate(90), noise.rotate(180)))
     made = rendered(saved(photograph, "PNG"), "PNG")
@@ -283,7 +284,7 @@ def test_a_photograph_as_png_is_written_fast_and_no_larger():
     assert shown(made.data).tobytes() == photograph.tobytes()
 
 
-def test_limits_are_named():
+def test_limit_is_named_in_the_error():
     data = saved(quarters(100, 100), "PNG")
     with pytest.raises(Unrenderable, match=r"100x100 pixels; no more than 9999"):
         rendered(data, limits=Limits(max_pixels=9999))
@@ -291,7 +292,7 @@ def test_limits_are_named():
         rendered(saved(Image.new("L", (1, 200)), "PNG"), "PNG", 100)
 
 
-def test_only_the_first_page_of_a_tiff_and_the_first_picture_of_an_mpo():
+def test_tiff_and_mpo_are_rendered_from_their_first_picture():
     pages = [Image.new("RGB", (20, 20), colour) for colour in (RED, GREEN)]
     for kind in ("TIFF", "MPO"):
         made = rendered(saved(pages[0], kind, save_all=True, append_images=pages[1:]), "GIF", 10)
@@ -299,7 +300,7 @@ def test_only_the_first_page_of_a_tiff_and_the_first_picture_of_an_mpo():
         assert near(shown(made.data).convert("RGB").getpixel((5, 5)), RED, 20)
 
 
-def test_orders_and_errors_travel_between_processes():
+def test_orders_errors_and_renditions_can_be_pickled():
     order = Order(Format.WEBP, 10, None, Fit.PAD, Limits(enlarge=False))
     assert pickle.loads(pickle.dumps(order)) == order
     with pytest.raises(Unrenderable) as caught:
@@ -309,19 +310,21 @@ def test_orders_and_errors_travel_between_processes():
     assert pickle.loads(pickle.dumps(made)) == made
 
 
-def test_encoder_versions_name_what_has_a_say_in_the_bytes():
-    told = dict(part.split("=") for part in encoder_versions().split())
-    assert {"pil", "webp", "avif", "libjpeg_turbo", "littlecms2"} <= told.keys()
-    assert "none" not in (told["pil"], told["webp"], told["avif"])
+def test_encoder_versions_name_the_codecs():
+    versions = dict(part.split("=") for part in encoder_versions().split())
+    assert {"pil", "webp", "avif", "libjpeg_turbo", "littlecms2"} <= versions.keys()
+    assert "none" not in (versions["pil"], versions["webp"], versions["avif"])
 
 
-def test_the_same_order_gives_the_same_bytes():
+def test_still_is_the_same_bytes_every_time():
     data = io.BytesIO(saved(quarters(300, 200), "JPEG")).getvalue()
     for kind in WRITABLE:
         assert rendered(data, kind.name, 64) == rendered(data, kind.name, 64)
 
 
-def test_without_the_library_heic_alone_is_refused():
+def test_without_its_library_only_heic_is_refused():
     head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
-    told = subprocess.run([sys.executable, "-c", WITHOUT], input=head, capture_output=True, check=True, timeout=30)
-    assert told.stdout.decode().strip() == "HEIC pictures cannot be read here."
+    run = subprocess.run(
+        [sys.executable, "-c", RENDER_WITHOUT_HEIF], input=head, capture_output=True, check=True, timeout=30
+    )
+    assert run.stdout.decode().strip() == "HEIC pictures cannot be read here."

@@ -15,9 +15,7 @@ from service.imaging.containers.peek import HEAD, peek
 from service.imaging.containers.window import Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
-from tests.imaging.test_orientation import as_ever, stored
-from tests.imaging.test_orientation import exif as exif_block
-from tests.pictures_in_code import animation, chunk, png, quarters, saved
+from tests.pictures_in_code import animation, chunk, exif_block, png, pngs_with_exif, quarters, saved, stored
 
 FAR = 2 * HEAD
 
@@ -70,9 +68,9 @@ def test_every_kind_of_webp(options):
     assert size(saved(quarters(33, 22), "WEBP", **options)) == (33, 22)
 
 
-@pytest.mark.parametrize("place", as_ever(1))
+@pytest.mark.parametrize("place", pngs_with_exif(1))
 def test_wherever_a_png_says_its_turn(place):
-    assert size(as_ever(6)[place]) == (160, 120)
+    assert size(pngs_with_exif(6)[place]) == (160, 120)
 
 
 @pytest.mark.parametrize("marker", [0xE1, 0xE2, 0xED, 0xFE])

@@ -1,4 +1,4 @@
-"""Large pictures scaled a few rows at a time come out as if they had been scaled whole."""
+"""Resampling in strips gives the pixels of resampling at once."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from service.imaging.pixels.strips import resample_in_strips
 from service.imaging.reading.decode import plain
 from tests.pictures_in_code import rendered, saved, shown
 
-WIDE, TALL = 2601, 2003  # past the size that is scaled in one go
+WIDE, TALL = 2601, 2003  # above the size that is resampled at once
 
 
 @lru_cache(maxsize=1)
 def picture(mode: str) -> Image.Image:
-    """Smooth, with edges, and half transparent where *mode* can be."""
+    """Return a smooth picture with edges, half transparent in modes with alpha."""
     slope = Image.linear_gradient("L").resize((WIDE, TALL))
     rings = Image.radial_gradient("L").resize((WIDE, TALL))
     rings.paste(255, (WIDE // 3, TALL // 4, WIDE // 2, TALL // 2))
@@ -32,7 +32,7 @@ def picture(mode: str) -> Image.Image:
 
 @pytest.mark.parametrize("size", [(300, 231), (1300, 1001), (2900, 2233), (1, 1), (2900, 3), (3, 2900)])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "L", "P", "CMYK", "I;16", "key"])
-def test_it_is_the_same_picture(mode: str, size: tuple[int, int]) -> None:
+def test_picture_in_strips_is_the_same(mode: str, size: tuple[int, int]) -> None:
     image = picture(mode)
     whole = resample(plain(image), size)
     strips = resample_in_strips(image, size, None, plain)
@@ -41,19 +41,19 @@ def test_it_is_the_same_picture(mode: str, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "P"])
-def test_a_part_is_the_same_part(mode: str) -> None:
+def test_crop_in_strips_is_the_same(mode: str) -> None:
     image, box = picture(mode), (100.5, 700.25, 2500.75, 1900.5)
     for size in ((2500, 1250), (1500, 750), (300, 150)):
         assert apart(resample(plain(image), size, box), resample_in_strips(image, size, box, plain)) <= 3
 
 
-def test_a_picture_of_the_size_asked_for_is_not_touched() -> None:
+def test_picture_of_the_target_size_is_unchanged() -> None:
     image = picture("RGBA")
     assert resample_in_strips(image, image.size, None, plain).tobytes() == image.tobytes()
 
 
 def apart(one: Image.Image, other: Image.Image) -> float:
-    """The mean difference of the channel that differs most, as it shows: colours under full transparency do not."""
+    """Return the mean difference of the channel that differs most, in premultiplied alpha."""
     if one.mode in ("LA", "RGBA"):
         one, other = (each.convert("RGBA").convert("RGBa") for each in (one, other))
         one, other = (Image.frombytes("CMYK", each.size, each.tobytes()) for each in (one, other))
@@ -72,8 +72,8 @@ def white(mode: str) -> bytes:
 
 @pytest.mark.parametrize("side", [1, 2, 4, 8])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
-def test_white_stays_white_however_small_it_gets(mode: str, side: int) -> None:
-    """Pillow's own averaging makes it grey, and opaque pixels transparent, from some ten thousand pixels to one on."""
+def test_white_stays_white_at_the_smallest_sizes(mode: str, side: int) -> None:
+    """Pillow's averaging of ten thousand pixels or more to one makes white grey and opaque pixels transparent."""
     made = shown(rendered(white(mode), "PNG", side).data)
     assert made.mode == ("L" if mode == "L" else "RGB")
     assert made.convert("L").getextrema() == (255, 255)

@@ -1,4 +1,4 @@
-"""The documents name what is there: files, settings, events of the log, metrics. The README is short."""
+"""The documents name what exists: files, settings, log events, metrics, sections. The README is short."""
 
 from __future__ import annotations
 
@@ -9,36 +9,54 @@ from pathlib import Path
 import pytest
 
 from service.web.metrics import Metrics
+from tools import settings as settings_page
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
+CONTRACT = ROOT / "docs" / "contract.md"
+OPERATIONS = ROOT / "docs" / "operations.md"
 DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
+CODE = [path for room in ("service", "tools", "tests") for path in sorted((ROOT / room).rglob("*.py"))]
 SETTINGS = tomllib.loads((ROOT / "config" / "default.toml").read_text("utf-8"))
-SOURCE = "\n".join(each.read_text("utf-8") for each in sorted((ROOT / "service").rglob("*.py")))
+SOURCE = "\n".join(path.read_text("utf-8") for path in CODE if path.is_relative_to(ROOT / "service"))
 EVENT = r'"([a-z]+\.[a-z_]+)"'
 
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 
 
 def prose(document: Path) -> str:
-    """The text without its code blocks."""
+    """Return the text without its code blocks."""
     return re.sub(r"(?ms)^ *```.*?^ *```$", "", document.read_text("utf-8"))
 
 
 def quoted(document: Path) -> list[str]:
-    """What stands in backticks."""
+    """Return the texts in backticks."""
     return re.findall(r"`([^`\n]+)`", prose(document))
 
 
 def events() -> set[str]:
-    """The log's events above DEBUG: as they are logged, and as gunicorn's messages become them."""
+    """Return the log events above DEBUG, those of gunicorn's messages included."""
     logged = re.findall(rf"\b(?:log\.(?:info|warning|error|exception)|tell)\(\s*{EVENT}", SOURCE)
     translated = re.findall(rf": \({EVENT},", SOURCE)
-    return {*logged, *translated, "server.arbiter"}
+    return {*logged, *translated, "request.refused", "server.arbiter"}
 
 
 def metrics() -> set[str]:
     return set(re.findall(r"(?m)^# TYPE (\w+) ", Metrics().text().decode()))
+
+
+def tree(document: Path) -> list[str]:
+    """Return the paths in the document's tree of folders: a block of code that begins with `service/`."""
+    block = re.search(r"(?ms)^```\n(service/\n.*?)^```$", document.read_text("utf-8"))
+    assert block
+    paths, above = [], [""]
+    for line in block[1].splitlines():
+        match = re.match(r"( *)((?:[\w.]+/?)(?:, +[\w.]+/?|  [\w.]+/(?=  |$))*)", line)
+        if match and (depth := len(match[1]) // 2) < len(above):
+            names = re.findall(r"[\w.]+/?", match[2])
+            paths += [above[depth] + name for name in names]
+            above[depth + 1 :] = [above[depth] + names[-1]]
+    return paths
 
 
 def test_the_readme_is_short() -> None:
@@ -46,32 +64,52 @@ def test_the_readme_is_short() -> None:
     assert [line for line in prose(README).splitlines() if len(line) > 140] == []
 
 
+@pytest.mark.parametrize("document", [README, ROOT / "docs" / "architecture.md"], ids=lambda path: path.name)
+def test_every_folder_of_the_tree_exists(document: Path) -> None:
+    paths = tree(document)
+    rooms = {f"service/{path.name}/" for path in (ROOT / "service").iterdir() if (path / "__init__.py").exists()}
+    assert rooms <= set(paths)
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 @each_document
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_every_link_leads_to_a_file(document: Path) -> None:
     targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", prose(document))
-    local = [each for each in targets if "://" not in each]
-    assert [each for each in local if not (document.parent / each).exists()] == []
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (document.parent / target).exists()] == []
 
 
 @each_document
-def test_every_path_is_there(document: Path) -> None:
-    paths = [each for each in quoted(document) if re.fullmatch(r"(?:service|docs|tests|config)/[\w./{}*-]*", each)]
-    assert [each for each in paths if not (ROOT / re.sub(r"[^/]*[{*].*", "", each)).exists()] == []
+def test_every_path_exists(document: Path) -> None:
+    paths = [
+        text for text in quoted(document) if re.fullmatch(r"(?:service|docs|tests|tools|config)/[\w./{}*-]*", text)
+    ]
+    assert [path for path in paths if not (ROOT / re.sub(r"[^/]*[{*].*", "", path)).exists()] == []
 
 
 @each_document
-def test_every_module_that_is_run_is_there(document: Path) -> None:
-    modules = re.findall(r"python -m (tests(?:\.\w+)+)", document.read_text("utf-8"))
-    paths = {each: ROOT / each.replace(".", "/") for each in modules}
-    assert [each for each, path in paths.items() if not (path.is_dir() or path.with_suffix(".py").exists())] == []
+def test_every_row_of_a_table_has_the_cells_of_its_heading(document: Path) -> None:
+    width, wrong = 0, []
+    for line in prose(document).splitlines():
+        cells = len(re.findall(r"(?<!\\)\|", line)) if line.startswith("|") else 0
+        width = width if width and cells else cells  # the first row of a table sets it
+        wrong += [line] if cells != width else []
+    assert wrong == []
 
 
 @each_document
-def test_every_setting_and_event_is_there(document: Path) -> None:
+def test_every_program_exists(document: Path) -> None:
+    modules = re.findall(r"python -m ((?:tests|tools)(?:\.\w+)+)", document.read_text("utf-8"))
+    paths = {module: ROOT / module.replace(".", "/") for module in modules}
+    assert [name for name, path in paths.items() if not (path.is_dir() or path.with_suffix(".py").exists())] == []
+
+
+@each_document
+def test_every_setting_and_event_exists(document: Path) -> None:
     sections = "|".join(SETTINGS)
-    named = [re.match(rf"({sections})\.([a-z_]+)(…?)(?!\w|\.|\()", each) for each in quoted(document)]
+    named = [re.match(rf"({sections})\.([a-z_]+)(…?)(?!\w|\.|\()", text) for text in quoted(document)]
     known = {f"{section}.{name}" for section, names in SETTINGS.items() for name in names} | events()
-    modules = {f"{each.stem}.py" for each in (ROOT / "service").rglob("*.py")}
+    modules = {path.name for path in CODE}
     for match in filter(None, named):
         name = f"{match[1]}.{match[2]}"
         assert name in known | modules or (match[3] and any(each.startswith(name) for each in known)), name
@@ -84,12 +122,62 @@ def test_every_variable_is_a_setting(document: Path) -> None:
 
 
 @each_document
-def test_every_metric_is_there(document: Path) -> None:
+def test_every_metric_exists(document: Path) -> None:
     named = re.findall(r"\bcontact_image_\w+", document.read_text("utf-8"))
-    assert [each for each in named if each not in metrics()] == []
+    assert [name for name in named if name not in metrics()] == []
 
 
 def test_operators_find_every_metric_and_every_event() -> None:
-    operations = (ROOT / "docs" / "operations.md").read_text("utf-8")
-    assert [each for each in sorted(metrics()) if f"`{each}`" not in operations] == []
-    assert [each for each in sorted(events()) if f"`{each}`" not in operations] == []
+    operations = OPERATIONS.read_text("utf-8")
+    assert [name for name in sorted(metrics()) if f"`{name}`" not in operations] == []
+    assert [name for name in sorted(events()) if f"`{name}`" not in operations] == []
+
+
+def test_every_row_of_the_runbook_names_a_symptom_what_to_look_at_and_what_to_do() -> None:
+    _, _, rest = OPERATIONS.read_text("utf-8").partition("## Runbook")
+    runbook = rest.partition("\n## ")[0]
+    rows = [line for line in runbook.splitlines() if re.match(r"\| (?!symptom|---)", line)]
+    assert len(rows) >= 15
+    assert [row for row in rows if len(row.strip("| ").split(" | ")) != 3] == []
+
+
+def test_the_settings_page_is_made_from_the_defaults() -> None:
+    page = settings_page.page(settings_page.DEFAULTS.read_text("utf-8"))
+    assert settings_page.PAGE.read_text("utf-8") == page, "run `python -m tools.settings`"
+
+
+def test_the_settings_page_joins_the_lines_of_a_comment() -> None:
+    toml = (
+        "# Not a comment of a setting.\n"
+        "[cache]     # where *entries* are\n"
+        "            # kept\n"
+        'url = "#"   # `a|b` or empty\n'
+        "# Not one either.\n"
+        "sizes = [   # in pixels,\n"
+        "    1, 2,\n"
+        "]           # both sides\n"
+        "            # of them\n"
+        "on = false\n"
+        "            # not of `on`, which has none\n"
+    )
+    page = settings_page.page(toml)
+    assert "\nwhere \\*entries\\* are kept\n" in page
+    assert "| `cache.url` | `#` | `CONTACT_IMAGE_CACHE__URL` | `a\\|b` or empty |\n" in page
+    assert "| `cache.sizes` | `1`, `2` | `CONTACT_IMAGE_CACHE__SIZES` | in pixels, both sides of them |\n" in page
+    assert "| `cache.on` | `false` | `CONTACT_IMAGE_CACHE__ON` |  |\n" in page
+
+
+def test_code_refers_only_to_documents_and_sections_that_exist() -> None:
+    headings = set(re.findall(r"(?m)^## (\d+)\.", CONTRACT.read_text("utf-8")))
+    assert headings == {str(number) for number in range(1, 8)}
+    missing = []
+    for path in CODE:
+        text = path.read_text("utf-8")
+        if path == Path(__file__):
+            continue
+        where = path.relative_to(ROOT)
+        missing += [f"{where}: {name}" for name in re.findall(r"\bdocs/\w[\w.-]*", text) if not (ROOT / name).exists()]
+        for words in re.findall(r"contract(?:\.md)?`*, sections? ((?:\d+|, | and )+)", text):
+            missing += [f"{where}: section {each}" for each in re.findall(r"\d+", words) if each not in headings]
+        missing += [f"{where}: CONTRACT" for _ in re.findall(r"\bCONTRACT, ", text)]
+    assert missing == []

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import tomllib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import main
-from service.imaging.order import Encoding
 from service.settings import BadSettings, Settings, load_settings
 
 ROOT = Path(__file__).parents[2]
@@ -342,7 +340,3 @@ def test_an_unreadable_file_hides_no_other_fault(tmp_path: Path, monkeypatch: py
         with pytest.raises(BadSettings) as refused:
             load_settings(path)
         assert len(refused.value.faults) == 2
-
-
-def test_the_writers_defaults_are_those_of_the_file() -> None:
-    assert load_settings().encoding.model_dump() == asdict(Encoding())

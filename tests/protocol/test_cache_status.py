@@ -1,4 +1,4 @@
-"""Cache-Status and Server-Timing, as text."""
+"""The text of `Cache-Status` and `Server-Timing`."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def test_cache_status_follows_rfc_9211(status: CacheStatus, text: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"hit": True, "fwd": "miss"}, {"fwd": "because"}, {"fwd": ""}])
-def test_what_rfc_9211_forbids_cannot_be_made(wrong: dict[str, Any]) -> None:
+def test_a_status_that_rfc_9211_forbids_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="RFC 9211"):
         CacheStatus(**wrong)
 
@@ -44,5 +44,5 @@ def test_what_rfc_9211_forbids_cannot_be_made(wrong: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_server_timing_tells_milliseconds_without_exponents(seconds: dict[str, float], text: str) -> None:
+def test_server_timing_has_milliseconds_without_exponents(seconds: dict[str, float], text: str) -> None:
     assert server_timing(seconds) == text

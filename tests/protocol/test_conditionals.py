@@ -1,4 +1,4 @@
-"""When a client's copy still holds, RFC 9110 §13."""
+"""Conditional requests, RFC 9110 §13."""
 
 from time import process_time
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.protocol.conditionals import http_date, may_write, not_modified
+from service.protocol.conditionals import http_date, not_modified, preconditions_hold
 
 ETAG = '"abc"'
 WRITTEN = 784111777  # the moment of RFC 9110 §5.6.7
@@ -53,7 +53,7 @@ def test_other_tags_and_malformed_fields_match_nothing(tags: str) -> None:
     assert not not_modified(ETAG, WRITTEN, tags, http_date(WRITTEN))
 
 
-def test_a_comma_inside_a_tag_separates_nothing() -> None:
+def test_a_comma_in_a_tag_is_no_separator() -> None:
     assert not_modified('"a,b"', None, '"x", "a,b"', None)
     assert not not_modified('"b"', None, '"a,"b","', None)
 
@@ -67,7 +67,7 @@ def test_a_comma_inside_a_tag_separates_nothing() -> None:
         " Sun, 06 Nov 1994 08:49:37 GMT\t",
     ],
 )
-def test_the_very_date_matches_in_all_three_forms(date: str) -> None:
+def test_an_equal_date_matches_in_all_three_forms(date: str) -> None:
     assert not_modified(ETAG, WRITTEN, None, date)
     assert not not_modified(ETAG, WRITTEN + 1, None, date)
     assert not not_modified(ETAG, WRITTEN - 1, None, date)
@@ -89,12 +89,12 @@ def test_a_malformed_date_matches_nothing(date: str) -> None:
     assert not not_modified(ETAG, WRITTEN, None, date)
 
 
-def test_a_two_digit_year_is_not_taken_for_another_century() -> None:
+def test_a_two_digit_year_does_not_match_another_century() -> None:
     assert not_modified(ETAG, 0, None, "Thursday, 01-Jan-70 00:00:00 GMT")
     assert not not_modified(ETAG, 0, None, "Wednesday, 01-Jan-70 00:00:00 GMT")  # 2070
 
 
-def test_dates_count_only_without_tags_and_with_a_date_of_ours() -> None:
+def test_dates_count_only_without_tags_and_with_a_last_modified() -> None:
     assert not not_modified(ETAG, WRITTEN, '"x"', http_date(WRITTEN))
     assert not not_modified(ETAG, None, None, http_date(WRITTEN))
     assert not not_modified(ETAG, WRITTEN, None, None)
@@ -106,14 +106,14 @@ def test_dates_are_written_as_imf_fixdate() -> None:
 
 
 @given(st.integers(0, 2**33), st.text(alphabet='"W/*, abc\\', max_size=12))
-def test_what_we_send_comes_back_as_unmodified_and_nothing_raises(seconds: int, text: str) -> None:
+def test_sent_validators_match_and_no_field_raises(seconds: int, text: str) -> None:
     assert not_modified(ETAG, seconds, None, http_date(seconds))
     assert not_modified(ETAG, seconds, ETAG, text)
     assert isinstance(not_modified(ETAG, seconds, text, text), bool)
 
 
 @pytest.mark.parametrize("unit", ['"', "W/", ",", " ", '"a"', '"a" ,', '"a",\t', 'W/"'])
-def test_a_huge_list_takes_no_more_than_its_length_warrants(unit: str) -> None:
+def test_a_huge_list_is_parsed_in_linear_time(unit: str) -> None:
     started = process_time()
     assert not not_modified('"z"', None, unit * 50_000 + "!", None)
     assert process_time() - started < 2
@@ -150,17 +150,17 @@ ON_TIME, TOO_EARLY = "Sun, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:36
         ('"abc"', "*", None, False, False),
     ],
 )
-def test_a_write_is_allowed_as_rfc_9110_has_it(
+def test_preconditions_of_writes_follow_rfc_9110(
     if_match: str | None,
     if_none_match: str | None,
     if_unmodified_since: str | None,
     allowed: bool,
     allowed_without_a_picture: bool,
 ) -> None:
-    assert may_write(TAG, DATE, if_match, if_none_match, if_unmodified_since) is allowed
-    assert may_write(None, None, if_match, if_none_match, if_unmodified_since) is allowed_without_a_picture
+    assert preconditions_hold(TAG, DATE, if_match, if_none_match, if_unmodified_since) is allowed
+    assert preconditions_hold(None, None, if_match, if_none_match, if_unmodified_since) is allowed_without_a_picture
 
 
 @given(*3 * [st.none() | st.text()])
-def test_no_condition_makes_a_write_fail_otherwise(one: str | None, two: str | None, three: str | None) -> None:
-    assert may_write(TAG, DATE, one, two, three) in (True, False)
+def test_no_precondition_raises(one: str | None, two: str | None, three: str | None) -> None:
+    assert preconditions_hold(TAG, DATE, one, two, three) in (True, False)

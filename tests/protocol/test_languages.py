@@ -1,4 +1,4 @@
-"""Which language and culture a reader gets, and that every message of ours exists in it."""
+"""The choice of language and culture, and the completeness of the catalogues."""
 
 import re
 from functools import cache
@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 import service
 from service.protocol.cultures import load_cultures
 from service.protocol.languages import NO_PHOTO, Languages
-from tools.cultures import FILE, SAMPLE, text, written
+from tools.cultures import FILE, SAMPLE, samples, text
 
 SHIPPED = Languages.load()
 MANY = Languages({"sv": {}, "nb": {}, "pt-BR": {}, "zh": {}})
 _ALIKE = ["en", "sv", "da", "de", "nl", "cs", "fr", "it", "es", "fi", "pl", "ru", "zh", "uk", "ko", "vi", "ja"]
 SUPEROFFICE = {code: code for code in _ALIKE} | {"no": "nb", "br": "pt-BR", "ch": "zh"}
-"""SuperOffice's codes, and the `Content-Language` of each."""
+"""The `Content-Language` by SuperOffice's code."""
 SOURCE = Path(service.__file__).parent
 TO_UPDATE = "update the catalogues with the command at the top of service/protocol/locale/sv.po, then translate"
 _PLACE = re.compile(r"%(?:\((\w+)\))?(.)", re.DOTALL)
@@ -26,7 +26,7 @@ _PLACE = re.compile(r"%(?:\((\w+)\))?(.)", re.DOTALL)
 
 @cache
 def messages() -> list[str]:
-    """Every message in the source."""
+    """Return every message in the source."""
     return sorted({str(message) for _, _, message, _, _ in extract_from_dir(SOURCE, keywords={"N_": None})})
 
 
@@ -45,7 +45,7 @@ def messages() -> list[str]:
         ("*", "sv", "en"),
         ("x", "sv", "en"),
         ("X", "sv", "en"),
-        # an unknown language falls back: to the next wish, to Accept-Language, to English
+        # the fallback of an unknown language: the next in the list, Accept-Language, English
         ("fi", None, "en"),
         ("fi", "sv", "sv"),
         (None, "fi, sv;q=0.5", "sv"),
@@ -64,7 +64,7 @@ def messages() -> list[str]:
         (None, "sv;q=0.1, *;q=0.5", "en"),
         (None, "sv;q=high, fi", "en"),
         (None, ";;,\u00e5, sv ; q=0.5", "sv"),
-        # SuperOffice's own codes
+        # SuperOffice's codes
         ("no", None, "nb"),
         (None, "no-NO", "nb"),
         ("nb", None, "nb"),
@@ -72,24 +72,24 @@ def messages() -> list[str]:
         (None, "pt-br", "pt-BR"),
         ("ch", None, "zh"),
         ("BR", "sv", "pt-BR"),
-        # regions fall back to their language, and languages to their kin
+        # the fallback of a region is its language, and of a language a related one
         (None, "nb-NO", "nb"),
         (None, "nn-NO, en;q=0.9", "nb"),
         ("pt", None, "pt-BR"),
         (None, "pt-PT", "pt-BR"),
         (None, "zh-Hant-TW", "zh"),
         (None, "zh-CN", "zh"),
-        # what is refused is not given by way of a region or a lesser wish
+        # a language with q=0 is not chosen for its region, nor by a wildcard
         (None, "sv-SE, sv;q=0, nb;q=0.1", "nb"),
         (None, "sv;q=0, *", "en"),
     ],
 )
-def test_the_readers_language_is_chosen(so_language: str | None, accept_language: str | None, language: str) -> None:
+def test_the_best_language_is_chosen(so_language: str | None, accept_language: str | None, language: str) -> None:
     assert MANY.choose(so_language, accept_language) == language
 
 
 @given(st.one_of(st.none(), st.text()), st.one_of(st.none(), st.text(), st.text(alphabet="svenx*-_;q=0.15, ")))
-def test_any_header_gives_a_language_we_have(so_language: str | None, accept_language: str | None) -> None:
+def test_any_header_gives_an_available_language(so_language: str | None, accept_language: str | None) -> None:
     assert MANY.choose(so_language, accept_language) in {"en", *MANY.catalogues}
 
 
@@ -99,32 +99,32 @@ def test_only_languages_with_a_catalogue_are_chosen() -> None:
 
 
 @pytest.mark.parametrize("code", SUPEROFFICE)
-def test_every_language_of_superoffice_is_spoken(code: str) -> None:
+def test_every_language_of_superoffice_has_a_catalogue(code: str) -> None:
     assert SHIPPED.choose(code, None) == SHIPPED.choose(None, code) == SUPEROFFICE[code]
     assert SHIPPED.choose(f"{code.upper()}-XX", None) == SUPEROFFICE[code]
     if code != "en":
         assert SHIPPED.words(NO_PHOTO, {}, SUPEROFFICE[code]) != NO_PHOTO
 
 
-def test_the_placeholder_speaks_the_readers_language() -> None:
+def test_the_words_of_placeholders_are_translated() -> None:
     assert SHIPPED.words(NO_PHOTO, {}, "sv") == "INGET FOTO"
     assert SHIPPED.words(NO_PHOTO, {}, "en") == "NO PHOTO"
     assert SHIPPED.words(NO_PHOTO, {}, "tlh") == "NO PHOTO"
 
 
 @pytest.mark.parametrize("broken", ["%(nmae)s", "%(name)d", "%(name)", "100 % %(name)s", "%s %s", "%(name)y"])
-def test_a_broken_translation_falls_back_to_the_message(broken: str) -> None:
+def test_a_broken_translation_is_replaced_by_the_message(broken: str) -> None:
     languages = Languages({"sv": {"Hello %(name)s": broken}})
     assert languages.words("Hello %(name)s", {"name": "Eva"}, "sv") == "Hello Eva"
 
 
-def test_words_never_raise_and_percent_signs_without_values_stand_as_they_are() -> None:
+def test_words_never_raise_and_keep_percent_signs_without_values() -> None:
     assert SHIPPED.words("Hello %(name)s", {"nmae": "Eva"}, "sv") == "Hello %(name)s"
     assert SHIPPED.words("100 % sure", {}, "sv") == "100 % sure"
     assert SHIPPED.words("", {}, "sv") == ""
 
 
-def test_values_are_never_taken_for_places() -> None:
+def test_values_are_never_read_as_places() -> None:
     languages = Languages({"sv": {"Hello %(name)s": "Hej %(name)s"}})
     assert languages.words("Hello %(name)s", {"name": "%(name)s"}, "sv") == "Hej %(name)s"
 
@@ -138,8 +138,8 @@ def test_values_are_never_taken_for_places() -> None:
         ("EN_us", "no", None, "4,096"),
         (" de-CH ", None, "de", "4\u2019096"),
         ("br", None, "en", "4.096"),
-        ("fr", None, "tlh", "4\u202f096"),  # a language that we do not have is a language all the same
-        # a region or script that nobody knows falls back
+        ("fr", None, "tlh", "4\u202f096"),  # a language without a catalogue counts as a language
+        # the fallback of an unknown region or script is the language
         ("de-XX", "en", None, "4.096"),
         ("zh-CN", "zh", None, "4,096"),
         # no language is set: ignored
@@ -149,7 +149,7 @@ def test_values_are_never_taken_for_places() -> None:
         ("de", "x", "*", "4096"),
         ("de", None, "de;q=0", "4096"),
         ("de", "\u00e5", None, "4096"),
-        # absent, unknown, malformed: as if not there
+        # absent, unknown and malformed values are ignored
         (None, "de", None, "4096"),
         ("", "de", None, "4096"),
         ("qq", "de", None, "4096"),
@@ -162,29 +162,29 @@ def test_values_are_never_taken_for_places() -> None:
         ("d\u00e9", "de", None, "4096"),
     ],
 )
-def test_the_culture_writes_the_numbers(
+def test_numbers_are_written_as_in_the_culture(
     so_culture: str | None, so_language: str | None, accept_language: str | None, number: str
 ) -> None:
     culture = SHIPPED.culture(so_culture, so_language, accept_language)
     assert SHIPPED.words("%(limit)s bytes", {"limit": 4096}, "en", culture) == f"{number} bytes"
 
 
-def test_what_is_no_quantity_stays_as_it_is_in_every_culture() -> None:
+def test_a_number_as_text_is_the_same_in_every_culture() -> None:
     culture = SHIPPED.culture("de", "de", None)
     assert culture is not None
     assert SHIPPED.words("%(contact)s", {"contact": "123456"}, "de", culture) == "123456"
 
 
 def test_every_culture_groups_digits_as_babel_does(tmp_path: Path) -> None:
-    """Whatever the installed Babel says of a culture comes back from the file that is written from it."""
-    told = written()
-    (tmp_path / "cultures.txt").write_text(text(told), "utf-8")
+    """The file that is written from the installed Babel gives the same groupings."""
+    expected = samples()
+    (tmp_path / "cultures.txt").write_text(text(expected), "utf-8")
     loaded = load_cultures(tmp_path / "cultures.txt")
-    assert {culture: loaded[culture.lower()].write(SAMPLE) for culture in told} == told
+    assert {culture: loaded[culture.lower()].write(SAMPLE) for culture in expected} == expected
 
 
 def test_every_culture_that_is_shipped_writes_its_own_sample() -> None:
-    """The file is one CLDR release's word; a later release changes cultures, and then `python -m tools.cultures`."""
+    """The file is from one CLDR release. `python -m tools.cultures` writes it for another one."""
     lines = [line for line in FILE.read_text("utf-8").splitlines() if not line.startswith("#")]
     shipped = [(tag, sample) for sample, tags in (line.split("\t") for line in lines) for tag in tags.split()]
     assert len({tag for tag, _ in shipped}) == len(shipped) > 1_000
@@ -194,7 +194,7 @@ def test_every_culture_that_is_shipped_writes_its_own_sample() -> None:
 
 
 @given(st.integers(-(10**30), 10**30), st.sampled_from(["en", "de", "hi-in", "en-us-posix"]))
-def test_digits_are_grouped_and_never_lost(number: int, culture: str) -> None:
+def test_grouping_keeps_all_digits(number: int, culture: str) -> None:
     text = SHIPPED.words("%(n)s", {"n": number}, "en", culture)
     mark = SHIPPED.cultures[culture].mark
     assert int(text.replace(mark, "") if mark else text) == number
@@ -208,7 +208,7 @@ def test_any_culture_is_known_or_ignored(so_culture: str, accept_language: str) 
 
 
 @pytest.mark.parametrize("language", sorted(SHIPPED.catalogues))
-def test_every_message_is_translated_with_its_own_places(language: str) -> None:
+def test_every_message_is_translated_with_its_places(language: str) -> None:
     catalogue = SHIPPED.catalogues[language]
     assert NO_PHOTO in messages()
     assert [message for message in messages() if message not in catalogue] == [], TO_UPDATE

@@ -1,14 +1,14 @@
-"""What is remembered of a pure function, and what is not."""
+"""Which results of a pure function are kept."""
 
 import pytest
 
-from service.protocol.memo import ENTRIES, LONGEST, remembered
+from service.protocol.memo import ENTRIES, LONGEST, memoized
 
 
-def test_short_texts_are_worked_out_once_and_long_ones_each_time() -> None:
+def test_results_of_short_texts_are_kept_and_of_long_texts_are_not() -> None:
     seen: list[str | None] = []
 
-    @remembered
+    @memoized
     def length(text: str | None, *, extra: str = "") -> int:
         seen.append(text)
         return len(text or "") + len(extra)
@@ -20,16 +20,16 @@ def test_short_texts_are_worked_out_once_and_long_ones_each_time() -> None:
     assert seen == [short, None, long, long, "", ""]
 
 
-def test_no_more_than_so_many_answers_are_kept() -> None:
+def test_the_number_of_kept_results_is_bounded() -> None:
     seen: list[str] = []
-    keep = remembered(seen.append)
+    keep = memoized(seen.append)
     for number in (*range(ENTRIES + 1), 0):
         keep(str(number))
     assert len(seen) == ENTRIES + 2
 
 
-def test_failures_are_raised_anew() -> None:
-    @remembered
+def test_exceptions_are_not_kept() -> None:
+    @memoized
     def fail(text: str) -> None:
         raise ValueError(text)
 

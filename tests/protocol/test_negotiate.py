@@ -1,4 +1,4 @@
-"""Which format goes out, for every kind of Accept header, original and query."""
+"""Content negotiation: the format of the answer by `Accept`, original and query."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from service.errors import BeyondFormat, NotAcceptable, PictureError, Unwritable
 from service.formats import WRITABLE, Fit, Format, IfBlank
 from service.protocol.accept import parse_accept
-from service.protocol.negotiate import Choice, Wish, make_wish
+from service.protocol.negotiate import FormatChoice, RequestedPicture, requested_picture
 from service.protocol.query import Query, parse_query
 
 AVIF, WEBP, JPEG, PNG, GIF, TIFF = WRITABLE
@@ -28,15 +28,15 @@ EXPLORER = "image/gif, image/jpeg, image/pjpeg, application/x-ms-application, */
 JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
 
 
-def wish(raw: str = "", accept: str | None = None) -> Wish:
-    return make_wish(parse_query(raw, 4096), accept, WRITABLE)
+def requested(raw: str = "", accept: str | None = None) -> RequestedPicture:
+    return requested_picture(parse_query(raw, 4096), accept, WRITABLE)
 
 
 @pytest.mark.parametrize(
     "accept", [None, "", "*/*", "image/*", CHROME, "image/gif;q=0.1, image/png", "application/json, */*;q=0.1"]
 )
-def test_stored_bytes_go_out_wherever_accept_allows_their_type_at_all(accept: str | None) -> None:
-    assert wish("", accept).resolve(GIF, alpha=True) == Choice(GIF, as_stored=True)
+def test_stored_bytes_are_sent_when_accept_allows_their_type(accept: str | None) -> None:
+    assert requested("", accept).resolve(GIF, alpha=True) == FormatChoice(GIF, as_stored=True)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_stored_bytes_go_out_wherever_accept_allows_their_type_at_all(accept: st
         "image/png;q=0, */*", "image/svg+xml;q=0.0, image/*",
     ],
 )  # fmt: skip
-def test_a_stored_tiff_goes_out_where_accept_names_it_or_no_format_of_pictures(accept: str | None) -> None:
-    assert wish("", accept).resolve(TIFF, alpha=True) == Choice(TIFF, as_stored=True)
+def test_a_stored_tiff_is_sent_when_accept_names_it_or_names_no_picture_format(accept: str | None) -> None:
+    assert requested("", accept).resolve(TIFF, alpha=True) == FormatChoice(TIFF, as_stored=True)
 
 
 @pytest.mark.parametrize("alias", ["image/jpg", "Image/PJPEG;q=.1", "image/x-jpeg"])
 def test_an_alias_allows_the_stored_bytes(alias: str) -> None:
-    assert wish("", alias).resolve(JPEG, alpha=False) == Choice(JPEG, as_stored=True)
-    assert wish("", f"{alias.partition(';')[0]};q=0, image/png").resolve(JPEG, alpha=False) == Choice(PNG)
+    assert requested("", alias).resolve(JPEG, alpha=False) == FormatChoice(JPEG, as_stored=True)
+    assert requested("", f"{alias.partition(';')[0]};q=0, image/png").resolve(JPEG, alpha=False) == FormatChoice(PNG)
 
 
 @pytest.mark.parametrize("alpha", [False, True])
@@ -67,7 +67,7 @@ def test_an_alias_allows_the_stored_bytes(alias: str) -> None:
 )  # fmt: skip
 @pytest.mark.parametrize("raw", ["", "w=60"])
 def test_browsers_get_no_tiff(raw: str, accept: str, alpha: bool) -> None:
-    choice = wish(raw, accept).resolve(TIFF, alpha)
+    choice = requested(raw, accept).resolve(TIFF, alpha)
     assert choice.format is not TIFF
     assert not choice.as_stored
     assert choice.format.alpha or not alpha
@@ -76,7 +76,7 @@ def test_browsers_get_no_tiff(raw: str, accept: str, alpha: bool) -> None:
 @pytest.mark.parametrize("accept", [CHROME, FIREFOX, SAFARI])
 def test_browsers_get_the_other_formats_as_stored(accept: str) -> None:
     for stored in (JPEG, PNG, GIF, WEBP, AVIF):
-        assert wish("", accept).resolve(stored, alpha=False) == Choice(stored, as_stored=True)
+        assert requested("", accept).resolve(stored, alpha=False) == FormatChoice(stored, as_stored=True)
 
 
 def failure(*formats: Format) -> dict[Format, PictureError]:
@@ -90,23 +90,23 @@ def too_large(*formats: Format) -> dict[Format, PictureError]:
 @pytest.mark.parametrize(
     ("accept", "stored", "out", "choice"),
     [
-        (CHROME, JPEG, [AVIF], Choice(WEBP)),
-        ("image/avif, image/webp, image/*", JPEG, [AVIF, WEBP], Choice(JPEG)),
-        ("image/avif, image/webp, image/*", JPEG, [AVIF, WEBP, JPEG], Choice(PNG)),
-        ("*/*", JPEG, [JPEG], Choice(AVIF)),
-        ("image/avif, image/gif;q=0.1", JPEG, [AVIF], Choice(GIF)),
-        ("image/avif, application/json;q=0.5, image/gif;q=0.4", JPEG, [AVIF], Choice(JPEG, json=True)),
-        ("image/avif, application/json;q=0.5", JPEG, [AVIF, JPEG], Choice(PNG, json=True)),
-        ("application/json", JPEG, [AVIF], Choice(JPEG, json=True)),
-        ("application/json", JPEG, [JPEG, PNG], Choice(GIF, json=True)),
+        (CHROME, JPEG, [AVIF], FormatChoice(WEBP)),
+        ("image/avif, image/webp, image/*", JPEG, [AVIF, WEBP], FormatChoice(JPEG)),
+        ("image/avif, image/webp, image/*", JPEG, [AVIF, WEBP, JPEG], FormatChoice(PNG)),
+        ("*/*", JPEG, [JPEG], FormatChoice(AVIF)),
+        ("image/avif, image/gif;q=0.1", JPEG, [AVIF], FormatChoice(GIF)),
+        ("image/avif, application/json;q=0.5, image/gif;q=0.4", JPEG, [AVIF], FormatChoice(JPEG, json=True)),
+        ("image/avif, application/json;q=0.5", JPEG, [AVIF, JPEG], FormatChoice(PNG, json=True)),
+        ("application/json", JPEG, [AVIF], FormatChoice(JPEG, json=True)),
+        ("application/json", JPEG, [JPEG, PNG], FormatChoice(GIF, json=True)),
     ],
 )
 @pytest.mark.parametrize("why", [failure, too_large])
 def test_a_format_that_is_ruled_out_is_no_candidate_while_another_is_acceptable(
-    why: Callable[..., dict[Format, PictureError]], accept: str, stored: Format, out: list[Format], choice: Choice
+    why: Callable[..., dict[Format, PictureError]], accept: str, stored: Format, out: list[Format], choice: FormatChoice
 ) -> None:
-    assert wish("w=10", accept).resolve(stored, False, why(*out)) == choice
-    assert wish("w=10", accept).resolve_placeholder(stored, why(*out)).json == choice.json
+    assert requested("w=10", accept).resolve(stored, False, why(*out)) == choice
+    assert requested("w=10", accept).resolve_placeholder(stored, why(*out)).json == choice.json
 
 
 @pytest.mark.parametrize(
@@ -123,34 +123,34 @@ def test_a_format_that_is_ruled_out_is_no_candidate_while_another_is_acceptable(
         ("w=1&type=png", "*/*", failure(*WRITABLE), Unwritable),
     ],
 )
-def test_where_nothing_else_is_acceptable_the_reason_is_raised(
+def test_the_error_of_a_ruled_out_format_is_raised_when_no_other_is_acceptable(
     raw: str, accept: str, out: dict[Format, PictureError], error: type[PictureError]
 ) -> None:
     with pytest.raises(PictureError) as refused:
-        wish(raw, accept).resolve(JPEG, False, out)
+        requested(raw, accept).resolve(JPEG, False, out)
     assert type(refused.value) is error
     with pytest.raises(error):
-        wish(raw, accept).resolve_placeholder(PNG, out)
+        requested(raw, accept).resolve_placeholder(PNG, out)
 
 
 def test_stored_bytes_need_no_writer() -> None:
     out = failure(*WRITABLE)
-    assert wish("", "*/*").resolve(JPEG, False, out) == Choice(JPEG, as_stored=True)
-    assert wish("", "application/json").resolve(JPEG, False, out) == Choice(JPEG, json=True, as_stored=True)
+    assert requested("", "*/*").resolve(JPEG, False, out) == FormatChoice(JPEG, as_stored=True)
+    assert requested("", "application/json").resolve(JPEG, False, out) == FormatChoice(JPEG, json=True, as_stored=True)
     with pytest.raises(Unwritable):
-        wish("", "*/*").resolve(JPEG, False, out, verbatim=False)
-    assert wish("", "*/*").resolve(JPEG, False, failure(JPEG), verbatim=False) == Choice(AVIF)
+        requested("", "*/*").resolve(JPEG, False, out, verbatim=False)
+    assert requested("", "*/*").resolve(JPEG, False, failure(JPEG), verbatim=False) == FormatChoice(AVIF)
 
 
 @pytest.mark.parametrize("raw", ["w=10", "h=10", "w=10&h=10&fit=fill", "type=tiff"])
-def test_a_size_or_a_type_makes_a_rendition_even_in_the_stored_format(raw: str) -> None:
-    assert wish(raw).resolve(TIFF, alpha=True) == Choice(TIFF)
+def test_a_size_or_a_type_gives_a_rendition_even_in_the_stored_format(raw: str) -> None:
+    assert requested(raw).resolve(TIFF, alpha=True) == FormatChoice(TIFF)
 
 
 @pytest.mark.parametrize("accept", [None, "image/gif", "application/json", "text/html", "image/png;q=0"])
 @pytest.mark.parametrize("stored", list(Format))
 def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
-    assert wish("type=png", accept).resolve(stored, alpha=False) == Choice(PNG)
+    assert requested("type=png", accept).resolve(stored, alpha=False) == FormatChoice(PNG)
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
         (None, GIF, True, GIF),
         (None, TIFF, False, TIFF),
         ("image/*", PNG, True, PNG),
-        # the highest q wins, over preference and over the stored format
+        # the highest q-value wins, over preference and stored format
         ("image/gif, image/webp;q=0.9", PNG, False, GIF),
         ("image/png;q=0.9, image/tiff;q=0.901", PNG, False, TIFF),
         ("image/*;q=0.5, image/webp;q=0.4", WEBP, False, AVIF),
         ("*/*;q=0.1, image/*;q=0.2", GIF, False, GIF),
-        # at a tie the named ones, by preference
+        # named formats win a tie, by preference
         (CHROME, JPEG, False, AVIF),
         ("image/png, image/jpeg", PNG, False, JPEG),
         ("image/tiff, image/gif;level=1", PNG, False, GIF),
@@ -185,22 +185,22 @@ def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
         (EXPLORER, PNG, True, GIF),
         (JAVA, PNG, False, JPEG),
         (JAVA, PNG, True, GIF),
-        # an alias names its format in full
+        # an alias counts as the full media type
         ("image/jpg;q=0.5, image/*;q=0.4", PNG, False, JPEG),
         ("image/x-png, image/*", JPEG, False, PNG),
         ("image/tif, image/*", JPEG, False, TIFF),
         ("image/pjpeg;q=0, image/*", JPEG, False, AVIF),
         ("image/png;q=.5, image/jpeg;q=.2", JPEG, False, PNG),
-        # none named and the stored one out: by preference
+        # no format is named and the stored one is excluded: by preference
         ("image/*, image/png;q=0", PNG, False, AVIF),
         ("image/*, image/png;q=0.9, image/avif;q=0", PNG, False, WEBP),
-        # an alpha channel rules JPEG out while another ties
+        # an alpha channel rules JPEG out while another format ties
         ("image/jpeg, image/png", PNG, True, PNG),
         ("image/jpeg, image/*", PNG, True, PNG),
         ("image/jpeg, image/*", GIF, True, GIF),
         ("image/jpeg, image/png;q=0.9", PNG, True, JPEG),
         ("image/jpeg", PNG, True, JPEG),
-        # BMP and HEIC have a stand-in
+        # BMP and HEIC are replaced
         (None, BMP, False, JPEG),
         (None, HEIC, False, JPEG),
         (None, BMP, True, PNG),
@@ -209,12 +209,12 @@ def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
     ],
 )
 def test_a_rendition_gets_the_best_format(accept: str | None, stored: Format, alpha: bool, format: Format) -> None:
-    assert wish("w=10", accept).resolve(stored, alpha) == Choice(format)
+    assert requested("w=10", accept).resolve(stored, alpha) == FormatChoice(format)
 
 
-def test_the_preference_of_the_site_breaks_ties_and_may_be_incomplete() -> None:
+def test_the_preference_breaks_ties_and_may_be_incomplete() -> None:
     def resolved(accept: str, *preference: Format) -> Format:
-        return make_wish(Query(width=10), accept, preference).resolve(BMP, alpha=False).format
+        return requested_picture(Query(width=10), accept, preference).resolve(BMP, alpha=False).format
 
     assert resolved("image/png, image/gif", GIF, PNG) is GIF
     assert resolved("image/png, image/gif", PNG, GIF) is PNG
@@ -224,38 +224,41 @@ def test_the_preference_of_the_site_breaks_ties_and_may_be_incomplete() -> None:
 
 
 @pytest.mark.parametrize("stored", [BMP, HEIC])
-def test_unwritable_originals_never_go_out_as_stored(stored: Format) -> None:
-    assert wish("", f"{stored.media_type}, */*").resolve(stored, alpha=False) == Choice(JPEG)
-    assert wish("", None).resolve(stored, alpha=True) == Choice(PNG)
+def test_originals_in_unwritable_formats_are_never_sent_as_stored(stored: Format) -> None:
+    assert requested("", f"{stored.media_type}, */*").resolve(stored, alpha=False) == FormatChoice(JPEG)
+    assert requested("", None).resolve(stored, alpha=True) == FormatChoice(PNG)
 
 
 @pytest.mark.parametrize(
     ("raw", "accept", "stored", "alpha", "choice"),
     [
-        ("", "application/json; charset=utf-8", JPEG, False, Choice(JPEG, json=True, as_stored=True)),
-        ("", "application/json, image/webp;q=0.9", PNG, True, Choice(PNG, json=True, as_stored=True)),
-        ("w=10", "application/json", GIF, False, Choice(GIF, json=True)),
-        ("", "application/json", BMP, False, Choice(JPEG, json=True)),
-        ("w=10", "application/json", HEIC, True, Choice(PNG, json=True)),
-        ("w=10", "application/json, */*;q=0.9", TIFF, False, Choice(TIFF, json=True)),
+        ("", "application/json; charset=utf-8", JPEG, False, FormatChoice(JPEG, json=True, as_stored=True)),
+        ("", "application/json, image/webp;q=0.9", PNG, True, FormatChoice(PNG, json=True, as_stored=True)),
+        ("w=10", "application/json", GIF, False, FormatChoice(GIF, json=True)),
+        ("", "application/json", BMP, False, FormatChoice(JPEG, json=True)),
+        ("w=10", "application/json", HEIC, True, FormatChoice(PNG, json=True)),
+        ("w=10", "application/json, */*;q=0.9", TIFF, False, FormatChoice(TIFF, json=True)),
         # JSON loses every tie with a picture, and no wildcard matches it
-        ("w=10", "application/json, image/gif", PNG, False, Choice(GIF)),
-        ("w=10", "application/json, */*", PNG, False, Choice(PNG)),
-        ("", "application/json, image/webp", PNG, False, Choice(WEBP)),
-        ("w=10", "application/*, image/gif;q=0.1", PNG, False, Choice(GIF)),
+        ("w=10", "application/json, image/gif", PNG, False, FormatChoice(GIF)),
+        ("w=10", "application/json, */*", PNG, False, FormatChoice(PNG)),
+        ("", "application/json, image/webp", PNG, False, FormatChoice(WEBP)),
+        ("w=10", "application/*, image/gif;q=0.1", PNG, False, FormatChoice(GIF)),
     ],
 )
-def test_json_goes_out_where_it_is_wanted_most(
-    raw: str, accept: str, stored: Format, alpha: bool, choice: Choice
+def test_json_is_sent_when_it_has_the_highest_q_value(
+    raw: str, accept: str, stored: Format, alpha: bool, choice: FormatChoice
 ) -> None:
-    assert wish(raw, accept).resolve(stored, alpha) == choice
+    assert requested(raw, accept).resolve(stored, alpha) == choice
 
 
 @pytest.mark.parametrize(
     "accept", ["text/html", "application/*", "application/json;q=0", "image/*;q=0", "*/*;q=0", "image/bmp"]
 )
-def test_where_nothing_is_acceptable_the_answer_names_what_there_is(accept: str) -> None:
-    resolvers = (partial(wish("w=1", accept).resolve, BMP, False), partial(wish("", accept).resolve_placeholder, PNG))
+def test_the_error_names_all_formats_when_none_is_acceptable(accept: str) -> None:
+    resolvers = (
+        partial(requested("w=1", accept).resolve, BMP, False),
+        partial(requested("", accept).resolve_placeholder, PNG),
+    )
     for resolve in resolvers:
         with pytest.raises(NotAcceptable) as refused:
             resolve()
@@ -266,22 +269,22 @@ def test_where_nothing_is_acceptable_the_answer_names_what_there_is(accept: str)
 @pytest.mark.parametrize(
     ("raw", "accept", "default", "choice"),
     [
-        ("", None, PNG, Choice(PNG)),
-        ("", "image/*", PNG, Choice(PNG)),
-        ("", None, GIF, Choice(GIF)),
-        ("type=jpeg", None, PNG, Choice(JPEG)),
-        ("", CHROME, PNG, Choice(AVIF)),
-        ("", "image/jpeg, image/png", PNG, Choice(PNG)),
-        ("", "image/jpeg", PNG, Choice(JPEG)),
-        ("", "image/webp, image/png;q=0.5", PNG, Choice(WEBP)),
-        ("", "application/json", PNG, Choice(PNG, json=True)),
-        ("", "application/json", GIF, Choice(GIF, json=True)),
+        ("", None, PNG, FormatChoice(PNG)),
+        ("", "image/*", PNG, FormatChoice(PNG)),
+        ("", None, GIF, FormatChoice(GIF)),
+        ("type=jpeg", None, PNG, FormatChoice(JPEG)),
+        ("", CHROME, PNG, FormatChoice(AVIF)),
+        ("", "image/jpeg, image/png", PNG, FormatChoice(PNG)),
+        ("", "image/jpeg", PNG, FormatChoice(JPEG)),
+        ("", "image/webp, image/png;q=0.5", PNG, FormatChoice(WEBP)),
+        ("", "application/json", PNG, FormatChoice(PNG, json=True)),
+        ("", "application/json", GIF, FormatChoice(GIF, json=True)),
     ],
 )
 def test_a_placeholder_is_negotiated_like_a_rendition(
-    raw: str, accept: str | None, default: Format, choice: Choice
+    raw: str, accept: str | None, default: Format, choice: FormatChoice
 ) -> None:
-    assert wish(raw, accept).resolve_placeholder(default) == choice
+    assert requested(raw, accept).resolve_placeholder(default) == choice
 
 
 @pytest.mark.parametrize(
@@ -296,15 +299,15 @@ def test_a_placeholder_is_negotiated_like_a_rendition(
         ("ifBlank=ClearPixel&w=3&h=2", (3, 2)),
     ],
 )
-def test_a_placeholder_fills_the_box_asked_for(raw: str, size: tuple[int, int]) -> None:
-    assert wish(raw).placeholder_size() == size
+def test_a_placeholder_has_the_size_of_the_requested_box(raw: str, size: tuple[int, int]) -> None:
+    assert requested(raw).placeholder_size() == size
 
 
-def test_requests_that_want_the_same_are_equal() -> None:
-    assert wish("w=5&x=1", "image/png, text/html") == wish("W=5", " image/PNG;level=2")
-    assert wish("type=png", "image/gif") == wish("type=PNG", None)
-    assert wish("w=5&h=6&fit=pad&ifBlank=1") == Wish(
-        5, 6, Fit.PAD, IfBlank.CLEAR_PIXEL, None, wish().offers, json_quality=0.0
+def test_requests_for_the_same_picture_are_equal() -> None:
+    assert requested("w=5&x=1", "image/png, text/html") == requested("W=5", " image/PNG;level=2")
+    assert requested("type=png", "image/gif") == requested("type=PNG", None)
+    assert requested("w=5&h=6&fit=pad&ifBlank=1") == RequestedPicture(
+        5, 6, Fit.PAD, IfBlank.CLEAR_PIXEL, None, requested().acceptable, json_quality=0.0
     )
 
 
@@ -329,7 +332,7 @@ def test_the_choice_is_acceptable_and_nothing_acceptable_is_better(
     best = max(qualities.values())
     json = accepted.qualities.get("application/json", 0.0)
     try:
-        choice = make_wish(parse_query(raw, 4096), accept, tuple(preference)).resolve(stored, alpha)
+        choice = requested_picture(parse_query(raw, 4096), accept, tuple(preference)).resolve(stored, alpha)
     except NotAcceptable:
         assert best == json == 0
         return

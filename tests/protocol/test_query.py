@@ -1,4 +1,4 @@
-"""What a query string means, and which ones are refused."""
+"""Parsing of query strings and contact ids."""
 
 from time import process_time
 
@@ -57,7 +57,7 @@ LIMIT = 4096
         ("kid=a&exp=1&sig=%E0%80", Query()),
     ],
 )
-def test_a_query_is_read(raw: str, query: Query) -> None:
+def test_a_query_is_parsed(raw: str, query: Query) -> None:
     assert parse_query(raw, LIMIT) == query
 
 
@@ -71,7 +71,7 @@ def test_every_documented_if_blank_is_known_by_name_and_by_number(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("raw", "said"),
+    ("raw", "message"),
     [
         ("w=abc", "w must be an integer of at most 4096"),
         ("h=4097", "h must be an integer of at most 4096"),
@@ -102,13 +102,13 @@ def test_every_documented_if_blank_is_known_by_name_and_by_number(name: str) -> 
         ("w=1&h=1&fit=crop", "fit must be one of"),
     ],
 )
-def test_a_bad_query_says_what_is_wrong_with_which_parameter(raw: str, said: str) -> None:
+def test_the_error_of_a_bad_query_names_the_parameter(raw: str, message: str) -> None:
     with pytest.raises(BadParameter) as refused:
         parse_query(raw, LIMIT)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
-def test_the_limit_is_the_configured_one() -> None:
+def test_the_limit_is_configurable() -> None:
     assert parse_query("w=100", 100).width == 100
     with pytest.raises(BadParameter, match="at most 99"):
         parse_query("w=100", 99)
@@ -122,7 +122,7 @@ def test_a_contact_id_is_an_int32(text: str, contact: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "abc", "1.0", "+1", " 1", "1\n", "2147483648", "-2147483649", "٣", "1" * 5000])
-def test_what_is_no_int32_is_no_contact_id(text: str) -> None:
+def test_other_text_is_no_contact_id(text: str) -> None:
     with pytest.raises(BadParameter):
         parse_contact_id(text)
 
@@ -133,7 +133,7 @@ PAIRS = st.lists(st.tuples(NAMES, VALUES)).map(lambda pairs: "&".join(f"{name}={
 
 
 @given(st.one_of(st.text(), PAIRS))
-def test_any_query_is_read_or_refused(raw: str) -> None:
+def test_any_query_is_parsed_or_refused(raw: str) -> None:
     try:
         query = parse_query(raw, LIMIT)
     except BadParameter:
@@ -144,7 +144,7 @@ def test_any_query_is_read_or_refused(raw: str) -> None:
 
 
 @pytest.mark.parametrize("raw", ["w=5&" * 100_000, "x=%FF&" * 100_000, "&" * 500_000, "%" * 500_000, "w" * 500_000])
-def test_a_huge_query_takes_no_more_than_its_length_warrants(raw: str) -> None:
+def test_a_huge_query_is_parsed_in_linear_time(raw: str) -> None:
     started = process_time()
     assert parse_query(raw, LIMIT).height is None
     assert process_time() - started < 2

@@ -1,4 +1,4 @@
-"""`Range` and `If-Range`: which bytes, or the whole."""
+"""`Range` and `If-Range`, RFC 9110 §14 and §13.1.5."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.protocol.conditionals import still_whole
-from service.protocol.ranges import content_range, one_range
+from service.protocol.conditionals import if_range_holds
+from service.protocol.ranges import content_range, parse_range
 
 HUGE = 10**30
 TAG = '"abc"'
@@ -40,14 +40,14 @@ DATE = 784_111_777
     ],
 )
 def test_one_range_gives_its_positions(field: str, first: int, last: int) -> None:
-    span = one_range(field, 100)
+    span = parse_range(field, 100)
     assert span == range(first, last + 1)
     assert content_range(span, 100) == f"bytes {first}-{last}/100"
 
 
 @pytest.mark.parametrize("field", ["bytes=100-", "bytes=100-200", f"bytes={HUGE}-", f"bytes={HUGE}-{HUGE}", "bytes=-0"])
 def test_a_range_past_the_end_has_no_positions(field: str) -> None:
-    span = one_range(field, 100)
+    span = parse_range(field, 100)
     assert span is not None
     assert not span
     assert content_range(span, 100) == "bytes */100"
@@ -61,26 +61,26 @@ def test_a_range_past_the_end_has_no_positions(field: str) -> None:
         "bytes=0-0,2-2", "bytes=0-0, -1", "bytes=200-,300-", "rows=0-1", "=0-1", "byte s=0-1", "bytes:0-1", "0-1",
     ],
 )  # fmt: skip
-def test_everything_else_is_answered_with_the_whole(field: str | None) -> None:
-    assert one_range(field, 100) is None
+def test_any_other_field_gives_the_whole(field: str | None) -> None:
+    assert parse_range(field, 100) is None
 
 
 @given(st.text() | st.from_regex(re.compile(r"bytes=[ ,0-9-]*", re.ASCII), fullmatch=True), st.integers(1, 10**12))
-def test_whatever_is_sent_the_positions_lie_within_the_picture(field: str, length: int) -> None:
-    span = one_range(field, length)
+def test_positions_are_always_within_the_length(field: str, length: int) -> None:
+    span = parse_range(field, length)
     assert span is None or (0 <= span.start <= span.stop <= length and span.step == 1)
 
 
 @given(st.integers(0, 2000), st.integers(0, 2000), st.integers(1, 1000))
-def test_positions_are_those_that_slicing_gives(first: int, last: int, length: int) -> None:
+def test_positions_equal_those_of_a_slice(first: int, last: int, length: int) -> None:
     data = bytes(at % 251 for at in range(length))
-    span = one_range(f"bytes={first}-{last}", length)
+    span = parse_range(f"bytes={first}-{last}", length)
     if last < first:
         assert span is None
     else:
         assert span is not None
         assert data[span.start : span.stop] == data[first : last + 1]
-    tail = one_range(f"bytes=-{last}", length)
+    tail = parse_range(f"bytes=-{last}", length)
     assert tail is not None
     assert data[tail.start : tail.stop] == (data[-last:] if last else b"")
 
@@ -92,8 +92,8 @@ def test_positions_are_those_that_slicing_gives(first: int, last: int, length: i
         "Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994",
     ],
 )  # fmt: skip
-def test_parts_of_the_same_picture_may_be_put_together(if_range: str | None) -> None:
-    assert still_whole(TAG, DATE, if_range, now=DATE + 60)
+def test_if_range_matches_the_same_picture(if_range: str | None) -> None:
+    assert if_range_holds(TAG, DATE, if_range, now=DATE + 60)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,12 @@ def test_parts_of_the_same_picture_may_be_put_together(if_range: str | None) -> 
         "Mon, 06 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37", "784111777", TAG.upper(),
     ],
 )  # fmt: skip
-def test_parts_of_different_pictures_are_not(if_range: str) -> None:
-    assert not still_whole(TAG, DATE, if_range, now=DATE + 60)
+def test_if_range_does_not_match_another_picture(if_range: str) -> None:
+    assert not if_range_holds(TAG, DATE, if_range, now=DATE + 60)
 
 
-def test_a_date_whose_second_is_not_over_may_stand_for_two_pictures() -> None:
+def test_if_range_does_not_match_a_date_whose_second_is_not_over() -> None:
     date = "Sun, 06 Nov 1994 08:49:37 GMT"
-    assert not still_whole(TAG, DATE, date, now=DATE + 0.9)
-    assert still_whole(TAG, DATE, date, now=DATE + 1)
-    assert not still_whole(TAG, None, date, now=DATE + 60)
+    assert not if_range_holds(TAG, DATE, date, now=DATE + 0.9)
+    assert if_range_holds(TAG, DATE, date, now=DATE + 1)
+    assert not if_range_holds(TAG, None, date, now=DATE + 60)

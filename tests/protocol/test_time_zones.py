@@ -1,4 +1,4 @@
-"""What `SO-TimeZone` may say, and that all of it stands for a zone that can be had."""
+"""Parsing of `SO-TimeZone`, and the data of its codes."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ def test_the_documented_zones_have_their_ids_and_offsets(id: int, code: str, win
     ]
 
 
-def test_no_id_is_known_that_is_not_documented() -> None:
+def test_only_documented_ids_are_known() -> None:
     assert {(int(id), code) for code, id, _ in ROWS if id != "-"} == {(id, code) for id, code, _, _ in DOCUMENTED}
 
 
 @pytest.mark.parametrize(("code", "_", "name"), ROWS, ids=[row[0] for row in ROWS])
-def test_every_code_stands_for_one_zone_that_exists(code: str, _: str, name: str) -> None:
+def test_every_code_is_one_existing_zone(code: str, _: str, name: str) -> None:
     assert [row[0] for row in ROWS].count(code) == 1
     assert (parse_time_zone(code) or "UTC") == name == ZoneInfo(name).key
     if code in IANA:  # the code is a name too, e.g. GB
@@ -59,7 +59,7 @@ def test_every_code_stands_for_one_zone_that_exists(code: str, _: str, name: str
 
 
 @pytest.mark.parametrize("name", ["Europe/Oslo", "europe/oslo", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "CET"])
-def test_an_iana_name_stands_for_itself(name: str) -> None:
+def test_an_iana_name_is_a_zone(name: str) -> None:
     parsed = parse_time_zone(name)
     assert parsed in IANA and parsed.lower() == name.lower()
 
@@ -86,7 +86,7 @@ def test_absent_empty_and_utc_are_utc(raw: str | None) -> None:
         (",", None),
     ],
 )
-def test_it_is_a_list_that_may_ask_for_the_offset(raw: str, name: str | None) -> None:
+def test_the_field_is_a_list_that_may_request_the_offset(raw: str, name: str | None) -> None:
     assert parse_time_zone(raw) == name
 
 
@@ -116,7 +116,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("raw", [*UNKNOWN, *MIXED, *PATHS])
-def test_anything_else_is_refused_by_the_headers_name(raw: str) -> None:
+def test_the_error_of_any_other_text_names_the_field(raw: str) -> None:
     with pytest.raises(BadParameter) as refused:
         parse_time_zone(raw)
     assert refused.value.values == {"name": "SO-TimeZone"}

@@ -1,4 +1,4 @@
-"""The pool on real processes: bounds, deaths, time limits."""
+"""The render pool with real processes: bounds, deaths and time limits."""
 
 from __future__ import annotations
 
@@ -64,90 +64,90 @@ def reading(data: bytes) -> Callable[[], Awaitable[bytes]]:
     return whole
 
 
-async def test_renders_in_another_process(pools: Pools) -> None:
+async def test_a_picture_is_rendered_in_another_process(pools: Pools) -> None:
     pool = await pools()
-    rendered = await pool.render(read, ORDER, Trace())
+    rendered = await pool.render_original(read, ORDER, Trace())
     assert shown(rendered.data).size == (16, 12)
     assert near(shown(rendered.data).convert("RGB").getpixel((2, 2)), RED)
     assert pool.pids
     assert os.getpid() not in pool.pids
 
 
-async def test_draws_placeholders(pools: Pools) -> None:
+async def test_a_placeholder_is_drawn(pools: Pools) -> None:
     pool = await pools()
     drawn = await pool.draw(Blank(IfBlank.DEFAULT, 40, 30, Format.PNG, "", Encoding()), Trace())
     assert shown(drawn).size == (40, 30)
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", PICTURE[:60]])
-async def test_bad_pictures_are_refused_and_cost_no_process(pools: Pools, data: bytes, metrics: Metrics) -> None:
+async def test_a_bad_picture_is_refused_and_ends_no_process(pools: Pools, data: bytes, metrics: Metrics) -> None:
     pool = await pools()
     before = pool.pids
     with pytest.raises(Unrenderable):
-        await pool.render(reading(data), ORDER, Trace())
-    assert shown((await pool.render(read, ORDER, Trace())).data).size == (16, 12)
+        await pool.render_original(reading(data), ORDER, Trace())
+    assert shown((await pool.render_original(read, ORDER, Trace())).data).size == (16, 12)
     assert pool.pids == before
     assert value(metrics, "contact_image_renders_failed_total") == 1
     assert value(metrics, "contact_image_renders_finished_total") == 1
 
 
-async def test_an_impossible_size_is_told_with_its_words(pools: Pools) -> None:
+async def test_the_error_of_an_impossible_size_keeps_its_message(pools: Pools) -> None:
     pool = await pools()
     strip = saved(quarters(4, 4_000), "PNG")
     with pytest.raises(BadParameter) as refused:
-        await pool.render(reading(strip), Order(Format.PNG, width=4_000), Trace())
+        await pool.render_original(reading(strip), Order(Format.PNG, width=4_000), Trace())
     assert "4000000" in str(refused.value).replace(",", "")
 
 
-async def test_a_process_that_dies_fails_its_own_render_alone(pools: Pools, metrics: Metrics) -> None:
+async def test_a_process_that_dies_fails_only_its_own_render(pools: Pools, metrics: Metrics) -> None:
     pool = await pools(workers=2)
-    frozen = pool.pids[:]
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)  # so that the renders are under way for certain
-    renders = [asyncio.create_task(pool.render(read, ORDER, Trace())) for _ in range(6)]
+    stopped = pool.pids[:]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)  # so that two renders are in progress
+    renders = [asyncio.create_task(pool.render_original(read, ORDER, Trace())) for _ in range(6)]
     await until(lambda: value(metrics, "contact_image_renders_started_total") == 2)
-    os.kill(frozen[0], signal.SIGKILL)
-    os.kill(frozen[1], signal.SIGCONT)
+    os.kill(stopped[0], signal.SIGKILL)
+    os.kill(stopped[1], signal.SIGCONT)
     results = await asyncio.gather(*renders, return_exceptions=True)
-    assert sum(isinstance(each, RenderWorkerDied) for each in results) == 1
-    assert sum(hasattr(each, "data") for each in results) == 5
+    assert sum(isinstance(result, RenderWorkerDied) for result in results) == 1
+    assert sum(hasattr(result, "data") for result in results) == 5
 
 
-async def test_a_process_killed_while_idle_costs_nothing(pools: Pools) -> None:
+async def test_a_process_killed_while_idle_fails_no_render(pools: Pools) -> None:
     pool = await pools()
     (pid,) = pool.pids
     os.kill(pid, signal.SIGKILL)
     await until(lambda: not alive(pid))
-    rendered = await pool.render(read, ORDER, Trace())
+    rendered = await pool.render_original(read, ORDER, Trace())
     assert shown(rendered.data).size == (16, 12)
     assert pool.pids
     assert pid not in pool.pids
 
 
-async def test_a_failed_render_lets_its_original_go(pools: Pools) -> None:
+async def test_a_failed_render_keeps_no_reference_to_its_original(pools: Pools) -> None:
     pool = await pools()
     original = b"no picture" * 10
     whole = reading(original)
     gc.disable()
     try:
-        held = sys.getrefcount(original)
+        references = sys.getrefcount(original)
         with pytest.raises(Unrenderable):
-            await pool.render(whole, ORDER, Trace())
-        assert sys.getrefcount(original) == held
+            await pool.render_original(whole, ORDER, Trace())
+        assert sys.getrefcount(original) == references
     finally:
         gc.enable()
 
 
-async def test_a_render_past_its_time_ends_its_process(pools: Pools, metrics: Metrics) -> None:
+async def test_a_render_past_its_time_limit_ends_its_process(pools: Pools, metrics: Metrics) -> None:
     pool = await pools(timeout=5.0)
     (pid,) = pool.pids
     os.kill(pid, signal.SIGSTOP)
     begun = time.perf_counter()
     with pytest.raises(RenderTimedOut):
-        await pool.render(read, ORDER, Trace())
+        await pool.render_original(read, ORDER, Trace())
     assert time.perf_counter() - begun < 50
     await until(lambda: not alive(pid) and bool(pool.pids))
-    assert shown((await pool.render(read, ORDER, Trace())).data).size == (16, 12)
+    assert shown((await pool.render_original(read, ORDER, Trace())).data).size == (16, 12)
     assert value(metrics, "contact_image_renders_timed_out_total") == 1
 
 
@@ -162,19 +162,19 @@ async def test_one_more_than_may_wait_is_refused_before_its_original_is_read(poo
         reads += 1
         return PICTURE
 
-    renders = [asyncio.create_task(pool.render(counted, ORDER, Trace())) for _ in range(20)]
-    await until(lambda: sum(each.done() for each in renders) >= 20 - 2 - 3)
+    renders = [asyncio.create_task(pool.render_original(counted, ORDER, Trace())) for _ in range(20)]
+    await until(lambda: sum(render.done() for render in renders) >= 20 - 2 - 3)
     done, waiting = await asyncio.wait(renders, timeout=0.1)
-    assert len(waiting) == 2 + 3  # one renders, one is read ahead, three wait
-    assert all(isinstance(each.exception(), Overloaded) for each in done)
+    assert len(waiting) == 2 + 3  # one is rendered, one is read, three wait in the queue
+    assert all(isinstance(render.exception(), Overloaded) for render in done)
     assert reads == 2
     assert value(metrics, "contact_image_render_queue_depth") == 3
     os.kill(pid, signal.SIGCONT)
-    assert len([await each for each in waiting]) == 5
+    assert len([await render for render in waiting]) == 5
     assert value(metrics, "contact_image_render_queue_depth") == 0
 
 
-async def test_a_failing_read_gives_its_turn_back(pools: Pools) -> None:
+async def test_a_failed_read_makes_room_for_the_next_render(pools: Pools) -> None:
     pool = await pools(workers=1)
 
     async def broken() -> bytes:
@@ -182,20 +182,20 @@ async def test_a_failing_read_gives_its_turn_back(pools: Pools) -> None:
 
     for _ in range(5):
         with pytest.raises(OSError, match="gone"):
-            await pool.render(broken, ORDER, Trace())
-    assert (await pool.render(read, ORDER, Trace())).data
+            await pool.render_original(broken, ORDER, Trace())
+    assert (await pool.render_original(read, ORDER, Trace())).data
 
 
-async def test_the_probe_trusts_a_render_of_late(pools: Pools) -> None:
+async def test_the_probe_accepts_a_recent_render(pools: Pools) -> None:
     pool = await pools()
-    await pool.render(read, ORDER, Trace())
+    await pool.render_original(read, ORDER, Trace())
     os.kill(pool.pids[0], signal.SIGSTOP)
-    async with asyncio.timeout(5):  # a render would wait for as long as one may take
+    async with asyncio.timeout(5):  # a render would wait until its time limit
         await pool.probe()
     os.kill(pool.pids[0], signal.SIGCONT)
 
 
-async def test_closing_ends_every_process(metrics: Metrics) -> None:
+async def test_close_ends_every_process(metrics: Metrics) -> None:
     pool = RenderPool(metrics, workers=2, queue=8, timeout=10.0, memory_bytes=0)
     pool.open()
     await until(lambda: len(pool.pids) == 2)
@@ -205,7 +205,7 @@ async def test_closing_ends_every_process(metrics: Metrics) -> None:
     await until(lambda: not any(alive(pid) for pid in pids))
 
 
-async def test_a_worker_carries_pillow_and_none_of_the_rest(pools: Pools) -> None:
+async def test_a_render_process_loads_pillow_and_no_other_library(pools: Pools) -> None:
     pool = await pools()
     maps = Path(f"/proc/{pool.pids[0]}/maps")
     if not maps.exists():
@@ -217,43 +217,43 @@ async def test_a_worker_carries_pillow_and_none_of_the_rest(pools: Pools) -> Non
     assert int(status[16]) > os.nice(0)  # below the event loop
 
 
-async def test_a_process_that_cannot_be_started_is_tried_again(
+async def test_a_process_that_cannot_be_started_is_started_again(
     metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tries = 0
+    starts = 0
 
-    class Scarce(RenderProcess):
+    class FailsOnce(RenderProcess):
         def __init__(self, memory_bytes: int) -> None:
-            nonlocal tries
-            tries += 1
-            if tries == 1:
+            nonlocal starts
+            starts += 1
+            if starts == 1:
                 raise RuntimeError("can't start new thread")
             super().__init__(memory_bytes)
 
-    monkeypatch.setattr(supervisor_module, "RenderProcess", Scarce)
+    monkeypatch.setattr(supervisor_module, "RenderProcess", FailsOnce)
     monkeypatch.setattr(supervisor_module, "_RETRY", 0.01)
     pool = RenderPool(metrics, workers=1, queue=8, timeout=10.0, memory_bytes=0)
     pool.open()
-    assert (await pool.render(read, ORDER, Trace())).data
+    assert (await pool.render_original(read, ORDER, Trace())).data
     await pool.close()
-    assert tries == 2
+    assert starts == 2
 
 
-async def test_a_process_that_hangs_while_it_starts_can_be_killed() -> None:
+async def test_a_process_can_be_killed_while_it_starts() -> None:
     process = RenderProcess(0)
     starting = asyncio.create_task(process.start())
     await until(lambda: process.child.pid is not None)
     process.kill()
     with pytest.raises((OSError, EOFError, DiedIdle, asyncio.CancelledError)):
         await starting
-    await process.gone()
+    await process.wait_ended()
     assert not process.child.is_alive()
 
 
-async def until(true: Callable[[], bool]) -> None:
-    """Wait for another process's doing; there is nothing to await."""
+async def until(condition: Callable[[], bool]) -> None:
+    """Poll *condition*, which depends on another process, until it is true."""
     async with asyncio.timeout(60):
-        while not true():
+        while not condition():
             await asyncio.sleep(0.005)
 
 

@@ -1,4 +1,4 @@
-"""RenderSlots among processes: never more than there are, and everybody gets one."""
+"""Render slots in several processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from service.rendering.slots import RenderSlots
 
-TAKES_TURNS = """
+TAKE_SLOTS = """
 import asyncio, sys, time
 from pathlib import Path
 from service.rendering.slots import RenderSlots
@@ -31,63 +31,63 @@ asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
 """
 
 
-def takes(folder: Path, count: int, rounds: int) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", TAKES_TURNS, str(folder), str(count), str(rounds)]
+def start_process(folder: Path, count: int, rounds: int) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", TAKE_SLOTS, str(folder), str(count), str(rounds)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_never_more_than_there_are_and_everybody_gets_one(tmp_path: Path, count: int) -> None:
-    processes = [takes(tmp_path, count, 20) for _ in range(4)]
+def test_the_number_of_taken_slots_is_bounded_and_every_process_gets_one(tmp_path: Path, count: int) -> None:
+    processes = [start_process(tmp_path, count, 20) for _ in range(4)]
     spans = []
-    for each in processes:
-        lines = each.communicate(timeout=60)[0].splitlines()
+    for process in processes:
+        lines = process.communicate(timeout=60)[0].splitlines()
         assert len(lines) == 20
         spans += [tuple(map(float, line.split())) for line in lines]
-    at_once = most = 0
+    taken = maximum = 0
     for _, change in sorted([(begun, 1) for begun, _ in spans] + [(ended, -1) for _, ended in spans]):
-        at_once += change
-        most = max(most, at_once)
-    assert most <= count
-    assert most == count or count > 1  # of two, one may always be late on a busy machine
+        taken += change
+        maximum = max(maximum, taken)
+    assert maximum <= count
+    assert maximum == count or count > 1  # on a busy machine the second may never be taken in time
 
 
-async def test_the_dead_give_theirs_back(tmp_path: Path) -> None:
+async def test_the_slot_of_a_dead_process_is_free(tmp_path: Path) -> None:
     holder = subprocess.Popen(
-        [sys.executable, "-c", TAKES_TURNS.replace("0.01", "60"), str(tmp_path), "1", "1"], stdout=subprocess.DEVNULL
+        [sys.executable, "-c", TAKE_SLOTS.replace("0.01", "60"), str(tmp_path), "1", "1"], stdout=subprocess.DEVNULL
     )
     try:
         deadline = time.monotonic() + 60
-        while not (tmp_path / "turn-0").exists():
+        while not (tmp_path / "slot-0").exists():
             assert time.monotonic() < deadline
             await asyncio.sleep(0.02)
         waiting = asyncio.create_task(RenderSlots(tmp_path, 1).take())
         await asyncio.wait((waiting,), timeout=0.3)
         assert not waiting.done()
         os.kill(holder.pid, signal.SIGKILL)
-        (await asyncio.wait_for(waiting, 60)).give()
+        (await asyncio.wait_for(waiting, 60)).release()
     finally:
         holder.kill()
         holder.wait()
 
 
-async def test_one_who_waits_goes_before_one_who_has_just_had_it(tmp_path: Path) -> None:
+async def test_a_waiting_task_gets_the_slot_before_its_last_holder(tmp_path: Path) -> None:
     slots = RenderSlots(tmp_path, 1)
-    mine = await slots.take()
+    slot = await slots.take()
     other = asyncio.create_task(RenderSlots(tmp_path, 1).take())
     await asyncio.sleep(0.05)
-    mine.give()
-    again = asyncio.create_task(slots.take())
-    done, _ = await asyncio.wait((other, again), timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    slot.release()
+    second = asyncio.create_task(slots.take())
+    done, _ = await asyncio.wait((other, second), timeout=60, return_when=asyncio.FIRST_COMPLETED)
     assert done == {other}
-    other.result().give()
-    (await asyncio.wait_for(again, 60)).give()
+    other.result().release()
+    (await asyncio.wait_for(second, 60)).release()
 
 
-async def test_one_who_waits_no_longer_holds_nobody_up(tmp_path: Path) -> None:
+async def test_a_task_that_stops_waiting_delays_no_other(tmp_path: Path) -> None:
     slots = RenderSlots(tmp_path, 1)
-    mine = await slots.take()
+    slot = await slots.take()
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(slots.take(), 0.05)
-    mine.give()
-    (await asyncio.wait_for(slots.take(), 60)).give()
+    slot.release()
+    (await asyncio.wait_for(slots.take(), 60)).release()

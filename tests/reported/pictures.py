@@ -1,4 +1,4 @@
-"""Pictures with the oddities that users of image services report, made by code."""
+"""Pictures with the properties that users of image services reported, made in code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 160, 60), (40, 60, 200), (240, 22
 
 
 def quarters(width: int = 120, height: int = 80) -> Image.Image:
-    """Red, green / blue, yellow."""
+    """Return a picture of four quarters: red and green above blue and yellow."""
     image = Image.new("RGB", (width, height), RED)
     image.paste(GREEN, (width // 2, 0, width, height // 2))
     image.paste(BLUE, (0, height // 2, width // 2, height))
@@ -23,15 +23,15 @@ def quarters(width: int = 120, height: int = 80) -> Image.Image:
     return image
 
 
-def film(plays: int) -> bytes:
-    """A GIF of three frames of 200 ms that plays so many times; 0 is for ever, 1 leaves the loop extension out."""
+def animated_gif(plays: int) -> bytes:
+    """Return a GIF of three frames of 200 ms. 0 *plays* means without end, 1 omits the loop extension."""
     frames = [Image.new("RGB", (60, 60), colour) for colour in (RED, GREEN, BLUE)]
     options = {} if plays == 1 else {"loop": max(plays - 1, 0)}
     return saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=200, **options)
 
 
 def png_with(kind: bytes, body: bytes, *, checksum_off_by: int = 0) -> bytes:
-    """A sound PNG with one chunk more before its pixels; its checksum is wrong by that much."""
+    """Return a PNG with a further chunk before its pixels, whose checksum is wrong by *checksum_off_by*."""
     data = saved(quarters(), "PNG")
     extra = chunk(kind, body)
     checksum = (int.from_bytes(extra[-4:], "big") + checksum_off_by) & 0xFFFFFFFF
@@ -39,7 +39,7 @@ def png_with(kind: bytes, body: bytes, *, checksum_off_by: int = 0) -> bytes:
 
 
 def srgb_profile(padding: int = 0) -> bytes:
-    """sRGB as an ICC profile, with a private tag of *padding* bytes where that is more than 0."""
+    """Return sRGB as an ICC profile, with a private tag of *padding* bytes when that is above 0."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     if not padding:
         return profile
@@ -53,19 +53,19 @@ def srgb_profile(padding: int = 0) -> bytes:
 
 
 def compressed_profile(profile: bytes) -> bytes:
-    """The body of an iCCP chunk."""
+    """Return the body of an iCCP chunk."""
     return b"Printer RGB\0\0" + zlib.compress(profile, 9)
 
 
 def jpeg(*segments: bytes, width: int = 120, height: int = 80) -> bytes:
-    """A JPEG that begins with those APP0 segments, in place of its own."""
+    """Return a JPEG with these APP0 segments in place of its own."""
     data = saved(quarters(width, height), "JPEG", quality=95)
     rest = data[4 + int.from_bytes(data[4:6], "big") :]
     return data[:2] + b"".join(b"\xff\xe0" + struct.pack(">H", len(body) + 2) + body for body in segments) + rest
 
 
 def tiff_with_palette(rows: bytes, colours: list[tuple[int, int, int]]) -> bytes:
-    """A TIFF of 120x80 pixels whose palette holds values of 8 bits, where the standard has 16."""
+    """Return a TIFF of 120x80 pixels whose palette has values of 8 bits; the standard has 16."""
     padded = colours + [(255, 255, 255)] * (256 - len(colours))
     palette = b"".join(struct.pack("<256H", *(colour[channel] for colour in padded)) for channel in range(3))
     tags = [(256, 3, 1, 120), (257, 3, 1, 80), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 3), (273, 4, 1, 0)]
@@ -82,14 +82,14 @@ def tiff_quarters() -> bytes:
 
 
 def tiff_scan() -> bytes:
-    """A black block of 50x20 pixels on white, whose upper left corner is at 10,10."""
+    """Return a black block of 50x20 pixels on white. Its upper left corner is at 10,10."""
     page = Image.new("L", (120, 80), 1)
     page.paste(0, (10, 10, 60, 30))
     return tiff_with_palette(page.tobytes(), [(0, 0, 0)])
 
 
 def avif_of_colour(colour: tuple[int, int, int], primaries: int, *, grain: float = 0.0) -> bytes:
-    """One colour, whose primaries are given by a code point alone (ITU-T H.273). *grain* makes the file larger."""
+    """Return an AVIF of one colour with a code point for its primaries (ITU-T H.273). *grain* makes the file larger."""
     noise = Image.effect_noise((64, 64), 100).convert("RGB")
     plain = Image.new("RGB", (64, 64), colour)
     data = saved(Image.blend(plain, noise, grain), "AVIF", quality=90, subsampling="4:4:4")
@@ -103,7 +103,10 @@ def box(kind: bytes, *parts: bytes) -> bytes:
 
 
 def avif_grid(*, shared: bool) -> bytes:
-    """A grid of 2x2 tiles of 64x64 pixels: red, green, green, yellow. *shared*: equal tiles are stored once."""
+    """Return a grid of 2x2 tiles of 64x64 pixels: red, green, green, yellow.
+
+    With *shared*, equal tiles are stored once.
+    """
     tiles = [avif_of_colour(colour, 1, grain=0.05) for colour in (RED, GREEN, GREEN, YELLOW)]
     coded = [tile[tile.index(b"mdat") + 4 :] for tile in tiles]
     first = tiles[0]
@@ -155,8 +158,8 @@ def avif_grid(*, shared: bool) -> bytes:
 
 
 MADE: dict[str, Callable[[], bytes]] = {
-    "100.gif": lambda: film(65_536),
-    "101.gif": lambda: film(65_536),
+    "100.gif": lambda: animated_gif(65_536),
+    "101.gif": lambda: animated_gif(65_536),
     "300.png": lambda: png_with(b"iCCP", compressed_profile(srgb_profile(1_500_000))),
     "500.png": lambda: png_with(b"gAMA", struct.pack(">I", 45_455), checksum_off_by=1),
     "501.png": lambda: png_with(b"cHRM", struct.pack(">8I", *range(30_000, 38_000, 1_000)), checksum_off_by=1),
@@ -177,7 +180,7 @@ MADE: dict[str, Callable[[], bytes]] = {
     "901.avif": lambda: avif_grid(shared=False),
     "1100.avif": lambda: avif_of_colour((200, 80, 60), 12),
     "1101.avif": lambda: avif_of_colour((200, 80, 60), 9),
-    "1300.gif": lambda: film(1),
+    "1300.gif": lambda: animated_gif(1),
     "1400.jpg": lambda: jpeg(b"JFIF\0"),
     "1401.jpg": lambda: jpeg(b"JFIF\0", b"JFIF\0\1\1\0\0\1\0\1\0\0"),
     "1600.tif": tiff_quarters,
@@ -185,14 +188,14 @@ MADE: dict[str, Callable[[], bytes]] = {
     "2100.jpg": lambda: saved(quarters(), "JPEG", quality=95),
     "2300.jpg": lambda: saved(quarters(), "JPEG", quality=95),
 }
-"""The file of each contact, and what makes it."""
+"""Functions that make the files of contacts, by file name."""
 
 
 def plays_of(data: bytes) -> int:
-    """How often the file says that it plays; 0 is for ever.
+    """Return how many times an animation plays. 0 means without end.
 
-    A GIF without a loop extension plays once; an AVIF without the repeat flag in its edit list plays once, with it the
-    track's duration over the edit's (ISO/IEC 23000-22, section 9.6.1).
+    A GIF without a loop extension plays once. An AVIF without the repeat flag in its edit list plays once. With the
+    flag, the number is the duration of the track over that of the edit (ISO/IEC 23000-22, section 9.6.1).
     """
     image = Image.open(io.BytesIO(data))
     if image.format == "GIF":

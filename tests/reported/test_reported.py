@@ -1,9 +1,8 @@
-"""Pictures and requests after reports of users of other image services, tried on this one.
+"""Pictures and requests that users of other image services reported.
 
-The rows have the form of the reports' table beside the repository, and where that is present, its own files are tried.
-
-A row is a file, a request, its header fields divided by ` | `, and what is right: status, media type, width x height;
-`frames=`, `plays=`; `x,y=r,g,b~t` for a pixel; `name>a,b` for a field that lists all of these.
+A row is a file, a request, its header fields, divided by ` | `, and the expected answer: status, media type, width x
+height; `frames=`, `plays=`; `x,y=r,g,b~t` for a pixel; `name>a,b` for a field that lists all of these. When the table
+of reports is beside the repository, its files are tested, too. Its rows have the same form.
 """
 
 from __future__ import annotations
@@ -31,11 +30,11 @@ class Row(NamedTuple):
     file: str
     request: str
     headers: str
-    right: str
+    expected: str
 
 
-def _asked(file: str, query: str, right: str, *, headers: str = "") -> Row:
-    return Row(file, f"/api/v1/Contact/{file.partition('.')[0]}/Image{query}", headers, right)
+def _row(file: str, query: str, expected: str, *, headers: str = "") -> Row:
+    return Row(file, f"/api/v1/Contact/{file.partition('.')[0]}/Image{query}", headers, expected)
 
 
 _PNG = "?w=60&type=PNG"
@@ -44,39 +43,39 @@ _CHUNKS = (*_ANCILLARY, "prVt")
 _TRACING = "baggage,sentry-trace,traceparent,x-requested-with"
 
 ROWS: dict[str, Row] = {
-    "plays-too-many": _asked("100.gif", "?w=60&type=WEBP", "200 image/webp 60x60 frames=3 plays=65535|0"),
+    "plays-too-many": _row("100.gif", "?w=60&type=WEBP", "200 image/webp 60x60 frames=3 plays=65535|0"),
     "one-format-fails": Row(
         "101.gif",
         "/api/v1/Contact/101/Image?w=60&type=WEBP then /api/v1/Contact/101/Image?w=50&type=GIF",
         "",
         "200 image/gif 50x50 frames=3",
     ),
-    "profile-1.5MB": _asked("300.png", _PNG, f"200 image/png 60x40 {QUARTERS}"),
+    "profile-1.5MB": _row("300.png", _PNG, f"200 image/png 60x40 {QUARTERS}"),
     **{
-        f"checksum-{kind}": _asked(f"{500 + number}.png", _PNG, f"200 image/png 60x40 {QUARTERS}")
+        f"checksum-{kind}": _row(f"{500 + number}.png", _PNG, f"200 image/png 60x40 {QUARTERS}")
         for number, kind in enumerate(_CHUNKS)
     },
-    "next-format": _asked(
+    "next-format": _row(
         "700.jpg", "?w=4096", "200 image/webp|image/avif 4096x4096", headers="Accept: image/avif,image/webp,*/*;q=0.8"
     ),
-    "grid-shared-tiles": _asked("900.avif", _PNG, "200 image/png 60x60 7,7=220,30,30~24 52,52=240,220,40~24"),
-    "grid-own-tiles": _asked("901.avif", _PNG, "200 image/png 60x60 7,7=220,30,30~24 52,52=240,220,40~24"),
-    "avif-display-p3": _asked("1100.avif", _PNG, "200 image/png 60x60 30,30=216,69,50~12"),
-    "avif-bt2020": _asked("1101.avif", _PNG, "200 image/png 60x60 30,30=244,37,50~12"),
-    "plays-once-chosen": _asked(
+    "grid-shared-tiles": _row("900.avif", _PNG, "200 image/png 60x60 7,7=220,30,30~24 52,52=240,220,40~24"),
+    "grid-own-tiles": _row("901.avif", _PNG, "200 image/png 60x60 7,7=220,30,30~24 52,52=240,220,40~24"),
+    "avif-display-p3": _row("1100.avif", _PNG, "200 image/png 60x60 30,30=216,69,50~12"),
+    "avif-bt2020": _row("1101.avif", _PNG, "200 image/png 60x60 30,30=244,37,50~12"),
+    "plays-once-chosen": _row(
         "1300.gif",
         "?w=60",
         "200 image/avif|image/webp|image/png|image/gif 60x60 frames=3 plays=1",
         headers=f"Accept: {CHROME}",
     ),
-    "plays-once-avif": _asked("1300.gif", "?w=60&type=AVIF", "200 image/avif 60x60 frames=3 plays=1"),
-    "jfif-name-alone": _asked("1400.jpg", _PNG, f"200 image/png 60x40 {QUARTERS}"),
-    "jfif-twice": _asked("1401.jpg", _PNG, f"200 image/png 60x40 {QUARTERS}"),
-    "palette-8-bit": _asked("1600.tif", _PNG, f"200 image/png 60x40 {QUARTERS}"),
-    "palette-8-bit-scan": _asked(
+    "plays-once-avif": _row("1300.gif", "?w=60&type=AVIF", "200 image/avif 60x60 frames=3 plays=1"),
+    "jfif-name-alone": _row("1400.jpg", _PNG, f"200 image/png 60x40 {QUARTERS}"),
+    "jfif-twice": _row("1401.jpg", _PNG, f"200 image/png 60x40 {QUARTERS}"),
+    "palette-8-bit": _row("1600.tif", _PNG, f"200 image/png 60x40 {QUARTERS}"),
+    "palette-8-bit-scan": _row(
         "1601.tif", _PNG, "200 image/png 60x40 2,2=255,255,255~8 50,30=255,255,255~8 17,10=0,0,0~8"
     ),
-    "q-without-zero": _asked(
+    "q-without-zero": _row(
         "2100.jpg", "?w=60", "200 image/png 60x40", headers="Accept: image/png;q=.5, image/jpeg;q=.2"
     ),
     "preflight-tracing": Row(
@@ -90,13 +89,13 @@ ROWS: dict[str, Row] = {
 
 
 def _reports() -> dict[str, Row]:
-    """The rows of the reports beside the repository; none where there are none."""
+    """Return the rows of the reports beside the repository, or none."""
     try:
         lines = (REPORTS / "cases.tsv").read_text("utf-8").splitlines()
     except FileNotFoundError:
         return {}
     rows = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    return {row["id"]: Row(*(row[name] for name in Row._fields)) for row in rows}
+    return {row["id"]: Row(row["file"], row["request"], row["headers"], row["right"]) for row in rows}
 
 
 Client = TestClient[Any, Any]
@@ -105,7 +104,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def clients(tmp_path_factory: pytest.TempPathFactory, shared_valkey: Valkey) -> Any:
-    """Services by what they serve: pictures `made` here, and those of the `reports`."""
+    """Services by their pictures: those `made` in code, and those of the `reports`."""
     folder = tmp_path_factory.mktemp("reported")
     for name, make in MADE.items():
         (folder / name).write_bytes(make())
@@ -118,28 +117,28 @@ async def clients(tmp_path_factory: pytest.TempPathFactory, shared_valkey: Valke
 
 
 @pytest.mark.parametrize("name", ROWS)
-async def test_every_row_holds_for_pictures_made_in_code(clients: dict[str, Client], name: str) -> None:
-    await _holds(clients["made"], ROWS[name])
+async def test_answer_for_picture_made_in_code_is_as_expected(clients: dict[str, Client], name: str) -> None:
+    await _check_row(clients["made"], ROWS[name])
 
 
 @pytest.mark.parametrize("name", _reports())
-async def test_every_row_holds_for_the_reports_own_files(clients: dict[str, Client], name: str) -> None:
-    await _holds(clients["reports"], _reports()[name])
+async def test_answer_for_file_of_the_reports_is_as_expected(clients: dict[str, Client], name: str) -> None:
+    await _check_row(clients["reports"], _reports()[name])
 
 
-async def test_no_row_of_the_reports_is_left_out() -> None:
+async def test_every_row_of_the_reports_has_a_picture_made_in_code() -> None:
     assert _reports().keys() <= ROWS.keys()
 
 
-async def _holds(client: Client, row: Row) -> None:
+async def _check_row(client: Client, row: Row) -> None:
     fields = dict(field.split(": ", 1) for field in row.headers.split(" | ") if field)
     *earlier, last = row.request.split(" then ")
     for request in earlier:
         await _answer(client, request, {})
     response = await _answer(client, last, fields)
     body = await response.read()
-    for word in row.right.split():
-        _compare(word, response, body)
+    for word in row.expected.split():
+        _check_word(word, response, body)
 
 
 async def _answer(client: Client, request: str, fields: dict[str, str]) -> ClientResponse:
@@ -149,8 +148,8 @@ async def _answer(client: Client, request: str, fields: dict[str, str]) -> Clien
     return response
 
 
-def _compare(word: str, response: ClientResponse, body: bytes) -> None:
-    """Require what one word of a row's right answer says."""
+def _check_word(word: str, response: ClientResponse, body: bytes) -> None:
+    """Check one word of a row's expected answer."""
     if re.fullmatch(r"[\d|]+", word):
         assert str(response.status) in word.split("|"), body[:300]
     elif "/" in word:
@@ -167,5 +166,5 @@ def _compare(word: str, response: ClientResponse, body: bytes) -> None:
     else:
         place, colour, within = re.fullmatch(r"([\d,]+)=([\d,]+)~(\d+)", word).groups()  # type: ignore[union-attr]
         x, y = map(int, place.split(","))
-        seen = shown(body).convert("RGB").getpixel((x, y))
-        assert near(seen, tuple(map(int, colour.split(","))), within=int(within)), f"{seen} at {place}"
+        found = shown(body).convert("RGB").getpixel((x, y))
+        assert near(found, tuple(map(int, colour.split(","))), within=int(within)), f"{found} at {place}"

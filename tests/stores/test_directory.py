@@ -1,4 +1,4 @@
-"""The folder: which name wins, sharding, what is passed over, and how failures are told."""
+"""`DirectoryStore`: names, shards, versions, ignored files, and failures."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from structlog.testing import capture_logs
 
 from service.errors import StoreFailed
 from service.pictures.values import OriginalChanged, OriginalEmpty
-from service.stores.directory import DirectoryStore, as_store_errors
+from service.stores.directory import DirectoryStore
 from service.stores.names import SUFFIXES, shard
+from service.stores.os_errors import as_store_errors
 from tests.pictures_in_code import quarters, saved
 from tests.privileges import unprivileged
 
@@ -27,14 +28,14 @@ async def store(tmp_path: Path) -> AsyncIterator[DirectoryStore]:
     await made.close()
 
 
-def test_the_suffixes_stand_in_their_order_lower_case_first() -> None:
+def test_suffixes_are_in_order_of_the_look_up() -> None:
     lower = (
         "jpg", "jpeg", "jfif", "jpe", "png", "apng", "gif", "tif", "tiff", "webp", "avif", "bmp", "mpo", "heic",
     )  # fmt: skip
     assert (*lower, *(each.upper() for each in lower), *(each.capitalize() for each in lower)) == SUFFIXES
 
 
-async def test_the_first_suffix_that_exists_wins(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_the_file_with_the_first_suffix_is_the_picture(store: DirectoryStore, tmp_path: Path) -> None:
     for suffix in reversed(SUFFIXES):
         (tmp_path / f"42.{suffix}").write_bytes(JPEG + suffix.encode())
         found = await store.look(42)
@@ -42,7 +43,7 @@ async def test_the_first_suffix_that_exists_wins(store: DirectoryStore, tmp_path
         assert await store.read(found) == JPEG + suffix.encode()
 
 
-async def test_a_picture_may_lie_in_its_shard(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_a_picture_may_be_in_its_shard(store: DirectoryStore, tmp_path: Path) -> None:
     assert shard(1_234_567) == "567"
     assert shard(7) == "007"
     (tmp_path / "567").mkdir()
@@ -74,7 +75,7 @@ async def test_the_version_is_size_mtime_and_the_first_bytes(store: DirectorySto
 
 
 async def test_the_same_file_has_the_same_version_on_every_server(tmp_path: Path) -> None:
-    """Copied with its times, as a backup and rsync do: another inode, another change time, another name."""
+    """A copy with its times, as of a backup or rsync, has another inode, change time and name."""
     versions = []
     for name, data in (("one/42.jpg", JPEG), ("two/42.PNG", JPEG), ("one/43.jpg", JPEG + bytes(100_000))):
         path = tmp_path / name
@@ -87,7 +88,7 @@ async def test_the_same_file_has_the_same_version_on_every_server(tmp_path: Path
     assert versions[0] == versions[1] != versions[2]
 
 
-async def test_what_was_seen_on_another_server_is_read_here(tmp_path: Path) -> None:
+async def test_an_original_from_another_server_is_read(tmp_path: Path) -> None:
     data = JPEG + bytes(100_000)
     stores = []
     for name in ("one", "two"):
@@ -105,7 +106,7 @@ async def test_what_was_seen_on_another_server_is_read_here(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("at", [3, 65_535])
-async def test_another_picture_of_the_same_size_and_time_is_not_read_for_it(
+async def test_another_picture_of_the_same_size_and_time_is_not_read_instead(
     store: DirectoryStore, tmp_path: Path, at: int
 ) -> None:
     path, data = tmp_path / "42.jpg", bytearray(JPEG + bytes(100_000))
@@ -122,10 +123,8 @@ async def test_another_picture_of_the_same_size_and_time_is_not_read_for_it(
         await store.stream(seen, 1_000)
 
 
-async def test_a_picture_that_another_takes_the_place_of_is_streamed_to_its_end(
-    store: DirectoryStore, tmp_path: Path
-) -> None:
-    """Its change time is another one, for it has a name less; its bytes are the same."""
+async def test_a_picture_that_is_replaced_is_streamed_to_its_end(store: DirectoryStore, tmp_path: Path) -> None:
+    """The change time differs, since the file has lost a name; the bytes are the same."""
     data = JPEG + bytes(100_000)
     (tmp_path / "42.jpg").write_bytes(data)
     seen = await store.look(42)
@@ -138,7 +137,7 @@ async def test_a_picture_that_another_takes_the_place_of_is_streamed_to_its_end(
     assert b"".join(got) == data
 
 
-async def test_empty_files_are_passed_over(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_empty_files_are_ignored(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").touch()
     (tmp_path / "42.Png").touch()
     with pytest.raises(OriginalEmpty):
@@ -150,7 +149,7 @@ async def test_empty_files_are_passed_over(store: DirectoryStore, tmp_path: Path
     assert await store.read(found) == JPEG
 
 
-async def test_a_picture_emptied_after_it_was_seen_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_a_picture_emptied_after_the_look_up_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG)
     found = await store.look(42)
     assert found is not None
@@ -160,7 +159,7 @@ async def test_a_picture_emptied_after_it_was_seen_has_changed(store: DirectoryS
             await read
 
 
-async def test_folders_pipes_and_dangling_links_are_passed_over(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_folders_pipes_and_dangling_links_are_ignored(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").mkdir()
     os.mkfifo(tmp_path / "42.jpeg")
     (tmp_path / "42.png").symlink_to(tmp_path / "nowhere")
@@ -169,7 +168,7 @@ async def test_folders_pipes_and_dangling_links_are_passed_over(store: Directory
     assert await store.look(42) is not None
 
 
-async def test_a_folder_that_is_gone_is_a_failure_and_not_a_contact_without_picture(tmp_path: Path) -> None:
+async def test_a_missing_folder_is_a_failure_and_not_a_contact_without_picture(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "unmounted", max_bytes=1, timeout=5.0)
     with pytest.raises(StoreFailed):
         await store.look(42)
@@ -178,7 +177,7 @@ async def test_a_folder_that_is_gone_is_a_failure_and_not_a_contact_without_pict
     await store.close()
 
 
-async def test_a_file_in_place_of_the_folder_is_a_failure_too(tmp_path: Path) -> None:
+async def test_a_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = DirectoryStore(tmp_path / "file", max_bytes=1, timeout=5.0)
     with pytest.raises(StoreFailed):
@@ -186,7 +185,7 @@ async def test_a_file_in_place_of_the_folder_is_a_failure_too(tmp_path: Path) ->
     await store.close()
 
 
-async def test_a_read_that_fails_names_file_and_error_in_the_log(open_folder: Path) -> None:
+async def test_the_log_of_a_failed_read_names_file_and_error(open_folder: Path) -> None:
     path = open_folder / "42.jpg"
     path.write_bytes(JPEG)
     store = DirectoryStore(open_folder, max_bytes=1_000_000, timeout=5.0)
@@ -194,9 +193,9 @@ async def test_a_read_that_fails_names_file_and_error_in_the_log(open_folder: Pa
     assert seen is not None
     path.chmod(0)
     with capture_logs() as lines, unprivileged():
-        for ask in (store.look(42), store.read(seen), store.stream(seen, 1_000)):
+        for call in (store.look(42), store.read(seen), store.stream(seen, 1_000)):
             with pytest.raises(StoreFailed) as failure:
-                await ask
+                await call
             assert str(open_folder) not in str(failure.value)
     assert [(line["event"], line["file"], line["errno"]) for line in lines] == 3 * [
         ("store.failed", str(path), "EACCES")
@@ -204,7 +203,7 @@ async def test_a_read_that_fails_names_file_and_error_in_the_log(open_folder: Pa
     await store.close()
 
 
-async def test_an_error_of_an_open_file_which_names_none_is_logged_with_its_file() -> None:
+async def test_an_error_without_a_file_is_logged_with_the_given_file() -> None:
     async def fail() -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -213,7 +212,7 @@ async def test_an_error_of_an_open_file_which_names_none_is_logged_with_its_file
     assert [(line["file"], line["errno"]) for line in lines] == [("images/42.jpg", "EIO")]
 
 
-async def test_the_first_files_are_tried_in_the_folder_and_in_its_shards(open_folder: Path) -> None:
+async def test_sample_reads_files_in_the_folder_and_in_its_shards(open_folder: Path) -> None:
     (open_folder / "007").mkdir()
     for name in ("1.jpg", "2.png", "readme.txt", "007/7.Jfif", "007/x.jpg"):
         (open_folder / name).write_bytes(JPEG)
@@ -222,13 +221,13 @@ async def test_the_first_files_are_tried_in_the_folder_and_in_its_shards(open_fo
     assert await store.sample(2) == (2, [])
     (open_folder / "007" / "7.Jfif").chmod(0)
     with unprivileged():
-        tried, faults = await store.sample(100)
-    assert tried == 3
-    assert [(fault.errno, fault.filename) for fault in faults] == [(errno.EACCES, str(open_folder / "007" / "7.Jfif"))]
+        count, errors = await store.sample(100)
+    assert count == 3
+    assert [(error.errno, error.filename) for error in errors] == [(errno.EACCES, str(open_folder / "007" / "7.Jfif"))]
     await store.close()
 
 
-async def test_a_picture_removed_after_it_was_seen_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_a_picture_removed_after_the_look_up_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG)
     found = await store.look(42)
     assert found is not None
@@ -237,7 +236,7 @@ async def test_a_picture_removed_after_it_was_seen_has_changed(store: DirectoryS
         await store.read(found)
 
 
-async def test_a_file_cut_short_while_it_is_streamed_is_told(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_a_file_truncated_while_it_is_streamed_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG + bytes(500_000))
     found = await store.look(42)
     assert found is not None
@@ -249,7 +248,7 @@ async def test_a_file_cut_short_while_it_is_streamed_is_told(store: DirectorySto
             pass
 
 
-async def test_a_look_up_costs_the_same_number_of_stats_whatever_there_is(
+async def test_a_look_up_takes_the_same_number_of_stats_for_any_number_of_files(
     store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[object] = []
@@ -262,12 +261,12 @@ async def test_a_look_up_costs_the_same_number_of_stats_whatever_there_is(
     (tmp_path / "999").mkdir()
     monkeypatch.setattr(os, "stat", counting)
     await store.look(999_999)
-    few = len(counted)
+    before = len(counted)
     for contact in range(2_000):
         (tmp_path / f"{contact}.jpg").touch()
     counted.clear()
     await store.look(999_999)
-    assert len(counted) == few == 2 * len(SUFFIXES) + 2  # and of the shard, and of the folder
+    assert len(counted) == before == 2 * len(SUFFIXES) + 2  # the two are the shard and the folder
     (tmp_path / "999").rmdir()
     counted.clear()
     await store.look(999_999)

@@ -1,4 +1,4 @@
-"""A disk that is full: 507, the upload is gone, and the picture of before is left."""
+"""A full disk: the answer is 507, the upload is removed, and the old picture stays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreFailed, StoreFull
-from service.stores.directory import as_store_errors
+from service.stores.os_errors import as_store_errors
 from service.stores.uploads import UploadFile, UploadFolder
 from tests.conftest import Serve
 from tests.operations.running import COMMAND, PATIENCE, Service, running
@@ -23,14 +23,14 @@ from tests.web.test_writes import put, unfinished_uploads
 from tests.web.test_writes_forms import FORM, part
 
 SMALL, LARGE = saved(quarters(40, 30), "PNG"), saved(large(300, 200), "PNG")
-"""Less than a file's buffer holds, so that the disk is asked later; and more."""
+"""An upload smaller than the buffer of a file, which reaches the disk later, and a larger one."""
 OLD = saved(quarters(), "PNG")
 PATH = "/api/v1/Contact/7/Image"
 
 
 @pytest.fixture
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Uploads are written to a device for whose bytes the kernel has no room."""
+    """Uploads are written to a device that is always full."""
     begin = UploadFolder.begin
 
     def begin_on_full_disk(folder: UploadFolder) -> UploadFile:
@@ -73,7 +73,7 @@ async def test_an_upload_is_507_and_leaves_the_old_picture(
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-async def test_no_room_is_told_from_other_failures(number: int) -> None:
+async def test_errors_of_a_full_disk_are_store_full(number: int) -> None:
     async def fail() -> None:
         raise OSError(number, os.strerror(number))
 
@@ -82,7 +82,7 @@ async def test_no_room_is_told_from_other_failures(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EROFS, errno.EACCES, errno.EMFILE])
-async def test_other_failures_are_not_for_want_of_room(number: int) -> None:
+async def test_other_errors_are_not_store_full(number: int) -> None:
     async def fail() -> None:
         raise OSError(number, os.strerror(number))
 
@@ -100,14 +100,14 @@ os.execv(sys.argv[1], sys.argv[1:])
 
 @contextmanager
 def limited(images: Path) -> Iterator[Service]:
-    """A service whose process may write no file of more than 32 KiB: Python would cut off its compiled modules."""
+    """A service whose process may write no file larger than 32 KiB."""
     command = (sys.executable, "-c", LIMITED, *COMMAND)
-    ours = {
+    variables = {
         "CONTACT_IMAGE_WRITES__ENABLED": "true",
         "CONTACT_IMAGE_RENDER__WORKERS": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",  # a compiled module cut off at 32 KiB would stay, and break every later import
+        "PYTHONDONTWRITEBYTECODE": "1",  # a compiled module truncated at 32 KiB would break every later import
     }
-    with running("--images", images, command=command, **ours) as service:
+    with running("--images", images, command=command, **variables) as service:
         yield service
 
 
@@ -122,7 +122,7 @@ def status_of_put(service: Service, data: bytes) -> int:
         connection.close()
 
 
-def test_a_file_larger_than_may_be_written_is_507(images: Path) -> None:
+def test_a_file_above_the_size_limit_of_the_process_is_507(images: Path) -> None:
     (images / "7.png").write_bytes(OLD)
     assert len(SMALL) < 32_768 < len(LARGE)
     with limited(images) as service:

@@ -1,136 +1,268 @@
-"""One suite for every store of originals."""
+"""The contract of `OriginalStore` and `WritableStore`, for every adapter. A new adapter is a row of `ADAPTERS`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
-from service.errors import Unrenderable
+from service.errors import PreconditionFailed, Unrenderable
 from service.formats import Format
-from service.pictures.ports import OriginalStore
-from service.pictures.values import OriginalChanged, OriginalEmpty
+from service.pictures.ports import OriginalStore, WritableStore
+from service.pictures.values import Original, OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
 from service.stores.memory import MemoryStore
+from service.stores.writable_directory import WritableDirectory
 from tests.pictures_in_code import quarters, saved, see_through
 
 Keep = Callable[[int, bytes], None]
 LIMIT = 200_000
+"""Bytes of the largest original."""
+JPEG, PNG = saved(quarters(64, 48), "JPEG"), saved(quarters(64, 48), "PNG")
 
 
-@pytest.fixture(params=["memory", "directory"])
+class Adapter(NamedTuple):
+    """How to make a store for a folder, and how to place any bytes in it without an upload."""
+
+    make: Callable[[Path], Any]
+    keep: Callable[[Any, Path, int, bytes], None]
+    writable: bool
+
+
+def keep_in_folder(_: object, folder: Path, contact: int, data: bytes) -> None:
+    temporary = folder / "coming"
+    temporary.write_bytes(data)
+    os.replace(temporary, folder / f"{contact}.jpg")
+
+
+def keep_in_memory(store: MemoryStore, _: Path, contact: int, data: bytes) -> None:
+    store.keep(contact, data)
+
+
+ADAPTERS = {
+    "memory": Adapter(lambda _: MemoryStore(max_bytes=LIMIT), keep_in_memory, writable=True),
+    "directory": Adapter(partial(DirectoryStore, max_bytes=LIMIT, timeout=5.0), keep_in_folder, writable=False),
+    "writable directory": Adapter(
+        partial(WritableDirectory, max_bytes=LIMIT, timeout=5.0), keep_in_folder, writable=True
+    ),
+}
+
+
+@pytest.fixture(params=ADAPTERS)
 async def kept(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[OriginalStore, Keep]]:
-    store: OriginalStore
-    if request.param == "memory":
-        memory = store = MemoryStore(max_bytes=LIMIT)
-        keep: Keep = memory.keep
-    else:
-        store = DirectoryStore(tmp_path, max_bytes=LIMIT, timeout=5.0)
-
-        def keep(contact: int, data: bytes) -> None:
-            temporary = tmp_path / "coming"
-            temporary.write_bytes(data)
-            os.replace(temporary, tmp_path / f"{contact}.jpg")
-
-    yield store, keep
+    """A store, and the function that places bytes in it."""
+    adapter = ADAPTERS[request.param]
+    store = adapter.make(tmp_path)
+    yield store, partial(adapter.keep, store, tmp_path)
     await store.close()
 
 
-async def test_tells_what_is_stored(kept: tuple[OriginalStore, Keep]) -> None:
+@pytest.fixture(params=[name for name, adapter in ADAPTERS.items() if adapter.writable])
+async def writable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[WritableStore]:
+    store = ADAPTERS[request.param].make(tmp_path)
+    yield store
+    await store.close()
+
+
+async def found(store: OriginalStore, contact: int = 42) -> Original:
+    original = await store.look(contact)
+    assert original is not None
+    return original
+
+
+async def test_look_returns_what_is_stored(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
-    data = saved(quarters(64, 48), "JPEG")
-    keep(42, data)
-    found = await store.look(42)
-    assert found is not None
-    assert (found.contact, found.size, found.format, found.alpha) == (42, len(data), Format.JPEG, False)
-    assert found.modified > 1_600_000_000
-    assert found.fault is None
+    keep(42, JPEG)
+    original = await found(store)
+    assert (original.contact, original.size, original.format, original.alpha) == (42, len(JPEG), Format.JPEG, False)
+    assert original.modified is not None
+    assert original.modified > 1_600_000_000
+    assert original.fault is None
 
 
-async def test_tells_the_format_from_the_bytes_and_not_from_the_name(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_look_takes_the_format_from_the_bytes_and_not_from_the_name(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, saved(see_through(), "PNG"))
-    found = await store.look(42)
-    assert found is not None
-    assert (found.format, found.alpha) == (Format.PNG, True)
+    original = await found(store)
+    assert (original.format, original.alpha) == (Format.PNG, True)
 
 
-async def test_finds_a_tiff_directory_at_the_end_of_the_file(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_look_finds_a_tiff_directory_at_the_end_of_the_file(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     data = saved(see_through(120, 120), "TIFF")
     directory = int.from_bytes(data[4:8], "little")
     moved = data[:4] + len(data + bytes(80_000)).to_bytes(4, "little") + data[8:] + bytes(80_000) + data[directory:]
     keep(42, moved)
-    found = await store.look(42)
-    assert found is not None
-    assert (found.format, found.alpha) == (Format.TIFF, True)
+    original = await found(store)
+    assert (original.format, original.alpha) == (Format.TIFF, True)
 
 
 @pytest.mark.parametrize("contact", [7, 0, -1, -(2**31)])
-async def test_nothing_is_stored_for_others(kept: tuple[OriginalStore, Keep], contact: int) -> None:
+async def test_look_returns_none_for_other_contacts(kept: tuple[OriginalStore, Keep], contact: int) -> None:
     store, keep = kept
-    keep(42, saved(quarters(64, 48), "JPEG"))
+    keep(42, JPEG)
     assert await store.look(contact) is None
 
 
 @pytest.mark.parametrize("data", [b"%!PS-Adobe-3.0 EPSF-3.0", b"<svg/>", bytes(LIMIT + 1)])
-async def test_what_is_no_picture_or_too_large_carries_a_fault(kept: tuple[OriginalStore, Keep], data: bytes) -> None:
+async def test_an_original_that_cannot_be_used_has_a_fault(kept: tuple[OriginalStore, Keep], data: bytes) -> None:
     store, keep = kept
     keep(42, data)
-    found = await store.look(42)
-    assert found is not None
-    assert found.fault is not None
-    assert found.fault.permanent
-    assert isinstance(found.fault.error(), Unrenderable)
+    fault = (await found(store)).fault
+    assert fault is not None
+    assert fault.permanent
+    assert isinstance(fault.error(), Unrenderable)
 
 
-async def test_a_picture_without_bytes_is_none_yet(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_an_original_without_bytes_is_no_picture_yet(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, b"")
     with pytest.raises(OriginalEmpty):
         await store.look(42)
-    keep(42, saved(quarters(64, 48), "JPEG"))
+    keep(42, JPEG)
     assert await store.look(42) is not None
 
 
-async def test_tells_the_upright_size_wherever_the_header_has_it(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_look_finds_the_upright_size_wherever_the_header_has_it(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
-    jpeg = saved(quarters(64, 48), "JPEG")
     segments = b"".join(b"\xff\xed" + (60_002).to_bytes(2, "big") + bytes(60_000) for _ in range(2))
-    keep(42, jpeg[:2] + segments + jpeg[2:])
-    found = await store.look(42)
-    assert found is not None
-    assert found.dimensions == (64, 48)
+    keep(42, JPEG[:2] + segments + JPEG[2:])
+    assert (await found(store)).dimensions == (64, 48)
 
 
-async def test_reads_all_of_it_whole_and_in_pieces(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_an_original_is_read_whole_and_in_pieces(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     data = saved(quarters(64, 48), "BMP")
     keep(42, data)
-    found = await store.look(42)
-    assert found is not None
-    assert await store.read(found) == data
-    pieces = [piece async for piece in await store.stream(found, 1_000)]
+    original = await found(store)
+    assert await store.read(original) == data
+    pieces = [piece async for piece in await store.stream(original, 1_000)]
     assert b"".join(pieces) == data
     assert {len(piece) for piece in pieces[:-1]} == {1_000}
 
 
-async def test_another_version_is_never_read_for_the_one_that_was_seen(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_a_part_of_an_original_is_streamed(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
-    keep(42, saved(quarters(64, 48), "JPEG"))
-    seen = await store.look(42)
-    assert seen is not None
+    keep(42, JPEG)
+    original = await found(store)
+    for span in (range(1), range(5, 300), range(len(JPEG) - 1, len(JPEG))):
+        pieces = [bytes(piece) async for piece in await store.stream(original, 100, span)]
+        assert b"".join(pieces) == JPEG[span.start : span.stop]
+
+
+async def test_another_version_is_never_read_instead(kept: tuple[OriginalStore, Keep]) -> None:
+    store, keep = kept
+    keep(42, JPEG)
+    old = await found(store)
     keep(42, saved(see_through(), "PNG"))
     with pytest.raises(OriginalChanged):
-        await store.read(seen)
+        await store.read(old)
     with pytest.raises(OriginalChanged):
-        await store.stream(seen, 1_000)
-    again = await store.look(42)
-    assert again is not None
-    assert again.version != seen.version
+        await store.stream(old, 1_000)
+    assert (await found(store)).version != old.version
 
 
-async def test_says_what_it_is(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_check_describes_the_store(kept: tuple[OriginalStore, Keep]) -> None:
     assert await kept[0].check()
+
+
+def anything(_: Original | None) -> None:
+    """The check of a write without conditions."""
+
+
+def nothing_there(present: Original | None) -> None:
+    if present is not None:
+        raise PreconditionFailed("there is")
+
+
+async def put(store: WritableStore, contact: int, *pieces: bytes) -> Original:
+    async with store.uploading() as upload:
+        for piece in pieces:
+            await upload.write(piece)
+        return await store.put(contact, upload, anything)
+
+
+async def test_put_stores_the_upload(writable: WritableStore) -> None:
+    original = await put(writable, 1, PNG[:100], PNG[100:])
+    assert original == await writable.look(1)
+    assert original.format is Format.PNG
+    assert await writable.read(original) == PNG
+
+
+async def test_put_replaces_the_picture(writable: WritableStore) -> None:
+    old = await put(writable, 1, PNG)
+    new = await put(writable, 1, JPEG)
+    assert await found(writable, 1) == new
+    assert await writable.read(new) == JPEG
+    with pytest.raises(OriginalChanged):
+        await writable.read(old)
+
+
+async def test_each_put_gives_another_version(writable: WritableStore) -> None:
+    assert len({(await put(writable, 1, JPEG)).version for _ in range(150)}) == 150
+
+
+async def test_a_version_does_not_return_after_a_delete(writable: WritableStore) -> None:
+    """Inodes are reused, and the sizes may be equal."""
+    seen = []
+    for _ in range(10):
+        seen += [(await put(writable, 1, JPEG)).version for _ in range(2)]
+        await writable.delete(1, anything)
+    assert len(set(seen)) == len(seen)
+
+
+async def test_an_upload_is_read_and_replaced_before_put(writable: WritableStore) -> None:
+    async with writable.uploading() as upload:
+        await upload.write(PNG)
+        assert await upload.read() == PNG
+        await upload.replace(JPEG)
+        original = await writable.put(1, upload, anything)
+    assert await writable.read(original) == JPEG
+
+
+async def test_an_upload_without_put_is_not_stored(writable: WritableStore) -> None:
+    async with writable.uploading() as upload:
+        await upload.write(PNG)
+        assert await writable.look(1) is None
+    assert await writable.look(1) is None
+
+
+async def test_a_check_gets_the_present_picture(writable: WritableStore) -> None:
+    checked: list[Original | None] = []
+    async with writable.uploading() as upload:
+        await upload.write(PNG)
+        first = await writable.put(1, upload, checked.append)
+    await writable.delete(1, checked.append)
+    await writable.delete(1, checked.append)
+    assert checked == [None, first, None]
+
+
+async def test_a_check_that_fails_changes_nothing(writable: WritableStore) -> None:
+    first = await put(writable, 1, JPEG)
+    async with writable.uploading() as upload:
+        await upload.write(PNG)
+        with pytest.raises(PreconditionFailed):
+            await writable.put(1, upload, nothing_there)
+    with pytest.raises(PreconditionFailed):
+        await writable.delete(1, nothing_there)
+    assert await writable.look(1) == first
+
+
+async def test_delete_removes_the_picture(writable: WritableStore) -> None:
+    await put(writable, 1, JPEG)
+    await writable.delete(1, anything)
+    assert await writable.look(1) is None
+    await writable.delete(1, anything)
+
+
+async def test_sweep_keeps_pictures_and_uploads_in_progress(writable: WritableStore) -> None:
+    first = await put(writable, 1, JPEG)
+    async with writable.uploading() as upload:
+        await upload.write(PNG)
+        await writable.sweep()
+        second = await writable.put(2, upload, anything)
+    assert [await writable.look(1), await writable.look(2)] == [first, second]

@@ -1,4 +1,4 @@
-"""A file that is written while it is read."""
+"""Files that are written while they are read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.pictures.values import OriginalChanged
-from service.stores.versions import identity, read_at, steady, verified, version
+from service.stores.versions import identity_of, read_at, read_unchanged, require_version, version_of
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_read_that_a_write_comes_into_is_done_again(path: Path) -> None:
+def test_a_read_is_repeated_after_a_write(path: Path) -> None:
     reads: list[bytes] = []
 
     def read(status: os.stat_result) -> bytes:
@@ -29,12 +29,12 @@ def test_a_read_that_a_write_comes_into_is_done_again(path: Path) -> None:
         return reads[-1]
 
     with path.open("rb") as file:
-        status, data, same = steady(file.fileno(), read)
+        status, data, same = read_unchanged(file.fileno(), read)
     assert (data, same, reads) == (b"newer", True, [b"old", b"newer"])
     assert status.st_size == 5
 
 
-def test_a_file_that_is_written_all_the_time_is_read_a_few_times(path: Path) -> None:
+def test_a_file_that_always_changes_is_read_a_bounded_number_of_times(path: Path) -> None:
     reads = 0
 
     def read(status: os.stat_result) -> int:
@@ -44,24 +44,24 @@ def test_a_file_that_is_written_all_the_time_is_read_a_few_times(path: Path) -> 
         return reads
 
     with path.open("rb") as file:
-        _, data, same = steady(file.fileno(), read)
+        _, data, same = read_unchanged(file.fileno(), read)
     assert (data, same) == (reads, False)
     assert reads <= 5
 
 
-def test_another_name_changes_the_identity_and_not_the_version(path: Path) -> None:
+def test_the_number_of_links_changes_the_identity_and_not_the_version(path: Path) -> None:
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
-        expected = version(before, b"old")
+        expected = version_of(before, b"old")
         path.unlink()
         after = os.fstat(file.fileno())
-        assert identity(after) != identity(before)
-        assert verified(file.fileno(), expected) == identity(after)
+        assert identity_of(after) != identity_of(before)
+        assert require_version(file.fileno(), expected) == identity_of(after)
         with pytest.raises(OriginalChanged):
-            verified(file.fileno(), version(after, b"new"))
+            require_version(file.fileno(), version_of(after, b"new"))
 
 
-def test_it_ends_where_the_file_ends(path: Path) -> None:
+def test_read_at_ends_at_the_end_of_the_file(path: Path) -> None:
     with path.open("rb") as file:
         assert read_at(file.fileno(), 1, 100) == b"ld"
         assert read_at(file.fileno(), 9, 100) == b""

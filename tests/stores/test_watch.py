@@ -1,4 +1,4 @@
-"""What is told of a folder that others change."""
+"""Changes to a folder as `Watch` reports them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from service.stores.watch import Watch
 
 PATIENCE = 60.0
-"""Seconds; what is promised within one is tested to come at all, for the machine is shared."""
+"""Seconds. Changes are reported within one second, but the test machine may be busy."""
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ async def watch(root: Path) -> AsyncIterator[Watch]:
     await watch.close()
 
 
-async def as_store_errors(watch: Watch, expected: set[int] | None) -> None:
-    """Wait until just *expected* has been told, in one go or several."""
+async def expect_changes(watch: Watch, expected: set[int] | None) -> None:
+    """Wait until *expected* has been reported, in one part or several, and nothing else."""
     seen: set[int] = set()
     async with asyncio.timeout(PATIENCE):
         while (contacts := await watch.changed()) is not None:
@@ -67,49 +67,49 @@ def replace(path: Path) -> None:
     ],
     ids=["written", "removed", "touched", "moved away", "replaced"],
 )
-async def test_a_changed_file_tells_whose_it_is(watch: Watch, root: Path, change: Callable[[Path], object]) -> None:
+async def test_a_changed_file_reports_its_contact(watch: Watch, root: Path, change: Callable[[Path], object]) -> None:
     change(root / "7.jpg")
-    await as_store_errors(watch, {7})
+    await expect_changes(watch, {7})
     change(root / "007" / "1007.png")
-    await as_store_errors(watch, {1007})
+    await expect_changes(watch, {1007})
 
 
-async def test_a_new_file_tells_whose_it_is(watch: Watch, root: Path) -> None:
+async def test_a_new_file_reports_its_contact(watch: Watch, root: Path) -> None:
     (root / "8.HEIC").write_bytes(b"new")
     (root / "007" / "2007.webp").write_bytes(b"new")
-    await as_store_errors(watch, {8, 2007})
+    await expect_changes(watch, {8, 2007})
 
 
-async def test_what_is_nobody_s_picture_is_not_told(watch: Watch, root: Path) -> None:
+async def test_a_file_that_is_no_picture_is_not_reported(watch: Watch, root: Path) -> None:
     for name in (".upload-7.jpg", "7.txt", "07.jpg", "-7.jpg", "7.jpg.part", "x7.jpg", "0.jpg", "007/7001.jpg"):
         (root / name).write_bytes(b"new")
-    (root / "007" / "1007.png").write_bytes(b"new")  # told last, so that all of these were seen
-    await as_store_errors(watch, {1007})
+    (root / "007" / "1007.png").write_bytes(b"new")  # reported last, after all of the others
+    await expect_changes(watch, {1007})
 
 
-async def test_a_new_sub_folder_may_hold_anyone_s_and_is_watched_from_then_on(watch: Watch, root: Path) -> None:
+async def test_a_new_shard_reports_all_contacts_and_is_watched(watch: Watch, root: Path) -> None:
     (root / "042").mkdir()
     (root / "042" / "42.jpg").write_bytes(b"new")
-    await as_store_errors(watch, None)
+    await expect_changes(watch, None)
     (root / "042" / "1042.jpg").write_bytes(b"new")
-    await as_store_errors(watch, {1042})
+    await expect_changes(watch, {1042})
 
 
-async def test_a_sub_folder_that_is_moved_away_takes_anyone_s_along(watch: Watch, root: Path) -> None:
+async def test_a_shard_that_is_moved_away_reports_all_contacts(watch: Watch, root: Path) -> None:
     (root / "007").rename(root / "elsewhere")
-    await as_store_errors(watch, None)
+    await expect_changes(watch, None)
 
 
-async def test_a_folder_that_vanishes_and_comes_back_is_watched_again(watch: Watch, root: Path) -> None:
+async def test_a_folder_that_is_removed_and_created_is_watched_again(watch: Watch, root: Path) -> None:
     shutil.rmtree(root)
     await asyncio.sleep(1.0)  # longer than it takes to notice
     root.mkdir()
-    await as_store_errors(watch, None)
+    await expect_changes(watch, None)
     (root / "9.jpg").write_bytes(b"new")
-    await as_store_errors(watch, {9})
+    await expect_changes(watch, {9})
 
 
-async def test_a_folder_behind_a_link_that_leads_elsewhere_now_is_watched_there(tmp_path: Path) -> None:
+async def test_the_new_target_of_a_link_is_watched(tmp_path: Path) -> None:
     for release in ("one", "two"):
         (tmp_path / release).mkdir()
     current = tmp_path / "current"
@@ -119,26 +119,26 @@ async def test_a_folder_behind_a_link_that_leads_elsewhere_now_is_watched_there(
     try:
         (tmp_path / "new").symlink_to("two")
         os.replace(tmp_path / "new", current)
-        await as_store_errors(watch, None)
+        await expect_changes(watch, None)
         (tmp_path / "two" / "5.jpg").write_bytes(b"new")
-        await as_store_errors(watch, {5})
+        await expect_changes(watch, {5})
     finally:
         await watch.close()
 
 
-async def test_a_folder_that_comes_after_the_service_is_watched(tmp_path: Path) -> None:
+async def test_a_folder_that_is_created_later_is_watched(tmp_path: Path) -> None:
     watch = Watch(tmp_path / "images")
     await watch.start()
     try:
         (tmp_path / "images").mkdir()
-        await as_store_errors(watch, None)
+        await expect_changes(watch, None)
         (tmp_path / "images" / "5.jpg").write_bytes(b"new")
-        await as_store_errors(watch, {5})
+        await expect_changes(watch, {5})
     finally:
         await watch.close()
 
 
-async def test_a_burst_is_told_as_anyone_and_the_loop_turns_meanwhile(watch: Watch, root: Path) -> None:
+async def test_a_burst_reports_all_contacts_and_does_not_block_the_loop(watch: Watch, root: Path) -> None:
     def write_many() -> None:
         for number in range(1, 50_001):
             os.close(os.open(root / f"{number}.jpg", os.O_CREAT | os.O_WRONLY))
@@ -148,18 +148,18 @@ async def test_a_burst_is_told_as_anyone_and_the_loop_turns_meanwhile(watch: Wat
         begun = time.perf_counter()
         await asyncio.sleep(0.01)
         longest = max(longest, time.perf_counter() - begun)
-    await as_store_errors(watch, None)
+    await expect_changes(watch, None)
     assert longest < 10  # seconds
     named: set[int] = set()
     async with asyncio.timeout(PATIENCE):
-        while 50_001 not in named:  # the last of the burst may still be told, as anyone
+        while 50_001 not in named:  # the end of the burst may be reported as None
             (root / "50001.jpg").write_bytes(b"new")
             with suppress(TimeoutError):
                 named = await asyncio.wait_for(watch.changed(), 1.0) or set()
 
 
-async def test_without_watches_the_log_says_so_once_and_all_else_goes_on(root: Path) -> None:
-    """The kernel's limit of a process of its own: no file descriptor is left to watch with."""
+async def test_a_watch_that_is_impossible_is_logged_once(root: Path) -> None:
+    """In a process without free file descriptors."""
     script = f"""
 import asyncio, concurrent.futures.thread, os, resource
 from pathlib import Path
@@ -183,7 +183,7 @@ asyncio.run(main())
     assert (done.stdout + done.stderr).count("images.unwatched") == 1
 
 
-async def test_it_ends_at_once(root: Path) -> None:
+async def test_close_ends_the_thread(root: Path) -> None:
     before = set(threading.enumerate())
     watch = Watch(root)
     await watch.start()

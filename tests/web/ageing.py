@@ -17,7 +17,8 @@ from aiohttp.test_utils import TestClient
 from service.errors import N_, StoreFailed
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Original
-from service.stores.directory import DirectoryStore, as_store_errors
+from service.stores.directory import DirectoryStore
+from service.stores.os_errors import as_store_errors
 from service.wiring.app import CACHE, COHERENCE, FAIL_OPEN_CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved

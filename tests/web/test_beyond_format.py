@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 
-from service.formats import Format
-from service.imaging.containers.bounds import MOST_PIXELS
+from service.formats import MOST_PIXELS, Format
 from service.pictures.values import Original
 from service.stores.memory import MemoryStore
 from tests.conftest import Serve
+from tests.failing_writers import PoolWithFailingWriters
 from tests.pictures_in_code import animation, quarters, saved, shown
-from tests.stumbling import StumblingPool
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 
@@ -189,15 +188,15 @@ async def test_where_all_formats_hold_less_than_avif_no_largest_is_named(serve: 
     assert "largest" not in text
 
 
-class Told(StumblingPool):
+class Told(PoolWithFailingWriters):
     """Says of itself what a render process says of a size that AVIF cannot hold, at another size."""
 
-    async def render(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
+    async def render_original(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
         if order.format is Format.AVIF:
             self.tried[order.format] += 1
             await read()
             order.plan((120, 120))
-        return await super().render(read, order, trace, receiver)
+        return await super().render_original(read, order, trace, receiver)
 
 
 @pytest.mark.usefixtures("small_avif")

@@ -13,8 +13,8 @@ from service.formats import Format
 from service.pictures.values import Original
 from service.stores.memory import MemoryStore
 from tests.conftest import Serve
+from tests.failing_writers import PoolWithFailingWriters
 from tests.pictures_in_code import png, quarters, saved, shown
-from tests.stumbling import StumblingPool
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_blank import KINDS
 from tests.web.test_coalescing import metric
@@ -138,13 +138,13 @@ class TestNothingElseIsMasked:
         assert (await get(client, 1, "?ifBlank=Default&w=x")).status == 400
 
     async def test_500(self, serve: Serve, get: Get) -> None:
-        client = await serve(adapters={"renderer": StumblingPool(Format.PNG)})
+        client = await serve(adapters={"renderer": PoolWithFailingWriters(Format.PNG)})
         for _ in range(2):
             assert (await get(client, 9, self.QUERY)).status == 500
 
     async def test_503(self, serve: Serve, get: Get) -> None:
-        pool = StumblingPool()
-        pool.instead = lambda _: RenderTimedOut("late")
+        pool = PoolWithFailingWriters()
+        pool.error_for = lambda _: RenderTimedOut("late")
         client = await serve(adapters={"renderer": pool})
         assert (await get(client, 9, self.QUERY)).status == 503
 

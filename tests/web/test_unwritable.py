@@ -16,8 +16,8 @@ from service.errors import OutOfMemory, RenderTimedOut, RenderWorkerDied
 from service.formats import Format
 from service.imaging.order import Order
 from tests.conftest import Serve
+from tests.failing_writers import PoolWithFailingWriters
 from tests.pictures_in_code import animation, large, quarters, saved, shown
-from tests.stumbling import StumblingPool
 from tests.web.conftest import IMAGE, Client, Get
 from tests.web.test_coalescing import metric
 from tests.web.test_mezzanine import FROM_MEZZANINE
@@ -27,15 +27,15 @@ pytestmark = pytest.mark.usefixtures("people")
 AVIF, WEBP, JPEG, PNG = Format.AVIF, Format.WEBP, Format.JPEG, Format.PNG
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 UNWRITABLE = "contact_image_renders_unwritable_total"
-Stumble = Callable[..., Awaitable[tuple[Client, StumblingPool]]]
+Stumble = Callable[..., Awaitable[tuple[Client, PoolWithFailingWriters]]]
 
 
 @pytest.fixture
 def stumble(serve: Serve) -> Stumble:
     """A service whose writers of these formats fail."""
 
-    async def start(*formats: Format, **sections: Any) -> tuple[Client, StumblingPool]:
-        pool = StumblingPool(*formats)
+    async def start(*formats: Format, **sections: Any) -> tuple[Client, PoolWithFailingWriters]:
+        pool = PoolWithFailingWriters(*formats)
         return await serve(adapters={"renderer": pool}, **sections), pool
 
     return start
@@ -231,7 +231,7 @@ class TestMemoryAndTime:
     @pytest.mark.parametrize("contact", [1, 3])
     async def test_memory_at_a_large_size_costs_the_format(self, stumble: Stumble, get: Get, contact: int) -> None:
         client, pool = await stumble()
-        pool.instead = self.out_of_memory
+        pool.error_for = self.out_of_memory
         for _ in range(2):
             large = await get(client, contact, "?w=1100", Accept=CHROME)
             assert (large.status, large.content_type) == (200, "image/webp")
@@ -241,7 +241,7 @@ class TestMemoryAndTime:
 
     async def test_memory_at_a_modest_size_costs_the_picture(self, stumble: Stumble, get: Get) -> None:
         client, pool = await stumble()
-        pool.instead = self.out_of_memory
+        pool.error_for = self.out_of_memory
         assert (await get(client, 1, "?w=50", Accept=CHROME)).status == 422
         assert (await get(client, 1, "?w=50&type=png")).status == 422
         assert await metric(client, UNWRITABLE) == 0
@@ -252,7 +252,7 @@ class TestMemoryAndTime:
     ) -> None:
         (images / "8.png").write_bytes(saved(quarters(*size), "PNG"))
         client, pool = await stumble()
-        pool.instead = self.out_of_memory
+        pool.error_for = self.out_of_memory
         answer = await get(client, 8, query, Accept=CHROME)
         assert (answer.status, answer.content_type) == (200, "image/webp")
         assert max(shown(await answer.read()).size) == 2000
@@ -265,7 +265,7 @@ class TestMemoryAndTime:
         """The picture is narrow, so that a modest side makes a rendition of many megapixels."""
         (images / "8.jpg").write_bytes(saved(quarters(*size), "JPEG"))
         client, pool = await stumble()
-        pool.instead = lambda order: RenderTimedOut("late") if order.format is AVIF else None
+        pool.error_for = lambda order: RenderTimedOut("late") if order.format is AVIF else None
         for _ in range(2):
             assert (await get(client, 8, query, Accept="image/avif")).status == 503
         assert (await get(client, 8, "?w=50&type=png")).status == 200
@@ -276,7 +276,7 @@ class TestMemoryAndTime:
         self, stumble: Stumble, get: Get, error: Exception
     ) -> None:
         client, pool = await stumble()
-        pool.instead = lambda order: error if order.format is AVIF else None
+        pool.error_for = lambda order: error if order.format is AVIF else None
         answers = [await get(client, 1, "?w=1100", Accept=CHROME) for _ in range(4)]
         assert [each.status for each in answers] == [503, 503, 200, 200]
         assert answers[-1].content_type == "image/webp"

@@ -1,1 +1,1 @@
-"""Benchmarks, run by hand: `python -m tools.bench --help`. Ratios hold; absolute figures depend on the machine."""
+"""Benchmarks: `python -m tools.bench --help`. Ratios hold on every machine; absolute figures depend on it."""

@@ -1,4 +1,7 @@
-"""The command line of the benchmarks. Imports one when it is run: render processes import this module again."""
+"""The command line of the benchmarks.
+
+This module imports a benchmark only to run it, since render processes import this module, too.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,24 @@ import sys
 from importlib import import_module
 
 _NAMES = {
-    "hits": "cached renditions, against a bare aiohttp handler that returns the same",
-    "locked": "cached renditions, by those who say who they are, against anybody",
-    "thumbor": "cached renditions, against thumbor's, two processes each",
-    "tail": "how long hits take while misses keep every renderer busy",
+    "hits": "rate of cached renditions, against a bare aiohttp handler with the same answers",
+    "locked": "rate of cached renditions with credentials, against anonymous requests",
+    "thumbor": "rate of cached renditions, against thumbor, two processes each",
+    "tail": "latency of hits while misses keep every renderer busy",
     "stampede": "a thousand identical cold requests at once, over two processes",
     "soak": "memory of the service after 100,000 hits, against after 20,000",
-    "growth": "hits over more contacts, more renditions of each, larger pictures: a table and docs/growth.png",
-    "misses": "a 12-megapixel JPEG to w=319, against bare Pillow",
-    "single": "one picture in this process, against libvips at like quality",
-    "shrink": "how far a picture may shrink by cheaper means than Lanczos, by SSIM",
-    "peers": "misses over HTTP, against ipx and thumbor",
-    "copies": "what each copy of the bytes costs, between file, service and worker",
-    "start": "start to the first picture, against the imports alone",
-    "lookup": "finding a contact's file among 100 and among 1,000,000",
-    "mezzanine": "twenty renditions of one 12-megapixel JPEG, with its mezzanine and without",
-    "memory": "the peak of a render process, for every reader, writer, film and placeholder at its largest",
-    "writers": "size, time and likeness of each format's settings, on real photographs where they are at hand",
-    "faults": "waiting for a frozen cache, and how soon it is used again",
+    "growth": "rate of hits over more contacts, more renditions and larger pictures: a table and docs/growth.png",
+    "misses": "renders of a 12-megapixel JPEG to w=319, against Pillow without the service",
+    "single": "renders in one process, against libvips at the same SSIM",
+    "shrink": "SSIM of reductions that are cheaper than Lanczos",
+    "peers": "rate of misses over HTTP, against ipx and thumbor",
+    "copies": "time of each copy of the bytes between file, service and worker",
+    "start": "time from the start to the first picture, against the imports only",
+    "lookup": "time to find a contact's file among 100 and among 1,000,000",
+    "mezzanine": "rate of twenty renditions of one 12-megapixel JPEG, with its mezzanine and without",
+    "memory": "peak memory of a render process for the largest job of every reader, writer and placeholder",
+    "writers": "size, time and SSIM of every writer's settings",
+    "faults": "latency while the cache server is frozen, and the time until it is used again",
 }
 
 
@@ -33,18 +36,22 @@ def main() -> None:
     """Run one benchmark and print its table."""
     parser = argparse.ArgumentParser(
         prog="python -m tools.bench",
-        description="Figures are medians [least–most] over interleaved runs: ours, the reference, ours, …",
+        description="Run one benchmark and print its table. Figures are medians [least–most] over interleaved runs.",
         epilog="\n".join(f"  {name:8} {what}" for name, what in _NAMES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=_NAMES)
-    parser.add_argument("--runs", type=int, default=5, help="how often each is measured (5)")
-    parser.add_argument("--seconds", type=int, default=5, help="of load in each run: hits, thumbor, tail, faults (5)")
-    parser.add_argument("--contacts", type=int, default=1_000_000, help="in the large folder: lookup (1,000,000)")
-    parser.add_argument("--only", default="", metavar="WORDS", help="jobs with these words in them: memory")
-    parser.add_argument("--verbose", action="store_true", help="say where the time goes: start; each row: memory")
+    parser.add_argument("--runs", type=int, default=5, help="number of measurements of each (5)")
+    parser.add_argument("--seconds", type=int, default=5, help="seconds of load in each run (5)")
+    parser.add_argument(
+        "--contacts", type=int, default=1_000_000, help="of lookup: contacts in the large folder (1,000,000)"
+    )
+    parser.add_argument("--only", default="", metavar="WORDS", help="of memory: run only the jobs that contain WORDS")
+    parser.add_argument(
+        "--verbose", action="store_true", help="of start: also print the slowest imports; of memory: each row"
+    )
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended, as by Ctrl-C
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the started processes, as Ctrl-C does
     try:
         import_module(f"tools.bench.{options.name}").run(options)
     except KeyboardInterrupt:

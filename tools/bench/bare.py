@@ -1,7 +1,7 @@
-"""The least that aiohttp can do for a hit: `python -m tools.bench.bare PORT ORIGIN PATH` serves what ORIGIN serves.
+"""A bare aiohttp handler, the reference for hits: `python -m tools.bench.bare PORT ORIGIN PATH [routerless]`.
 
-ORIGIN is another port of this machine. Its answers are fetched once: the 200, and the 304 to its validator.
-With `routerless` as a fourth argument there is no application and no router either, but a `web.Server` alone.
+It serves on PORT what another server on this machine, on the port ORIGIN, serves at PATH: the 200, and the 304 to its
+validator. Both are fetched once. With `routerless` it is a `web.Server` without an application and a router.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 from tools.bench.processes import HOST, get
 
 _OWN = ("Date", "Server", "Content-Length", "Connection")
-"""Fields that aiohttp writes itself."""
+"""Header fields that aiohttp writes itself."""
 
 
 def main(port: int, origin: int, path: str, *, routed: bool) -> None:
@@ -30,8 +30,8 @@ def main(port: int, origin: int, path: str, *, routed: bool) -> None:
             return web.Response(status=304, headers=fewer.copy())
         return web.Response(body=body, headers=fields.copy())
 
-    async def alone() -> None:
-        """Until SIGTERM ends the process: there is nothing to be put in order."""
+    async def serve_without_router() -> None:
+        """Serve without an application, until SIGTERM ends the process."""
         server = web.Server(answer, access_log=None)
         await (await asyncio.get_running_loop().create_server(server, HOST, port, backlog=4096)).serve_forever()
 
@@ -40,11 +40,11 @@ def main(port: int, origin: int, path: str, *, routed: bool) -> None:
         app.router.add_get(path.partition("?")[0], answer)
         web.run_app(app, host=HOST, port=port, backlog=4096, access_log=None, print=None, loop=uvloop.new_event_loop())
     else:
-        uvloop.run(alone())
+        uvloop.run(serve_without_router())
 
 
 ACCEPT = {"Accept": "image/jpeg,image/*;q=0.8,*/*;q=0.5"}
-"""What the benchmark asks with, and so what is copied here."""
+"""The Accept field of the requests."""
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], routed="routerless" not in sys.argv[4:])

@@ -1,4 +1,4 @@
-"""What each copy of the bytes costs on their way: file to service, service to worker, worker back to service."""
+"""The time of each copy of the bytes: from file to service, from service to worker, and back."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _IN = (500_000, 2_000_000, 8_000_000)
 _OUT = (20_000, 1_000_000)
 _PIPE_BYTES = 1_048_576
 _TIMES = 20
-"""Copies in one run; the first ones warm the allocators and do not count."""
+"""Copies in one run. The first quarter is not counted."""
 
 
 def run(options: Namespace) -> None:
-    """Milliseconds for each size."""
+    """Print the milliseconds of each copy, by size."""
     context = get_context("spawn")
     theirs, ours = context.Pipe(duplex=False)
     back, answers = context.Pipe(duplex=False)
@@ -50,7 +50,7 @@ def run(options: Namespace) -> None:
 
 
 async def _read(file: Path) -> float:
-    """In a thread, as the store does."""
+    """Return the milliseconds to read *file* in a thread, as the store does."""
     begun = time.monotonic()
     await asyncio.to_thread(file.read_bytes)
     return 1000 * (time.monotonic() - begun)
@@ -70,7 +70,7 @@ def _returned(size: int, ours: Connection, back: Connection) -> float:
 
 
 def _worker(originals: Connection, answers: Connection) -> None:
-    """Says when bytes have come (the clock is the machine's); a number asks for a rendition of that size."""
+    """Answer bytes with the time of their arrival, and a number with a rendition of that size."""
     while True:
         try:
             data = originals.recv_bytes()

@@ -1,4 +1,4 @@
-"""A cache server that freezes and thaws under steady requests: how long each waits, and when it is used again."""
+"""Requests while the cache server is frozen (SIGSTOP): their latency, and the time until the cache is used again."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tools.bench.pictures import photograph
 from tools.bench.processes import HOST, PATH, get, service, valkey
 
 _PAUSE = 0.005
-"""Seconds between one request's answer and the next request: this is about waiting, not about load."""
+"""Seconds between an answer and the next request, so that there is little load."""
 _CACHE = re.compile(rb"Server-Timing: .*?\bcache;dur=([0-9.]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answered request: when it began, how long it took and how long of that it waited for the cache, in ms."""
+    """One request: its start, its milliseconds, those that it waited for the cache, and whether it was a hit."""
 
     at: float
     took: float
@@ -35,30 +35,30 @@ class Sample:
 
 
 def run(options: Namespace) -> None:
-    """The memory cache is as good as off, so that every look-up goes to the server."""
+    """Measure with a memory cache of one byte, so that every look-up goes to the server."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, valkey() as (url, server):
         images = Path(folder)
         (images / "1.jpg").write_bytes(photograph(240, 320))
         with service(images, cache__url=url, cache__memory_bytes="1", render__workers="1") as ours:
-            get(ours.port, f"{PATH}?w=64")  # so that the render process is up, and the connections are
-            back, rows = [], []
+            get(ours.port, f"{PATH}?w=64")  # starts the render process and the connections
+            recoveries, rows = [], []
             for _ in range(options.runs):
-                phases, again = asyncio.run(_freeze_and_thaw(ours.port, server, options.seconds))
-                back.append(again)
+                phases, recovery = asyncio.run(_freeze_and_thaw(ours.port, server, options.seconds))
+                recoveries.append(recovery)
                 rows.append(phases)
     heads = ("", "requests", "p50, ms", "p99", "worst", "waited for the cache, p99", "worst", "bound")
     lines = []
     for name in rows[0]:
         samples = [sample for phases in rows for sample in phases[name]]
         lines.append([name, f"{len(samples):,}", *_figures(samples), "≤ 100"])
-    show(f"Frozen for {options.seconds} s, {options.runs} times; all requests answered with 200", heads, lines)
-    show("From the thaw to the next hit from the server", ("", "s", "bound"), [["", spread(back), "≤ 2"]])
+    show(f"Frozen for {options.seconds} s, {options.runs} times; every answer was 200", heads, lines)
+    show("From the thaw to the next hit from the server", ("", "s", "bound"), [["", spread(recoveries), "≤ 2"]])
 
 
 async def _freeze_and_thaw(
     port: int, server: subprocess.Popen[bytes], seconds: float
 ) -> tuple[dict[str, list[Sample]], float]:
-    """The samples of each kind and phase, and the seconds after the thaw until the cache answered again."""
+    """Return the samples of each kind and phase, and the seconds from SIGCONT to the next hit."""
     samples: dict[str, list[Sample]] = {"hits": [], "misses": []}
     sizes = ((64 + n % 150, 64 + n // 150 % 250) for n in itertools.count(time.monotonic_ns() % 30_000))
     clients = [
@@ -80,17 +80,19 @@ async def _freeze_and_thaw(
     for result in results:
         if isinstance(result, Exception):
             raise result
-    again = [sample.at + sample.took / 1000 - thawed for sample in samples["hits"] if sample.hit and sample.at > thawed]
+    recoveries = [
+        sample.at + sample.took / 1000 - thawed for sample in samples["hits"] if sample.hit and sample.at > thawed
+    ]
     spans = {"before": (0.0, frozen), "while": (frozen, thawed), "after": (thawed, float("inf"))}
     return {
         f"{kind}, {phase}": [sample for sample in taken if begin <= sample.at < end]
         for kind, taken in samples.items()
         for phase, (begin, end) in spans.items()
-    }, min(again, default=float("inf"))
+    }, min(recoveries, default=float("inf"))
 
 
 async def _client(port: int, queries: Iterator[str], samples: list[Sample]) -> None:
-    """Ask for one picture after another, over one kept connection."""
+    """Request one picture after another, over one connection."""
     reader, writer = await asyncio.open_connection(HOST, port)
     try:
         for query in queries:

@@ -1,7 +1,7 @@
-"""How hits grow: over larger pictures, more renditions of each contact, and more contacts.
+"""The rate of hits over larger pictures, more renditions of each contact, and more contacts.
 
-Two services share one cache server: one has its memory cache, the other has none. Both are asked at random, in turn
-with a bare aiohttp handler that returns one of the pictures. Prints a table and draws `docs/growth.png`.
+Two services share one cache server: one with a memory cache, the other without. The reference is a bare aiohttp handler
+that returns one of the pictures. The benchmark prints a table and draws `docs/growth.png`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from tools.bench.plot import Panel, plot
 from tools.bench.processes import ROOT, Server, get, metric, module, service, valkey
 
 _SECONDS = 1
-"""Of load in each run of each measure: there are twenty-seven of them."""
+"""Seconds of load in each run of each of the 27 measures."""
 _FILLING = 8
-"""Connections over which everything is asked for at first: more, and the cache server would not be told all of it."""
+"""Connections that fill the cache. With more of them, some puts would be dropped."""
 _STORED, _SCALED = 100_000, 2_000_001
-"""How many contacts have a small picture that is served as it is stored; the first whose large one is scaled."""
-_FEW = 20
-"""Contacts of which there are more and more renditions."""
+"""The number of contacts with a small picture that is served as stored; the first contact with a large picture."""
+_LARGE = 20
+"""Contacts with a large picture."""
 _HEADS = ("", "", "bytes", "bare handler, req/s", "with memory, req/s", "/ bare", "memory off, req/s", "/ bare",
           "found in memory, Redis, neither", "service, MiB", "Redis, MiB")  # fmt: skip
 _SERIES = ("bare handler", "from memory", "from Redis, memory off")
@@ -40,7 +40,7 @@ _SERIES = ("bare handler", "from memory", "from Redis, memory off")
 
 @dataclass(frozen=True, slots=True)
 class _Set:
-    """Pictures that are asked for together."""
+    """Paths that one measure requests."""
 
     axis: str
     label: str
@@ -48,14 +48,14 @@ class _Set:
 
 
 def run(options: Namespace) -> None:
-    """A row and a point for every set: it is asked for once, and measured before the next one is."""
+    """Print a row and draw a point for every set of paths. Each set is cached before it is measured."""
     rows, panels = [], dict[str, Panel]()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("TMPDIR")) as text, valkey() as (url, cache):
         images = _made(Path(text, "images"))
-        lasting = {"cache__url": url, "cache__fresh_for": "3600"}  # so that the folder is not what is measured
+        lasting = {"cache__url": url, "cache__fresh_for": "3600"}  # excludes look-ups in the folder
         with service(images, **lasting) as memory, service(images, **lasting, cache__memory_bytes="0") as redis:
             for each in _sets():
-                uvloop.run(_asked_for_all(memory.port, each.paths))
+                uvloop.run(_request_all(memory.port, each.paths))
                 before = _lookups(memory)
                 figures = _measured(each.paths, memory, redis, options.runs)
                 found = _lookups(memory) - before
@@ -71,14 +71,15 @@ def run(options: Namespace) -> None:
 
 
 def _sets() -> list[_Set]:
-    """The last one does not fit memory."""
+    """Return the sets of paths. The last one is larger than the memory cache."""
     scaled = "/api/v1/Contact/{}/Image?type=JPEG&w={}".format
     widths = {"12 KB": 325, "120 KB": 780, "1.2 MB": 3120}
     return [
         *(_Set("size of the picture", size, [scaled(_SCALED, width)]) for size, width in widths.items()),
         *(
             _Set("renditions of a contact", f"{each}", [
-                scaled(contact, 325 - each // 2 + n) for contact in range(_SCALED, _SCALED + _FEW) for n in range(each)
+                scaled(contact, 325 - each // 2 + n)
+                for contact in range(_SCALED, _SCALED + _LARGE) for n in range(each)
             ])
             for each in (1, 10, 100)
         ),
@@ -90,16 +91,16 @@ def _sets() -> list[_Set]:
 
 
 def _made(images: Path) -> Path:
-    """The folder of originals; files of one content are links."""
+    """Return the folder of originals. Files with equal content are links."""
     fill(images, photograph(207, 276), _STORED)
     (images / "large").write_bytes(photograph(750, 1000, grain=0.15))
-    for contact in range(_SCALED, _SCALED + _FEW):
+    for contact in range(_SCALED, _SCALED + _LARGE):
         os.link(images / "large", images / f"{contact}.jpg")
     return images
 
 
-async def _asked_for_all(port: int, paths: Sequence[str]) -> None:
-    """Once each, so that all are cached."""
+async def _request_all(port: int, paths: Sequence[str]) -> None:
+    """Request every path once, so that all are cached."""
     clients = await connected(port, _FILLING)
     await converse(clients, (request(path, ACCEPT) for path in paths), succeeded)
     for client in clients:
@@ -107,10 +108,10 @@ async def _asked_for_all(port: int, paths: Sequence[str]) -> None:
 
 
 def _measured(paths: Sequence[str], memory: Server, redis: Server, runs: int) -> list[list[float]]:
-    """Requests per second of the bare handler and both services; the first of all runs does not count."""
+    """Return the requests per second of the bare handler and both services, without the first run."""
 
-    def rate(server: Server, asked: Sequence[str] = paths) -> float:
-        return load(server.port, asked, ACCEPT, seconds=_SECONDS).rate
+    def rate(server: Server, requested: Sequence[str] = paths) -> float:
+        return load(server.port, requested, ACCEPT, seconds=_SECONDS).rate
 
     with module("bare", str(memory.port), paths[0]) as bare:
         taken = interleaved(runs + 1, lambda: rate(bare, paths[:1]), lambda: rate(memory), lambda: rate(redis))
@@ -122,10 +123,10 @@ def _compared(bare: list[float], *ours: list[float]) -> list[str]:
 
 
 def _lookups(server: Server) -> Counter[str]:
-    """So far: what memory had, what the cache server had, and what neither had."""
+    """Return the number of look-ups so far that the memory cache, the cache server, or neither answered."""
     kinds = {"memory": ("memory", "hit"), "redis": ("shared", "hit"), "neither": ("shared", "miss")}
-    told = 'contact_image_cache_total{{layer="{}",outcome="{}"}}'.format
-    return Counter({kind: int(metric(server.port, told(*labels))) for kind, labels in kinds.items()})
+    name = 'contact_image_cache_total{{layer="{}",outcome="{}"}}'.format
+    return Counter({kind: int(metric(server.port, name(*labels))) for kind, labels in kinds.items()})
 
 
 def _shares(found: Counter[str]) -> str:

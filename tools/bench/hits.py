@@ -1,4 +1,4 @@
-"""Cached renditions of about 12 KB over 32 connections: one process of ours against one bare aiohttp handler."""
+"""Cached renditions of about 12 KB over 32 connections: one process of the service against a bare aiohttp handler."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ _PATH = f"{PATH}?w=319"
 
 @dataclass(frozen=True, slots=True)
 class _Variant:
-    """A server, and the header fields that it is asked with."""
+    """A server, and the header fields of its requests."""
 
     server: Server
     headers: Mapping[str, str]
     rates: list[float] = field(default_factory=list)
-    """Requests per second, run by run; and the processor's seconds for each."""
+    """Requests per second of every run."""
     costs: list[float] = field(default_factory=list)
+    """Seconds of processor time for one request, of every run."""
 
     def measure(self, seconds: int) -> float:
-        """One run: requests per second."""
+        """Return the requests per second of one run."""
         begun = self.server.processor_seconds()
         rate = load(self.server.port, [_PATH], self.headers, seconds=seconds).rate
         self.costs.append((self.server.processor_seconds() - begun) / (rate * seconds))
@@ -38,7 +39,7 @@ class _Variant:
 
 
 def run(options: Namespace) -> None:
-    """Memory hits, Redis hits and 304s, each against the same bytes and fields from the bare handler."""
+    """Measure memory hits, Redis hits and 304s against equal answers of the bare handler."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, valkey() as (url, _):
         images = Path(folder)
         (images / "1.jpg").write_bytes(photograph(750, 1000, grain=0.15))
@@ -62,8 +63,8 @@ def run(options: Namespace) -> None:
                 variants = [*(ours for ours, _, _ in rows.values()), handler, its_304]
                 interleaved(options.runs, *(partial(each.measure, options.seconds) for each in variants))
             for server, layer in ((memory, "memory"), (redis, "shared")):
-                told = metric(server.port, f'contact_image_cache_total{{layer="{layer}",outcome="hit"}}')
-                assert told > 1000, f"the {layer} cache was not what answered"
+                hits = metric(server.port, f'contact_image_cache_total{{layer="{layer}",outcome="hit"}}')
+                assert hits > 1000, f"the {layer} cache did not answer"
     table = [
         [name, *_compared(ours, theirs), target, _effort(ours, theirs)] for name, (ours, theirs, target) in rows.items()
     ]
@@ -79,5 +80,5 @@ def _compared(ours: _Variant, theirs: _Variant) -> list[str]:
 
 
 def _effort(ours: _Variant, theirs: _Variant) -> str:
-    """The ratio of processor time is the steadier one where the machine has other work; not told everywhere."""
+    """Return the ratio of processor time, which is steadier on a busy machine, or nothing where it is not known."""
     return spread(ratios(theirs.costs, ours.costs)) if all(ours.costs) else ""

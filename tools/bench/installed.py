@@ -1,6 +1,6 @@
-"""Peers and measuring tools, installed by the benchmark that needs them, below `.bench/` in this checkout.
+"""Installation of peers and measuring tools below `.bench/` in this checkout, by the benchmark that needs them.
 
-Nothing of them reaches the service: no peer is a dependency, not even of the tests.
+They are no dependencies of the service or of the tests.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PATIENCE = 600.0
 
 
 def python_packages(name: str, *requirements: str) -> Path:
-    """The `bin` of a virtual environment of that *name* with these *requirements*."""
+    """Return the folder `bin` of a virtual environment of that *name* with these *requirements*."""
     folder = _FOLDER / name
     python = folder / "bin" / "python"
     if _wanted(folder, requirements):
@@ -29,13 +29,13 @@ def python_packages(name: str, *requirements: str) -> Path:
 
 
 def importable(name: str, *requirements: str) -> None:
-    """Let this process import these *requirements*, after everything that it has of its own."""
+    """Add these *requirements* to the end of the import path."""
     lib = python_packages(name, *requirements).parent / "lib"
     sys.path.extend(str(each) for each in lib.glob("python*/site-packages"))
 
 
 def node_packages(name: str, *requirements: str) -> Path:
-    """A folder of that *name* in which `node` finds these packages."""
+    """Return a folder of that *name* in which `node` finds these packages."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
         raise SystemExit(f"{name} needs node and npm on the path")
@@ -55,7 +55,7 @@ def _wanted(folder: Path, requirements: tuple[str, ...]) -> bool:
 
 
 def _done(folder: Path, requirements: tuple[str, ...]) -> None:
-    """Written last, so that half an installation is made anew."""
+    """Mark *folder* as complete. An installation without the mark is repeated."""
     (folder / "installed.txt").write_text("\n".join(requirements))
 
 

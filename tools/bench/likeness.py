@@ -1,6 +1,6 @@
-"""How like two pictures are: SSIM, as Wang et al. (2004) define it. Needs pyvips, which it has installed.
+"""The structural similarity (SSIM) of two pictures, as Wang et al. (2004) define it. It installs pyvips.
 
-Luma alone, in floats, a Gaussian window of 1.5 pixels: the mean over the picture, 1 for the same.
+It is the mean over the picture, of luma in floats, with a Gaussian window of 1.5 pixels. Equal pictures have 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
 def libvips() -> Any:
-    """pyvips, with one thread a picture and no cache of results."""
+    """Return pyvips, with one thread for a picture and without its cache of results."""
     os.environ["VIPS_CONCURRENCY"] = "1"  # read when the library is loaded
     importable("libvips", "pyvips==3.2.*", "pyvips-binary==8.18.*")
     import pyvips  # type: ignore[import-not-found, unused-ignore]
@@ -27,13 +27,13 @@ def libvips() -> Any:
 
 
 def luma(data: bytes) -> Image.Image:
-    """The picture in *data*, decoded whole, as floats of 0 to 255."""
+    """Return the picture in *data*, decoded in full, as floats from 0 to 255."""
     with Image.open(io.BytesIO(data)) as image:
         return image.convert("RGB").convert("F")
 
 
 def ssim(one: Image.Image, other: Image.Image) -> float:
-    """Of two pictures of one size in mode F."""
+    """Return the SSIM of two pictures of one size in mode F."""
     assert one.size == other.size, (one.size, other.size)
     x, y = _floats(one), _floats(other)
     mx, my = _blurred(x), _blurred(y)

@@ -1,6 +1,6 @@
-"""Load over kept connections, from a process of its own: `wrk` where it is installed, else our own clients.
+"""Load over persistent connections, from a process of its own: `wrk`, or the clients of this package without it.
 
-`python -m tools.bench.load PORT FILE SECONDS CONNECTIONS NAME:VALUE…` is the latter; FILE holds a path a line.
+`python -m tools.bench.load PORT FILE SECONDS CONNECTIONS NAME:VALUE…` runs these clients. FILE has a path on each line.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What was answered: requests per second, and the milliseconds within which 99 of 100 were."""
+    """Answered requests per second, and the 99th percentile of their latency in milliseconds."""
 
     rate: float
     p99: float
@@ -35,7 +35,7 @@ class Load:
 def load(
     port: int, paths: Sequence[str], headers: Mapping[str, str], *, seconds: int, connections: int = CONNECTIONS
 ) -> Load:
-    """Ask for *paths* at random. Ends the benchmark when an answer is not a success."""
+    """Request *paths* at random for *seconds*. End the benchmark when an answer is not a success."""
     lines = [part for name, text in headers.items() for part in ("-H", f"{name}: {text}")]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(paths))
@@ -45,8 +45,8 @@ def load(
             command = [wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", *lines, *script]
             command += [f"http://{HOST}:{port}{paths[0]}", *(["--", file.name] if script else [])]
         else:
-            told = [file.name, str(seconds), str(connections), *lines[1::2]]
-            command = [sys.executable, "-m", "tools.bench.load", str(port), *told]
+            arguments = [file.name, str(seconds), str(connections), *lines[1::2]]
+            command = [sys.executable, "-m", "tools.bench.load", str(port), *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 30)
     rate = re.search(r"Requests/sec: +([0-9.]+)", done.stdout)
     p99 = re.search(r"99% +([0-9.]+)(us|ms|s|m)", done.stdout)
@@ -56,12 +56,12 @@ def load(
 
 
 async def _main(port: int, paths: list[str], seconds: float, connections: int, headers: Mapping[str, str]) -> None:
-    """Prints what `wrk` would, as far as it is read above."""
+    """Run the clients, and print the lines of `wrk` that `load` reads."""
     requests, random = [request(path, headers) for path in paths], Random()
     clients = await connected(port, connections)
     took: list[float] = []
 
-    def heard(answer: Answer) -> None:
+    def receive(answer: Answer) -> None:
         succeeded(answer)
         took.append(answer.took)
 
@@ -70,7 +70,7 @@ async def _main(port: int, paths: list[str], seconds: float, connections: int, h
             yield random.choice(requests)
 
     begun = time.perf_counter()
-    await converse(clients, until(begun + seconds), heard)
+    await converse(clients, until(begun + seconds), receive)
     print(f"99% {1000 * quantiles(took, n=100)[98]:.3f}ms")
     print(f"Requests/sec: {len(took) / (time.perf_counter() - begun):.2f}")
 

@@ -1,4 +1,4 @@
-"""Hits by those who say who they are, against hits by anybody, from one service in the same run."""
+"""Hits with credentials, against anonymous hits of the same service in the same run."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _DAY = 86_400
 
 
 def run(options: Namespace) -> None:
-    """Anonymous, Basic, and URLs signed for a week and for an hour (whose lifetimes shrink with each second)."""
+    """Measure anonymous requests, Basic, and URLs signed for a week and for an hour."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         images, users = Path(folder), Path(folder) / "users"
         (images / "1.jpg").write_bytes(photograph(750, 1000, grain=0.15))
         users.write_text(line(_USER, _PASSWORD, READER) + "\n", "utf-8")
         now, basic = int(time.time()), b64encode(f"{_USER}:{_PASSWORD}".encode()).decode()
-        ways = {
+        requests = {
             "anonymous": (_PATH, ACCEPT),
             "Basic": (_PATH, {**ACCEPT, "Authorization": f"Basic {basic}"}),
             "signed for a week": (sign(_PATH, _KEY, _KEY.encode(), now + 7 * _DAY), ACCEPT),
@@ -44,17 +44,17 @@ def run(options: Namespace) -> None:
             auth__users_file=str(users),
             auth__signing_keys=f"{_KEY}:{_KEY}",
         ) as server:
-            for path, headers in (*ways.values(), *ways.values()):
-                status, told, _ = get(server.port, path, headers)
+            for path, headers in (*requests.values(), *requests.values()):
+                status, fields, _ = get(server.port, path, headers)
                 assert status == 200
-            assert "hit" in told["Cache-Status"], told
+            assert "hit" in fields["Cache-Status"], fields
             measured = [
-                partial(lambda path, headers: load(server.port, [path], headers, seconds=options.seconds).rate, *way)
-                for way in ways.values()
+                partial(lambda path, headers: load(server.port, [path], headers, seconds=options.seconds).rate, *sent)
+                for sent in requests.values()
             ]
-            rates = dict(zip(ways, interleaved(options.runs, *measured), strict=True))
+            rates = dict(zip(requests, interleaved(options.runs, *measured), strict=True))
     show(
         f"{CONNECTIONS} connections, {options.runs} runs",
-        ("who asks", "req/s", "/ anonymous"),
+        ("requester", "req/s", "/ anonymous"),
         [[name, spread(each, 0), spread(ratios(each, rates["anonymous"]))] for name, each in rates.items()],
     )

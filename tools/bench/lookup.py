@@ -1,4 +1,4 @@
-"""What it costs to find a contact's file, in a folder of 100 contacts and in one of 1,000,000."""
+"""The time to find a contact's file in a folder of 100 contacts and in one of 1,000,000."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _FLAT_FIRST, _FLAT_LAST, _ABSENT = (
     range(20_000_001, 20_000_101),
     range(30_000_001, 30_000_101),
 )
-_TURNS = 5
-"""Times that each of a case's hundred contacts is looked up in one run."""
+_ROUNDS = 5
+"""Look-ups of each of a case's hundred contacts in one run."""
 
 
 def run(options: Namespace) -> None:
-    """Both folders hold the same hundred contacts of each case, beside what makes the one large."""
+    """Measure look-ups in both folders, of the same hundred contacts in each case."""
     picture = photograph(48, 64)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("TMPDIR")) as folder,
@@ -49,7 +49,7 @@ def run(options: Namespace) -> None:
         rows = []
 
         def timed(store: DirectoryStore, contacts: Iterable[int], found: bool) -> float:
-            return runner.run(look(store, contacts, _TURNS, found))
+            return runner.run(look(store, contacts, _ROUNDS, found))
 
         for name, (here, there) in cases.items():
             found = name != "absent"
@@ -59,16 +59,16 @@ def run(options: Namespace) -> None:
                 partial(timed, in_few, here, found),
                 partial(timed, in_many, there, found),
             )
-            touched = f"{first[1] / first[0]:.2f}"
-            rows.append([name, spread(small, 0), spread(large, 0), spread(ratios(large, small)), touched])
+            first_ratio = f"{first[1] / first[0]:.2f}"
+            rows.append([name, spread(small, 0), spread(large, 0), spread(ratios(large, small)), first_ratio])
         for store in (in_few, in_many):
             runner.run(store.close())
-    heads = ("contact", f"µs of {_SMALL}", f"µs of {options.contacts:,}", "ratio", "ratio at first touch")
-    show(f"One look-up, {options.runs} runs of {_TURNS * _SMALL}", heads, rows)
+    heads = ("contact", f"µs of {_SMALL}", f"µs of {options.contacts:,}", "ratio", "ratio of the first look-ups")
+    show(f"One look-up, {options.runs} runs of {_ROUNDS * _SMALL}", heads, rows)
 
 
 def fill(root: Path, picture: bytes, contacts: int) -> None:
-    """Make the folder: *contacts* in their shards, and a hundred with each suffix beside the shards."""
+    """Make the folder: *contacts* in their shards, and a hundred with each suffix outside of the shards."""
     root.mkdir()
     source = root / "source"
     source.write_bytes(picture)
@@ -79,14 +79,14 @@ def fill(root: Path, picture: bytes, contacts: int) -> None:
         folder = root / shard(begin)
         folder.mkdir()
         first = folder / f"{begin}.{SUFFIXES[0]}"
-        first.write_bytes(picture)  # a file of its own: no file system takes a million links to one
+        first.write_bytes(picture)  # a file for each shard, since file systems limit the links to one file
         for contact in range(begin + 1000, contacts + 1, 1000):
             os.link(first, folder / f"{contact}.{SUFFIXES[0]}")
 
 
-async def look(store: DirectoryStore, contacts: Iterable[int], turns: int, found: bool) -> float:
-    """Microseconds for one look-up, each of *contacts* in its turn."""
-    ids = [contact for _ in range(turns) for contact in contacts]
+async def look(store: DirectoryStore, contacts: Iterable[int], rounds: int, found: bool) -> float:
+    """Return the microseconds of one look-up, over *rounds* of all *contacts*."""
+    ids = [contact for _ in range(rounds) for contact in contacts]
     begun = time.perf_counter()
     for contact in ids:
         assert (await store.look(contact) is not None) is found

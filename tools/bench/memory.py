@@ -1,6 +1,6 @@
-"""What one job takes of memory: the peak of a fresh render process that does that job and no other.
+"""The peak memory of a new render process that does one job.
 
-The originals are made in code and kept for a run in a temporary folder. Linux alone tells a process's peak (`VmHWM`).
+The originals are made in code, and kept in a temporary folder. It needs Linux, where `VmHWM` is the peak of a process.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from service.web.metrics import Metrics
 from tools.bench.figures import show
 
 _SIDE = 7000
-"""Pixels: 49 megapixels are what phones make, and what `max_pixels` just allows."""
+"""Pixels of a side: 49 megapixels, the largest pictures of phones, are just below `max_pixels`."""
 _LARGEST = 4096
 _SMALL = Order(Format.JPEG, 1024, 1024)
 _LARGE = Order(Format.PNG, _LARGEST, _LARGEST, Fit.FILL)
 _ACCEPTED, _REFUSED, _PHOTOGRAPH = 512.0, 300.0, 150.0
-"""Most that a job may take, in MiB: one that is done, one that is refused, and a JPEG of 12 megapixels to 1,024."""
+"""MiB of a job at most: one that is done, one that is refused, and a JPEG of 12 megapixels to 1,024 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One order for one original, which is made by *make* under *original*'s name; or a placeholder to draw."""
+    """An order for an original, which *make* returns and *original* names; or a placeholder."""
 
     original: str
     make: Callable[[], bytes]
@@ -50,26 +50,26 @@ class Job:
 
 
 def run(options: Namespace) -> None:
-    """Every job in turn, and the table of them."""
+    """Do every job, and print the table."""
     heads = ("original", "rendition", "outcome", "s", "MiB", "at most")
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for job in jobs():
-            if options.only and options.only not in f"{job.original} {_asked(job.order)}":
+            if options.only and options.only not in f"{job.original} {_name(job.order)}":
                 continue
             data = _kept(Path(folder) / job.original.replace("/", "_"), job.make)
             peak, seconds, outcome = asyncio.run(_measured(data, job.order))
             most = _REFUSED if outcome.startswith("refused") else job.most
             size = f"{job.original}, {len(data) / 1e6:,.1f} MB" if data else job.original
             peaks = f"**{peak:,.0f}**" if peak >= most else f"{peak:,.0f}"
-            rows.append((size, _asked(job.order), outcome, f"{seconds:.1f}", peaks, f"< {most:.0f}"))
+            rows.append((size, _name(job.order), outcome, f"{seconds:.1f}", peaks, f"< {most:.0f}"))
             if options.verbose:
                 print(*rows[-1], sep=" | ", flush=True)
     show("Peak of a fresh render process that does one job", heads, rows)
 
 
 def jobs() -> Iterator[Job]:
-    """Readers at the largest original, writers at the largest rendition, films at the budget, placeholders."""
+    """Yield the jobs: the largest originals, the largest renditions, the largest animations, and placeholders."""
     yield Job("JPEG 12 MP", lambda: _photograph(3000, 4000), _SMALL, _PHOTOGRAPH)
     yield Job("JPEG 12 MP", lambda: _photograph(3000, 4000), Order(Format.WEBP, 319), _PHOTOGRAPH)
     for name, make in _LARGE_ORIGINALS.items():
@@ -78,26 +78,26 @@ def jobs() -> Iterator[Job]:
     for name, make in _LARGEST_ACCEPTED.items():
         yield Job(f"{name}, largest", make, _LARGE)
     for kind in (Format.JPEG, Format.PNG, Format.GIF, Format.TIFF, Format.WEBP, Format.AVIF):
-        side = 4000 if kind is Format.AVIF else _LARGEST  # which has a cap of its own
+        side = 4000 if kind is Format.AVIF else _LARGEST  # the limit of AVIF is lower
         for fit in Fit:
             yield Job("JPEG 12 MP", lambda: _photograph(3000, 4000), Order(kind, side, side, fit))
         yield Job("PNG RGBA 12 MP", lambda: _saved(_sheer(3000, 4000), "PNG"), Order(kind, side, side, Fit.FILL))
-        for mark in IfBlank:
-            if mark is not IfBlank.NULL:
-                yield Job(mark.name, bytes, Blank(mark, _LARGEST, _LARGEST, kind, "NO PHOTO"))
+        for placeholder in IfBlank:
+            if placeholder is not IfBlank.NULL:
+                yield Job(placeholder.name, bytes, Blank(placeholder, _LARGEST, _LARGEST, kind, "NO PHOTO"))
     for kind in (Format.GIF, Format.PNG, Format.WEBP, Format.AVIF):
         for other in (Format.GIF, Format.PNG, Format.WEBP, Format.AVIF):
             side = 250 if other is Format.PNG else 353
-            yield Job(f"{kind.name} film", lambda kind=kind: _film(kind), Order(other, side, side, Fit.FILL))  # type: ignore[misc]
+            yield Job(f"{kind.name} animation", lambda kind=kind: _animation(kind), Order(other, side, side, Fit.FILL))  # type: ignore[misc]
 
 
-def _asked(order: Order | Blank) -> str:
+def _name(order: Order | Blank) -> str:
     fit = "" if isinstance(order, Blank) else f" {order.fit.name.lower()}"
     return f"{order.format.name} {order.width}x{order.height or ''}{fit}"
 
 
 async def _measured(data: bytes, order: Order | Blank) -> tuple[float, float, str]:
-    """MiB at the peak, seconds, and what came of it."""
+    """Return the MiB at the peak, the seconds, and the outcome."""
     pool = RenderPool(Metrics(), workers=1, queue=1, timeout=120.0, memory_bytes=0)
     pool.open()
     try:
@@ -105,7 +105,7 @@ async def _measured(data: bytes, order: Order | Blank) -> tuple[float, float, st
             await asyncio.sleep(0.01)
         begun = time.perf_counter()
         try:
-            outcome = _told(await _done(pool, data, order))
+            outcome = _outcome(await _done(pool, data, order))
         except (Unrenderable, BadParameter) as error:
             outcome = f"refused: {error}"
         return _peak(pool.pids[0]), time.perf_counter() - begun, outcome
@@ -117,10 +117,10 @@ async def _done(pool: RenderPool, data: bytes, order: Order | Blank) -> Rendered
     async def read() -> bytes:
         return data
 
-    return await (pool.draw(order, Trace()) if isinstance(order, Blank) else pool.render(read, order, Trace()))
+    return await (pool.draw(order, Trace()) if isinstance(order, Blank) else pool.render_original(read, order, Trace()))
 
 
-def _told(made: Rendered | bytes) -> str:
+def _outcome(made: Rendered | bytes) -> str:
     data, frames = (made, 1) if isinstance(made, bytes) else (made.data, made.frames)
     return f"{len(data) / 1e6:,.1f} MB" + (f", {frames} frames" if frames > 1 else "")
 
@@ -157,18 +157,18 @@ def _sheer(width: int, height: int) -> Image.Image:
     return image
 
 
-def _film(kind: Format) -> bytes:
-    """200 frames of a quarter of a megapixel: both budgets are used up."""
-    film = [_drawn(500, 500).rotate(number).quantize(64) for number in range(200)]
+def _animation(kind: Format) -> bytes:
+    """Return an animation of 200 frames of a quarter of a megapixel, the limits of both."""
+    frames = [_drawn(500, 500).rotate(number).quantize(64) for number in range(200)]
     if kind is not Format.GIF:
-        film = [frame.convert("RGB") for frame in film]
-    return _saved(film[0], kind.name, save_all=True, append_images=film[1:], duration=40)
+        frames = [frame.convert("RGB") for frame in frames]
+    return _saved(frames[0], kind.name, save_all=True, append_images=frames[1:], duration=40)
 
 
 def _png(
     size: int, depth: int, colour: int, rows: Iterable[bytes], *, interlaced: bool = False, key: bytes = b""
 ) -> bytes:
-    """A black PNG in one of the kinds that Pillow writes none of; *key* is the content of tRNS."""
+    """Return a black PNG in a mode that Pillow does not write. *key* is the content of tRNS."""
 
     def chunk(name: bytes, body: bytes) -> bytes:
         return pack(">I", len(body)) + name + body + pack(">I", zlib.crc32(name + body))
@@ -187,7 +187,7 @@ def _interlaced() -> bytes:
 
 
 def _deep_tiff() -> bytes:
-    """16 bits of RGB in one strip, black."""
+    """Return a black TIFF of RGB in 16 bits and one strip."""
     strip = zlib.compress(bytes(_SIDE * 6 * _SIDE), 1)
     end = 8 + len(strip)
     tags = [(256, 4, 1, _SIDE), (257, 4, 1, _SIDE), (258, 3, 3, end), (259, 3, 1, 8), (262, 3, 1, 2), (273, 4, 1, 8)]

@@ -1,4 +1,4 @@
-"""Twenty renditions of one large picture, cold, with the mezzanine and without it; and how like they are."""
+"""Twenty renditions of one large picture, cold, with its mezzanine and without; and the SSIM between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from service.formats import Format
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Limits, Order
-from service.imaging.render import render
+from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from tests.corpus import CORPUS
 from tools.bench.figures import interleaved, ratios, show, spread
@@ -26,17 +26,17 @@ from tools.bench.photographs import originals
 from tools.bench.processes import Server, get, service, valkey
 
 _QUERIES = [f"w={width}&type={kind}" for width in range(32, 641, 64) for kind in ("JPEG", "WEBP")]
-"""32, 96, … 608 pixels wide, in two formats."""
+"""Queries for widths of 32, 96, … 608 pixels in two formats."""
 _CLIENTS = 8
 _PIXELS, _PHOTOGRAPH = 12_000_000, 300_000
 _SAME_SCENE = tuple(f"_{number}" for number in range(2, 9))
-"""The same picture, turned otherwise."""
+"""Ends of the names of files that show the same picture with another orientation."""
 _LANCZOS = Image.Resampling.LANCZOS
 _CONTACT = "/api/v1/Contact/{}/Image?{}"
 
 
 def run(options: Namespace) -> None:
-    """The rates over HTTP, each run with contacts of its own; then the likeness, picture by picture."""
+    """Measure the rates over HTTP, each run with contacts of its own; then the SSIM of every picture."""
     _rates(options.runs)
     _likeness()
 
@@ -61,12 +61,12 @@ def _rates(runs: int) -> None:
                 ) -> float:
                     return _twenty(server, next(contacts), clients, firsts[server])
 
-                theirs = interleaved(runs, lambda: rate(ours), lambda: rate(without))
+                both = interleaved(runs, lambda: rate(ours), lambda: rate(without))
                 rows.append(
                     [
                         f"{clients} at once",
-                        *(spread(each, 1) for each in theirs),
-                        spread(ratios(*theirs)),
+                        *(spread(each, 1) for each in both),
+                        spread(ratios(*both)),
                         "≥ 2.5",
                         spread(ratios(firsts[ours], firsts[without])),
                         "≤ 1.2",
@@ -78,19 +78,19 @@ def _rates(runs: int) -> None:
 
 @contextmanager
 def _pair(images: Path, url: str) -> Iterator[tuple[Server, Server]]:
-    """The service as it is, and without mezzanines; apart in the cache, and warm but for the pictures."""
+    """Start the service with mezzanines and without, with separate cache entries, and render once in every process."""
     with (
         service(images, cache__url=url, cache__prefix="with") as ours,
         service(images, cache__url=url, cache__prefix="without", cache__mezzanine_for="0") as without,
     ):
         for server in (ours, without):
-            for _ in range(4):  # until both processes have rendered
+            for _ in range(4):  # so that both processes have rendered
                 get(server.port, _CONTACT.format(1, f"w={int(time.monotonic() * 1000) % 1000 + 1}&type=GIF"))
         yield ours, without
 
 
 def _twenty(server: Server, contact: int, clients: int, firsts: list[float]) -> float:
-    """Renditions a second; how long the first one took is added to *firsts*, in milliseconds."""
+    """Return the renditions per second. Add the milliseconds of the first one to *firsts*."""
 
     def one(query: str) -> float:
         begun = time.perf_counter()
@@ -112,14 +112,14 @@ def _likeness() -> None:
         likes, sides = [], set()
         for data in pictures:
             source = Source(data, Limits())
-            source.render(Order(Format.JPEG, width=64))
+            rendition(source, Order(Format.JPEG, width=64))
             made = source.mezzanine()
             assert made is not None
             kept = Mezzanine.decoded(made.encoded(), made.reduction)
             side = round(share * max(kept.image.size))
             order = Order(Format.PNG, width=side, height=side)
             sides.add(side)
-            likes.append(ssim(luma(kept.render(order).data), luma(render(data, order).data)))
+            likes.append(ssim(luma(rendition(kept, order).data), luma(render(data, order).data)))
         used = "used" if kept.reduction.serves(order) else "from the original instead"
         rows.append(
             [f"{share:.2f}", f"{min(sides)} to {max(sides)} px", f"{median(likes):.4f}", f"{min(likes):.4f}", used]
@@ -129,7 +129,7 @@ def _likeness() -> None:
 
 
 def _large_photographs() -> Iterator[bytes]:
-    """The corpus' photographs at 12 megapixels; a drawn one where it is not here."""
+    """Yield the photographs of the corpus at 12 megapixels, or a drawn one when there is no corpus."""
     found = [path for each in ("valid", "exif", "color") for path in sorted((CORPUS / each).glob("*.jp*g"))]
     for path in found:
         with Image.open(path) as image:

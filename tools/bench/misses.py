@@ -1,5 +1,7 @@
-"""A 12-megapixel JPEG to w=319: one render against the least that Pillow can do, then two workers against two processes
-that do the same work and nothing else."""
+"""Renders of a 12-megapixel JPEG to w=319.
+
+One render is compared with Pillow without the service, and a pool of two workers with two processes that only render.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,14 @@ _WIDTH = 319
 _ORDER = Order(Format.JPEG, width=_WIDTH)
 _QUALITY = _ORDER.encoding.jpeg_quality
 _RENDERS = 5
-"""In one run of one measure."""
+"""Renders in one run of one measure."""
 _WORKERS = 2
 _IN_FLIGHT = 24
-"""Renders asked for at once, in one run of the throughput."""
+"""Renders at once in one run of the throughput."""
 
 
 def bare(data: bytes) -> bytes:
-    """Decode at a fraction of the size, at least twice the target; then Lanczos over what is left."""
+    """Return a rendition by Pillow: decoded at a fraction of the size, at least twice the target, then Lanczos."""
     image: Image.Image = Image.open(io.BytesIO(data))
     size = _WIDTH, round(_WIDTH * image.height / image.width)
     image.draft(None, (2 * size[0], 2 * size[1]))
@@ -41,14 +43,14 @@ def bare(data: bytes) -> bytes:
 
 
 def thumbnail(data: bytes) -> bytes:
-    """What nearly everybody writes."""
+    """Return a rendition by `Image.thumbnail`, as in most programs."""
     image = Image.open(io.BytesIO(data))
     image.thumbnail((_WIDTH, image.height))
     return _saved(image)
 
 
 def several(call: Callable[[bytes], object], data: bytes, times: int) -> float:
-    """Seconds for one *call* on *data*, over so many *times*."""
+    """Return the seconds of one *call* on *data*, the mean of *times* calls."""
     begun = time.perf_counter()
     for _ in range(times):
         call(data)
@@ -56,7 +58,7 @@ def several(call: Callable[[bytes], object], data: bytes, times: int) -> float:
 
 
 def run(options: Namespace) -> None:
-    """One process, in milliseconds; then two, in renders per second."""
+    """Measure one process in milliseconds, then two in renders per second."""
     pictures = [photograph(3000, 4000, seed) for seed in range(_WORKERS)]
     data = pictures[0]
     print(f"original {len(data):,} bytes; rendition {len(render(data, _ORDER).data):,}, bare {len(bare(data)):,}")
@@ -91,7 +93,7 @@ def run(options: Namespace) -> None:
 
 
 async def _opened(workers: int) -> RenderPool:
-    """A pool whose workers are all at work already."""
+    """Return a pool whose workers have all started."""
     pool = RenderPool(Metrics(), workers=workers, queue=_IN_FLIGHT, timeout=30.0, memory_bytes=0)
     pool.open()
     while len(pool.pids) < workers:
@@ -104,7 +106,7 @@ async def _render(pool: RenderPool, data: bytes) -> None:
     async def read() -> bytes:
         return data
 
-    await pool.render(read, _ORDER, Trace())
+    await pool.render_original(read, _ORDER, Trace())
 
 
 async def _one_by_one(pool: RenderPool, data: bytes) -> float:
@@ -121,7 +123,7 @@ async def _at_once(pool: RenderPool, pictures: list[bytes]) -> float:
 
 
 def _two_processes(processes: ProcessPoolExecutor, pictures: list[bytes]) -> float:
-    """Each its own loop over its own picture, without a word in between. Their own clocks leave the start aside."""
+    """Return the renders per second of processes that render in a loop. Their own clocks exclude the start."""
     each = _IN_FLIGHT // _WORKERS
     running = [processes.submit(several, _rendered, data, each) for data in pictures]
     return sum(1 / future.result() for future in running)

@@ -1,4 +1,4 @@
-"""Misses over HTTP against ipx (sharp, libvips) and thumbor (Pillow): every request is for another contact."""
+"""Misses over HTTP against ipx (sharp, libvips) and thumbor (Pillow). Every request is for another contact."""
 
 from __future__ import annotations
 
@@ -31,35 +31,35 @@ _PROCESSES = 2
 _CONNECTIONS = 8
 _WIDTHS = range(200, 501, 20)
 _REQUESTS = {"2.5 MP JPEG": 320, "12 MP JPEG": 128}
-"""In one run of one server."""
-_WARM = 16
+"""Requests in one run of one server."""
+_WARM_UP = 16
 _NICENESS = 5
 _TARGETS = {("2.5 MP JPEG", "ipx"): "≥ 1.2", ("2.5 MP JPEG", "thumbor"): "≥ 2",
             ("12 MP JPEG", "ipx"): "≥ 1.0", ("12 MP JPEG", "thumbor"): "≥ 1.5"}  # fmt: skip
-_LIKENED = 319
-"""Pixels wide: where the peers' quality is settled, that they be no less like the original than ours."""
+_COMPARED = 319
+"""Pixels of the width at which the quality of the peers is chosen: the SSIM to the original is at least ours."""
 _QUALITIES = range(60, 96)
 
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
-    """A server on one or more ports, and the path at which it has a contact's picture at a width and a quality."""
+    """A server on one or more ports. *path* gives the path of a contact's picture at a width and a quality."""
 
     name: str
     ports: tuple[int, ...]
     processes: tuple[int, ...]
-    """Their ids; what they start themselves counts as well."""
+    """The ids of the processes. Their child processes count, too."""
     path: Callable[[int, int, int], str]
 
 
 def run(options: Namespace) -> None:
-    """Requests answered per second, server after server, and again."""
+    """Measure the requests per second of each server."""
     files = originals()
     rows, likes = [], []
     for name, requests in _REQUESTS.items():
         with tempfile.TemporaryDirectory(prefix="bench-") as text:
             folder = Path(text)
-            contacts = (options.runs + 1) * (requests + _WARM)
+            contacts = (options.runs + 1) * (requests + _WARM_UP)
             (folder / "0.jpg").write_bytes(files[name])
             for contact in range(1, contacts + 1):
                 os.link(folder / "0.jpg", folder / f"{contact}.jpg")
@@ -67,7 +67,7 @@ def run(options: Namespace) -> None:
                 servers = [stack.enter_context(each(folder)) for each in (_ours, _ipx, _thumbor)]
                 reference = luma(files[name])
                 reference = reference.resize(
-                    (_LIKENED, round(reference.height * _LIKENED / reference.width)), Image.Resampling.LANCZOS
+                    (_COMPARED, round(reference.height * _COMPARED / reference.width)), Image.Resampling.LANCZOS
                 )
                 ours = _likeness(servers[0], 0, reference)
                 qualities = [0, *(_quality(server, reference, ours[0]) for server in servers[1:])]
@@ -88,7 +88,7 @@ def run(options: Namespace) -> None:
     widths = f"{_WIDTHS[0]} to {_WIDTHS[-1]} px"
     heads = ("original", "peer", "ours, req/s", "peer, req/s", "ours / peer", "by processor time", "target")
     show(f"misses to JPEG of {widths}, {_CONNECTIONS} connections, {options.runs} runs of {_REQUESTS}", heads, rows)
-    show(f"against a full decode scaled in floats, at {_LIKENED} px", ("", "ours", "ipx", "thumbor"), likes)
+    show(f"against a full decode scaled in floats, at {_COMPARED} px", ("", "ours", "ipx", "thumbor"), likes)
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def _ours(folder: Path) -> Iterator[_Peer]:
 
 @contextmanager
 def _ipx(folder: Path) -> Iterator[_Peer]:
-    """Two processes of its own server; each uses four threads."""
+    """Start two processes of ipx's own server. Each has four threads."""
     home = node_packages("ipx", *_IPX)
     script = Path(shutil.copy(Path(__file__).with_name("ipx.mjs"), home))
     with _processes(lambda port: ("node", str(script), str(port), str(folder))) as (ports, children):
@@ -109,14 +109,14 @@ def _ipx(folder: Path) -> Iterator[_Peer]:
 
 @contextmanager
 def _thumbor(folder: Path) -> Iterator[_Peer]:
-    """Two processes, files in, nothing kept."""
+    """Start two processes of thumbor that read files and store nothing."""
     with thumbor.command(folder) as command, _processes(lambda port: (*command, str(port))) as (ports, children):
         yield _Peer("thumbor", ports, children, "/unsafe/{1}x/filters:quality({2})/{0}.jpg".format)
 
 
 @contextmanager
 def _processes(command: Callable[[int], tuple[str, ...]]) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
-    """As nice as our render processes are, so that what else this machine does takes as much from either."""
+    """Start processes with the niceness of the service's render processes."""
     ports = tuple(free_port() for _ in range(_PROCESSES))
     children = []
     with ExitStack() as stack:
@@ -127,18 +127,18 @@ def _processes(command: Callable[[int], tuple[str, ...]]) -> Iterator[tuple[tupl
         yield ports, tuple(children)
 
 
-def _rate(server: _Peer, quality: int, costs: list[float], turns: Iterator[int], requests: int) -> float:
-    """Requests per second; the processor's seconds for each are added to *costs*."""
-    first = 1 + next(turns) * (requests + _WARM)
-    _load(server, quality, range(first, first + _WARM))
+def _rate(server: _Peer, quality: int, costs: list[float], rounds: Iterator[int], requests: int) -> float:
+    """Return the requests per second. Add the seconds of processor time for one request to *costs*."""
+    first = 1 + next(rounds) * (requests + _WARM_UP)
+    _load(server, quality, range(first, first + _WARM_UP))
     begun, busy = time.perf_counter(), processor_seconds(server.processes)
-    _load(server, quality, range(first + _WARM, first + _WARM + requests))
+    _load(server, quality, range(first + _WARM_UP, first + _WARM_UP + requests))
     costs.append((processor_seconds(server.processes) - busy) / requests)
     return requests / (time.perf_counter() - begun)
 
 
 def _load(server: _Peer, quality: int, contacts: range) -> None:
-    """Ask for each of *contacts*, at widths in turn. Ends the benchmark when an answer is not a picture."""
+    """Request every one of *contacts*, at varying widths. End the benchmark when an answer is not a picture."""
     left, lock, failures = iter(contacts), threading.Lock(), list[str]()
 
     def client(port: int) -> None:
@@ -167,13 +167,13 @@ def _load(server: _Peer, quality: int, contacts: range) -> None:
 
 
 def _likeness(server: _Peer, quality: int, reference: Image.Image) -> tuple[float, int]:
-    """To a full decode scaled in floats; and bytes."""
-    _, _, body = get(server.ports[0], server.path(1, _LIKENED, quality))
+    """Return the SSIM to the reference, a full decode scaled in floats, and the bytes."""
+    _, _, body = get(server.ports[0], server.path(1, _COMPARED, quality))
     return ssim(reference, luma(body)), len(body)
 
 
 def _quality(server: _Peer, reference: Image.Image, likeness: float) -> int:
-    """The lowest at which a peer is no less like the reference than we are; the highest of all, if none is."""
+    """Return the lowest quality at which the SSIM of a peer is at least *likeness*, or the highest quality."""
     low, high = _QUALITIES[0], _QUALITIES[-1]
     while low < high:
         middle = (low + high) // 2

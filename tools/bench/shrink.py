@@ -1,7 +1,7 @@
-"""How far a picture may shrink by cheaper means before Lanczos does the rest: SSIM against a full decode with Lanczos.
+"""The SSIM of reductions that are cheaper than Lanczos, against a full decode with Lanczos.
 
-Every photograph is rendered at the very size where a margin just allows the means, its worst: a JPEG decoded at 1/2,
-1/4 or 1/8 (`decode.MARGINS`), and blocks of 2, 3 or 4 pixels averaged (`resample.REDUCING_GAP`).
+The reductions are the decoding of a JPEG at 1/2, 1/4 or 1/8 (`decode.MARGINS`), and the averaging of blocks of 2, 3 or
+4 pixels (`resample.REDUCING_GAP`). Every photograph is rendered at the largest size that a margin allows, the worst.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _NEVER = 1e9
 _MARGINS = (1.0, 1.5, 1.75, 2.0, 2.15, 2.5)
 _GAPS = (1.0, 1.25, 1.4, 1.75, 2.0)
 _SMALLEST = 32
-"""Pixels of a side; below, a window of SSIM sees half the picture."""
+"""Pixels of the smallest side. Below, one window of SSIM would cover half of the picture."""
 _HEADS = ("margin", "photographs x shrinks", "SSIM, median", "worst", "time / full decode with Lanczos")
 
 
 def run(options: Namespace) -> None:
-    """One table for each of the two means. The default is the least whose median is 0.995 and whose worst is 0.97."""
+    """Print a table for each reduction. The default is the least margin with a median of 0.995 and a worst of 0.97."""
     pictures = _pictures()
     jpegs = [data for data in pictures if data.startswith(b"\xff\xd8")]
     for title, default, shrinks in (("1/2", decode.MARGINS[2], (2,)), ("1/4 and 1/8", decode.MARGIN, (4, 8))):
@@ -47,7 +47,7 @@ def run(options: Namespace) -> None:
 def _pictures() -> list[bytes]:
     if CORPUS.is_dir():
         return [read(name) for name in photographs() if "exifori" not in name or name.endswith("_1.jpg")]
-    print("(the corpus is not here: drawn portraits under grain stand in)")
+    print("(no corpus: the pictures are drawn portraits with grain)")
     return [photograph(900, 1200, seed, grain) for seed, grain in enumerate((0.0, 0.05, 0.1, 0.15, 0.2, 0.3))]
 
 
@@ -72,7 +72,7 @@ def _row(
 
 
 def _rendered(data: bytes, order: Order, runs: int, margin: float, gap: float) -> tuple[bytes, float]:
-    """A rendition, and the least processor time in seconds that it took; as a JPEG, for PNG would hide the rest."""
+    """Return a rendition as PNG, and the least seconds of processor time of one as JPEG, which is quicker to write."""
     margins = dict.fromkeys(decode.MARGINS, margin)
     with patch.dict(decode.MARGINS, margins), patch.object(resample, "REDUCING_GAP", gap):
         times = []

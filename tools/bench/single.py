@@ -1,4 +1,4 @@
-"""One picture in this process: `render()` against libvips with one thread, at a quality that is no worse than ours."""
+"""Renders in one process, against libvips with one thread, at a quality with at least the same SSIM."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tools.bench.photographs import originals
 _WIDTHS = (319, 64)
 _SUFFIXES = {Format.JPEG: ".jpg", Format.PNG: ".png", Format.WEBP: ".webp", Format.AVIF: ".avif"}
 _LEAST = 0.05
-"""Seconds that one measure takes, over as many renders as that is."""
+"""Seconds of one measure, over as many renders as fit."""
 _QUALITIES = range(30, 99)
 _HEADS = ("original", "to", "ours, ms", "libvips, ms", "ours / libvips", "by processor time",
           "SSIM, ours and libvips", "bytes, ours and libvips", "its Q")  # fmt: skip
 
 
 def run(options: Namespace) -> None:
-    """A row for each original, size and format; the geometric mean over all of them."""
+    """Print a row for each original, size and format, and the geometric mean of all ratios."""
     rows, walls, processors = [], [], []
     for name, data in originals().items():
         whole = luma(data)
@@ -61,14 +61,16 @@ def run(options: Namespace) -> None:
 
 
 def _thumbnail(data: bytes, width: int, kind: Format, quality: int) -> bytes:
-    """As its users write it: shrink-on-load, nothing but pixels kept; our encoders' effort. The originals are sRGB and
-    carry no profile: told to convert them all the same, it would take twice as long."""
+    """Return a rendition by libvips, with shrink-on-load, without metadata, and with the effort of our encoders.
+
+    The originals are sRGB without a profile, so libvips converts no colours. That would take twice as long.
+    """
     ours = Encoding()
     options: dict[Format, dict[str, Any]] = {
         Format.JPEG: {"Q": quality, "optimize_coding": True},
         Format.PNG: {"compression": ours.png_level},
         Format.WEBP: {"Q": quality, "effort": ours.webp_method},
-        Format.AVIF: {"Q": quality, "effort": max(0, 9 - ours.avif_speed)},  # libvips has 9 less the encoder's speed
+        Format.AVIF: {"Q": quality, "effort": max(0, 9 - ours.avif_speed)},  # its effort is 9 less the speed
     }
     image = libvips().Image.thumbnail_buffer(data, width, height=10_000_000)
     written: bytes = image.write_to_buffer(_SUFFIXES[kind], keep="none", **options[kind])
@@ -76,8 +78,10 @@ def _thumbnail(data: bytes, width: int, kind: Format, quality: int) -> bytes:
 
 
 def _quality(data: bytes, kind: Format, reference: Image.Image, likeness: float) -> int:
-    """The lowest Q at which libvips is no less like the *reference* than we are: a picture decoded whole, scaled in
-    floats with Lanczos. The highest there is, if none is."""
+    """Return the lowest Q at which the SSIM of libvips is at least *likeness*, or the highest Q.
+
+    The *reference* is a full decode, scaled in floats with Lanczos.
+    """
     if kind is Format.PNG:
         return 0
     low, high = _QUALITIES[0], _QUALITIES[-1]
@@ -91,7 +95,7 @@ def _quality(data: bytes, kind: Format, reference: Image.Image, likeness: float)
 
 
 def _took(work: Callable[[], object]) -> tuple[float, float]:
-    """Milliseconds of one *work*: by the clock, and of the processor."""
+    """Return the milliseconds of one call of *work*, by the clock and of processor time."""
     times = 0
     begun, busy = time.perf_counter(), time.process_time()
     while time.perf_counter() - begun < _LEAST:

@@ -1,4 +1,4 @@
-"""What memory the service's process occupies after 100,000 hits of many kinds, against after 20,000."""
+"""The memory of the service's process after 100,000 hits of many kinds, against after 20,000."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tools.bench.processes import Server, service, valkey
 
 _FIRST, _ALL = 20_000, 100_000
 _CONTACTS = range(1, 41)
-_NOBODY = 999
+_WITHOUT_PICTURE = 999
 _QUERIES = ("", "w=64", "w=128&h=128&fit=cover", "w=319", "h=240", "w=319&type=PNG", "w=800", "w=100&h=300&fit=pad")
 _ACCEPTS = ("image/avif,image/webp,image/*;q=0.8", "image/jpeg", "*/*", "application/json")
 
 
 def run(options: Namespace) -> None:
-    """A fresh service in every run; first everything is asked for once, so that what follows are hits."""
+    """Measure a new service in every run. All pictures are cached before the hits."""
     sizes = []
     with tempfile.TemporaryDirectory(prefix="bench-") as text:
         images = Path(text)
@@ -42,7 +42,7 @@ def run(options: Namespace) -> None:
 
 
 async def _soaked(server: Server, random: Random) -> tuple[float, float]:
-    """Bytes after the first of the hits, and after all of them."""
+    """Return the resident bytes after the first hits, and after all hits."""
     clients = await connected(server.port, CONNECTIONS)
     hits = [*_everything(), *_others()]
     await converse(clients, iter(hits), _expected)
@@ -56,25 +56,25 @@ async def _soaked(server: Server, random: Random) -> tuple[float, float]:
 
 
 def _everything() -> list[bytes]:
-    """Every rendition, as each kind of reader asks for it."""
+    """Return a request for every rendition with every Accept field."""
     paths = [f"/api/v1/Contact/{contact}/Image?{query}" for contact in _CONTACTS for query in _QUERIES]
     return [request(path, {"Accept": accept}) for path in paths for accept in _ACCEPTS]
 
 
 def _others() -> list[bytes]:
-    """Answers without a body, placeholders, and refusals."""
+    """Return requests whose answers have no body, or are placeholders or refusals."""
     path = "/api/v1/Contact/{}/Image?{}".format
     unchanged = {"Accept": _ACCEPTS[0], "If-None-Match": "*"}
-    placeholders = [path(_NOBODY, f"w={width}&ifBlank=SrNoPhoto") for width in (64, 128, 256)]
+    placeholders = [path(_WITHOUT_PICTURE, f"w={width}&ifBlank=SrNoPhoto") for width in (64, 128, 256)]
     return [
         *(request(path(contact, "w=319"), unchanged) for contact in _CONTACTS),
         *(request(path(contact, "w=64"), {"Accept": _ACCEPTS[1]}, "HEAD") for contact in _CONTACTS),
         *(request(each, {"Accept-Language": language}) for each in placeholders for language in ("sv", "en")),
-        request(path(_NOBODY, "w=64")), request(path(1, "w=x")), request("/nothing"),
+        request(path(_WITHOUT_PICTURE, "w=64")), request(path(1, "w=x")), request("/nothing"),
     ]  # fmt: skip
 
 
 def _expected(answer: Answer) -> None:
-    """No answer may be a failure of ours."""
+    """Raise RuntimeError for an answer with a status of 500 or more."""
     if answer.status >= 500:
         raise RuntimeError(f"a request failed: {answer.header.decode('latin-1')}")

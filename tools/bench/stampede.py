@@ -1,5 +1,8 @@
-"""A thousand identical cold requests at once, over two processes that share one cache server: how often is it rendered,
-and how long does it take, against one render and a thousand hits from memory over the same connections."""
+"""A thousand identical cold requests at once, over two processes that share one cache server.
+
+Their time is compared with that of one render and a thousand memory hits over the same connections. The renders are
+counted.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +28,12 @@ from tools.bench.processes import metric, service, valkey
 
 _REQUESTS = 1000
 _FILES = 1024
-"""Descriptors that this process needs beside one for each connection."""
+"""File descriptors that this process needs in addition to its connections."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Milliseconds of one render alone, of the stampede, and of as many hits; renders and different answers in it."""
+    """Milliseconds of a single render, of the stampede and of as many hits; its renders and distinct bodies."""
 
     alone: float
     stampede: float
@@ -40,7 +43,7 @@ class _Round:
 
 
 def run(options: Namespace) -> None:
-    """Every round with contacts of its own, so that nothing of them is known to anyone."""
+    """Measure rounds with contacts of their own, so that no cache has them."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(_REQUESTS + _FILES, most), most))
     rows = []
@@ -82,7 +85,7 @@ _FLEETS = {"two services on two ports": _two_services, "`serve --workers 2` on o
 
 async def _rounds(ports: tuple[int, ...], contacts: Iterator[int], runs: int) -> list[_Round]:
     clients = [each for port in ports for each in await connected(port, _REQUESTS // len(ports))]
-    await _round(ports, clients, next(contacts), next(contacts))  # so that all are up, and have been asked
+    await _round(ports, clients, next(contacts), next(contacts))  # so that all processes have started
     rounds = [await _round(ports, clients, next(contacts), next(contacts)) for _ in range(runs)]
     for client in clients:
         client.close()
@@ -90,35 +93,35 @@ async def _rounds(ports: tuple[int, ...], contacts: Iterator[int], runs: int) ->
 
 
 async def _round(ports: tuple[int, ...], clients: list[Client], lone: int, crowded: int) -> _Round:
-    """*lone* is asked for once, *crowded* by everyone."""
+    """Request *lone* by one client, and *crowded* by all *clients*."""
     alone, _ = await _at_once(clients[:1], lone)
     before = await _renders(ports)
     stampede, answers = await _at_once(clients, crowded)
     renders = await _renders(ports) - before
-    await _at_once(clients, crowded)  # whoever has not rendered it has it in memory now
-    hits, again = await _at_once(clients, crowded)
-    assert all(b"contact-image; hit" in each.header for each in again)
-    bodies = len({each.body for each in (*answers, *again)})
+    await _at_once(clients, crowded)  # then every process has it in memory
+    hits, hit_answers = await _at_once(clients, crowded)
+    assert all(b"contact-image; hit" in each.header for each in hit_answers)
+    bodies = len({each.body for each in (*answers, *hit_answers)})
     return _Round(1000 * alone, 1000 * stampede, 1000 * hits, renders, bodies)
 
 
 async def _at_once(clients: list[Client], contact: int) -> tuple[float, list[Answer]]:
-    """Each of *clients* asks once, all at the same time: seconds until the last answer, and the answers."""
+    """Send a request by every one of *clients* at once. Return the seconds until the last answer, and the answers."""
     answers: list[Answer] = []
 
-    def heard(answer: Answer) -> None:
+    def receive(answer: Answer) -> None:
         succeeded(answer)
         answers.append(answer)
 
     requests = [request(f"/api/v1/Contact/{contact}/Image?w=319", ACCEPT)] * len(clients)
     begun = time.perf_counter()
-    await converse(clients, iter(requests), heard)
+    await converse(clients, iter(requests), receive)
     took = time.perf_counter() - begun
     assert len(answers) == len(clients)
     return took, answers
 
 
 async def _renders(ports: tuple[int, ...]) -> int:
-    """Renders begun in the whole fleet."""
-    told = [await asyncio.to_thread(metric, port, "contact_image_renders_started_total") for port in ports]
-    return int(sum(told))
+    """Return the number of renders that the fleet has started."""
+    counts = [await asyncio.to_thread(metric, port, "contact_image_renders_started_total") for port in ports]
+    return int(sum(counts))

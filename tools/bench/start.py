@@ -1,4 +1,4 @@
-"""From the start of the process to the first picture as it is stored, against the time of the imports alone."""
+"""The time from the start of the service to its first picture, against that of its imports only."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tools.bench.processes import HOST, PATH, ROOT, free_port, process, service_
 _IMPORTS = "import aiohttp, PIL, redis, pydantic_settings"
 _PATIENCE = 30.0
 _SHOWN = 25
-"""Modules named with --verbose."""
+"""Modules that --verbose prints."""
 
 
 def run(options: Namespace) -> None:
-    """The cache is up already, so that the embedded server's start is left aside."""
+    """Measure with a running cache server, without the start of the embedded one."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, valkey() as (url, _):
         images = Path(folder)
         (images / "1.jpg").write_bytes(photograph(300, 400))
-        first_picture(images, url)  # so that bytecode is written and files are in memory, for both
+        first_picture(images, url)  # writes the bytecode, and loads the files into memory
         imports()
         ours, reference = interleaved(options.runs, lambda: first_picture(images, url), imports)
     row = ["first 200", spread(ours), spread(reference), spread(ratios(ours, reference)), "< 2"]
@@ -36,7 +36,7 @@ def run(options: Namespace) -> None:
 
 
 def first_picture(images: Path, url: str) -> float:
-    """Seconds from the start of `contact-image serve` to the first 200."""
+    """Return the seconds from the start of `contact-image serve` to the first 200."""
     port = free_port()
     begun = time.perf_counter()
     with process(*service_command(images, port), variables={"CONTACT_IMAGE_CACHE__URL": url}) as child:
@@ -48,14 +48,14 @@ def first_picture(images: Path, url: str) -> float:
 
 
 def imports() -> float:
-    """Seconds for the reference."""
+    """Return the seconds of the imports."""
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", _IMPORTS], cwd=ROOT, check=True, timeout=_PATIENCE)
     return time.perf_counter() - begun
 
 
 def slowest_imports() -> list[list[str]]:
-    """The modules that take longest with all that they import, as `-X importtime` tells."""
+    """Return the modules with the longest imports, from the output of `-X importtime`."""
     command = [sys.executable, "-X", "importtime", "-c", "import service.serving.run"]
     done = subprocess.run(command, cwd=ROOT, check=True, timeout=_PATIENCE, capture_output=True, text=True)
     lines = re.findall(r"import time: +(\d+) \| +(\d+) \|( +)(\S+)", done.stderr)

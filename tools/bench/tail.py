@@ -1,4 +1,4 @@
-"""How long hits take while misses keep every renderer busy, against hits alone: 99 of 100 of them."""
+"""The latency of hits, its 99th percentile, while misses keep every renderer busy, against hits only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tools.bench.processes import PATH, get, service, valkey
 
 _RENDERERS = 2
 _IN_FLIGHT = 8
-"""Misses at any time: enough that a render waits whenever a renderer is free."""
+"""Misses at any time, so many that no renderer is idle."""
 _CONTACTS = range(2, 1002)
 _WIDTHS = range(200, 501)
 _RENDER = re.compile(rb"render;dur=([0-9.]+)")
@@ -31,28 +31,28 @@ _RENDER = re.compile(rb"render;dur=([0-9.]+)")
 
 @dataclass(slots=True)
 class _Misses:
-    """What came of them: how many, milliseconds in the renderers, and seconds of the clock."""
+    """The number of misses, their milliseconds in the renderers, and the seconds of the load."""
 
     answered: int = 0
     rendering: float = 0.0
     seconds: float = 0.0
     failures: list[BaseException] = field(default_factory=list)
 
-    def heard(self, answer: Answer) -> None:
+    def receive(self, answer: Answer) -> None:
         succeeded(answer)
         rendered = _RENDER.search(answer.header)
-        assert rendered, "this was to be a miss"
+        assert rendered, "the answer is not a miss"
         self.answered += 1
         self.rendering += float(rendered[1])
 
     @property
     def busy(self) -> float:
-        """The share of all the renderers' time that they rendered."""
+        """The share of their time that the renderers rendered."""
         return self.rendering / 1000 / self.seconds / _RENDERERS
 
 
 def run(options: Namespace) -> None:
-    """Alone, with misses, alone, …; a few megapixels for every miss, and none asked for twice."""
+    """Measure hits only and hits with misses in turn. Every miss is for another rendition."""
     with tempfile.TemporaryDirectory(prefix="bench-") as text, valkey() as (url, _):
         images = Path(text)
         (images / "1.jpg").write_bytes(photograph(750, 1000, grain=0.15))
@@ -93,25 +93,25 @@ def run(options: Namespace) -> None:
 
 @contextmanager
 def _missing(port: int, paths: Iterator[str]) -> Iterator[_Misses]:
-    """Keep asking for *paths*, from another thread, until the block ends."""
+    """Request *paths* from another thread until the block ends."""
     misses, ended = _Misses(), threading.Event()
 
     def requests() -> Iterator[bytes]:
         while not ended.is_set():
             yield request(next(paths), ACCEPT)
 
-    async def ask() -> None:
+    async def send() -> None:
         clients = await connected(port, _IN_FLIGHT)
         begun = time.perf_counter()
-        await converse(clients, requests(), misses.heard)
+        await converse(clients, requests(), misses.receive)
         misses.seconds = time.perf_counter() - begun
         for client in clients:
             client.close()
 
     def main() -> None:
         try:
-            asyncio.run(ask())
-        except Exception as error:  # told where the benchmark waits for this thread
+            asyncio.run(send())
+        except Exception as error:  # raised where the benchmark joins this thread
             misses.failures.append(error)
 
     thread = threading.Thread(target=main)

@@ -1,6 +1,6 @@
-"""Cached renditions of about 12 KB over 32 connections: two processes of ours against two of thumbor's.
+"""Cached renditions of about 12 KB over 32 connections: two processes of the service against two of thumbor.
 
-Thumbor finds what it has made in its result storage, a folder; we in each process's memory.
+Thumbor reads renditions from its result storage, a folder. The service reads them from the memory of each process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WIDTH = 319
 
 
 def run(options: Namespace) -> None:
-    """Requests per second: ours, thumbor, ours, …"""
+    """Measure the requests per second of the service and of thumbor in turn."""
     with tempfile.TemporaryDirectory(prefix="bench-") as text, valkey() as (url, _):
         folders = {name: Path(text, name) for name in ("ours", "theirs", "results")}
         for folder in folders.values():
@@ -38,7 +38,7 @@ def run(options: Namespace) -> None:
         ):
             paths = {ours.port: f"{PATH}?w={_WIDTH}", port: f"/unsafe/{_WIDTH}x/1.jpg"}
             sizes = {each: len(get(each, path, ACCEPT)[2]) for each, path in paths.items()}
-            (folders["theirs"] / "1.jpg").unlink()  # from now on there is nothing but its result storage
+            (folders["theirs"] / "1.jpg").unlink()  # so that thumbor uses its result storage
             pids = {ours.port: ours.process.pid, port: pid}
             costs: dict[int, list[float]] = {ours.port: [], port: []}
 
@@ -49,7 +49,7 @@ def run(options: Namespace) -> None:
                 return rate
 
             for each in paths:
-                rate(each, 1)  # so that every process has it, and has been asked for it
+                rate(each, 1)  # so that every process has the rendition
                 costs[each].clear()
             theirs = interleaved(
                 options.runs, lambda: rate(ours.port, options.seconds), lambda: rate(port, options.seconds)
@@ -65,25 +65,25 @@ def run(options: Namespace) -> None:
 
 @contextmanager
 def command(originals: Path, **settings: object) -> Iterator[tuple[str, ...]]:
-    """How thumbor is started over the files in *originals*, with further *settings*; its port is to be added.
+    """Yield the command that starts thumbor over the files in *originals*. The caller appends the port.
 
-    It keeps nothing, unless they tell it to. Without pycurl, which a loader of files does not need.
+    It stores no renditions unless *settings* say so.
     """
     home = python_packages("thumbor", *_THUMBOR)
-    told = {
+    configuration = {
         "LOADER": "thumbor.loaders.file_loader", "FILE_LOADER_ROOT_PATH": str(originals),
         "STORAGE": "thumbor.storages.no_storage", "RESULT_STORAGE": None,
         "PROGRESSIVE_JPEG": False, "ALLOW_UNSAFE_URL": True, **settings,
     }  # fmt: skip
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
-        file.writelines(f"{name} = {value!r}\n" for name, value in told.items())
+        file.writelines(f"{name} = {value!r}\n" for name, value in configuration.items())
         file.flush()
         yield str(home / "thumbor"), "--ip", HOST, "--conf", file.name, "--port"
 
 
 @contextmanager
 def _thumbor(originals: Path, results: Path) -> Iterator[tuple[int, int]]:
-    """The port of its processes, and the id of the first."""
+    """Start thumbor, and yield the port of its processes and the id of the first one."""
     kept = {
         "RESULT_STORAGE": "thumbor.result_storages.file_storage", "RESULT_STORAGE_STORES_UNSAFE": True,
         "RESULT_STORAGE_FILE_STORAGE_ROOT_PATH": str(results),

@@ -1,4 +1,4 @@
-"""What each writer's settings cost: size × time × likeness of a 319 pixel rendition, on real photographs."""
+"""Size, time and SSIM of every writer's settings, for renditions of photographs, 319 pixels wide."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Writer = Callable[[Image.Image], bytes]
 
 
 def run(options: Namespace) -> None:
-    """A table for each format."""
+    """Print a table for each format."""
     photographs_, drawings = _pictures(), _drawings()
     for kind, writers in _writers().items():
         pictures, what = (drawings, "drawings") if "drawn" in kind else (photographs_, "photographs")
@@ -38,17 +38,17 @@ def run(options: Namespace) -> None:
 
 
 def _pictures() -> list[Image.Image]:
-    """Decoded whole and scaled down once, so that nothing but the writers differs."""
+    """Return photographs, decoded in full and scaled, so that only the writers differ."""
     if CORPUS.is_dir():
         files = [read(name) for name in photographs() if "exifori" not in name or name.endswith("_1.jpg")]
     else:
-        print("(the corpus is not here: drawn portraits under grain stand in)")
+        print("(no corpus: the pictures are drawn portraits with grain)")
         files = [photograph(900, 1200, seed, grain) for seed, grain in enumerate((0.0, 0.05, 0.1, 0.15, 0.2, 0.3))]
     return [_scaled(data) for data in files]
 
 
 def _drawings() -> list[Image.Image]:
-    """Portraits of sixteen colours."""
+    """Return portraits of sixteen colours."""
     scaled = [_scaled(photograph(900, 1200, seed, 0.0)) for seed in range(6)]
     return [each.quantize(16, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).convert("RGB") for each in scaled]
 
@@ -79,7 +79,7 @@ def _row(label: str, writer: Writer, pictures: list[Image.Image], runs: int) -> 
 
 
 def _writers() -> dict[str, dict[str, Writer]]:
-    """By format and label: our writer with one setting changed, and beside it what was not taken into the settings."""
+    """Return writers by format and label: ours with one setting changed, and others that are not settings."""
     return {
         "JPEG": _ours(Format.JPEG, {
             "quality": ("jpeg_quality", (70, 75, 78, 80, 82, 85, 90)), "progressive": ("jpeg_progressive", (True,)),

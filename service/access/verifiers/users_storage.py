@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from service.access.identity import Role
 from service.access.verifiers.users_text import BadUsers, User, line, parse, put
-from service.locks import locked
+from service.locks import try_lock
 
 _MAX_BYTES = 4_194_304
 """Bytes of the file. Tens of thousands of users fit."""
@@ -80,7 +80,7 @@ def _exclusive(path: Path) -> Iterator[BinaryIO]:
     deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
         with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:
-            if locked(file) and _still_at(path, file):
+            if try_lock(file) and _still_at(path, file):
                 yield file
                 return
         if time.monotonic() > deadline:

@@ -32,9 +32,6 @@ _RLE = (1, 2)
 _FREE = 1 << 24
 """Pixels that an AVIF's frames may have whatever its canvas: a grid's tiles reach beyond it, and a frame that names a
 size of its own counts as large as its bits allow."""
-MOST_PIXELS = {Format.AVIF: 16_000_000}
-"""Of a rendition, by the formats that hold less than `max_dimension` allows. With transparency AVIF's writer takes 30
-bytes for each pixel."""
 _MAX_CANVASES = 12
 """How often an AVIF may fill its canvas for one frame shown: colour, alpha, a thumbnail, a gain map, hidden frames."""
 
@@ -77,11 +74,6 @@ def check_frames(data: bytes, size: tuple[int, int], most: int) -> None:
         at_once += stream.times * found.at_once
         if found.largest > max(canvas, _FREE) or at_once > max(_MAX_CANVASES * canvas, _FREE):
             raise too_much_work()
-
-
-def holds(kind: Format, size: tuple[int, int]) -> bool:
-    """Whether renditions of that *size* are made in that format."""
-    return kind not in MOST_PIXELS or size[0] * size[1] <= MOST_PIXELS[kind]
 
 
 def _check_directory(data: bytes, max_pixels: int) -> float:

@@ -1,1 +1,1 @@
-"""The placeholders, drawn at the size asked for."""
+"""Drawing of placeholders, at the size of the request."""

@@ -1,4 +1,4 @@
-"""Words set as large as a box allows, centred by their ink. Knows letters, and neither colours nor languages."""
+"""Drawing of words as large as a box allows, centred by their ink. This module does not know languages or colours."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from PIL import Image, ImageDraw, ImageFont
 from service.imaging.geometry import Size
 
 _MEASURE = 256
-"""Pixels of the font in which words are measured, before their size is known."""
+"""Pixels of the font size in which words are measured."""
 _FILLED = 0.82
-"""The share of the box, along each side, that the words may fill."""
+"""Share of each side of the box that the words may fill."""
 _EVEN = 64.0
-"""Pixels of font size from which on the spacing of letters is even enough."""
+"""Pixels of font size from which the spacing of letters is even."""
 _LEADING = 1.1
-"""From one line to the next, in font sizes; more where accents need it."""
+"""Font sizes from one baseline to the next at least. Accents may need more."""
 _GAP = 0.12
-"""Between the ink of two lines at least, in font sizes."""
+"""Font sizes between the ink of two lines at least."""
 
-# A line may begin with any ideograph or kana, and otherwise after a space; never with small kana or a closing mark.
+# A line may begin with any ideograph or kana, and after a space. It may not begin with small kana or a closing mark.
 _IDEOGRAPHS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _PIECE = re.compile(rf"\s*(?:[{_IDEOGRAPHS}]|[^\s{_IDEOGRAPHS}]+)[ぁぃぅぇぉっゃゅょァィゥェォッャュョー、。！？]*")
 
 
 class Face(NamedTuple):
-    """A font file, and how its letters like to be seen."""
+    """A font file and the sizes that its letters need."""
 
     file: str
     legible: float
-    """Pixels of font size. Smaller letters are shown as grey bars, as typesetters do ("greeking")."""
+    """Pixels of font size. Smaller text is drawn as grey bars ("greeking")."""
     tallest: float
-    """Font size at most, as a share of the box's height: beyond it, words shout."""
+    """Share of the box's height that the font size has at most."""
 
 
 _FONTS = Path(__file__).with_name("fonts")
@@ -47,13 +47,15 @@ FACES = (
     Face("NotoSansCJKjp-Bold-subset.otf", 7.5, 0.33),
     Face("NotoSansCJKkr-Bold-subset.otf", 7.5, 0.33),
 )
-"""In the order in which they are tried. The last three have the ideographs of our words in Chinese, Japanese and
-Korean, each in the forms of its own language (`python -m tools.fonts`)."""
+"""The fonts, in the order in which they are tried. The last three have the ideographs of the placeholders' words in
+Chinese, Japanese and Korean, in the forms of each language (`python -m tools.fonts`)."""
 
 
 class _Ink(NamedTuple):
-    """Where the letters of some lines are, from the start of the first one's baseline: pixels of font size
-    `_MEASURE`."""
+    """The positions of the letters of some lines, in pixels of font size `_MEASURE`.
+
+    The origin is the start of the first baseline.
+    """
 
     lefts: tuple[float, ...]
     widths: tuple[float, ...]
@@ -63,51 +65,51 @@ class _Ink(NamedTuple):
 
 
 def lettered(text: str, size: Size) -> Image.Image:
-    """A mask (mode L) of *size* pixels with *text*, in as many lines as let it be largest.
+    """Return a mask (mode L) of *size* pixels with *text*, in the number of lines that makes it largest.
 
-    Words too small to be read, or in a script that no face has, are shown as bars.
+    Words that are too small, or in a script that no face has, are drawn as bars.
     """
     mask = Image.new("L", size)
     text = unicodedata.normalize("NFC", " ".join(text.split()))
     if not text:
         return mask
-    known = face_of(text)
-    face = known or FACES[0]
-    inks = [(lines, _ink(face, lines)) for lines in _ways(face, text)]
+    complete = face_of(text)
+    face = complete or FACES[0]
+    inks = [(lines, _ink(face, lines)) for lines in _broken_lines(face, text)]
     lines, ink = max(inks, key=lambda each: _fitting(face, each[1], size))
     points = _fitting(face, ink, size)
-    if known is None or points < face.legible:
-        _greek(mask, len(lines))
+    if complete is None or points < face.legible:
+        _draw_bars(mask, len(lines))
         return mask
-    set_ = _set(face, lines, ink, points)
-    mask.paste(set_, ((size[0] - set_.width) // 2, (size[1] - set_.height) // 2))
+    drawn = _drawn(face, lines, ink, points)
+    mask.paste(drawn, ((size[0] - drawn.width) // 2, (size[1] - drawn.height) // 2))
     return mask
 
 
 @lru_cache(maxsize=64)
 def face_of(text: str) -> Face | None:
-    """The first face that has a glyph for every letter of *text*."""
+    """Return the first face that has a glyph for every letter of *text*, or None."""
     return next((face for face in FACES if _covers(face, set(text) - {" "})), None)
 
 
 def _covers(face: Face, letters: set[str]) -> bool:
-    """A letter without a glyph looks like any other without one."""
+    """Return whether *face* has a glyph for every one of *letters*. All letters without one have the same picture."""
     font = _font(face, 32)
     missing = bytes(font.getmask("\ufffe"))
     return not any(bytes(font.getmask(letter)) == missing for letter in letters)
 
 
 @lru_cache(maxsize=64)
-def _ways(face: Face, text: str) -> tuple[tuple[str, ...], ...]:
-    """The ways to break *text* that can be best: for each number of lines, that whose widest line is the narrowest."""
+def _broken_lines(face: Face, text: str) -> tuple[tuple[str, ...], ...]:
+    """Return *text* in lines: for each number of lines, those whose widest line is the narrowest."""
     pieces = _PIECE.findall(text)
     ends = range(1, len(pieces) + 1)
     widths = {_width(face, "".join(pieces[start:end]).strip()) for end in ends for start in range(end)}
-    ways = [_broken(face, pieces, widest) for widest in sorted(widths, reverse=True)]
-    return tuple({len(way): way for way in ways}.values())
+    every = [_lines_within(face, pieces, widest) for widest in sorted(widths, reverse=True)]
+    return tuple({len(lines): lines for lines in every}.values())
 
 
-def _broken(face: Face, pieces: list[str], widest: float) -> tuple[str, ...]:
+def _lines_within(face: Face, pieces: list[str], widest: float) -> tuple[str, ...]:
     lines = [pieces[0].strip()]
     for piece in pieces[1:]:
         longer = (lines[-1] + piece).strip()
@@ -118,9 +120,12 @@ def _broken(face: Face, pieces: list[str], widest: float) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _set(face: Face, lines: tuple[str, ...], ink: _Ink, points: float) -> Image.Image:
-    """The lines on a sheet just large enough. Small ones are drawn larger and averaged down: FreeType moves on by
-    whole pixels from letter to letter, which spaces small words badly, and wider than they were measured."""
+def _drawn(face: Face, lines: tuple[str, ...], ink: _Ink, points: float) -> Image.Image:
+    """Return a mask with *lines*, cut to their ink.
+
+    Small letters are drawn larger and averaged. FreeType moves by whole pixels from letter to letter, so that small
+    words have uneven spaces, and are wider than they were measured.
+    """
     scale = max(1, math.ceil(_EVEN / points))
     font, unit = _font(face, round(points * scale, 2)), points * scale / _MEASURE
     room = math.ceil(_EVEN / 8 / scale) * scale
@@ -132,11 +137,11 @@ def _set(face: Face, lines: tuple[str, ...], ink: _Ink, points: float) -> Image.
         start = ((across - width * unit) / 2 - left * unit, room + (baseline - ink.top) * unit)
         pen.text(start, line, fill=255, font=font, anchor="ls")
     small = sheet.reduce(scale)
-    return small.crop(small.getbbox())  # measures include the space after the last letter
+    return small.crop(small.getbbox())  # the measured width includes the space after the last letter
 
 
 def _fitting(face: Face, ink: _Ink, size: Size) -> float:
-    """The largest font size, in pixels, whose ink stays within the box."""
+    """Return the largest font size, in pixels, whose ink stays within the box."""
     across, down = size[0] * _FILLED / max(ink.widths), size[1] * _FILLED / max(1.0, ink.bottom - ink.top)
     return min(across * _MEASURE, down * _MEASURE, size[1] * face.tallest)
 
@@ -166,8 +171,8 @@ def _font(face: Face, points: float) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(_FONTS / face.file, points, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _greek(mask: Image.Image, lines: int) -> None:
-    """Bars in place of lines; at a pixel or two, a grey in proportion to what they would cover."""
+def _draw_bars(mask: Image.Image, lines: int) -> None:
+    """Draw bars in place of *lines* lines. A mask of less than three pixels gets the grey of the covered share."""
     across, down = mask.size
     if min(across, down) < 3:
         mask.paste(64, (0, 0, across, down))

@@ -1,6 +1,6 @@
-"""The pictures that stand in for a missing one. Drawn at the size asked for, never scaled; knows no contact.
+"""The placeholders for missing pictures. Every placeholder is drawn at its own size.
 
-Shapes are drawn several times larger and averaged down in one go; letters are outlines that FreeType smooths itself.
+Shapes are drawn several times larger and averaged. FreeType smooths the outlines of letters.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from service.imaging.failures import writing
 from service.imaging.geometry import Size
 from service.imaging.order import Blank
 from service.imaging.pixels.colour import on_white
-from service.imaging.reading import readers as _readers  # shuts off the plug-ins that we do not name
+from service.imaging.reading import readers as _readers  # closes Pillow's list of plug-ins
 from service.imaging.writing.encode import encode_still
 
 assert _readers
@@ -24,17 +24,17 @@ assert _readers
 _FIGURE = 0xA0
 _TEXT = 0x80
 _MAX_DRAWN = 8192 * 8192
-"""Pixels (one byte each) of the large drawing that is averaged down."""
+"""Pixels of the large drawing at most, one byte each."""
 
 
 def draw(blank: Blank) -> bytes:
-    """The placeholder as a file; on white where its format has no transparency (CONTRACT, section 4).
+    """Return the placeholder as a file, on white where its format has no transparency (docs/contract.md, section 4).
 
-    Raises `Unwritable`, also where drawing takes too much memory: there is no picture that could be at fault.
+    Raise `Unwritable`, also when drawing takes too much memory.
     """
     encoding = blank.encoding
     if blank.kind is IfBlank.CLEAR_PIXEL:
-        encoding = replace(encoding, avif_quality=100)  # AVIF's alpha is lossy too, and this must be clear
+        encoding = replace(encoding, avif_quality=100)  # AVIF's alpha is lossy, too, and this pixel must be transparent
     with writing(blank.format):
         image = _DRAWINGS[blank.kind](blank)
         return encode_still(image if blank.format.alpha else on_white(image), blank.format, encoding)
@@ -45,7 +45,7 @@ def _clear(blank: Blank) -> Image.Image:
 
 
 def _silhouette(blank: Blank) -> Image.Image:
-    """Head and shoulders in a square at the foot of the box: a portrait stands, and does not float."""
+    """Return head and shoulders in a square at the bottom of the box."""
     side = min(blank.width, blank.height)
     left, top = (blank.width - side) / 2, float(blank.height - side)
 
@@ -61,7 +61,7 @@ def _silhouette(blank: Blank) -> Image.Image:
 
 
 def _file_icon(blank: Blank) -> Image.Image:
-    """A page in portrait with its upper right corner folded over."""
+    """Return a page in portrait format with its upper right corner folded over."""
     tall = min(blank.height * 0.84, blank.width * 0.84 * 1.3)
     wide, fold, line = tall / 1.3, tall * 0.24, max(tall * 0.035, min(1.0, tall / 4))
     left, top = (blank.width - wide) / 2, (blank.height - tall) / 2
@@ -110,7 +110,7 @@ def _framed_words(blank: Blank) -> Image.Image:
 
 
 def _smooth(size: Size, shape: Callable[[ImageDraw.ImageDraw, int], None]) -> Image.Image:
-    """How much of each pixel a *shape* covers, 0 to 255: it is drawn on a larger sheet with 8, 4 or 2 steps a side."""
+    """Return how much of each pixel a *shape* covers, 0 to 255. It is drawn 8, 4 or 2 times larger and averaged."""
     scale = next((each for each in (8, 4) if size[0] * size[1] * each**2 <= _MAX_DRAWN), 2)
     sheet = Image.new("L", (size[0] * scale, size[1] * scale))
     shape(ImageDraw.Draw(sheet), scale)

@@ -1,8 +1,8 @@
-"""Colours that code points describe (ITU-T H.273), as a profile for littlecms to apply. Knows no containers, no pixels.
+"""ICC profiles for colours that code points describe (ITU-T H.273). littlecms applies them.
 
-Known are the primaries of Display P3 and BT.2020, and the curves of televisions, PQ and HLG (BT.2100). PQ and HLG are
-brighter than a screen's white; a tone curve brings each channel below it. Other primaries count as sRGB's, and colours
-with another curve count as sRGB.
+Supported are the primaries of Display P3 and BT.2020, and the curves of televisions, PQ and HLG (BT.2100). PQ and HLG
+are brighter than a screen's white; a tone curve maps each channel below it. Other primaries count as those of sRGB, and
+colours with another curve count as sRGB.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from service.imaging.containers.cicp import CodePoints
 _BT709, _BT2020, _DISPLAY_P3 = 1, 9, 12
 _SRGB, _PQ, _HLG = 13, 16, 18
 _TELEVISION = (1, 6, 14, 15)
-"""BT.709, BT.601 and BT.2020 in 10 and 12 bits, which televisions show by the same curve."""
+"""Transfer characteristics of BT.709, BT.601 and BT.2020 in 10 and 12 bits. Televisions use one curve for all."""
 
 _TO_BT709 = {
     _BT709: ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
     _BT2020: ((1.660491, -0.587641, -0.072850), (-0.124550, 1.132900, -0.008349), (-0.018151, -0.100579, 1.118730)),
     _DISPLAY_P3: ((1.224940, -0.224940, 0.0), (-0.042057, 1.042057, 0.0), (-0.019638, -0.078636, 1.098274)),
 }
-"""Linear light in these primaries to linear light in those of sRGB, in rows; all have the white D65."""
+"""Matrices, in rows, from linear light in these primaries to linear light in those of sRGB. All have the white D65."""
 
 _COLORANTS, _TONES = (b"rXYZ", b"gXYZ", b"bXYZ"), (b"rTRC", b"gTRC", b"bTRC")
 _STEPS = 4096
 """Points of a curve."""
 _WHITE, _PEAK = 406.0, 1000.0
-"""Candelas per square metre that become sRGB's white without a tone curve, and with it. The reference white of 203 is
-then at 188, where Chromium 156 has it."""
+"""Candelas per square metre that become the white of sRGB: without a tone curve, and with it. The reference white, 203,
+then becomes 188 of 255, as in Chromium 156."""
 
 
 def profile(code_points: CodePoints) -> bytes | None:
-    """An ICC profile for RGB in these colours; None for those of sRGB."""
+    """Return an ICC profile for RGB in these colours, or None for those of sRGB."""
     primaries = code_points.primaries if code_points.primaries in _TO_BT709 else _BT709
     transfer = code_points.transfer
     if (transfer != _SRGB and transfer not in _CURVES) or (primaries, transfer) == (_BT709, _SRGB):
@@ -46,13 +46,16 @@ def profile(code_points: CodePoints) -> bytes | None:
 
 
 def bends_grey(code_points: CodePoints) -> bool:
-    """Whether the curve is a known one other than sRGB's, so that grey changes too."""
+    """Return whether the curve is supported and not that of sRGB, so that grey changes, too."""
     return code_points.transfer in _CURVES
 
 
 @lru_cache(maxsize=8)
 def _profile(primaries: int, transfer: int) -> bytes:
-    """sRGB's profile with other colorants and curves (ICC.1:2022, 9.2, 10.6 and 10.31). Takes some milliseconds."""
+    """Return the profile of sRGB with other colorants and curves (ICC.1:2022, 9.2, 10.6 and 10.31).
+
+    It takes some milliseconds.
+    """
     made = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = int.from_bytes(made[128:132], "big")
     entries = {bytes(made[at : at + 4]): at for at in range(132, 132 + 12 * count, 12)}
@@ -72,30 +75,33 @@ def _profile(primaries: int, transfer: int) -> bytes:
 
 
 def _pq(signal: float) -> float:
-    """Candelas per square metre of a PQ *signal* from 0 to 1 (BT.2100, table 4)."""
+    """Return the candelas per square metre of a PQ *signal* from 0 to 1 (BT.2100, table 4)."""
     root = signal ** (32 / 2523)
     return 10_000 * math.pow(max(0.0, root - 0.8359375) / (18.8515625 - 18.6875 * root), 8192 / 1305)
 
 
 def _pq_signal(light: float) -> float:
-    """The inverse of `_pq`."""
+    """Return the inverse of `_pq`."""
     root = (light / 10_000) ** (1305 / 8192)
     return math.pow((0.8359375 + 18.8515625 * root) / (1 + 18.6875 * root), 2523 / 32)
 
 
 def _hlg(signal: float) -> float:
-    """Candelas per square metre of an HLG *signal* on a display with a peak of 1,000 (BT.2100, table 5)."""
+    """Return the candelas per square metre of an HLG *signal* on a display with a peak of 1,000 (BT.2100, table 5)."""
     scene = (signal * signal / 3) if signal <= 0.5 else (math.exp((signal - 0.55991073) / 0.17883277) + 0.28466892) / 12
     return 1000 * math.pow(scene, 1.2)
 
 
 def _television(signal: float) -> float:
-    """Linear light, 0 to 1, that a television makes of a *signal* (BT.1886)."""
+    """Return the linear light, 0 to 1, of a television's *signal* (BT.1886)."""
     return math.pow(signal, 2.4)
 
 
 def _toned(light: float) -> float:
-    """Linear sRGB, 0 to 1, of candelas per square metre: the curve of BT.2390 (5.4.1), straight up to a knee."""
+    """Return linear sRGB, 0 to 1, for candelas per square metre.
+
+    The curve is that of BT.2390 (5.4.1), linear up to a knee.
+    """
     most, peak = _pq_signal(_WHITE), _pq_signal(_PEAK)
     signal, limit = min(1.0, _pq_signal(light) / peak), most / peak
     knee = 1.5 * limit - 0.5
@@ -110,4 +116,4 @@ _CURVES: dict[int, Callable[[float], float]] = {
     _PQ: lambda signal: _toned(_pq(signal)),
     _HLG: lambda signal: _toned(_hlg(signal)),
 }
-"""Signals, 0 to 1, to linear sRGB, by transfer characteristics."""
+"""Functions from a signal, 0 to 1, to linear sRGB, by transfer characteristics."""

@@ -1,4 +1,4 @@
-"""Colours: from whatever the profile says to sRGB, and transparency onto white. Knows no sizes and no formats."""
+"""Conversion of colours to sRGB, and of transparent pictures to opaque ones on white."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from service.imaging.pixels import code_points
 from service.imaging.pixels.inks import press_profile
 
 _MODES = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L", "LA"), b"CMYK": ("CMYK",)}
-"""The pictures that a profile can be meant for, by the colour space in its header."""
+"""Modes of pictures that a profile can describe, by the colour space in its header."""
 _LARGEST, _LARGEST_KEPT = 4_194_304, 1_048_576
-"""Bytes of a profile that is looked at, and of one whose transform is kept. Those of presses have 0.5 to 2 MB."""
+"""Bytes of a profile that is used, and of one whose transform is kept, at most. Those of presses have 0.5 to 2 MB."""
 _MAX_TAGS = 100
-"""littlecms refuses more."""
+"""Tags of a profile at most. littlecms refuses more."""
 
 
 def to_srgb(image: Image.Image, profile: bytes | None, points: CodePoints | None = None) -> Image.Image:
-    """L, LA, RGB or RGBA in sRGB, from L, LA, RGB, RGBA, CMYK or LAB with that ICC *profile*.
+    """Return *image* (L, LA, RGB, RGBA, CMYK or LAB), which has this ICC *profile*, in sRGB: L, LA, RGB or RGBA.
 
-    Relative colorimetric. A profile that is broken, or is meant for another kind of picture, is ignored: RGB and grey
-    are then what the code *points* say (without any, sRGB), and CMYK is as a press prints it.
+    The intent is relative colorimetric. A profile that is broken, or that describes another mode, is ignored. RGB and
+    grey then have the colours of the code *points*, or of sRGB without any, and CMYK those of a press.
     """
     if image.mode == "LAB":
         return _applied(image, _lab_to_srgb())
@@ -38,7 +38,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, points: CodePoints | None
 
 
 def _by_code_points(image: Image.Image, points: CodePoints) -> Image.Image:
-    """Grey has no primaries: it changes with the curve alone, and stays grey."""
+    """Return *image* in sRGB. Grey has no primaries: only the curve changes it, and it stays grey."""
     profile = code_points.profile(points)
     if profile is None:
         return image
@@ -59,18 +59,19 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image:
 
 def _applied(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
     result = ImageCms.applyTransform(image, transform)
-    assert result is not None  # None only where it works in place
+    assert result is not None  # it is None only for a transform in place
     return result
 
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    """Costs some milliseconds to build, and cameras and presses use few profiles: the small ones are kept."""
+    """Return the transform to sRGB. Those of small profiles are kept: building one takes milliseconds."""
     return (_kept if len(profile) <= _LARGEST_KEPT else _built)(profile, mode)
 
 
 def _built(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
-    """Black point compensation for RGB and grey. Not for inks: it would push the reds and blues of a press out of
-    sRGB, where they are cut off (libvips leaves it out as well).
+    """Return a new transform to sRGB, with black point compensation for RGB and grey.
+
+    For inks it would move the reds and blues of a press out of sRGB, where they are cut off. libvips omits it, too.
     """
     return ImageCms.buildTransform(
         ImageCms.ImageCmsProfile(io.BytesIO(_without_elements(profile))),
@@ -86,10 +87,10 @@ _kept = lru_cache(maxsize=8)(_built)
 
 
 def _without_elements(profile: bytes) -> bytes:
-    """*profile* with the names of its D2B tags crossed out, so that littlecms takes the tables beside them.
+    """Return *profile* with the names of its D2B tags overwritten, so that littlecms uses the tables of the A2B tags.
 
-    Their chains of processing elements may name one element a thousand times over: 80 KB take five seconds. The others
-    must be there (ICC.1:2022, 9.2.23), and are all that a reader of version 2 knows.
+    The processing elements of a D2B tag may name one element a thousand times: 80 KB take five seconds. The A2B tags
+    are required (ICC.1:2022, 9.2.23), and are the only ones that readers of version 2 know.
     """
     entries = min(int.from_bytes(profile[128:132], "big"), _MAX_TAGS)
     floats = [at for at in range(132, 132 + 12 * entries, 12) if profile[at : at + 3] == b"D2B"]
@@ -113,14 +114,14 @@ def _lab_to_srgb() -> ImageCms.ImageCmsTransform:
 
 
 def needed_alpha(image: Image.Image) -> Image.Image:
-    """The same picture, without its alpha channel if every pixel is opaque."""
+    """Return *image* without its alpha channel if every pixel is opaque."""
     if image.mode in ("LA", "RGBA") and image.getextrema()[-1] == (255, 255):
         return image.convert(image.mode[:-1])
     return image
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """What shows of a transparent picture before a white wall: L or RGB."""
+    """Return *image* on white, without an alpha channel."""
     if image.mode not in ("LA", "RGBA"):
         return image
     white = Image.new(image.mode[:-1], image.size, "white")

@@ -1,8 +1,8 @@
-"""A stand-in for the profile that CMYK pictures ought to carry and often do not: coated paper, as presses print it.
+"""An ICC profile for CMYK pictures that have none: inks on coated paper.
 
-Plain subtraction (what Pillow's `convert` does) gives neon greens and pure blues that no ink has. This is the
-Neugebauer model: paper, inks and overprints have measured colours (ISO 12647-2), and a halftone shows each of these in
-proportion to the area it happens to cover. It becomes a small ICC profile, so that littlecms does the work.
+Subtraction, as in Pillow's `convert`, gives greens and blues that no ink has. This is the Neugebauer model: paper, inks
+and overprints have measured colours (ISO 12647-2), and a halftone mixes them in proportion to the area that each of
+them covers. The result is a small ICC profile, which littlecms applies.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from functools import lru_cache
 from itertools import product
 
 _GRID = 9
-"""Steps of ink along each of the four sides of the table."""
+"""Steps of each of the four inks in the table."""
 _YULE_NIELSEN = 2.0
-"""How far light spreads within the paper: 1 is not at all."""
+"""The Yule-Nielsen factor: how far light spreads within the paper. 1 means not at all."""
 _GAIN = 0.14
-"""What a dot of one half grows by on the press."""
+"""The dot gain: by how much the area of a dot of one half grows on the press."""
 
 _Colour = tuple[float, float, float]
 
-# CIE Lab under D50: paper, then each overprint by the inks in it. With black, what lies below hardly shows.
+# CIE Lab under D50 of the paper and of every overprint, by its inks. Below black, the other inks are hardly visible.
 _PRINTED: dict[str, _Colour] = {
     "": (95, 0, -2),
     "c": (55, -37, -50),
@@ -35,12 +35,12 @@ _BLACK: _Colour = (16, 0, 0)
 _ALL: _Colour = (10, 0, 0)
 
 _WHITE: _Colour = (0.9642, 1.0, 0.8249)
-"""XYZ of D50, the light of ICC's connection space."""
+"""XYZ of D50, the white of ICC's connection space."""
 
 
 @lru_cache(maxsize=1)
 def press_profile() -> bytes:
-    """An ICC profile (version 2, class "prtr", CMYK to Lab in 8 bits). Takes some 100 ms to make, once."""
+    """Return an ICC profile (version 2, class "prtr", CMYK to Lab in 8 bits). The first call takes about 100 ms."""
     steps = [_dot(step / (_GRID - 1)) for step in range(_GRID)]
     primaries = [_spread(inks) for inks in product((0, 1), repeat=4)]
     table = b"".join(_lab8(_mixed(primaries, areas)) for areas in product(steps, repeat=4))
@@ -51,12 +51,13 @@ def press_profile() -> bytes:
     return _container({b"wtpt": white, b"A2B0": lut})
 
 
-def _dot(asked: float) -> float:
-    return asked + 4 * _GAIN * asked * (1 - asked)
+def _dot(area: float) -> float:
+    """Return the area of a dot on paper."""
+    return area + 4 * _GAIN * area * (1 - area)
 
 
 def _spread(inks: tuple[int, ...]) -> _Colour:
-    """XYZ of an overprint, relative to the paper (so that paper is white), in the model's mixing space."""
+    """Return XYZ of an overprint, relative to the paper, in the model's mixing space."""
     name = "".join(letter for letter, on in zip("cmy", inks, strict=False) if on)
     lab = _PRINTED[name]
     if inks[3]:
@@ -67,7 +68,7 @@ def _spread(inks: tuple[int, ...]) -> _Colour:
 
 
 def _mixed(primaries: list[_Colour], areas: tuple[float, ...]) -> _Colour:
-    """XYZ over white of a halftone: dots fall independently of each other (Demichel), and light mixes them."""
+    """Return XYZ over white of a halftone. Dots are independent of each other (Demichel), and light mixes them."""
     mixture = [0.0, 0.0, 0.0]
     for inks, primary in zip(product((0, 1), repeat=4), primaries, strict=True):
         share = 1.0
@@ -79,7 +80,7 @@ def _mixed(primaries: list[_Colour], areas: tuple[float, ...]) -> _Colour:
 
 
 def _xyz(lab: _Colour) -> _Colour:
-    """XYZ over white of a CIE Lab colour."""
+    """Return XYZ over white of a CIE Lab colour."""
     y = (lab[0] + 16) / 116
     cubed = (y + lab[1] / 500, y, y - lab[2] / 200)
     x, y, z = (t**3 if t > 6 / 29 else (t - 16 / 116) * 3 * (6 / 29) ** 2 for t in cubed)
@@ -87,14 +88,14 @@ def _xyz(lab: _Colour) -> _Colour:
 
 
 def _lab8(xyz: _Colour) -> bytes:
-    """CIE Lab in ICC's 8-bit encoding."""
+    """Return CIE Lab in ICC's 8-bit encoding."""
     x, y, z = (t ** (1 / 3) if t > (6 / 29) ** 3 else t / (3 * (6 / 29) ** 2) + 16 / 116 for t in xyz)
     lightness, a, b = (116 * y - 16) * 2.55, 500 * (x - y) + 128, 200 * (y - z) + 128
     return bytes(min(255, max(0, round(part))) for part in (lightness, a, b))
 
 
 def _container(tags: dict[bytes, bytes]) -> bytes:
-    """The header and directory of an ICC profile (ICC.1:2001-04, clauses 6.1 and 6.2) around *tags*."""
+    """Return an ICC profile with *tags* (ICC.1:2001-04, clauses 6.1 and 6.2)."""
     at = 128 + 4 + 12 * len(tags)
     directory, body = struct.pack(">I", len(tags)), b""
     for name, data in tags.items():

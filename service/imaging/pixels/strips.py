@@ -1,29 +1,27 @@
-"""Large pictures to fewer or more pixels, some rows at a time. Knows no files and no colour spaces.
+"""Resampling of large pictures, some rows at a time.
 
-Beside a picture of 50 megapixels there is no room for a second of its size: what rows are converted to before they are
-scaled (true colour, premultiplied alpha), and what lies between the two passes of a scaling, is held for a few only.
+The memory does not hold a second picture of 50 megapixels. The converted pixels (true colour, premultiplied alpha) and
+those between the two passes of a resampling are held for one strip of rows only.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from PIL import Image
 
 from service.imaging.geometry import Box, Size
+from service.imaging.pixels import Step
 from service.imaging.pixels.resample import premultiplied, reducing_gap, resample, straight
 
 _ROOM = 4_000_000
-"""Pixels that are worked on at a time. What is no larger is scaled in one go."""
-_REACH = 3
-"""Pixels that Lanczos looks at to either side, of the source or of the target, whichever are larger."""
-
-Plain = Callable[[Image.Image], Image.Image]
+"""Pixels of one strip at most. A picture that is no larger is resampled at once."""
+_SUPPORT = 3
+"""Pixels on either side that Lanczos uses, of the source or of the target, whichever pixels are larger."""
 
 
-def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: Plain) -> Image.Image:
-    """What `resample` makes of the *plain* picture, but for a last bit here and there."""
+def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: Step) -> Image.Image:
+    """Return what `resample` returns for ``plain(image)``. The last bit of a sample may differ."""
 
     def weighed(part: Image.Image) -> Image.Image:
         return premultiplied(plain(part))
@@ -44,8 +42,8 @@ def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: P
     return straight(small)
 
 
-def _reduced(image: Image.Image, across: int, down: int, weighed: Plain) -> Image.Image:
-    """Each block of *across* x *down* pixels averaged to one."""
+def _reduced(image: Image.Image, across: int, down: int, weighed: Step) -> Image.Image:
+    """Return *image* with each block of *across* x *down* pixels averaged to one."""
     made: Image.Image | None = None
     rows = max(1, _ROOM // image.width // down)
     for row in range(0, math.ceil(image.height / down), rows):
@@ -58,12 +56,12 @@ def _reduced(image: Image.Image, across: int, down: int, weighed: Plain) -> Imag
     return made
 
 
-def _scaled(image: Image.Image, size: Size, box: Box, weighed: Plain) -> Image.Image:
-    """*box* of *image* at *size*; each strip is scaled with the rows around it that have a say in it."""
+def _scaled(image: Image.Image, size: Size, box: Box, weighed: Step) -> Image.Image:
+    """Return *box* of *image* at *size*. Each strip is resampled with the rows around it that affect it."""
     left, top, right, bottom = box
     width, height = size
     step = (bottom - top) / height
-    reach = _REACH * max(1.0, step) + 1
+    reach = _SUPPORT * max(1.0, step) + 1
     rows = max(1, min(_ROOM // width, int(_ROOM / max(image.width, width) / step)))
     made: Image.Image | None = None
     for row in range(0, height, rows):

@@ -25,13 +25,9 @@ class Frame:
     milliseconds: float
 
 
-_EFFORT = {Format.PNG: 4}
-"""How many times a rendition's pixels count, by its format (2 for the rest): decoding is quick, encoding is not."""
-
-
 def affordable(source: Outline, size: Size, kind: Format, limits: Limits) -> bool:
     """Whether all frames fit the budget: their number, and the pixels of all of them, before and after scaling."""
-    pixels = max(source.width * source.height, size[0] * size[1] * _EFFORT.get(kind, 2))
+    pixels = max(source.width * source.height, size[0] * size[1] * kind.frame_cost)
     return source.frames <= limits.max_frames and source.frames * pixels <= limits.max_animation_pixels
 
 

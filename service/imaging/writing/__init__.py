@@ -1,1 +1,1 @@
-"""From pixels to files, by format."""
+"""Pixels to files. `writers` has a row for every format."""

@@ -1,15 +1,15 @@
-"""Many colours to few: a palette of at most 256, one of which may be transparent. Knows no files."""
+"""Reduction of a picture to a palette of at most 256 colours, one of which may be transparent."""
 
 from __future__ import annotations
 
 from PIL import Image
 
 CLEAR = 255
-"""The palette entry that is transparent in our GIFs; the other 255 are colours."""
+"""The transparent entry of a GIF's palette. The other 255 entries are colours."""
 
 
 def indexed(image: Image.Image, *, dither: bool) -> Image.Image:
-    """At most 255 colours and one that is transparent. A half-transparent pixel becomes the one or the other."""
+    """Return *image* with at most 255 colours and a transparent entry. A pixel with half of the alpha is opaque."""
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
     if image.mode in ("L", "1"):
         return image.convert("L")
@@ -22,7 +22,10 @@ def indexed(image: Image.Image, *, dither: bool) -> Image.Image:
 
 
 def with_palette(image: Image.Image) -> Image.Image:
-    """Mode P where that is smaller: a palette with alpha is 1 KB, and few colours deflate as well without."""
+    """Return *image* in mode P when its PNG is smaller so.
+
+    A palette with alpha takes 1 KB, and a picture with few colours is compressed as well without one.
+    """
     if image.mode == "RGB":
         return _reduced(image, 256, dither=True)
     if image.mode == "RGBA" and image.getcolors(256) is None:
@@ -31,10 +34,10 @@ def with_palette(image: Image.Image) -> Image.Image:
 
 
 def _reduced(image: Image.Image, colours: int, *, dither: bool) -> Image.Image:
-    """Mode P, in at most so many *colours*; without loss where the picture has no more of them.
+    """Return *image* in mode P with at most *colours* colours, without loss when it has no more.
 
-    The octree takes 6 ms at 319 pixels; median cut takes 130 ms for a file a fifth larger, and once dithered is no
-    nearer to the original (`python -m tools.bench writers`).
+    The octree takes 6 ms at 319 pixels. Median cut takes 130 ms, makes the file a fifth larger, and when dithered is no
+    closer to the original (`python -m tools.bench writers`).
     """
     if image.getcolors(colours) is not None:
         return image.quantize(colours, Image.Quantize.MEDIANCUT)

@@ -1,61 +1,55 @@
-"""How long frames show and how often a film plays, in the numbers that each format can hold. Knows no files."""
+"""The durations of frames and the number of plays, rounded to what an animated format can hold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
-from service.formats import Format
 
-_LONGEST = {
-    Format.GIF: 655_350,  # 16 bits of hundredths
-    Format.PNG: 65_535_000,  # a fraction of 16 bits over 16 bits
-    Format.WEBP: (1 << 24) - 1,  # 24 bits
-    Format.AVIF: (1 << 31) - 1,  # 32 bits, which some readers take for signed ones
-}
-"""Milliseconds that one frame may show."""
-_LONGEST_FILM = (1 << 31) - 1
-"""Milliseconds of a whole WebP, whose writer counts them in a signed number of 32 bits."""
-_LEAST = {Format.WEBP: 1, Format.AVIF: 1}
-_FOR_NONE = {Format.WEBP: 100, Format.AVIF: 100}
-"""Milliseconds in place of none: these formats have no frames of no duration. Browsers show such a frame that long."""
-_UNITS = {Format.GIF: (10,), Format.PNG: (1, 10, 100, 1000)}
-"""Milliseconds that a duration is a multiple of: the first unit that the format can express the duration in."""
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The durations and the numbers of plays that one format can hold."""
 
-_MOST_PLAYS = {
-    Format.GIF: (1 << 16),  # it counts repetitions
-    Format.PNG: (1 << 31) - 1,
-    Format.WEBP: (1 << 16) - 1,
-    Format.AVIF: (1 << 31) - 1,  # readers count in a signed number of 32 bits
-}
+    longest: int
+    """Milliseconds of one frame at most."""
+    most_plays: int
+    """Plays at most."""
+    shortest: int = 0
+    """Milliseconds of one frame at least."""
+    instead_of_zero: int = 0
+    """Milliseconds of a frame whose duration is 0 in the original, where the format has no such frames."""
+    units: tuple[int, ...] = (1,)
+    """Milliseconds that a duration is a multiple of. The first unit in which a duration can be written is used."""
+    short_fractions: bool = False
+    """Whether a duration is a fraction of a second with a numerator of 16 bits."""
+    longest_animation: int | None = None
+    """Milliseconds of all frames together at most."""
 
+    def plays(self, plays: int) -> int:
+        """Return the number nearest to *plays* that the format can hold. 0 means without end."""
+        return min(plays, self.most_plays)
 
-def plays_within(plays: int, kind: Format) -> int:
-    """The number nearest to *plays* that *kind* can hold; 0 is for ever."""
-    return min(plays, _MOST_PLAYS[kind])
+    def durations(self, milliseconds: Sequence[float]) -> list[int]:
+        """Return whole *milliseconds* that the format can hold. Their sum does not drift from the exact sum.
 
+        A frame with a duration longer than `longest` gets `longest`.
+        """
+        longest = self.longest
+        if self.longest_animation is not None:
+            longest = min(longest, self.longest_animation // len(milliseconds))
+        written: list[int] = []
+        end, so_far = 0.0, 0
+        for time in milliseconds:
+            end += min(time or self.instead_of_zero, longest)
+            written.append(min(longest, max(self.shortest, self._rounded(end, so_far))))
+            so_far += written[-1]
+        return written
 
-def durations(milliseconds: Sequence[float], kind: Format) -> list[int]:
-    """Whole milliseconds that *kind* can hold, whose sum does not drift from that of the exact durations.
-
-    A frame that shows for longer than the format can say shows for as long as it can.
-    """
-    longest = _LONGEST[kind]
-    if kind is Format.WEBP:
-        longest = min(longest, _LONGEST_FILM // len(milliseconds))
-    written: list[int] = []
-    end, so_far = 0.0, 0
-    for time in milliseconds:
-        end += min(time or _FOR_NONE.get(kind, 0), longest)
-        written.append(min(longest, max(_LEAST.get(kind, 0), _expressed(end, so_far, kind))))
-        so_far += written[-1]
-    return written
-
-
-def _expressed(end: float, start: int, kind: Format) -> int:
-    """The duration from *start* to about *end*, in the finest unit in which it can be written."""
-    for unit in _UNITS.get(kind, (1,)):
-        time = round(end / unit) * unit - start
-        if kind is not Format.PNG or Fraction(time, 1000).numerator <= 0xFFFF:
-            return time
-    return round((end - start) / 1000) * 1000
+    def _rounded(self, end: float, start: int) -> int:
+        """Return the duration from *start* to about *end*, in the finest unit in which it can be written."""
+        for unit in self.units:
+            time = round(end / unit) * unit - start
+            if not self.short_fractions or Fraction(time, 1000).numerator <= 0xFFFF:
+                return time
+        return round((end - start) / 1000) * 1000

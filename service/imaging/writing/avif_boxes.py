@@ -1,6 +1,7 @@
-"""What Pillow's AVIF writer cannot be asked for, set in the boxes that it has written, none of which changes its size.
+"""Changes to AVIF files that Pillow's writer has no options for: the times of creation, and the number of plays.
 
-ISO/IEC 14496-12: the times of creation, and how often an animation plays. Knows no pixels.
+The fields are overwritten in their boxes (ISO/IEC 14496-12), so no box changes its size. This module does not import
+Pillow.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from service.imaging.containers.boxes import Box, Steps, boxes, number
 _HOLDERS = (b"moov", b"trak", b"edts", b"mdia")
 _TIMED = (b"mvhd", b"tkhd", b"mdhd")
 _DURATION = {b"mvhd": (16, 24), b"tkhd": (20, 28), b"elst": (8, 8)}
-"""Where the duration is, in version 0 (32 bits) and in version 1 (64 bits)."""
+"""Byte offsets of the duration in version 0 (32 bits) and in version 1 (64 bits) of a box."""
 
 
 def undated(avif: bytes) -> bytes:
-    """*avif* without its times of creation and modification: a strong ETag promises the same bytes every time."""
+    """Return *avif* without its times of creation and modification, since a strong ETag requires equal bytes."""
     data = bytearray(avif)
-    for box in _film_boxes(avif):
+    for box in _timed_boxes(avif):
         if box.kind in _TIMED:
             size = 16 if data[box.start] == 1 else 8
             data[box.start + 4 : box.start + 4 + size] = bytes(size)
@@ -26,14 +27,14 @@ def undated(avif: bytes) -> bytes:
 
 
 def playing(avif: bytes, plays: int) -> bytes:
-    """*avif*, an animation whose durations are without end, as one that plays so often (0: for ever).
+    """Return *avif*, an animation that plays without end, as one that plays *plays* times. 0 means without end.
 
-    The edit list repeats for as long as the track lasts, and without its flag is played once.
+    The edit list repeats until the duration of the track is over. Without its flag it plays once.
     """
     if not plays:
         return avif
     data = bytearray(avif)
-    found = list(_film_boxes(avif))
+    found = list(_timed_boxes(avif))
     once = max((_duration(avif, box) for box in found if box.kind == b"elst"), default=0)
     for box in found:
         if box.kind in (b"mvhd", b"tkhd"):
@@ -44,8 +45,8 @@ def playing(avif: bytes, plays: int) -> bytes:
     return bytes(data)
 
 
-def _film_boxes(avif: bytes) -> Iterator[Box]:
-    """The boxes within `moov`, and it."""
+def _timed_boxes(avif: bytes) -> Iterator[Box]:
+    """Yield the boxes of the file, and those within the boxes of `_HOLDERS`."""
     steps = Steps()
     waiting = list(boxes(avif, 0, len(avif), steps))
     while waiting:

@@ -14,45 +14,45 @@ from service.pictures.values import MezzanineFile
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics
 
-_UNFIT = {
+_FAILING_SETTINGS = {
     Format.AVIF: {"avif_quality": 999},
     Format.WEBP: {"webp_method": 99},
     Format.JPEG: {"jpeg_quality": "none"},
     Format.PNG: {"png_level": 99},
 }
-"""What these writers raise an exception for. The picture is decoded before."""
+"""Settings for which these writers raise an exception, after the picture is decoded."""
 
 
-class StumblingPool(RenderPool):
-    """The writers of *formats* fail; *tried* counts the renders and drawings of each format."""
+class PoolWithFailingWriters(RenderPool):
+    """A pool in which the writers of *formats* fail. *tried* counts renders and drawings by format."""
 
     def __init__(self, *formats: Format) -> None:
         super().__init__(Metrics(), workers=1, queue=64, timeout=20.0, memory_bytes=0)
         self.formats = set(formats)
         self.tried: Counter[Format] = Counter()
-        self.instead: Callable[[Order], Exception | None] = lambda _: None
-        """What a render ends with in place of its result."""
+        self.error_for: Callable[[Order], Exception | None] = lambda _: None
+        """Returns the error that a render raises instead of its result, if any."""
         self.open()
 
-    async def render(
+    async def render_original(
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
-        order = self._unfit(order)
-        if error := self.instead(order):
+        order = self._with_failing_writer(order)
+        if error := self.error_for(order):
             await read()
             raise error
-        return await super().render(read, order, trace, receiver)
+        return await super().render_original(read, order, trace, receiver)
 
-    async def render_from(self, master: MezzanineFile, order: Order, trace: Trace) -> Rendered:
-        return await super().render_from(master, self._unfit(order), trace)
+    async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
+        return await super().render_mezzanine(mezzanine, self._with_failing_writer(order), trace)
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         self.tried[blank.format] += 1
         return await super().draw(replace(blank, encoding=self._encoding(blank.format, blank.encoding)), trace)
 
-    def _unfit(self, order: Order) -> Order:
+    def _with_failing_writer(self, order: Order) -> Order:
         self.tried[order.format] += 1
         return replace(order, encoding=self._encoding(order.format, order.encoding))
 
     def _encoding(self, kind: Format, encoding: Encoding) -> Encoding:
-        return Encoding(**_UNFIT[kind]) if kind in self.formats else encoding  # type: ignore[arg-type]
+        return Encoding(**_FAILING_SETTINGS[kind]) if kind in self.formats else encoding  # type: ignore[arg-type]

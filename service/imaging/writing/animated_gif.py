@@ -1,6 +1,7 @@
-"""Frames to an animated GIF, each written by Pillow as a still and joined here. Knows nothing of where they came from.
+"""Frames to an animated GIF. Pillow writes every frame as a still, and this module joins them.
 
-Pillow's own joining compares frames by colour alone: what has the colour of the transparent entry is left out.
+Pillow's own writer of animations compares frames by colour only, and omits pixels that have the colour of the
+transparent entry.
 """
 
 from __future__ import annotations
@@ -16,17 +17,16 @@ from service.imaging.writing.palettes import CLEAR, indexed
 
 _KEEP, _CLEAR_AFTERWARDS = 1, 2
 _EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
-_LONGEST = 655_350
-"""Milliseconds that one frame may show: 16 bits of hundredths."""
+LONGEST = 655_350
+"""Milliseconds of one frame at most: hundredths of a second in 16 bits."""
 _Box = tuple[int, int, int, int]
 
 
-def gif_film(images: Sequence[Image.Image], milliseconds: Sequence[int], plays: int) -> bytes:
-    """RGB or RGBA *images* of one mode and size as a GIF that shows *plays* times (0: for ever).
+def animated_gif(images: Sequence[Image.Image], milliseconds: Sequence[int], plays: int) -> bytes:
+    """Return RGB or RGBA *images* of one mode and size as a GIF that plays *plays* times. 0 means without end.
 
-    Neighbours that are the same become one frame, unless that would show for longer than a frame can. Opaque frames
-    leave out what does not change; with transparency each is cleared away before the next, for a transparent pixel
-    cannot take anything from a canvas.
+    Equal neighbours become one frame, up to the longest duration of a frame. Opaque frames hold only the changes.
+    Transparent frames are each cleared before the next one, since a transparent pixel removes nothing from a canvas.
     """
     distinct = list(_distinct(images, milliseconds))
     whole = (0, 0, *images[0].size)
@@ -49,11 +49,11 @@ def gif_film(images: Sequence[Image.Image], milliseconds: Sequence[int], plays: 
 
 
 def _distinct(images: Sequence[Image.Image], milliseconds: Sequence[int]) -> Iterator[tuple[Image.Image, int]]:
-    """Each picture that differs from the one before, and how long it shows, in parts that a frame can show."""
+    """Yield each image that differs from the one before, and its duration, split where it is above `LONGEST`."""
     last, time = images[0], 0
     for image, more in zip(images, milliseconds, strict=True):
         differs = image is not last and ImageChops.difference(image, last).getbbox(alpha_only=False)
-        if differs or time + more > _LONGEST:
+        if differs or time + more > LONGEST:
             yield last, time
             last, time = image, 0
         time += more
@@ -61,14 +61,17 @@ def _distinct(images: Sequence[Image.Image], milliseconds: Sequence[int]) -> Ite
 
 
 def _shaped(image: Image.Image) -> tuple[_Box, Image.Image]:
-    """The part of a transparent frame that shows anything."""
+    """Return the box of a transparent frame that is not empty, and its pixels."""
     seen = image.getchannel("A").point(lambda value: 255 if value >= 128 else 0)
     box = seen.getbbox() or (0, 0, 1, 1)
     return box, indexed(image.crop(box), dither=False)
 
 
 def _changed(before: Image.Image | None, image: Image.Image, whole: _Box) -> tuple[_Box, Image.Image]:
-    """The part of an opaque frame that is not as in the one *before*; what is the same within it is transparent."""
+    """Return the box of an opaque frame that differs from the frame *before*, and its pixels.
+
+    Pixels in the box that do not change are transparent.
+    """
     if before is None:
         return whole, indexed(image, dither=False)
     red, green, blue = ImageChops.difference(before, image).split()
@@ -83,7 +86,7 @@ def _changed(before: Image.Image | None, image: Image.Image, whole: _Box) -> tup
 
 
 def _still(image: Image.Image) -> tuple[bytes, bytes, int | None]:
-    """What Pillow writes of it: its colours, its packed pixels, and the entry that is transparent."""
+    """Return the colour table, the packed pixels and the transparent entry that Pillow writes for *image*."""
     file = io.BytesIO()
     image.save(file, "GIF", interlace=0)
     data = file.getvalue()
@@ -99,12 +102,12 @@ def _still(image: Image.Image) -> tuple[bytes, bytes, int | None]:
 
 
 def _flags(table: bytes) -> int:
-    """What announces a colour table."""
+    """Return the flags that announce a colour table."""
     return 0x80 | (len(table) // 3).bit_length() - 2 if table else 0
 
 
 def _repeats(plays: int) -> bytes:
-    """Netscape's extension, which counts what comes after the first time."""
+    """Return Netscape's extension, which counts the plays after the first one."""
     if plays == 1:
         return b""
     return b"!\xff\x0bNETSCAPE2.0\x03\x01" + struct.pack("<H", min(max(0, plays - 1), 0xFFFF)) + b"\0"
