@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from service.access.identity import Identity
-from service.access.schemes import Credential
+from service.access.schemes import AuthOptions, Credential
 from service.errors import N_
 
 WRONG = N_("The credentials are wrong.")
@@ -33,3 +34,10 @@ class Verifier(Protocol):
     async def close(self) -> None:
         """Release connections, threads and files."""
         ...
+
+
+VerifierFactory = Callable[[AuthOptions, Verifier | None], Verifier]
+"""Makes a verifier from the settings and from the verifier of SuperOffice, which is None if its URL is not set.
+
+Raises `BadFile`.
+"""

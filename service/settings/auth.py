@@ -72,6 +72,6 @@ class AuthSettings(Section):
         return self
 
 
-_NEEDED = {name for row in SCHEMES.values() if row.verifier is not None for name in row.needs}
+_NEEDED = {name for row in SCHEMES.values() if row.field for name in row.needs}
 VERIFIER_SETTINGS = tuple(name for name in AuthSettings.model_fields if name in {*_NEEDED, "app_tokens"})
 """Settings that name verifiers, and have no effect without a scheme."""

@@ -35,11 +35,11 @@ For a session: `X-XSRF-TOKEN`, the application token, that header, the session's
 class CredentialReader:
     """Reads the credentials of requests when *schemes* are configured. *session_cookie* is the session's cookie's name.
 
-    `Authorization` is read for every scheme that has a verifier, so that a credential of another scheme is refused.
+    `Authorization` is read for every scheme with a header field, so that a credential of another scheme is refused.
     """
 
     def __init__(self, schemes: Collection[Scheme], session_cookie: str) -> None:
-        rows = [row for scheme, row in SCHEMES.items() if scheme in schemes and row.verifier is not None]
+        rows = [row for scheme, row in SCHEMES.items() if scheme in schemes and row.field]
         names = [AUTHORIZATION] if rows else []
         names += [row.field for row in rows if row.parse is not None]
         self._fields = tuple((istr(name), name) for name in dict.fromkeys(names))

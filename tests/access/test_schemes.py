@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from pkgutil import resolve_name
 
 import pytest
 
@@ -33,9 +34,11 @@ def test_row_names_existing_settings(scheme: Scheme) -> None:
     assert needs and set(needs) <= set(AuthSettings.model_fields)
 
 
-@pytest.mark.parametrize("scheme", [scheme for scheme, row in SCHEMES.items() if row.verifier])
-def test_scheme_with_a_verifier_has_a_challenge_and_a_probe(scheme: Scheme) -> None:
+@pytest.mark.parametrize("scheme", [scheme for scheme, row in SCHEMES.items() if row.field])
+def test_scheme_with_a_header_field_has_a_verifier_a_challenge_and_a_probe(scheme: Scheme) -> None:
     row = SCHEMES[scheme]
+    assert "superoffice_url" in row.needs or row.verifier
+    assert not row.verifier or callable(resolve_name(row.verifier))
     assert row.challenge.lower().startswith(f"{scheme} ")
     assert row.field in CREDENTIAL_FIELDS
     assert row.probe is not None and row.probe.scheme is scheme

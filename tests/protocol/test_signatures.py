@@ -24,7 +24,7 @@ FOREIGN = "A signed URL may have no other parameters than w, h, type, ifBlank, f
 
 BARE = f"{PATH}?w=64&type=image/png&ifBlank=SrNoPhoto"
 VECTOR = f"{BARE}&kid=k1&exp={EXP}&sig=V2WkqGb53wvc6ND1ygbTfkiDymJNiZMiUyhZ4yMPq7w"
-"""Published in docs/access.md. Made by openssl:
+"""Published in `docs/access.md`, and made by openssl:
 
 printf 'GET\n/api/v1/contact/42/image\nexp=2000000000&ifblank=SrNoPhoto&kid=k1&type=image%%2Fpng&w=64' |
 openssl dgst -sha256 -hmac a-test-vector-is-no-secret -binary | openssl base64 | tr '+/' '-_' | tr -d '='

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from service.access.identity import Identity
 from service.access.ports import WRONG, Verifier
-from service.access.schemes import Bearer, Credential
-from service.access.verifiers.jwt import is_jwt
+from service.access.schemes import AuthOptions, Bearer, Credential
+from service.access.verifiers.jwt import JsonWebTokens, is_jwt
+from service.access.verifiers.keys import KeyFile
+from service.access.verifiers.published import PublishedKeys
 from service.errors import NotAuthenticated
 
 
@@ -29,3 +33,9 @@ class BearerTokens:
         for verifier in (self._json_web_tokens, self._superoffice):
             if verifier is not None:
                 await verifier.close()
+
+
+def make_verifier(auth: AuthOptions, superoffice: Verifier | None) -> BearerTokens:
+    """See `VerifierFactory`."""
+    keys = PublishedKeys(auth.jwt_jwks_url) if auth.jwt_jwks_url else KeyFile(Path(auth.jwt_key_file))
+    return BearerTokens(JsonWebTokens(keys, issuer=auth.jwt_issuer, audience=auth.jwt_audience), superoffice)

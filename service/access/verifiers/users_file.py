@@ -13,8 +13,8 @@ import structlog
 from argon2.exceptions import VerificationError
 
 from service.access.identity import Identity
-from service.access.ports import CROWDED, UNAVAILABLE, WRONG
-from service.access.schemes import Basic, Credential
+from service.access.ports import CROWDED, UNAVAILABLE, WRONG, Verifier
+from service.access.schemes import AuthOptions, Basic, Credential
 from service.access.verifiers.users_storage import read, state
 from service.access.verifiers.users_text import MAX_PASSWORD, BadUsers, User, decoy, matches
 from service.bounded_queue import BoundedQueue, QueueFull
@@ -89,6 +89,11 @@ class UsersFile:
                     self._fault = fault
                     log.warning("users.unusable", reason=fault)
             return self._users, self._decoy
+
+
+def make_verifier(auth: AuthOptions, _: Verifier | None) -> UsersFile:
+    """See `VerifierFactory`."""
+    return UsersFile(Path(auth.users_file))
 
 
 def _lower_priority() -> None:
