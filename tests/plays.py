@@ -7,7 +7,7 @@ import struct
 
 from PIL import Image
 
-from service.imaging.containers.boxes import Steps, boxes
+from service.imaging.containers.isobmff.boxes import Steps, boxes
 
 
 def plays(data: bytes) -> int:

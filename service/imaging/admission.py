@@ -1,6 +1,6 @@
-"""Whether an upload is a picture that can be shown for good: whole, in a format that is read here, within the bounds.
+"""The check of an upload: it must be complete, in a format that is read here, and within the limits.
 
-Raises `UnsupportedUpload` or `Unrenderable` and nothing else, whatever the bytes are.
+Any bytes raise `UnsupportedUpload` or `Unrenderable` and no other exception.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from service.formats import Fit, Format
 from service.imaging.containers.peek import format_of
 from service.imaging.failures import as_unrenderable, writes_or_refuses
 from service.imaging.order import Encoding, Limits, Order
-from service.imaging.reading.decode import opened
+from service.imaging.reading.readers import opened
 from service.imaging.render import render
-from service.imaging.stripping import LOSSLESS, stripped, unstrippable
+from service.imaging.stripping import lossless, stripped, unstrippable
 
 
 def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes | None:
-    """Decode all of *data*. With *strip*, gives the bytes to be stored, without metadata."""
+    """Decode all of *data*. With *strip*, return the bytes to store, without metadata."""
     try:
         kind = format_of(data)
     except Unrenderable:
@@ -31,13 +31,13 @@ def admit(data: bytes, limits: Limits, strip: Encoding | None = None) -> bytes |
             clean = stripped(data, kind, limits, strip)
     except Unsupported as error:
         raise UnsupportedUpload(error.message, error.values) from None
-    if not _as_good(clean, pixels if kind in LOSSLESS else None, limits):
-        raise unstrippable()  # the file has a fault that readers correct and the walk through it does not
+    if not _as_good(clean, pixels if lossless(kind) else None, limits):
+        raise unstrippable()  # readers correct an error in the file, and the stripping does not
     return clean
 
 
 def _as_good(clean: bytes, pixels: int | None, limits: Limits) -> bool:
-    """Whether *clean* can be decoded, and to those *pixels* if they are given."""
+    """Return whether *clean* can be decoded, and to the same checksum of *pixels* if that is given."""
     try:
         with as_unrenderable():
             return _decoded(clean, format_of(clean), limits) == pixels or pixels is None
@@ -46,9 +46,9 @@ def _as_good(clean: bytes, pixels: int | None, limits: Limits) -> bool:
 
 
 def _decoded(data: bytes, kind: Format, limits: Limits) -> int:
-    """A checksum of its pixels, once a rendition was made of it, of all its frames where renditions move."""
+    """Return a checksum of the pixels, after a rendition was made of all frames that renditions can have."""
     with writes_or_refuses():
         render(data, Order(Format.PNG, 1, 1, Fit.FILL, limits))
     image, _ = opened(data, kind, limits)
-    image.load()  # in full: a rendition of a JPEG takes an eighth
+    image.load()  # at full size: the rendition of a JPEG decodes an eighth
     return crc32(image.tobytes())

@@ -1,4 +1,4 @@
-"""The errors that many steps can end with, and what broken bytes make of Pillow told as one of them."""
+"""Errors that several steps raise, and conversions of other exceptions to them."""
 
 from __future__ import annotations
 
@@ -14,43 +14,43 @@ _LONGEST_CAUSE = 200
 
 
 def corrupt() -> Unrenderable:
-    """For bytes that are not what they ought to be."""
+    """Return the error for broken bytes."""
     return Unrenderable(N_("The picture is corrupt."))
 
 
 def unsupported(kind: str) -> Unsupported:
-    """For bytes of a *kind* that is not read here. The kind is a technical name, the same in every language."""
+    """Return the error for a *kind* of picture that is not read here. It is a technical name and not translated."""
     return Unsupported(N_("%(kind)s pictures are not supported."), {"kind": kind})
 
 
 def too_much_work() -> Unrenderable:
-    """For a header that would keep a reader busy for longer than its pixels would."""
+    """Return the error for a header that would keep a reader busy for longer than the pixels do."""
     return Unrenderable(N_("The picture's header promises more work than a picture is worth."))
 
 
 def out_of_memory() -> OutOfMemory:
-    """For what a process may not have the memory to make."""
+    """Return the error for a picture that takes more memory than a process may have."""
     return OutOfMemory(N_("The picture takes more memory than is allowed."))
 
 
 def unwritable(kind: Format, cause: str) -> Unwritable:
-    """For a sound picture that cannot be written in that format. *cause* is for the log."""
+    """Return the error for a sound picture that cannot be written as *kind*. *cause* is for the log."""
     values = {"format": kind.name, "cause": cause[:_LONGEST_CAUSE]}
     return Unwritable(N_("The picture cannot be written as %(format)s."), values)
 
 
 @contextmanager
 def writing(kind: Format) -> Iterator[None]:
-    """Turn every exception into `Unwritable`. The pixels are decoded already, so the picture is not at fault."""
+    """Convert every exception to `Unwritable`: the pixels are decoded already, so the picture is sound."""
     try:
         yield
-    except Exception as error:  # MemoryError too: other formats, and other sizes, take less
+    except Exception as error:  # MemoryError too: other formats and sizes take less memory
         raise unwritable(kind, f"{type(error).__name__}: {error}") from None
 
 
 @contextmanager
 def writes_or_refuses() -> Iterator[None]:
-    """Turn `Unwritable` into `Unrenderable`, for uploads: they are refused, whichever part of the work fails."""
+    """Convert `Unwritable` to `Unrenderable`, for uploads: they are refused if any step fails."""
     try:
         yield
     except Unwritable as error:
@@ -59,7 +59,7 @@ def writes_or_refuses() -> Iterator[None]:
 
 @contextmanager
 def as_unrenderable() -> Iterator[None]:
-    """Let `Unrenderable`, `Unwritable` and `BadParameter` through; every other exception becomes `Unrenderable`."""
+    """Convert every exception except `Unrenderable`, `Unwritable` and `BadParameter` to `Unrenderable`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -68,5 +68,5 @@ def as_unrenderable() -> Iterator[None]:
             raise
         except MemoryError:
             raise out_of_memory() from None
-        except Exception:  # Pillow raises nearly every class there is on hostile bytes; its words are not for readers
+        except Exception:  # Pillow raises exceptions of nearly every class for hostile bytes
             raise corrupt() from None

@@ -16,7 +16,7 @@ from service.imaging.order import Encoding, Limits, Order, Rendered
 from service.imaging.pixels import Step
 from service.imaging.pixels.canvas import padded
 from service.imaging.pixels.colour import on_white
-from service.imaging.reading.readers import HEIF_VERSION
+from service.imaging.reading.heic import HEIF_VERSION
 from service.imaging.source import Source, Still
 from service.imaging.writing.encode import encode_animation, encode_still
 from service.imaging.writing.writers import WRITERS

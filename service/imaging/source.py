@@ -22,7 +22,8 @@ from service.imaging.pixels.resample import resample
 from service.imaging.pixels.strips import resample_in_strips
 from service.imaging.reading.animation import Frame, affordable, first_picture, frames, plays
 from service.imaging.reading.apng import DamagedFrameError
-from service.imaging.reading.decode import opened, plain, shrink_on_load
+from service.imaging.reading.decode import plain, shrink_on_load
+from service.imaging.reading.readers import opened
 
 _HELD = 4_194_304
 """Pixels of a decoded picture that may be held while its rendition is encoded."""

@@ -1,4 +1,4 @@
-"""A short run of what `python -m tools.fuzz` does for as long as it is let."""
+"""A short run of the campaign that `python -m tools.fuzz` runs without end."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ LIMIT = 10.0
 
 
 @pytest.mark.parametrize("name", SEEDS)
-def test_every_seed_is_a_picture(name: str) -> None:
+def test_every_seed_is_rendered(name: str) -> None:
     assert outcome(SEEDS[name], 4) == "rendered"
 
 
-def test_the_same_number_is_the_same_mutant_and_most_are_broken() -> None:
+def test_mutants_are_repeatable_and_most_are_broken() -> None:
     data = SEEDS["png"]
     assert mutant(data, 7) == mutant(data, 7)
     assert sum(mutant(data, number) != data for number in range(100)) > 90
 
 
-def test_a_mutant_without_its_metadata_is_refused_or_shows_the_same() -> None:
+def test_stripped_mutant_shows_the_same_or_is_refused() -> None:
     admitted = 0
     for name in (each for each in SEEDS if each.startswith(("jpeg", "png", "apng", "gif", "webp"))):
         for number in range(40):
@@ -49,8 +49,8 @@ def test_a_mutant_without_its_metadata_is_refused_or_shows_the_same() -> None:
     assert admitted > 50
 
 
-async def test_a_thousand_mutants_end_no_render_process_and_none_outlasts_its_time() -> None:
-    """`RenderWorkerDied`, `RenderTimedOut` or any foreign exception would be a 5xx, and fails here."""
+async def test_a_thousand_mutants_end_no_render_process_and_exceed_no_time_limit() -> None:
+    """`RenderWorkerDied`, `RenderTimedOut` and unexpected exceptions, which would be a 5xx, fail this test."""
     pool = RenderPool(Metrics(), workers=2, queue=MUTANTS, timeout=LIMIT, memory_bytes=1_073_741_824)
     pool.open()
     every = list(SEEDS.values())
@@ -73,4 +73,4 @@ async def test_a_thousand_mutants_end_no_render_process_and_none_outlasts_its_ti
     finally:
         await pool.close()
     assert len(outcomes) == MUTANTS
-    assert 100 < sum(outcomes) < 900  # the mutants are neither all broken at the door nor all sound
+    assert 100 < sum(outcomes) < 900  # some mutants are refused, and some are sound

@@ -1,4 +1,4 @@
-"""Files put together by hand, whose headers say more than is there."""
+"""Files whose headers promise more than the files contain."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def progressive_with_scans(count: int) -> bytes:
 
 
 def tiff_with(tag: int, type_: int, count: int, payload: bytes) -> bytes:
-    """A sound 4x4 grey TIFF with one tag more, whose values lie at the end."""
+    """Return a sound grey TIFF of 4x4 pixels with one tag more, whose values are at the end."""
     tags = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
     tags += [(277, 3, 1, 1), (279, 4, 1, 16)]
     at = 24 + 2 + 12 * (len(tags) + 1) + 4

@@ -1,4 +1,4 @@
-"""AVIF files put together box by box (ISO/IEC 14496-12, ISO/IEC 23008-12), around pictures that Pillow has coded."""
+"""AVIF files that are built of boxes (ISO/IEC 14496-12, ISO/IEC 23008-12), with pictures that Pillow has coded."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from service.imaging.containers.isobmff import streams
+from service.imaging.containers.isobmff.items import streams
 from tests.pictures_in_code import saved
 
 SRGB = (1, 13, 6, 1)
@@ -35,9 +35,9 @@ def profile(icc: bytes) -> bytes:
 
 
 def clap(width: int, height: int, across: Any = 0, down: Any = 0, unit: int = 1) -> bytes:
-    """A clean aperture whose centre is moved by *across* and *down*; each a whole number or numerator and denominator.
+    """Return a clean aperture whose centre is moved by *across* and *down*.
 
-    *unit* is the denominator of width and height.
+    Both are a whole number, or a numerator and a denominator. *unit* is the denominator of width and height.
     """
     moved = [each if isinstance(each, tuple) else (each, 1) for each in (across, down)]
     (x, per_x), (y, per_y) = moved
@@ -45,23 +45,23 @@ def clap(width: int, height: int, across: Any = 0, down: Any = 0, unit: int = 1)
 
 
 def cropped(size: tuple[int, int], crop: tuple[int, int, int, int]) -> bytes:
-    """The clean aperture that leaves *crop* (left, top, right, bottom) of a picture of that *size*."""
+    """Return the clean aperture for the part *crop* (left, top, right, bottom) of a picture of that *size*."""
     left, top, right, bottom = crop
     return clap(right - left, bottom - top, (left + right - size[0], 2), (top + bottom - size[1], 2))
 
 
 def irot(quarters: int) -> bytes:
-    """So many quarters of a turn against the clock."""
+    """Return a rotation by a number of *quarters* of a turn, counter-clockwise."""
     return box(b"irot", bytes((quarters,)))
 
 
 def imir(axis: int) -> bytes:
-    """0 exchanges top and bottom, 1 left and right."""
+    """Return a mirror that exchanges top and bottom (0) or left and right (1)."""
     return box(b"imir", bytes((axis,)))
 
 
 def coded(image: Image.Image, **options: Any) -> bytes:
-    """The AV1 bytes of *image*, as an item holds them."""
+    """Return the AV1 data of *image*, as they are in an item."""
     options = {"quality": 100, "subsampling": "4:4:4", "speed": 8, **options}
     return next(next(streams(saved(image, "AVIF", **options), b"av01", 1)).pieces)
 
@@ -70,9 +70,9 @@ def container(
     items: list[tuple[bytes, list[int], bytes | tuple[int, int]]], properties: list[bytes],
     references: bytes = b"", inside: bytes = b"", padding: int = 0, brand: bytes = b"avif",
 ) -> bytes:  # fmt: skip
-    """A file of *items* (type, numbers of its properties, data or place in `mdat`), the first of which is shown.
+    """Return a file of *items* (type, numbers of properties, data or their place in `mdat`). The first is shown.
 
-    A grid lies *inside* the box idat. *padding* bytes come before the box meta.
+    *inside* is the content of the box idat, which holds a grid. *padding* bytes precede the box meta.
     """
     data = b"".join(each for _, _, each in items if isinstance(each, bytes))
 
@@ -119,14 +119,14 @@ def _numbers(properties: list[bytes]) -> list[int]:
 def still(
     image: Image.Image, *extra: bytes, colour: bytes | None = None, padding: int = 0, **options: Any
 ) -> bytes:  # fmt: skip
-    """An AVIF of *image* with *extra* properties, in colours that the box *colour* describes (none, if it is empty)."""
+    """Return an AVIF of *image* with *extra* properties. *colour* is its box of colours, or empty for none."""
     properties = [ispe(*image.size), PIXI, AV1C, nclx(*SRGB) if colour is None else colour, *extra]
     properties = [each for each in properties if each]
     return container([(b"av01", _numbers(properties), coded(image, **options))], properties, padding=padding)
 
 
 def heic_with(heic: bytes, size: tuple[int, int], *extra: bytes) -> bytes:
-    """The picture of that *size* in a *heic* of one item, in a file of its own, with *extra* properties."""
+    """Return a new file with *extra* properties for the picture of that *size* in a *heic* of one item."""
     at = heic.index(b"hvcC") - 4
     config = heic[at : at + int.from_bytes(heic[at : at + 4], "big")]
     properties = [ispe(*size), PIXI, config, *extra]
@@ -137,7 +137,7 @@ def heic_with(heic: bytes, size: tuple[int, int], *extra: bytes) -> bytes:
 def grid(
     tile: Image.Image, columns: int, rows: int, *extra: bytes, shared: bool, size: tuple[int, int] | None = None
 ) -> bytes:
-    """A grid of that *tile*, stored once and *shared*, or a copy for each."""
+    """Return a grid of copies of *tile*, which is stored once if it is *shared*."""
     width, height = size or (tile.width * columns, tile.height * rows)
     properties = [ispe(width, height), ispe(*tile.size), PIXI, AV1C, nclx(*SRGB), *extra]
     data, count = coded(tile), columns * rows
@@ -149,7 +149,7 @@ def grid(
 
 
 def with_property(data: bytes, extra: bytes) -> bytes:
-    """A still of Pillow's with one property more, for its first item."""
+    """Return a still picture that Pillow wrote, with one property more for its first item."""
     data = bytearray(data)
     ipco, ipma = data.index(b"ipco"), data.index(b"ipma")
     count = len(list(walk(bytes(data), ipco + 4, ipco - 4 + size_at(data, ipco - 4))))

@@ -1,4 +1,4 @@
-"""Sizes and numbers of frames, as AV1 streams and the boxes around them tell."""
+"""Sizes and numbers of frames in the headers of AV1 streams."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from service.errors import Unrenderable
 from service.imaging.containers.av1 import Extent, extent
-from service.imaging.containers.isobmff import streams
+from service.imaging.containers.isobmff.items import streams
 from tests.pictures_in_code import saved
 
 
@@ -18,14 +18,14 @@ def extents(data: bytes) -> list[Extent]:
 
 
 @pytest.mark.parametrize("subsampling", ["4:2:0", "4:4:4", "4:0:0"])
-def test_a_still_is_one_stream_and_its_alpha_another(subsampling: str) -> None:
+def test_colour_and_alpha_of_a_still_are_two_streams(subsampling: str) -> None:
     whole = Extent(70 * 50, 70 * 50)
     assert extents(saved(Image.new("RGB", (70, 50)), "AVIF", subsampling=subsampling)) == [whole]
     clear = Image.new("RGBA", (70, 50), (1, 2, 3, 4))
     assert extents(saved(clear, "AVIF", subsampling=subsampling)) == [whole, whole]
 
 
-def test_a_film_is_an_item_and_tracks_whose_samples_may_hide_a_frame() -> None:
+def test_animation_is_an_item_and_tracks_with_hidden_frames() -> None:
     film = [Image.effect_noise((70, 50), each) for each in (10, 20, 30, 40)]
     found = extents(saved(film[0], "AVIF", save_all=True, append_images=film[1:]))
     assert {each.largest for each in found} == {3500}
@@ -33,7 +33,7 @@ def test_a_film_is_an_item_and_tracks_whose_samples_may_hide_a_frame() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_stream_or_refused(data: bytes) -> None:
+def test_any_bytes_have_an_extent_or_are_refused(data: bytes) -> None:
     try:
         found = extent([data])
     except Unrenderable:
@@ -41,8 +41,8 @@ def test_any_bytes_are_a_stream_or_refused(data: bytes) -> None:
     assert 0 <= found.largest <= 2**32 * 4
 
 
-def test_a_sequence_header_is_read_to_its_end() -> None:
-    """Thirty-two operating points push the size of the frames past the first sixty bytes."""
+def test_sequence_header_with_32_operating_points_is_read() -> None:
+    """32 operating points put the size of the frames after the first 60 bytes."""
     points = "".join("0" * 12 + "00000" for _ in range(32))  # of level 0, which has no tier
     bits = "000" + "0" + "0" + "0" + "0" + "11111" + points + "1111" * 2 + f"{7999:016b}" * 2
     body = int(bits.ljust(8 * 100, "0"), 2).to_bytes(100, "big")
@@ -55,7 +55,7 @@ AVIF = saved(Image.effect_noise((70, 50), 40), "AVIF", save_all=True, append_ima
 
 
 @given(st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), max_size=6))
-def test_broken_boxes_are_walked_to_an_end(changes: list[tuple[int, int]]) -> None:
+def test_walk_of_broken_boxes_ends(changes: list[tuple[int, int]]) -> None:
     data = bytearray(AVIF)
     for at, value in changes:
         data[at % len(data)] = value

@@ -1,4 +1,4 @@
-"""The part of an AVIF or HEIC that is shown: clean aperture, then rotation, then mirror."""
+"""The clean aperture of AVIF and HEIC, which is applied before rotation and mirror."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ SIZE = (80, 64)
 WHOLE = (0, 0, *SIZE)
 
 
-def numbered() -> Image.Image:
-    """Eighty squares of eight pixels, each in a colour of its own."""
+def squares() -> Image.Image:
+    """Return 80 squares of 8x8 pixels in different colours."""
     image = Image.new("RGB", SIZE)
     for row in range(8):
         for column in range(10):
@@ -41,7 +41,7 @@ def numbered() -> Image.Image:
 
 
 def same(one: Image.Image, other: Image.Image, within: int = 12) -> bool:
-    """Whether two pictures have one size, and nearly the same colour in the middle of each square."""
+    """Return whether two pictures have the same size, and nearly the same colour in the middle of every square."""
     spots = [
         (x, y) for x in range(3, min(one.width, other.width), 8) for y in range(3, min(one.height, other.height), 8)
     ]
@@ -65,7 +65,7 @@ TURNS = [
 
 
 def turned(image: Image.Image, turn: tuple[bytes, ...]) -> Image.Image:
-    """What the properties of a *turn* make of *image*."""
+    """Return *image* after the rotation and mirror in *turn*."""
     for each in turn:
         if each[4:8] == b"irot":
             image = image.rotate(90 * each[8], expand=True)
@@ -91,16 +91,16 @@ UNUSABLE = {
 
 @pytest.mark.parametrize("turn", TURNS)
 @pytest.mark.parametrize("crop", CROPS)
-def test_it_is_cut_out_before_the_picture_is_turned_and_mirrored(crop, turn):
-    image = numbered()
+def test_aperture_is_applied_before_rotation_and_mirror(crop, turn):
+    image = squares()
     data = still(image, cropped(SIZE, crop), *turn)
     made = shown(rendered(data).data)
     assert same(made, turned(image.crop(crop), turn))
     assert peek(data).size == made.size == Source(data, Limits()).size
 
 
-def test_the_order_in_which_they_are_listed_does_not_count():
-    crop, image = (16, 8, 56, 40), numbered()
+def test_listed_order_of_transformations_does_not_matter():
+    crop, image = (16, 8, 56, 40), squares()
     for properties in [(imir(1), irot(1), cropped(SIZE, crop)), (irot(1), cropped(SIZE, crop), imir(1))]:
         data = still(image, *properties)
         assert same(shown(rendered(data).data), turned(image.crop(crop), (irot(1), imir(1))))
@@ -108,31 +108,31 @@ def test_the_order_in_which_they_are_listed_does_not_count():
 
 
 @pytest.mark.parametrize("reason", UNUSABLE)
-def test_one_that_names_no_pixels_of_the_picture_means_the_whole(reason):
-    data = still(numbered(), UNUSABLE[reason], irot(1))
+def test_invalid_aperture_shows_the_whole_picture(reason):
+    data = still(squares(), UNUSABLE[reason], irot(1))
     made = shown(rendered(data).data)
-    assert same(made, turned(numbered(), (irot(1),))) and peek(data).size == made.size == (64, 80)
+    assert same(made, turned(squares(), (irot(1),))) and peek(data).size == made.size == (64, 80)
 
 
-def test_one_that_is_cut_short_means_the_whole():
-    data = still(numbered(), box(b"clap", bytes(12)))
+def test_truncated_aperture_shows_the_whole_picture():
+    data = still(squares(), box(b"clap", bytes(12)))
     assert peek(data).size == SIZE
-    with pytest.raises(Unrenderable):  # libavif's word on it
+    with pytest.raises(Unrenderable):  # by libavif
         rendered(data)
 
 
-def test_exif_of_an_avif_does_not_turn_it_again():
+def test_exif_of_an_avif_does_not_turn_it_twice():
     exif = Image.Exif()
     exif[0x0112] = 6
-    data = saved(numbered(), "AVIF", exif=exif.tobytes(), quality=100, subsampling="4:4:4")
+    data = saved(squares(), "AVIF", exif=exif.tobytes(), quality=100, subsampling="4:4:4")
     assert b"irot" in data
-    assert same(shown(rendered(data).data), numbered().rotate(270, expand=True))
+    assert same(shown(rendered(data).data), squares().rotate(270, expand=True))
     assert peek(data).size == (64, 80)
 
 
 @pytest.mark.parametrize("fit", [Fit.CONTAIN, Fit.COVER, Fit.PAD, Fit.FILL])
-def test_sizes_and_proportions_are_those_within_it(fit):
-    image = numbered()
+def test_renditions_have_the_proportions_of_the_aperture(fit):
+    image = squares()
     data = still(image, cropped(SIZE, (16, 8, 48, 56)), irot(1))
     made = rendered(data, "PNG", 24, 24, fit)
     plain = rendered(saved(image.crop((16, 8, 48, 56)).rotate(90, expand=True), "PNG"), "PNG", 24, 24, fit)
@@ -141,16 +141,16 @@ def test_sizes_and_proportions_are_those_within_it(fit):
     assert sum(difference) / len(difference) < 3
 
 
-def test_budgets_are_those_within_it():
-    data = still(numbered(), cropped(SIZE, (0, 0, 40, 32)))
+def test_limits_count_pixels_within_the_aperture():
+    data = still(squares(), cropped(SIZE, (0, 0, 40, 32)))
     assert rendered(data, limits=Limits(max_pixels=40 * 32)).width == 40
     with pytest.raises(Unrenderable, match="40x32"):
         rendered(data, limits=Limits(max_pixels=40 * 32 - 1))
-    with pytest.raises(Unrenderable, match="80x64"):  # all of it is decoded
+    with pytest.raises(Unrenderable, match="80x64"):  # all pixels are decoded
         rendered(data, limits=Limits(max_decoded_bytes=16 * 80 * 64 - 1))
 
 
-def test_transparency_is_cut_with_it():
+def test_transparency_is_cropped_to_the_aperture():
     image = see_through(80, 64)
     data = saved(image, "AVIF", quality=100)
     at, extra = data.index(b"ipco") + 4, cropped(SIZE, (20, 8, 60, 56))
@@ -161,7 +161,7 @@ def test_transparency_is_cut_with_it():
     assert (made.getpixel((9, 9))[3], made.getpixel((30, 9))[3]) == (255, 0)
 
 
-def test_a_mezzanine_is_cut_with_it():
+def test_mezzanine_is_cropped_to_the_aperture():
     image = large(3000, 2400)
     data = still(image, cropped(image.size, (0, 0, 1500, 2400)), quality=80, subsampling="4:2:0", speed=10)
     source = Source(data, Limits())
@@ -172,40 +172,40 @@ def test_a_mezzanine_is_cut_with_it():
 
 @cache
 def in_heic(colour: tuple[int, int, int] | None = None) -> bytes:
-    """The numbered squares as a HEIC, or one *colour*. The size has no remainder in blocks, or it had an aperture."""
+    """Return the squares, or one *colour*, as a HEIC. It has whole blocks, and so no aperture of its own."""
     heif = pytest.importorskip("pillow_heif")
     file = io.BytesIO()
-    heif.from_pillow(Image.new("RGB", SIZE, colour) if colour else numbered()).save(file, quality=100, chroma=444)
+    heif.from_pillow(Image.new("RGB", SIZE, colour) if colour else squares()).save(file, quality=100, chroma=444)
     return file.getvalue()
 
 
 @pytest.mark.parametrize("turn", TURNS)
-def test_the_aperture_of_a_heic_comes_first_too(turn):
+def test_aperture_of_a_heic_is_applied_first(turn):
     crop = (16, 8, 56, 40)
     data = heic_with(in_heic(), SIZE, cropped(SIZE, crop), *turn)
     made = shown(rendered(data).data)
-    assert same(made, turned(numbered().crop(crop), turn), 30) and peek(data).size == made.size
+    assert same(made, turned(squares().crop(crop), turn), 30) and peek(data).size == made.size
 
 
 @pytest.mark.parametrize("reason", UNUSABLE)
-def test_one_of_a_heic_that_names_no_pixels_means_the_whole(reason):
+def test_invalid_aperture_of_a_heic_shows_the_whole_picture(reason):
     data = heic_with(in_heic(), SIZE, UNUSABLE[reason])
     made = shown(rendered(data).data)
-    assert same(made, numbered(), 30) and peek(data).size == made.size == Source(data, Limits()).size
+    assert same(made, squares(), 30) and peek(data).size == made.size == Source(data, Limits()).size
 
 
-def test_the_size_of_a_heic_is_unknown_where_the_aperture_comes_last():
+def test_size_of_a_heic_is_unknown_if_the_aperture_is_listed_last():
     data = heic_with(in_heic(), SIZE, irot(1), cropped(SIZE, (16, 8, 56, 40)))
     assert peek(data).size is None and Source(data, Limits()).size == (40, 32)
 
 
-def test_code_points_are_the_colours_of_a_heic():
+def test_code_points_of_a_heic_are_applied():
     data = heic_with(in_heic((200, 80, 60)), SIZE, nclx(12, 13))
     assert near(shown(rendered(data).data).getpixel((30, 30)), (216, 69, 50))
 
 
 def with_sample_aperture(data: bytes, extra: bytes) -> bytes:
-    """A film of one track with *extra* at the end of its sample entry."""
+    """Return the animation *data* of one track with *extra* at the end of its sample entry."""
     changed = bytearray(data)
     entry = data.index(b"av01", data.index(b"stsd")) - 4
     end = entry + size_at(data, entry)
@@ -213,14 +213,14 @@ def with_sample_aperture(data: bytes, extra: bytes) -> bytes:
         at = data.index(kind) - 4
         changed[at : at + 4] = (size_at(data, at) + len(extra)).to_bytes(4, "big")
     changed[entry : entry + 4] = (size_at(data, entry) + len(extra)).to_bytes(4, "big")
-    for at in (data.index(b"stco") + 12, data.index(b"iloc") + 12 + 6):  # of its chunk, and of its one item
+    for at in (data.index(b"stco") + 12, data.index(b"iloc") + 12 + 6):  # the offsets of the chunk and of the item
         changed[at : at + 4] = (size_at(data, at) + len(extra)).to_bytes(4, "big")
     changed[end:end] = extra
     return bytes(changed)
 
 
-def test_every_frame_of_a_film_is_cut():
-    frames = [numbered(), numbered().transpose(Image.Transpose.ROTATE_180)]
+def test_every_frame_of_an_animation_is_cropped():
+    frames = [squares(), squares().transpose(Image.Transpose.ROTATE_180)]
     film = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=100, subsampling="4:4:4")
     data = with_sample_aperture(film, cropped(SIZE, (16, 8, 56, 40)))
     assert peek(data).size == (40, 32) == Source(data, Limits()).size

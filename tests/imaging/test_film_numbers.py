@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.formats import Format
-from service.imaging.containers.avif import shown as described
+from service.imaging.containers.isobmff.picture import shown_picture as described
 from service.imaging.order import Encoding
 from service.imaging.reading.animation import Frame
 from service.imaging.writing.encode import encode_animation

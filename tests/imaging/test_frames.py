@@ -1,6 +1,6 @@
-"""What frames add up to: disposal, blending, palettes and odd boxes of GIF and APNG, against the rules drawn by hand.
+"""Disposal, blending, palettes and boxes of the frames of GIF and APNG, compared with a composition in this module.
 
-The rules are those of the PNG specification (third edition, 11.3.3), and what browsers make of GIF89a.
+It follows the PNG specification (third edition, 11.3.3), and browsers for GIF89a.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HALF: list[Pixel] = [*COLOURS, (255, 255, 255, 128), (10, 10, 10, 64), CLEAR]
 
 @dataclass(frozen=True)
 class Drawn:
-    """A frame: its box, its pixels row by row, and what becomes of it (0 stays, 1 is cleared, 2 is taken back)."""
+    """A frame: its box, its pixels by rows, and its disposal (0: keep, 1: clear, 2: restore)."""
 
     left: int
     top: int
@@ -51,7 +51,7 @@ def drawn(draw: st.DrawFn, pixels: list[Pixel], whole: bool = False) -> Drawn:
 
 
 def shown_as(frames: list[Drawn]) -> list[tuple[list[Pixel], int]]:
-    """Each canvas, and its time in tenths of a second. Neighbours that are the same are one, as writers have it."""
+    """Return every canvas and its time in tenths of a second. Equal neighbours are joined, as writers do."""
     canvas = [CLEAR] * (WIDE * HIGH)
     made: list[tuple[list[Pixel], int]] = []
     for frame in frames:
@@ -87,7 +87,7 @@ def assert_shows(data: bytes, frames: list[Drawn]) -> None:
     wanted = shown_as(frames)
     seen = film(rendered(data, "PNG").data)
     if len(wanted) == 1:
-        seen = [(seen[0][0], wanted[0][1] * 100.0)]  # a still has no time
+        seen = [(seen[0][0], wanted[0][1] * 100.0)]  # a still picture has no duration
     assert [time for _, time in seen] == [time * 100 for _, time in wanted]
     for (image, _), (canvas, _) in zip(seen, wanted, strict=True):
         for got, want in zip(zip(*[iter(image.tobytes())] * 4, strict=True), canvas, strict=True):
@@ -99,7 +99,7 @@ def assert_shows(data: bytes, frames: list[Drawn]) -> None:
 
 
 def apng(frames: list[Drawn], still: bool = False) -> bytes:
-    """Of frames whose first covers the canvas, unless it is preceded by a *still*."""
+    """Return an APNG. The first frame covers the canvas, unless a *still* picture precedes it."""
     parts, sequence = [], 0
     if still:
         parts.append(chunk(b"IDAT", zlib.compress(bytes(HIGH * (1 + 4 * WIDE)))))
@@ -110,7 +110,7 @@ def apng(frames: list[Drawn], still: bool = False) -> bytes:
         rows = (frame.pixels[at : at + frame.width] for at in range(0, len(frame.pixels), frame.width))
         body = zlib.compress(b"".join(b"\0" + bytes(part for pixel in row for part in pixel) for row in rows))
         if b"IDAT" in b"".join(parts):
-            for piece in (body[:7], body[7:]):  # in several chunks, as large ones are
+            for piece in (body[:7], body[7:]):  # in several chunks, as in large files
                 parts.append(chunk(b"fdAT", struct.pack(">I", sequence) + piece))
                 sequence += 1
         else:
@@ -122,7 +122,7 @@ def apng(frames: list[Drawn], still: bool = False) -> bytes:
 
 
 def gif(frames: list[Drawn], order: int = 0) -> bytes:
-    """A palette for every frame, each in an *order* of its own; entry 7 is what is transparent."""
+    """Return a GIF with a palette in another *order* for every frame. Entry 7 is transparent."""
     parts = [b"GIF89a" + struct.pack("<2H", WIDE, HIGH) + bytes((0, 0, 0)), b"!\xff\x0bNETSCAPE2.0\x03\x01\0\0\0"]
     for number, frame in enumerate(frames):
         shift = (order + number) % 4
@@ -137,7 +137,7 @@ def gif(frames: list[Drawn], order: int = 0) -> bytes:
 
 
 def lzw(indices: list[int]) -> bytes:
-    """Codes of four bits that never repeat anything: a clear code before every fourth."""
+    """Return *indices* as LZW codes of four bits, with a clear code before every fourth."""
     codes = [code for at in range(0, len(indices), 4) for code in (8, *indices[at : at + 4])] + [9]
     packed = bytearray(codes[at] | (codes[at + 1] if at + 1 < len(codes) else 0) << 4 for at in range(0, len(codes), 2))
     return (
@@ -149,13 +149,13 @@ def lzw(indices: list[int]) -> bytes:
 
 @examples(120)
 @given(drawn(HALF, whole=True), st.lists(drawn(HALF), min_size=1, max_size=4))
-def test_apng_shows_what_its_rules_draw(first, rest):
+def test_apng_frames_follow_the_specification(first, rest):
     assert_shows(apng([first, *rest]), [first, *rest])
 
 
 @examples(60)
 @given(st.lists(drawn(HALF), min_size=2, max_size=4))
-def test_apng_whose_frames_begin_after_its_still_picture(frames):
+def test_apng_frames_may_begin_after_a_still_picture(frames):
     wanted = shown_as(frames)
     seen = film(rendered(apng(frames, still=True), "WEBP").data)
     assert sum(time for _, time in seen) == sum(time for _, time in wanted) * 100 or len(wanted) == 1
@@ -163,7 +163,7 @@ def test_apng_whose_frames_begin_after_its_still_picture(frames):
 
 @examples(120)
 @given(st.lists(drawn([*COLOURS, CLEAR]), min_size=2, max_size=5), st.integers(0, 7))
-def test_gif_shows_what_browsers_draw(frames, order):
+def test_gif_frames_are_composed_as_in_browsers(frames, order):
     every = [Drawn(**{**vars(frame), "over": True}) for frame in frames]
     assert_shows(gif(every, order), every)
 
@@ -176,8 +176,8 @@ BLACK: Pixel = (0, 0, 0, 255)
     st.lists(st.tuples(drawn([*COLOURS, BLACK, CLEAR], whole=True), st.integers(1, 9)), min_size=1, max_size=5),
     st.booleans(),
 )
-def test_our_own_gifs_show_every_frame_as_it_was(film_, clear):
-    """Black beside transparent among them: Pillow's writer takes the one for the other."""
+def test_written_gif_shows_every_frame(film_, clear):
+    """Pillow's writer confuses black with transparent."""
     images = []
     for frame, _ in film_:
         image = Image.new("RGBA", (WIDE, HIGH))
@@ -200,7 +200,7 @@ def solid(colour: Pixel, left: int, top: int, width: int, height: int, disposal:
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF"])
 @pytest.mark.parametrize("source", ["GIF", "APNG"])
-def test_a_cleared_corner_is_transparent_in_every_format(source, kind):
+def test_cleared_corner_is_transparent_in_every_format(source, kind):
     red, green, _, yellow = COLOURS
     frames = [solid(red, 0, 0, WIDE, HIGH), solid(green, 0, 0, 3, 3, 1), solid(yellow, 5, 4, 1, 1)]
     data = gif(frames) if source == "GIF" else apng(frames)
@@ -209,7 +209,7 @@ def test_a_cleared_corner_is_transparent_in_every_format(source, kind):
     assert last.getpixel((40, 10))[3] >= 247
 
 
-def test_more_chunks_than_a_picture_is_worth_are_refused():
+def test_apng_of_too_many_chunks_is_refused():
     sound = apng([solid(COLOURS[0], 0, 0, WIDE, HIGH), solid(COLOURS[1], 2, 2, 3, 3)])
     between = sound.rindex(b"fcTL") - 4
     assert rendered(sound[:between] + chunk(b"abCd") * 1_000 + sound[between:], "PNG").frames == 2

@@ -1,4 +1,4 @@
-"""Grids of AV1 tiles, whose bytes may be shared."""
+"""Grids of AV1 tiles, which may share their bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tracemalloc
 import pytest
 
 from service.errors import Unrenderable
-from service.imaging.containers.isobmff import streams
+from service.imaging.containers.isobmff.items import streams
 from service.imaging.containers.peek import peek
 from tests.imaging.isobmff_in_code import (
     box,
@@ -23,7 +23,7 @@ from tests.pictures_in_code import GREEN, RED, YELLOW, near, quarters, rendered,
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(("columns", "rows"), [(2, 2), (5, 1), (8, 8)])
-def test_a_tile_that_is_stored_once_serves_every_cell(columns, rows, shared):
+def test_tile_that_is_stored_once_fills_every_cell(columns, rows, shared):
     data = grid(quarters(64, 64), columns, rows, shared=shared)
     made = shown(rendered(data).data)
     assert made.size == (64 * columns, 64 * rows) == peek(data).size
@@ -33,7 +33,7 @@ def test_a_tile_that_is_stored_once_serves_every_cell(columns, rows, shared):
             assert near(cell.getpixel((9, 9)), RED) and near(cell.getpixel((54, 54)), YELLOW)
 
 
-def test_shared_tiles_are_one_stream_that_counts_as_often_as_it_is_decoded():
+def test_shared_tiles_count_as_often_as_they_are_decoded():
     tile = quarters(1024, 1024)
     assert rendered(grid(tile, 4, 4, shared=True), "PNG", 16).width == 16
     small = grid(tile, 20, 20, shared=True, size=(1100, 1100))  # 400 tiles for a picture that needs four
@@ -41,7 +41,7 @@ def test_shared_tiles_are_one_stream_that_counts_as_often_as_it_is_decoded():
         rendered(small, "PNG", 16)
 
 
-def test_tiles_that_overlap_and_are_not_the_same_count_each():
+def test_overlapping_tiles_are_counted_separately():
     data = bytearray(grid(quarters(64, 64), 4, 4, shared=True))
     entries = data.index(b"iloc") + 12
     for tile in range(2, 17):
@@ -51,7 +51,7 @@ def test_tiles_that_overlap_and_are_not_the_same_count_each():
         rendered(bytes(data))
 
 
-def test_a_grid_has_an_aperture_and_colours_too():
+def test_aperture_and_colours_of_a_grid_are_applied():
     data = grid(quarters(64, 64), 2, 2, cropped((128, 128), (64, 0, 128, 64)), irot(1), shared=True)
     made = shown(rendered(data).data)
     assert made.size == (64, 64) == peek(data).size
@@ -59,7 +59,7 @@ def test_a_grid_has_an_aperture_and_colours_too():
 
 
 def test_extents_that_repeat_the_file_are_refused_before_they_are_joined():
-    """Nine thousand extents of a megabyte each are nine gigabytes."""
+    """9,000 extents of a megabyte are nine gigabytes."""
     extents = struct.pack(">2I", 0, 1 << 20) * 9000
     iloc = full_box(b"iloc", b"\x44\0\0\1", struct.pack(">3H", 1, 0, 9000), extents)
     infe = full_box(b"infe", struct.pack(">2H", 1, 0), b"av01\0", version=2)
@@ -72,7 +72,7 @@ def test_extents_that_repeat_the_file_are_refused_before_they_are_joined():
     tracemalloc.stop()
 
 
-def refused(meta: bytes, *, in_track: bool) -> None:
+def assert_refused(meta: bytes, *, in_track: bool) -> None:
     holder = box(b"moov", box(b"trak", meta)) if in_track else meta
     with pytest.raises(Unrenderable, match="more work"):
         rendered(box(b"ftyp", b"avif", bytes(4), b"avif") + holder)
@@ -93,11 +93,11 @@ LISTS = {
 
 @pytest.mark.parametrize("in_track", [False, True])
 @pytest.mark.parametrize("name", LISTS)
-def test_many_items_are_refused_before_a_reader_looks_them_up(name: str, in_track: bool) -> None:
-    """libavif takes three minutes for 60,000."""
-    refused(full_box(b"meta", LISTS[name]), in_track=in_track)
+def test_many_items_are_refused_before_decoding(name: str, in_track: bool) -> None:
+    """libavif takes three minutes for 60,000 items."""
+    assert_refused(full_box(b"meta", LISTS[name]), in_track=in_track)
 
 
-def test_as_many_tiles_as_a_large_picture_has_are_read():
+def test_tiles_of_a_large_picture_are_read():
     data = grid(quarters(64, 64), 30, 30, shared=True)
     assert shown(rendered(data, "PNG", 90).data).size == (90, 90)

@@ -1,4 +1,4 @@
-"""HEIC, which phones make, read where pillow-heif is installed (without it: `test_render`)."""
+"""HEIC originals, if pillow-heif is installed. `test_render` covers an installation without it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from service.errors import Unrenderable
 from service.formats import WRITABLE, Fit, Format
 from service.imaging.containers.peek import peek
 from service.imaging.reading.avif import AvifFile
-from service.imaging.reading.readers import READERS
+from service.imaging.reading.readers import opened
 from service.imaging.render import Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, near, quarters, rendered, shown
 
@@ -32,7 +32,7 @@ def corners(image: Image.Image) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("kind", [each.name for each in WRITABLE])
-def test_it_becomes_every_format(kind):
+def test_heic_becomes_every_format(kind):
     made = rendered(heic(quarters(160, 120)), kind, 40)
     image = shown(made.data)
     assert (image.format, image.size) == (kind, (40, 30))
@@ -41,11 +41,11 @@ def test_it_becomes_every_format(kind):
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("fit", [Fit.CONTAIN, Fit.COVER])
-def test_it_is_turned_upright_once(turn, fit):
-    """A phone writes the turn twice: as EXIF, and as a property of the picture, which alone counts."""
+def test_heic_is_turned_upright_once(turn, fit):
+    """Phones write the orientation twice: as EXIF, and as a property of the picture. Only the property counts."""
     exif = Image.Exif()
     exif[0x0112] = turn
-    methods = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # how the stored picture was turned away from upright
+    methods = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transposition from the upright picture to the stored one
     image = quarters(160, 120)
     stored = image.transpose(Image.Transpose(methods[turn])) if turn > 1 else image
     made = shown(rendered(heic(stored, exif=exif.tobytes()), "PNG", 80, 60, fit).data)
@@ -54,7 +54,7 @@ def test_it_is_turned_upright_once(turn, fit):
     assert dict(made.getexif()) == {}
 
 
-def test_alpha_is_told_by_the_header_and_kept():
+def test_alpha_of_a_heic_is_in_its_header_and_its_renditions():
     image = quarters(160, 120, "RGBA")
     image.paste((0, 0, 0, 0), (0, 0, 80, 60))
     data = heic(image)
@@ -64,7 +64,7 @@ def test_alpha_is_told_by_the_header_and_kept():
     assert near(shown(rendered(data, "JPEG", 80).data).getpixel((10, 10)), (255, 255, 255))
 
 
-def test_ten_bits_are_scaled():
+def test_heic_of_ten_bits_is_scaled_to_eight():
     steps = b"".join(int(65_535 * x / 159).to_bytes(2, sys.byteorder) * 3 for x in range(160))
     file = io.BytesIO()
     heif.from_bytes(mode="RGB;16", size=(160, 120), data=steps * 120).save(file, quality=90)
@@ -72,7 +72,7 @@ def test_ten_bits_are_scaled():
     assert all(abs(made.getpixel((x, 60))[1] - 255 * x // 159) <= 2 for x in range(160))
 
 
-def test_its_profile_is_obeyed_and_left_behind():
+def test_profile_of_a_heic_is_applied_and_not_kept():
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     at = {bytes(profile[i : i + 4]): i for i in range(132, 132 + 12 * int.from_bytes(profile[128:132], "big"), 12)}
     red, blue = at[b"rXYZ"], at[b"bXYZ"]
@@ -83,17 +83,17 @@ def test_its_profile_is_obeyed_and_left_behind():
     assert near(made.getpixel((9, 9)), RED[::-1], 4) and "icc_profile" not in made.info
 
 
-def test_its_size_is_judged_before_it_is_decoded():
+def test_size_of_a_heic_is_checked_before_decoding():
     data = heic(quarters(160, 120))
     with pytest.raises(Unrenderable, match="160x120 pixels"):
         rendered(data, limits=Limits(max_pixels=160 * 120 - 1))
 
 
-def test_one_thread_decodes_it():
+def test_heic_is_decoded_by_one_thread():
     assert heif.options.DECODE_THREADS == 1
 
 
-def test_bytes_that_are_cut_or_changed_are_refused_or_rendered():
+def test_cut_or_changed_heic_is_refused_or_rendered():
     data = heic(quarters(160, 120))
     for length in range(0, len(data), 31):
         with pytest.raises(Unrenderable):
@@ -105,7 +105,7 @@ def test_bytes_that_are_cut_or_changed_are_refused_or_rendered():
             pass
 
 
-def test_it_opens_no_other_format():
+def test_heic_reader_opens_no_other_format():
     assert "HEIF" not in Image.OPEN and "HEIF" not in Image.SAVE
     avif = io.BytesIO()
     quarters().save(avif, "AVIF")
@@ -113,4 +113,4 @@ def test_it_opens_no_other_format():
     disguised = avif.getvalue().replace(b"avif", b"heic", 1).replace(b"avif", b"heic")
     with pytest.raises(Unrenderable):
         rendered(disguised)
-    assert READERS[Format.AVIF] is AvifFile
+    assert type(opened(avif.getvalue(), Format.AVIF, Limits())[0]) is AvifFile

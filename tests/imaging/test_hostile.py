@@ -1,4 +1,4 @@
-"""Bytes with bad intentions: refused in our own words, soon, and without a foreign line of code."""
+"""Hostile files: they are refused with documented errors, within a second, and without other readers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_is_refused_within_a_second(name):
+def test_hostile_file_is_refused_within_a_second(name):
     bomb = BOMBS[name]()
     start = time.process_time()
     with pytest.raises(Unrenderable):
@@ -64,7 +64,7 @@ def test_a_bomb_is_refused_within_a_second(name):
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
-def test_counting_frames_is_bounded(kind):
+def test_count_of_frames_is_bounded(kind):
     endless = gif(1, 1, gif_frame() * (MEGABYTES_8 // 16))
     start = time.process_time()
     made = rendered(endless, kind, 32)
@@ -72,17 +72,17 @@ def test_counting_frames_is_bounded(kind):
     assert (made.frames, made.first_frame) == (1, True)
 
 
-def test_an_apng_of_two_thousand_million_frames_gives_its_first():
+def test_apng_of_two_thousand_million_frames_gives_its_first_frame():
     control = chunk(b"fcTL", struct.pack(">IIIIIHHBB", 0, 8, 8, 0, 0, 1, 10, 0, 0))
     made = rendered(png(8, 8, chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)), control), "PNG")
     assert (made.frames, made.first_frame) == (1, True)
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_a_picture_cut_short_is_refused_or_whole(kind):
-    """Nothing but pixels may be missing for a picture to be refused; trailers and later metadata may be.
+def test_truncated_picture_is_refused_or_complete(kind):
+    """A picture without all of its pixels is refused. Trailers and metadata after the pixels may be missing.
 
-    Of a JPEG, the last row of blocks may be as well (`test_jpeg_end`).
+    The last row of blocks of a JPEG may be missing too (`test_jpeg_end`).
     """
     noise = Image.merge("RGB", [Image.effect_noise((50, 40), 50)] * 3)
     data = saved(noise, kind)
@@ -98,7 +98,7 @@ def test_a_picture_cut_short_is_refused_or_whole(kind):
 
 
 @pytest.mark.parametrize("kind", SOURCES)
-def test_mutants_raise_nothing_of_pillows(kind):
+def test_mutants_raise_only_documented_errors(kind):
     dice = random.Random(kind)
     frames = [quarters(24, 20), quarters(24, 20).rotate(180)]
     options = {"save_all": True, "append_images": frames[1:]} if kind in ("GIF", "PNG", "WEBP", "AVIF") else {}
@@ -113,11 +113,11 @@ def test_mutants_raise_nothing_of_pillows(kind):
             rendered_ += isinstance(render(bytes(mutant), order), Rendered)
         except (Unrenderable, BadParameter) as error:
             assert "Error" not in str(error) and "/" not in str(error)
-    assert rendered_ < 60  # some mutants do break
+    assert rendered_ < 60  # some mutants are refused
 
 
-def test_a_file_with_a_false_name_reaches_no_interpreter_and_no_other_plug_in_is_there():
-    """In a process of its own: what is registered after reading, refusing and writing is what we named."""
+def test_no_other_plug_in_of_pillow_is_registered():
+    """After pictures were read, refused and written in a new process, only the listed plug-ins are registered."""
     program = """
 import sys
 from service.errors import Unrenderable
@@ -146,16 +146,16 @@ print("numpy" in sys.modules, "subprocess" in sys.modules and "PIL.EpsImagePlugi
     assert done.stderr == ""
 
 
-def test_warnings_stay_within():
-    """The suite turns warnings into errors: Pillow's about broken EXIF and odd APNGs must not get out."""
+def test_warnings_of_pillow_are_suppressed():
+    """The suite turns warnings into errors. Pillow warns about broken EXIF and APNGs."""
     data = saved(
         quarters(), "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05" + b"\1\x12\0\3\xff\xff\xff\xff\0\0\xff\xff" * 5
     )
     assert rendered(data, "PNG").width == 80
-    with warnings.catch_warnings(record=True) as said:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         Image.open(io.BytesIO(data)).getexif()
-    assert said
+    assert caught
 
 
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
@@ -163,6 +163,6 @@ def test_photographs_of_fifty_megapixels_are_rendered(options):
     assert rendered(saved(Image.new("RGB", (8160, 6120)), "JPEG", **options), "PNG", 20).height == 15
 
 
-def test_an_avif_rendition_has_a_cap_of_its_own():
+def test_avif_rendition_has_a_limit_on_pixels():
     with pytest.raises(BadParameter, match="AVIF"):
         rendered(saved(quarters(), "PNG"), "AVIF", 4096, 4096, Fit.FILL)

@@ -1,4 +1,4 @@
-"""Headers that make work, or say two things at once: judged before a decoder sees them."""
+"""Headers that promise too much work or contradict themselves are refused before decoding."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ihdr(side):
     return chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
 
 
-def test_a_sequential_jpeg_of_many_scans_is_refused():
+def test_sequential_jpeg_of_many_scans_is_refused():
     data = saved(Image.new("RGB", (6000, 6000)), "JPEG", subsampling=0)
     head = data[: data.index(b"\xff\xda")]
 
@@ -40,7 +40,7 @@ def test_a_sequential_jpeg_of_many_scans_is_refused():
     ],
     ids=["rationals", "sub-directories", "Exif segments"],
 )
-def test_a_header_full_of_work_is_refused_at_once(make):
+def test_header_that_promises_too_much_work_is_refused(make):
     data = make()
     begun = time.process_time()
     with pytest.raises(Unrenderable, match="work"):
@@ -48,36 +48,40 @@ def test_a_header_full_of_work_is_refused_at_once(make):
     assert time.process_time() - begun < 1
 
 
-def test_a_tile_larger_than_any_picture_is_refused():
+def test_tile_larger_than_the_limit_on_pixels_is_refused():
     rows = [(322, 4, 1, 16_000), (323, 4, 1, 16_000)]
     directory = struct.pack("<H", 2) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
     with pytest.raises(Unrenderable, match="work"):
         rendered(b"II*\0" + struct.pack("<I", 8) + directory, "PNG", 4)
 
 
-def test_tiles_and_compressions_that_cost_more_than_a_picture_are_refused():
+def test_costly_tiles_and_compressions_are_refused():
     for rows in ([(322, 3, 1, 8192), (323, 3, 1, 8192)], [(259, 3, 1, 34925)], [(259, 3, 1, 50000)]):
         directory = struct.pack("<H", len(rows)) + b"".join(struct.pack("<HHII", *row) for row in rows) + bytes(4)
         with pytest.raises(Unrenderable, match=r"work|LZMA|Zstandard"):
             rendered(b"II*\0" + struct.pack("<I", 8) + directory, "PNG", 4)
 
 
-def test_tiles_that_add_up_to_far_more_than_the_picture_are_refused():
-    """One small stream can stand for all of 4,096 tiles of 16 megapixels."""
+def test_tiles_with_far_more_pixels_than_the_picture_are_refused():
+    """A small stream may be used for all of 4,096 tiles of 16 megapixels."""
     with pytest.raises(Unrenderable, match="work"):
         rendered(tiff_of((256, 4, 1, 65_535), (257, 4, 1, 1), (322, 4, 1, 16), (323, 4, 1, 1_048_576)), "PNG", 4)
 
 
-@pytest.mark.parametrize(("tag", "said", "meant"), [(322, 24_000, 64), (259, 34_925, 8), (277, 30, 1), (258, 32, 8)])
-def test_a_tiff_that_says_two_things_of_itself_is_refused(tag, said, meant):
-    """libtiff believes the first, and whoever reads on the last."""
+@pytest.mark.parametrize(
+    ("tag", "first_value", "second_value"), [(322, 24_000, 64), (259, 34_925, 8), (277, 30, 1), (258, 32, 8)]
+)
+def test_tiff_with_a_tag_twice_is_refused(tag, first_value, second_value):
+    """libtiff uses the first tag, and Pillow the last."""
     with pytest.raises(Unrenderable, match="corrupt"):
-        rendered(tiff_of((256, 4, 1, 64), (257, 4, 1, 64), (tag, 4, 1, said), (tag, 4, 1, meant)), "PNG", 4)
+        rendered(
+            tiff_of((256, 4, 1, 64), (257, 4, 1, 64), (tag, 4, 1, first_value), (tag, 4, 1, second_value)), "PNG", 4
+        )
 
 
 @pytest.mark.parametrize("late", [ihdr(7000), chunk(b"PLTE", bytes(768)) * 2])
 @pytest.mark.parametrize("first", [True, False])
-def test_a_png_with_a_critical_chunk_twice_is_refused(late, first):
+def test_png_with_a_critical_chunk_twice_is_refused(late, first):
     pixels = zlib.compress(bytes(4 * 13))
     control = struct.pack(">IIIIHHBB", 4, 4, 0, 0, 1, 10, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + ihdr(4) + (late if first else b"") + chunk(b"acTL", struct.pack(">II", 2, 0))
@@ -87,15 +91,15 @@ def test_a_png_with_a_critical_chunk_twice_is_refused(late, first):
         rendered(data + chunk(b"IEND", b""), "PNG", 4)
 
 
-def test_a_gif_whose_canvas_hides_where_only_one_parser_looks_is_refused():
-    """An extension whose first block is empty has ended; Pillow reads on, and finds a frame of 49 megapixels."""
+def test_gif_with_a_frame_that_only_pillow_finds_is_refused():
+    """An empty sub-block ends an extension. Pillow reads on and finds a frame of 49 megapixels."""
     hidden = b"\x44\x01" + bytes(32) + b"," + struct.pack("<HHHHB", 0, 0, 7000, 7000, 0) + b"\x02\x02\x44\x01\0"
     body = b"!\xf9\0," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02" + bytes((len(hidden),)) + hidden + b"\0"
     with pytest.raises(Unrenderable):
         rendered(gif(1, 1, body + gif_frame() * 19), "WEBP", 16)
 
 
-def test_a_film_with_two_tables_of_one_kind_or_millions_of_samples_is_refused():
+def test_track_with_two_tables_of_a_kind_or_millions_of_samples_is_refused():
     film = saved(quarters(), "AVIF", save_all=True, append_images=[quarters().rotate(90)])
     at = film.index(b"stsz") - 4
     table = film[at : at + int.from_bytes(film[at : at + 4], "big")]
@@ -110,11 +114,11 @@ def test_a_film_with_two_tables_of_one_kind_or_millions_of_samples_is_refused():
 
 
 @pytest.mark.parametrize("moving", [False, True])
-def test_an_avif_whose_frames_are_larger_than_it_says_is_refused(moving):
-    """Its container says 64x48; the reader would notice once it has decoded 19 megapixels."""
+def test_avif_with_frames_larger_than_its_size_is_refused(moving):
+    """The container has 64x48 pixels. The reader would notice the difference only after decoding 19 megapixels."""
     options = {"save_all": True, "append_images": [Image.new("RGB", (4400, 4400), "red")]} if moving else {}
     data = saved(Image.new("RGB", (4400, 4400)), "AVIF", speed=10, **options)
-    for room, shift in ((">II", 0), (">HH", 0), (">II", 16)):  # of the item, of the sample entry, of the track
+    for room, shift in ((">II", 0), (">HH", 0), (">II", 16)):  # sizes of the item, the sample entry and the track
         data = data.replace(
             struct.pack(room, 4400 << shift, 4400 << shift), struct.pack(room, 64 << shift, 48 << shift)
         )
@@ -123,7 +127,7 @@ def test_an_avif_whose_frames_are_larger_than_it_says_is_refused(moving):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
-def test_an_honest_avif_of_many_frames_is_not(mode):
+def test_sound_avif_of_many_frames_is_not_refused(mode):
     frames = [Image.effect_noise((96, 64), each).convert(mode) for each in range(10, 90, 10)]
     assert rendered(saved(frames[0], "AVIF", save_all=True, append_images=frames[1:]), "PNG").frames == 8
 
@@ -138,14 +142,14 @@ def test_an_honest_avif_of_many_frames_is_not(mode):
     ],
     ids=["WebP", "AVIF", "progressive JPEG without subsampling", "a line"],
 )
-def test_what_a_reader_would_hold_in_other_forms_counts(make, limit):
+def test_limit_counts_all_bytes_that_a_reader_holds(make, limit):
     data = make()
     with pytest.raises(Unrenderable) as caught:
         rendered(data, "PNG", 20)
     assert caught.value.values["limit"] == limit
 
 
-def test_a_run_length_encoded_bmp_may_be_small():
+def test_small_run_length_encoded_bmp_is_rendered():
     assert rendered(runs(4, 2, b"\4\1\0\0\4\0\0\0\0\1"), "PNG").width == 4
     with pytest.raises(Unrenderable, match="work"):
         rendered(runs(2_000, 1_001, b"\xff\1" * 8_000), "PNG", 20)
@@ -154,22 +158,22 @@ def test_a_run_length_encoded_bmp_may_be_small():
 @pytest.mark.parametrize(
     ("marker", "body"),
     [
-        (0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000)),  # a phone's depth map or second picture
+        (0xE1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(65_000)),  # the depth map or second picture of a phone
         (0xE1, b"Exif\0\0" + bytes(65_000)),
         (0xED, b"Photoshop 3.0\0" + b"8BIM" * 16_000),
         (0xDB, (b"\0" + bytes(range(1, 65))) * 1000),
     ],
     ids=["XMP", "Exif", "Photoshop", "quantisation tables"],
 )
-def test_metadata_of_some_megabytes_is_not(marker, body):
-    """Nor what Pillow would take apart again and again: only libjpeg looks at it."""
+def test_metadata_of_some_megabytes_is_not_refused(marker, body):
+    """Only libjpeg reads quantisation tables, which Pillow's parser would read many times."""
     assert rendered(segments(marker, body, 200), "PNG", 4).width == 4
 
 
 @pytest.mark.parametrize("options", [{}, {"big_tiff": True}])
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK"])
-def test_a_tiff_is_judged_by_its_depth_wherever_that_is_stored(mode, options):
-    """Uncompressed, so that its directory lies past the first 64 KiB."""
+def test_bits_of_a_tiff_count_outside_the_entry_too(mode, options):
+    """The TIFF is uncompressed, so that its directory is after the first 64 KiB."""
     data = saved(quarters(600, 500).convert(mode), "TIFF", **options)
     assert rendered(data, "PNG", 20, limits=Limits(max_decoded_bytes=8 * 600 * 500)).width == 20
     if mode == "CMYK":

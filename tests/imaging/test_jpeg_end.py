@@ -1,4 +1,4 @@
-"""JPEGs whose end is missing: whole without the end marker and at most the last row of blocks, else cut short."""
+"""JPEGs whose end is missing. Without the end marker and the last row of blocks they are rendered, else refused."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ LIMITS = Limits()
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "baseline": ("RGB", {}),
     "without subsampling": ("RGB", {"subsampling": 0}),
-    "of its own tables": ("RGB", {"optimize": True}),
+    "with optimized tables": ("RGB", {"optimize": True}),
     "grey": ("L", {}),
     "inks": ("CMYK", {}),
     "progressive": ("RGB", {"progressive": True}),
     "progressive grey": ("L", {"progressive": True}),
     "progressive inks": ("CMYK", {"progressive": True}),
-    "a restart each row": ("RGB", {"restart_marker_rows": 1}),
-    "a restart each block": ("RGB", {"restart_marker_blocks": 1}),
-    "progressive with restarts": ("RGB", {"progressive": True, "restart_marker_blocks": 2}),
+    "a restart marker each row": ("RGB", {"restart_marker_rows": 1}),
+    "a restart marker each block": ("RGB", {"restart_marker_blocks": 1}),
+    "progressive with restart markers": ("RGB", {"progressive": True, "restart_marker_blocks": 2}),
 }
 SIDES = (150, 104)
-"""Seven rows of 16 pixels, or thirteen of 8."""
+"""Pixels: 7 rows of blocks of 16 pixels, or 13 of 8."""
 
 
 def picture(kind: str) -> bytes:
     mode, options = KINDS[kind]
     image = large(*SIDES)
-    bands = [*image.split(), image.convert("L")]  # grain in the black as well
+    bands = [*image.split(), image.convert("L")]  # black has detail too
     pixels = Image.merge("CMYK", bands) if mode == "CMYK" else image.convert(mode)
     return saved(pixels, "JPEG", quality=90, **options)
 
 
 def last_scan(data: bytes) -> int:
-    """Where the data of the last scan begins."""
+    """Return where the data of the last scan begin."""
     return max(segment.end for segment in segments(data) if segment.marker == SOS)
 
 
@@ -63,7 +63,7 @@ def admitted(data: bytes) -> bool:
 
 @pytest.mark.parametrize("width", [None, 20])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_picture_that_lacks_its_end_marker_is_whole(kind: str, width: int | None) -> None:
+def test_jpeg_without_its_end_marker_is_rendered(kind: str, width: int | None) -> None:
     data = picture(kind)
     whole = rendered(data, "PNG", width).data
     for end in (data[:-2], data[:-1], data[:-2] + b"\xff\xff\xff", data[:-2] + bytes(100), data[:-2] + bytes(70_000)):
@@ -75,14 +75,14 @@ def test_a_picture_that_lacks_its_end_marker_is_whole(kind: str, width: int | No
 @pytest.mark.parametrize("shade", ["red", "white", "black", (128, 128, 128)])
 @pytest.mark.parametrize("options", [{}, {"optimize": True}, {"progressive": True}])
 @pytest.mark.parametrize("side", [1, 8, 16, 17, 100, 1000])
-def test_so_is_one_in_which_a_row_takes_next_to_no_bytes(side: int, options: dict[str, Any], shade: Any) -> None:
+def test_jpeg_with_tiny_rows_and_no_end_marker_is_rendered(side: int, options: dict[str, Any], shade: Any) -> None:
     data = saved(Image.new("RGB", (side, side), shade), "JPEG", **options)
     assert rendered(data[:-2], "PNG").data == rendered(data, "PNG").data
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_last_row_of_blocks_may_be_wanting(kind: str) -> None:
-    """One cut counts as whole from some byte on, and what stands above that row is as it was."""
+def test_last_row_of_blocks_may_be_missing(kind: str) -> None:
+    """From some byte on every cut is rendered, and the pixels above the last row are unchanged."""
     data = picture(kind)
     begin = last_scan(data)
     ends = [*range(begin, len(data) - 1, max(1, (len(data) - begin) // 60))]
@@ -92,7 +92,7 @@ def test_the_last_row_of_blocks_may_be_wanting(kind: str) -> None:
     first = verdicts.index(True)
     assert all(verdicts[first + 1 :])
     share = (ends[first] - begin) / (len(data) - begin)
-    assert 0.75 < share < 0.98  # six rows of seven, or twelve of thirteen
+    assert 0.75 < share < 0.98  # 6 rows of 7, or 12 of 13
     full = shown(rendered(data, "PNG").data)
     above = (0, 0, SIDES[0], 103 // (16 if full.mode == "RGB" and "without" not in kind else 8) * 8)
     for end in ends[first + 1 :: 3]:
@@ -102,19 +102,19 @@ def test_the_last_row_of_blocks_may_be_wanting(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_one_that_is_cut_short_before_is_refused_here_and_as_an_upload(kind: str) -> None:
+def test_truncated_jpeg_is_refused_as_original_and_as_upload(kind: str) -> None:
     data = picture(kind)
     begin = next(segment.end for segment in segments(data) if segment.marker == SOS)
     for end in range(20, len(data) * 3 // 4, len(data) // 40):
         assert not is_whole(data[:end])
         assert not admitted(data[:end])
     for end in (begin, begin + 1, begin + 10):
-        assert not is_whole(data[:end] + bytes(50_000))  # room that was set aside for the rest, and never filled
+        assert not is_whole(data[:end] + bytes(50_000))  # space that was reserved and never written
         assert not is_whole(data[:end] + b"\xff" * 1_000)
 
 
 @pytest.mark.parametrize("kind", ["progressive", "progressive grey", "progressive inks"])
-def test_a_scan_that_is_missing_is_no_row(kind: str) -> None:
+def test_missing_scan_is_refused(kind: str) -> None:
     data = picture(kind)
     for segment in segments(data):
         if segment.marker == SOS:
@@ -122,12 +122,12 @@ def test_a_scan_that_is_missing_is_no_row(kind: str) -> None:
             assert not is_whole(data[: segment.begin + 5])
 
 
-@pytest.mark.parametrize("kind", ["a restart each row", "a restart each block"])
-def test_a_cut_before_a_restart_marker_is_a_cut(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["a restart marker each row", "a restart marker each block"])
+def test_jpeg_truncated_before_a_restart_marker_is_refused(kind: str) -> None:
     data = picture(kind)
     at = last_scan(data)
     marks = [at for at in range(at, len(data) - 2) if data[at] == 0xFF and 0xD0 <= data[at + 1] <= 0xD7]
-    rows = 10 if kind == "a restart each block" else 1  # markers for each row
+    rows = 10 if kind == "a restart marker each block" else 1  # markers in each row
     assert len(marks) == 7 * rows - 1
     for number, mark in enumerate(marks):
         assert is_whole(data[:mark]) == (number >= 6 * rows - 1)
@@ -135,15 +135,15 @@ def test_a_cut_before_a_restart_marker_is_a_cut(kind: str) -> None:
 
 
 @pytest.mark.parametrize("height", [5, 8, 16])
-def test_of_a_single_row_nothing_may_be_wanting(height: int) -> None:
+def test_single_row_of_blocks_must_be_complete(height: int) -> None:
     data = saved(large(200, height), "JPEG", quality=90)
     begin = last_scan(data)
     assert is_whole(data[:-2])
     assert not any(is_whole(data[:end]) for end in range(begin, begin + (len(data) - begin) * 9 // 10, 10))
 
 
-def test_scans_of_one_component_each_must_all_be_there() -> None:
-    """Baseline, each component in a scan of its own: the usual tables' codes for no difference, and the block's end."""
+def test_scan_of_every_component_must_be_complete() -> None:
+    """A baseline JPEG has a scan for each component, with the codes for no difference and for the end of a block."""
     plain = saved(Image.new("RGB", (56, 56), (128, 128, 128)), "JPEG", subsampling=0)
     head = plain[: plain.index(b"\xff\xda")]
     blocks = 49
@@ -160,7 +160,7 @@ def test_scans_of_one_component_each_must_all_be_there() -> None:
     assert not is_whole(head + b"".join(scans[:2]) + scans[2][:10])
 
 
-def test_it_is_stored_with_an_end_where_it_is_stored_without_metadata() -> None:
+def test_stripped_jpeg_gets_an_end_marker() -> None:
     exif = Image.Exif()
     exif[0x0112] = 3
     data = saved(large(200, 150), "JPEG", exif=exif)
@@ -173,8 +173,8 @@ def test_it_is_stored_with_an_end_where_it_is_stored_without_metadata() -> None:
     assert rendered(half, "PNG").data == rendered(data[:-150], "PNG").data
 
 
-def test_a_large_one_is_told_apart_as_well() -> None:
-    """More than Pillow reads at a time, and shrunk on load."""
+def test_large_jpeg_without_end_marker_is_rendered_and_truncated_is_refused() -> None:
+    """The file is longer than one read of Pillow, and it is decoded at a smaller scale."""
     data = saved(large(1600, 1200), "JPEG", quality=85)
     assert len(data) > 3 * 65_536
     assert rendered(data[:-2], "PNG", 100).data == rendered(data, "PNG", 100).data
@@ -182,7 +182,7 @@ def test_a_large_one_is_told_apart_as_well() -> None:
     assert is_whole(data[: len(data) - len(data) // 200])
 
 
-def test_quarters_of_plain_colours_too() -> None:
+def test_plain_jpeg_without_end_marker_is_rendered_and_truncated_is_refused() -> None:
     data = saved(quarters(60, 40), "JPEG")
     assert is_whole(data[:-2])
     assert not is_whole(data[: last_scan(data) + 200])

@@ -1,4 +1,4 @@
-"""JPEGs as cameras, scanners and editors write them: what an application left in a segment never costs the picture."""
+"""Segments of JPEGs from cameras, scanners and editors. Malformed application segments are passed over."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.pictures_in_code import quarters, rendered, saved, shown
 
 PLAIN = saved(quarters(60, 40), "JPEG", quality=95)
 BARE = PLAIN[:2] + PLAIN[20:]
-"""Without the JFIF segment that Pillow writes."""
+"""The JPEG without the JFIF segment that Pillow writes."""
 NAMES = {
     0xE0: [b"JFIF\0", b"JFXX\0"],
     0xE1: [b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"],
@@ -45,14 +45,14 @@ def same(data: bytes, other: bytes) -> bool:
 
 @pytest.mark.parametrize("start", [PLAIN[:2], PLAIN[:20]], ids=["first", "after JFIF"])
 @pytest.mark.parametrize("marker", [*range(0xE0, 0xF0), 0xFE])
-def test_short_segments_are_passed_over(marker: int, start: bytes) -> None:
+def test_short_application_segments_are_passed_over(marker: int, start: bytes) -> None:
     for length in range(7):
         for filler in (b"\0", b"\xff", b"J"):
             assert same(start + segment(marker, filler * length) + PLAIN[len(start) :], PLAIN)
 
 
 @pytest.mark.parametrize("name", [name for names in NAMES.values() for name in names])
-def test_a_segment_of_its_name_and_little_more_is_passed_over(name: bytes) -> None:
+def test_segment_with_little_more_than_its_name_is_passed_over(name: bytes) -> None:
     marker = next(marker for marker, names in NAMES.items() if name in names)
     for body in [name[:end] for end in range(2, len(name))] + [name + bytes(count) for count in range(6)]:
         for begin in (PLAIN[:2], PLAIN[:2] + segment(0xE0, b"JFIF\0")):
@@ -62,25 +62,25 @@ def test_a_segment_of_its_name_and_little_more_is_passed_over(name: bytes) -> No
 @pytest.mark.parametrize(
     "body",
     [
-        b"Photoshop 3.0\x008BIM\x03\xed\0\0\0\0\0\x10\0\x48",  # the resolution is cut short
+        b"Photoshop 3.0\x008BIM\x03\xed\0\0\0\0\0\x10\0\x48",  # the resolution is truncated
         b"Photoshop 3.0\x008BIM\x04\x04\xff",
         b"Photoshop 3.0\x008BIM\x04\x04\0\0\xff\xff\xff\xff\x1c\x02",
     ],
 )
-def test_photoshops_resources_may_be_cut_short(body: bytes) -> None:
+def test_truncated_resources_of_photoshop_are_passed_over(body: bytes) -> None:
     assert same(PLAIN[:20] + segment(0xED, body) + PLAIN[20:], PLAIN)
 
 
 @pytest.mark.parametrize("transform", [*range(4), 255])
-def test_adobes_segment_says_how_colours_are_stored_where_it_is_whole(transform: int) -> None:
-    """Of eleven bytes it says nothing; of twelve, that a picture without JFIF is RGB (0) or YCbCr (anything else)."""
+def test_complete_segment_of_adobe_gives_the_colour_transform(transform: int) -> None:
+    """A segment of 11 bytes is passed over. One of 12 bytes declares RGB (0) or YCbCr in a picture without JFIF."""
     adobe = b"Adobe\0\x64\0\0\0\0"
     assert same(BARE[:2] + segment(0xEE, adobe) + BARE[2:], PLAIN)
     whole = BARE[:2] + segment(0xEE, adobe + bytes((transform,))) + BARE[2:]
     assert same(whole, PLAIN) == (transform != 0)
 
 
-def test_inks_keep_their_colours_without_adobes_segment() -> None:
+def test_inks_keep_their_colours_without_the_segment_of_adobe() -> None:
     data = saved(quarters(60, 40, "CMYK"), "JPEG", quality=95)
     at = data.index(b"\xff\xee")
     short = data[:at] + segment(0xEE, b"Adobe\0") + data[at + 16 :]
@@ -92,12 +92,12 @@ def test_inks_keep_their_colours_without_adobes_segment() -> None:
     "offsets",
     [b"", b"MM", b"MM\0*\0\0\0\x08", b"MM\0*\0\0\0\x08\0\3\xb0\0\0\7\0\0\0\x04", b"II*\0\xff\xff\xff\xff" + bytes(40)],
 )
-def test_an_index_of_pictures_that_is_malformed_costs_none(offsets: bytes) -> None:
+def test_malformed_index_of_pictures_is_passed_over(offsets: bytes) -> None:
     mpo = PLAIN[:20] + segment(0xE2, b"MPF\0" + offsets) + PLAIN[20:]
     assert same(mpo + PLAIN, PLAIN)
 
 
-def lying() -> bytes:
+def turned_exif() -> bytes:
     turned = Image.Exif()
     turned[0x0112] = 6
     return turned.tobytes()
@@ -106,20 +106,20 @@ def lying() -> bytes:
 @pytest.mark.parametrize(
     "before", [b"", segment(0xE1, b"Exif\0\0"), segment(0xE1, b"Exif\0\0II"), segment(0xE1, b"Exif\0"), segment(0xE1)]
 )
-def test_exif_is_found_behind_what_is_none(before: bytes) -> None:
-    data = PLAIN[:20] + before + segment(0xE1, lying()) + PLAIN[20:]
+def test_exif_is_found_after_segments_without_it(before: bytes) -> None:
+    data = PLAIN[:20] + before + segment(0xE1, turned_exif()) + PLAIN[20:]
     assert pixels(data).size == (40, 60)
 
 
-def test_exif_goes_on_in_the_next_segment() -> None:
-    block = lying()
+def test_exif_continues_in_the_next_segment() -> None:
+    block = turned_exif()
     parts = segment(0xE1, block[:20]) + segment(0xE1, b"Exif\0\0" + block[20:])
     assert pixels(PLAIN[:20] + parts + PLAIN[20:]).size == (40, 60)
 
 
 def test_exif_of_more_than_4_mib_is_passed_over() -> None:
     much = segment(0xE1, b"Exif\0\0" + bytes(65_000)) * 70
-    assert pixels(PLAIN[:20] + segment(0xE1, lying()) + much + PLAIN[20:]).size == (40, 60)
+    assert pixels(PLAIN[:20] + segment(0xE1, turned_exif()) + much + PLAIN[20:]).size == (40, 60)
 
 
 def profile() -> bytes:
@@ -142,11 +142,11 @@ HALF, REST = SRGB[:300], SRGB[300:]
         numbered((2, 2, REST), (1, 2, HALF)),
         segment(0xE2, b"ICC_PROFILE\0") + numbered((1, 1, SRGB)) + segment(0xE2, b"ICC_PROFILE\0\1"),
     ],
-    ids=["one", "two", "in another order", "beside some without numbers"],
+    ids=["one", "two", "in another order", "with parts without numbers"],
 )
 @pytest.mark.parametrize("late", [False, True])
-def test_a_profile_is_put_together_from_its_parts(parts: bytes, late: bool) -> None:
-    at = PLAIN.index(b"\xff\xc4") if late else 20  # after the frame header, which Pillow does not expect
+def test_profile_is_joined_from_its_parts(parts: bytes, late: bool) -> None:
+    at = PLAIN.index(b"\xff\xc4") if late else 20  # after the frame header, where Pillow expects none
     data = PLAIN[:at] + parts + PLAIN[at:]
     assert Header.of(data).profile == SRGB
     assert same(data, PLAIN)
@@ -168,21 +168,21 @@ def test_a_profile_is_put_together_from_its_parts(parts: bytes, late: bool) -> N
         numbered((200, 255, SRGB)),
     ],
 )
-def test_a_profile_whose_parts_do_not_add_up_is_none(parts: bytes) -> None:
+def test_profile_with_missing_or_wrong_parts_is_not_used(parts: bytes) -> None:
     data = PLAIN[:20] + parts + PLAIN[20:]
     assert Header.of(data).profile is None
     assert same(data, PLAIN)
 
 
 @pytest.mark.parametrize("marker", [0xE0, 0xE1, 0xE7, 0xEE, 0xFE, 0xDB, 0xC4])
-def test_a_length_that_leads_beyond_the_file_is_corrupt(marker: int) -> None:
+def test_segment_that_ends_after_the_file_is_corrupt(marker: int) -> None:
     for data in (PLAIN[:20] + bytes((0xFF, marker, 0xFF, 0xFF)) + PLAIN[20:], PLAIN[:20] + bytes((0xFF, marker))):
         with pytest.raises(Unrenderable, match="corrupt"):
             rendered(data, "PNG", 20)
 
 
 @pytest.mark.parametrize("length", [0, 1])
-def test_a_length_that_leads_nowhere_is_passed_over(length: int) -> None:
+def test_segment_with_a_wrong_length_is_passed_over(length: int) -> None:
     for marker in (0xE0, 0xE5, 0xEE, 0xFE):
         assert same(PLAIN[:20] + bytes((0xFF, marker, 0, length)) + PLAIN[20:], PLAIN)
 
@@ -195,7 +195,7 @@ def test_two_frames_or_a_scan_without_one_are_corrupt() -> None:
             rendered(data, "PNG", 20)
 
 
-def test_an_upload_with_such_segments_is_stored_without_them() -> None:
+def test_stripped_upload_has_no_such_segments() -> None:
     adobe = segment(0xEE, b"Adobe\0")
     odd = PLAIN[:2] + segment(0xE0, b"JFIF\0") + adobe + numbered((1, 1, SRGB)) + segment(0xE2, b"ICC_PROFILE\0")
     data = odd + segment(0xFE) + PLAIN[2:]
@@ -215,7 +215,7 @@ def exif(turn: int, start: bytes = b"Exif\0\0") -> bytes:
      exif(6, b"EXIF\0\0"), segment(0xE5) * 9_000, b"\xff" * 5_000, b"junk\xff\0junk" * 600],
 )  # fmt: skip
 @pytest.mark.parametrize("turn", [1, 6])
-def test_the_size_in_the_header_is_the_renditions_whatever_stands_before_exif(before: bytes, turn: int) -> None:
+def test_segments_before_exif_do_not_change_the_size(before: bytes, turn: int) -> None:
     data = BARE[:2] + segment(0xEF) + before + exif(turn) + BARE[2:]
     size = peek(data).size
     assert size == Source(data, Limits()).size == pixels(data).size == ((60, 40) if turn == 1 else (40, 60))
@@ -235,8 +235,8 @@ def test_a_window_is_not_read_for_a_profile() -> None:
     assert sum(read) < 500_000
 
 
-def test_libjpeg_is_given_fill_bytes_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It reads all of them anew with each part of the file: 20 MB took six seconds."""
+def test_libjpeg_gets_fill_bytes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would read all of them again with each part of the file: 20 MB took six seconds."""
     reads = []
     load_read = JpegFile.load_read
 
@@ -248,4 +248,4 @@ def test_libjpeg_is_given_fill_bytes_once(monkeypatch: pytest.MonkeyPatch) -> No
     for end in (b"", b"\xff\xd9"):
         reads.clear()
         assert same(PLAIN[:-2] + b"\xff" * 1_000_000 + end, PLAIN)
-        assert len(reads) <= 2 * 2  # two pictures, and an end marker each
+        assert len(reads) <= 2 * 2  # two pictures, each with an end marker

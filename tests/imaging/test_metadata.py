@@ -1,6 +1,6 @@
-"""Every reader × every writer, the original loaded with all that its format can carry: nothing but pixels comes out.
+"""Renditions in every format of originals with all metadata that their formats can have contain only pixels.
 
-Renditions are taken apart by their own structure, since a decoder shows only what it knows of.
+Renditions are parsed by their structure, since a decoder shows only the metadata that it knows.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WRITERS = [each.name for each in WRITABLE]
 
 
 def exif() -> bytes:
-    """Orientation, GPS, a maker note, a comment, and a thumbnail after the second directory."""
+    """Return EXIF with an orientation, GPS, a maker note, a comment, and a thumbnail after the second directory."""
     block = Image.Exif()
     block[ExifTags.Base.Orientation] = 6
     block[ExifTags.Base.Make] = SECRET
@@ -35,7 +35,7 @@ def exif() -> bytes:
 
 
 def profile(size: int = 200_000) -> bytes:
-    """sRGB, grown by a private tag so that a JPEG needs several segments for it."""
+    """Return an sRGB profile of *size* bytes, for which a JPEG needs several segments."""
     plain = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return struct.pack(">I", size) + (plain[4:] + SECRET.encode() * size)[: size - 4]
 
@@ -90,7 +90,7 @@ def moving(kind: str) -> bytes:
     if kind == "PNG":
         return png(**rest)
     if kind == "WEBP":
-        rest["exif"] = exif()  # Pillow 13 dies writing several AVIF frames and an orientation
+        rest["exif"] = exif()  # Pillow 13 crashes when it writes several AVIF frames with an orientation
     return saved(quarters(), kind, xmp=XMP, icc_profile=profile(), **rest)
 
 
@@ -182,7 +182,7 @@ ALLOWED = {
     "PNG": (chunks, "IHDR PLTE tRNS IDAT IEND acTL fcTL fdAT"),
     "WEBP": (riff, "VP8X VP8L ALPH ANIM ANMF|VP8 "),
     "GIF": (blocks, "image F9 NETSCAPE2.0"),
-    # size, depth, compression, meaning, strips, resolution (1 of no unit), planes, predictor, palette, alpha, format
+    # size, depth, compression, colours, strips, resolution without a unit, planes, predictor, palette, alpha, format
     "TIFF": (tags, "256 257 258 259 262 273 277 278 279 284 317 320 338 339"),
     "AVIF": (boxes, "ftyp meta hdlr pitm iloc iinf iprp ipco ispe pixi av1C ipma mdat iref auxl auxC auxi moov mvhd "
              "trak tkhd mdia mdhd minf vmhd dinf dref stbl stsd av01 stts stsc stsz stco stss ccst edts tref btrt"
@@ -192,18 +192,18 @@ ALLOWED = {
 
 @pytest.mark.parametrize("kind", WRITERS)
 @pytest.mark.parametrize("original", originals())
-def test_nothing_but_pixels_comes_out(original, kind):
+def test_renditions_have_no_metadata(original, kind):
     data = originals()[original]
-    taken_apart, words = ALLOWED[kind]
+    parts_of, words = ALLOWED[kind]
     allowed = {word for part in words.split("|")[:1] for word in part.split()} | set(words.split("|")[1:])
     for width in (None, 30):
         made = rendered(data, kind, width).data
-        assert set(taken_apart(made)) <= allowed
+        assert set(parts_of(made)) <= allowed
         assert SECRET.encode() not in made
 
 
 @pytest.mark.parametrize("original", sorted(originals().keys() - {"BMP"}))
-def test_the_originals_of_these_tests_are_loaded_indeed(original):
+def test_originals_of_these_tests_have_metadata(original):
     data = originals()[original]
     assert SECRET.encode() in data
     assert {"exif", "xmp", "comment", "icc_profile"} & shown(data).info.keys()

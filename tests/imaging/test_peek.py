@@ -1,4 +1,4 @@
-"""What the first bytes tell."""
+"""Format, size and transparency from the header of a picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from PIL import Image
 from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.containers.peek import HEAD, Facts, peek
+from service.imaging.containers.table import CONTAINERS
 from service.imaging.containers.window import Window
+from service.imaging.reading.readers import READERS
 from tests.imaging.isobmff_in_code import box
 from tests.pictures_in_code import chunk, png, quarters, saved
 
@@ -21,13 +23,13 @@ ALPHA.putpixel((0, 0), (0, 0, 0, 0))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP"])
-def test_the_format_is_told_by_the_bytes(kind):
+def test_peek_finds_the_format_by_the_first_bytes(kind):
     facts = peek(saved(quarters(), kind))
     assert (facts.format, facts.alpha) == (Format[kind], False)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "WEBP", "AVIF"])
-def test_transparency_is_told_by_the_header(kind):
+def test_peek_finds_transparency_in_the_header(kind):
     data = saved(ALPHA, kind)
     facts = peek(data)
     assert (facts.format, facts.alpha) == (Format[kind], True)
@@ -36,7 +38,7 @@ def test_transparency_is_told_by_the_header(kind):
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 @pytest.mark.parametrize("before", [65_000, 70_000, 1_000_000])
-def test_transparency_is_told_by_a_header_behind_the_head(mode, before):
+def test_peek_finds_transparency_after_the_first_64_kib(mode, before):
     data = saved(Image.new(mode, (30, 20)), "AVIF")
     brands = int.from_bytes(data[:4], "big")
     data = data[:brands] + box(b"free", bytes(before)) + data[brands:]
@@ -44,33 +46,33 @@ def test_transparency_is_told_by_a_header_behind_the_head(mode, before):
         assert peek(read) == Facts(Format.AVIF, alpha=mode == "RGBA", size=(30, 20))
 
 
-def test_an_endless_list_of_boxes_ends():
+def test_peek_stops_in_an_endless_list_of_boxes():
     data = saved(Image.new("RGB", (30, 20)), "AVIF") + box(b"free") * 100_000
     assert not peek(data).alpha
 
 
-def test_lossless_webp_states_its_transparency_in_a_bit():
+def test_lossless_webp_has_a_bit_for_transparency():
     assert peek(saved(ALPHA, "WEBP", lossless=True)).alpha
     assert not peek(saved(quarters(), "WEBP", lossless=True)).alpha
 
 
-def test_a_transparent_colour_of_a_png_counts():
+def test_transparent_colour_of_a_png_is_transparency():
     assert peek(png(4, 4, chunk(b"tRNS", bytes(6)))).alpha
 
 
 @pytest.mark.parametrize("order", ["II", "MM"])
-def test_both_byte_orders_of_tiff(order):
+def test_tiff_is_read_in_both_byte_orders(order):
     data = saved(quarters(mode="I;16B" if order == "MM" else "I;16"), "TIFF")
     assert data[:2].decode() == order
     assert peek(data) == Facts(Format.TIFF, False, (80, 60))
 
 
-def test_big_tiff():
+def test_big_tiff_is_recognised():
     assert peek(saved(ALPHA, "TIFF", big_tiff=True)) == Facts(Format.TIFF, True, (80, 60))
 
 
 @pytest.mark.parametrize(("brand", "kind"), [("heic", "HEIC"), ("heix", "HEIC"), ("avis", "AVIF"), ("mif1", "AVIF")])
-def test_brands_of_the_iso_container(brand, kind):
+def test_iso_brands_give_the_format(brand, kind):
     head = b"\0\0\0\x18ftyp" + brand.encode() + b"\0\0\0\0" + (b"avif" if brand == "mif1" else b"mif1") + b"miaf"
     assert peek(head).format is Format[kind]
 
@@ -80,13 +82,13 @@ def test_brands_of_the_iso_container(brand, kind):
     [b"", b"\xff\xd8", b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg/>", b"RIFF\0\0\0\0WAVE", b"8BPS\0\1", b"%PDF-1.7",
      b"\0\0\0\x14ftypisom\0\0\0\0mp42"],
 )  # fmt: skip
-def test_what_is_no_picture_of_ours_is_refused(head):
+def test_unknown_first_bytes_are_refused(head):
     with pytest.raises(Unrenderable):
         peek(head)
 
 
 def windowed(data):
-    """*data* as a store gives it: its head, and the rest where it is looked at. And where it was read."""
+    """Return *data* in a window, as a store reads it, and the list of its reads."""
     reads = []
 
     def read(begin, size):
@@ -96,7 +98,7 @@ def windowed(data):
     return Window(data[:HEAD], len(data), read), reads
 
 
-def test_a_tiff_whose_directory_comes_last_is_read_there_and_not_as_a_whole():
+def test_tiff_directory_at_the_end_is_read_without_the_pixels():
     data = saved(Image.effect_noise((300, 300), 80), "TIFF", compression="tiff_adobe_deflate")
     assert int.from_bytes(data[4:8], "little") > HEAD
     window, reads = windowed(data)
@@ -104,14 +106,14 @@ def test_a_tiff_whose_directory_comes_last_is_read_there_and_not_as_a_whole():
     assert 0 < sum(size for _, size in reads) <= 4_096
 
 
-def test_transparency_is_found_behind_a_large_profile():
+def test_transparency_is_found_after_a_large_profile():
     data = png(4, 4, chunk(b"iCCP", bytes(100_000)) + chunk(b"tRNS", bytes(6)))
     window, reads = windowed(data)
     assert peek(window) == Facts(Format.PNG, True, (4, 4))
     assert sum(size for _, size in reads) <= 8_192
 
 
-def test_a_header_within_the_first_bytes_costs_no_other_read():
+def test_header_in_the_first_bytes_needs_no_other_read():
     noise = Image.effect_noise((600, 600), 80)
     for kind, options in (("JPEG", {"quality": 95}), ("WEBP", {"lossless": True}), ("BMP", {}), ("GIF", {})):
         data = saved(noise, kind, **options)
@@ -121,15 +123,15 @@ def test_a_header_within_the_first_bytes_costs_no_other_read():
         assert not reads
 
 
-def test_a_gif_of_tiny_blocks_is_given_up_early():
-    """2 MB of comments in blocks of one byte: a million steps, while the event loop waits for the interpreter."""
+def test_peek_stops_early_in_a_gif_of_tiny_blocks():
+    """2 MB of comments in blocks of one byte would take a million steps, which delay the event loop."""
     comment = b"!\xfe" + b"\1a" * 1_020 + b"\0"
     window, reads = windowed(b"GIF89a" + bytes((10, 0, 10, 0, 0, 0, 0)) + comment * 1_024)
     assert peek(window) == Facts(Format.GIF, False, None)
     assert sum(size for _, size in reads) <= 16_384
 
 
-def test_transparency_of_a_gif_is_found_behind_a_long_comment():
+def test_transparency_of_a_gif_is_found_after_a_long_comment():
     data = saved(ALPHA, "GIF")
     at = data.index(b"!\xf9")
     comment = b"!\xfe" + (b"\xff" + bytes(255)) * 1_000 + b"\0"
@@ -150,6 +152,11 @@ magics = st.sampled_from(
 
 
 @given(magics, st.binary(max_size=300))
-def test_any_tail_of_any_magic_is_judged(magic, tail):
+def test_peek_accepts_any_bytes_after_any_signature(magic, tail):
     assert isinstance(peek(magic + tail), Facts)
     assert peek(windowed(magic + tail)[0]) == peek(magic + tail)
+
+
+def test_every_format_has_a_container_and_readers_are_for_formats_with_one():
+    assert set(CONTAINERS) == set(Format)
+    assert set(READERS) <= set(CONTAINERS)

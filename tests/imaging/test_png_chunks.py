@@ -1,4 +1,4 @@
-"""What is wrong with an ancillary chunk of a PNG never costs the picture; a critical chunk must be right."""
+"""A broken ancillary chunk of a PNG is passed over; a broken critical chunk makes the file corrupt."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from service.errors import Unrenderable, UnsupportedUpload
 from service.formats import Format
 from service.imaging.admission import admit
 from service.imaging.containers.peek import Facts, peek
-from service.imaging.containers.png import read
-from service.imaging.containers.png_chunks import SIGNATURE, chunks, sound
+from service.imaging.containers.png.chunks import SIGNATURE, chunks, sound
+from service.imaging.containers.png.contents import read
 from service.imaging.order import Encoding, Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, chunk, near, png, quarters, rendered, saved, shown
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SWAPPED = SRGB.replace(b"rXYZ", b"swap").replace(b"bXYZ", b"rXYZ").replace(b"swap", b"bXYZ")
-"""sRGB whose red and blue have changed places."""
+"""The sRGB profile with red and blue exchanged."""
 ROWS = b"".join(b"\0" + quarters(40, 30).crop((0, row, 40, row + 1)).tobytes() for row in range(30))
 CLEAN = png(40, 30, pixels=ROWS)
 WANTED = rendered(CLEAN, "PNG", 20).data
@@ -44,17 +44,17 @@ ANCILLARY = {
     b"oFFs": bytes(9), b"sCAL": b"\x011\x001", b"dSIG": bytes(20), b"acTL": struct.pack(">II", 1, 0),
     b"fcTL": struct.pack(">IIIIIHHBB", 0, 40, 30, 0, 0, 1, 10, 0, 0), b"fdAT": bytes(4) + zlib.compress(ROWS),
 }  # fmt: skip
-"""Legal contents, of which those that are heeded would change the picture."""
-HEEDED = (b"iCCP", b"eXIf", b"tRNS", b"cICP")
+"""Legal contents of ancillary chunks, by type. Those in `USED` change the picture."""
+USED = (b"iCCP", b"eXIf", b"tRNS", b"cICP")
 
 
-def spoilt(one: bytes) -> bytes:
-    """A chunk with a wrong checksum."""
+def damaged(one: bytes) -> bytes:
+    """Return the chunk *one* with a wrong checksum."""
     return one[:-1] + bytes((one[-1] ^ 1,))
 
 
 def placed(*more: bytes, at: str = "early") -> bytes:
-    """`CLEAN` with chunks more: before IHDR, before the pixels, among them, after them, after IEND."""
+    """Return `CLEAN` with *more* chunks: before IHDR, or before, among or after the pixels, or after IEND."""
     first, last = CLEAN.index(b"IDAT") - 4, len(CLEAN) - 12
     if at == "among":
         body = CLEAN[first + 8 : last - 4]
@@ -64,7 +64,7 @@ def placed(*more: bytes, at: str = "early") -> bytes:
 
 
 def assert_as_clean(data: bytes) -> None:
-    """It is shown as `CLEAN` is, may be stored, and what is stored without metadata is whole and shown alike."""
+    """Assert that *data* is admitted and renders as `CLEAN`, and that the stripped file is sound and does too."""
     assert rendered(data, "PNG", 20).data == WANTED
     assert peek(data) == Facts(Format.PNG, False, (40, 30))
     assert admit(data, Limits()) is None
@@ -78,28 +78,26 @@ def assert_as_clean(data: bytes) -> None:
 
 @pytest.mark.parametrize("at", ["first", "early", "among", "late", "end"])
 @pytest.mark.parametrize("kind", ANCILLARY, ids=bytes.decode)
-def test_a_wrong_checksum_costs_the_chunk_alone(kind: bytes, at: str) -> None:
-    assert_as_clean(placed(spoilt(chunk(kind, ANCILLARY[kind])), at=at))
+def test_ancillary_chunk_with_a_wrong_checksum_is_passed_over(kind: bytes, at: str) -> None:
+    assert_as_clean(placed(damaged(chunk(kind, ANCILLARY[kind])), at=at))
 
 
 @pytest.mark.parametrize(
     "change", [lambda _: b"", lambda _: b"\0", lambda it: it[: len(it) // 2], lambda _: bytes(5000)]
 )
 @pytest.mark.parametrize("kind", ANCILLARY, ids=bytes.decode)
-def test_a_length_that_its_type_does_not_allow_costs_the_chunk_alone(
-    kind: bytes, change: Callable[[bytes], bytes]
-) -> None:
+def test_ancillary_chunk_with_a_wrong_length_is_passed_over(kind: bytes, change: Callable[[bytes], bytes]) -> None:
     assert_as_clean(placed(chunk(kind, change(ANCILLARY[kind]))))
 
 
 @pytest.mark.parametrize("at", ["among", "late", "end"])
 @pytest.mark.parametrize("kind", [each for each in ANCILLARY if each != b"eXIf"], ids=bytes.decode)
-def test_a_chunk_out_of_its_place_is_passed_over(kind: bytes, at: str) -> None:
+def test_misplaced_chunk_is_passed_over(kind: bytes, at: str) -> None:
     assert_as_clean(placed(chunk(kind, ANCILLARY[kind]), at=at))
 
 
 @pytest.mark.parametrize("at", ["early", "late"])
-def test_where_exif_stands_does_not_matter(at: str) -> None:
+def test_exif_counts_at_any_place(at: str) -> None:
     data = placed(chunk(b"eXIf", TURN_6), at=at)
     assert peek(data).size == (30, 40)
     assert shown(rendered(data, "PNG", 15).data).size == (15, 20)
@@ -107,14 +105,14 @@ def test_where_exif_stands_does_not_matter(at: str) -> None:
     assert clean is not None and shown(rendered(clean, "PNG", 15).data).size == (15, 20)
 
 
-@pytest.mark.parametrize("kind", HEEDED, ids=bytes.decode)
-def test_the_first_usable_one_of_a_type_counts(kind: bytes) -> None:
+@pytest.mark.parametrize("kind", USED, ids=bytes.decode)
+def test_first_usable_chunk_of_a_type_counts(kind: bytes) -> None:
     one = chunk(kind, ANCILLARY[kind])
     once = rendered(placed(one), "PNG", 20).data
-    assert kind == b"cICP" or once != WANTED  # what code points mean is `test_colour`'s
+    assert kind == b"cICP" or once != WANTED  # `test_colour` tests the colours of code points
     others = {b"iCCP": profile(SRGB), b"eXIf": b"MM\0*" + bytes(8), b"tRNS": bytes(6), b"cICP": bytes((9, 13, 0, 1))}
     other = chunk(kind, others[kind])
-    assert rendered(placed(spoilt(other), one, other, other), "PNG", 20).data == once
+    assert rendered(placed(damaged(other), one, other, other), "PNG", 20).data == once
 
 
 @pytest.mark.parametrize(
@@ -145,11 +143,11 @@ def test_the_first_usable_one_of_a_type_counts(kind: bytes) -> None:
         lambda: chunk(b"abCd") * 4_000,
     ],
     ids=["profile of 5 MB", "profile bomb", "method", "no name", "long name", "profile cut", "profile without a table",
-         "no profile", "profile not packed", "name alone", "profiles", "text of 1 MB", "text of 1 MB in Unicode",
+         "no profile", "profile not packed", "name only", "profiles", "text of 1 MB", "text of 1 MB in Unicode",
          "80 MB of text", "odd texts", "odd texts in Unicode", "9 MB of text", "odd Exif as text", "Exif bomb as text",
          "odd Exif text in Unicode", "odd Exif", "Exif of many tags", "private chunks"],
 )  # fmt: skip
-def test_an_ancillary_chunk_of_any_size_or_content_costs_no_picture(make: Callable[[], bytes]) -> None:
+def test_ancillary_chunk_of_any_size_or_content_is_passed_over(make: Callable[[], bytes]) -> None:
     more = make()
     assert_as_clean(placed(more))
     assert rendered(placed(more, at="late"), "PNG", 20).data == WANTED
@@ -162,14 +160,14 @@ def test_an_ancillary_chunk_of_any_size_or_content_costs_no_picture(make: Callab
     st.sampled_from(["first", "early", "among", "late", "end"]),
 )
 @settings(max_examples=150, deadline=None, derandomize=True)
-def test_whatever_else_there_is_is_passed_over(kind: tuple[str, ...], content: bytes, right: bool, at: str) -> None:
+def test_unknown_ancillary_chunks_are_passed_over(kind: tuple[str, ...], content: bytes, right: bool, at: str) -> None:
     one = chunk("".join(kind).encode(), content)
-    assert rendered(placed(one if right else spoilt(one), at=at), "PNG", 20).data == WANTED
+    assert rendered(placed(one if right else damaged(one), at=at), "PNG", 20).data == WANTED
 
 
 @given(st.lists(st.tuples(st.integers(8, len(CLEAN) - 1), st.integers(0, 255)), max_size=6), st.integers(0, 400))
 @settings(max_examples=300, deadline=None, derandomize=True)
-def test_any_bytes_are_taken_apart_or_refused(changes: list[tuple[int, int]], cut: int) -> None:
+def test_any_bytes_are_parsed_or_refused(changes: list[tuple[int, int]], cut: int) -> None:
     mutant = bytearray(placed(*(chunk(kind, content) for kind, content in ANCILLARY.items())))
     for at, value in changes:
         mutant[at] = value
@@ -183,15 +181,15 @@ def test_any_bytes_are_taken_apart_or_refused(changes: list[tuple[int, int]], cu
 
 
 @pytest.mark.parametrize(("icc", "corners"), [(SRGB, (RED, BLUE)), (SWAPPED, (BLUE, RED))])
-def test_a_profile_of_a_megabyte_and_a_half_is_used(icc: bytes, corners: tuple[object, object]) -> None:
-    """As those of printers and monitors are."""
+def test_profile_of_a_megabyte_and_a_half_is_used(icc: bytes, corners: tuple[object, object]) -> None:
+    """Profiles of printers and monitors have that size."""
     for large in (icc + bytes(1_500_000), (len(icc) + 1_500_000).to_bytes(4, "big") + icc[4:] + bytes(1_500_000)):
         made = shown(rendered(placed(chunk(b"iCCP", profile(large))), "PNG", 20).data)
         assert all(near(made.getpixel(place), want, 8) for place, want in zip(((5, 3), (5, 11)), corners, strict=True))
 
 
 @pytest.mark.parametrize("colour", [0, 4])
-def test_a_profile_for_colours_is_none_for_grey(colour: int) -> None:
+def test_profile_for_colours_is_not_used_for_grey(colour: int) -> None:
     grey = Image.new("L" if colour == 0 else "LA", (8, 8), 100 if colour == 0 else (100, 200))
     data = saved(grey, "PNG")
     made = rendered(data[:33] + chunk(b"iCCP", profile()) + data[33:], "PNG")
@@ -209,11 +207,11 @@ def test_a_profile_for_colours_is_none_for_grey(colour: int) -> None:
         ([chunk(b"cICP", bytes((12, 13, 0, 2))), chunk(b"iCCP", profile())], None, True),
         ([chunk(b"cICP", bytes((2, 2, 0, 1))), chunk(b"iCCP", profile())], None, True),
         ([chunk(b"cICP", bytes((12, 99, 0, 1))), chunk(b"iCCP", profile())], None, True),
-        ([spoilt(chunk(b"cICP", bytes((12, 13, 0, 1)))), chunk(b"iCCP", profile())], None, True),
+        ([damaged(chunk(b"cICP", bytes((12, 13, 0, 1)))), chunk(b"iCCP", profile())], None, True),
         ([chunk(b"PLTE", bytes(6)), chunk(b"cICP", bytes((12, 13, 0, 1))), chunk(b"iCCP", profile())], None, False),
     ],
 )
-def test_code_points_count_before_a_profile(
+def test_code_points_precede_a_profile(
     more: list[bytes], code_points: tuple[int, ...] | None, has_profile: bool
 ) -> None:
     contents = read(placed(*more), 200)
@@ -221,7 +219,7 @@ def test_code_points_count_before_a_profile(
     assert bool(contents.profile) == has_profile
 
 
-def test_code_points_of_srgb_leave_the_colours_and_take_the_profile_s_place() -> None:
+def test_code_points_of_srgb_replace_the_profile() -> None:
     assert_as_clean(placed(chunk(b"cICP", bytes((1, 13, 0, 1))), chunk(b"iCCP", profile())))
 
 
@@ -248,7 +246,7 @@ CRITICAL = {
 
 
 @pytest.mark.parametrize("name", CRITICAL)
-def test_a_critical_chunk_must_be_right_and_every_length_lead_to_the_next(name: str) -> None:
+def test_broken_critical_chunk_or_length_is_corrupt(name: str) -> None:
     unknown = name.endswith(("chunk", "chunk, late"))
     with pytest.raises(Unrenderable, match=r"PNG \((CgBI|ABCD)\)" if unknown else "corrupt"):
         rendered(CRITICAL[name], "PNG", 20)
@@ -258,12 +256,12 @@ def test_a_critical_chunk_must_be_right_and_every_length_lead_to_the_next(name: 
 
 @pytest.mark.parametrize(
     "data",
-    [CLEAN[:-12], CLEAN[:-4], CLEAN[:-8], CLEAN[:-14], CLEAN[:-12] + bytes(40), spoilt(CLEAN), CLEAN + bytes(100),
+    [CLEAN[:-12], CLEAN[:-4], CLEAN[:-8], CLEAN[:-14], CLEAN[:-12] + bytes(40), damaged(CLEAN), CLEAN + bytes(100),
      CLEAN[:-16] + bytes(4) + CLEAN[-12:], CLEAN[:-12] + struct.pack(">I", 0) + b"IEND"],
     ids=["no end", "an end without a checksum", "half an end", "half a checksum of the pixels", "zeros for an end",
          "a checksum of the end", "trailing bytes", "a checksum of the pixels", "an end in eight bytes"],
 )  # fmt: skip
-def test_pixels_that_are_all_there_are_a_picture(data: bytes) -> None:
+def test_png_with_complete_pixels_is_rendered(data: bytes) -> None:
     assert_as_clean(data)
 
 
@@ -285,18 +283,18 @@ def opacity(data: bytes) -> list[int]:
     [(b"\0\x80", [0, 128, 255, 255]), (b"\xff\0\xff\xff", [255, 0, 255, 255]), (bytes(4), [0] * 4), (b"", [255] * 4),
      (bytes(5), [255] * 4), (bytes(300), [255] * 4)],
 )  # fmt: skip
-def test_transparency_of_a_palette_is_no_longer_than_the_palette(content: bytes, alphas: list[int]) -> None:
+def test_transparency_may_not_be_longer_than_the_palette(content: bytes, alphas: list[int]) -> None:
     data = palette_png(chunk(b"tRNS", content))
     assert opacity(data) == alphas
     assert peek(data).alpha == (len(content) in range(1, 5))
 
 
-def test_a_palette_is_cut_to_what_its_depth_can_name_and_must_be_there() -> None:
+def test_palette_is_required_and_cut_to_the_bit_depth() -> None:
     assert opacity(palette_png(chunk(b"tRNS", b"\0"), entries=7, depth=2)) == [0, 255, 255, 255]
     good = palette_png()
     at = good.index(b"PLTE") - 4
     before, plte, after = good[:at], good[at : at + 24], good[at + 24 :]
-    middles = b"", spoilt(plte), plte * 2, chunk(b"PLTE"), chunk(b"PLTE", bytes(11))
+    middles = b"", damaged(plte), plte * 2, chunk(b"PLTE"), chunk(b"PLTE", bytes(11))
     for broken in (*(before + middle + after for middle in middles), before + after[:-12] + plte + after[-12:]):
         with pytest.raises(Unrenderable, match="corrupt"):
             rendered(broken, "PNG")
@@ -304,19 +302,19 @@ def test_a_palette_is_cut_to_what_its_depth_can_name_and_must_be_there() -> None
 
 @pytest.mark.parametrize("colour", [0, 2, 4, 6])
 @pytest.mark.parametrize("content", [bytes(1), bytes(3), bytes(5), bytes(7), bytes(256), bytes(300)])
-def test_transparency_of_the_wrong_length_or_beside_alpha_is_passed_over(colour: int, content: bytes) -> None:
+def test_transparency_of_a_wrong_length_or_with_alpha_is_passed_over(colour: int, content: bytes) -> None:
     alpha = {4: b"\0\xff", 6: b"\0\0\0\xff"}.get(colour, b"\0" * (1 if colour == 0 else 3))
     data = png(4, 1, chunk(b"tRNS", content), colour=colour, pixels=b"\0" + alpha * 4)
     assert opacity(data) == [255] * 4
     for length in (2, 6):
         if colour in (4, 6):
-            beside = png(4, 1, chunk(b"tRNS", bytes(length)), colour=colour, pixels=b"\0" + alpha * 4)
-            assert opacity(beside) == [255] * 4
+            with_both = png(4, 1, chunk(b"tRNS", bytes(length)), colour=colour, pixels=b"\0" + alpha * 4)
+            assert opacity(with_both) == [255] * 4
 
 
-def test_a_palette_for_other_than_palettes_is_a_suggestion() -> None:
+def test_palette_of_a_true_colour_png_does_not_matter() -> None:
     assert_as_clean(placed(chunk(b"PLTE", bytes(4))))
-    assert_as_clean(placed(spoilt(chunk(b"PLTE", bytes(6)))))
+    assert_as_clean(placed(damaged(chunk(b"PLTE", bytes(6)))))
     grey = png(4, 1, colour=0)
     assert rendered(grey[:33] + chunk(b"PLTE", bytes(6)) + grey[33:], "PNG").data == rendered(grey, "PNG").data
 

@@ -1,4 +1,4 @@
-"""Colours that a PNG's cICP chunk describes become sRGB, whatever the pixels are stored as."""
+"""Colours of a PNG with a cICP chunk become sRGB for every colour type."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS = {
     BT2020: ((1.6605, -0.5876, -0.0728), (-0.1246, 1.1329, -0.0083), (-0.0182, -0.1006, 1.1187)),
     SRGB: ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
 }
-"""Linear light in those primaries to linear light in sRGB's."""
+"""Matrices from linear light in these primaries to linear light in those of sRGB."""
 
 
 def in_srgb(colour: tuple[int, int, int], points: bytes) -> tuple[int, ...]:
@@ -47,14 +47,14 @@ def stored(points: bytes, kind: str) -> bytes:
 
 @pytest.mark.parametrize("points", [P3, BT2020, SRGB], ids=["Display P3", "BT.2020", "sRGB"])
 @pytest.mark.parametrize("kind", ["RGB", "RGBA", "RGB of 16 bits", "palette"])
-def test_colours_are_those_of_the_code_points(kind: str, points: bytes) -> None:
+def test_code_points_of_a_png_are_applied(kind: str, points: bytes) -> None:
     data = stored(points, kind)
     for each in (data, admit(data, Limits(), Encoding()) or b""):
         made = shown(rendered(each, "PNG", 4).data).convert("RGB")
         assert near(made.getpixel((2, 2)), in_srgb(STORED, points), 3)
 
 
-def test_so_they_are_in_every_frame() -> None:
+def test_code_points_of_a_png_apply_to_every_frame() -> None:
     body = zlib.compress((b"\0" + bytes(STORED) * 8) * 8)
     control = struct.pack(">IIIIHHBB", 8, 8, 0, 0, 1, 10, 0, 0)
     parts = [chunk(b"cICP", P3), chunk(b"acTL", struct.pack(">II", 2, 0)), chunk(b"fcTL", bytes(4) + control)]
@@ -65,22 +65,22 @@ def test_so_they_are_in_every_frame() -> None:
         made, ((0, 0, 0), in_srgb(STORED, P3)), strict=True)] == [True, True]  # fmt: skip
 
 
-def test_the_reference_white_of_pq_is_light_and_its_black_is_black() -> None:
-    """203 candelas per square metre are a signal of 0.58."""
+def test_reference_white_of_pq_is_light_and_black_is_black() -> None:
+    """The signal for 203 candelas per square metre is 0.58."""
     data = png(2, 1, chunk(b"cICP", PQ), pixels=b"\0" + bytes((148,) * 3) + bytes(3))
     made = shown(rendered(data, "PNG").data).convert("RGB")
     assert all(180 <= value <= 255 for value in made.getpixel((0, 0)))
     assert max(made.getpixel((1, 0))) <= 8
 
 
-def test_grey_has_no_primaries() -> None:
+def test_code_points_of_grey_have_no_primaries() -> None:
     data = png(4, 4, chunk(b"cICP", P3), colour=0, pixels=(b"\0" + b"\x64" * 4) * 4)
     assert shown(rendered(data, "PNG").data).convert("RGB").getpixel((1, 1)) == (100, 100, 100)
 
 
 @pytest.mark.parametrize("flag", [0, 2, 255])
-def test_code_points_of_another_range_than_the_full_one_are_passed_over(flag: int) -> None:
-    """Browsers show such a picture in the colours of its profile, or of sRGB."""
+def test_code_points_with_the_narrow_range_are_passed_over(flag: int) -> None:
+    """Browsers show such a picture with its profile, or as sRGB."""
     assert shown(rendered(stored(P3[:3] + bytes((flag,)), "RGB"), "PNG", 4).data).getpixel((2, 2)) == STORED
     icc = chunk(b"iCCP", b"p3\0\0" + zlib.compress(code_points.profile(CodePoints(12, 13, 0, 1)) or b""))
     data = png(8, 8, chunk(b"cICP", PQ[:3] + bytes((flag,))), icc, pixels=(b"\0" + bytes(STORED) * 8) * 8)

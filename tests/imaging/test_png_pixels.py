@@ -1,4 +1,4 @@
-"""A transparent colour of 16 bits is compared in 16 bits; an animation of which anything is damaged is a still."""
+"""Transparent colours of 16 bits, and damaged animations, which become still pictures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from PIL import Image
 
 from service.errors import Unrenderable
 from service.imaging.admission import admit
-from service.imaging.containers.png_chunks import SIGNATURE, chunks
+from service.imaging.containers.png.chunks import SIGNATURE, chunks
 from service.imaging.order import Encoding, Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, chunk, film, near, png, rendered, shown
 
 KEY = (0x1234, 0x5678, 0x9ABC)
-LIKE_IT = ((0x1235, 0x5678, 0x9ABC), (0x1234, 0x5679, 0x9ABC), (0x1234, 0x5678, 0x9ABD), (0x1134, 0x5678, 0x9ABC))
-"""Colours of which the high bytes, or the low ones, are those of the key."""
+SIMILAR = ((0x1235, 0x5678, 0x9ABC), (0x1234, 0x5679, 0x9ABC), (0x1234, 0x5678, 0x9ABD), (0x1134, 0x5678, 0x9ABC))
+"""Colours whose high bytes or low bytes are those of the key."""
 
 
 def wide(*values: int) -> bytes:
@@ -29,8 +29,10 @@ def alphas(data: bytes, kind: str = "PNG") -> list[int]:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_a_transparent_colour_of_sixteen_bits(kind: str) -> None:
-    data = png(5, 1, chunk(b"tRNS", wide(*KEY)), depth=16, pixels=b"\0" + b"".join(wide(*it) for it in (KEY, *LIKE_IT)))
+def test_transparent_colour_of_16_bits_is_compared_in_16_bits(kind: str) -> None:
+    data = png(
+        5, 1, chunk(b"tRNS", wide(*KEY)), depth=16, pixels=b"\0" + b"".join(wide(*colour) for colour in (KEY, *SIMILAR))
+    )
     assert alphas(data, kind) == [0, 255, 255, 255, 255]
     made = shown(rendered(data, "PNG").data).convert("RGBA")
     assert made.getpixel((1, 0)) == (0x12, 0x56, 0x9A, 255)
@@ -38,25 +40,25 @@ def test_a_transparent_colour_of_sixteen_bits(kind: str) -> None:
     assert alphas(admit(data, Limits(), Encoding()) or b"") == [0, 255, 255, 255, 255]
 
 
-def test_a_transparent_grey_of_sixteen_bits() -> None:
+def test_transparent_grey_of_16_bits_is_compared_in_16_bits() -> None:
     pixels = b"\0" + wide(0x1234, 0x1235, 0x1334, 0x3412)
     assert alphas(png(4, 1, chunk(b"tRNS", wide(0x1234)), colour=0, depth=16, pixels=pixels)) == [0, 255, 255, 255]
 
 
-def test_it_is_so_where_rows_are_interlaced() -> None:
-    """The first pass has pixels 0 and 8 of nine, the fourth 4, the sixth 2 and 6, the others the odd ones (8.1)."""
-    row = [KEY, LIKE_IT[0], KEY, LIKE_IT[1], LIKE_IT[2], LIKE_IT[2], KEY, LIKE_IT[3], KEY]
+def test_transparent_colour_of_an_interlaced_png_is_compared_in_16_bits() -> None:
+    """Of nine pixels, the passes have 0 and 8, then 4, then 2 and 6, then the odd ones (8.1)."""
+    row = [KEY, SIMILAR[0], KEY, SIMILAR[1], SIMILAR[2], SIMILAR[2], KEY, SIMILAR[3], KEY]
     passes = [row[0::8], row[4::8], row[2::4], row[1::2]]
-    pixels = b"".join(b"\0" + b"".join(wide(*it) for it in each) for each in passes)
+    pixels = b"".join(b"\0" + b"".join(wide(*colour) for colour in part) for part in passes)
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 9, 1, 16, 2, 0, 0, 1))
     body = chunk(b"tRNS", wide(*KEY)) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND")
-    assert alphas(SIGNATURE + head + body) == [0 if it == KEY else 255 for it in row]
+    assert alphas(SIGNATURE + head + body) == [0 if colour == KEY else 255 for colour in row]
 
 
-def test_it_is_so_in_the_strips_of_a_large_picture() -> None:
-    """The left half differs from the key in its low byte alone."""
+def test_transparent_colour_of_a_large_png_is_compared_in_16_bits() -> None:
+    """The left half differs from the key only in its low byte."""
     width, height = 3000, 1500
-    row = b"\0" + wide(*LIKE_IT[0]) * (width // 2) + wide(*KEY) * (width // 2)
+    row = b"\0" + wide(*SIMILAR[0]) * (width // 2) + wide(*KEY) * (width // 2)
     data = png(width, height, chunk(b"tRNS", wide(*KEY)), depth=16, pixels=row * height)
     made = shown(rendered(data, "PNG", 60).data)
     assert made.mode == "RGBA"
@@ -64,7 +66,7 @@ def test_it_is_so_in_the_strips_of_a_large_picture() -> None:
 
 
 @pytest.mark.parametrize(("colour", "key"), [(2, KEY), (0, (0x1234,))])
-def test_it_is_so_in_every_frame_of_an_animation(colour: int, key: tuple[int, ...]) -> None:
+def test_transparent_colour_of_every_frame_is_compared_in_16_bits(colour: int, key: tuple[int, ...]) -> None:
     close = (key[0] + 1, *key[1:])
     bodies = [b"\0" + wide(*key) + wide(*close) for _ in range(2)]
     data = apng(bodies, 2, 1, chunk(b"tRNS", wide(*key)), colour=colour, depth=16)
@@ -108,16 +110,16 @@ SECOND, THIRD = control(1) + pixels(2, rows(GREEN)), control(3) + pixels(4, rows
 SOUND = START + promise(3) + control(0) + FIRST + SECOND + THIRD + END
 
 
-def spoilt(one: bytes) -> bytes:
+def damaged(one: bytes) -> bytes:
     return one[:-1] + bytes((one[-1] ^ 1,))
 
 
 def cut(one: bytes, by: int) -> bytes:
-    """A chunk that is shorter than its type allows."""
+    """Return the chunk *one* without its last bytes."""
     return chunk(one[4:8], one[8 : -4 - by])
 
 
-def test_what_is_damaged_below_is_sound_here() -> None:
+def test_undamaged_animation_has_all_frames() -> None:
     made = rendered(SOUND, "PNG")
     assert made.frames == 3 and shown(made.data).info["loop"] == 3
     seen = [frame.getpixel((4, 4))[:3] for frame, _ in film(made.data)]
@@ -125,7 +127,7 @@ def test_what_is_damaged_below_is_sound_here() -> None:
 
 
 DAMAGED = {
-    "acTL checksum": START + spoilt(promise(3)) + control(0) + FIRST + SECOND + THIRD + END,
+    "acTL checksum": START + damaged(promise(3)) + control(0) + FIRST + SECOND + THIRD + END,
     "acTL short": START + cut(promise(3), 4) + control(0) + FIRST + SECOND + THIRD + END,
     "acTL long": START + chunk(b"acTL", bytes(12)) + control(0) + FIRST + SECOND + THIRD + END,
     "acTL twice": START + promise(3) * 2 + control(0) + FIRST + SECOND + THIRD + END,
@@ -134,8 +136,8 @@ DAMAGED = {
     "no frame promised": START + promise(0) + control(0) + FIRST + SECOND + THIRD + END,
     "2^31 frames promised": START + promise(2**31) + control(0) + FIRST + SECOND + THIRD + END,
     "fewer frames than promised": START + promise(4) + control(0) + FIRST + SECOND + THIRD + END,
-    "first fcTL checksum": START + promise(3) + spoilt(control(0)) + FIRST + SECOND + THIRD + END,
-    "fcTL checksum": START + promise(3) + control(0) + FIRST + SECOND + spoilt(control(3)) + THIRD[38:] + END,
+    "first fcTL checksum": START + promise(3) + damaged(control(0)) + FIRST + SECOND + THIRD + END,
+    "fcTL checksum": START + promise(3) + control(0) + FIRST + SECOND + damaged(control(3)) + THIRD[38:] + END,
     "fcTL short": START + promise(3) + control(0) + FIRST + SECOND + cut(control(3), 2) + THIRD[38:] + END,
     "fcTL empty": START + promise(3) + control(0) + FIRST + SECOND + chunk(b"fcTL") + THIRD[38:] + END,
     "fcTL twice": START + promise(3) + control(0) + FIRST + control(1) + control(2) + pixels(3, rows(BLUE)) + END,
@@ -158,8 +160,8 @@ DAMAGED = {
     "no zlib stream": START + promise(2) + control(0) + FIRST + control(1) + chunk(b"fdAT", b"\0\0\0\2pixels") + END,
     "no pixels": START + promise(2) + control(0) + FIRST + control(1) + chunk(b"fdAT", b"\0\0\0\2") + END,
     "zlib checksum": START + promise(2) + control(0) + FIRST + control(1)
-    + chunk(b"fdAT", b"\0\0\0\2" + spoilt(zlib.compress(rows(BLUE)))) + END,
-    "still first, fcTL checksum": START + promise(1) + FIRST + spoilt(control(0)) + pixels(1, rows(BLUE)) + END,
+    + chunk(b"fdAT", b"\0\0\0\2" + damaged(zlib.compress(rows(BLUE)))) + END,
+    "still first, fcTL checksum": START + promise(1) + FIRST + damaged(control(0)) + pixels(1, rows(BLUE)) + END,
     "still first, no zlib stream": START + promise(2) + FIRST + control(0) + pixels(1, rows(BLUE)) + control(2)
     + chunk(b"fdAT", b"\0\0\0\3pixels") + END,
 }  # fmt: skip
@@ -167,7 +169,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
 @pytest.mark.parametrize("name", DAMAGED)
-def test_damage_to_an_animation_leaves_a_still(name: str, kind: str) -> None:
+def test_damaged_animation_is_a_still_picture(name: str, kind: str) -> None:
     made = rendered(DAMAGED[name], kind)
     assert (made.frames, made.first_frame) == (1, False)
     assert near(shown(made.data).convert("RGB").getpixel((4, 4)), RED, 12 if kind != "PNG" else 0)
@@ -177,12 +179,12 @@ def test_damage_to_an_animation_leaves_a_still(name: str, kind: str) -> None:
         assert rendered(clean, "PNG").data == made.data
 
 
-def test_frames_beyond_those_promised_are_not_looked_at() -> None:
-    data = START + promise(2) + control(0) + FIRST + SECOND + spoilt(control(3)) + END
+def test_frames_after_the_promised_ones_are_not_read() -> None:
+    data = START + promise(2) + control(0) + FIRST + SECOND + damaged(control(3)) + END
     assert rendered(data, "PNG").frames == 2
 
 
-def test_an_animation_keeps_what_stands_between_its_chunks() -> None:
+def test_chunks_between_frames_are_passed_over() -> None:
     between = chunk(b"tEXt", b"a\0b")
     data = START + promise(2) + control(0) + between + FIRST + between + control(1) + between + SECOND[38:] + END
     assert rendered(data, "PNG").frames == 2
@@ -191,24 +193,24 @@ def test_an_animation_keeps_what_stands_between_its_chunks() -> None:
     ]  # fmt: skip
 
 
-def test_plays_beyond_what_png_has_are_its_most() -> None:
+def test_number_of_plays_is_limited_to_31_bits() -> None:
     data = START + promise(2, plays=2**32 - 1) + control(0) + FIRST + SECOND + END
     assert shown(rendered(data, "PNG").data).info["loop"] == 2**31 - 1
 
 
-def test_an_animation_cut_short_is_corrupt() -> None:
+def test_truncated_animation_is_corrupt() -> None:
     with pytest.raises(Unrenderable, match="corrupt"):
         rendered(SOUND[: len(SOUND) - 20], "PNG")
     with pytest.raises(Unrenderable, match="corrupt"):
         admit(SOUND[: len(SOUND) - 20], Limits())
 
 
-def test_pixels_of_frames_without_any_fctl_are_corrupt() -> None:
+def test_frame_pixels_without_any_fctl_are_corrupt() -> None:
     with pytest.raises(Unrenderable, match="corrupt"):
         rendered(START + promise(1) + FIRST + pixels(0, rows(BLUE)) + END, "PNG")
 
 
-def test_the_pixels_of_a_file_in_tiny_chunks_are_the_same() -> None:
+def test_pixels_in_tiny_chunks_are_read() -> None:
     image = Image.effect_noise((60, 40), 80)
     stream = zlib.compress(b"".join(b"\0" + image.crop((0, row, 60, row + 1)).tobytes() for row in range(40)))
     whole, tiny = (

@@ -1,4 +1,4 @@
-"""TIFFs as scanners and old programs write them: palettes of eight bits, tiles listed as strips."""
+"""TIFFs of scanners and old programs, such as palettes of 8 bits and tiles under the tags of strips."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def number(order: str, size: str, value: int) -> bytes:
 
 
 def tiff(order: str, tags: dict[int, list[int]], pixels: Sequence[bytes], *, big: bool = False) -> bytes:
-    """A TIFF or BigTIFF of LONGs and SHORTs; *pixels* are its strips or tiles, whose offsets empty *tags* take."""
+    """Return a TIFF or BigTIFF of LONGs and SHORTs. Empty *tags* get the offsets of *pixels*, the strips or tiles."""
     word, size = ("Q", 8) if big else ("I", 4)
     at = 16 if big else 8
     starts = []
@@ -50,7 +50,7 @@ def tiff(order: str, tags: dict[int, list[int]], pixels: Sequence[bytes], *, big
 
 
 def indices(bits: int) -> bytes:
-    """Four quarters of the colours 0 to 3, or of 0 and 1 beside each other, in rows of whole bytes."""
+    """Return four quarters of the colours 0 to 3, or two halves of 0 and 1, in rows of whole bytes."""
     rows = []
     for y in range(HEIGHT):
         row = [(x >= WIDTH // 2) + (2 * (y >= HEIGHT // 2) if bits > 1 else 0) for x in range(WIDTH)]
@@ -61,7 +61,7 @@ def indices(bits: int) -> bytes:
 
 
 def palette(bits: int, scale: int, colours: Sequence[tuple[int, int, int]] = COLOURS) -> list[int]:
-    """All reds, then greens, then blues."""
+    """Return the values of a colour map: all reds, then greens, then blues."""
     entries = [*colours[: 1 << bits], *[(0, 0, 0)] * ((1 << bits) - len(colours))]
     return [entry[band] * scale for band in range(3) for entry in entries]
 
@@ -76,7 +76,7 @@ def with_palette(order: str, bits: int, scale: int, **options: bool) -> bytes:
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 @pytest.mark.parametrize("scale", [1, 256, 257])
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_a_palette_is_of_eight_bits_or_sixteen(order: str, scale: int, bits: int) -> None:
+def test_palette_has_8_or_16_bits(order: str, scale: int, bits: int) -> None:
     made = shown(rendered(with_palette(order, bits, scale), "PNG").data).convert("RGB")
     assert [made.getpixel((15, 10)), made.getpixel((45, 10))] == [RED, GREEN]
     if bits > 1:
@@ -84,14 +84,14 @@ def test_a_palette_is_of_eight_bits_or_sixteen(order: str, scale: int, bits: int
     assert shown(rendered(with_palette(order, bits, scale), "JPEG", 20).data).size == (20, 13)
 
 
-def test_a_scan_in_black_and_white_is_not_all_black() -> None:
+def test_black_and_white_palette_of_8_bits_is_not_black() -> None:
     tags = {256: [WIDTH], 257: [HEIGHT], 258: [1], 259: [1], 262: [3], 277: [1], 278: [HEIGHT], 273: []}
     tags |= {279: [len(indices(1))], 320: [0, 255] * 3}
     made = shown(rendered(tiff("<", tags, [indices(1)]), "PNG").data).convert("L")
     assert (made.getpixel((10, 10)), made.getpixel((50, 10))) == (0, 255)
 
 
-def test_a_dark_palette_of_sixteen_bits_stays_dark() -> None:
+def test_dark_palette_of_16_bits_stays_dark() -> None:
     dark = [value // 16 for value in palette(8, 257)]
     assert max(dark) > 255
     tags = {256: [WIDTH], 257: [HEIGHT], 258: [8], 259: [1], 262: [3], 277: [1], 278: [HEIGHT], 273: []}
@@ -101,7 +101,7 @@ def test_a_dark_palette_of_sixteen_bits_stays_dark() -> None:
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_deflate", "packbits"])
-def test_so_it_is_under_a_compression(compression: str) -> None:
+def test_palette_of_8_bits_is_read_from_compressed_pixels(compression: str) -> None:
     image = quarters(WIDTH, HEIGHT).quantize(4)
     info = TiffImagePlugin.ImageFileDirectory_v2()
     data = saved(image, "TIFF", compression=compression, tiffinfo=info)
@@ -137,7 +137,7 @@ def tiled(order: str, starts: int, counts: int, *, deflated: bool = False, **mor
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("more", [{}, {"278": [16]}, {"278": [40]}])
-def test_tiles_are_tiles_whichever_tags_list_them(order: str, more: dict[str, list[int]]) -> None:
+def test_tiles_under_the_tags_of_strips_are_read(order: str, more: dict[str, list[int]]) -> None:
     usual, odd, mixed = tiled(order, 324, 325, **more), tiled(order, 273, 279, **more), tiled(order, 273, 325, **more)
     both = tiled(order, 324, 325, **more, **{"273": [8] * 12, "279": [768] * 12})
     deflated = [tiled(order, starts, counts, deflated=True, **more) for starts, counts in ((324, 325), (273, 279))]
@@ -147,7 +147,7 @@ def test_tiles_are_tiles_whichever_tags_list_them(order: str, more: dict[str, li
     assert admit(odd, Limits()) is None
 
 
-def test_strips_are_strips_whichever_tags_list_them() -> None:
+def test_strips_under_the_tags_of_tiles_are_read() -> None:
     rows = [quarters(WIDTH, HEIGHT).crop((0, y, WIDTH, y + 10)).tobytes() for y in range(0, HEIGHT, 10)]
     tags = {256: [WIDTH], 257: [HEIGHT], 258: [8, 8, 8], 259: [1], 262: [2], 277: [3], 278: [10]}
     for starts, counts in ((273, 279), (324, 325)):
@@ -156,7 +156,7 @@ def test_strips_are_strips_whichever_tags_list_them() -> None:
         assert ImageChops.difference(made, quarters(WIDTH, HEIGHT)).getbbox() is None
 
 
-def test_bigtiff_is_read_in_intels_order_and_not_supported_in_motorolas() -> None:
+def test_bigtiff_is_read_in_little_endian_order_only() -> None:
     made = shown(rendered(with_palette("<", 8, 257, big=True), "PNG").data).convert("RGB")
     assert made.getpixel((45, 30)) == YELLOW
     with pytest.raises(Unsupported, match="BigTIFF"):
@@ -183,7 +183,7 @@ def compressed(value: int) -> bytes:
         (40_000, "compression 40000"),
     ],
 )
-def test_a_compression_that_is_not_read_names_itself(value: int, name: str) -> None:
+def test_error_names_an_unsupported_compression(value: int, name: str) -> None:
     with pytest.raises(Unsupported) as caught:
         rendered(compressed(value), "PNG", 20)
     assert str(caught.value) == f"TIFF ({name}) pictures are not supported."
@@ -194,7 +194,9 @@ def test_a_compression_that_is_not_read_names_itself(value: int, name: str) -> N
     [(0xC3, 8, "lossless"), (0xC1, 12, "12 bits"), (0xC5, 8, "hierarchical")],
 )
 @pytest.mark.parametrize("size", [(60, 40), (60, 400)])
-def test_so_does_a_jpeg_inside(marker: int, precision: int, name: str, size: tuple[int, int]) -> None:
+def test_error_names_an_unsupported_jpeg_process_in_a_tiff(
+    marker: int, precision: int, name: str, size: tuple[int, int]
+) -> None:
     data = saved(quarters(*size), "TIFF", compression="jpeg")
     assert rendered(data, "PNG", 20).width == 20
     frame = b"\xff\xc0\0\x11\x08"
@@ -203,7 +205,7 @@ def test_so_does_a_jpeg_inside(marker: int, precision: int, name: str, size: tup
         rendered(data.replace(frame, bytes((0xFF, marker, 0, 17, precision))), "PNG", 20)
 
 
-def test_broken_bytes_are_corrupt() -> None:
+def test_broken_tiff_is_corrupt() -> None:
     data = with_palette("<", 8, 257)
     for broken in (
         data[:1_000],
@@ -221,8 +223,8 @@ def test_broken_bytes_are_corrupt() -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize(("photometric", "name"), [(0, "12-bit grey"), (1, "12-bit grey"), (3, "12-bit palette")])
-def test_twelve_bits_are_not_supported(order: str, photometric: int, name: str) -> None:
-    """Pillow reads such a grey picture, and makes it almost black."""
+def test_tiff_of_12_bits_is_not_supported(order: str, photometric: int, name: str) -> None:
+    """Pillow would decode such grey as almost black."""
     tags = {256: [WIDTH], 257: [HEIGHT], 258: [12], 259: [1], 262: [photometric], 273: [], 277: [1], 278: [HEIGHT],
             279: [WIDTH * HEIGHT * 3 // 2]}  # fmt: skip
     with pytest.raises(Unsupported) as caught:

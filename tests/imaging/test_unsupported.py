@@ -1,4 +1,4 @@
-"""Corrupt is said of broken bytes alone: what is sound and not read here is not supported, and names itself."""
+"""Only broken pictures are corrupt. For a sound picture that is not read here, the error names its kind."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ FRAME = JPEG.index(b"\xff\xc0")
 
 
 def framed(process: int = 0xC0, precision: int = 8, height: int = 40, components: int = 3) -> bytes:
-    """The same JPEG, its frame header saying something else."""
+    """Return the same JPEG with other values in its frame header."""
     factors = b"".join(bytes((number + 1, 0x11, 0)) for number in range(components))
     body = struct.pack(">BHHB", precision, height, 60, components) + factors
     return JPEG[:FRAME] + bytes((0xFF, process)) + struct.pack(">H", len(body) + 2) + body + JPEG[FRAME + 19 :]
 
 
 def bmp(header: int, bits: int, compression: int, masks: bytes = bytes(16)) -> bytes:
-    """A BMP of 4x4 pixels that are all zero."""
+    """Return a BMP of 4x4 pixels that are zero."""
     core = struct.pack("<IiiHHIIiiII", header, 4, 4, 1, bits, compression, 256, 0, 0, 0, 0)
     head = (core + masks).ljust(header, b"\0")[: max(header, 40)]
     return b"BM" + struct.pack("<IHHI", 14 + len(head) + 512, 0, 0, 14 + len(head)) + head + bytes(512)
 
 
 MASKS = struct.pack("<IIII", 0x3FF, 0xFFC00, 0x3FF00000, 0)
-"""Ten bits a colour."""
+"""Masks of ten bits for each colour."""
 UNSUPPORTED = {
     "JPEG (lossless)": [framed(0xC3), framed(0xC3, 16), framed(0xC3, 12), framed(0xC7), framed(0xCB), framed(0xCF)],
     "JPEG (hierarchical)": [framed(0xC5), framed(0xC6), framed(0xCD), framed(0xCE), framed(0xDE)],
@@ -53,7 +53,7 @@ CASES = [(name, data) for name, files in UNSUPPORTED.items() for data in files]
 
 
 @pytest.mark.parametrize(("name", "data"), CASES)
-def test_what_is_not_read_here_names_itself(name: str, data: bytes) -> None:
+def test_error_names_the_unsupported_kind(name: str, data: bytes) -> None:
     with pytest.raises(Unsupported) as caught:
         rendered(data, "PNG", 20)
     assert str(caught.value) == f"{name} pictures are not supported."
@@ -65,29 +65,29 @@ def test_what_is_not_read_here_names_itself(name: str, data: bytes) -> None:
 
 CORRUPT = {
     "a precision that no process has": framed(0xC0, 7),
-    "a frame header cut short": JPEG[: FRAME + 9],
+    "a frame header truncated": JPEG[: FRAME + 9],
     "a frame of more components than it lists": JPEG[: FRAME + 9] + b"\x04" + JPEG[FRAME + 10 :],
     "no width": JPEG[: FRAME + 7] + b"\0\0" + JPEG[FRAME + 9 :],
     "a component without samples": JPEG[: FRAME + 11] + b"\0" + JPEG[FRAME + 12 :],
-    "a JPEG cut short": saved(large(200, 150), "JPEG")[:2_000],
+    "a JPEG truncated": saved(large(200, 150), "JPEG")[:2_000],
     "a BMP header of no size": bmp(40, 24, 0).replace(struct.pack("<I", 40), struct.pack("<I", 5), 1),
     "a BMP of seven bits": bmp(40, 7, 0),
     "a BMP compression that nothing has": bmp(40, 24, 99),
-    "a BMP cut short": saved(quarters(), "BMP")[:200],
+    "a BMP truncated": saved(quarters(), "BMP")[:200],
 }
 
 
 @pytest.mark.parametrize("name", CORRUPT)
-def test_what_is_broken_is_corrupt(name: str) -> None:
-    for judged in (lambda data: rendered(data, "PNG", 20), lambda data: admit(data, Limits())):
+def test_broken_picture_is_corrupt(name: str) -> None:
+    for check in (lambda data: rendered(data, "PNG", 20), lambda data: admit(data, Limits())):
         with pytest.raises(Unrenderable, match="corrupt") as caught:
-            judged(CORRUPT[name])
+            check(CORRUPT[name])
         assert type(caught.value) is Unrenderable
 
 
-def test_its_error_survives_the_way_out_of_a_render_process() -> None:
+def test_unsupported_error_can_be_pickled() -> None:
     with pytest.raises(Unsupported) as caught:
         rendered(framed(0xC3), "PNG", 20)
-    again = pickle.loads(pickle.dumps(caught.value))
-    assert type(again) is Unsupported
-    assert (again.message, again.values) == (caught.value.message, caught.value.values)
+    unpickled = pickle.loads(pickle.dumps(caught.value))
+    assert type(unpickled) is Unsupported
+    assert (unpickled.message, unpickled.values) == (caught.value.message, caught.value.values)

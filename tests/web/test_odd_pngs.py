@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms
 
-from service.imaging.containers.png_chunks import chunks, sound
+from service.imaging.containers.png.chunks import chunks, sound
 from tests.conftest import Serve
 from tests.pictures_in_code import chunk, near, png, shown
 from tests.web.conftest import IMAGE, Get

@@ -1,6 +1,6 @@
-"""Broken pictures by the thousand. Whatever the bytes are, a render gives a rendition or refuses in our own words.
+"""Fuzzing of the renderer with mutants of pictures. A render must give a rendition or raise a documented error.
 
-The mutants know the containers (segments, chunks, boxes, directories) and mend lengths and checksums, so that they get
-past the parsers to the decoders. They are drawn from numbers alone: the same number is the same mutant. Nothing is
-steered by coverage (atheris would see the Python above the decoders, not the C that does the work).
+A mutant is changed within the parts of its container (segments, chunks, boxes), and lengths and checksums are
+corrected, so that it passes the parsers and reaches the decoders. Its number determines it. Coverage does not steer the
+mutations: atheris would measure the Python code, but not the decoders in C.
 """

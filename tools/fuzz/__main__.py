@@ -1,4 +1,4 @@
-"""`python -m tools.fuzz --minutes N`: mutants without end. What is found is named, and kept in a temporary folder."""
+"""`python -m tools.fuzz --minutes N`: render mutants, and keep those that fail in a temporary folder."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from tools.fuzz.campaign import run
 
 
 def main() -> None:
-    """Run, and say how it went; the exit code is 1 if anything was found."""
+    """Run the campaign and print its counts. The exit code is 1 if a mutant failed."""
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--first", type=int, default=0, help="the first mutant's number (0)")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first mutant (0)")
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     counts = run(options.minutes, options.first, options.processes)

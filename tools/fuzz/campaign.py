@@ -1,7 +1,7 @@
-"""Mutants rendered in processes that may die.
+"""The rendering of mutants in processes with limits on address space and time.
 
-Each runs with a bound on its address space, as a render process does, and a time limit that ends it. What kills one,
-outlasts the limit, or raises what `render` must not raise is written to a folder of its own.
+A mutant that ends a process, exceeds the time limit, or makes `render` raise an undocumented exception is written to a
+temporary folder.
 """
 
 from __future__ import annotations
@@ -25,19 +25,20 @@ from tools.fuzz.mutants import mutant
 from tools.fuzz.seeds import seeds
 
 _MEMORY = 1_073_741_824
+"""Bytes of address space of a process."""
 _SECONDS = 5.0
-"""For one mutant of a picture of 24x20 pixels, on a machine with other work."""
+"""Seconds for one mutant of a picture of 24x20 pixels, on a busy machine."""
 
 
 def order(number: int) -> Order:
-    """What is asked of the mutant of that *number*."""
+    """Return the order for the mutant with that *number*."""
     dice = Random(-number)
     kind = dice.choice([each for each in Format if each.writable])
     return Order(kind, dice.choice((1, 16, 48, None)), dice.choice((1, 16, None)), dice.choice(list(Fit)))
 
 
 def outcome(data: bytes, number: int) -> str:
-    """`rendered`, `refused`, or what went wrong."""
+    """Return `rendered`, `refused`, or a description of the failure."""
     try:
         made = render(data, order(number))
     except (Unrenderable, BadParameter):
@@ -48,7 +49,7 @@ def outcome(data: bytes, number: int) -> str:
 
 
 def _work(numbers: Connection) -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes to standard error as it pleases
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # libtiff writes to standard error
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     every = list(seeds().values())
     while True:
@@ -58,22 +59,22 @@ def _work(numbers: Connection) -> None:
 
 class _Worker:
     def __init__(self, context: SpawnContext) -> None:
-        self.ours, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs,), daemon=True)
+        self.pipe, worker_end = context.Pipe()
+        self.process = context.Process(target=_work, args=(worker_end,), daemon=True)
         self.process.start()
-        theirs.close()
+        worker_end.close()
         self.number = -1
         self.since = 0.0
 
     def begin(self, number: int) -> None:
         self.number, self.since = number, time.monotonic()
-        self.ours.send(number)
+        self.pipe.send(number)
 
     def ended(self) -> str | None:
-        """What came of its mutant; None while it is at it."""
-        if self.ours.poll():
+        """Return the outcome of the current mutant, or None while it is rendered."""
+        if self.pipe.poll():
             try:
-                return str(self.ours.recv()[1])
+                return str(self.pipe.recv()[1])
             except EOFError:
                 self.process.join()
                 return f"died ({self.process.exitcode})"
@@ -85,7 +86,7 @@ class _Worker:
 
 
 def run(minutes: float, first: int, processes: int) -> Counter[str]:
-    """Mutants from number *first* on, for so many *minutes*: how many came to what."""
+    """Render mutants from number *first* on for a number of *minutes*. Return the counts by outcome."""
     context = multiprocessing.get_context("spawn")
     counts: Counter[str] = Counter()
     every = list(seeds().items())
@@ -97,7 +98,7 @@ def run(minutes: float, first: int, processes: int) -> Counter[str]:
         worker.since += 20  # to start
         number += 1
     while time.monotonic() < end:
-        wait([worker.ours for worker in workers], 0.5)
+        wait([worker.pipe for worker in workers], 0.5)
         for at, worker in enumerate(workers):
             what = worker.ended()
             if what is None:

@@ -1,4 +1,4 @@
-"""Mutants of pictures: bytes changed anywhere, or parts of the container changed and put together again soundly."""
+"""Mutants of pictures: with bytes changed anywhere, or with changed parts in a sound container."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import zlib
 from collections.abc import Callable
 from random import Random
 
-_TELLING = (0, 1, 2, 127, 128, 255, 256, 32_767, 65_535, 65_536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
+_BOUNDARIES = (0, 1, 2, 127, 128, 255, 256, 32_767, 65_535, 65_536, 2**24, 2**31 - 1, 2**31, 2**32 - 1)
 _INFLATED = {b"IDAT": 0, b"fdAT": 4, b"iCCP": 0, b"zTXt": 0}
-"""Chunks of a PNG that are compressed, and how many bytes stand before."""
+"""Bytes before the zlib stream in the compressed chunks of a PNG, by type."""
 
 Part = tuple[bytes, bytes]
 
 
 def mutant(data: bytes, number: int) -> bytes:
-    """The mutant of *data* with that *number*."""
+    """Return the mutant of *data* with that *number*."""
     dice = Random(number)
     known = _CONTAINERS.get(data[:2])
     if known and dice.random() < 0.7:
@@ -28,7 +28,7 @@ def mutant(data: bytes, number: int) -> bytes:
 
 
 def _changed(data: bytes, dice: Random) -> bytes:
-    """Some bytes or numbers changed; sometimes a piece cut out, doubled, or the end cut off."""
+    """Return *data* with some bytes or numbers changed, a piece removed or repeated, or the end cut off."""
     mutated = bytearray(data)
     for _ in range(dice.choice((1, 1, 2, 4, 8, max(1, len(data) // 100)))):
         if not mutated:
@@ -41,7 +41,7 @@ def _changed(data: bytes, dice: Random) -> bytes:
             mutated[at] = dice.randrange(256)
         elif how == 5:
             size, order = dice.choice((1, 2, 4)), dice.choice(("little", "big"))
-            mutated[at : at + size] = (dice.choice(_TELLING) % 256**size).to_bytes(size, order)  # type: ignore[arg-type]
+            mutated[at : at + size] = (dice.choice(_BOUNDARIES) % 256**size).to_bytes(size, order)  # type: ignore[arg-type]
         elif how == 6:
             piece = mutated[at : at + dice.randint(1, 40)]
             mutated[at:at] = piece * dice.choice((1, 1, 2, 50))
@@ -69,13 +69,13 @@ def _change_parts(parts: list[Part], dice: Random) -> None:
 
 
 def _inflated_and_changed(name: bytes, body: bytes, dice: Random) -> bytes:
-    """What is compressed in *body* changed as if it were not."""
+    """Return *body* with a change in its data before compression."""
     start = body.find(b"\0") + 2 if name in (b"iCCP", b"zTXt") else _INFLATED.get(name, 0)
     try:
-        plain = zlib.decompress(body[start:])
+        inflated = zlib.decompress(body[start:])
     except zlib.error:
         return _changed(body, dice)
-    return body[:start] + zlib.compress(_changed(plain, dice))
+    return body[:start] + zlib.compress(_changed(inflated, dice))
 
 
 def _png_parts(data: bytes) -> list[Part]:
@@ -108,7 +108,7 @@ def _riff(parts: list[Part]) -> bytes:
 
 
 def _jpeg_parts(data: bytes) -> list[Part]:
-    """Segments; what follows the first scan's header, entropy-coded, is a part without a name."""
+    """Return the segments. The data after the header of the first scan are a part without a name."""
     parts, at = [], 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         length = int.from_bytes(data[at + 2 : at + 4], "big")

@@ -1,4 +1,4 @@
-"""A small sound picture for every path through every reader, made in code."""
+"""A small sound picture for every path through every reader, drawn by code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SIZE = (24, 20)
 
 
 def seeds() -> dict[str, bytes]:
-    """Each by the name of what it is."""
+    """Return the pictures by name."""
     made = dict(_made())
     if Format.HEIC in READERS:
         made |= dict(_heic())
@@ -31,13 +31,13 @@ def _made() -> Iterator[tuple[str, bytes]]:
     icc = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     exif = Image.Exif()
     exif[274], exif[270] = 6, "words"
-    told: dict[str, Any] = {"icc_profile": icc, "exif": exif.tobytes()}
+    metadata: dict[str, Any] = {"icc_profile": icc, "exif": exif.tobytes()}
     more: dict[str, Any] = {"save_all": True, "append_images": [rgb.rotate(180), rgb.rotate(90)], "duration": 40}
-    yield "jpeg", _saved(rgb, "JPEG", **told, comment=b"words")
+    yield "jpeg", _saved(rgb, "JPEG", **metadata, comment=b"words")
     yield "jpeg progressive", _saved(rgb, "JPEG", progressive=True, restart_marker_blocks=2)
     yield "jpeg grey", _saved(grey, "JPEG")
     yield "jpeg cmyk", _saved(cmyk, "JPEG", subsampling=0)
-    yield "png", _saved(rgb, "PNG", **told)
+    yield "png", _saved(rgb, "PNG", **metadata)
     for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
         yield f"png {mode}", _saved(_picture(mode), "PNG")
     yield "png colour key", _saved(rgb, "PNG", transparency=(1, 2, 3))
@@ -49,17 +49,17 @@ def _made() -> Iterator[tuple[str, bytes]]:
     yield "gif", _saved(rgb, "GIF", interlace=1)
     yield "gif film", _saved(_picture("P"), "GIF", **more, disposal=2, transparency=3, loop=0, comment=b"words")
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
-        yield f"tiff {compression}", _saved(rgb, "TIFF", compression=compression, **told)
+        yield f"tiff {compression}", _saved(rgb, "TIFF", compression=compression, **metadata)
     for mode in ("RGBA", "CMYK", "LAB", "I;16", "I;16B", "F", "P", "I"):
         yield f"tiff {mode}", _saved(_picture(mode), "TIFF", compression="tiff_adobe_deflate")
     yield "tiff fax", _saved(_picture("1"), "TIFF", compression="group4")
     yield "bigtiff", _saved(rgb, "TIFF", big_tiff=True)
     yield "tiff pages", _saved(_picture("RGB"), "TIFF", save_all=True, append_images=[_picture("L")])
-    yield "webp", _saved(rgb, "WEBP", **told)
+    yield "webp", _saved(rgb, "WEBP", **metadata)
     yield "webp lossless", _saved(rgba, "WEBP", lossless=True)
     yield "webp alpha", _saved(rgba, "WEBP", quality=50)
     yield "webp film", _saved(rgba, "WEBP", **more)
-    yield "avif", _saved(rgb, "AVIF", **told, subsampling="4:2:0")
+    yield "avif", _saved(rgb, "AVIF", **metadata, subsampling="4:2:0")
     yield "avif alpha", _saved(rgba, "AVIF", subsampling="4:4:4")
     yield "avif grey", _saved(grey, "AVIF")
     yield "avif film", _saved(rgb, "AVIF", **more)
@@ -104,7 +104,7 @@ def _many_chunks() -> bytes:
 
 
 def _interlaced() -> bytes:
-    """Pillow writes none: seven passes over 8x8 grey pixels."""
+    """Return an interlaced PNG of 8x8 grey pixels, which Pillow cannot write."""
     rows = [1, 1, 2, *[2] * 2, *[4] * 2, *[4] * 4, *[8] * 4]
     body = zlib.compress(b"".join(b"\0" + bytes(range(0, 20 * wide, 20)) for wide in rows))
     parts = [(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 1)), (b"IDAT", body), (b"IEND", b"")]
@@ -113,7 +113,7 @@ def _interlaced() -> bytes:
 
 
 def _runs() -> bytes:
-    """RLE8: runs, a delta, literal pixels, ends of lines."""
+    """Return a BMP in RLE8 with runs, a delta, literal pixels and ends of lines."""
     body = (b"\x08\1\x10\2\0\0" + b"\0\2\4\1" + b"\0\4\1\2\3\4" + b"\x08\3\0\0") * 6 + b"\x18\5\0\0" * 2 + b"\0\1"
     head = struct.pack("<IiiHHIIiiII", 40, *_SIZE, 1, 8, 1, len(body), 0, 0, 16, 0)
     palette = bytes(value for index in range(16) for value in (index, 255 - index, 9 * index, 0))

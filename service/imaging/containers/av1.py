@@ -1,6 +1,6 @@
-"""How large the frames of an AV1 stream are, and how many, from its headers alone. Knows no container, no Pillow.
+"""The sizes and the number of the frames of an AV1 stream, from its headers. This module does not import Pillow.
 
-An AVIF says its size in its container, and Pillow's reader believes that until it has decoded something larger.
+The container of an AVIF has a size too, but the frames may be larger. Pillow's reader notices that only after decoding.
 """
 
 from __future__ import annotations
@@ -12,29 +12,30 @@ from service.imaging.containers.cicp import CodePoints
 from service.imaging.failures import corrupt, too_much_work
 
 _SEQUENCE_HEADER, _FRAMES = 1, (3, 6, 7)
-"""Types of units; 7 is a frame header again, which may stand for another operating point's frame."""
+"""Types of units. 7 is a redundant frame header, which may belong to the frame of another operating point."""
 _HEADER_BYTES = 512
-"""Of a unit that are looked at; a sequence header with all of its 32 operating points has fewer."""
+"""Bytes of a unit that are parsed. A sequence header with all of its 32 operating points has fewer."""
 _MAX_UNITS = 2000
-"""Units of one piece: a header, and for the largest of pictures some dozens of tile groups."""
+"""Units of one piece. The largest pictures have some dozens of tile groups."""
 _KEY, _SWITCH = 0, 3
 _SELECT = 2
+"""The value of a sequence header that leaves the choice to each frame header."""
 _IDENTITY = (1, 13, 0)
-"""Code points of red, green and blue as they are, whose range is always full."""
+"""Code points of plain red, green and blue, whose range is always full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """The largest frame of a stream in pixels, and all frames' pixels in the piece that has the most of them."""
+    """Pixels of the largest frame of a stream, and of all frames in the piece with the most pixels."""
 
     largest: int
     at_once: int
 
 
 def extent(stream: Iterable[bytes]) -> Extent:
-    """What the pieces of *stream* would have a decoder make; nothing, where there is no sequence header.
+    """Return the pixels that a decoder makes of the pieces of *stream*; zeros if there is no sequence header.
 
-    A frame that names a size of its own counts as large as its bits allow.
+    A frame with a size of its own counts as the largest size that its fields can hold.
     """
     sequence: _Sequence | None = None
     largest = at_once = 0
@@ -55,7 +56,7 @@ def extent(stream: Iterable[bytes]) -> Extent:
 
 
 def code_points(piece: bytes) -> CodePoints | None:
-    """The code points in the sequence header of a *piece* of a stream, if it has any."""
+    """Return the code points in the sequence header of a *piece* of a stream, or None."""
     for kind, body in _units(piece):
         if kind == _SEQUENCE_HEADER:
             bits = _Bits(body)
@@ -65,7 +66,7 @@ def code_points(piece: bytes) -> CodePoints | None:
 
 
 def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
-    """Type and body of each open bitstream unit (AV1 specification, section 5.3); of bodies what is looked at."""
+    """Yield the type and the first bytes of each open bitstream unit (AV1 specification, section 5.3)."""
     at = 0
     for _ in range(_MAX_UNITS):
         if at >= len(stream):
@@ -92,11 +93,11 @@ class _Bits:
 
     @property
     def exhausted(self) -> bool:
-        """Whether more was taken than there is."""
+        """Whether more bits were taken than the data have."""
         return self._left < 0
 
     def take(self, count: int) -> int:
-        """The next *count* bits as a number; zeros past the end."""
+        """Return the next *count* bits as a number. Bits past the end are zeros."""
         self._left -= count
         value = self._value >> self._left if self._left >= 0 else self._value << -self._left
         return value & (1 << count) - 1
@@ -109,7 +110,7 @@ class _Bits:
 
 
 class _Sequence:
-    """A sequence header (section 5.5.1), as far as it is needed to find a frame's size."""
+    """The fields of a sequence header (section 5.5.1) that the size of a frame depends on."""
 
     def __init__(self, bits: _Bits) -> None:
         take = bits.take
@@ -164,7 +165,7 @@ class _Sequence:
                 take(4)
 
     def code_points(self, bits: _Bits) -> CodePoints | None:
-        """The code points, which follow in *bits* (section 5.5.2); None where the colour is not described."""
+        """Return the code points that follow in *bits* (section 5.5.2), or None if the colour is not described."""
         take = bits.take
         if take(1) and self._profile == 2:  # more than eight bits
             take(1)
@@ -176,7 +177,7 @@ class _Sequence:
         return CodePoints(primaries, transfer, matrix, 1 if identity else take(1))
 
     def frame_pixels(self, bits: _Bits) -> int:
-        """Pixels of the frame whose header (section 5.9.2) begins *bits*."""
+        """Return the pixels of the frame whose header begins *bits* (section 5.9.2)."""
         take = bits.take
         if self._reduced:
             return self.pixels

@@ -1,250 +1,46 @@
-"""What the boxes of an AVIF or HEIC say of the picture that is shown: size, clean aperture, turn, colour, plays.
-
-Pure and bounded: a store asks for the size of every original. It must never import Pillow. ISO/IEC 23008-12 has items,
-ISO/IEC 14496-12 tracks. The transformations of an item are taken in the order that MIAF (ISO/IEC 23000-22, 7.3.6.7)
-prescribes, whatever order they are listed in: clean aperture, rotation, mirror.
-"""
+"""The format, transparency, size and limits of an AVIF. This module does not import Pillow."""
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
+from service.imaging.containers.av1 import extent
+from service.imaging.containers.container import Container
+from service.imaging.containers.isobmff.head import AVIF_BRANDS, alpha, brand
+from service.imaging.containers.isobmff.items import check, streams
+from service.imaging.containers.isobmff.picture import upright_size
+from service.imaging.failures import too_much_work
+from service.imaging.geometry import Size
 
-from service.errors import Unrenderable
-from service.imaging.containers.av1 import code_points
-from service.imaging.containers.boxes import MAX_STEPS, Box, Steps, boxes, number
-from service.imaging.containers.cicp import CodePoints
-from service.imaging.containers.isobmff import located, samples
-from service.imaging.containers.window import Bytes
-
-Size = tuple[int, int]
-Crop = tuple[int, int, int, int]
-"""Left, top, right and bottom in pixels."""
-
-_STILL, _SEQUENCE = b"avif", b"avis"
-"""Major brands that say which is shown. Under any other, libavif prefers a track."""
-_ENTRY_FIELDS = 78
-"""Bytes of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
-_SRGB, _AS_SRGB = 13, (1, 2, 6, 14, 15)
-"""Transfer characteristics (ITU-T H.273, table 3). Browsers tell those of television apart in PNG."""
-_APERTURE = struct.Struct(">4IiIiI")
-"""Width, height, and how far the centre lies to the right and below, each a numerator and a denominator."""
-_FEW_STEPS = 5_000
-"""Boxes and entries that are looked at for the size alone."""
-_START = 1024
-"""Bytes of a coded picture in which its sequence header is."""
-_FOR_EVER = {4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
-"""The duration that stands for one without end, by the bytes of its field."""
+HELD = 12.0
+"""Bytes per pixel of up to four planes of 16 bits, which libavif holds while it makes RGBA of them
+(`python -m tools.bench memory`)."""
+_FREE = 1 << 24
+"""Pixels that the frames may have with any canvas: the tiles of a grid extend beyond it, and a frame that names a
+size of its own counts as large as its bits allow."""
+_MAX_CANVASES = 12
+"""How often the canvas may be filled for one frame: colour, alpha, a thumbnail, a gain map, hidden frames."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The primary item of a file, or its colour track, whichever libavif shows."""
+def check_frames(data: bytes, size: Size, most: int) -> None:
+    """Raise `Unrenderable` when frames are too large, or too many at once, for a canvas of *size*.
 
-    size: Size
-    """As it is coded, in pixels."""
-    aperture: Crop | None = None
-    """What is shown of that, where it is not the whole."""
-    quarters: int = 0
-    """Quarters of a turn against the clock."""
-    code_points: CodePoints | None = None
-    plays: int = 0
-    """How often a track is shown; 0 is for ever."""
-    passed_over: int | None = None
-    """Where a clean aperture lies that is not applied, in bytes from the start of the file."""
-
-    @property
-    def colour(self) -> CodePoints | None:
-        """The code points as browsers read them in AVIF: a curve of television or an unspecified one is sRGB's."""
-        if self.code_points is None or self.code_points.transfer not in _AS_SRGB:
-            return self.code_points
-        return self.code_points._replace(transfer=_SRGB)
-
-    @property
-    def upright(self) -> Size:
-        """The size of what is shown, turned upright."""
-        left, top, right, bottom = self.aperture or (0, 0, *self.size)
-        across, down = right - left, bottom - top
-        return (down, across) if self.quarters % 2 else (across, down)
-
-
-def picture_size(data: Bytes) -> Size | None:
-    """Width and height in pixels of the upright picture; None where the boxes in *data* do not give them."""
-    try:
-        found = shown(data, _FEW_STEPS)
-    except Unrenderable:
-        return None  # the reader will say why
-    return found.upright if found and min(found.upright) > 0 else None
-
-
-def shown(data: Bytes, most: int = MAX_STEPS) -> Shown | None:
-    """The picture that is shown, or None where it has no size. *most* boxes and entries are looked at.
-
-    Raises:
-        Unrenderable: there are more of these.
+    *most* frames of an animation are examined, which is the number that may be decoded.
     """
-    steps = Steps(most)
-    major, meta = data[8:12], None
-    for box in boxes(data, 0, len(data), steps):
-        if box.kind == b"moov" and major != _STILL and (track := _track(data, box, steps)):
-            return track
-        if box.kind == b"meta" and major == _STILL:
-            return _item(data, box, steps)
-        meta = meta or (box if box.kind == b"meta" else None)
-    return _item(data, meta, steps) if meta and major != _SEQUENCE else None
+    canvas = size[0] * size[1]
+    at_once = 0
+    for stream in streams(data, b"av01", most):
+        found = extent(stream.pieces)
+        at_once += stream.times * found.at_once
+        if found.largest > max(canvas, _FREE) or at_once > max(_MAX_CANVASES * canvas, _FREE):
+            raise too_much_work()
 
 
-def with_whole_aperture(data: bytes, found: Shown) -> bytes:
-    """*data* with the whole picture as the clean aperture where one is passed over, for a reader that applies any."""
-    if found.passed_over is None:
-        return data
-    whole = _APERTURE.pack(found.size[0], 1, found.size[1], 1, 0, 1, 0, 1)
-    return data[: found.passed_over] + whole + data[found.passed_over + _APERTURE.size :]
+def _matches(head: bytes) -> bool:
+    return brand(head) in AVIF_BRANDS
 
 
-def _child(data: Bytes, parent: Box | None, kind: bytes, steps: Steps, skip: int = 0) -> Box | None:
-    """The first box of that *kind* in *parent*, *skip* bytes from its start."""
-    if parent is None:
-        return None
-    return next((box for box in boxes(data, parent.start + skip, parent.end, steps) if box.kind == kind), None)
+def _check(data: bytes, max_pixels: int) -> float:
+    check(data)
+    return HELD
 
 
-def _item(data: Bytes, meta: Box, steps: Steps) -> Shown | None:
-    primary = _child(data, meta, b"pitm", steps, 4)
-    holder = _child(data, meta, b"iprp", steps, 4)
-    if primary is None or holder is None:
-        return None
-    item = number(data, primary.start + 4, 4 if data[primary.start : primary.start + 1] == b"\1" else 2)
-    container = _child(data, holder, b"ipco", steps)
-    every = list(boxes(data, container.start, container.end, steps)) if container else []
-    properties = [every[index - 1] for index in _associated(data, holder, item, steps) if 0 < index <= len(every)]
-    size = next((_size(data, box.start + 4) for box in properties if box.kind == b"ispe"), None)
-    if size is None:
-        return None
-    colour = _nclx(data, properties)
-    if any(box.kind == b"av1C" for box in every):
-        colour = colour or code_points(_coded(data, meta, item, steps))
-    elif not _in_order([box.kind for box in properties]):
-        return None  # libheif takes them as they are listed
-    return _shown(data, properties, size, colour)
-
-
-def _in_order(kinds: list[bytes]) -> bool:
-    """Whether no clean aperture is listed after a rotation."""
-    return b"irot" not in kinds or b"clap" not in kinds[kinds.index(b"irot") :]
-
-
-def _shown(data: Bytes, properties: list[Box], size: Size, colour: CodePoints | None, plays: int = 0) -> Shown:
-    turn = next((number(data, box.start, 1) & 3 for box in properties if box.kind == b"irot"), 0)
-    clap = next((box for box in properties if box.kind == b"clap" and box.end - box.start >= _APERTURE.size), None)
-    aperture = _aperture(data, clap, size) if clap else None
-    return Shown(size, aperture, turn, colour, plays, clap.start if clap and aperture is None else None)
-
-
-def _size(data: Bytes, at: int) -> Size:
-    return number(data, at, 4), number(data, at + 4, 4)
-
-
-def _associated(data: Bytes, holder: Box, item: int, steps: Steps) -> Iterator[int]:
-    """The numbers of the properties of *item*, counted from 1 (ISO/IEC 23008-12, 9.3.2)."""
-    for box in boxes(data, holder.start, holder.end, steps):
-        if box.kind != b"ipma":
-            continue
-        wide = 2 if number(data, box.start, 1) == 0 else 4
-        large = number(data, box.start + 3, 1) & 1
-        at = box.start + 8
-        for _ in range(number(data, box.start + 4, 4)):
-            if at >= box.end:
-                break
-            steps.take()
-            owner, count = number(data, at, wide), number(data, at + wide, 1)
-            at += wide + 1
-            if owner == item:
-                steps.take(count)
-                for place in range(count):
-                    yield number(data, at + 2 * place, 2) & 0x7FFF if large else number(data, at + place, 1) & 0x7F
-            at += count * (1 + large)
-
-
-def _nclx(data: Bytes, properties: list[Box]) -> CodePoints | None:
-    for box in properties:
-        if box.kind == b"colr" and data[box.start : box.start + 4] == b"nclx" and box.end - box.start >= 11:
-            primaries, transfer, matrix = (number(data, box.start + at, 2) for at in (4, 6, 8))
-            return CodePoints(primaries, transfer, matrix, number(data, box.start + 10, 1) >> 7)
-    return None
-
-
-def _aperture(data: Bytes, box: Box, size: Size) -> Crop | None:
-    """What the clean aperture in *box* leaves of a picture of that *size* (ISO/IEC 14496-12, 12.1.4.1).
-
-    None for one that names no whole pixels within the picture, and for the whole picture.
-    """
-    fields = _APERTURE.unpack(data[box.start : box.start + _APERTURE.size].ljust(_APERTURE.size, b"\0"))
-    sides: list[tuple[int, int]] = []
-    for side, length, unit, move, per in zip(
-        size, fields[0:4:2], fields[1:4:2], fields[4::2], fields[5::2], strict=True
-    ):
-        if not unit or not per:
-            return None
-        extent = Fraction(length, unit)
-        first = Fraction(move, per) + (side - extent) / 2
-        if extent.denominator != 1 or first.denominator != 1 or extent < 1 or first < 0 or first + extent > side:
-            return None
-        sides.append((int(first), int(first + extent)))
-    (left, right), (top, bottom) = sides
-    return (left, top, right, bottom) if (right - left, bottom - top) != size else None
-
-
-def _coded(data: Bytes, meta: Box, item: int, steps: Steps) -> bytes:
-    """How *item* starts, or the first tile where it is a grid."""
-    references = _child(data, meta, b"iref", steps, 4)
-    if references is not None:
-        wide = 2 if number(data, references.start, 1) == 0 else 4
-        for box in boxes(data, references.start + 4, references.end, steps):
-            if box.kind == b"dimg" and number(data, box.start, wide) == item:
-                item = number(data, box.start + wide + 2, wide)
-                break
-    start, end = next((each[0] for at, each in located(data, meta, steps) if at == item and each), (0, 0))
-    return data[start : min(end, start + _START)]
-
-
-def _track(data: Bytes, moov: Box, steps: Steps) -> Shown | None:
-    """The first track that is no auxiliary of another, such as its transparency."""
-    for box in boxes(data, moov.start, moov.end, steps):
-        if box.kind != b"trak" or _child(data, _child(data, box, b"tref", steps), b"auxl", steps):
-            continue
-        head = _child(data, box, b"tkhd", steps)
-        table = _table(data, box, steps)
-        described = table.get(b"stsd")
-        entry = _child(data, described, b"av01", steps, 8)
-        if head is None or entry is None:
-            continue
-        version = number(data, head.start, 1)
-        at = head.start + (88 if version == 1 else 76)
-        size = number(data, at, 2), number(data, at + 4, 2)  # of 16.16 bits
-        properties = list(boxes(data, entry.start + _ENTRY_FIELDS, entry.end, steps))
-        colour = _nclx(data, properties) or code_points(next(samples(data, table, b"av01", 1, steps), b""))
-        return _shown(data, properties, size, colour, _plays(data, box, head, steps))
-    return None
-
-
-def _table(data: Bytes, track: Box, steps: Steps) -> dict[bytes, Box]:
-    holder: Box | None = track
-    for kind in (b"mdia", b"minf", b"stbl"):
-        holder = _child(data, holder, kind, steps)
-    return {box.kind: box for box in boxes(data, holder.start, holder.end, steps)} if holder else {}
-
-
-def _plays(data: Bytes, track: Box, head: Box, steps: Steps) -> int:
-    """The duration of the track over that of its one edit, if the edit repeats (ISO/IEC 14496-12, 8.6.6)."""
-    edits = _child(data, _child(data, track, b"edts", steps), b"elst", steps)
-    if edits is None:
-        return 0
-    if not number(data, edits.start + 3, 1) & 1:
-        return 1
-    wide = 8 if number(data, head.start, 1) == 1 else 4
-    whole = number(data, head.start + (28 if wide == 8 else 20), wide)
-    once = number(data, edits.start + 8, 8 if number(data, edits.start, 1) == 1 else 4)
-    return 0 if whole == _FOR_EVER[wide] or not once else max(1, -(-whole // once))
+CONTAINER = Container(_matches, upright_size, alpha, check=_check)

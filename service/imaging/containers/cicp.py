@@ -1,4 +1,4 @@
-"""Coding-independent code points (ITU-T H.273): how AV1, the ISO base media file format and PNG describe colours."""
+"""Coding-independent code points (ITU-T H.273), with which AV1, ISO base media files and PNG describe colours."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class CodePoints(NamedTuple):
-    """The numbers of H.273's tables; *full_range* is 1 for full range, else 0."""
+    """Numbers from the tables of H.273. *full_range* is 1 for full range and 0 for narrow range."""
 
     primaries: int
     transfer: int

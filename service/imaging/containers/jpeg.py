@@ -1,45 +1,52 @@
-"""The segments of a JPEG (ITU-T T.81, annex B), and what those before the first scan say. Knows no Pillow, no pixels.
+"""The segments of a JPEG (ITU-T T.81, annex B). This module does not import Pillow.
 
-An application segment is never a reason to refuse a picture: a malformed one is passed over.
+A malformed application segment is passed over: it is never a reason to refuse a picture.
 """
 
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from service.errors import Unrenderable
+from service.imaging.containers import exif
+from service.imaging.containers.container import Container, upright
 from service.imaging.containers.window import Bytes
 from service.imaging.failures import corrupt, too_much_work, unsupported
+from service.imaging.geometry import Size
 
 SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
 APP0, APP15 = 0xE0, 0xEF
 _DHT, _JPG, _DAC, _DHP, _EXP, _JPEG_LS = 0xC4, 0xC8, 0xCC, 0xDE, 0xDF, 0xF7
 _APP1, _APP2 = 0xE1, 0xE2
 _FRAMES = frozenset({*range(0xC0, 0xD0), _DHP, _EXP, _JPEG_LS}) - {_DHT, _JPG, _DAC}
-"""Frame headers, and markers of processes that are not read here."""
+"""Markers of frame headers, and of processes that are not read."""
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
 _LOSSLESS = frozenset({0xC3, 0xC7, 0xCB, 0xCF})
 _HIERARCHICAL = frozenset({0xC5, 0xC6, 0xCD, 0xCE, _DHP, _EXP})
 _COMPONENTS = (1, 3, 4)
-"""Grey, colour, inks."""
+"""Numbers of components: grey, colour and inks."""
 
 _MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)
-"""The next marker that is no restart marker and no TEM. Stuffed bytes and fill bytes are passed over."""
+"""A marker that is no restart marker and no TEM. Stuffed bytes and fill bytes do not match."""
 _SEARCHED = 4096
-"""Bytes that are searched for the next marker in one step."""
+"""Bytes that are searched for a marker in one step."""
 _MAX_SEGMENTS = 10_000
-"""Segments that are walked (about 10 ms); 32 MiB of metadata take 512."""
-_EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
+"""Segments that are walked, in about 10 ms. 32 MiB of metadata take 512."""
+_PROFILE = b"ICC_PROFILE\0"
 _TIFF = (b"II*\0", b"MM\0*", b"II\0*", b"MM*\0")
-"""How a block of Exif begins after its name. Some cameras write the number in the other byte order."""
+"""The first bytes of a block of Exif after its prefix. Some cameras write the number in the other byte order."""
 _MAX_EXIF = 4_194_304
-"""Bytes of Exif over all segments; what lies beyond is passed over."""
+"""Bytes of Exif in all segments together. Segments beyond are passed over."""
+_NEEDED = {APP0: (b"JFIF\0", 14), _APP2: (_PROFILE, 14), 0xEE: (b"Adobe", 12)}
+"""Application segments that a decoder needs, by marker: their first bytes, and their smallest length in bytes."""
 
 
 class Segment(NamedTuple):
-    """A *marker* at *begin*, and its parameters from *start* to *end*, which may lie past the end of the data."""
+    """A *marker* at *begin*, and its parameters from *start* to *end*. *end* may be after the data."""
 
     marker: int
     begin: int
@@ -48,9 +55,10 @@ class Segment(NamedTuple):
 
 
 def segments(data: Bytes, at: int = 2) -> Iterator[Segment]:
-    """The segments from *at* on; entropy-coded data are passed over.
+    """Yield the segments from *at* on. Entropy-coded data are passed over.
 
-    Raises `Unrenderable` for more of them than a picture is worth.
+    Raises:
+        Unrenderable: there are too many segments.
     """
     for _ in range(_MAX_SEGMENTS):
         begin = _next_marker(data, at)
@@ -68,7 +76,7 @@ def segments(data: Bytes, at: int = 2) -> Iterator[Segment]:
 
 
 def _next_marker(data: Bytes, at: int) -> int:
-    """Where the next marker begins, from *at* on; the length of *data* where there is none."""
+    """Return where the next marker begins, from *at* on; the length of *data* if there is none."""
     while piece := data[at : at + _SEARCHED]:
         if found := _MARKER.search(piece):
             return at + found.start()
@@ -77,7 +85,7 @@ def _next_marker(data: Bytes, at: int) -> int:
 
 
 class Component(NamedTuple):
-    """A component of the frame: its identifier, and its samples *across* and *down* in a minimum coded unit."""
+    """A component of the frame: its identifier, and its blocks *across* and *down* in a minimum coded unit."""
 
     identifier: int
     across: int
@@ -86,16 +94,16 @@ class Component(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """The frame header, whose marker is at *begin*. *size* is in pixels."""
+    """A frame header, whose marker is at *begin*. *size* is the width and height in pixels."""
 
     begin: int
     process: int
-    size: tuple[int, int]
+    size: Size
     components: tuple[Component, ...]
 
     @classmethod
     def of(cls, data: Bytes, segment: Segment) -> Frame:
-        """Raises `Unrenderable`, and `Unsupported` for a process that is not read here."""
+        """Return the frame header in *segment*. Raises `Unrenderable`."""
         process, body = segment.marker, data[segment.start : segment.end]
         _check_process(process, body, "JPEG")
         if len(body) < 6 or len(body) != 6 + 3 * body[5]:
@@ -107,7 +115,7 @@ class Frame:
             raise unsupported(f"JPEG ({count} components)")
         height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
         if width and not height:
-            raise unsupported("JPEG (DNL)")  # the height follows the first scan, as scanners once wrote it
+            raise unsupported("JPEG (DNL)")  # the height follows the first scan, as in files of old scanners
         components = tuple(Component(body[at], body[at + 1] >> 4, body[at + 1] & 15) for at in range(6, len(body), 3))
         if any(not each.across or not each.down for each in components):
             raise corrupt()
@@ -115,24 +123,24 @@ class Frame:
 
     @property
     def progressive(self) -> bool:
-        """Whether its coefficients come in several scans."""
+        """Whether the coefficients are in several scans."""
         return self.process in _PROGRESSIVE
 
     @property
     def rows(self) -> int:
-        """Lines of pixels in a row of blocks (T.81, A.2.2 and A.2.3)."""
+        """Pixels of the height of one row of blocks (T.81, A.2.2 and A.2.3)."""
         return 8 * max(each.down for each in self.components) if len(self.components) > 1 else 8
 
     @property
     def coefficient_bytes(self) -> float:
-        """Bytes that all coefficients take for each pixel, two for each sample."""
+        """Bytes per pixel of all coefficients, with two bytes for each sample."""
         unit = max(each.across for each in self.components) * max(each.down for each in self.components)
         return 2 * sum(each.across * each.down for each in self.components) / unit
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What stands before the first scan, whose data begins at *scan*: the frame, Exif from its name on, the profile."""
+    """The segments before the first scan, whose data begin at *scan*. *exif* begins with its prefix, or is empty."""
 
     frame: Frame
     scan: int
@@ -142,8 +150,8 @@ class Header:
 
     @classmethod
     def of(cls, data: Bytes, *, with_profile: bool = True) -> Header:
-        """Raises `Unrenderable`, and `Unsupported` for a process that is not read here."""
-        frame, exif, profile = None, _Exif(), _Profile()
+        """Return the header of *data*. Raises `Unrenderable`."""
+        frame, block, profile = None, _Exif(), _Profile()
         for segment in segments(data):
             marker, _, start, end = segment
             if marker in (SOI, EOI) or end > len(data):
@@ -152,8 +160,8 @@ class Header:
                 if frame is not None:
                     raise corrupt()
                 frame = Frame.of(data, segment)
-            elif marker == _APP1 and data[start : min(end, start + len(_EXIF))] == _EXIF:
-                exif.add(data[start + len(_EXIF) : end])
+            elif marker == _APP1 and data[start : min(end, start + len(exif.PREFIX))] == exif.PREFIX:
+                block.add(data[start + len(exif.PREFIX) : end])
             elif marker == _APP2 and with_profile and data[start : min(end, start + len(_PROFILE))] == _PROFILE:
                 profile.add(data[start + len(_PROFILE) : end])
             elif marker == SOS:
@@ -161,12 +169,12 @@ class Header:
                 if frame is None or not count:
                     raise corrupt()
                 several = frame.progressive or count[0] < len(frame.components)
-                return cls(frame, end, several, exif.whole, profile.whole)
+                return cls(frame, end, several, block.whole, profile.whole)
         raise corrupt()
 
 
 def check_process(data: bytes, at: int, name: str) -> None:
-    """Raise `Unsupported` where the JPEG at *at* in other data, which is a *name*, is of a process that is not read."""
+    """Raise `Unsupported` when the JPEG at *at* in the *data* of a *name* is coded by a process that is not read."""
     if data[at : at + 2] != b"\xff\xd8":
         return
     for marker, _, start, end in segments(data, at + 2):
@@ -188,7 +196,7 @@ def _check_process(process: int, body: bytes, name: str) -> None:
 
 
 class _Exif:
-    """A block of Exif in one segment or several: a segment has 64 KiB at most, and some cameras write more."""
+    """A block of Exif in one or more segments. A segment has at most 64 KiB, and some cameras write more."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -201,17 +209,17 @@ class _Exif:
 
     @property
     def whole(self) -> bytes:
-        return b"".join([_EXIF, *self._parts]) if self._parts else b""
+        return b"".join([exif.PREFIX, *self._parts]) if self._parts else b""
 
 
 class _Profile:
-    """A profile in numbered parts (ICC.1:2022, annex B.4). Where one is missing, doubled or wrong, there is none."""
+    """A profile in numbered parts (ICC.1:2022, annex B.4). There is none if a part is missing, repeated or wrong."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[int, int, bytes]] = []
 
     def add(self, part: bytes) -> None:
-        if len(part) >= 2:  # its number, and how many there are; without these it is no part
+        if len(part) >= 2:  # its number and the number of parts
             self._parts.append((part[0], part[1], part[2:]))
 
     @property
@@ -224,11 +232,11 @@ class _Profile:
 
 
 def all_scans(data: bytes, frame: Frame) -> bool:
-    """Whether the scans of *data*, which has no end marker, bring every coefficient of every component to its last bit.
+    """Return whether the scans of *data*, which has no end marker, hold every bit of every coefficient.
 
-    Each scan counts though it may be cut short (T.81, B.2.3 and G.1.1.1).
+    A scan counts even if its data are cut off (T.81, B.2.3 and G.1.1.1).
     """
-    wanting = {each.identifier: [1] * 64 for each in frame.components}
+    missing = {each.identifier: [1] * 64 for each in frame.components}
     for marker, _, start, end in segments(data):
         body = data[start:end]
         if marker != SOS or not body or len(body) != 4 + 2 * body[0]:
@@ -236,7 +244,55 @@ def all_scans(data: bytes, frame: Frame) -> bool:
         first, last, shift = body[-3], min(63, body[-2]), body[-1] & 15
         for identifier in body[1:-3:2]:
             if not frame.progressive:
-                wanting.pop(identifier, None)
-            elif identifier in wanting:
-                wanting[identifier][first : last + 1] = [shift] * (last + 1 - first)
-    return not any(map(any, wanting.values()))
+                missing.pop(identifier, None)
+            elif identifier in missing:
+                missing[identifier][first : last + 1] = [shift] * (last + 1 - first)
+    return not any(map(any, missing.values()))
+
+
+def _matches(head: bytes) -> bool:
+    return head.startswith(b"\xff\xd8\xff")
+
+
+def _upright_size(data: Bytes) -> Size | None:
+    try:
+        header = Header.of(data, with_profile=False)
+    except Unrenderable:
+        return None  # the reader raises this too
+    return upright(header.frame.size, exif.orientation(header.exif))
+
+
+def _check(data: bytes, max_pixels: int) -> float:
+    """Return the bytes per pixel of the coefficients that libjpeg holds: all of them if there are several scans."""
+    header = Header.of(data)
+    return header.frame.coefficient_bytes if header.several_scans else 0.0
+
+
+def _stripped(data: bytes, turn: int, most_frames: int) -> bytes:
+    """Return the first picture. Another picture (MPO), a film or a trailer may follow it."""
+    kept, coded = [b"\xff\xd8"], 0
+    for marker, begin, start, end in segments(data):
+        if coded:
+            kept.append(data[coded:begin])
+        if marker == EOI:
+            break
+        coded = end if marker == SOS else 0
+        if end <= len(data) and _is_needed(marker, data[start:end]):
+            kept.append(data[begin:end])
+    else:  # the end marker is missing
+        kept.append(data[coded:] if coded else b"")
+    if block := exif.block_of(turn):
+        first = 2 if kept[1].startswith(b"\xff\xe0") else 1  # JFIF comes first
+        content = exif.PREFIX + block
+        kept.insert(first, b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content)
+    return b"".join([*kept, b"\xff\xd9"])
+
+
+def _is_needed(marker: int, body: bytes) -> bool:
+    if marker in _NEEDED:
+        begins, least = _NEEDED[marker]
+        return body.startswith(begins) and len(body) >= least
+    return not (APP0 <= marker <= APP15 or marker == COM)
+
+
+CONTAINER = Container(_matches, _upright_size, check=_check, stripped=_stripped)

@@ -1,13 +1,16 @@
-"""The bytes of a file, read where they are looked at: headers may lie anywhere, and pictures are large."""
+"""The bytes of a file, read where they are needed: a header may lie anywhere in it, and pictures are large."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
 
+HEAD = 65_536
+"""Bytes at the beginning of a file that hold nearly every picture's header."""
+
 
 class Bytes(Protocol):
-    """What a header is read from: `bytes`, or a `Window`. A slice past the end is empty or shorter."""
+    """The bytes that a header is read from: `bytes` or a `Window`. A slice past the end is empty or shorter."""
 
     def __len__(self) -> int: ...
 
@@ -17,15 +20,16 @@ class Bytes(Protocol):
 _READS = 5_000
 """Reads of one file. A PNG of 32 MiB in chunks of 8 KiB takes 4,096."""
 _BYTES = 8_388_608
-"""Bytes that are read of one file, beside its head."""
+"""Bytes that are read of one file after its head."""
 _BLOCK = 1024
-"""Bytes that are read at least: what is looked at next is mostly beside it."""
+"""Bytes of the smallest read: the next bytes that are needed mostly follow."""
 
 
 class Window:
-    """A file of *size* bytes that begins with *head*. *read* takes a position and a number of bytes, and returns these.
+    """A file of *size* bytes that begins with *head*.
 
-    Past the bounds on reads, slices are empty, as if the file had ended.
+    *read* takes a position and a number of bytes, and returns these bytes. When the limits on reads are reached, slices
+    are empty, as if the file had ended.
     """
 
     def __init__(self, head: bytes, size: int, read: Callable[[int, int], bytes]) -> None:
@@ -37,7 +41,7 @@ class Window:
         return self._size
 
     def __getitem__(self, at: slice, /) -> bytes:
-        """The bytes of a slice without a step, whose ends are no negative numbers."""
+        """Return the bytes of a slice that has no step and no negative ends."""
         begin, end = at.start or 0, self._size if at.stop is None else min(at.stop, self._size)
         if begin >= end:
             return b""

@@ -1,1 +1,1 @@
-"""From bytes to decoded pictures and frames, by the few readers of Pillow that are let in."""
+"""Decoding of pictures and frames with the readers of Pillow that are listed in `readers`."""

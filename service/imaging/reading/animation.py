@@ -1,4 +1,4 @@
-"""Moving pictures: frames one at a time from the reader, small ones in a list. Knows no colours and no files."""
+"""Frames of animations, decoded one at a time. This module does not know colours."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice
 from PIL import Image, ImageFile
 
 from service.formats import Format
-from service.imaging.containers.outline import Outline
+from service.imaging.containers.container import Outline
 from service.imaging.geometry import Size
 from service.imaging.order import Limits
 from service.imaging.reading import apng, gif
@@ -19,14 +19,14 @@ from service.imaging.reading.png import PngFile
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One whole canvas, disposal and blending done, and how long it shows."""
+    """One whole canvas after disposal and blending, and its duration."""
 
     image: Image.Image
     milliseconds: float
 
 
 def affordable(source: Outline, size: Size, kind: Format, limits: Limits) -> bool:
-    """Whether all frames fit the budget: their number, and the pixels of all of them, before and after scaling."""
+    """Return whether the number of frames, and all their pixels before and after scaling, are within *limits*."""
     pixels = max(source.width * source.height, size[0] * size[1] * kind.frame_cost)
     return source.frames <= limits.max_frames and source.frames * pixels <= limits.max_animation_pixels
 
@@ -34,9 +34,9 @@ def affordable(source: Outline, size: Size, kind: Format, limits: Limits) -> boo
 def frames(
     data: bytes, image: ImageFile.ImageFile, source: Outline, smaller: Callable[[Image.Image], Image.Image]
 ) -> Iterator[Frame]:
-    """Every frame of *data*, which *image* is the reader of, made *smaller* as soon as it is decoded.
+    """Yield every frame of *data*, whose reader is *image*, made *smaller* as soon as it is decoded.
 
-    So one large frame is held at a time.
+    One large frame is held at a time.
     """
     if image.format == "GIF":
         whole = composed("RGBA", image.size, gif.parts(data))
@@ -51,9 +51,9 @@ def frames(
 
 
 def _whole(image: ImageFile.ImageFile, source: Outline) -> Iterator[tuple[Image.Image, float]]:
-    """The frames of a reader that puts them together itself: libwebp's and libavif's do so rightly.
+    """Yield the frames of libwebp or libavif, which compose them correctly, and their durations in milliseconds.
 
-    Both round to milliseconds, so a duration is reckoned from the end of the frame before.
+    Both libraries round to milliseconds, so a duration is counted from the end of the frame before.
     """
     shown = 0
     for number in range(source.frames):
@@ -65,18 +65,18 @@ def _whole(image: ImageFile.ImageFile, source: Outline) -> Iterator[tuple[Image.
 
 
 def first_picture(image: ImageFile.ImageFile, smaller: Callable[[Image.Image], Image.Image]) -> Image.Image:
-    """What a reader that knows no animation shows, made *smaller*."""
+    """Return the picture for readers that show no animation, made *smaller*."""
     image.load()
     small = smaller(image)
     return small.copy() if small is image else small
 
 
 def plays(image: ImageFile.ImageFile, kind: Format) -> int:
-    """How often the animation is shown; 0 is for ever.
+    """Return the number of times that the animation is played; 0 is for ever.
 
-    GIF counts *repetitions* (Netscape's extension), and plays once where it says nothing; the others count showings.
+    GIF counts repetitions (Netscape's extension) and is played once without a number. Other formats count plays.
     """
-    told = image.info.get("loop")
+    loop = image.info.get("loop")
     if kind is Format.GIF:
-        return 1 if told is None else int(told) + 1 if told else 0
-    return int(told or 0)
+        return 1 if loop is None else int(loop) + 1 if loop else 0
+    return int(loop or 0)

@@ -1,10 +1,10 @@
-"""The frames of an animated PNG, each as a picture of its own. Knows nothing of what they add up to."""
+"""The frames of an animated PNG, each as a separate picture."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.imaging.containers.png import Png
+from service.imaging.containers.png.contents import Png
 from service.imaging.reading.decode import plain
 from service.imaging.reading.parts import Disposal, Part
 from service.imaging.reading.png import PngFile
@@ -15,12 +15,12 @@ class DamagedFrameError(Exception):
 
 
 def parts(contents: Png) -> Iterator[Part]:
-    """Every frame of an animated PNG, in the order of the file.
+    """Yield every frame of an animated PNG, in the order of the file.
 
     Raises:
-        DamagedFrameError: the pixels of one cannot be decoded.
+        DamagedFrameError: the pixels of a frame cannot be decoded.
     """
-    for frame in contents.film.frames if contents.film else ():
+    for frame in contents.animation.frames if contents.animation else ():
         image = PngFile(contents, (frame.width, frame.height), frame.pixels)
         try:
             image.load()

@@ -1,27 +1,34 @@
-"""Pillow's AVIF reader, with what it leaves out: the clean aperture, the code points of the colour, the plays."""
+"""Pillow's AVIF reader, with the clean aperture, the code points of the colour, and the number of plays."""
 
 from __future__ import annotations
 
 import io
+import sys
+from dataclasses import replace
 from typing import Any
 
 from PIL import AvifImagePlugin, Image
 
-from service.imaging.containers.avif import shown
+from service.imaging.containers.avif import CONTAINER, HELD, check_frames
+from service.imaging.containers.container import Outline
+from service.imaging.containers.isobmff.picture import shown_picture
+from service.imaging.geometry import Size
+from service.imaging.order import Limits
+from service.imaging.reading.bounds import Opened, check_size, opened_within
 
 
 class AvifFile(AvifImagePlugin.AvifImageFile):
     """An AVIF whose size and pixels are those within its clean aperture.
 
-    `info` holds what `shown` has found: "code_points", and "loop" (the plays of an animation).
+    `info` holds "code_points" if the file has them, and for an animation "loop", the number of plays.
     """
 
-    coded: tuple[int, int]
-    """Width and height in pixels of what is decoded, before the aperture."""
+    coded: Size
+    """The width and height in pixels as coded, before the aperture is applied."""
 
     def _open(self) -> None:
         assert self.fp is not None
-        found = shown(self.fp.read())
+        found = shown_picture(self.fp.read())
         self.fp.seek(0)
         super()._open()
         self.coded = self.size
@@ -35,12 +42,12 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
             self.info["loop"] = found.plays
 
     def load(self) -> Any:
-        """Decode the frame, and keep the part within the aperture."""
+        """Decode the frame and crop it to the aperture."""
         if not self.tile or not self._aperture:
             return super().load()
         size, self._size = self._size, self.coded
         self.tile = [self.tile[0]._replace(extents=(0, 0, *self.coded))]
-        self.im = Image.new(self.mode, self.coded).im  # that of the frame before is as small as the aperture
+        self.im = Image.new(self.mode, self.coded).im  # the one of the frame before has the size of the aperture
         try:
             super().load()
         finally:
@@ -48,3 +55,11 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
         self.fp = io.BytesIO()  # its bytes have become pixels
         self.im = self.im.crop(self._aperture)
         return super().load()
+
+
+def opened(data: bytes, limits: Limits) -> Opened:
+    """Open an AVIF. Raises as `readers.opened` does."""
+    image, _ = opened_within(CONTAINER, AvifFile, data, limits)
+    check_size(image.coded, HELD, replace(limits, max_pixels=sys.maxsize))
+    check_frames(data, image.coded, limits.max_frames)
+    return image, Outline(*image.size, image.n_frames)

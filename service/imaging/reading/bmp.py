@@ -1,4 +1,4 @@
-"""Pillow's BMP reader, which names the feature that it does not read. Knows no orders."""
+"""Pillow's BMP reader, with an error that names the feature that is not read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from service.imaging.failures import unsupported
 
 
 class BmpFile(BmpImagePlugin.BmpImageFile):
-    """Reads from a `BytesIO`."""
+    """A BMP that is read from a `BytesIO`."""
 
     def _bitmap(self, header: int = 0, offset: int = 0) -> None:
         assert isinstance(self.fp, io.BytesIO)

@@ -1,8 +1,8 @@
-"""Frames as they are stored, pieces of a canvas, and what they add up to. Knows the rules; knows no file.
+"""Composition of stored frames into whole canvases. This module does not know file formats.
 
-Pillow composes APNG by pasting, and forgets that a canvas begins transparent (GIF's "background colour" is ignored by
-every browser), so that half-transparent frames come out too light and cleared corners black. Here are the rules of the
-PNG specification (third edition, 11.3.3) and what browsers make of GIF89a, section 23.
+Pillow composes APNG by pasting onto a canvas that does not begin transparent. Half-transparent frames become too light,
+and cleared corners black. This module follows the PNG specification (third edition, 11.3.3), and browsers in their
+reading of GIF89a, section 23: they ignore the background colour of a GIF.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from service.imaging.geometry import Size
 
 
 class Disposal(Enum):
-    """What becomes of a frame's box before the next frame is drawn."""
+    """The change to the box of a frame before the next frame is drawn."""
 
     KEEP = 0
     CLEAR = 1
@@ -26,27 +26,30 @@ class Disposal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One stored frame: its pixels as a picture of its own, and where, how and how long they are shown."""
+    """One stored frame: its pixels, its position on the canvas in pixels, its duration and how it is drawn."""
 
     image: Image.Image
-    """L, LA, RGB or RGBA."""
+    """A picture in the mode L, LA, RGB or RGBA."""
     left: int
     top: int
     milliseconds: float
     disposal: Disposal
     over: bool
-    """Whether what is transparent in it lets the canvas shine through, and does not replace it."""
+    """Whether the frame is blended over the canvas, and does not replace it."""
 
 
 def composed(mode: str, size: Size, parts: Iterable[Part]) -> Iterator[tuple[Image.Image, float]]:
-    """Each whole canvas of *mode* (LA or RGBA) and its milliseconds. The next frame is drawn onto the same canvas."""
+    """Yield each whole canvas in *mode* (LA or RGBA), and its duration in milliseconds.
+
+    The next frame is drawn onto the same canvas.
+    """
     canvas = Image.new(mode, size)
     for part in parts:
         box = (part.left, part.top, part.left + part.image.width, part.top + part.image.height)
         before = canvas.crop(box) if part.disposal is Disposal.RESTORE else None
         disposal, milliseconds = part.disposal, part.milliseconds
         _draw(part, canvas, box)
-        del part  # it may have 100 MB, and the canvas is still to be scaled
+        del part  # it may have 100 MB, which the scaling of the canvas may need
         yield canvas, milliseconds
         if disposal is Disposal.CLEAR:
             canvas.paste((0,) * len(canvas.getbands()), box)
@@ -60,5 +63,5 @@ def _draw(part: Part, canvas: Image.Image, box: tuple[int, int, int, int]) -> No
         canvas.paste(drawn, box)
     elif any(drawn.getchannel("A").histogram()[1:255]):
         canvas.paste(Image.alpha_composite(canvas.crop(box), drawn), box)
-    else:  # the same, without two copies more
+    else:  # the same result with two copies fewer
         canvas.paste(drawn, box, drawn)

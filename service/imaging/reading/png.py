@@ -1,4 +1,4 @@
-"""Pillow's PNG reader, which gets only chunks that `headers.png` has checked. Knows no orders."""
+"""Pillow's PNG reader, which gets only chunks that `containers.png` has checked."""
 
 from __future__ import annotations
 
@@ -7,22 +7,28 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image, ImageChops, PngImagePlugin
 
-from service.imaging.containers.png import Png
-from service.imaging.containers.png_chunks import Span
+from service.imaging.containers.container import Outline
+from service.imaging.containers.png.chunks import Span
+from service.imaging.containers.png.contents import Png, read
 from service.imaging.geometry import Size
+from service.imaging.order import Limits
+from service.imaging.reading.bounds import Opened, check_size
 
 _BLOCK = 65_536
-"""Bytes of a zlib stream that the decoder gets at a time, about."""
+"""Bytes of a zlib stream that the decoder gets at once, about."""
 _ROOM = 1_000_000
-"""Pixels that are compared at a time."""
+"""Pixels that are compared at once."""
+_WIDE_KEY_HELD = 1.0
+"""Bytes per pixel that `PngFile` holds while it compares pixels of 16 bits with the transparent colour."""
 _Spans = Sequence[Span]
 
 
 class PngFile(PngImagePlugin.PngImageFile):
-    """A picture in the file *contents*: that of IDAT, or that of *size* whose zlib stream lies in *spans*.
+    """The picture in IDAT of *contents*, or the frame of *size* whose zlib stream is in *spans*.
 
-    `info` holds `icc_profile` or `code_points`, `exif` and `loop` where the file does, and the transparent colour in
-    terms of the pixels. One of 16 bits becomes an alpha channel as the pixels are loaded: Pillow keeps eight of them.
+    `info` holds "icc_profile" or "code_points", "exif" and "loop" if the file does, and "transparency", the transparent
+    colour. A transparent colour of 16 bits becomes an alpha channel when the pixels are loaded, since Pillow keeps only
+    8 bits of them.
     """
 
     def __init__(self, contents: Png, size: Size | None = None, spans: _Spans | None = None) -> None:
@@ -40,11 +46,11 @@ class PngFile(PngImagePlugin.PngImageFile):
             self.info["icc_profile"] = contents.profile
         if contents.exif:
             self.info["exif"] = contents.exif
-        if contents.film:
-            self.info["loop"] = contents.film.plays
+        if contents.animation:
+            self.info["loop"] = contents.animation.plays
 
     def load_prepare(self) -> None:
-        """Before there are pixels: where the low bytes are those of the transparent colour."""
+        """Compare the low bytes of the pixels with those of the transparent colour, before the pixels are loaded."""
         if self._key:
             low = _LowBytes(self.contents, self.size, self._spans)
             low.load()
@@ -53,11 +59,11 @@ class PngFile(PngImagePlugin.PngImageFile):
         super().load_prepare()
 
     def load_read(self, read_bytes: int) -> bytes:
-        """The next part of the zlib stream. Not from Pillow's file, which ends where the pixels begin."""
+        """Return the next part of the zlib stream. Pillow's own file ends where the pixels begin."""
         return next(self._blocks, b"")
 
     def load_end(self) -> None:
-        """After the pixels: the alpha channel of a transparent colour of 16 bits."""
+        """Add the alpha channel of a transparent colour of 16 bits, after the pixels are loaded."""
         super().load_end()
         if self._key:
             _show_all_but([value >> 8 for value in self._key], self, self._alpha)
@@ -67,7 +73,7 @@ class PngFile(PngImagePlugin.PngImageFile):
 
 
 class _LowBytes(PngFile):
-    """The low bytes of 16 bits."""
+    """The low bytes of pixels of 16 bits."""
 
     def load_prepare(self) -> None:
         self._key = ()
@@ -76,7 +82,7 @@ class _LowBytes(PngFile):
 
 
 def _show_all_but(values: Sequence[int], image: Image.Image, alpha: Image.Image) -> None:
-    """Make *alpha* opaque where any band of *image* has another value than its own of *values*."""
+    """Make *alpha* opaque where a band of *image* differs from its value in *values*."""
     rows = max(1, _ROOM // image.width)
     for top in range(0, image.height, rows):
         box = (0, top, image.width, min(image.height, top + rows))
@@ -87,7 +93,7 @@ def _show_all_but(values: Sequence[int], image: Image.Image, alpha: Image.Image)
 
 
 def _blocks(data: bytes, spans: _Spans) -> Iterator[bytes]:
-    """What is in these *spans* of *data*, in parts none of which is empty."""
+    """Yield the bytes in these *spans* of *data*, in parts that are not empty."""
     held = bytearray()
     for begin, end in spans:
         for at in range(begin, end, _BLOCK):
@@ -97,3 +103,15 @@ def _blocks(data: bytes, spans: _Spans) -> Iterator[bytes]:
                 held.clear()
     if held:
         yield bytes(held)
+
+
+def opened(data: bytes, limits: Limits) -> Opened:
+    """Open a PNG. Raises as `readers.opened` does."""
+    contents = read(data, limits.max_frames)
+    wide = contents.header.depth == 16 and len(contents.key) > 1
+    check_size(contents.size, _WIDE_KEY_HELD if wide else 0.0, limits)
+    animation = contents.animation
+    outline = (
+        Outline(*contents.size, animation.promised, animation.still_first) if animation else Outline(*contents.size, 1)
+    )
+    return PngFile(contents), outline

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.imaging.containers.boxes import Box, Steps, boxes, number
+from service.imaging.containers.isobmff.boxes import Box, Steps, boxes, number
 
 _HOLDERS = (b"moov", b"trak", b"edts", b"mdia")
 _TIMED = (b"mvhd", b"tkhd", b"mdhd")

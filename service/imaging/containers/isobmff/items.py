@@ -1,6 +1,6 @@
-"""Where the coded pictures of an AVIF or HEIC lie: boxes, items and samples (ISO/IEC 14496-12). Knows no codec.
+"""The positions of coded pictures: items and samples (ISO/IEC 14496-12). This module does not parse coded data.
 
-What it finds is at least what a reader would decode; whether the boxes are right is left to the reader.
+It finds at least the pictures that a reader decodes. It leaves it to the reader to check the boxes.
 """
 
 from __future__ import annotations
@@ -9,36 +9,37 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from service.imaging.containers.boxes import MAX_STEPS, Box, Steps, boxes, number
+from service.imaging.containers.isobmff.boxes import MAX_STEPS, Box, Steps, boxes, number
 from service.imaging.containers.window import Bytes
 from service.imaging.failures import corrupt, too_much_work
 
 _MAX_SAMPLES = 500_000
-"""Of a track, as its tables may add up to."""
+"""Samples of a track, by the totals of its tables."""
 _MAX_ITEMS = 4096
-"""Entries of each list of items: readers look every one up among all others. A grid of 50 megapixels in tiles of 256
-has 800 tiles, and as many again for its transparency."""
+"""Entries of each list of items. Readers look up every entry among all others. A grid of 50 megapixels in tiles of 256
+pixels has 800 tiles, and 800 more for its transparency."""
 _HOLDERS = frozenset({b"moov", b"trak", b"mdia", b"minf", b"stbl"})
+"""Boxes that hold the tables of a track."""
 
 
 class Stream(NamedTuple):
-    """What one decoder may be given: its *pieces*, and how many *times* (items may share their bytes)."""
+    """The *pieces* that one decoder may get, and the number of *times*: items may share their bytes."""
 
     pieces: Iterator[bytes]
     times: int
 
 
 Extents = tuple[tuple[int, int], ...]
-"""Where the parts of an item start and end."""
+"""The starts and ends of the parts of an item."""
 
 
 def streams(data: bytes, codec: bytes, most: int) -> Iterator[Stream]:
-    """What decoders of that *codec* (`av01`, `hvc1`) may be given: each item, and each track as *most* samples.
+    """Yield the data for decoders of that *codec* (`av01`, `hvc1`): each item, and *most* samples of each track.
 
-    Items with the same extents, such as a grid's tiles that are stored once, are one stream.
+    Items with the same extents, such as tiles of a grid that are stored once, are one stream.
 
     Raises:
-        Unrenderable: more entries than are looked at, or items that together are longer than the file.
+        Unrenderable: there are too many entries, or the items together are longer than the file.
     """
     steps = Steps()
     for box in boxes(data, 0, len(data), steps):
@@ -49,8 +50,14 @@ def streams(data: bytes, codec: bytes, most: int) -> Iterator[Stream]:
                 yield Stream(samples(data, table, codec, most, steps), 1)
 
 
-def check_samples(data: bytes) -> None:
-    """Raise `Unrenderable` for a track of very many samples, for a reader makes a list of them all."""
+def check(data: bytes) -> None:
+    """Raise `Unrenderable` when there are too many samples or items, which would keep a reader busy for minutes."""
+    _check_samples(data)
+    _check_items(data)
+
+
+def _check_samples(data: bytes) -> None:
+    """Raise `Unrenderable` when a track has very many samples: readers make a list of all of them."""
     steps = Steps()
     for box in boxes(data, 0, len(data), steps):
         if box.kind != b"moov":
@@ -66,8 +73,8 @@ def check_samples(data: bytes) -> None:
                 raise too_much_work()
 
 
-def check_items(data: bytes) -> None:
-    """Raise `Unrenderable` for very many items: to look them all up takes a reader minutes."""
+def _check_items(data: bytes) -> None:
+    """Raise `Unrenderable` when there are very many items: readers take minutes to look up all of them."""
     steps = Steps()
     for meta in _metas(data, 0, len(data), steps):
         for box in boxes(data, meta.start + 4, meta.end, steps):
@@ -84,7 +91,7 @@ def _metas(data: bytes, at: int, end: int, steps: Steps) -> Iterator[Box]:
 
 
 def _entries_of(data: bytes, box: Box, steps: Steps) -> int:
-    """How many items the *box* of a meta box names, each as often as it does."""
+    """Return the number of entries for items in a *box* of a meta box."""
     version = number(data, box.start, 1)
     wide = 4 if version else 2
     if box.kind == b"iinf":
@@ -124,7 +131,7 @@ def _of_codec(data: bytes, entries: Box, codec: bytes, steps: Steps) -> Iterator
 
 
 def located(data: Bytes, meta: Box, steps: Steps) -> Iterator[tuple[int, Extents]]:
-    """Every item of *meta*, by its number, and where its bytes lie (section 8.11.3)."""
+    """Yield the number and the extents of every item of *meta* (section 8.11.3)."""
     places = list(boxes(data, meta.start + 4, meta.end, steps))
     store = next((box.start for box in places if box.kind == b"idat"), len(data))
     for place in places:
@@ -133,7 +140,7 @@ def located(data: Bytes, meta: Box, steps: Steps) -> Iterator[tuple[int, Extents
 
 
 def joined(data: Bytes, extents: Extents) -> bytes:
-    """The bytes of an item. Raises `Unrenderable` where they are more than the file has."""
+    """Return the bytes of an item. Raises `Unrenderable` when they are longer than the file."""
     if sum(end - start for start, end in extents) > len(data):
         raise corrupt()
     return b"".join(data[start:end] for start, end in extents)
@@ -167,12 +174,12 @@ def _entries(data: Bytes, iloc: Box, store: int, steps: Steps) -> Iterator[tuple
 
 
 def _tables(data: bytes, box: Box, steps: Steps) -> Iterator[dict[bytes, Box]]:
-    """The sample table of each track within *box*."""
+    """Yield the sample table of each track in *box*."""
     inner = list(boxes(data, box.start, box.end, steps))
     if box.kind == b"stbl":
         table = {each.kind: each for each in inner}
         if len(table) < len(inner) or {b"stco", b"co64"} <= table.keys():
-            raise corrupt()  # readers differ in which of two they believe
+            raise corrupt()  # readers differ in which of the two they use
         yield table
         return
     for each in inner:
@@ -181,7 +188,7 @@ def _tables(data: bytes, box: Box, steps: Steps) -> Iterator[dict[bytes, Box]]:
 
 
 def samples(data: Bytes, table: dict[bytes, Box], codec: bytes, most: int, steps: Steps) -> Iterator[bytes]:
-    """The first *most* samples (sections 8.7.3 to 8.7.5)."""
+    """Yield the first *most* samples of a track with that *codec* (sections 8.7.3 to 8.7.5)."""
     described, sizes, runs = (table.get(kind) for kind in (b"stsd", b"stsz", b"stsc"))
     chunks = table.get(b"stco") or table.get(b"co64")
     if described is None or sizes is None or runs is None or chunks is None:

@@ -1,4 +1,4 @@
-"""The chunks of a PNG, one after another, from the bytes alone (PNG, third edition, 5). Knows no Pillow."""
+"""The sequence of chunks in a PNG (section 5). This module does not import Pillow."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from service.imaging.failures import too_much_work
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = struct.Struct(">I4s")
 _MAX_CHUNKS = 40_000
-"""Chunks that are walked, in less than 0.1 s. An honest PNG of 32 MiB in chunks of 1 KiB has 32,000."""
+"""Chunks that are walked, in less than 0.1 s. A PNG of 32 MiB in chunks of 1 KiB has 32,000."""
 
 Span = tuple[int, int]
-"""Where some bytes begin and end."""
+"""Where a range of bytes begins and ends."""
 
 
 class Chunk(NamedTuple):
@@ -28,10 +28,10 @@ class Chunk(NamedTuple):
 
 
 def chunks(data: Bytes) -> Iterator[Chunk]:
-    """Every chunk up to IEND, or up to where no chunk begins. By its length, the last may end beyond *data*.
+    """Yield every chunk up to IEND, or up to where no chunk begins. By its length, the last may end after *data*.
 
     Raises:
-        Unrenderable: too many chunks.
+        Unrenderable: there are too many chunks.
     """
     at = len(SIGNATURE)
     for _ in range(_MAX_CHUNKS):
@@ -47,17 +47,17 @@ def chunks(data: Bytes) -> Iterator[Chunk]:
 
 
 def ancillary(kind: bytes) -> bool:
-    """Whether a reader may pass over chunks of that type (5.4)."""
+    """Return whether a reader may pass over chunks of type *kind* (5.4)."""
     return bool(kind[0] & 0x20)
 
 
 def sound(data: Bytes, found: Chunk) -> bool:
-    """Whether the checksum of a chunk is right."""
+    """Return whether the checksum of the chunk *found* is right."""
     kind, begin, end = found
     content = memoryview(data)[begin:end] if isinstance(data, bytes) else data[begin:end]
     return crc32(content, crc32(kind)) == int.from_bytes(data[end : end + 4], "big")
 
 
 def written(kind: bytes, content: bytes) -> bytes:
-    """A chunk as it is in a file."""
+    """Return the bytes of a chunk of type *kind* in a file."""
     return b"".join((_HEAD.pack(len(content), kind), content, crc32(content, crc32(kind)).to_bytes(4, "big")))

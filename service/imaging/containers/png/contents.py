@@ -1,52 +1,49 @@
-"""A PNG taken apart, from its bytes alone: what a reader needs of it, each chunk checked. Knows no Pillow.
+"""The chunks of a PNG that a reader needs, each of them checked. This module does not import Pillow.
 
-The rules are those of the PNG specification (third edition). An ancillary chunk that breaks one of them is passed over:
-its checksum, length, place or content is wrong, or an earlier one of its type is usable. A critical chunk that breaks
-one makes the file corrupt. The checksums of the pixels are not looked at: zlib has one of its own for them.
+An ancillary chunk that breaks a rule of the specification is passed over: its checksum, length, place or content is
+wrong, or an earlier one of its type is usable. A critical chunk that breaks a rule makes the file corrupt. The
+checksums of the pixels are not compared: the zlib stream has a checksum of its own.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from itertools import islice
 
 from service.errors import Unrenderable
 from service.imaging.containers.cicp import CodePoints
-from service.imaging.containers.png_chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
-from service.imaging.containers.png_film import Film, film
-from service.imaging.containers.png_values import ExifBlock, code_points, icc_profile
-from service.imaging.containers.window import Bytes
+from service.imaging.containers.png.animation import Animation, animation
+from service.imaging.containers.png.chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
+from service.imaging.containers.png.values import ExifBlock, code_points, icc_profile
 from service.imaging.failures import corrupt, unsupported
+from service.imaging.geometry import Size
 
 _HEADER = struct.Struct(">IIBBBBB")
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-"""The bits per channel that are legal, by colour type (table 8)."""
+"""Legal bits per channel, by colour type (table 8)."""
 _GREY, _RGB, _PALETTE = 0, 2, 3
-_WITH_ALPHA = (4, 6)
 _KEY_BYTES = {_GREY: 2, _RGB: 6}
-_MAX_EARLY = 1_024
-"""Chunks that are looked at where the header alone counts."""
+"""Bytes of a transparent colour, by colour type."""
 _MOVING = frozenset((b"acTL", b"fcTL", b"fdAT", b"IDAT"))
 _CRITICAL = frozenset((b"IHDR", b"PLTE", b"IDAT", b"IEND"))
 _EARLY = frozenset((b"iCCP", b"cICP"))
-"""Chunks that stand before the palette and the pixels (table 7)."""
+"""Types of chunks that precede the palette and the pixels (table 7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What IHDR says. `of` raises `Unrenderable` for what is not legal."""
+    """The fields of IHDR."""
 
     width: int
     height: int
     depth: int
     colour: int
-    """The colour type: 0 grey, 2 RGB, 3 a palette, 4 grey with alpha, 6 RGB with alpha."""
+    """The colour type: 0 grey, 2 RGB, 3 palette, 4 grey with alpha, 6 RGB with alpha."""
     interlace: int
 
     @classmethod
     def of(cls, content: bytes) -> Header:
-        """The header with that *content*."""
+        """Return the header with that *content*. Raises `Unrenderable` for values that are not legal."""
         if len(content) != _HEADER.size:
             raise corrupt()
         width, height, depth, colour, compression, filters, interlace = _HEADER.unpack(content)
@@ -55,34 +52,34 @@ class Header:
         return cls(width, height, depth, colour, interlace)
 
     def resized(self, width: int, height: int) -> bytes:
-        """The content of an IHDR that says another size."""
+        """Return the content of an IHDR with another size."""
         return _HEADER.pack(width, height, self.depth, self.colour, 0, 0, self.interlace)
 
 
 @dataclass(frozen=True, slots=True)
 class Png:
-    """What a reader needs of the file *data*. Empty bytes or None stand for what is not there, or unusable."""
+    """The parts of the file *data* that a reader needs. A part that is missing or not usable is empty or None."""
 
     data: bytes
     header: Header
     palette: bytes
     transparency: bytes
     pixels: tuple[Span, ...]
-    """The contents of the IDAT chunks."""
-    film: Film | None
+    """The contents of the IDAT chunks, in the file."""
+    animation: Animation | None
     code_points: CodePoints | None
     profile: bytes
-    """An ICC profile. Empty beside code points, which take precedence (4.3)."""
+    """An ICC profile. It is empty if there are code points, which take precedence (4.3)."""
     exif: bytes
 
     @property
-    def size(self) -> tuple[int, int]:
-        """Width and height in pixels."""
+    def size(self) -> Size:
+        """The width and height in pixels."""
         return self.header.width, self.header.height
 
     @property
     def key(self) -> tuple[int, ...]:
-        """The grey or the colour that is transparent, if any: scaled to 8 bits, or in 16 where the pixels have them."""
+        """The transparent grey or colour, or an empty tuple. Values have 16 bits if the pixels do, else 8."""
         if self.header.colour == _PALETTE:
             return ()
         depth = self.header.depth
@@ -92,7 +89,7 @@ class Png:
         return tuple(value * 255 // most for value in values) if depth < 8 else tuple(values)
 
     def opening(self, width: int, height: int) -> bytes:
-        """A PNG of that size as far as its pixels, of which it has none."""
+        """Return the beginning of a PNG of that size, up to its pixels."""
         parts = [SIGNATURE, written(b"IHDR", self.header.resized(width, height))]
         if self.header.colour == _PALETTE:
             parts.append(written(b"PLTE", self.palette))
@@ -101,45 +98,29 @@ class Png:
         return b"".join((*parts, written(b"IDAT", b"")))
 
 
-def transparent(data: Bytes) -> bool:
-    """Whether the header of a PNG declares transparency: an alpha channel, or a tRNS chunk that is usable."""
-    colour, entries = -1, 0
-    for found in islice(chunks(data), _MAX_EARLY):
-        kind, begin, end = found
-        if kind == b"IHDR":
-            colour = int.from_bytes(data[begin + 9 : begin + 10], "big")
-        elif kind == b"PLTE":
-            entries = (end - begin) // 3
-        elif kind == b"tRNS" and _allows_key(colour, entries, end - begin) and sound(data, found):
-            return True
-        elif kind == b"IDAT":
-            break
-    return colour in _WITH_ALPHA
-
-
-def _allows_key(colour: int, entries: int, length: int) -> bool:
-    """Whether tRNS may be so long, beside a palette of so many *entries* (11.3.1.1)."""
+def allows_key(colour: int, entries: int, length: int) -> bool:
+    """Return whether *length* is legal for tRNS, with a palette of that number of *entries* (11.3.1.1)."""
     return 0 < length <= entries if colour == _PALETTE else length == _KEY_BYTES.get(colour)
 
 
 def read(data: bytes, most_frames: int) -> Png:
-    """Walk through *data* once. The frames of an animation that promises more than *most_frames* are not looked at.
+    """Return the parts of *data*, in one walk. More than *most_frames* promised frames are not examined.
 
     Raises:
-        Unrenderable: a critical chunk is missing, not legal or not known, a length leads astray, or there are too many
-            chunks.
+        Unrenderable: a critical chunk is missing, not legal or not known, the length of a chunk is wrong, or there are
+            too many chunks.
     """
     walk = _Walk(data)
     last: Chunk | None = None
     for last in chunks(data):
         walk.take(last)
     if last and last.kind != b"IEND" and last.end + 12 <= len(data) and not sound(data, last):
-        raise corrupt()  # its length leads to where no chunk begins
+        raise corrupt()  # no chunk begins where this one ends
     return walk.finished(most_frames)
 
 
 class _Walk:
-    """What the chunks so far hold."""
+    """The contents of the chunks that were read so far."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -151,7 +132,7 @@ class _Walk:
         self._exif = ExifBlock()
 
     def take(self, found: Chunk) -> None:
-        """Look at the next chunk. Raises `Unrenderable`."""
+        """Read the next chunk. Raises `Unrenderable`."""
         kind, begin, end = found
         if end > len(self._data):
             raise corrupt()
@@ -172,14 +153,14 @@ class _Walk:
             raise self._refused(found)
 
     def _refused(self, found: Chunk) -> Unrenderable:
-        """What is wrong with a critical chunk: it is not known, or it is damaged or out of place."""
+        """Return the error for a critical chunk that is not known, damaged or out of place."""
         kind = found[0]
         if kind in _CRITICAL or not sound(self._data, found):
             return corrupt()
         return unsupported(f"PNG ({kind.decode('ascii')})")
 
     def _take_palette(self, found: Chunk, header: Header) -> None:
-        """Where the colour type does not call for a palette, it is a suggestion (11.2.2)."""
+        """Keep the palette, which is only a suggestion for other colour types than 3 (11.2.2)."""
         _, begin, end = found
         palette = self._data[begin:end]
         if self._palette is not None:
@@ -195,14 +176,14 @@ class _Walk:
         if kind in _EARLY:
             wanted = self._palette is None
         else:
-            wanted = kind == b"tRNS" and _allows_key(header.colour, len(self._palette or b"") // 3, end - begin)
+            wanted = kind == b"tRNS" and allows_key(header.colour, len(self._palette or b"") // 3, end - begin)
         if wanted and not self._pixels and kind not in self._kept and sound(self._data, found):
             self._kept[kind] = self._data[begin:end]
         elif ExifBlock.may_be_in(self._data, found):
             self._exif.take(self._data, found)
 
     def finished(self, most_frames: int) -> Png:
-        """All of it. Raises `Unrenderable`."""
+        """Return all parts. Raises `Unrenderable`."""
         header, palette, kept, data = self._header, self._palette or b"", self._kept, self._data
         if header is None or not self._pixels or (header.colour == _PALETTE and not palette):
             raise corrupt()
@@ -214,7 +195,7 @@ class _Walk:
             palette,
             kept.get(b"tRNS", b""),
             tuple(self._pixels),
-            film(data, self._moving, size, most_frames),
+            animation(data, self._moving, size, most_frames),
             points,
             b"" if points else icc_profile(kept.get(b"iCCP", b"")),
             self._exif.content,

@@ -1,4 +1,4 @@
-"""The contents of PNG's chunks for colours and orientation, and which of them are usable. Knows no Pillow."""
+"""The contents of chunks for colours and orientation. This module does not import Pillow."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import zlib
 
 from service.imaging.containers.cicp import CodePoints
 from service.imaging.containers.exif import RAW_PROFILE, raw_profile
-from service.imaging.containers.png_chunks import Chunk, sound
+from service.imaging.containers.png.chunks import Chunk, sound
 from service.imaging.containers.window import Bytes
 
 _PRIMARIES = frozenset({1, *range(4, 13), 22})
 _TRANSFERS = frozenset({1, *range(4, 19)})
-"""The code points that H.273 assigns; 2 is "unspecified"."""
+"""Code points that H.273 assigns, without 2, "unspecified"."""
 _MAX_PROFILE = 4_194_304
-"""Bytes of an ICC profile. Those of presses have 0.5 to 2 MB; to inflate this many takes some 10 ms."""
+"""Bytes of an ICC profile, which take about 10 ms to inflate. Profiles of presses have 0.5 to 2 MB."""
 _MAX_TEXT = 1_048_576
-"""Characters of a text that holds Exif. A camera's block has 64 KiB at most, which are 130,000 characters."""
+"""Characters of a text with Exif. The block of a camera has at most 64 KiB, which are 130,000 characters."""
 _ICC_HEADER = 128
 _TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
 
 def code_points(content: bytes) -> CodePoints | None:
-    """The code points in the content of a cICP chunk (11.3.2.6); None if it has none that mean anything.
+    """Return the code points in the content of a cICP chunk (11.3.2.6), or None if they are not usable.
 
-    Those of the narrow range are passed over, as browsers do it.
+    Code points with the narrow range are not used, as in browsers.
     """
     if len(content) != 4:
         return None
@@ -34,7 +34,7 @@ def code_points(content: bytes) -> CodePoints | None:
 
 
 def icc_profile(content: bytes) -> bytes:
-    """The profile in the content of an iCCP chunk (11.3.2.3); empty if it is unusable."""
+    """Return the profile in the content of an iCCP chunk (11.3.2.3); empty if it is not usable."""
     name, _, packed = content.partition(b"\0")
     if not 1 <= len(name) <= 79 or packed[:1] != b"\0":
         return b""
@@ -46,9 +46,9 @@ def icc_profile(content: bytes) -> bytes:
 
 
 class ExifBlock:
-    """The Exif block of a PNG: that of the first sound eXIf chunk, else that of ImageMagick's first sound text.
+    """The Exif block of a PNG: from the first sound eXIf chunk, otherwise from the first sound text of ImageMagick.
 
-    One text is unpacked at most.
+    At most one text is inflated.
     """
 
     def __init__(self) -> None:
@@ -57,17 +57,17 @@ class ExifBlock:
 
     @property
     def content(self) -> bytes:
-        """The block so far; empty if there is none."""
+        """The block that was found so far; empty if there is none."""
         return self._chunk or self._text or b""
 
     @staticmethod
     def may_be_in(data: Bytes, found: Chunk) -> bool:
-        """Whether that chunk, be it sound or not, is of a type and a keyword that stand for Exif."""
+        """Return whether the chunk *found* has a type and a keyword for Exif. It need not be sound."""
         kind, begin, _ = found
         return kind == b"eXIf" or (kind in _TEXTS and data[begin : begin + len(RAW_PROFILE)] == RAW_PROFILE)
 
     def take(self, data: Bytes, found: Chunk) -> None:
-        """Look at a chunk that it may be in."""
+        """Use the chunk *found* if it is the first sound one of its kind."""
         kind, begin, end = found
         if (self._chunk if kind == b"eXIf" else self._text) is not None or not sound(data, found):
             return
@@ -78,7 +78,7 @@ class ExifBlock:
 
 
 def _raw_profile(kind: bytes, text: bytes) -> bytes:
-    """The Exif block in a text chunk of that *kind*, after its keyword; empty if it is broken."""
+    """Return the Exif block in the *text* that follows the keyword of a chunk; empty if it is broken."""
     if kind == b"iTXt":
         packed, method = text[:1] != b"\0", text[1:2]
         text = text[2:].split(b"\0", 2)[-1]
@@ -91,7 +91,7 @@ def _raw_profile(kind: bytes, text: bytes) -> bytes:
 
 
 def _inflated(packed: bytes, most: int) -> tuple[bytes, bool]:
-    """What a zlib stream holds, and whether that is all of it; nothing if that is more than *most* bytes."""
+    """Return the data of a zlib stream and whether they are complete; no data if there are more than *most* bytes."""
     stream = zlib.decompressobj()
     try:
         data = stream.decompress(packed, most + 1)

@@ -1,4 +1,4 @@
-"""Boxes of the ISO base media file format (ISO/IEC 14496-12, section 4.2), in bounded steps. Knows no meanings."""
+"""The sequence of boxes in an ISO base media file (section 4.2), in bounded steps. It gives box types no meaning."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from service.imaging.containers.window import Bytes
 from service.imaging.failures import too_much_work
 
 MAX_STEPS = 20_000
-"""Boxes, entries and extents that are looked at. A grid of 50 megapixels in tiles of 256 has 800 of each."""
+"""Boxes, entries and extents that are read. A grid of 50 megapixels in tiles of 256 pixels has 800 of each."""
 
 
 class Box(NamedTuple):
-    """A box's type, and where its content starts and ends."""
+    """The type of a box, and where its content starts and ends."""
 
     kind: bytes
     start: int
@@ -21,20 +21,20 @@ class Box(NamedTuple):
 
 
 class Steps:
-    """How much has been looked at, over the whole file."""
+    """A limit on the boxes, entries and extents that are read in one file."""
 
     def __init__(self, most: int = MAX_STEPS) -> None:
         self._left = most
 
     def take(self, steps: int = 1) -> None:
-        """Count *steps* more. Raises `Unrenderable` when there were too many."""
+        """Count *steps* more. Raises `Unrenderable` when the limit is exceeded."""
         self._left -= steps
         if self._left < 0:
             raise too_much_work()
 
 
 def boxes(data: Bytes, at: int, end: int, steps: Steps) -> Iterator[Box]:
-    """The boxes between *at* and *end*, one after the other."""
+    """Yield the boxes between *at* and *end*."""
     while at + 8 <= end:
         steps.take()
         size, start = number(data, at, 4), at + 8
@@ -48,5 +48,5 @@ def boxes(data: Bytes, at: int, end: int, steps: Steps) -> Iterator[Box]:
 
 
 def number(data: Bytes, at: int, size: int) -> int:
-    """The unsigned number of *size* bytes at *at*; bytes past the end are left out."""
+    """Return the unsigned number of *size* bytes at *at*. Bytes past the end are left out."""
     return int.from_bytes(data[at : at + size], "big")

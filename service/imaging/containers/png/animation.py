@@ -1,6 +1,6 @@
-"""The frames of an animated PNG, from its chunks alone (PNG, third edition, 11.3.3). Inflates nothing, knows no Pillow.
+"""The frames of an animated PNG, from its chunks (section 11.3.3). This module does not import Pillow or inflate.
 
-An animation with a damaged chunk is none: the picture for readers that show no animation is left.
+A PNG whose animation has a damaged chunk is a still picture.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from service.imaging.containers.png_chunks import Chunk, Span, sound
+from service.imaging.containers.png.chunks import Chunk, Span, sound
 from service.imaging.failures import corrupt
+from service.imaging.geometry import Size
 
 _ANNOUNCEMENT = struct.Struct(">II")
-"""Number of frames, number of plays."""
+"""The number of frames and the number of plays."""
 _CONTROL = struct.Struct(">IIIIIHHBB")
-"""Sequence number, width, height, left, top, delay and its unit, disposal, blending."""
+"""The sequence number, width, height, left, top, delay and its unit, disposal and blending."""
 _MOST = 0x7FFF_FFFF
-"""The largest number that PNG has (7.1)."""
+"""The largest number in a PNG (7.1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame: its box on the canvas in pixels, how long it is shown, and how it is drawn."""
+    """A frame: its box on the canvas in pixels, its duration, and the numbers of its disposal and blending."""
 
     width: int
     height: int
@@ -32,32 +33,32 @@ class Frame:
     disposal: int
     blending: int
     pixels: list[Span] = field(default_factory=list)
-    """Where the parts of its zlib stream begin and end."""
+    """The parts of its zlib stream in the file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """An animation of so many *promised* frames, played *plays* times (0: for ever)."""
+class Animation:
+    """An animation whose header promises *promised* frames, and which is played *plays* times; 0 is for ever."""
 
     promised: int
     plays: int
     frames: Sequence[Frame] = ()
-    """The promised frames; none where they are too many to be looked at."""
+    """The promised frames; empty if they are too many to be examined."""
     still_first: bool = False
-    """The pixels in IDAT are for readers that show no animation, and are no frame."""
+    """Whether the pixels in IDAT are no frame, but a picture for readers that show no animation."""
 
 
 class _DamagedError(Exception):
-    """A chunk of the animation breaks a rule."""
+    """A chunk of the animation breaks a rule of the specification."""
 
 
-def film(data: bytes, chunks: list[Chunk], size: tuple[int, int], most: int) -> Film | None:
-    """The animation in *chunks*, those of the types acTL, fcTL, fdAT and IDAT, on a canvas of *size*.
+def animation(data: bytes, chunks: list[Chunk], size: Size, most: int) -> Animation | None:
+    """Return the animation in *chunks*, which have the types acTL, fcTL, fdAT and IDAT, on a canvas of *size*.
 
-    None if there is none, or a damaged one. Where it promises more than *most* frames, they are not looked at.
+    None means that there is no animation or a damaged one. More than *most* promised frames are not examined.
 
     Raises:
-        Unrenderable: there are pixels of promised frames, and no chunk that says where any frame is shown.
+        Unrenderable: there are pixels of promised frames, but no chunk with the box of a frame.
     """
     kinds = [kind for kind, _, _ in chunks]
     if b"acTL" not in kinds[: kinds.index(b"IDAT")]:
@@ -65,23 +66,23 @@ def film(data: bytes, chunks: list[Chunk], size: tuple[int, int], most: int) -> 
     try:
         promised, plays = _announced(data, chunks[kinds.index(b"acTL")], kinds.count(b"acTL"))
         if promised > most:
-            return Film(promised, plays)
+            return Animation(promised, plays)
         if b"fdAT" in kinds and b"fcTL" not in kinds:
             raise corrupt()
-        reel = _Reel(data, size)
+        frames = _Frames(data, size)
         for found in chunks:
-            if found.kind == b"fcTL" and len(reel.frames) == promised:
+            if found.kind == b"fcTL" and len(frames.frames) == promised:
                 break
-            reel.take(found)
-        if len(reel.frames) < promised or not reel.frames[-1].pixels:
+            frames.take(found)
+        if len(frames.frames) < promised or not frames.frames[-1].pixels:
             return None
     except _DamagedError:
         return None
-    return Film(promised, plays, reel.frames, reel.still_first)
+    return Animation(promised, plays, frames.frames, frames.still_first)
 
 
 def _announced(data: bytes, found: Chunk, times: int) -> tuple[int, int]:
-    """The numbers of frames and of plays."""
+    """Return the numbers of frames and of plays."""
     _, begin, end = found
     if times > 1 or end - begin != _ANNOUNCEMENT.size or not sound(data, found):
         raise _DamagedError
@@ -91,10 +92,10 @@ def _announced(data: bytes, found: Chunk, times: int) -> tuple[int, int]:
     return promised, min(plays, _MOST)
 
 
-class _Reel:
-    """The frames so far."""
+class _Frames:
+    """The frames that were read so far."""
 
-    def __init__(self, data: bytes, size: tuple[int, int]) -> None:
+    def __init__(self, data: bytes, size: Size) -> None:
         self._data, self._size = data, size
         self._number = 0
         self._begun = False
@@ -102,7 +103,7 @@ class _Reel:
         self.still_first = False
 
     def take(self, found: Chunk) -> None:
-        """Look at the next chunk. Raises `_DamagedError`."""
+        """Read the next chunk. Raises `_DamagedError`."""
         kind, begin, end = found
         if kind == b"IDAT":
             self._first_pixels(begin, end)
