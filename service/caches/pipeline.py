@@ -1,5 +1,7 @@
-"""One connection for many who ask at once: what is asked in a turn of the event loop is sent together, and nobody's
-answer is waited for before the next is sent."""
+"""Pipelined commands over one connection to a Redis server.
+
+The commands of one turn of the event loop are sent together, and no command waits for the reply to an earlier one.
+"""
 
 from __future__ import annotations
 
@@ -16,53 +18,53 @@ from redis.exceptions import ResponseError
 from service.pictures.ports import CacheUnavailable
 
 Command = tuple[str | bytes | int, ...]
-_Asked = tuple[float, asyncio.Future[Any]]
+_Pending = tuple[float, asyncio.Future[Any]]
+"""The deadline of a command on the loop's clock, and the future of its reply."""
 
-_PATIENCE = 1.0
-"""Seconds that the server may take to be connected to, or to answer, before the connection is given up."""
+_TIMEOUT = 1.0
+"""Seconds to connect, and to wait for any reply before the connection is given up."""
 _LATE = 0.005
-"""Seconds by which a time-out comes late when the event loop is busy: then the answer may have come, and not been read
-yet, and as much time again is given, once."""
+"""Seconds by which a busy event loop delays the timer. After that, unread replies get the time limit once more."""
 
 
 class Pipeline:
-    """Commands to a Redis server, by a connection as *pool* makes them. Works within one event loop.
+    """Commands to a Redis server, over a connection of *pool*. It works within one event loop.
 
-    Whoever asks waits for *timeout* seconds at most. What comes later than that is read and forgotten. The library's
-    own pipeline costs five times as much for each command: it reads by streams, and keeps others waiting for its turn.
+    A command has *timeout* seconds. A later reply is read and dropped. The pipeline of the library costs five times as
+    much for each command: it reads from streams, and its callers wait for each other.
     """
 
     def __init__(self, pool: ConnectionPool, *, timeout: float) -> None:
         self._pool, self._timeout = pool, timeout
-        self._wanted: deque[tuple[Command, _Asked]] = deque()
-        self._asked: deque[_Asked] = deque()
-        self._sending = self._watching = self._spared = False
-        self._line: _Line | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._unsent: deque[tuple[Command, _Pending]] = deque()
+        self._pending: deque[_Pending] = deque()
+        self._send_scheduled = self._timer_running = self._timer_extended = False
+        self._connection: _Connection | None = None
         self._connecting = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, *command: str | bytes | int) -> asyncio.Future[Any]:
-        """The server's answer. Raises `CacheUnavailable`, and ResponseError for an answer that says no."""
+        """Return a future of the server's reply. It raises `CacheUnavailable`, or ResponseError for an error reply."""
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = loop.create_future()
-        asked = loop.time() + self._timeout, answer
-        self._wanted.append((command, asked))
-        self._asked.append(asked)
-        if not self._sending:
-            self._sending = True
-            loop.call_soon(loop.call_soon, self._send)  # once all that was read in this turn has been asked
-        if not self._watching:  # one timer for all: one for each costs more than the sending
-            self._watching = True
-            loop.call_later(self._timeout, self._watch, asked[0])
-        return answer
+        reply: asyncio.Future[Any] = loop.create_future()
+        pending = loop.time() + self._timeout, reply
+        self._unsent.append((command, pending))
+        self._pending.append(pending)
+        if not self._send_scheduled:
+            self._send_scheduled = True
+            loop.call_soon(loop.call_soon, self._send)  # after all requests that were read in this turn
+        if not self._timer_running:  # one timer for all commands: one each costs more than the sending
+            self._timer_running = True
+            loop.call_later(self._timeout, self._expire, pending[0])
+        return reply
 
     async def close(self) -> None:
-        """Close the connection, once all answers have come or their time is over."""
-        if unanswered := [answer for _, answer in self._asked if not answer.done()]:
+        """Close the connection, after all replies have come or have timed out."""
+        if unanswered := [reply for _, reply in self._pending if not reply.done()]:
             await asyncio.wait(unanswered)
-        await self._settled()  # a connection may be in the making, later than anybody waits for it
-        if self._line is not None:
-            self._line.end(ConnectionError("closed"))
+        await self._settled()  # a connection may still be in the making, after its commands have timed out
+        if self._connection is not None:
+            self._connection.end(ConnectionError("closed"))
         await self._settled()
 
     async def _settled(self) -> None:
@@ -70,36 +72,39 @@ class Pipeline:
             await asyncio.wait(self._tasks)
 
     def _send(self) -> None:
-        self._sending = False
-        if self._line is None or self._line.ended:
-            self._line = None
-            if not self._connecting:
+        self._send_scheduled = False
+        connection = self._connection
+        if connection is None or connection.ended:
+            self._connection = None
+            if all(reply.done() for _, (_, reply) in self._unsent):  # all callers are gone: `close` may have ended
+                self._unsent.clear()
+            elif not self._connecting:
                 self._connecting = True
                 self._spawn(self._connect())
             return
         commands = []
-        for command, asked in self._wanted:
-            if not asked[1].done():
-                commands.append(pack_command(command))  # type: ignore[arg-type]  # it knows tuples of one only
-                self._line.pending.append(asked)
-        self._wanted.clear()
+        for command, pending in self._unsent:
+            if not pending[1].done():
+                commands.append(pack_command(command))  # type: ignore[arg-type]  # its stub has only tuples of one
+                connection.pending.append(pending)
+        self._unsent.clear()
         if commands:
-            self._line.transport.write(b"".join(commands))
+            connection.transport.write(b"".join(commands))
 
     async def _connect(self) -> None:
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        made: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
-            async with asyncio.timeout(_PATIENCE):
-                await connection.connect()  # type: ignore[no-untyped-call]
-        except Exception as error:  # the library's own mistakes too: the cache must never fail a request
-            await connection.disconnect(nowait=True)  # it may be amid its handshake
-            while self._wanted:
-                _fail(self._wanted.popleft()[1][1], CacheUnavailable(f"{type(error).__name__}: {error}"))
+            async with asyncio.timeout(_TIMEOUT):
+                await made.connect()  # type: ignore[no-untyped-call]
+        except Exception as error:  # errors of the library too: the cache must not fail a request
+            await made.disconnect(nowait=True)  # it may be in the middle of its handshake
+            while self._unsent:
+                _fail(self._unsent.popleft()[1][1], CacheUnavailable(f"{type(error).__name__}: {error}"))
         else:
-            self._line = _Line(connection, lambda: self._spawn(connection.disconnect(nowait=True)))
+            self._connection = _Connection(made, lambda: self._spawn(made.disconnect(nowait=True)))
         finally:
             self._connecting = False
-        if self._wanted:
+        if self._unsent:
             self._send()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -107,72 +112,72 @@ class Pipeline:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _watch(self, due: float) -> None:
-        """Fail what has been asked for too long; *due* is when this was to be called."""
+    def _expire(self, due: float) -> None:
+        """Fail the commands whose deadline has passed. *due* is the time at which this call was scheduled."""
         loop = asyncio.get_running_loop()
-        now, asked = loop.time(), self._asked
-        if now - due > _LATE and not self._spared:
-            self._spared = True
-            loop.call_later(self._timeout, self._watch, now + self._timeout)
+        now, pending = loop.time(), self._pending
+        if now - due > _LATE and not self._timer_extended:
+            self._timer_extended = True
+            loop.call_later(self._timeout, self._expire, now + self._timeout)
             return
-        self._spared = False
-        while asked and (asked[0][0] <= now or asked[0][1].done()):
-            _, answer = asked.popleft()
-            if not answer.done():
-                _fail(answer, CacheUnavailable(f"no answer within {self._timeout:g} s"))
-        if self._line is not None:
-            self._line.give_up(now - _PATIENCE + self._timeout)
-        self._watching = bool(asked)
-        if asked:
-            loop.call_later(asked[0][0] - now, self._watch, asked[0][0])
+        self._timer_extended = False
+        while pending and (pending[0][0] <= now or pending[0][1].done()):
+            _, reply = pending.popleft()
+            if not reply.done():
+                _fail(reply, CacheUnavailable(f"no answer within {self._timeout:g} s"))
+        if self._connection is not None:
+            self._connection.end_if_silent(now - _TIMEOUT + self._timeout)
+        self._timer_running = bool(pending)
+        if pending:
+            loop.call_later(pending[0][0] - now, self._expire, pending[0][0])
 
 
-class _Line(asyncio.Protocol):
-    """A connection that the library has made, and what is asked over it, in order."""
+class _Connection(asyncio.Protocol):
+    """A connection of the library, and the commands that were sent over it, in order."""
 
-    def __init__(self, connection: AbstractConnection, ended: Callable[[], None]) -> None:
-        writer = connection._writer  # the library has no other way to its transport
+    def __init__(self, connection: AbstractConnection, on_end: Callable[[], None]) -> None:
+        writer = connection._writer  # the library has no public way to its transport
         assert writer is not None
-        self.transport, self._tell = writer.transport, ended
-        self._reader = Reader(replyError=ResponseError, notEnoughData=_Line)
-        self.pending: deque[_Asked] = deque()
+        self.transport, self._on_end = writer.transport, on_end
+        self._reader = Reader(replyError=ResponseError, notEnoughData=_Connection)
+        self.pending: deque[_Pending] = deque()
         self.ended = False
         self.transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
         try:
             self._reader.feed(data)
-            while (answer := self._reader.gets()) is not _Line:
-                waiting = self.pending.popleft()[1]
-                if waiting.done():
+            while (answer := self._reader.gets()) is not _Connection:
+                reply = self.pending.popleft()[1]
+                if reply.done():
                     continue
                 if isinstance(answer, ResponseError):
-                    _fail(waiting, answer)
+                    _fail(reply, answer)
                 else:
-                    waiting.set_result(answer)
-        except Exception as error:  # no Redis server's answer, or one too many: nothing on this line can be believed
+                    reply.set_result(answer)
+        except Exception as error:  # not a Redis server, or a reply without a command: no reply can be trusted
             self.end(error)
 
     def connection_lost(self, error: Exception | None) -> None:
         self.end(error or ConnectionError("the server has closed the connection"))
 
-    def give_up(self, due: float) -> None:
-        """End the line if what is asked for longest was due before *due*, by the loop's clock."""
+    def end_if_silent(self, due: float) -> None:
+        """End the connection if the deadline of its oldest command was before *due*."""
         if self.pending and self.pending[0][0] < due:
-            self.end(TimeoutError(f"no answer within {_PATIENCE:g} s"))
+            self.end(TimeoutError(f"no answer within {_TIMEOUT:g} s"))
 
     def end(self, error: Exception) -> None:
-        """Close it; whoever waits for an answer is told *error*."""
+        """Close the connection. Its commands fail with *error*."""
         if self.ended:
             return
         self.ended = True
         while self.pending:
             _fail(self.pending.popleft()[1], CacheUnavailable(f"{type(error).__name__}: {error}"))
         self.transport.abort()
-        self._tell()
+        self._on_end()
 
 
-def _fail(waiting: asyncio.Future[Any], error: Exception) -> None:
-    if not waiting.done():
-        waiting.set_exception(error)
-        waiting.exception()  # whoever asked may have left: fetched, so that asyncio does not warn
+def _fail(reply: asyncio.Future[Any], error: Exception) -> None:
+    if not reply.done():
+        reply.set_exception(error)
+        reply.exception()  # its caller may have been cancelled: asyncio warns of exceptions that are not retrieved

@@ -1,15 +1,16 @@
-"""The Redis cache: one hash per contact, one field per rendition, one time to live; news of purges and arrivals.
+"""The shared cache in Redis 7.0 or newer, or in Valkey: a hash for each contact, with a field for each rendition.
 
-Works with Redis 7.0 or newer and with Valkey. Raises `CacheUnavailable` for whatever goes wrong with the server.
+Every failure of the server raises `CacheUnavailable`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -21,67 +22,78 @@ from service.caches.entry_format import LONGEST_HEAD, pack, unpack, unpack_head
 from service.caches.pipeline import Pipeline
 from service.caches.subscription import Subscription
 from service.caches.tls import disagreement
-from service.pictures.ports import CacheFull, CacheUnavailable, Grant, Listener
+from service.pictures.ports import CacheFull, CacheUnavailable, FenceToken, HeldLease, Lease
 from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
 
 T = TypeVar("T")
 
-_PATIENCE = 1.0
-"""Seconds for whatever no request waits for, and for a purge."""
-_DIGITS = 10
-"""Of a contact's id at most."""
+_TIMEOUT = 1.0
+"""Seconds for a purge, and for every command that no request waits for."""
+_MAX_DIGITS = 10
+"""Digits of a contact's id."""
 _ALL = "*"
+"""The contact in the message of a purge of everything."""
 _FOREIGN = "the answer is no Redis server's"
-_SCANNED = 500
-"""Keys that are looked through at a time when everything is dropped."""
+_SCAN_COUNT = 500
+"""Keys in one step of a scan."""
 
 
 class RedisCache:
     """A `SharedCache` on a Redis or Valkey server.
 
-    *timeout* bounds a look-up, in seconds; leading, which saves a render, may take twice as long. Everything is tried
-    once: the library's own retries stall a request for a minute when the server is frozen. *lease* is how long a lead
-    lasts unless it is renewed, and *fence* how long a put may come after its fence was taken, in seconds.
+    A look-up has *timeout* seconds, and `acquire` twice as many, since it saves a render. A lease lasts *lease* seconds
+    unless it is renewed. A put may follow its fence by *fence* seconds. Every command is tried once: with the library's
+    retries, a frozen server would delay a request for a minute.
     """
 
     def __init__(self, url: str, *, prefix: str, timeout: float, max_fields: int, lease: float, fence: float) -> None:
-        # A connection each: a large put must not hold up a look-up.
+        # Three connections: a large put must not delay a look-up.
         pool, self._url = _pool(url), url
-        self._read, self._lead = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
-        self._write = Pipeline(pool, timeout=_PATIENCE)
+        self._read, self._leases = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
+        self._write = Pipeline(pool, timeout=_TIMEOUT)
         self._client = Redis.from_pool(pool)
-        self._prefix, self._max_fields = prefix, max_fields
-        self._lease, self._fence = _ms(lease), _ms(fence)
-        self._me = secrets.token_hex(6)
-        self._news: Subscription | None = None
+        self._prefix, self._channel, self._max_fields = prefix, f"{prefix}:news", max_fields
+        self._lease, self._fence = lease, _milliseconds(fence)
+        self._process = secrets.token_hex(6)
+        self._subscription: Subscription | None = None
+        self._awaited: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
 
     def key(self, owner: Owner) -> str:
-        """The hash of all of a contact's renditions; its mezzanine's is beside it, in the same slot of a cluster."""
+        """Return the key of the owner's hash. All keys of a contact are in the same slot of a cluster."""
         if isinstance(owner, MezzanineOwner):
             return f"{self._prefix}:{{{owner.contact}}}:mezzanine"
         return f"{self._prefix}:{{{owner}}}"
 
-    def listen(self, listener: Listener) -> None:
-        def heard(message: str) -> None:
+    def subscribe(self, on_purge: Callable[[int | None], None], on_change: Callable[[bool], None]) -> None:
+        def received(message: str) -> None:
             kind, _, rest = message.partition(" ")
             if kind == "arrived":
-                listener.arrived(rest)
+                if (event := self._awaited.pop(rest, None)) is not None:
+                    event.set()
             elif kind == "purged":
                 sender, _, contact = rest.partition(" ")
                 if contact == _ALL:
-                    listener.purged(None)
-                elif sender != self._me and contact.isdecimal() and len(contact) <= _DIGITS:
-                    listener.purged(int(contact))
+                    on_purge(None)
+                elif sender != self._process and contact.isdecimal() and len(contact) <= _MAX_DIGITS:
+                    on_purge(int(contact))
 
-        explain = partial(disagreement, self._url)
-        self._news = Subscription(self._client, f"{self._prefix}:news", heard, listener.listening, explain)
+        def changed(up: bool) -> None:
+            on_change(up)
+            if not up:  # the ends of leases are not received now
+                for event in list(self._awaited.values()):
+                    event.set()
+                self._awaited.clear()
+
+        self._subscription = Subscription(
+            self._client, self._channel, received, changed, partial(disagreement, self._url)
+        )
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
         try:
             values = await self._read.ask("HMGET", key := self.key(owner), *fields)
         except ResponseError as error:
             if str(error).startswith("WRONGTYPE"):
-                return [None] * len(fields)  # somebody else's value sits under our key
+                return [None] * len(fields)  # a foreign value has this key
             raise CacheUnavailable(str(error)) from error
         if not isinstance(values, list) or len(values) != len(fields):
             raise CacheUnavailable(_FOREIGN)
@@ -98,66 +110,64 @@ class RedisCache:
                 raise CacheUnavailable(str(error)) from error
         return None
 
-    async def lead(self, owner: Owner, field: str, version: str) -> Entry | Grant:
-        lock, token = self.arrival(owner, field), secrets.token_hex(8)
-        answer = await self._leave(self._lead, owner, lock, token, self._lease, field, version)
+    async def fence(self, owner: Owner) -> FenceToken:
+        name = self._lease_name(owner, "")
+        _, fence, _ = await self._run_acquire(self._read, owner, name, secrets.token_hex(8), 0, "", "")
+        return FenceToken(fence)
+
+    async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
+        name, token, lease = self._lease_name(owner, field), secrets.token_hex(8), _milliseconds(self._lease)
+        ended = self._awaited.setdefault(name, asyncio.Event())  # before the command: the lease may end at once
+        answer = await self._run_acquire(self._leases, owner, name, token, lease, field, version)
         if len(answer) == 1:
             if (entry := unpack(answer[0], _place(self.key(owner), field))) is not None:
                 return entry
-            answer = await self._leave(self._lead, owner, lock, token, self._lease, "", "")  # it is damaged
-        _, fence, others = answer
-        return Grant(fence, None if others else (lock, token), others / 1000)
-
-    async def fence(self, owner: Owner) -> Grant:
-        _, fence, _ = await self._leave(self._read, owner, self.arrival(owner, ""), secrets.token_hex(8), 0, "", "")
-        return Grant(fence)
+            answer = await self._run_acquire(self._leases, owner, name, token, lease, "", "")  # the value is damaged
+        _, fence, held = answer
+        if held:
+            return FenceToken(fence, held=HeldLease(held / 1000, ended))
+        return FenceToken(fence, Lease(name, token, self._lease))
 
     async def put(
-        self, owner: Owner, field: str, entry: Entry, grant: Grant, *, life: float, alone: bool = False
+        self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False
     ) -> bool:
-        keys = [key := self.key(owner), self._fence_of(owner)]
-        value = pack(entry, _place(key, field))
-        args: list[str | bytes | int] = [field, value, grant.fence, self._max_fields, _ms(life), RECORD, int(alone)]
-        if grant.lock is not None:
-            lock, token = grant.lock
-            keys.append(lock)
-            args += (token, self._channel, f"arrived {lock}")
+        keys = [key := self.key(owner), self._fence_key(owner)]
+        value, life_ms = pack(entry, _place(key, field)), _milliseconds(life)
+        args: list[str | bytes | int] = [field, value, token.fence, self._max_fields, life_ms, RECORD, int(sole)]
+        if (lease := token.lease) is not None:
+            keys.append(lease.name)
+            args += (lease.token, self._channel, _arrived(lease))
         return bool(await _done(self._write.ask("EVAL", scripts.PUT, len(keys), *keys, *args)))
 
-    async def renew(self, grant: Grant) -> bool:
-        assert grant.lock is not None
-        lock, token = grant.lock
-        return bool(await _done(self._write.ask("EVAL", scripts.RENEW, 1, lock, token, self._lease)))
+    async def renew(self, lease: Lease) -> bool:
+        life = _milliseconds(lease.seconds)
+        return bool(await _done(self._write.ask("EVAL", scripts.RENEW, 1, lease.name, lease.token, life)))
 
-    async def release(self, grant: Grant) -> None:
-        assert grant.lock is not None
-        lock, token = grant.lock
-        await _done(self._write.ask("EVAL", scripts.RELEASE, 1, lock, token, self._channel, f"arrived {lock}"))
+    async def release(self, lease: Lease) -> None:
+        args = lease.token, self._channel, _arrived(lease)
+        await _done(self._write.ask("EVAL", scripts.RELEASE, 1, lease.name, *args))
 
-    def arrival(self, owner: Owner, field: str) -> str:
-        return f"{self.key(owner)}:lead:{field}"
-
-    async def tell(self, contact: int) -> None:
+    async def announce(self, contact: int) -> None:
         await _done(self._write.ask("PUBLISH", self._channel, self._purged(contact)))
 
-    async def purge(self, contact: int) -> None:
-        keys = self.key(contact), self.key(MezzanineOwner(contact)), self._fence_of(contact)
-        await _done(self._write.ask("EVAL", scripts.PURGE, 3, *keys, self._channel, self._purged(contact)))
-
-    async def purge_all(self) -> None:
-        await _done(self._drop(f"{self._prefix}:{{*:fence"))  # at first, so that nothing old comes after
-        await _done(self._drop(f"{self._prefix}:{{*"))
-        await _done(self._write.ask("PUBLISH", self._channel, self._purged(_ALL)))
+    async def purge(self, contact: int | None) -> None:
+        if contact is None:
+            await _done(self._unlink(f"{self._prefix}:{{*:fence"))  # first, so that puts under way are refused
+            await _done(self._unlink(f"{self._prefix}:{{*"))
+            await _done(self._write.ask("PUBLISH", self._channel, self._purged(_ALL)))
+        else:
+            keys = self.key(contact), self.key(MezzanineOwner(contact)), self._fence_key(contact)
+            await _done(self._write.ask("EVAL", scripts.PURGE, 3, *keys, self._channel, self._purged(contact)))
 
     async def check(self) -> str:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 info = await _done(self._client.info("server", "memory"))
         except (TimeoutError, CacheUnavailable) as error:
             if (reason := await disagreement(self._url)) is not None:
                 raise CacheUnavailable(reason) from error
             if isinstance(error, TimeoutError):
-                raise CacheUnavailable(f"no answer within {_PATIENCE:g} s") from error
+                raise CacheUnavailable(f"no answer within {_TIMEOUT:g} s") from error
             raise
         name = "Valkey" if "valkey_version" in info else "Redis"
         version = info.get("valkey_version") or info.get("redis_version")
@@ -166,37 +176,37 @@ class RedisCache:
         return f"{name} {version}, {bound}"
 
     async def close(self) -> None:
-        if self._news is not None:
-            await self._news.close()
-        for pipeline in (self._read, self._lead, self._write):
+        if self._subscription is not None:
+            await self._subscription.close()
+        for pipeline in (self._read, self._leases, self._write):
             await pipeline.close()
         await self._client.aclose()
 
-    @property
-    def _channel(self) -> str:
-        return f"{self._prefix}:news"
+    def _purged(self, contact: int | str) -> str:
+        return f"purged {self._process} {contact}"
 
-    def _purged(self, what: int | str) -> str:
-        return f"purged {self._me} {what}"
-
-    def _fence_of(self, owner: Owner) -> str:
+    def _fence_key(self, owner: Owner) -> str:
         return f"{self._prefix}:{{{contact_of(owner)}}}:fence"
 
-    async def _leave(
-        self, pipeline: Pipeline, owner: Owner, lock: str, token: str, lease: int, field: str, version: str
+    def _lease_name(self, owner: Owner, field: str) -> str:
+        return f"{self.key(owner)}:lead:{field}"
+
+    async def _run_acquire(
+        self, pipeline: Pipeline, owner: Owner, lease: str, token: str, life: int, field: str, version: str
     ) -> list[Any]:
-        keys = self.key(owner), self._fence_of(owner), lock
-        match await _done(pipeline.ask("EVAL", scripts.LEAD, 3, *keys, token, self._fence, lease, field, version)):
+        """Run the script ACQUIRE. Return the value, or None, the fence and the milliseconds of a held lease."""
+        keys = self.key(owner), self._fence_key(owner), lease
+        match await _done(pipeline.ask("EVAL", scripts.ACQUIRE, 3, *keys, token, self._fence, life, field, version)):
             case [bytes(value)] if field:
                 return [value]
-            case [_, bytes(fence), int(others)]:
-                return [None, fence, others]
+            case [_, bytes(fence), int(held)]:
+                return [None, fence, held]
         raise CacheUnavailable(_FOREIGN)
 
-    async def _drop(self, pattern: str) -> None:
+    async def _unlink(self, pattern: str) -> None:
         cursor = 0
         while True:
-            cursor, keys = await self._client.scan(cursor, match=pattern, count=_SCANNED)
+            cursor, keys = await self._client.scan(cursor, match=pattern, count=_SCAN_COUNT)
             if keys:
                 await self._client.unlink(*keys)
             if not cursor:
@@ -206,28 +216,33 @@ class RedisCache:
 def _pool(url: str) -> ConnectionPool:
     return ConnectionPool.from_url(
         url,
-        protocol=2,  # whose connections say nothing unasked
-        socket_timeout=_PATIENCE,
-        socket_connect_timeout=_PATIENCE,
+        protocol=2,  # RESP2 connections get no push messages
+        socket_timeout=_TIMEOUT,
+        socket_connect_timeout=_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
     )
 
 
 def _place(key: str, field: str) -> str:
-    """What a value is sealed for: one that was kept, or answered, for another is none."""
+    """Return what the checksum of a value includes: a value that is found in another place is damaged."""
     return f"{key} {field}"
 
 
-def _ms(seconds: float) -> int:
+def _arrived(lease: Lease) -> str:
+    return f"arrived {lease.name}"
+
+
+def _milliseconds(seconds: float) -> int:
     return max(1, round(seconds * 1000))
 
 
 async def _done(call: Awaitable[T]) -> T:
+    """Return the result of *call*. Raise `CacheUnavailable` for every exception."""
     try:
         return await call
     except CacheUnavailable:
         raise
     except ResponseError as error:
         raise (CacheFull if str(error).startswith("OOM") else CacheUnavailable)(str(error)) from error
-    except Exception as error:  # the library's own mistakes too: the cache must never fail a request
+    except Exception as error:  # errors of the library too: the cache must not fail a request
         raise CacheUnavailable(f"{type(error).__name__}: {error}") from error

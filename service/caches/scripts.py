@@ -1,6 +1,7 @@
-"""What the server does in one step each, in its Lua. Keys are a contact's own, so they share a slot.
+"""Lua scripts, which the server runs atomically. All keys of a script belong to one contact, so they share a slot.
 
-The hash holds a field a rendition; the fence is a token that every purge deletes; the lock is whoever's who renders.
+The hash has a field for each rendition. The fence is a token that every purge deletes. The lease is a lock with an
+expiry, whose value is the token of the process that renders.
 """
 
 from __future__ import annotations
@@ -8,14 +9,15 @@ from __future__ import annotations
 from service.caches.entry_format import VERSION_AT
 
 HEAD = """
--- KEYS: hash. ARGV: field, bytes wanted. Gives the beginning of the value, and how many bytes it has.
+-- KEYS: hash. ARGV: field, number of bytes. Returns the first bytes of the value, and its length.
 local value = redis.call('HGET', KEYS[1], ARGV[1])
 return value and {string.sub(value, 1, ARGV[2]), #value} or {false, 0}
 """
 
-LEAD = f"""
--- KEYS: hash, fence, lock. ARGV: a token, life of fence and lock in ms (lock 0: none is wanted), field, version.
--- Gives the value, if it is of that version; else false, the fence's token, and 0, or the ms that another leads.
+ACQUIRE = f"""
+-- KEYS: hash, fence, lease. ARGV: a token, ms of the fence, ms of the lease (0: only the fence), field, version.
+-- Returns the value if it has that version. Otherwise false, the fence, and the remaining ms of another process's lease
+-- (0: this process has got it).
 if ARGV[4] ~= '' then
   local value = redis.pcall('HGET', KEYS[1], ARGV[4])
   if type(value) == 'string' then
@@ -33,15 +35,15 @@ end
 if ARGV[3] == '0' then return {{false, fence, 0}} end
 local left = redis.call('PTTL', KEYS[3])
 if left >= 0 and left <= tonumber(ARGV[3]) then return {{false, fence, math.max(1, left)}} end
-redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])  -- there was none, or one that lasts longer than ours ever do
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3])  -- there was none, or a foreign key that lasts longer than any lease
 return {{false, fence, 0}}
 """
-"""Look again, and if it is still missing take the fence's token and, if nobody has it, the lock."""
+"""Look the value up once more. If it is missing, get the fence and, if it is free, the lease."""
 
 PUT = """
--- KEYS: hash, fence, and the lock that is given back with it, if any. ARGV: field, value, the fence's token, fields at
--- most, life in ms, the record's field, '1' alone; the lock's token, the channel, the message.
--- Gives 1 if it was stored, 0 if the fence has fallen since.
+-- KEYS: hash, fence, and the lease to release, if any. ARGV: field, value, fence, largest number of fields, ms of the
+-- hash, the record's field, '1' to replace the hash; the lease's token, the channel, the message.
+-- Returns 1 if the value was stored, 0 if the fence was deleted in between.
 local function release()
   if KEYS[3] and redis.call('GET', KEYS[3]) == ARGV[8] then
     redis.call('UNLINK', KEYS[3])
@@ -67,7 +69,7 @@ redis.call('PEXPIRE', KEYS[1], ARGV[5])
 release()
 return type(stored) == 'table' and stored or 1
 """
-"""Store a value unless the contact was purged since its fence was taken; whoever waits for it is woken."""
+"""Store a value unless the contact was purged since the fence was read, and wake the processes that wait for it."""
 
 PURGE = """
 -- KEYS: hash, mezzanine, fence. ARGV: channel, message.
@@ -76,15 +78,15 @@ return redis.call('PUBLISH', ARGV[1], ARGV[2])
 """
 
 RENEW = """
--- KEYS: lock. ARGV: its token, life in ms.
+-- KEYS: lease. ARGV: its token, its ms.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])
 """
 
 RELEASE = """
--- KEYS: lock. ARGV: its token, channel, message.
+-- KEYS: lease. ARGV: its token, channel, message.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('UNLINK', KEYS[1])
 return redis.call('PUBLISH', ARGV[2], ARGV[3])
 """
-"""Give the lead back, and wake whoever waits."""
+"""Release the lease, and wake the processes that wait for it."""

@@ -1,82 +1,59 @@
-"""The use case: which picture a request gets, and its bytes. On ports alone.
+"""The use case: which picture a request gets, and its bytes.
 
-Two steps, so that a validator is answered before anything is paid for: `select` says what it would be, `load` gets it.
+It has two steps, so that a validator is known before anything is read or rendered.
 
-1. `select` finds the record of the original (`Originals`). `Candidates` chooses one of the formats that are not ruled
-   out, and with it the rendition's field in the cache.
-2. `load` takes that field from memory or from the shared cache. If it is in neither, one process of the fleet makes the
-   rendition, and the others wait for it.
-3. `Faults` holds a failed render against the picture or against the field, in the record of the original. The next
-   request finds that in step 1.
-4. After some errors the caller goes back to step 1. `Unwritable` and `BeyondFormat` rule out one format for this
-   request. After `Unrenderable`, a placeholder (`blank`) may stand in. `OriginalChanged` says that the record is out of
-   date, so `select` looks at the store *anew*.
+1. `select` finds the record of the original (`Originals`). `Candidates` chooses a format that is not ruled out, and
+   with it the rendition's field in the cache.
+2. `load` looks for that field in memory, then in the shared cache. If it is in neither, one process of the fleet makes
+   the rendition (`Renditions`), and the others wait for it.
+
+A failed render is recorded as a fault of the original or as a failure of the rendition, and the next `select` finds it.
+After some errors the caller selects again. `Unwritable` and `BeyondFormat` rule out one format for this request. After
+`Unrenderable`, a placeholder (`blank`) can be served instead. After `OriginalChanged` the record is out of date, and
+`select` is called with *reload*.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
-from service.imaging.order import Blank
-from service.pictures.caching.fleet import FleetFlights
-from service.pictures.caching.tiers import Ticket, TieredCache
+from service.pictures.caching.picture_cache import Fetched, PictureCache
 from service.pictures.candidates import Candidates
-from service.pictures.failures import failed_before, standing
-from service.pictures.faults import BLAMED, Faults
-from service.pictures.flights import Flights
-from service.pictures.mezzanine_renderer import MezzanineRenderer
-from service.pictures.originals import STORE_ERRORS, KnownOriginal, Originals, RecordLifetimes, jitter
-from service.pictures.ports import Layer, Observer, OriginalStore, Renderer
+from service.pictures.failures import active_fault, refused
+from service.pictures.lifetimes import RecordLifetimes
+from service.pictures.originals import STORE_ERRORS, KnownOriginal, Originals
+from service.pictures.ports import Layer, Observer
+from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selection, entity_tag
+from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import BLANK, RECORD, Entry, Original, Picture
 from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
 
-FIRST_FRAME = "first-frame"
-"""The detail of a rendition that shows one frame of an animation past the budget."""
-
-PIECE = 18_432
-"""Bytes of a streamed picture at a time; in base64 they are 24 KiB. A slow reader holds one of these."""
-
-_SHARED_STORED = 262_144
-"""Bytes; stored pictures up to this are cached like renditions, larger ones are streamed."""
-_PASSING = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied)
-"""What may be over soon, so that an older rendition is better than none."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Got:
-    """An entry, and whether it was *made* for this request: *stored* here, or made *elsewhere* in the fleet."""
-
-    entry: Entry
-    made: bool = False
-    stored: bool = False
-    elsewhere: bool = False
+_LARGEST_CACHED = 262_144
+"""Bytes of the largest stored picture that is cached like a rendition. Larger ones are streamed from the store."""
+_TEMPORARY_ERRORS = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied)
+"""Errors after which an older rendition is served, if there is one."""
 
 
 class ContactPictures:
-    """Contacts' pictures out of a store, by way of a cache and a renderer."""
+    """The pictures of contacts: selected by their *originals*, loaded from the *cache* or made by *renditions*."""
 
     def __init__(
         self,
-        store: OriginalStore,
-        cache: TieredCache,
-        renderer: Renderer,
+        cache: PictureCache,
+        originals: Originals,
+        renditions: Renditions,
         observer: Observer,
         *,
         recipe: Recipe,
         lifetimes: RecordLifetimes,
-        originals: Originals,
-        mezzanines: MezzanineRenderer,
-        fleet: FleetFlights,
     ) -> None:
-        self._store, self._cache, self._renderer, self._observer = store, cache, renderer, observer
-        self._candidates, self._lifetimes = Candidates(recipe), lifetimes
-        self._originals, self._mezzanines, self._fleet = originals, mezzanines, fleet
-        self._faults = Faults(originals, observer, lifetime=lifetimes.unrenderable, digest=recipe.digest)
-        self._flights = Flights()
+        self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
+        self._candidates, self._digest, self._lifetimes = Candidates(recipe), recipe.digest, lifetimes
+        self._flights = SingleFlight()
 
     async def select(
         self,
@@ -84,50 +61,49 @@ class ContactPictures:
         requested: RequestedPicture,
         trace: Trace,
         *,
-        anew: bool = False,
+        reload: bool = False,
         ruled_out: RuledOut = NONE_RULED_OUT,
     ) -> Selection:
-        """Settle which picture *requested* gets. With *anew*, what the cache says of the original is not believed.
+        """Return the picture that *requested* gets. With *reload*, the store is asked even if the record is fresh.
 
-        *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raises
-        `NoPicture` or `Unrenderable` (then `blank` may stand in), `NotAcceptable`, `BadParameter`, `Unwritable` where
-        every acceptable format has failed, and the store's errors.
+        *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raise
+        `NoPicture` or `Unrenderable` (then `blank` can be served), `NotAcceptable`, `BadParameter`, `Unwritable` if
+        every acceptable format has failed, and the errors of the store.
         """
-        known = await self._originals.find(contact, trace, anew=anew)
+        known = await self._originals.find(contact, trace, reload=reload)
         original = known.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
-        refused = self._faults.refusal(original.fault) is not None
-        choice, field, work = self._candidates.of_picture(original, requested, ruled_out, refused=refused)
-        if fault := self._faults.refusal(original.fault, as_stored=choice.as_stored):
+        choice, field, work = self._candidates.of_picture(original, requested, ruled_out)
+        if fault := active_fault(original.fault, self._digest, as_stored=choice.as_stored):
             raise fault.error()
-        if failures := standing(original.failures, time.time()):  # once one is over, its format is a candidate again
+        if failures := refused(original.failures, time.time()):  # when one expires, its format is a candidate again
             known = replace(known, until=min(known.until, *(each.until for each in failures)))
         etag = entity_tag(contact, original.version, field, choice)
         return Selection(contact, field, original.version, etag, choice, original.modified, work, original, known=known)
 
     def validator(self, original: Original, requested: RequestedPicture) -> str:
-        """The ETag of what *requested* gets of *original*, though that may be of no use. Raises `NotAcceptable`."""
-        refused = self._faults.refusal(original.fault) is not None
-        choice, field, _ = self._candidates.of_picture(original, requested, NONE_RULED_OUT, refused=refused)
+        """Return the entity tag for *requested* of *original*, even if it has a fault. Raise `NotAcceptable`."""
+        choice, field, _ = self._candidates.of_picture(original, requested, NONE_RULED_OUT)
         return entity_tag(original.contact, original.version, field, choice)
 
     def blank(
         self, requested: RequestedPicture, text: str, language: str, ruled_out: RuledOut = NONE_RULED_OUT
     ) -> Selection:
-        """The placeholder that *requested* asks for; *text* in *language* for those with words.
+        """Return the placeholder of *requested*, with *text* in *language* if it has words.
 
-        *ruled_out* and what is raised are as with `select`.
+        *ruled_out* and the errors are as in `select`.
         """
-        failures = self._faults.of_placeholders
+        failures = self._renditions.placeholder_failures
         choice, field, work = self._candidates.of_placeholder(requested, text, language, failures, ruled_out)
         etag = entity_tag(BLANK, "", field, choice)
         return Selection(BLANK, field, "", etag, choice, None, work, blank=requested.if_blank)
 
     def revalidate_local(self, selection: Selection) -> tuple[Entry, int] | None:
-        """What was selected before, if it would be selected again and is in memory, and the seconds it stays fresh.
+        """Return the entry of an earlier *selection* and the seconds it stays fresh, if it is valid and in memory.
 
-        It stands on its record: a newer one, a purge, a fault and an eviction each leave another in its place, or none.
+        The selection is valid while its record is the one in the cache: a newer record, a purge, a fault and an
+        eviction end it.
         """
         known = selection.known
         if known is None:
@@ -139,7 +115,7 @@ class ContactPictures:
         return self._fresh(selection, known, entry, "memory")
 
     async def revalidate_shared(self, selection: Selection) -> tuple[Entry, int] | None:
-        """The same by one look-up in the shared cache, for what is in memory no more."""
+        """Do the same by one look-up in the shared cache, for a selection that is not in memory any more."""
         known = selection.known
         if known is None:
             return None
@@ -149,48 +125,38 @@ class ContactPictures:
         return self._fresh(selection, known, found[1], "shared")
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
-        """The selected picture; without *body* (for HEAD) its length, which costs no read where it is cached.
+        """Return the selected picture. Without *body* (HEAD), its length: if it is cached, no body is read.
 
-        Raises `OriginalChanged` when the original is not what was selected any more, `Unwritable` or `BeyondFormat`
-        when another format may be had (select again with this one ruled out), and what store and renderer raise.
+        Raise `OriginalChanged` when the stored original has changed, `Unwritable` or `BeyondFormat` when another format
+        may do (select again with this one ruled out), and the errors of the store and of the renderer.
         """
         original = selection.original
-        if selection.work is None and original is not None:
+        if original is not None and selection.work is None:
             if not body:
-                if self._streams(original) or self._cache.local(selection.owner, selection.field) is None:
-                    trace.fwd = "miss"
-                return Picture(original.size, None)
-            if self._streams(original):
-                return await self._streamed(original, range(original.size), trace)
-        if not body:
-            head = await self._cache.head(selection.owner, selection.field, trace)
-            if head is not None and head.version == selection.version:
-                return Picture(head.length, None, head.detail)
+                return self._stored_head(selection, original, trace)
+            if self._is_streamed(original):
+                return await self._stream(original, range(original.size), trace)
+        elif not body and (head := await self._head(selection, trace)):
+            return head
         with trace.timed("cache"):
             entry = self._cache.local(selection.owner, selection.field)
         if entry is not None and entry.version == selection.version:
             self._observer.cache("memory", "hit")
         else:
-            key = selection.owner, selection.field, selection.version
-            got, joined = await self._flights.join(key, lambda: self._get(selection, trace))
-            entry = got.entry
-            if entry.version != selection.version:
-                trace.ttl = -int(time.time() - entry.stored_at) - 1
-                self._observer.stale_served()
-                older = entity_tag(selection.owner, entry.version, selection.field, selection.choice)
-                return Picture(len(entry.body), entry.body if body else None, entry.detail, older)
-            if got.made:
-                trace.fwd, trace.stored, trace.collapsed = "miss", got.stored, got.elsewhere or joined
-                if trace.collapsed:
-                    self._observer.collapsed()
-        return Picture(len(entry.body), entry.body if body else None, entry.detail)
+            entry = await self._find_or_make_once(selection, trace)
+        older = None
+        if entry.version != selection.version:
+            trace.ttl = -int(time.time() - entry.stored_at) - 1
+            self._observer.stale_served()
+            older = entity_tag(selection.owner, entry.version, selection.field, selection.choice)
+        return Picture(len(entry.body), entry.body if body else None, entry.detail, older)
 
     async def load_part(self, selection: Selection, span: range, trace: Trace) -> Picture:
-        """The bytes of a stored picture at *span*; an `older` one comes whole. Else as `load`."""
+        """Return the bytes of a stored picture at *span*; an `older` picture is returned whole. Raise as `load`."""
         original = selection.original
         assert original is not None
-        if self._streams(original):
-            return await self._streamed(original, span, trace)
+        if self._is_streamed(original):
+            return await self._stream(original, span, trace)
         whole = await self.load(selection, trace)
         if whole.older is not None:
             return whole
@@ -211,82 +177,54 @@ class ContactPictures:
             self._observer.cache(layer, "hit")
         return entry, int(ttl)
 
-    async def _get(self, selection: Selection, trace: Trace) -> _Got:
-        """What was selected, out of the cache, or made by whoever in the fleet is first to be asked for it.
+    async def _find_or_make_once(self, selection: Selection, trace: Trace) -> Entry:
+        """Return the result of `_find_or_make`, which identical requests of this process share."""
+        key = selection.owner, selection.field, selection.version
+        fetched, joined = await self._flights.join(key, lambda: self._find_or_make(selection, trace))
+        if fetched.made:
+            trace.fwd, trace.stored, trace.collapsed = "miss", fetched.stored, fetched.elsewhere or joined
+            if trace.collapsed:
+                self._observer.collapsed()
+        return fetched.entry
 
-        Where it cannot be had just now it is an older rendition, if there is one that is not too old.
+    async def _find_or_make(self, selection: Selection, trace: Trace) -> Fetched:
+        """Return the entry from the cache, or have it made by one process of the fleet.
+
+        After a temporary error, return an older rendition if there is one that is not too old.
         """
-        found = await self._cache.get(selection.owner, selection.field, trace)
-        if found is not None and found.version == selection.version:
-            return _Got(found)
-
-        async def make(ticket: Ticket) -> tuple[Entry, bool]:
-            entry = await self._make(selection, ticket, trace)
-            life = self._lifetimes.kept * jitter(entry)
-            return entry, await self._cache.put(selection.owner, selection.field, entry, ticket, life=life)
-
+        owner, field, version = selection.owner, selection.field, selection.version
+        found = await self._cache.get(owner, field, trace)
+        if found is not None and found.version == version:
+            return Fetched(found)
         try:
-            made = await self._fleet.join(selection.owner, selection.field, selection.version, make, trace)
-        except _PASSING:
+            return await self._cache.make_once(
+                owner,
+                field,
+                version,
+                lambda token: self._renditions.make(selection, token, trace),
+                trace,
+                life=self._lifetimes.kept,
+            )
+        except _TEMPORARY_ERRORS:
             if found is None or time.time() - found.stored_at > self._lifetimes.stale_if_error:
                 raise
-            return _Got(found)
-        entry, stored, elsewhere = made
-        return _Got(entry, made=True, stored=stored, elsewhere=elsewhere)
+            return Fetched(found)
 
-    async def _make(self, selection: Selection, ticket: Ticket, trace: Trace) -> Entry:
-        """Render, draw or read what was selected."""
-        detail = ""
-        if isinstance(selection.work, Blank):
-            try:
-                data = await self._renderer.draw(selection.work, trace)
-            except BLAMED as error:
-                raise self._faults.blame_placeholder(selection.field, selection.work, error) from None
-        elif selection.work is None:
-            data, _ = await self._read(selection, trace)
-        else:
-            original = selection.original
-            assert original is not None
-            if ticket.waited:
-                now = await self._originals.recorded(original, trace)
-                if failure := failed_before(now.failures, selection.field, selection.work.format, time.time()):
-                    raise failure  # in the other process
-            strikes, aside = original.strikes, ticket.aside()
+    async def _head(self, selection: Selection, trace: Trace) -> Picture | None:
+        head = await self._cache.head(selection.owner, selection.field, trace)
+        if head is None or head.version != selection.version:
+            return None
+        return Picture(head.length, None, head.detail)
 
-            async def read() -> bytes:
-                nonlocal strikes
-                data, strikes = await self._read(selection, trace)
-                return data
+    def _stored_head(self, selection: Selection, original: Original, trace: Trace) -> Picture:
+        if self._is_streamed(original) or self._cache.local(selection.owner, selection.field) is None:
+            trace.fwd = "miss"
+        return Picture(original.size, None)
 
-            try:
-                rendered = await self._mezzanines.render(original, read, selection.work, aside, trace)
-            except BLAMED as error:
-                blame = self._faults.blame(original, selection.field, selection.work, error, strikes, aside, trace)
-                raise await blame from None
-            data = rendered.data
-            if rendered.first_frame:
-                detail = FIRST_FRAME
-                self._observer.first_frame()
-        return Entry(selection.version, time.time(), detail, data)
-
-    async def _read(self, selection: Selection, trace: Trace) -> tuple[bytes, int]:
-        """The original's bytes, and the strikes against it before they are rendered."""
-        original = selection.original
-        assert original is not None
-        now = await self._originals.recorded(original, trace)
-        if fault := self._faults.refusal(now.fault, as_stored=selection.work is None):
-            raise fault.error()  # it failed while this request waited for its turn
-        self._observer.store_read()
-        with trace.timed("store"):
-            return await self._store.read(original), now.strikes
-
-    async def _streamed(self, original: Original, span: range, trace: Trace) -> Picture:
-        """The stored bytes at *span*, in pieces from the store."""
+    async def _stream(self, original: Original, span: range, trace: Trace) -> Picture:
         trace.fwd = "miss"
-        with trace.timed("store"):
-            self._observer.store_read()
-            return Picture(len(span), await self._store.stream(original, PIECE, span))
+        return Picture(len(span), await self._originals.stream(original, span, trace))
 
-    def _streams(self, original: Original) -> bool:
-        """Whether its stored bytes go out from the store, not the cache: slow readers of many would share none."""
-        return original.size > min(_SHARED_STORED, self._cache.max_body)
+    def _is_streamed(self, original: Original) -> bool:
+        """Return whether the stored bytes are sent from the store: slow readers do not share them in memory."""
+        return original.size > min(_LARGEST_CACHED, self._cache.max_body)

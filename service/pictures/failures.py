@@ -1,41 +1,57 @@
-"""Renditions that cannot be made of a sound picture, and the strikes against each. Pure: knows no cache."""
+"""Rules for faults and failures: which of them count, and how strikes add up. These functions are pure."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 
 from service.errors import Unwritable
 from service.formats import Format
 from service.imaging.failures import unwritable
-from service.pictures.values import Failure
+from service.pictures.values import Failure, Fault
 
 STRIKES = 2
-"""Renders that may die or outrun their time before a picture, or one rendition of it, is refused."""
-_MOST = 64
-"""Failures of one picture that are kept: its record stays below 8 KiB. One more removes the oldest."""
+"""Strikes after which an original, or one rendition of it, is refused."""
+_MAX_FAILURES = 64
+"""Failures in one record, which then stays below 8 KiB. A further one replaces the oldest."""
 
 
-def standing(failures: Iterable[Failure], now: float) -> list[Failure]:
-    """Those whose renditions are not tried at *now* (Unix seconds)."""
+def active_fault(fault: Fault | None, digest: str, *, as_stored: bool = False) -> Fault | None:
+    """Return *fault* if it counts now and under the recipe of that *digest*.
+
+    For a picture *as_stored*, only a permanent fault counts.
+    """
+    if fault is None or (as_stored and not fault.permanent) or time.time() >= fault.until:
+        return None
+    return fault if fault.recipe in ("", digest) else None
+
+
+def refused(failures: Iterable[Failure], now: float) -> list[Failure]:
+    """Return the failures whose renditions are not tried at *now* (Unix seconds)."""
     return [each for each in failures if each.strikes >= STRIKES and now < each.until]
 
 
-def failed_before(failures: Iterable[Failure], field: str, kind: Format, now: float) -> Unwritable | None:
-    """The error for the rendition in that *field*, of that *kind*, where it is not tried at *now*."""
-    if all(each.field != field for each in standing(failures, now)):
+def refusal(failures: Iterable[Failure], field: str, kind: Format, now: float) -> Unwritable | None:
+    """Return the error for the rendition in that *field* if it is not tried at *now*."""
+    if all(each.field != field for each in refused(failures, now)):
         return None
     return unwritable(kind, "it has failed before")
 
 
-def lasting(failures: Iterable[Failure], now: float) -> tuple[Failure, ...]:
-    """Those that have not expired at *now*."""
+def unexpired(failures: Iterable[Failure], now: float) -> tuple[Failure, ...]:
+    """Return the failures that have not expired at *now*."""
     return tuple(each for each in failures if now < each.until)
 
 
-def struck(failures: Iterable[Failure], field: str, *, at_once: bool, until: float, now: float) -> tuple[Failure, ...]:
-    """*failures* with one more strike for *field*, or with `STRIKES` of them *at_once*. That failure stands last."""
-    left = lasting(failures, now)
+def add_strike(
+    failures: Iterable[Failure], field: str, *, at_once: bool, until: float, now: float
+) -> tuple[Failure, ...]:
+    """Return the unexpired *failures* with one more strike for *field*, or with `STRIKES` of them *at_once*.
+
+    That failure is the last one.
+    """
+    left = unexpired(failures, now)
     before = next((each for each in left if each.field == field), Failure(field, until, 0))
     latest = replace(before, until=until, strikes=STRIKES if at_once else before.strikes + 1)
-    return (*(each for each in left if each.field != field), latest)[-_MOST:]
+    return (*(each for each in left if each.field != field), latest)[-_MAX_FAILURES:]

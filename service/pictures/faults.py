@@ -1,9 +1,10 @@
-"""Failed renders, each held against the picture or against one rendition of it, by the rendition's field in the cache.
+"""Records failed renders, each against the original (a fault) or against one rendition of it (a failure).
 
-- A picture that cannot be decoded is refused at once.
-- A writer fails on a picture that was decoded, so its failure counts at once, and against the field.
-- A render that ends its worker or outruns its time counts from the second time on. That, and too little memory, counts
-  against the picture where the rendition is of a modest size, else against the field.
+- An original that cannot be decoded gets a fault at once.
+- A writer fails on a picture that was decoded, so the rendition gets a failure at once.
+- A render that ends its process or exceeds its time is a strike, and two strikes count. Strikes, and a lack of memory,
+  count against the original if the rendition is small. Otherwise they count against the rendition: a large one can
+  exceed the limits with any original.
 """
 
 from __future__ import annotations
@@ -25,84 +26,75 @@ from service.errors import (
 )
 from service.imaging.failures import unwritable
 from service.imaging.order import Blank, Order
-from service.pictures.caching.tiers import Ticket
-from service.pictures.failures import STRIKES, struck
-from service.pictures.originals import Originals, jitter_of
+from service.pictures.caching.picture_cache import PutToken
+from service.pictures.failures import STRIKES, active_fault, add_strike
+from service.pictures.lifetimes import jitter_of
+from service.pictures.originals import Originals
 from service.pictures.ports import Observer
 from service.pictures.trace import Trace
 from service.pictures.values import BLANK, Failure, Fault, Original, Owner
 
 log = structlog.get_logger()
 
-Blamed = Unrenderable | Unwritable | RenderTimedOut | RenderWorkerDied
-BLAMED = Unrenderable, Unwritable, RenderTimedOut, RenderWorkerDied
+RecordedError = Unrenderable | Unwritable | RenderTimedOut | RenderWorkerDied
+RECORDED_ERRORS = Unrenderable, Unwritable, RenderTimedOut, RenderWorkerDied
+"""The errors of a render that are recorded."""
 
-_MODEST_STILL, _MODEST_ANIMATION = 1024, 256
-"""Pixels of a side of the rendition. Larger ones make any picture slow, and must not get it refused to others."""
+_SMALL_STILL = 1024
+"""Pixels of the longer side of a small rendition."""
+_SMALL_ANIMATION = 256
+"""Pixels of the longer side of a small animated rendition."""
 
 
-class Faults:
-    """Faults are recorded with the *originals* for *lifetime* seconds, as judged by the settings of that *digest*.
+class FaultRecorder:
+    """Records faults with the *originals* for *lifetime* seconds, under the recipe of that *digest*.
 
-    Those of placeholders, which have no original, are kept in this process.
+    `placeholder_failures` are the failures of placeholders. They have no original, so each process keeps its own.
     """
 
     def __init__(self, originals: Originals, observer: Observer, *, lifetime: float, digest: str) -> None:
         self._originals, self._observer = originals, observer
-        self._lifetime, self._digest = lifetime, digest
-        self.of_placeholders: tuple[Failure, ...] = ()
+        self._lifetime, self.digest = lifetime, digest
+        self.placeholder_failures: tuple[Failure, ...] = ()
 
-    def refusal(self, fault: Fault | None, *, as_stored: bool = False) -> Fault | None:
-        """*fault*, if it stands in the way. Stored bytes go out unless they themselves are at fault."""
-        if fault is None or (as_stored and not fault.permanent) or time.time() >= fault.until:
-            return None
-        return fault if fault.recipe in ("", self._digest) else None
-
-    async def blame(
-        self,
-        original: Original,
-        field: str,
-        order: Order,
-        error: Blamed,
-        strikes: int,
-        ticket: Ticket,
-        trace: Trace,
+    async def record(
+        self, original: Original, field: str, order: Order, error: RecordedError, token: PutToken, trace: Trace
     ) -> PictureError:
-        """Hold a failed render against the picture, or against its *field*.
+        """Record that *order* failed, for the rendition in that *field*. Return the error that the request ends with.
 
-        Gives the error that the request ends with; *strikes* is how many there were when the render began.
+        *original* has the strikes from the beginning of the render.
         """
-        now = await self._originals.recorded(original, trace)
-        if isinstance(error, Unwritable) or not (_proves(error) or _modest(original, order)):
-            failures, error = self._struck(now.failures, original.contact, field, order, error)
-            await self._originals.charge(replace(now, failures=failures), ticket, trace)
+        now = await self._originals.current(original, trace)
+        if isinstance(error, Unwritable) or not (_proves_fault(error) or _is_small(original, order)):
+            failures, error = self._add_strike(now.failures, original.contact, field, order, error)
+            await self._originals.record_attempt(replace(now, failures=failures), token, trace)
             return error
-        if self.refusal(now.fault):
+        if active_fault(now.fault, self.digest):
             return error
         if not isinstance(error, Unrenderable):
-            if now.strikes > strikes:
-                return error  # another request has counted this already
+            if now.strikes > original.strikes:
+                return error  # another request has recorded the same event
             now = replace(now, strikes=now.strikes + 1)
             if now.strikes < STRIKES:
-                await self._originals.charge(now, ticket, trace)
+                await self._originals.record_attempt(now, token, trace)
                 return error
             error = Unrenderable(N_("The picture cannot be rendered: it has ended several render processes."))
         until = time.time() + self._lifetime * jitter_of(original.version)
-        fault = Fault(error.message, tuple(error.values.items()), until, self._digest)
-        await self._originals.charge(replace(now, fault=fault), ticket, trace)
+        fault = Fault(error.message, tuple(error.values.items()), until, self.digest)
+        await self._originals.record_attempt(replace(now, fault=fault), token, trace)
         return error
 
-    def blame_placeholder(self, field: str, blank: Blank, error: Blamed) -> PictureError:
-        """Hold a failed drawing against the placeholder's *field*. Gives the error that the request ends with."""
-        self.of_placeholders, error = self._struck(self.of_placeholders, BLANK, field, blank, error)
+    def record_placeholder(self, field: str, blank: Blank, error: RecordedError) -> PictureError:
+        """Record that the placeholder in that *field* failed. Return the error that the request ends with."""
+        self.placeholder_failures, error = self._add_strike(self.placeholder_failures, BLANK, field, blank, error)
         return error
 
-    def _struck(
-        self, failures: tuple[Failure, ...], owner: Owner, field: str, work: Order | Blank, error: Blamed
-    ) -> tuple[tuple[Failure, ...], Blamed]:
-        """*failures* with one more, and the error that the request ends with.
+    def _add_strike(
+        self, failures: tuple[Failure, ...], owner: Owner, field: str, work: Order | Blank, error: RecordedError
+    ) -> tuple[tuple[Failure, ...], RecordedError]:
+        """Return *failures* with one more strike, and the error that the request ends with.
 
-        That is `Unwritable`, after which another format is tried, except where time ran out or the worker died.
+        A time-out or a dead process stays as it is. Every other error becomes `Unwritable`: another format is tried.
         """
         if isinstance(error, Unrenderable):
             error = unwritable(work.format, f"{type(error).__name__}: {error}")
@@ -111,26 +103,26 @@ class Faults:
             self._observer.unwritable()
             log.warning("render.unwritable", owner=owner, field=field, cause=error.values.get("cause"))
         until = now + self._lifetime * jitter_of(field)
-        return struck(failures, field, at_once=at_once, until=until, now=now), error
+        return add_strike(failures, field, at_once=at_once, until=until, now=now), error
 
 
-def _proves(error: Blamed) -> bool:
-    """Whether the picture is at fault, whatever the size of the rendition."""
+def _proves_fault(error: RecordedError) -> bool:
+    """Return whether *error* shows a fault of the original, at any size of the rendition."""
     return isinstance(error, Unrenderable) and not isinstance(error, OutOfMemory)
 
 
-def _modest(original: Original, order: Order) -> bool:
-    """Whether so little is asked that a render which dies or outruns its time is the picture's fault.
+def _is_small(original: Original, order: Order) -> bool:
+    """Return whether the rendition is so small that every sound original can be rendered to it within the limits.
 
-    A derived side counts too, where the picture's size is known: a narrow picture makes a small one long.
+    A side that is derived from the original's proportions counts too, if its dimensions are known.
     """
     if not (order.width or order.height):
         return False
-    moves = order.format.animated and original.format.animated
+    animated = order.format.animated and original.format.animated
     sides = [order.width or 0, order.height or 0]
     if original.dimensions is not None:
         try:
             sides += order.plan(original.dimensions).size
         except BadParameter:
-            return False  # by its header, nothing was to be made of it
-    return max(sides) <= (_MODEST_ANIMATION if moves else _MODEST_STILL)
+            return False  # no format can hold this size
+    return max(sides) <= (_SMALL_ANIMATION if animated else _SMALL_STILL)

@@ -1,7 +1,12 @@
-"""What the use case needs of the world. Adapters implement these; tests run one suite over all of each."""
+"""The ports of the use case: what its adapters in other rooms implement.
+
+They are protocols because `pictures` lies below its adapters and must not import them. The tests run one contract suite
+over all adapters of the stores, and one over those of the shared cache.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, NamedTuple, Protocol
@@ -15,253 +20,243 @@ Outcome = Literal["finished", "failed", "refused", "timed_out"]
 Layer = Literal["memory", "shared"]
 Lookup = Literal["hit", "miss", "unavailable", "put_failed", "put_dropped"]
 Read = Callable[[], Awaitable[bytes]]
+"""Returns the bytes of an original or of an upload."""
 
 
 FULL = N_("Too many pictures wait to be rendered. Try again soon.")
-"""What `Overloaded` says."""
+"""The message of `Overloaded`."""
 
 
 class OriginalStore(Protocol):
-    """Where originals live. Every method raises `StoreFailed` or `StoreTimedOut`."""
+    """The store of the originals. Every method raises `StoreFailed` or `StoreTimedOut`."""
 
     async def look(self, contact: int) -> Original | None:
-        """What is stored for *contact*; None when nothing is. An unusable one carries a `Fault`.
+        """Return the original of *contact*, or None. An original that cannot be used has a `Fault`.
 
-        Raises `OriginalEmpty` where there are only files without bytes.
+        Raise `OriginalEmpty` when there are only files without bytes.
         """
 
     async def read(self, original: Original) -> bytes:
-        """The whole of *original*. Raises `OriginalChanged` when it is another version by now."""
+        """Return the bytes of *original*. Raise `OriginalChanged` when the stored version is another one."""
 
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
-        """The same, or its bytes at *span*, in pieces of *piece* bytes, the last one shorter. It is open, and its
-        version checked, on return."""
+        """Return the same bytes, or those at *span*, in pieces of *piece* bytes. The last piece may be shorter.
+
+        The file is open and its version is checked when this method returns.
+        """
 
     async def check(self) -> str:
-        """Say in a few words what is there, or raise."""
+        """Return a short description of the store, or raise."""
 
     async def close(self) -> None:
-        """Let go of what is open."""
+        """Close what is open."""
 
 
 Check = Callable[[Original | None], None]
-"""Raises `PreconditionFailed` where the present picture is not what a write expects."""
+"""Raises `PreconditionFailed` when the present original does not meet the conditions of a write."""
 
 
 class Upload(Protocol):
-    """Bytes on their way in. Every method raises `StoreFailed` or `StoreTimedOut`."""
+    """The bytes of an upload. Every method raises `StoreFailed` or `StoreTimedOut`."""
 
     async def write(self, piece: bytes) -> None:
-        """Add *piece*."""
+        """Append *piece*."""
 
     async def read(self) -> bytes:
-        """All that was written."""
+        """Return all bytes written so far."""
 
     async def replace(self, data: bytes) -> None:
-        """Put *data* in the place of what was written."""
+        """Replace all bytes by *data*."""
 
 
 class WritableStore(OriginalStore, Protocol):
-    """Where originals live and may be changed. Every method raises `StoreFailed` or `StoreTimedOut`."""
+    """A store whose originals can be replaced and deleted. Every method raises `StoreFailed` or `StoreTimedOut`."""
 
     def uploading(self) -> AbstractAsyncContextManager[Upload]:
-        """An upload, which is gone afterwards unless it was put."""
+        """Open an upload. It is removed at the end of the block unless it was put."""
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
-        """Make *upload* the picture of *contact*, durably, if the present one passes *check*; no other write comes
-        between. It is not bounded in time: once begun it goes on, whoever waits."""
+        """Make *upload* the original of *contact*, durably, if the present one passes *check*.
+
+        No other write happens between the check and the change. The call has no time limit, and the change is completed
+        even if the caller is cancelled.
+        """
 
     async def delete(self, contact: int, check: Check) -> None:
-        """Remove the picture of *contact* in the same way."""
+        """Delete the original of *contact* in the same way."""
 
     async def sweep(self) -> None:
-        """Remove what uploads left behind that a crash ended."""
+        """Delete the uploads that a crash has left behind."""
 
 
 class CacheUnavailable(Exception):
-    """The cache did not answer, in time or at all."""
+    """The shared cache did not answer in time, or with an error."""
 
 
 class CacheFull(CacheUnavailable):
-    """The cache answers, and gives what it holds, but can take nothing."""
+    """The shared cache has no memory left for a put. It still answers look-ups."""
 
 
-class Grant(NamedTuple):
-    """What a put needs: *fence* is the contact's token, which every purge takes away.
+class Lease(NamedTuple):
+    """A lease that this process holds for *seconds* unless it is renewed. *token* proves that it is the holder."""
 
-    *lock* is the lead, its name and token; without it, *others* is for how many seconds somebody else has the lead.
+    name: str
+    token: str
+    seconds: float
+
+
+class HeldLease(NamedTuple):
+    """The lease of another process. It lasts *seconds* unless it is renewed.
+
+    *ended* is set when the lease is released, and when the subscription is lost.
+    """
+
+    seconds: float
+    ended: asyncio.Event
+
+
+class FenceToken(NamedTuple):
+    """The contact's fencing token, which every purge deletes: a put with an old one is refused.
+
+    *lease* is the lease that was obtained with it, and *held* the lease that another process holds instead.
     """
 
     fence: bytes
-    lock: tuple[str, str] | None = None
-    others: float = 0.0
-
-
-class Listener(Protocol):
-    """Whoever is told what other processes do. Called from the event loop."""
-
-    def purged(self, contact: int | None) -> None:
-        """What is known of *contact* is old; None: of all."""
-
-    def arrived(self, name: str) -> None:
-        """The lead of that name has ended."""
-
-    def listening(self, up: bool) -> None:
-        """Whether what happens elsewhere is heard of. While it is not, it is lost."""
+    lease: Lease | None = None
+    held: HeldLease | None = None
 
 
 class SharedCache(Protocol):
-    """Where renditions live for all processes, by owner and field. Methods raise `CacheUnavailable` and nothing else.
+    """The cache of the fleet, by owner and field. Every method raises `CacheUnavailable` and no other exception.
 
-    What is damaged or foreign is a miss. What is put may be gone at any time.
+    A damaged or foreign value is a miss. An entry may be lost at any time.
     """
 
-    def listen(self, listener: Listener) -> None:
-        """Tell *listener* what other processes do, from now on."""
+    def subscribe(self, on_purge: Callable[[int | None], None], on_change: Callable[[bool], None]) -> None:
+        """Subscribe to the other processes, in the background.
+
+        *on_purge* is called with each contact that another process purges or announces, and with None for all. When
+        *on_change* is called with False, the subscription is down and calls are lost until it is called with True.
+        """
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
-        """The entries, whole and undamaged, or None for each that is not there."""
+        """Return the entries, None for each that is not there."""
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
-        """What is known of the entry without reading its body."""
+        """Return the head of the entry without transferring its body."""
 
-    async def lead(self, owner: Owner, field: str, version: str) -> Entry | Grant:
-        """The entry, if it is of that *version*; else the right to make it, or who has it."""
+    async def fence(self, owner: Owner) -> FenceToken:
+        """Return the token for later puts. Call it before the store is read."""
 
-    async def fence(self, owner: Owner) -> Grant:
-        """What a later put needs; taken before the store is read, so that nothing old is put after a purge."""
+    async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
+        """Return the entry if it has that *version*. Otherwise return a token, with the lease if it is free."""
 
     async def put(
-        self, owner: Owner, field: str, entry: Entry, grant: Grant, *, life: float, alone: bool = False
+        self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False
     ) -> bool:
-        """Keep *entry* for *life* seconds, *alone*: in place of all the owner's; and give back the lead that *grant*
-        holds. False where the fence has fallen."""
+        """Put *entry* for *life* seconds, and release the lease of *token*. With *sole*, it replaces all others.
 
-    async def renew(self, grant: Grant) -> bool:
-        """Hold on to the lead; False where it is lost."""
+        Return False when the fence was deleted in between.
+        """
 
-    async def release(self, grant: Grant) -> None:
-        """Give the lead back, and tell everyone."""
+    async def renew(self, lease: Lease) -> bool:
+        """Let *lease* last for its full time from now. Return False when it is lost."""
 
-    def arrival(self, owner: Owner, field: str) -> str:
-        """The name of that lead, as `Listener.arrived` is told it."""
+    async def release(self, lease: Lease) -> None:
+        """End *lease*, and wake the processes that wait for it."""
 
-    async def tell(self, contact: int) -> None:
-        """Tell everyone that what they know of *contact* is old."""
+    async def announce(self, contact: int) -> None:
+        """Have the other processes drop *contact* from memory."""
 
-    async def purge(self, contact: int) -> None:
-        """Drop all of *contact*, and tell everyone."""
-
-    async def purge_all(self) -> None:
-        """Drop everything, and tell everyone."""
+    async def purge(self, contact: int | None) -> None:
+        """Drop all entries of *contact* (None: of all contacts), and have all processes drop them from memory."""
 
     async def check(self) -> str:
-        """Say in a few words what is there, or raise `CacheUnavailable`."""
+        """Return a short description of the cache."""
 
     async def close(self) -> None:
-        """Let go of connections."""
-
-
-class MemoryTier(Protocol):
-    """A cache in this process. What is put under an epoch that has passed is never found."""
-
-    def get(self, owner: Owner, field: str) -> Entry | None:
-        """The entry; the very object that was put, until another takes its place."""
-
-    def put(self, owner: Owner, field: str, entry: Entry, epoch: int) -> None:
-        """Keep *entry*, known since *epoch* began."""
-
-    def epoch(self, owner: Owner) -> int:
-        """The epoch of the owner's contact: another one after each `forget`."""
-
-    def forget(self, contact: int | None) -> None:
-        """Drop all of *contact*; None: everything."""
-
-
-class Purges(Protocol):
-    """What makes a changed picture new everywhere."""
-
-    async def purge(self, contact: int) -> bool:
-        """Drop all of *contact* in every process. False where that can only be done later, and will be."""
-
-    async def purge_all(self) -> None:
-        """The same for everything."""
+        """Close the connections."""
 
 
 class MezzanineReceiver(Protocol):
-    """Whoever wants the mezzanine that the render of a large original can leave, under that *key*."""
+    """The receiver of the mezzanine that the render of a large original can leave. *key* identifies the original."""
 
     key: str
 
     def is_awaited(self) -> bool:
-        """Whether other requests wait for it already."""
+        """Return whether requests wait for the mezzanine."""
 
     async def receive(self, mezzanine: MezzanineFile | None, *, impossible: bool) -> None:
-        """Called once after a render that succeeded. Without a *mezzanine*, *impossible* says whether the picture is
-        one that has none; else it was left out this time, since others wait for the process."""
+        """Receive the mezzanine, once after a successful render.
+
+        It is None if this original never has one (*impossible*), or if it was skipped this time because other renders
+        waited for the process.
+        """
 
 
 class Renderer(Protocol):
-    """What turns an original into a rendition, within bounds of time and memory.
+    """Makes renditions of originals, within bounds of time and memory.
 
-    Methods raise `Unrenderable`, `Unwritable`, `BadParameter`, `Overloaded`, `RenderTimedOut` and `RenderWorkerDied`.
+    Its methods raise `Unrenderable`, `Unwritable`, `BadParameter`, `Overloaded`, `RenderTimedOut` and
+    `RenderWorkerDied`.
     """
 
     async def render_original(
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
-        """Carry out *order* on the bytes that *read* gives; it is called only when a render is about to begin."""
+        """Carry out *order* on the bytes that *read* returns. It is called when the render is about to begin."""
 
     async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
-        """Carry out *order* on a mezzanine instead of its original."""
+        """Carry out *order* on a mezzanine."""
 
     async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
-        """Decode an upload once. With *strip*, gives what is to be stored in its place, without metadata.
+        """Decode an upload once. With *strip*, return the bytes to store in its place, without metadata.
 
-        Raises `UnsupportedUpload` besides."""
+        Raise `UnsupportedUpload` too.
+        """
 
     async def draw(self, blank: Blank, trace: Trace) -> bytes:
         """Draw a placeholder."""
 
     async def probe(self) -> None:
-        """Return if a render succeeded in the last seconds, or else if one pixel can be rendered, past the queue."""
+        """Return if a render has succeeded in the last seconds or if one pixel can be rendered now."""
 
     async def close(self) -> None:
-        """End every process."""
+        """End all processes."""
 
 
 class Observer(Protocol):
-    """Who counts. Called from the event loop."""
+    """Counts events. Its methods are called from the event loop."""
 
     def cache(self, layer: Layer, outcome: Lookup) -> None:
         """A look-up in one layer of the cache, or a put that failed."""
 
     def stale_served(self) -> None:
-        """What is known may be old, and is served all the same."""
+        """A stale record or an older rendition is served."""
 
     def collapsed(self) -> None:
-        """A request is answered by what another one has had made, here or elsewhere in the fleet."""
+        """A request is answered from another request's render, in this process or in the fleet."""
 
     def purged(self) -> None:
-        """A contact, or all, is dropped in every process: asked for here."""
+        """This process purges a contact, or all contacts."""
 
     def store_read(self) -> None:
-        """The store was asked for a picture or for its state."""
+        """The store is asked for an original or for its state."""
 
     def render_started(self) -> None:
-        """A render began, for a request."""
+        """The render of a request begins."""
 
     def render_ended(self, outcome: Outcome) -> None:
-        """It ended."""
+        """The render of a request ends."""
 
     def mezzanine_used(self) -> None:
         """A rendition is made from a mezzanine."""
 
     def first_frame(self) -> None:
-        """An animation gave its first frame, since it was past the budget."""
+        """A rendition shows only the first frame of an animation that exceeds the limits."""
 
     def unwritable(self) -> None:
-        """A sound picture, or a placeholder, could not be written in one format."""
+        """A rendition of a sound original, or a placeholder, could not be written in one format."""
 
     def queued(self, count: int) -> None:
-        """So many renders wait."""
+        """The number of waiting renders has changed to *count*."""

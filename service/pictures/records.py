@@ -1,4 +1,4 @@
-"""What is cached beside renditions: whether a contact has a picture, and what it is. As JSON, never unpickled."""
+"""Records: what the store holds for a contact, as JSON. A record is never unpickled."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from functools import lru_cache
 from types import UnionType
 
 from service.formats import Format
-from service.pictures.values import Failure, Fault, Original
+from service.pictures.values import LAST_SECOND, Failure, Fault, Original
 
 MISSING = b"null"
 """The record of a contact without a picture."""
-_LONGEST = 32_768
-"""Bytes of a record; one with all the failures that are kept has 8 KiB."""
-_SIDE, _MOMENT = 2**64, 253_402_300_800
-"""Pixels of a side, as headers can have them, and Unix seconds, as HTTP's dates can: each is less."""
+_MAX_RECORD = 32_768
+"""Bytes of a record. A record with the largest number of failures has 8 KiB."""
+_MAX_SIDE = 2**64
+"""Pixels of a side; every side in a header is smaller."""
 
 
 def encode(original: Original | None) -> bytes:
-    """The record of *original*; of a missing one for None."""
+    """Return the record of *original*; with None, of a missing original."""
     if original is None:
         return MISSING
     facts = asdict(original) | {"format": original.format.name}
     if original.fault and math.isinf(original.fault.until):
         facts["fault"] |= {"until": None}  # JSON has no infinity
     if not original.failures:
-        del facts["failures"]  # so that processes of an earlier release can read it
+        del facts["failures"]  # processes of an earlier release can read the record then
     return json.dumps(facts).encode()
 
 
 @lru_cache(4096)
 def decode(record: bytes) -> Original | None:
-    """What `encode` was given. Raises ValueError for what it never made. Memoised, for hot contacts' sake."""
-    if len(record) > _LONGEST:
+    """Return what `encode` was given. Raise ValueError for other bytes. Records of hot contacts are memoised."""
+    if len(record) > _MAX_RECORD:
         raise ValueError("longer than any record")
     try:
         facts = json.loads(record)
@@ -44,7 +44,7 @@ def decode(record: bytes) -> Original | None:
             values = tuple((str(name), value) for name, value in fault["values"])
             until = math.inf if fault["until"] is None else fault["until"]
             facts["fault"] = Fault(fault["message"], values, until, fault["recipe"])
-        if dimensions := facts["dimensions"]:  # records without it have another form of versions, and are a miss
+        if dimensions := facts["dimensions"]:  # a KeyError for records of an earlier release, whose versions differ
             facts["dimensions"] = tuple(dimensions)
         facts["failures"] = tuple(Failure(**each) for each in facts.get("failures", ()))
         original = Original(**facts | {"format": Format[facts["format"]]})
@@ -55,7 +55,7 @@ def decode(record: bytes) -> Original | None:
 
 
 def _check(original: Original) -> None:
-    """Raise TypeError for a record whose values are not of their kinds: whoever wrote it was not this service."""
+    """Raise TypeError or ValueError for values that this service does not write."""
     kinds: list[tuple[object, type | UnionType]] = [
         (original.contact, int),
         (original.version, str),
@@ -66,7 +66,7 @@ def _check(original: Original) -> None:
     ]
     if original.dimensions is not None:
         kinds += [(side, int) for side in original.dimensions]
-        if len(original.dimensions) != 2 or not 0 < min(original.dimensions) <= max(original.dimensions) < _SIDE:
+        if len(original.dimensions) != 2 or not 0 < min(original.dimensions) <= max(original.dimensions) < _MAX_SIDE:
             raise ValueError("not a width and a height")
     for failure in original.failures:
         kinds += [(failure.field, str), (failure.until, int | float), (failure.strikes, int)]
@@ -76,5 +76,5 @@ def _check(original: Original) -> None:
         _ = fault.values and fault.message % dict(fault.values)
     if not all(isinstance(value, kind) for value, kind in kinds):
         raise TypeError("a value of another kind")
-    if original.size < 0 or original.strikes < 0 or not 0 <= (original.modified or 0) < _MOMENT:
+    if original.size < 0 or original.strikes < 0 or not 0 <= (original.modified or 0) <= LAST_SECOND:
         raise ValueError("a number out of its range")

@@ -1,4 +1,4 @@
-"""What a request gets, as it is known before its bytes are: named by its validators, and how it would be made."""
+"""The selection of a picture: its validators and how it is made, both known before its bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.protocol.negotiate import FormatChoice
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How renditions are made, and *digest* of all that shapes their bytes."""
+    """How renditions are made. *digest* identifies all settings and encoder versions that affect their bytes."""
 
     limits: Limits
     encoding: Encoding
@@ -24,9 +24,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The picture that a request gets, known by its validators before its bytes are.
+    """The picture that a request gets.
 
-    *blank* tells that it is a placeholder; *known* is what it was selected on, for `ContactPictures.revalidate_local`.
+    *work* is the order or the placeholder to draw; None means the stored bytes. *blank* is set for a placeholder.
+    *known* is the record that the selection was made from, for `ContactPictures.revalidate_local`.
     """
 
     owner: Owner
@@ -42,6 +43,6 @@ class Selection:
 
 
 def entity_tag(owner: Owner, version: str, field: str, choice: FormatChoice) -> str:
-    """A strong validator that is known before any render. JSON is another representation of the same bytes."""
+    """Return the strong entity tag of a rendition. JSON is another representation of the same bytes."""
     parts = f"{owner}\n{version}\n{field}\n{'json' if choice.json else 'picture'}"
     return f'"{blake2b(parts.encode(), digest_size=12).hexdigest()}"'

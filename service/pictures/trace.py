@@ -1,4 +1,4 @@
-"""What one request has cost and met on its way: durations and the cache's outcome."""
+"""What happens to one request: the durations of its steps, and the outcome of its look-ups."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import time
 
 
 class Trace:
-    """Filled while a request is answered. Times are seconds; a request's own, never shared."""
+    """A record of one request, filled while it is answered. Durations are in seconds."""
 
     __slots__ = ("collapsed", "fwd", "seconds", "stored", "ttl", "unanswered", "unknown")
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
-        self.fwd: str | None = None  # why it went on to store or renderer, RFC 9211 section 2.2; None: it did not
+        self.fwd: str | None = None  # RFC 9211 section 2.2: why the store or the renderer was used; None: it was not
         self.collapsed = False
         self.stored = False
         self.ttl: int | None = None
-        self.unanswered = 0  # look-ups in the shared cache
-        self.unknown = False  # no record of the contact was found: what else there is of it is not looked for
+        self.unanswered = 0  # look-ups that the shared cache did not answer
+        self.unknown = False  # the contact has no record, so its other entries are not looked up
 
     def timed(self, name: str) -> _Timed:
-        """Add what passes inside to *name*'s time."""
+        """Return a context manager that adds the duration of its block to the time of *name*."""
         return _Timed(self.seconds, name)
 
 
 class _Timed:
-    """A `with` block on the clock. A class, for a generator's takes four times as long, on every hit."""
+    """A timed `with` block. It is a class because a generator takes four times as long, on every hit."""
 
     __slots__ = ("_begun", "_name", "_seconds")
 

@@ -1,4 +1,4 @@
-"""What the use case takes and gives: originals, cached entries, selections, pictures. Knows no HTTP and no library."""
+"""The values of the use case: originals, entries, pictures. This module does not know HTTP, and imports no library."""
 
 from __future__ import annotations
 
@@ -11,37 +11,43 @@ from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.order import Reduction
 
+LAST_SECOND = 253_402_300_799
+"""Unix seconds of the last second of the year 9999, the latest that HTTP dates can express."""
+
 BLANK: Literal["blank"] = "blank"
-"""Stands where a contact's id stands in cache keys, for the placeholders, which all contacts share."""
+"""The owner of the placeholders, which all contacts share."""
+
+RECORD = "original"
+"""The field of a contact's record."""
 
 Pieces = AsyncGenerator[bytes | memoryview, None]
-"""A body in pieces. Whoever has it closes it."""
+"""A body in pieces. Its receiver closes it."""
+
+PIECE = 18_432
+"""Bytes of one piece of a streamed picture; in base64 they are 24 KiB. A slow reader holds one piece."""
 
 
 class MezzanineOwner(NamedTuple):
-    """Stands where a contact's id stands in cache keys, for its mezzanine, whose life is a shorter one of its own."""
+    """The owner of a contact's mezzanine, which expires sooner than the contact's other entries."""
 
     contact: int
 
 
 Owner = int | Literal["blank"] | MezzanineOwner
-"""What a cache keeps entries together by."""
+"""The first part of an entry's key: a contact's id, `BLANK` or a `MezzanineOwner`."""
 
 
 def contact_of(owner: Owner) -> int | Literal["blank"]:
-    """Whose *owner*'s entries are: a contact's mezzanine is the contact's own."""
+    """Return the contact whose purge drops the entries of *owner*."""
     return owner.contact if isinstance(owner, MezzanineOwner) else owner
-
-
-RECORD = "original"
-"""The field of what is known of a contact's original."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a picture cannot be used, until *until* (Unix seconds; infinite: until it is looked at again).
+    """The reason why an original cannot be rendered. It counts until *until* (Unix seconds, or infinity).
 
-    *recipe* is the digest of the settings it was judged by; under others it says nothing.
+    *recipe* is the digest of the render settings under which it was found, and only under which it counts. It is empty
+    when the fault does not depend on them.
     """
 
     message: str
@@ -51,20 +57,20 @@ class Fault:
 
     @property
     def permanent(self) -> bool:
-        """Whether it was told from the stored bytes themselves, so that they cannot go out as stored either."""
+        """Whether the stored bytes themselves show the fault, so that they are not sent as stored either."""
         return math.isinf(self.until)
 
     def error(self) -> Unrenderable:
-        """The same words again, without the work."""
+        """Return the error that this fault was recorded from."""
         return Unrenderable(self.message, dict(self.values))
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A rendition of a sound picture, by its *field* in the cache, that failed *strikes* times.
+    """A rendition of a sound original that could not be made *strikes* times. It counts until *until* (Unix seconds).
 
-    It counts until *until* (Unix seconds). The field ends with the digest of the settings, so it counts under these
-    settings alone.
+    *field* is the rendition's field in the cache. It ends with the digest of the render settings, so a failure does not
+    count under other settings.
     """
 
     field: str
@@ -74,11 +80,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A contact's picture as stored: told from its first bytes and from stat, without decoding.
+    """A contact's stored picture, as its first bytes and its file's status describe it. Nothing is decoded for it.
 
-    *size* is in bytes, *modified* in Unix seconds, None if that cannot be told; *dimensions* are the upright picture's
-    width and height in pixels, as its header gives them, None if the header does not give them; *strikes* counts the
-    render workers that it ended; *failures* are its renditions that failed.
+    *size* is in bytes. *modified* is in Unix seconds, or None if it is unknown. *dimensions* are the upright width and
+    height in pixels, or None if the header does not give them. *strikes* counts the renders that ended their process or
+    exceeded their time. *failures* are the renditions that failed.
     """
 
     contact: int
@@ -94,7 +100,7 @@ class Original:
 
 
 class OriginalChanged(Exception):
-    """The original is no longer the version that was selected; select again."""
+    """The stored original has another version than the selected one. The caller selects again."""
 
 
 class OriginalEmpty(Exception):
@@ -103,7 +109,7 @@ class OriginalEmpty(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A cached value: *body*, of the original's *version*, kept since *stored_at* (Unix seconds)."""
+    """A cached value: a *body* made from the original's *version*, and the time of its making in Unix seconds."""
 
     version: str
     stored_at: float
@@ -113,7 +119,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class EntryHead:
-    """What is known of an `Entry` without reading its body, *length* bytes long."""
+    """An `Entry` without its body, which has *length* bytes."""
 
     version: str
     detail: str
@@ -122,7 +128,7 @@ class EntryHead:
 
 @dataclass(frozen=True, slots=True)
 class MezzanineFile:
-    """A mezzanine as a file, and what it is a reduction of. *key* names it: its original's contact and version."""
+    """A mezzanine as a file. *key* is the contact and version of its original."""
 
     key: str
     data: bytes
@@ -131,9 +137,9 @@ class MezzanineFile:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Bytes ready to be sent: *length* of them, whole in *body* or coming in pieces, or neither for HEAD.
+    """A picture of *length* bytes, ready to be sent. *body* is the whole, an iterator of pieces, or None for HEAD.
 
-    *older* is the entity tag of an older rendition that stands in for the one selected, which cannot be had just now.
+    *older* is the entity tag of an older rendition that is served because the selected one is not available now.
     """
 
     length: int

@@ -21,7 +21,7 @@ from typing import TypeVar
 import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
-from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
+from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
 from service.stores.describe import HEAD_BYTES, describe
 from service.stores.names import contact_of, files_of, is_shard
 from service.stores.os_errors import as_store_errors
@@ -30,8 +30,6 @@ from service.stores.versions import Identity, identity_of, read_at, read_unchang
 T = TypeVar("T")
 
 _READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # opening a named pipe must not block
-_LAST_SECOND = 253_402_300_799
-"""Unix seconds of the end of the year 9999."""
 _THREADS = 8
 """Threads for reading. A disk that does not respond blocks these and no others."""
 
@@ -248,4 +246,4 @@ def _read_error(path: str) -> OSError | None:
 def _modified(status: os.stat_result) -> int | None:
     """Return the modification time in Unix seconds, or None when an HTTP-date cannot hold it (RFC 9110 5.6.7)."""
     seconds = int(status.st_mtime)
-    return seconds if 0 <= seconds <= _LAST_SECOND else None
+    return seconds if 0 <= seconds <= LAST_SECOND else None

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from service.errors import N_, MethodNotAllowed, PictureError
-from service.pictures.caching.fail_open import FailOpenCache
+from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.ports import CacheUnavailable, OriginalStore, Renderer
 from service.web.headers import common
 from service.web.metrics import Metrics
@@ -28,7 +28,7 @@ _PATIENCE = 3.0
 class Readiness:
     """Whether a picture asked for now would come: rendered, from the store, and by way of the cache or not."""
 
-    def __init__(self, renderer: Renderer, store: OriginalStore, cache: FailOpenCache) -> None:
+    def __init__(self, renderer: Renderer, store: OriginalStore, cache: PictureCache) -> None:
         self._checks: dict[str, Callable[[], Awaitable[object]]] = {
             "render": renderer.probe,
             "store": store.check,

@@ -189,7 +189,7 @@ async def _selected(
     pictures, requested = request.app[PICTURES], asked.requested
     if not failed.unrenderable:
         try:
-            return await pictures.select(asked.contact, requested, trace, anew=anew, ruled_out=failed.formats), ""
+            return await pictures.select(asked.contact, requested, trace, reload=anew, ruled_out=failed.formats), ""
         except (NoPicture, Unrenderable) as error:
             if requested.if_blank is IfBlank.NULL:
                 raise

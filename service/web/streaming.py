@@ -11,8 +11,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from service.errors import PictureError
-from service.pictures.contact_pictures import PIECE
-from service.pictures.values import OriginalChanged, Picture, Pieces
+from service.pictures.values import PIECE, OriginalChanged, Picture, Pieces
 
 log = structlog.get_logger()
 

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgeOwed
-from service.pictures.ports import Check, Purges
+from service.pictures.caching.picture_cache import PictureCache
+from service.pictures.ports import Check
 from service.pictures.values import Original
 from service.pictures.writes import Writes
 from service.protocol.blob_entity import blob_id
@@ -31,7 +32,7 @@ class UploadLimits:
 
 
 WRITES = web.AppKey("writes", Writes)
-PURGES = web.AppKey("purges", Purges)
+PURGES = web.AppKey("purges", PictureCache)
 UPLOAD_LIMITS = web.AppKey("upload_limits", UploadLimits)
 
 

@@ -12,19 +12,18 @@ import structlog
 from aiohttp import web
 
 from service.caches.embedded import CannotEmbed, EmbeddedValkey
-from service.caches.memory import MemoryCache
 from service.caches.redis import RedisCache
 from service.errors import PictureError
 from service.imaging.order import Encoding, Limits
 from service.imaging.render import encoder_versions
-from service.pictures.caching.coherence import Coherence
-from service.pictures.caching.fail_open import FailOpenCache
-from service.pictures.caching.fleet import FleetFlights
-from service.pictures.caching.tiers import TieredCache
+from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
+from service.pictures.faults import FaultRecorder
+from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.mezzanine_renderer import MezzanineRenderer
-from service.pictures.originals import Originals, RecordLifetimes
+from service.pictures.originals import Originals
 from service.pictures.ports import Renderer, SharedCache, WritableStore
+from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
@@ -57,9 +56,7 @@ writers, the disk, and telling everyone."""
 LEASE = 2.0
 """Seconds after which others go on where whoever leads has died; it is renewed while it renders."""
 
-FAIL_OPEN_CACHE = web.AppKey("reach", FailOpenCache)
-COHERENCE = web.AppKey("coherence", Coherence)
-CACHE = web.AppKey("cache", TieredCache)
+CACHE = web.AppKey("cache", PictureCache)
 RENDERER = web.AppKey("renderer", Renderer)
 
 
@@ -137,63 +134,62 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
     embedded = await private_server(cache) if given is None else None
     url = embedded.url if embedded else cache.url.get_secret_value()
     shared = given or (redis_cache(settings, url) if url else None)
-    memory = MemoryCache(cache.memory_bytes)
-    app[FAIL_OPEN_CACHE] = reach = FailOpenCache(shared, app[METRICS])
-    app[COHERENCE] = coherence = Coherence(memory, reach, app[METRICS])
-    await coherence.start()
-    app[CACHE] = TieredCache(memory, reach, coherence, app[METRICS], max_body=cache.max_entry_bytes)
+    app[CACHE] = picture_cache = PictureCache(
+        shared,
+        app[METRICS],
+        memory_bytes=cache.memory_bytes,
+        max_body=cache.max_entry_bytes,
+        patience=_patience(settings),
+    )
+    await picture_cache.start()
     yield
-    await coherence.close()
-    await reach.close()
+    await picture_cache.close()
     if embedded is not None:
         await embedded.stop()
 
 
 async def _pictures(app: web.Application, settings: Settings, sharing: SharingHeaders) -> AsyncIterator[None]:
-    made, patience = recipe(settings), _FIRSTS * settings.render.timeout + 1.0
+    made, cache, observer = recipe(settings), app[CACHE], app[METRICS]
     lifetimes = RecordLifetimes(
-        settings.cache.fresh_for,
-        settings.cache.missing_for,
-        settings.cache.unrenderable_for,
-        settings.http.stale_while_revalidate,
-        settings.http.stale_if_error,
-        settings.cache.kept_for,
+        fresh=settings.cache.fresh_for,
+        missing=settings.cache.missing_for,
+        unrenderable=settings.cache.unrenderable_for,
+        stale_while_revalidate=settings.http.stale_while_revalidate,
+        stale_if_error=settings.http.stale_if_error,
+        kept=settings.cache.kept_for,
     )
     mezzanines = MezzanineRenderer(
-        app[CACHE],
         app[RENDERER],
-        app[METRICS],
+        cache,
+        observer,
         digest=made.digest,
         kept_for=settings.cache.mezzanine_for,
         queue=settings.render.queue,
-        patience=patience,
+        patience=_patience(settings),
     )
-    originals = Originals(app[STORE], app[CACHE], app[COHERENCE], app[METRICS], lifetimes)
-    app[PICTURES] = pictures = ContactPictures(
-        app[STORE],
-        app[CACHE],
-        app[RENDERER],
-        app[METRICS],
-        recipe=made,
-        lifetimes=lifetimes,
-        originals=originals,
-        mezzanines=mezzanines,
-        fleet=FleetFlights(app[CACHE], app[FAIL_OPEN_CACHE], app[COHERENCE], lease=LEASE, patience=patience),
-    )
+    originals = Originals(app[STORE], cache, observer, lifetimes)
+    faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
+    renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
+    app[PICTURES] = pictures = ContactPictures(cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes)
     app[REPEATS] = Repeats(pictures, sharing)
-    app[READINESS] = Readiness(app[RENDERER], app[STORE], app[FAIL_OPEN_CACHE])
+    app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()
     await originals.close()
 
 
+def _patience(settings: Settings) -> float:
+    """Return the seconds that a request waits for the render of another one, which may be the second attempt."""
+    return _FIRSTS * settings.render.timeout + 1.0
+
+
 async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     made, images = recipe(settings), settings.images
     app[UPLOAD_LIMITS] = UploadLimits(images.max_bytes, settings.server.write_timeout)
-    app[PURGES] = app[COHERENCE]
+    app[PURGES] = app[CACHE]
     app[WRITES] = writes = Writes(
         app[STORE],
-        app[COHERENCE],
+        app[CACHE],
         app[RENDERER],
         limits=made.limits,
         strip=made.encoding if settings.writes.strip_metadata else None,
@@ -206,22 +202,22 @@ async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[Non
 async def _watch(app: web.Application, settings: ImagesSettings) -> AsyncIterator[None]:
     watch = Watch(settings.directory)
     await watch.start()
-    task = asyncio.create_task(_drop_changed(watch, app[COHERENCE]))
+    task = asyncio.create_task(_drop_changed(watch, app[CACHE]))
     yield
     task.cancel()
     await asyncio.wait((task,))
     await watch.close()
 
 
-async def _drop_changed(watch: Watch, coherence: Coherence) -> None:
+async def _drop_changed(watch: Watch, cache: PictureCache) -> None:
     """Each process does so for all of them: a purge that another has done already does no harm."""
     while True:
         contacts = await watch.changed()
         if contacts is None:
-            await coherence.purge_all()
+            await cache.purge(None)
         else:
             for contact in contacts:
-                await coherence.purge(contact)
+                await cache.purge(contact)
 
 
 def cores() -> int:

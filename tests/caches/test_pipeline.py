@@ -1,4 +1,4 @@
-"""A pipeline leaves nothing behind, however slow the server is to be connected to."""
+"""A pipeline closes its connection even if the connection is made too late."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from service.pictures.ports import CacheUnavailable
 SLOW = 0.2
 
 
-async def test_a_connection_that_is_made_too_late_is_closed_as_well(tmp_path: Path) -> None:
+async def test_a_connection_that_is_made_too_late_is_closed(tmp_path: Path) -> None:
     closed = asyncio.Event()
 
-    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """A server that thinks over each greeting."""
+    async def greet_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer each command of the handshake after a delay."""
         while await reader.read(4096):
             await asyncio.sleep(SLOW)
             writer.write(b"+OK\r\n")
         writer.close()
         closed.set()
 
-    server = await asyncio.start_unix_server(welcome, tmp_path / "socket")
+    server = await asyncio.start_unix_server(greet_slowly, tmp_path / "socket")
     pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=str(tmp_path / "socket"), protocol=2)
     pipeline = Pipeline(pool, timeout=SLOW / 10)
     with pytest.raises(CacheUnavailable):
@@ -35,3 +35,22 @@ async def test_a_connection_that_is_made_too_late_is_closed_as_well(tmp_path: Pa
         await closed.wait()
     server.close()
     await server.wait_closed()
+
+
+async def test_no_connection_is_made_for_a_command_that_was_cancelled_before_it_was_sent(tmp_path: Path) -> None:
+    connections = 0
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.close()
+
+    server = await asyncio.start_unix_server(count, tmp_path / "socket")
+    pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=str(tmp_path / "socket"), protocol=2)
+    pipeline = Pipeline(pool, timeout=60)
+    pipeline.ask("GET", "a").cancel()
+    await pipeline.close()
+    await asyncio.sleep(SLOW)
+    server.close()
+    await server.wait_closed()
+    assert connections == 0

@@ -1,4 +1,4 @@
-"""What only a server can get wrong: foreign values, full memory, silence; looked at through a plain client."""
+"""Failures of a real server: full memory, silence, a wrong port; and connections by TLS."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from structlog.testing import capture_logs
 
 from service.pictures.ports import CacheUnavailable
 from service.pictures.values import Entry
-from tests.caches.conftest import ENTRY, got, keep, redis_cache
+from tests.caches.conftest import ENTRY, found, keep, redis_cache
 from tests.conftest import Valkey
 from tests.operations.running import free_port
 
 
-async def test_a_full_server_refuses_puts_and_says_so(own_valkey: Valkey) -> None:
+async def test_a_full_server_refuses_puts_with_a_reason(own_valkey: Valkey) -> None:
     own_valkey.stop()
     own_valkey.start(**{"maxmemory": "3mb", "maxmemory-policy": "noeviction"})
     cache = redis_cache(own_valkey.url)
     with pytest.raises(CacheUnavailable, match="maxmemory"):
         for contact in range(100):
             await keep(cache, contact, "one", Entry("v", 0.0, "", bytes(500_000)))
-    assert await got(cache, 10_000, "one") is None
+    assert await found(cache, 10_000, "one") is None
     await cache.close()
 
 
-async def test_a_server_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
-    cache = redis_cache(f"unix://{tmp_path}/nobody.sock")
+async def test_a_missing_server_fails_at_once(tmp_path: Path) -> None:
+    cache = redis_cache(f"unix://{tmp_path}/missing.sock")
     with pytest.raises(CacheUnavailable):
-        await got(cache, 1, "one")
+        await found(cache, 1, "one")
     with pytest.raises(CacheUnavailable):
         await cache.check()
     await cache.close()
 
 
-async def test_a_frozen_server_is_given_up_within_the_time_limit(own_valkey: Valkey) -> None:
+async def test_a_frozen_server_fails_within_the_time_limit(own_valkey: Valkey) -> None:
     cache = redis_cache(own_valkey.url, timeout=0.05)
     await keep(cache, 1, "one")
     assert own_valkey.process is not None
@@ -49,36 +49,36 @@ async def test_a_frozen_server_is_given_up_within_the_time_limit(own_valkey: Val
     try:
         begun = time.perf_counter()
         with pytest.raises(CacheUnavailable):
-            await got(cache, 1, "one")
-        assert time.perf_counter() - begun < 10  # the library's own retries take most of a minute
+            await found(cache, 1, "one")
+        assert time.perf_counter() - begun < 10  # the retries of the library would take most of a minute
     finally:
         own_valkey.process.send_signal(18)
-    assert await got(cache, 1, "one") == ENTRY
+    assert await found(cache, 1, "one") == ENTRY
     await cache.close()
 
 
-async def test_works_over_tls_with_an_acl_user(own_valkey: Valkey, certificate: tuple[Path, Path]) -> None:
+async def test_tls_and_an_acl_user_work(own_valkey: Valkey, certificate: tuple[Path, Path]) -> None:
     async with Redis.from_url(own_valkey.url) as client:
         await client.execute_command("ACL", "SETUSER", "picture", "on", ">secret", "~*", "+@all")
     async with tls_in_front_of(own_valkey, *certificate) as port:
         query = f"ssl_ca_certs={certificate[0]}"
         cache = redis_cache(f"rediss://picture:secret@localhost:{port}/0?{query}", timeout=5.0)
         await keep(cache, 1, "one")
-        assert await got(cache, 1, "one") == ENTRY
+        assert await found(cache, 1, "one") == ENTRY
         await cache.close()
         wrong = redis_cache(f"rediss://picture:wrong@localhost:{port}/0?{query}", timeout=5.0)
         with pytest.raises(CacheUnavailable) as refused:
-            await got(wrong, 1, "one")
+            await found(wrong, 1, "one")
         assert "wrong@" not in str(refused.value)
         await wrong.close()
         distrustful = redis_cache(f"rediss://picture:secret@localhost:{port}/0", timeout=5.0)
         with pytest.raises(CacheUnavailable):
-            await got(distrustful, 1, "one")
+            await found(distrustful, 1, "one")
         await distrustful.close()
 
 
 async def reason_of(url: str) -> str:
-    """Why `check` fails."""
+    """Return the reason with which `check` fails."""
     cache = redis_cache(url)
     with pytest.raises(CacheUnavailable) as failure:
         await cache.check()
@@ -87,7 +87,7 @@ async def reason_of(url: str) -> str:
 
 
 @pytest.mark.parametrize("options", [{}, {"requirepass": "hunter2"}], ids=["open", "with a password"])
-async def test_tls_to_a_plain_port_is_named(own_valkey: Valkey, options: dict[str, str]) -> None:
+async def test_tls_to_a_plain_port_is_the_reason(own_valkey: Valkey, options: dict[str, str]) -> None:
     own_valkey.stop()
     own_valkey.start(port=str(port := free_port()), **options)
     for credentials in ("", ":hunter2@", "user:hunter2@"):
@@ -99,7 +99,7 @@ async def test_tls_to_a_plain_port_is_named(own_valkey: Valkey, options: dict[st
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("demanding", [False, True], ids=["", "asks for the client's certificate"])
-async def test_no_tls_to_a_port_of_tls_is_named(
+async def test_a_plain_connection_to_a_tls_port_is_the_reason(
     own_valkey: Valkey, certificate: tuple[Path, Path], newest: ssl.TLSVersion, demanding: bool
 ) -> None:
     async with tls_in_front_of(own_valkey, *certificate, newest=newest, demanding=demanding) as port:
@@ -108,7 +108,7 @@ async def test_no_tls_to_a_port_of_tls_is_named(
     assert "hunter2" not in reason
 
 
-async def test_other_failures_are_not_laid_on_tls(
+async def test_other_failures_have_other_reasons(
     own_valkey: Valkey, certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
     async with tls_in_front_of(own_valkey, *certificate) as port:
@@ -121,27 +121,19 @@ async def test_other_failures_are_not_laid_on_tls(
     for scheme in ("redis", "rediss"):
         assert await reason_of(f"{scheme}://127.0.0.1:{port}/0") == "no answer within 1 s"
         assert "TLS" not in await reason_of(f"{scheme}://127.0.0.1:{free_port()}/0")
-    assert "TLS" not in await reason_of(f"unix://{tmp_path}/nobody.sock")
+    assert "TLS" not in await reason_of(f"unix://{tmp_path}/missing.sock")
 
 
-class Deaf:
-    """A listener that is told nothing of interest."""
-
-    def arrived(self, _: str) -> None: ...
-    def purged(self, _: int | None) -> None: ...
-    def listening(self, _: bool) -> None: ...
-
-
-async def test_the_log_names_it_once_when_a_service_starts(own_valkey: Valkey) -> None:
+async def test_the_reason_is_logged_once_when_the_subscription_fails(own_valkey: Valkey) -> None:
     own_valkey.stop()
     own_valkey.start(port=str(port := free_port()))
     cache = redis_cache(f"rediss://127.0.0.1:{port}/0")
     with capture_logs() as lines:
-        cache.listen(Deaf())
+        cache.subscribe(lambda _: None, lambda _: None)
         async with asyncio.timeout(20):
             while not lines:
                 await asyncio.sleep(0.02)
-        await asyncio.sleep(3)  # it has tried again
+        await asyncio.sleep(3)  # it tries again
     await cache.close()
     (line,) = lines
     assert line["event"] == "cache.no_news"
@@ -157,7 +149,7 @@ async def tls_in_front_of(
     newest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED,
     demanding: bool = False,
 ) -> AsyncIterator[int]:
-    """A TLS port before the server's socket (the server of the tests is built without TLS)."""
+    """Open a TLS port that forwards to the server's socket (the server is built without TLS). Yield the port."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(cert, key)
     context.maximum_version = newest
@@ -170,18 +162,18 @@ async def tls_in_front_of(
             await sink.drain()
         sink.close()
 
-    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         inner_reader, inner_writer = await asyncio.open_unix_connection(str(server.socket))
         await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer), return_exceptions=True)
 
-    listener = await asyncio.start_server(meet, "localhost", 0, ssl=context)
+    listener = await asyncio.start_server(forward, "localhost", 0, ssl=context)
     yield listener.sockets[0].getsockname()[1]
     listener.close()
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that signs itself, and its key."""
+    """Return the files of a self-signed certificate for localhost and of its key."""
     import datetime
 
     from cryptography import x509

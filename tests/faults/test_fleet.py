@@ -1,4 +1,4 @@
-"""Two processes and one server: one render serves them both."""
+"""Two processes and one server: a render in one process serves both."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_identical_misses_in_two_processes_are_one_render(pair: Pair, get:
     await undisturbed(trial, *pair)
 
 
-async def test_what_one_has_rendered_is_a_hit_in_the_other(pair: Pair, get: Get) -> None:
+async def test_a_rendition_of_one_process_is_a_hit_in_the_other(pair: Pair, get: Get) -> None:
     async def trial() -> None:
         query, before = f"?w={next(_widths)}", await renders(*pair)
         first = await get(pair[0], 1, query)
@@ -53,8 +53,8 @@ async def test_what_one_has_rendered_is_a_hit_in_the_other(pair: Pair, get: Get)
     await undisturbed(trial, *pair)
 
 
-async def test_whoever_waits_is_woken_by_the_arrival(pair: Pair, get: Get) -> None:
-    """Much sooner than the lead would end."""
+async def test_a_follower_is_woken_when_the_rendition_is_put(pair: Pair, get: Get) -> None:
+    """This happens long before the lease expires."""
 
     async def trial() -> float:
         query, before = f"?w={next(_widths)}", await renders(*pair)
@@ -66,11 +66,11 @@ async def test_whoever_waits_is_woken_by_the_arrival(pair: Pair, get: Get) -> No
             await asyncio.sleep(0.2)
         finally:
             os.kill(pid, signal.SIGCONT)
-        led = await first
+        leading = await first
         begun = time.perf_counter()
-        woken = await second
-        assert await led.read() == await woken.read()
-        assert "collapsed" in woken.headers["Cache-Status"]
+        following = await second
+        assert await leading.read() == await following.read()
+        assert "collapsed" in following.headers["Cache-Status"]
         assert await metric(pair[1], RENDERS) == 0
         return time.perf_counter() - begun
 
@@ -84,8 +84,8 @@ async def test_whoever_waits_is_woken_by_the_arrival(pair: Pair, get: Get) -> No
     assert min(took) < LEASE / 4
 
 
-async def test_a_lead_is_held_for_as_long_as_the_render_takes(pair: Pair, get: Get) -> None:
-    """Longer than one lease: it is renewed."""
+async def test_a_lease_is_renewed_while_its_holder_renders(pair: Pair, get: Get) -> None:
+    """The render takes longer than one lease."""
 
     async def trial() -> None:
         query = f"?w={next(_widths)}"
@@ -115,7 +115,7 @@ async def test_a_picture_that_cannot_be_rendered_costs_the_fleet_one_attempt(
         contact, before = next(contacts), await renders(*pair)
         (images / f"{contact}.jpg").write_bytes(broken)
         for client in pair:
-            await get(client, contact)  # both know it, and think it sound
+            await get(client, contact)  # both have a record without a fault
         asked = await asyncio.gather(*(get(pair[at % 2], contact, f"?w={30 + at // 10}") for at in range(20)))
         assert {response.status for response in asked} == {422}
         later = [(await get(client, contact, "?w=40")).status for client in pair]
@@ -125,12 +125,12 @@ async def test_a_picture_that_cannot_be_rendered_costs_the_fleet_one_attempt(
     await undisturbed(trial, *pair)
 
 
-async def test_a_deadly_picture_ends_two_workers_of_the_fleet(
+async def test_a_picture_that_ends_its_process_is_refused_after_two_processes_of_the_fleet(
     serve_two: Callable[..., Awaitable[Pair]], get: Get
 ) -> None:
     pair = await serve_two()
     for client in pair:
-        assert (await get(client, 1)).status == 200  # both know it, and think it harmless
+        assert (await get(client, 1)).status == 200  # both have a record without strikes
 
     async def ended_by_it(client: Client) -> int:
         pid = await frozen_worker(client)
@@ -141,12 +141,12 @@ async def test_a_deadly_picture_ends_two_workers_of_the_fleet(
         await settled(client)
         return response.status
 
-    async def told(client: Client) -> bool:
+    async def dropped(client: Client) -> bool:
         return client.server.app[CACHE].local(1, RECORD) is None  # type: ignore[attr-defined]
 
     assert await ended_by_it(pair[0]) == 503
-    await until(lambda: told(pair[1]), 60, "the other one is told of the strike")
+    await until(lambda: dropped(pair[1]), 60, "the other process drops the record without the strike")
     assert await ended_by_it(pair[1]) == 422
-    await until(lambda: told(pair[0]), 60, "the first one is told that it is refused")
+    await until(lambda: dropped(pair[0]), 60, "the first process drops the record without the fault")
     assert (await get(pair[0], 1, "?w=83")).status == 422
     assert await renders(*pair) == 2

@@ -1,4 +1,4 @@
-"""Two processes and one server: what one changes is new in the other at once."""
+"""Two processes and one server: a change in one process is seen in the other at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
-from service.wiring.app import COHERENCE
+from service.wiring.app import CACHE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, Pair, settled, until
 from tests.pictures_in_code import quarters, saved, shown
@@ -26,8 +26,8 @@ async def command(redis: Redis, *words: str) -> None:
     await redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
-async def test_a_purge_amid_a_render_is_not_undone_by_it(pair: Pair, get: Get, shared_valkey: Valkey) -> None:
-    """What the leader puts late is kept nowhere."""
+async def test_a_render_that_began_before_a_purge_does_not_undo_it(pair: Pair, get: Get, shared_valkey: Valkey) -> None:
+    """The late put of the leader is refused in both layers."""
     pid = await frozen_worker(pair[0])
     try:
         under_way = [asyncio.create_task(get(pair[0], 1, "?w=33"))]
@@ -42,7 +42,7 @@ async def test_a_purge_amid_a_render_is_not_undone_by_it(pair: Pair, get: Get, s
         os.kill(pid, signal.SIGCONT)
     for response in await asyncio.gather(*under_way):
         assert response.status == 200
-        assert shown(await response.read()).size in ((33, 25), (33, 33))  # the former picture, or the new one
+        assert shown(await response.read()).size in ((33, 25), (33, 33))  # the old picture, or the new one
     for _ in range(3):
         for client in pair:
             response = await get(client, 1, "?w=33")
@@ -52,10 +52,10 @@ async def test_a_purge_amid_a_render_is_not_undone_by_it(pair: Pair, get: Get, s
 
 
 @pytest.mark.parametrize("server", ["with room", "full", "emptied"])
-async def test_a_new_picture_is_new_in_the_other_process_at_once(
+async def test_a_new_picture_is_served_by_the_other_process_at_once(
     serve_two: Callable[..., Awaitable[Pair]], get: Get, own_valkey: Valkey, server: str
 ) -> None:
-    """Though the server does not hold it, or can take nothing."""
+    """The server may be empty or full."""
     pair = await serve_two(url=own_valkey.url)
     pictures = [saved(quarters(40 + at, 40), "JPEG") for at in range(20)]
     took: list[float] = []
@@ -80,13 +80,13 @@ async def test_a_new_picture_is_new_in_the_other_process_at_once(
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["frozen", "killed"])
-async def test_a_write_while_the_server_is_away_is_known_to_all_when_it_is_back(
+async def test_a_write_while_the_server_is_down_reaches_all_processes_when_it_is_back(
     serve_two: Callable[..., Awaitable[Pair]], get: Get, own_valkey: Valkey, killed: bool
 ) -> None:
     one, other = await serve_two(url=own_valkey.url)
-    former = saved(quarters(40, 41), "JPEG")
-    await one.put(IMAGE.format(1), data=former)
-    assert [await (await get(client, 1)).read() for client in (one, other)] == [former, former]
+    old = saved(quarters(40, 41), "JPEG")
+    await one.put(IMAGE.format(1), data=old)
+    assert [await (await get(client, 1)).read() for client in (one, other)] == [old, old]
     assert own_valkey.process is not None
     if killed:
         own_valkey.stop()
@@ -98,49 +98,49 @@ async def test_a_write_while_the_server_is_away_is_known_to_all_when_it_is_back(
         assert (await one.put(IMAGE.format(1), data=new)).status == 200
         assert time.monotonic() - begun < 20
         assert await (await get(one, 1)).read() == new
-        assert await (await get(other, 1)).read() == former  # as it may for as long as that is fresh
+        assert await (await get(other, 1)).read() == old  # its record is fresh
     finally:
         if killed:
             own_valkey.start()
         else:
             own_valkey.process.send_signal(signal.SIGCONT)
 
-    async def told() -> bool:
+    async def new_in_both() -> bool:
         assert await (await get(one, 1)).read() == new
         return await (await get(other, 1)).read() == new
 
-    await until(told, 60, "the other one knows")
+    await until(new_in_both, 60, "both serve the new picture")
 
 
-async def test_what_was_purged_while_nothing_was_heard_is_not_believed_afterwards(
+async def test_entries_that_were_purged_while_unsubscribed_are_not_served_afterwards(
     serve_two: Callable[..., Awaitable[Pair]], get: Get, own_valkey: Valkey
 ) -> None:
-    """The deaf one's memory starts empty: what it missed may have been about any contact."""
-    one, other = await serve_two(url=own_valkey.url, cache={"prefix": "deaf"})
-    former = saved(quarters(40, 41), "JPEG")
-    await one.put(IMAGE.format(1), data=former)
-    assert await (await get(other, 1)).read() == former
+    """The memory is emptied: the lost messages may have concerned any contact."""
+    one, other = await serve_two(url=own_valkey.url, cache={"prefix": "unsubscribed"})
+    old = saved(quarters(40, 41), "JPEG")
+    await one.put(IMAGE.format(1), data=old)
+    assert await (await get(other, 1)).read() == old
     async with Redis.from_url(own_valkey.url) as redis:
-        await command(redis, "ACL", "SETUSER", "default", "resetchannels")  # nobody may listen, nor tell
+        await command(redis, "ACL", "SETUSER", "default", "resetchannels")  # no client may subscribe or publish
         await command(redis, "CLIENT", "KILL", "TYPE", "pubsub")
 
-        async def deaf() -> bool:
-            return not other.server.app[COHERENCE].heard  # type: ignore[attr-defined]
+        async def unsubscribed() -> bool:
+            return not other.server.app[CACHE].subscribed  # type: ignore[attr-defined]
 
-        await until(deaf, 60, "the subscription is down")
+        await until(unsubscribed, 60, "the subscription is down")
         new = saved(quarters(40, 42), "JPEG")
         assert (await one.put(IMAGE.format(1), data=new)).status == 200
         assert await (await get(one, 1)).read() == new
-        assert await (await get(other, 1)).read() in (former, new)  # for as long as it is fresh
+        assert await (await get(other, 1)).read() in (old, new)  # the old one while its record is fresh
         await command(redis, "ACL", "SETUSER", "default", "allchannels")
 
-    async def told() -> bool:
+    async def new_picture() -> bool:
         return await (await get(other, 1)).read() == new
 
-    await until(told, 60, "it hears again, and has forgotten what it knew")
+    await until(new_picture, 60, "it is subscribed, and its memory is empty")
 
 
-async def test_a_purge_that_nobody_acknowledges_is_not_called_done(serve: Serve, own_valkey: Valkey) -> None:
+async def test_a_purge_that_the_server_does_not_acknowledge_is_503(serve: Serve, own_valkey: Valkey) -> None:
     client = await serve(url=own_valkey.url, writes={"enabled": True})
     own_valkey.stop()
     refused = await client.request("PURGE", IMAGE.format(1))

@@ -1,4 +1,4 @@
-"""Two processes and one server: a writer that failed in one is not tried in the other."""
+"""Two processes and one server: a format that failed in one process is not tried in the other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from service.formats import Format
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
-from tests.faults.conftest import Client, hearing, settled, until
+from tests.faults.conftest import Client, settled, subscribed, until
 from tests.web.conftest import IMAGE, Get
 
 pytestmark = pytest.mark.usefixtures("people")
@@ -28,7 +28,7 @@ def two(serve: Serve) -> Callable[[str], Awaitable[Two]]:
             await serve(adapters={"renderer": pool}, cache={"prefix": prefix}, writes={"enabled": True})
             for pool in pools
         ]
-        await hearing(one, other)
+        await subscribed(one, other)
         return one, other, pools
 
     return start
@@ -38,9 +38,9 @@ def tried(pools: list[PoolWithFailingWriters]) -> int:
     return sum(pool.tried[AVIF] for pool in pools)
 
 
-async def test_it_is_known_in_the_other_process(two: Callable[[str], Awaitable[Two]], get: Get) -> None:
+async def test_a_format_that_failed_is_ruled_out_in_both(two: Callable[[str], Awaitable[Two]], get: Get) -> None:
     one, other, pools = await two("failures-known")
-    assert (await get(other, 1, "?w=40&type=webp")).status == 200  # its memory has the record from before
+    assert (await get(other, 1, "?w=40&type=webp")).status == 200  # its memory has a record without the failure
     first = await get(one, 1, "?w=60", Accept=ACCEPT)
     await settled(one)
 
@@ -48,7 +48,7 @@ async def test_it_is_known_in_the_other_process(two: Callable[[str], Awaitable[T
         answer = await get(other, 1, "?w=60&type=avif", method="HEAD", If_None_Match="*")
         return answer.status == 500
 
-    await until(known, 10, "the other process knows of the failure")
+    await until(known, 10, "the other process has the failure")
     for method in ("HEAD", "GET", "GET"):
         answer = await get(other, 1, "?w=60", method=method, Accept=ACCEPT)
         assert (answer.status, answer.headers["ETag"]) == (200, first.headers["ETag"])
@@ -60,7 +60,7 @@ async def test_it_is_known_in_the_other_process(two: Callable[[str], Awaitable[T
     assert tried(pools) == 2
 
 
-async def test_who_waits_for_the_other_s_render_does_not_try_again(
+async def test_a_follower_does_not_try_the_format_that_failed_for_the_leader(
     two: Callable[[str], Awaitable[Two]], get: Get
 ) -> None:
     one, other, pools = await two("failures-waiting")
@@ -72,4 +72,4 @@ async def test_who_waits_for_the_other_s_render_does_not_try_again(
         )
         assert {(each.status, each.content_type) for each in answers} == {(200, "image/webp")}
         assert len({each.headers["ETag"] for each in answers}) == 1
-    assert 10 <= tried(pools) < 15  # 20 if both tried; a look-up that a busy machine makes late costs one more
+    assert 10 <= tried(pools) < 15  # 20 if both tried; a late look-up on a busy machine costs one more

@@ -1,4 +1,4 @@
-"""Garbage planted under every kind of key: it is a miss, it is replaced, and it holds up nothing else."""
+"""Garbage under every kind of key: it is a miss, it is replaced, and it delays no other request."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ PLANTS: tuple[Plant, ...] = (string, short_lived_string, list_, set_, hash_, str
 
 
 async def kept(client: Client, get: Get, redis: Redis, prefix: str) -> dict[bytes, bytes]:
-    """Contact 1's record and its one rendition, as the server holds them."""
+    """Return the fields of contact 1 in the server: its record and its only rendition."""
 
     async def both() -> bool:
         await get(client, 1, QUERY)
@@ -78,12 +78,12 @@ async def kept(client: Client, get: Get, redis: Redis, prefix: str) -> dict[byte
 
 
 @pytest.mark.parametrize("kind", ["{key}", "{key}:mezzanine", "{key}:fence", "{key}:lead:{field}"])
-async def test_a_key_of_another_kind_is_a_miss_and_gives_way(
+async def test_a_key_of_another_type_is_a_miss_and_is_replaced(
     client: Client, get: Get, shared_valkey: Valkey, prefix: str, kind: str
 ) -> None:
     async with Redis.from_url(shared_valkey.url) as redis:
         (field,) = (await kept(client, get, redis, prefix)).keys() - {RECORD.encode()}
-        truth = await (await get(client, 1, QUERY)).read()
+        expected = await (await get(client, 1, QUERY)).read()
 
         async def trial(plant: Plant) -> None:
             await redis.unlink(*(await redis.keys(f"{prefix}:*")))
@@ -92,9 +92,9 @@ async def test_a_key_of_another_kind_is_a_miss_and_gives_way(
             for _ in range(3):
                 response = await get(client, 1, QUERY)
                 assert response.status == 200
-                assert await response.read() == truth
+                assert await response.read() == expected
                 await settled(client)
-            assert time.monotonic() - begun < 20  # whoever waits for another's render waits for 21 s at most
+            assert time.monotonic() - begun < 20  # a follower would wait for 21 s
             assert "; hit" in response.headers["Cache-Status"]
             assert await metric(client, RENDERS) - before == 1
 
@@ -107,7 +107,7 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
 ) -> None:
     async with Redis.from_url(shared_valkey.url) as redis:
         fields = await kept(client, get, redis, prefix)
-        truth = await get(client, 1, QUERY)
+        expected = await get(client, 1, QUERY)
 
         async def trial(field: bytes, value: bytes) -> None:
             await redis.hset(f"{prefix}:{{1}}", field, value)
@@ -115,8 +115,8 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
             for _ in range(2):
                 response = await get(client, 1, QUERY)
                 assert response.status == 200
-                assert response.headers["ETag"] == truth.headers["ETag"]
-                assert await response.read() == await truth.read()
+                assert response.headers["ETag"] == expected.headers["ETag"]
+                assert await response.read() == await expected.read()
                 await settled(client)
             assert "; hit" in response.headers["Cache-Status"]
             assert await metric(client, RENDERS) - before <= 1
@@ -137,21 +137,21 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
      encode(Original(2, "v", 10, 1_700_000_000, Format.JPEG, alpha=False))],
     ids=range(11),
 )  # fmt: skip
-async def test_a_record_that_none_of_ours_wrote_is_looked_at_anew(
+async def test_a_foreign_record_is_a_miss(
     client: Client, get: Get, shared_valkey: Valkey, prefix: str, record: bytes
 ) -> None:
-    truth = await get(client, 1, QUERY)
+    expected = await get(client, 1, QUERY)
     async with Redis.from_url(shared_valkey.url) as redis:
         await kept(client, get, redis, prefix)
         foreign = pack(Entry("v", time.time(), "", record), f"{prefix}:{{1}} {RECORD}")
         await redis.hset(f"{prefix}:{{1}}", RECORD, foreign)
     response = await get(client, 1, QUERY)
-    assert (response.status, response.headers["ETag"]) == (200, truth.headers["ETag"])
-    assert await response.read() == await truth.read()
+    assert (response.status, response.headers["ETag"]) == (200, expected.headers["ETag"])
+    assert await response.read() == await expected.read()
 
 
 @pytest.mark.parametrize("detail", ["", "0x0 0x0", "2400x1800 1024x768", "99999x99999 1x1", "garbage"])
-async def test_a_mezzanine_of_garbage_is_not_held_against_the_original(
+async def test_a_damaged_mezzanine_is_no_fault_of_the_original(
     client: Client, get: Get, images: Path, shared_valkey: Valkey, prefix: str, detail: str
 ) -> None:
     (images / "7.jpg").write_bytes(saved(large(), "JPEG", quality=90))
@@ -175,19 +175,17 @@ async def test_a_mezzanine_of_garbage_is_not_held_against_the_original(
         assert shown(await response.read()).width == width
 
 
-async def test_garbage_on_the_channel_is_not_heard(
-    client: Client, get: Get, shared_valkey: Valkey, prefix: str
-) -> None:
+async def test_garbage_on_the_channel_is_ignored(client: Client, get: Get, shared_valkey: Valkey, prefix: str) -> None:
     async with Redis.from_url(shared_valkey.url) as redis:
         for message in (b"", b"\xff", b"purged", b"purged x", b"purged x -1", b"purged x " + b"9" * 5_000, b"arrived",
                         b"purged x \xd9\xa1", b"something else"):  # fmt: skip
             await redis.publish(f"{prefix}:news", message)
         assert (await get(client, 1, "?w=20")).status == 200
-        tiers = client.server.app[CACHE]  # type: ignore[attr-defined]
-        epoch = tiers.epoch(1)
+        cache = client.server.app[CACHE]  # type: ignore[attr-defined]
+        epoch = cache.epoch(1)
         await redis.publish(f"{prefix}:news", "purged x 1")
 
-        async def heard() -> bool:
-            return bool(tiers.epoch(1) != epoch)
+        async def received() -> bool:
+            return bool(cache.epoch(1) != epoch)
 
-        await until(heard, 60, "what is no garbage is heard")
+        await until(received, 60, "a valid message is received")

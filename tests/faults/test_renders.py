@@ -1,4 +1,4 @@
-"""Renders that are cut short, abandoned, overtaken or asked for without end: no wrong bytes, and no growth."""
+"""Renders whose leader dies, whose client leaves, whose original changes, or whose sizes do not end."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def test_when_the_leader_is_killed_the_other_renders_within_its_lease(two_servic
     assert other.renders_begun == before + 1
 
 
-async def test_a_client_that_leaves_amid_a_render_costs_nobody_one(
+async def test_a_client_that_leaves_during_a_render_does_not_affect_the_others(
     serve: Serve, get: Get, people: Path, own_valkey: Valkey
 ) -> None:
-    """Neither those who wait in the other process."""
+    """The others may wait in the same process or in another one."""
     one, other = [await serve(url=own_valkey.url, cache={"prefix": "left"}) for _ in range(2)]
     pid = await frozen_worker(one)
     first = asyncio.create_task(get(one, 1, "?w=77"))
@@ -88,12 +88,12 @@ async def test_a_client_that_leaves_amid_a_render_costs_nobody_one(
     assert await metric(one, RENDERS) == 1
 
 
-async def test_a_picture_that_changes_amid_its_render_keeps_its_own_validator(
+async def test_a_picture_that_changes_during_its_render_keeps_its_own_validator(
     serve: Serve, get: Get, people: Path
 ) -> None:
-    """What was read before is answered as what it is, and nobody gets it under the new picture's."""
+    """The old picture is sent with its own entity tag, never with that of the new one."""
     client = await serve(writes={"enabled": True})
-    former = await get(client, 1, "?w=60&type=png")
+    old = await get(client, 1, "?w=60&type=png")
     (people / "coming").write_bytes(saved(quarters(40, 40), "JPEG"))
     pid = await frozen_worker(client)
     try:
@@ -112,12 +112,12 @@ async def test_a_picture_that_changes_amid_its_render_keeps_its_own_validator(
         after = await get(client, 1, "?w=77&type=png")
         assert shown(await after.read()).size == (77, 77)
         assert (after.headers["ETag"] == late.headers["ETag"]) == (size == (77, 77))
-    changed = await get(client, 1, "?w=60&type=png", If_None_Match=former.headers["ETag"])
+    changed = await get(client, 1, "?w=60&type=png", If_None_Match=old.headers["ETag"])
     assert (changed.status, shown(await changed.read()).size) == (200, (60, 60))
 
 
-async def test_thousands_of_sizes_of_one_contact_fill_nothing(images: Path, own_valkey: Valkey) -> None:
-    """The server keeps so many renditions of it, and the process no more than its memory may hold."""
+async def test_renditions_of_one_contact_are_bounded(images: Path, own_valkey: Valkey) -> None:
+    """The server keeps at most `cache.max_fields` renditions, and the process `cache.memory_bytes`."""
     fields, sizes = 100, 2_000
     (images / "6.png").write_bytes(saved(Image.effect_noise((80, 80), 90).convert("RGB"), "PNG"))
     with running(
@@ -141,16 +141,16 @@ async def test_thousands_of_sizes_of_one_contact_fill_nothing(images: Path, own_
         await readers(iter(range(sizes // 2)))
         half_way = resident(service)
         await readers(iter(range(sizes // 2, sizes)))
-        assert resident(service) - half_way < 14_000_000  # kept, they would be 28 MB
+        assert resident(service) - half_way < 14_000_000  # all renditions together are 28 MB
         assert service.renders_begun == sizes
     async with Redis.from_url(own_valkey.url) as redis:
         assert fields // 2 < await redis.hlen("contact-image:{6}") <= fields
         assert await redis.hexists("contact-image:{6}", "original")
         async with asyncio.timeout(60):
             while len(await redis.keys("*")) >= 10:
-                await asyncio.sleep(0.1)  # a lead that was given back too late ends by itself
+                await asyncio.sleep(0.1)  # a lease that was not released expires
 
 
 def resident(service: Service) -> int:
-    """Bytes of memory of the first process."""
+    """Return the bytes of memory of the first process."""
     return int(Path(f"/proc/{service.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

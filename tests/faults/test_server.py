@@ -1,5 +1,7 @@
-"""The cache server frozen, killed, full, slow or emptied under load: no request fails, none waits, none is wrong, and
-it is in use again soon after."""
+"""The cache server frozen, killed, full, slow or emptied under load: every answer is right and in time.
+
+Afterwards the server is used again.
+"""
 
 from __future__ import annotations
 
@@ -13,42 +15,42 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import NO_MEMORY, RENDERS, Crowd, undisturbed, until
+from tests.faults.conftest import NO_MEMORY, RENDERS, Readers, undisturbed, until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 
 Fault = Callable[[Valkey], Awaitable[None]]
-AWHILE = 1.2
-"""Seconds for which it says nothing: longer than the cache's own limits, which are a second at most."""
+SILENCE = 1.2
+"""Seconds of silence: longer than the time limits of the cache, which are at most a second."""
 
 
 async def frozen(server: Valkey) -> None:
     assert server.process is not None
     server.process.send_signal(signal.SIGSTOP)
     try:
-        await asyncio.sleep(AWHILE)
+        await asyncio.sleep(SILENCE)
     finally:
         server.process.send_signal(signal.SIGCONT)
 
 
 async def killed(server: Valkey) -> None:
     server.stop()
-    await asyncio.sleep(AWHILE)
+    await asyncio.sleep(SILENCE)
     server.start()
 
 
 async def stuttering(server: Valkey) -> None:
-    """About as long as a look-up is waited for, and as a connection is."""
+    """Be silent for about the time limits of a look-up and of a connection."""
     for seconds in (0.03, 0.06, 0.97, 1.0, 1.03):
         await command(server, "DEBUG", "SLEEP", seconds)
 
 
 async def paused(server: Valkey) -> None:
-    await command(server, "CLIENT", "PAUSE", round(AWHILE * 1000), "ALL")
-    await asyncio.sleep(AWHILE)
+    await command(server, "CLIENT", "PAUSE", round(SILENCE * 1000), "ALL")
+    await asyncio.sleep(SILENCE)
 
 
-async def hung_up_on(server: Valkey) -> None:
+async def disconnecting(server: Valkey) -> None:
     for _ in range(10):
         for kind in ("normal", "pubsub"):
             await command(server, "CLIENT", "KILL", "TYPE", kind)
@@ -67,7 +69,7 @@ async def full(server: Valkey) -> None:
     await command(server, "CONFIG", "SET", "maxmemory", "64mb")
 
 
-async def forgetful_of_scripts(server: Valkey) -> None:
+async def without_scripts(server: Valkey) -> None:
     await command(server, "SCRIPT", "FLUSH")
     await asyncio.sleep(0.2)
 
@@ -78,74 +80,76 @@ async def command(server: Valkey, *words: str | int | float) -> object:
 
 
 @pytest.mark.parametrize(
-    "fault", [frozen, killed, stuttering, paused, hung_up_on, emptied, full, forgetful_of_scripts],
+    "fault", [frozen, killed, stuttering, paused, disconnecting, emptied, full, without_scripts],
     ids=lambda fault: fault.__name__,
 )  # fmt: skip
-async def test_under_load(crowd: Crowd, own_valkey: Valkey, fault: Fault) -> None:
-    async with crowd.reading():
+async def test_answers_are_right_and_in_time_under_load_while_the_server_is(
+    readers: Readers, own_valkey: Valkey, fault: Fault
+) -> None:
+    async with readers.reading():
         await asyncio.sleep(0.1)
         await fault(own_valkey)
-    await crowd.in_use()
+    await readers.in_use()
 
 
-async def test_an_emptied_server_costs_one_render_a_rendition(crowd: Crowd, own_valkey: Valkey) -> None:
+async def test_an_emptied_server_costs_one_render_for_each_rendition(readers: Readers, own_valkey: Valkey) -> None:
     async def trial() -> None:
-        before = await crowd.renders()
+        before = await readers.renders()
         await command(own_valkey, "FLUSHALL")
-        await crowd.read(10)
-        assert await crowd.renders() - before == len(set(crowd.wanted))
+        await readers.read(10)
+        assert await readers.renders() - before == len(set(readers.wanted))
 
-    await undisturbed(trial, crowd.client)
+    await undisturbed(trial, readers.client)
 
 
-async def test_a_full_server_goes_on_giving_what_it_holds(
-    crowd: Crowd, own_valkey: Valkey, get: Get, images: Path
+async def test_a_full_server_still_answers_look_ups(
+    readers: Readers, own_valkey: Valkey, get: Get, images: Path
 ) -> None:
-    """Whatever else is asked for and cannot be put."""
+    """Other renditions are rendered and cannot be put."""
     for contact in range(10, 30):
         os.link(images / "1.jpg", images / f"{contact}.jpg")
     await command(own_valkey, "CONFIG", "SET", "maxmemory-policy", "noeviction", "maxmemory", 1)
 
     async def trial() -> None:
-        before = await crowd.renders()
-        asked = await asyncio.gather(*(get(crowd.client, contact, "?w=30") for contact in range(10, 30)))
+        before = await readers.renders()
+        asked = await asyncio.gather(*(get(readers.client, contact, "?w=30") for contact in range(10, 30)))
         assert {response.status for response in asked} == {200}
-        await crowd.read(3)
-        assert await crowd.renders() - before == 20
+        await readers.read(3)
+        assert await readers.renders() - before == 20
 
-    await undisturbed(trial, crowd.client)
+    await undisturbed(trial, readers.client)
 
 
-async def test_a_server_that_is_not_there_at_the_start(
+async def test_a_server_that_is_missing_at_the_start_is_used_later(
     serve: Serve, get: Get, own_valkey: Valkey, people: object
 ) -> None:
     own_valkey.stop()
-    crowd = Crowd(await serve(url=own_valkey.url, cache=NO_MEMORY), get)
-    await crowd.read(2)
+    readers = Readers(await serve(url=own_valkey.url, cache=NO_MEMORY), get)
+    await readers.read(2)
     own_valkey.start()
-    await crowd.in_use()
+    await readers.in_use()
 
 
-async def test_a_server_frozen_amid_the_first_handshakes(
+async def test_a_server_that_freezes_during_the_first_handshakes_is_used_later(
     serve: Serve, get: Get, own_valkey: Valkey, people: object
 ) -> None:
-    """What it says late is answered to nobody."""
+    """Its late replies are dropped."""
     assert own_valkey.process is not None
     own_valkey.process.send_signal(signal.SIGSTOP)
     try:
-        crowd = Crowd(await serve(url=own_valkey.url, cache=NO_MEMORY), get)
-        async with crowd.reading():
-            await asyncio.sleep(2.5)  # the breaker lets some try again
+        readers = Readers(await serve(url=own_valkey.url, cache=NO_MEMORY), get)
+        async with readers.reading():
+            await asyncio.sleep(2.5)  # the breaker admits some calls
     finally:
         own_valkey.process.send_signal(signal.SIGCONT)
-    await crowd.in_use()
-    await crowd.read(5)
+    await readers.in_use()
+    await readers.read(5)
 
 
 async def test_without_a_server_identical_requests_share_a_render_in_each_process(
     serve: Serve, get: Get, own_valkey: Valkey, people: object
 ) -> None:
-    clients = [await serve(url=own_valkey.url, cache={"prefix": "alone"}) for _ in range(2)]
+    clients = [await serve(url=own_valkey.url, cache={"prefix": "without-server"}) for _ in range(2)]
     own_valkey.stop()
     asked = await asyncio.gather(*(get(clients[at % 2], 1, "?w=21") for at in range(100)))
     assert {response.status for response in asked} == {200}
@@ -153,7 +157,7 @@ async def test_without_a_server_identical_requests_share_a_render_in_each_proces
     assert [await metric(client, RENDERS) for client in clients] == [1, 1]
 
 
-async def test_what_memory_holds_needs_no_server(serve: Serve, get: Get, own_valkey: Valkey, people: object) -> None:
+async def test_a_hit_in_memory_needs_no_server(serve: Serve, get: Get, own_valkey: Valkey, people: object) -> None:
     client = await serve(url=own_valkey.url)
     await get(client, 1, "?w=20")
     own_valkey.stop()
@@ -162,11 +166,13 @@ async def test_what_memory_holds_needs_no_server(serve: Serve, get: Get, own_val
     assert await metric(client, RENDERS) == 1
 
 
-async def test_a_server_slower_than_we_wait(serve: Serve, get: Get, own_valkey: Valkey, people: object) -> None:
-    """Every answer comes 60 ms late: too late for one look-up, so the request goes on without."""
+async def test_a_server_that_is_slower_than_the_time_limit_delays_no_request(
+    serve: Serve, get: Get, own_valkey: Valkey, people: object
+) -> None:
+    """Every reply comes 60 ms late. A look-up has 30 ms."""
     under_way: set[asyncio.Task[None] | None] = set()
 
-    async def late(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def delayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         under_way.add(asyncio.current_task())
         inner_reader, inner_writer = await asyncio.open_unix_connection(str(own_valkey.socket))
 
@@ -179,17 +185,17 @@ async def test_a_server_slower_than_we_wait(serve: Serve, get: Get, own_valkey: 
         try:
             await asyncio.gather(pump(reader, inner_writer, 0.06), pump(inner_reader, writer, 0.0))
         except ConnectionError:
-            pass  # one side has left: so does the other
+            pass  # one side is closed, and then the other
         finally:
             for each in (inner_writer, writer):
                 each.close()
 
-    proxy = await asyncio.start_server(late, "127.0.0.1", 0)
+    proxy = await asyncio.start_server(delayed, "127.0.0.1", 0)
     port = proxy.sockets[0].getsockname()[1]
-    crowd = Crowd(await serve(url=f"redis://127.0.0.1:{port}", cache=NO_MEMORY), get)
+    readers = Readers(await serve(url=f"redis://127.0.0.1:{port}", cache=NO_MEMORY), get)
     for _ in range(3):
-        await crowd.read()
-    crowd.check_waits()
+        await readers.read()
+    readers.check_waits()
     proxy.close()
     for task in under_way:
         assert task is not None
@@ -197,32 +203,34 @@ async def test_a_server_slower_than_we_wait(serve: Serve, get: Get, own_valkey: 
     await asyncio.wait([task for task in under_way if task])
 
 
-async def test_one_that_speaks_no_protocol_of_ours(serve: Serve, get: Get, own_valkey: Valkey, people: object) -> None:
-    """And then the server is there: whoever listens has not given up."""
+async def test_a_server_of_another_protocol_delays_no_request(
+    serve: Serve, get: Get, own_valkey: Valkey, people: object
+) -> None:
+    """When a real server takes its place, it is used, and the process subscribes."""
     own_valkey.stop()
 
-    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer_http(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(65_536):
             writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n\x00\xff")
         writer.close()
 
-    stranger = await asyncio.start_unix_server(babble, str(own_valkey.socket))
-    crowd = Crowd(await serve(url=own_valkey.url, cache=NO_MEMORY), get)
+    other_server = await asyncio.start_unix_server(answer_http, str(own_valkey.socket))
+    readers = Readers(await serve(url=own_valkey.url, cache=NO_MEMORY), get)
     for _ in range(3):
-        await crowd.read()
-    stranger.close()
+        await readers.read()
+    other_server.close()
     own_valkey.socket.unlink(missing_ok=True)
     own_valkey.start()
-    await crowd.in_use()
+    await readers.in_use()
 
-    async def listened_to() -> bool:
+    async def has_subscriber() -> bool:
         return b"news" in b"".join(await command(own_valkey, "PUBSUB", "CHANNELS"))  # type: ignore[arg-type]
 
-    await until(listened_to, 60, "it is listened to")
+    await until(has_subscriber, 60, "the process subscribes")
 
 
-async def test_readiness_is_degraded_without_it(crowd: Crowd, own_valkey: Valkey) -> None:
+async def test_readiness_is_degraded_without_the_server(readers: Readers, own_valkey: Valkey) -> None:
     own_valkey.stop()
-    response = await crowd.client.get("/readyz")
+    response = await readers.client.get("/readyz")
     assert response.status == 200
     assert await response.json() == {"status": "degraded", "render": "ok", "store": "ok", "cache": "failed"}

@@ -1,4 +1,4 @@
-"""The breaker: when calls are let through."""
+"""The circuit breaker: when it admits calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from service.breaker import CircuitBreaker
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that advances only when a test sets it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0
@@ -26,30 +26,30 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_it_opens_after_failures_in_a_row_and_not_before(clock: Clock) -> None:
-    one = CircuitBreaker(threshold=3, pause=1.0)
+    circuit = CircuitBreaker(threshold=3, pause=1.0)
     for _ in range(2):
-        one.failed()
-    one.succeeded()
+        circuit.failed()
+    circuit.succeeded()
     for _ in range(2):
-        one.failed()
-    assert one.admits()
-    one.failed()
-    assert not one.admits()
+        circuit.failed()
+    assert circuit.admits()
+    circuit.failed()
+    assert not circuit.admits()
 
 
-def test_while_open_one_call_in_each_pause_tries(clock: Clock) -> None:
-    one = CircuitBreaker(threshold=1, pause=1.0)
-    one.failed()
+def test_an_open_breaker_admits_one_call_in_each_pause(clock: Clock) -> None:
+    circuit = CircuitBreaker(threshold=1, pause=1.0)
+    circuit.failed()
     for _ in range(3):
-        assert not one.admits()
+        assert not circuit.admits()
         clock.now += 1.0
-        assert [one.admits() for _ in range(5)] == [True, False, False, False, False]
+        assert [circuit.admits() for _ in range(5)] == [True, False, False, False, False]
 
 
 def test_a_success_closes_it(clock: Clock) -> None:
-    one = CircuitBreaker(threshold=1, pause=1.0)
-    one.failed()
+    circuit = CircuitBreaker(threshold=1, pause=1.0)
+    circuit.failed()
     clock.now += 1.0
-    assert one.admits()
-    one.succeeded()
-    assert all(one.admits() for _ in range(5))
+    assert circuit.admits()
+    circuit.succeeded()
+    assert all(circuit.admits() for _ in range(5))

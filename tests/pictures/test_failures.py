@@ -1,4 +1,4 @@
-"""Failures of one picture's renditions: counted by field, over in time, and bounded."""
+"""Failures of renditions: strikes are counted by field, failures expire, and their number is bounded."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from hypothesis import strategies as st
 
 from service.formats import Format
 from service.pictures import records
-from service.pictures.failures import lasting, standing, struck
+from service.pictures.failures import add_strike, refused, unexpired
 from service.pictures.values import Failure, Original
 
 
-def test_one_at_once_stands_until_its_time() -> None:
-    failures = struck((), "a", at_once=True, until=10.0, now=1.0)
-    assert [each.field for each in standing(failures, 9.9)] == ["a"]
-    assert standing(failures, 10.0) == []
-    assert lasting(failures, 10.0) == ()
+def test_a_failure_at_once_counts_until_it_expires() -> None:
+    failures = add_strike((), "a", at_once=True, until=10.0, now=1.0)
+    assert [each.field for each in refused(failures, 9.9)] == ["a"]
+    assert refused(failures, 10.0) == []
+    assert unexpired(failures, 10.0) == ()
 
 
-def test_the_second_strike_stands() -> None:
-    failures = struck((), "a", at_once=False, until=10.0, now=1.0)
-    assert standing(failures, 2.0) == []
-    failures = struck(failures, "b", at_once=False, until=11.0, now=2.0)
-    failures = struck(failures, "a", at_once=False, until=12.0, now=3.0)
-    assert standing(failures, 4.0) == [Failure("a", 12.0, 2)]
+def test_a_failure_counts_from_the_second_strike_on() -> None:
+    failures = add_strike((), "a", at_once=False, until=10.0, now=1.0)
+    assert refused(failures, 2.0) == []
+    failures = add_strike(failures, "b", at_once=False, until=11.0, now=2.0)
+    failures = add_strike(failures, "a", at_once=False, until=12.0, now=3.0)
+    assert refused(failures, 4.0) == [Failure("a", 12.0, 2)]
 
 
-def test_a_strike_that_is_over_is_forgotten() -> None:
-    failures = struck((), "a", at_once=False, until=10.0, now=1.0)
-    assert standing(struck(failures, "a", at_once=False, until=30.0, now=20.0), 21.0) == []
+def test_an_expired_strike_does_not_count() -> None:
+    failures = add_strike((), "a", at_once=False, until=10.0, now=1.0)
+    assert refused(add_strike(failures, "a", at_once=False, until=30.0, now=20.0), 21.0) == []
 
 
 @given(st.lists(st.integers(0, 99), max_size=120))
-def test_there_are_never_many_and_the_latest_is_among_them(fields: list[int]) -> None:
+def test_the_number_of_failures_is_bounded_and_the_latest_is_kept(fields: list[int]) -> None:
     failures: tuple[Failure, ...] = ()
     for at, field in enumerate(fields):
-        failures = struck(failures, str(field), at_once=True, until=1_000.0, now=float(at))
+        failures = add_strike(failures, str(field), at_once=True, until=1_000.0, now=float(at))
         assert failures[-1].field == str(field)
         assert len({each.field for each in failures}) == len(failures) <= 64
 
@@ -44,6 +44,6 @@ def test_the_largest_record_is_small() -> None:
     failures: tuple[Failure, ...] = ()
     for at in range(200):
         field = f"{4000 + at % 96}:{3000 + at}:contain:AVIF:5b552d33"
-        failures = struck(failures, field, at_once=True, until=1_795_000_000.123456, now=1.0)
+        failures = add_strike(failures, field, at_once=True, until=1_795_000_000.123456, now=1.0)
     original = Original(2**31 - 1, "v" * 64, 2**30, 1_795_000_000, Format.JPEG, alpha=False, failures=failures)
     assert len(records.encode(original)) < 8_192

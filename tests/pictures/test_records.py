@@ -1,4 +1,4 @@
-"""Records of originals: they come back as they went, and nothing else is taken for one."""
+"""Records of originals: decoding returns what was encoded, and rejects other bytes."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ originals = st.builds(
 
 
 @given(st.none() | originals)
-def test_they_come_back_as_they_went(original: Original | None) -> None:
+def test_decode_returns_what_was_encoded(original: Original | None) -> None:
     assert records.decode(records.encode(original)) == original
 
 
 @given(st.binary())
-def test_other_bytes_are_no_record(data: bytes) -> None:
+def test_decode_rejects_random_bytes(data: bytes) -> None:
     try:
         assert records.decode(data) is None
     except ValueError:
@@ -51,7 +51,7 @@ def test_other_bytes_are_no_record(data: bytes) -> None:
 @pytest.mark.parametrize(
     "data", [b"{}", b"[]", b"1", b'{"fault": null, "format": "EXE"}', b'{"fault": 1}', b"[" * 9_999]
 )
-def test_what_only_looks_like_one_is_none(data: bytes) -> None:
+def test_decode_rejects_other_json(data: bytes) -> None:
     with pytest.raises(ValueError):
         records.decode(data)
 
@@ -70,7 +70,7 @@ def test_what_only_looks_like_one_is_none(data: bytes) -> None:
         {"fault": {"message": "%(a)99999999999999d", "values": [["a", 1]], "until": None, "recipe": ""}},
     ],
 )  # fmt: skip
-def test_values_of_other_kinds_are_none(changes: dict[str, object]) -> None:
+def test_decode_rejects_values_of_other_types_and_ranges(changes: dict[str, object]) -> None:
     record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
     with pytest.raises(ValueError):
         records.decode(json.dumps(record | changes).encode())
@@ -80,7 +80,7 @@ OLD = (
     b'{"contact": 42, "version": "2b0c1-1c4-1797f2a1b2c3d4e5", "size": 452, "modified": 1700000000, "format": "JPEG", '
     b'"alpha": false, "fault": null, "strikes": 0}'
 )
-"""As releases wrote it whose versions held the inode."""
+"""A record of an older release, whose versions contain the inode."""
 
 
 def test_a_record_of_an_older_release_is_a_miss() -> None:
@@ -88,20 +88,20 @@ def test_a_record_of_an_older_release_is_a_miss() -> None:
         records.decode(OLD)
 
 
-def test_an_older_release_takes_a_record_of_ours_for_a_miss() -> None:
-    """It makes an `Original` of all names in the record, and knows none of this one."""
+def test_a_record_is_a_miss_for_an_older_release() -> None:
+    """It passes all names of the record to its `Original`, which has no dimensions."""
     record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
     assert record.keys() - json.loads(OLD).keys() == {"dimensions"}
 
 
 @pytest.mark.parametrize("dimensions", [[1], [0, 1], [1, 2, 3], ["1", "2"], "12", 7, [1.5, 2]])
-def test_dimensions_are_a_width_and_a_height(dimensions: object) -> None:
+def test_decode_rejects_dimensions_other_than_a_width_and_a_height(dimensions: object) -> None:
     record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
     with pytest.raises(ValueError):
         records.decode(json.dumps(record | {"dimensions": dimensions}).encode())
 
 
-def test_one_without_failures_is_read_by_an_earlier_release() -> None:
-    """Which knows no such field, and takes a record with one for none."""
+def test_a_record_without_failures_has_no_such_field() -> None:
+    """Processes of an earlier release can read it then."""
     original = Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)
     assert "failures" not in json.loads(records.encode(original))

@@ -19,7 +19,7 @@ from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Original
 from service.stores.directory import DirectoryStore
 from service.stores.os_errors import as_store_errors
-from service.wiring.app import CACHE, COHERENCE, FAIL_OPEN_CACHE
+from service.wiring.app import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved
 
@@ -62,7 +62,7 @@ def serve_fresh(serve: Serve) -> Serve:
         client = await serve(**options)
 
         async def hears() -> bool:
-            return bool(client.server.app[COHERENCE].heard)  # type: ignore[attr-defined]
+            return bool(client.server.app[CACHE].subscribed)  # type: ignore[attr-defined]
 
         await until(hears)
         return client
@@ -73,17 +73,17 @@ def serve_fresh(serve: Serve) -> Serve:
 async def age(client: Client, seconds: float, contact: int = 1, *, server: bool = True) -> None:
     """Make what is known of *contact* so much older, here and in the *server*, if there is one."""
     app = client.server.app  # type: ignore[attr-defined]
-    tiers, reach = app[CACHE], app[FAIL_OPEN_CACHE]
-    await reach.settle()
-    record = tiers.local(contact, RECORD)
+    cache = app[CACHE]
+    await cache.settle()
+    record = cache.local(contact, RECORD)
     assert record is not None
     older = replace(record, stored_at=record.stored_at - seconds)
 
     async def aged() -> bool:
-        ticket = await tiers.fence(contact, Trace())
-        await tiers.put(contact, RECORD, older, ticket, life=1_000)
-        await reach.settle()
-        return tiers.local(contact, RECORD) == older and (ticket.grant is not None or not server)
+        ticket = await cache.fence(contact, Trace())
+        await cache.put(contact, RECORD, older, ticket, life=1_000)
+        await cache.settle()
+        return cache.local(contact, RECORD) == older and (ticket.shared is not None or not server)
 
     await until(aged)
 

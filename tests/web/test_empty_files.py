@@ -7,7 +7,7 @@ from pathlib import Path
 
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD
-from service.wiring.app import CACHE, FAIL_OPEN_CACHE
+from service.wiring.app import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.ageing import Client, Moody, age
@@ -20,7 +20,7 @@ LONG = {"fresh_for": 3_600, "missing_for": 3_600}
 async def recorded(client: Client, contact: int) -> object:
     """What is kept of *contact*, in this process or for all."""
     app = client.server.app  # type: ignore[attr-defined]
-    await app[FAIL_OPEN_CACHE].settle()
+    await app[CACHE].settle()
     far = await app[CACHE].shared(contact, (RECORD,), Trace())
     return app[CACHE].local(contact, RECORD) or (far and far[0])
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.wiring.app import COHERENCE, FAIL_OPEN_CACHE
+from service.wiring.app import CACHE
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.ageing import FRESH, OLD, PICTURE, SHORT, STALE, Client, Moody, age, change, ttl, until
@@ -118,7 +118,7 @@ async def test_an_absence_is_remembered_shortly(
         absent = await get(client, 7, "?w=20")
         assert (absent.status, absent.headers["Cache-Control"]) == (404, "public, max-age=5")
     assert store.looks == 2
-    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
+    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     async with Redis.from_url(shared_valkey.url) as redis:
         assert 40 < await redis.ttl(f"{prefix}:{{7}}") <= 50 < await redis.ttl(f"{prefix}:{{1}}")
     (images / "7.jpg").write_bytes(saved(quarters(40, 40), "JPEG"))
@@ -137,7 +137,7 @@ async def test_nothing_expires_together_and_nothing_late(
     client = await serve_fresh(cache={"prefix": prefix, "kept_for": 1_000, "fresh_for": 500, "memory_bytes": 0})
     for contact in contacts:
         await get(client, contact)
-    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
+    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     again = [await get(client, contact) for contact in contacts]
     assert {response.headers["Cache-Control"] for response in again} == {PICTURE}  # told to others without jitter
     fresh = [ttl(response) for response in again if "; hit" in response.headers["Cache-Status"]]
@@ -155,10 +155,10 @@ async def test_while_nothing_is_heard_nothing_stale_is_believed(
     serve_fresh: Serve, get: Get, images: Path, own_valkey: Valkey, gone: bool
 ) -> None:
     client = await serve_fresh(url=own_valkey.url)
-    coherence = client.server.app[COHERENCE]  # type: ignore[attr-defined]
+    coherence = client.server.app[CACHE]  # type: ignore[attr-defined]
 
     async def deaf() -> bool:
-        return not coherence.heard
+        return not coherence.subscribed
 
     former = await get(client, 1, "?w=20")
     if gone:

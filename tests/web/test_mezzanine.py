@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, MezzanineOwner
-from service.wiring.app import CACHE, FAIL_OPEN_CACHE, RENDERER
+from service.wiring.app import CACHE, RENDERER
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import BLUE, RED, large, near, quarters, saved, shown
 from tests.web.conftest import Get
@@ -172,7 +172,7 @@ async def test_a_foreign_one_is_not_held_against_the_original(
     entry = await cache.get(owner, field.decode(), trace)
     foreign = Entry(entry.version, entry.stored_at, entry.detail if detail is None else detail, body or entry.body)
     await cache.put(owner, field.decode(), foreign, await cache.fence(owner, trace), life=100)
-    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
+    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     for width in (101, 102):
         seen = shown(await (await get(client, 7, f"?w={width}")).read())
         assert seen.width == width

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from service.pictures import records
-from service.pictures.caching.tiers import TieredCache
+from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Entry
-from service.wiring.app import CACHE, FAIL_OPEN_CACHE
+from service.wiring.app import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import large, quarters, saved, shown
 from tests.web.conftest import Get
@@ -44,9 +44,8 @@ def older(path: Path) -> tuple[str, bytes]:
     return version, json.dumps(facts).encode()
 
 
-async def kept(client: Any) -> tuple[TieredCache, Any]:
-    app = client.server.app
-    return app[CACHE], app[FAIL_OPEN_CACHE]
+def cache_of(client: Any) -> PictureCache:
+    return client.server.app[CACHE]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("query", ["", "?w=20&type=png"])
@@ -55,19 +54,19 @@ async def test_its_records_are_misses(serve: Serve, get: Get, images: Path, data
     path.write_bytes(data)
     version, record = older(path)
     client, untouched = await serve(), await serve()
-    tiers, reach = await kept(client)
-    ticket = await tiers.fence(1, Trace())
+    cache = cache_of(client)
+    ticket = await cache.fence(1, Trace())
     for field, body in ((RECORD, record), ("stored", b"another picture")):
-        await tiers.put(1, field, Entry(version, time.time(), "", body), ticket.aside(), life=1_000)
-    await reach.settle()
+        await cache.put(1, field, Entry(version, time.time(), "", body), ticket, life=1_000)
+    await cache.settle()
     response = await get(client, 1, query)
     assert response.status == 200
     expected = await get(untouched, 1, query)
     assert response.headers["ETag"] == expected.headers["ETag"]
     assert await response.read() == await expected.read()
     assert shown(await response.read()).size == shown(await expected.read()).size
-    await reach.settle()
-    entry = tiers.local(1, RECORD)
+    await cache.settle()
+    entry = cache.local(1, RECORD)
     assert entry is not None
     original = records.decode(entry.body)
     assert original is not None
@@ -80,10 +79,10 @@ async def test_a_purge_takes_its_records_along(serve: Serve, images: Path) -> No
     path.write_bytes(JPEG)
     version, record = older(path)
     client = await serve(writes={"enabled": True})
-    tiers, reach = await kept(client)
-    ticket = await tiers.fence(1, Trace())
-    await tiers.put(1, RECORD, Entry(version, time.time(), "", record), ticket, life=1_000)
-    await reach.settle()
-    assert (await tiers.shared(1, (RECORD,), Trace())) != [None]
+    cache = cache_of(client)
+    ticket = await cache.fence(1, Trace())
+    await cache.put(1, RECORD, Entry(version, time.time(), "", record), ticket, life=1_000)
+    await cache.settle()
+    assert (await cache.shared(1, (RECORD,), Trace())) != [None]
     assert (await client.request("PURGE", "/api/v1/Contact/1/Image")).status == 204
-    assert (await tiers.shared(1, (RECORD,), Trace())) == [None]
+    assert (await cache.shared(1, (RECORD,), Trace())) == [None]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.wiring.app import COHERENCE
+from service.wiring.app import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import large, quarters, saved
 from tests.privileges import open_folder, unprivileged
@@ -63,7 +63,7 @@ async def test_a_restore_restores(serve: Serve, get: Get, images: Path, tmp_path
     (images / "1.jpg").write_bytes(JPEG)
     shutil.copy2(images / "1.jpg", tmp_path / "backup")
     client = await serve()
-    purges = client.server.app[COHERENCE]
+    purges = client.server.app[CACHE]
     before = await told(client, get)
     (images / "1.jpg").unlink()
     await purges.purge(1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientResponse
 
-from service.wiring.app import FAIL_OPEN_CACHE
+from service.wiring.app import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import shown
 from tests.web.ageing import OLD, SHORT, STALE, Client, Moody, age, change, ttl, until
@@ -90,11 +90,11 @@ async def test_that_a_picture_is_missing_is_believed_while_the_store_fails(
 async def with_a_former_rendition(client: Client, get: Get, images: Path) -> ClientResponse:
     """What is cached of the former picture; that it is another one by now has been seen."""
     former = await get(client, 1, "?w=20")
-    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
+    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     change(images)
     await age(client, OLD)
     assert (await get(client, 1)).headers["Content-Length"] != former.headers["Content-Length"]
-    await client.server.app[FAIL_OPEN_CACHE].settle()  # type: ignore[attr-defined]
+    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     return former
 
 

@@ -1,10 +1,10 @@
-"""The memory cache: bounded, and forgetful when told to be."""
+"""The memory layer: it is bounded in bytes, and forgets contacts."""
 
 from __future__ import annotations
 
 import pytest
 
-from service.caches.memory import MemoryCache
+from service.pictures.caching.memory import MemoryCache
 from service.pictures.values import BLANK, Entry, MezzanineOwner, Owner
 
 ENTRY = Entry("v", 0.0, "", b"bytes")
@@ -15,7 +15,7 @@ def keep(cache: MemoryCache, owner: Owner, field: str = "one", entry: Entry = EN
 
 
 @pytest.mark.parametrize("owner", [1, -1, 2**31 - 1, BLANK, MezzanineOwner(1)])
-def test_gives_back_the_very_entry_that_was_put(owner: Owner) -> None:
+def test_get_returns_the_same_object_that_was_put(owner: Owner) -> None:
     cache = MemoryCache(1_000_000)
     keep(cache, owner)
     assert cache.get(owner, "one") is ENTRY
@@ -23,7 +23,7 @@ def test_gives_back_the_very_entry_that_was_put(owner: Owner) -> None:
     assert cache.get(2, "one") is None
 
 
-def test_holds_no_more_bytes_than_it_may() -> None:
+def test_entries_take_no_more_bytes_than_the_capacity() -> None:
     cache = MemoryCache(100_000)
     for contact in range(500):
         keep(cache, contact, entry=Entry("v", 0.0, "", bytes(10_000)))
@@ -38,7 +38,7 @@ def test_an_entry_larger_than_the_cache_is_not_kept(capacity: int) -> None:
     assert cache.get(1, "one") is None
 
 
-def test_a_contact_that_is_forgotten_is_gone_in_all_its_renditions_and_its_mezzanine() -> None:
+def test_forget_drops_all_renditions_of_a_contact_and_its_mezzanine() -> None:
     cache = MemoryCache(1_000_000)
     for owner in (1, 2, MezzanineOwner(1), MezzanineOwner(2), BLANK):
         for field in ("one", "two"):
@@ -56,7 +56,7 @@ def test_a_contact_that_is_forgotten_is_gone_in_all_its_renditions_and_its_mezza
 
 
 @pytest.mark.parametrize("forgotten", [7, None])
-def test_what_was_begun_before_is_never_found_after(forgotten: int | None) -> None:
+def test_an_entry_of_an_earlier_epoch_is_never_found(forgotten: int | None) -> None:
     cache = MemoryCache(1_000_000)
     epoch = cache.epoch(7)
     cache.forget(forgotten)

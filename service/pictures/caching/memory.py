@@ -1,4 +1,4 @@
-"""The memory cache: renditions in this process, bounded in bytes."""
+"""The memory layer: entries in this process, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from moka_py import Moka
 from service.pictures.values import Entry, MezzanineOwner, Owner
 
 _OVERHEAD = 512
-"""Bytes that an entry costs besides its body: key, objects and the cache's own links (measured, rounded up)."""
+"""Bytes that an entry takes in addition to its body: key, objects and the links of moka (measured, rounded up)."""
 _EPOCHS = 16_384
-"""Contacts that share an epoch are forgotten together: one in so many, and the table stays small."""
+"""Epochs in the table. Contacts that share an epoch are forgotten together."""
 
 
 class MemoryCache:
-    """A `MemoryTier` on moka (TinyLFU admission), weighed by bytes; *capacity* 0 keeps nothing.
+    """A cache on moka (TinyLFU admission), weighed by bytes. A *capacity* of 0 bytes keeps nothing.
 
-    The epoch is part of every key: to forget a contact is to count on, and what belongs to an earlier epoch is never
-    found again, even if it is put later. It goes as what is never asked for goes.
+    Every contact has an epoch, which is part of the key of each of its entries. To forget a contact, its epoch is
+    incremented: entries of an earlier epoch are never found again, not even those that are put later. moka evicts them
+    as it evicts every entry that is not used.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -27,16 +28,20 @@ class MemoryCache:
         self._epochs = array("Q", bytes(8 * _EPOCHS))
 
     def get(self, owner: Owner, field: str) -> Entry | None:
+        """Return the entry: the same object that was put, until another one replaces it."""
         return self._entries.get((owner, field, self._epochs[_slot(owner)]))
 
     def put(self, owner: Owner, field: str, entry: Entry, epoch: int) -> None:
+        """Keep *entry*. *epoch* is the owner's epoch from before the entry was read or made."""
         if _weight(entry) <= self._capacity:  # moka would hold a larger one until its next maintenance
             self._entries.set((owner, field, epoch), entry)
 
     def epoch(self, owner: Owner) -> int:
+        """Return the epoch of the owner's contact."""
         return self._epochs[_slot(owner)]
 
     def forget(self, contact: int | None) -> None:
+        """Drop all entries of *contact*; with None, of all contacts."""
         if contact is None:
             for slot in range(_EPOCHS):
                 self._epochs[slot] += 1
