@@ -33,13 +33,13 @@ def _run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int],
     from service.serving.folder import look_at_folder
     from service.serving.listening import base_url, listen
     from service.serving.logs import configure_logs
-    from service.wiring.credentials import inspect
+    from service.wiring.credentials import check_files
 
     configure_logs(settings.log)
     log = structlog.get_logger()
     look_at_folder(settings)
     if settings.auth.schemes:
-        asyncio.run(inspect(settings.auth))
+        asyncio.run(check_files(settings.auth))
     listener = listen(settings.server)
 
     def announce() -> None:

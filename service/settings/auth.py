@@ -1,4 +1,4 @@
-"""`[auth]`: how to say who is asking, and who tells whether it is true."""
+"""The section `[auth]`: the authentication schemes, and the settings of their verifiers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from service.protocol.credentials import Scheme
+from service.access.schemes import SCHEMES, Scheme
 from service.protocol.signatures import parse_key
 from service.settings.values import Listed, Section
 
-JUDGES = ("users_file", "superoffice_url", "app_tokens", "jwt_jwks_url", "jwt_key_file")
-"""Settings that name whom to ask, and without a scheme do nothing."""
-
 
 class AuthSettings(Section):
-    """How to say who is asking, and who tells whether it is true."""
+    """The authentication schemes, and the settings of their verifiers."""
 
     schemes: Listed[Scheme]
     anonymous_read: bool
     users_file: str
     superoffice_url: str
-    app_tokens: Listed[Annotated[SecretStr, Field(min_length=1)]]  # an empty one is what sends none
+    app_tokens: Listed[Annotated[SecretStr, Field(min_length=1)]]  # an empty one would match a request without one
     session_cookie: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")]
     jwt_issuer: str
     jwt_audience: str
@@ -53,22 +50,19 @@ class AuthSettings(Section):
 
     @field_validator("superoffice_url")
     @classmethod
-    def _a_base(cls, url: str) -> str:
+    def _without_query(cls, url: str) -> str:
         if "?" in url:
             raise ValueError("must be a URL that a path can be put behind: without a query")
         return url
 
     @model_validator(mode="after")
-    def _each_scheme_has_its_judge(self) -> AuthSettings:
-        jwt = bool(self.jwt_jwks_url or self.jwt_key_file)
-        wanting = {
-            Scheme.BASIC: not (self.users_file or self.superoffice_url) and "users_file or superoffice_url",
-            Scheme.BEARER: not (jwt or self.superoffice_url) and "jwt_jwks_url, jwt_key_file or superoffice_url",
-            Scheme.SOTICKET: not self.superoffice_url and "superoffice_url",
-            Scheme.SESSION: not self.superoffice_url and "superoffice_url",
-            Scheme.SIGNED: not self.signing_keys and "signing_keys",
-        }
-        faults = [f"{scheme} in schemes needs {wanting[scheme]}" for scheme in self.schemes if wanting[scheme]]
+    def _settings_that_schemes_need(self) -> AuthSettings:
+        faults = []
+        for scheme in self.schemes:
+            needs = SCHEMES[scheme].needs
+            if not any(getattr(self, name) for name in needs):
+                faults.append(f"{scheme} in schemes needs {' or '.join(', '.join(needs).rsplit(', ', 1))}")
+        jwt = self.jwt_jwks_url or self.jwt_key_file
         if jwt and not (self.jwt_issuer and self.jwt_audience):
             faults.append("JSON web tokens need jwt_issuer and jwt_audience")
         if self.jwt_jwks_url and self.jwt_key_file:
@@ -76,3 +70,8 @@ class AuthSettings(Section):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+
+_NEEDED = {name for row in SCHEMES.values() if row.field for name in row.needs}
+VERIFIER_SETTINGS = tuple(name for name in AuthSettings.model_fields if name in {*_NEEDED, "app_tokens"})
+"""Settings that name verifiers, and have no effect without a scheme."""

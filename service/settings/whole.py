@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from service.settings.auth import JUDGES, AuthSettings
+from service.settings.auth import VERIFIER_SETTINGS, AuthSettings
 from service.settings.cache import CacheSettings
 from service.settings.sections import (
     EncodingSettings,
@@ -44,7 +44,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _nobody_is_let_in_by_mistake(self) -> Settings:
-        unused = [name for name in JUDGES if getattr(self.auth, name)]
+        unused = [name for name in VERIFIER_SETTINGS if getattr(self.auth, name)]
         if unused and not self.auth.schemes and not self.is_local:
             raise ValueError(f"auth.{', auth.'.join(unused)} without auth.schemes would let everybody look")
         return self

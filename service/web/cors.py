@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from aiohttp import hdrs
 
-from service.protocol.credentials import CREDENTIAL_FIELDS
+from service.access.schemes import CREDENTIAL_FIELDS
 from service.protocol.origins import parse_origin
 
 _ANY_ORIGIN = "*"

@@ -40,7 +40,7 @@ class FastPath:
     ) -> None:
         self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
-        self._everybody = self._authenticator.everybody
+        self._default_requester = self._authenticator.default_requester
         self._handler, self._write_timeout = handler, write_timeout
         self._logs = bool(log.bind().is_enabled_for(logging.DEBUG))  # does not change, and costs time on every hit
 
@@ -86,7 +86,7 @@ class FastPath:
         """Return the requester of GET or HEAD if it is known without a verifier and may read; else None."""
         if request.method not in _READS:
             return None
-        requester = self._everybody or self._authenticator.settled(request)
+        requester = self._default_requester or self._authenticator.known_requester(request)
         return requester if requester is not None and Role.READ in requester.roles else None
 
     def _counted(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Slow clients, and too many of them: nobody holds a connection for nothing, and nobody keeps others out."""
+"""Slow clients and too many connections: neither keeps other clients out."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.operations.running import Service, running, until
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to look at a process")
 
 PICTURE = "/api/v1/Contact/1/Image"
-ASKED = f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+REQUEST = f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
-IMPATIENT = {
+SHORT_LIMITS = {
     "CONTACT_IMAGE_SERVER__HEADER_TIMEOUT": "1",
     "CONTACT_IMAGE_SERVER__KEEPALIVE_TIMEOUT": "3",
     "CONTACT_IMAGE_SERVER__WRITE_TIMEOUT": "1",
@@ -35,7 +35,7 @@ IMPATIENT = {
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("pictures")
     Image.effect_noise((120, 120), 60).convert("RGB").save(folder / "1.jpg", quality=90)
-    with running("--images", folder, **IMPATIENT) as running_service:
+    with running("--images", folder, **SHORT_LIMITS) as running_service:
         running_service.with_workers(1)
         yield running_service
 
@@ -47,7 +47,7 @@ def connect(service: Service) -> socket.socket:
 
 
 def ended_after(line: socket.socket) -> float:
-    """Seconds until the other end closes, whatever it says before."""
+    """Return the seconds until the service closes the connection; bytes before that are ignored."""
     begun = time.monotonic()
     try:
         while line.recv(1 << 16):
@@ -58,7 +58,7 @@ def ended_after(line: socket.socket) -> float:
 
 
 def whole_answer(line: socket.socket) -> bytes:
-    """One answer, to the length that it promises."""
+    """Read one whole answer, and return its header."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = line.recv(1 << 16)
@@ -75,7 +75,7 @@ def whole_answer(line: socket.socket) -> bytes:
 
 @pytest.fixture(scope="module", autouse=True)
 def unread(service: Service) -> Iterator[Future[float]]:
-    """Seconds until a connection ends whose request had a body that nobody reads: the longest, so it begins first."""
+    """Seconds until a connection with an unread body is closed. The wait is the longest, so it begins first."""
     with connect(service) as line, ThreadPoolExecutor(1) as reader:
         line.sendall(f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n".encode())
         assert whole_answer(line).startswith(b"HTTP/1.1 200")
@@ -83,7 +83,7 @@ def unread(service: Service) -> Iterator[Future[float]]:
 
 
 def trickle(line: socket.socket) -> float:
-    """Seconds for which a header may be sent a byte at a time."""
+    """Send a header a byte at a time, and return the seconds until the service closes the connection."""
     begun = time.monotonic()
     line.settimeout(0.2)
     line.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\nX-Slow: ")
@@ -99,26 +99,26 @@ def trickle(line: socket.socket) -> float:
     return time.monotonic() - begun
 
 
-def test_who_says_nothing_is_dropped(service: Service) -> None:
+def test_silent_connection_is_closed(service: Service) -> None:
     with connect(service) as line:
         assert 0.8 < ended_after(line) < 20
 
 
-def test_who_trickles_a_header_is_dropped(service: Service) -> None:
+def test_trickled_header_is_closed(service: Service) -> None:
     with connect(service) as line:
         assert 0.8 < trickle(line) < 20
 
 
-def test_who_trickles_a_later_header_is_dropped_too(service: Service) -> None:
+def test_trickled_header_of_a_later_request_is_closed(service: Service) -> None:
     with connect(service) as line:
         for _ in range(2):
-            line.sendall(ASKED)
+            line.sendall(REQUEST)
             assert whole_answer(line).startswith(b"HTTP/1.1 200")
         assert 0.8 < trickle(line) < 20
 
 
-def test_an_idle_connection_is_kept_for_its_own_time(service: Service) -> None:
-    """Longer than a header may take, and no longer than it is told."""
+def test_idle_connection_is_kept_for_the_keepalive_timeout(service: Service) -> None:
+    """This time is longer than that of a header."""
     with connect(service) as line:
         line.sendall(HEALTH)
         whole_answer(line)
@@ -128,21 +128,21 @@ def test_an_idle_connection_is_kept_for_its_own_time(service: Service) -> None:
         assert 2.5 < ended_after(line) < 20
 
 
-def test_who_asks_on_and_on_and_reads_nothing_is_dropped(service: Service) -> None:
+def test_client_that_reads_no_answers_is_closed(service: Service) -> None:
     before = _resident(service)
     with connect(service) as line:
         line.settimeout(5)
         begun = time.monotonic()
         try:
             while time.monotonic() - begun < 30:
-                line.sendall(ASKED * 100)
+                line.sendall(REQUEST * 100)
         except OSError:
-            pass  # it reads no more of ours, or is gone: either is an end to what it holds for us
-        until(lambda: line.getsockname()[1] not in _clients(service), 30, "the connection is dropped")
+            pass  # the service reads no more, or has closed the connection
+        until(lambda: line.getsockname()[1] not in _clients(service), 30, "the connection is closed")
     assert _resident(service) - before < 64 * 2**20
 
 
-def test_a_compressed_body_is_not_inflated(service: Service) -> None:
+def test_compressed_body_is_not_inflated(service: Service) -> None:
     bomb = zlib.compress(bytes(200_000_000), 9)
     before = _resident(service)
     with connect(service) as line:
@@ -152,7 +152,7 @@ def test_a_compressed_body_is_not_inflated(service: Service) -> None:
     assert _resident(service) - before < 64 * 2**20
 
 
-def test_idle_connections_give_way(service: Service) -> None:
+def test_idle_connections_are_replaced(service: Service) -> None:
     with ExitStack() as stack:
         for _ in range(24):
             line = stack.enter_context(connect(service))
@@ -163,7 +163,7 @@ def test_idle_connections_give_way(service: Service) -> None:
         assert len(_clients(service)) <= 25
 
 
-def test_those_who_say_nothing_give_way(service: Service) -> None:
+def test_silent_connections_are_replaced(service: Service) -> None:
     with ExitStack() as stack:
         for _ in range(60):
             stack.enter_context(connect(service))
@@ -180,9 +180,9 @@ def test_those_who_say_nothing_give_way(service: Service) -> None:
         b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: test\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: test\r\nNo colon here\r\n\r\n",
     ],
-    ids=["another protocol", "a version of its own", "a length in words", "a long line", "no field"],
+    ids=["another protocol", "an unknown version", "a length in words", "a long line", "no colon"],
 )
-def test_what_is_no_http_gets_our_shape_of_answer(service: Service, request_: bytes) -> None:
+def test_malformed_request_is_400_as_a_problem(service: Service, request_: bytes) -> None:
     with connect(service) as line:
         line.sendall(request_)
         received = b""
@@ -194,9 +194,9 @@ def test_what_is_no_http_gets_our_shape_of_answer(service: Service, request_: by
     assert "server: contact-image" in fields
     assert "content-type: application/problem+json" in fields
     assert "cache-control: no-store" in fields
-    told = json.loads(body)
-    assert told["status"] == 400
-    assert told["Error"] is True
+    problem = json.loads(body)
+    assert problem["status"] == 400
+    assert problem["Error"] is True
     assert "Traceback" not in service.logged
 
 
@@ -209,7 +209,7 @@ def test_descriptors_suffice_for_the_connections(tmp_path: Path) -> None:
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == int(hard)
 
 
-def test_a_body_that_nobody_reads_holds_no_connection(unread: Future[float]) -> None:
+def test_unread_body_does_not_hold_a_connection(unread: Future[float]) -> None:
     assert unread.result() < 18
 
 
@@ -218,7 +218,7 @@ def _resident(service: Service) -> int:
 
 
 def _clients(service: Service) -> set[int]:
-    """The ports of the clients whose connections the service has open now."""
+    """Return the ports of the clients whose connections are open."""
     port = f":{service.port:04X}"
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return {int(each[2].rpartition(":")[2], 16) for each in lines if each[1].endswith(port) and each[3] == "01"}
