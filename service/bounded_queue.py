@@ -1,4 +1,4 @@
-"""A bound on the tasks that wait for the same thing, and on the time that each of them waits."""
+"""A limit on the number of tasks that wait for a resource, and on the time that one of them waits."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 
 
 class QueueFull(Exception):
-    """Too many tasks wait already, or a task waited for too long."""
+    """Too many tasks wait already, or the task has waited too long."""
 
 
 class BoundedQueue:
-    """At most *limit* tasks wait at the same time, each for at most *timeout* seconds (None: no limit).
+    """Lets at most *limit* tasks wait at a time, and one task for at most *timeout* seconds (None: without a limit).
 
-    *changed* is called with the number of waiting tasks when it changes.
+    *changed* is called with the number of waiting tasks after every change.
     """
 
     def __init__(self, limit: int, timeout: float | None, changed: Callable[[int], None] = lambda _: None) -> None:
@@ -26,9 +26,9 @@ class BoundedQueue:
         return self._waiting
 
     async def wait(self, arrival: Callable[[], Awaitable[object]]) -> None:
-        """Wait for what *arrival* returns, e.g. `semaphore.acquire` or `event.wait`.
+        """Wait for the awaitable that *arrival* returns, for example `semaphore.acquire` or `event.wait`.
 
-        Raise `QueueFull` when *limit* tasks wait already, without calling *arrival*, and when the time is over.
+        Raises `QueueFull` when *limit* tasks wait already (without a call of *arrival*), and after *timeout* seconds.
         """
         if self._waiting >= self._limit:
             raise QueueFull

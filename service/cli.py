@@ -165,7 +165,7 @@ def add(name: str, file: Path | None, roles: tuple[str, ...], config: Path | Non
     The command prompts for the password at a terminal; otherwise it reads one line from standard input.
     """
     from service.access.identity import Role
-    from service.access.verifiers.user_store import add_user
+    from service.access.verifiers.users_storage import add_user
 
     if file is None and not (named := _settings(config).auth.users_file):
         raise click.UsageError("auth.users_file is empty: give --file.")

@@ -16,7 +16,7 @@ import structlog
 from PIL import Image, ImageDraw, ImageFilter
 
 from service.access.identity import EVERYTHING, READER
-from service.access.verifiers.user_lines import line as user_line
+from service.access.verifiers.users_text import line as user_line
 
 log = structlog.get_logger()
 

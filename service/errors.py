@@ -1,4 +1,4 @@
-"""Every failure a request can meet, one class each. Turned into HTTP in `web.problems` alone."""
+"""The errors of requests: one class for every kind. Only `service.web.problems` turns them into HTTP."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ Values = Mapping[str, str | int]
 
 
 def N_(message: str) -> str:
-    """Mark *message* for the catalogues (gettext's no-op); it is translated when it is shown."""
+    """Return *message*. It marks the text for the catalogues, as in gettext; it is translated when it is shown."""
     return message
 
 
 class PictureError(Exception):
-    """A failure with public words.
+    """An error with a text for users.
 
-    *message* is a catalogue id with `%(name)s` places, *values* fill them. Both go to
-    `Exception`, so that a render worker's error survives its way through pickle.
+    *message* is the id of a text in the catalogues, and *values* replace its `%(name)s`. Both are arguments of
+    `Exception`, so that an error of a render process can be pickled.
     """
 
     def __init__(self, message: str, values: Values | None = None) -> None:
@@ -24,12 +24,12 @@ class PictureError(Exception):
 
     @property
     def message(self) -> str:
-        """The untranslated text, its places still open."""
+        """The untranslated text, before *values* replace its `%(name)s`."""
         return str(self.args[0])
 
     @property
     def values(self) -> dict[str, str | int]:
-        """What fills the places of `message`."""
+        """The values for the `%(name)s` of `message`."""
         return dict(self.args[1])
 
     def __str__(self) -> str:
@@ -37,11 +37,11 @@ class PictureError(Exception):
 
 
 class BadParameter(PictureError):
-    """What the request asks for is malformed or out of bounds (400)."""
+    """A parameter, or the whole request, is malformed or out of bounds (400)."""
 
 
 class BeyondFormat(BadParameter):
-    """The rendition is larger than its format can hold (400). Another format may hold it."""
+    """The rendition is larger than its format allows (400). Another format may allow it."""
 
 
 class NotAuthenticated(PictureError):
@@ -49,23 +49,23 @@ class NotAuthenticated(PictureError):
 
 
 class CredentialExpired(NotAuthenticated):
-    """A credential that was right once (401): no guess, and not counted as one."""
+    """A credential was valid and has expired (401). It does not count as a wrong attempt."""
 
 
 class Forbidden(PictureError):
-    """What is asked is not allowed here, or not to who asks (403)."""
+    """The request is not allowed here, or not to this requester (403)."""
 
 
 class TooManyAttempts(PictureError):
-    """Too many wrong credentials came from one address; *values* hold `seconds` to wait (429)."""
+    """Too many wrong credentials came from one address (429). *values* has the `seconds` to wait."""
 
 
 class VerificationUnavailable(PictureError):
-    """Whoever knows whether a credential is good cannot be asked at the moment (503)."""
+    """The verifier of a credential is unavailable (503)."""
 
 
 class UnknownPath(PictureError):
-    """No resource at this path (404)."""
+    """There is no resource at this path (404)."""
 
 
 class NoPicture(PictureError):
@@ -73,66 +73,66 @@ class NoPicture(PictureError):
 
 
 class MethodNotAllowed(PictureError):
-    """A method that the resource does not have (405)."""
+    """The resource does not have this method (405). *values* has the `allowed` ones, separated by commas."""
 
 
 class NotAcceptable(PictureError):
-    """`Accept` rules out all we can make (406)."""
+    """`Accept` rules out every format (406)."""
 
 
 class UploadTimedOut(PictureError):
-    """The client took too long over its upload (408)."""
+    """The client sent its upload too slowly (408)."""
 
 
 class PreconditionFailed(PictureError):
-    """The picture is not what the request says it must be for the write to be done (412)."""
+    """The stored picture does not meet the conditions of a write (412)."""
 
 
 class UploadTooLarge(PictureError):
-    """An upload has more bytes than an original may have (413)."""
+    """An upload is larger than an original may be (413)."""
 
 
 class UnsupportedUpload(PictureError):
-    """An upload is no picture in a format that is read here, or is encoded (415)."""
+    """An upload is not a picture in a supported format, or has a content coding (415)."""
 
 
 class RangeNotSatisfiable(PictureError):
-    """The range begins past the picture's end; *values* hold its `length` in bytes (416)."""
+    """The range begins after the picture's end (416). *values* has its `length` in bytes."""
 
 
 class Unrenderable(PictureError):
-    """The original is corrupt, too large, or no picture at all (422)."""
+    """The original is corrupt, too large, or not a picture (422)."""
 
 
 class Unsupported(Unrenderable):
-    """The original is of a kind that is not read here (422; 415 for an upload). It may be sound."""
+    """The original is of an unsupported kind (422; an upload of it 415). It may be sound."""
 
 
 class OutOfMemory(Unrenderable):
-    """The picture takes more memory than a render process may have (422)."""
+    """The render needs more memory than a render process may use (422)."""
 
 
 class Unexpected(PictureError):
-    """A fault of ours (500); the log has the rest."""
+    """A bug in the service (500). The log has the traceback."""
 
 
 class Unwritable(PictureError):
-    """A sound picture cannot be written in one format (500).
+    """A rendition of a sound original cannot be written in one format (500).
 
-    *values* hold the `format`, and for the log the `cause`.
+    *values* has the `format`, and the `cause` for the log.
     """
 
 
 class StoreFailed(PictureError):
-    """The place where originals live failed (502)."""
+    """The store of originals failed (502)."""
 
 
 class StoreFull(StoreFailed):
-    """The place where originals live is full (507)."""
+    """The store of originals is full (507)."""
 
 
 class StoreTimedOut(PictureError):
-    """The place where originals live took too long (504)."""
+    """The store of originals exceeded its time limit (504)."""
 
 
 class Overloaded(PictureError):
@@ -140,12 +140,12 @@ class Overloaded(PictureError):
 
 
 class PurgeOwed(PictureError):
-    """Other processes could not be told of a purge yet (503)."""
+    """A purge is pending: Redis has not acknowledged it yet (503)."""
 
 
 class RenderTimedOut(PictureError):
-    """A render outran its time limit, and its worker was ended (503)."""
+    """A render exceeded its time limit, and its process was killed (503)."""
 
 
 class RenderWorkerDied(PictureError):
-    """A render worker died over this picture (503)."""
+    """A render process died while it rendered this picture (503)."""

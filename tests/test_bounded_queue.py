@@ -1,4 +1,4 @@
-"""The queue that bounds waiting, on a real event loop."""
+"""`BoundedQueue` on a real event loop."""
 
 from __future__ import annotations
 

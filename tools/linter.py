@@ -1,7 +1,7 @@
-"""`python -m tools.linter URL…` prints what REDbot, a linter of HTTP resources, finds in a running service.
+"""Check a running service with REDbot, a linter of HTTP resources: `python -m tools.linter http://host/path ...`
 
-The output is a JSON object. For every request, such as `HEAD http://host/path`, it has the status, and the notes that
-are warnings or worse, as `bad: NAME: text`. Tests run it as a process, because REDbot has an event loop of its own.
+It runs in a process of its own, because REDbot has its own event loop. It prints a JSON object. Its keys are requests,
+such as `HEAD http://host/path`; its values are the status and REDbot's warnings and errors, as `bad: NAME: TEXT`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import thor
 from redbot.resource import HttpResource
 
 _TIMEOUT = 30.0
-"""Seconds for all requests."""
+"""Seconds for all requests together."""
 
 
 def lint(urls: list[str], accept: str = "*/*") -> dict[str, list[str]]:
-    """Send GET and HEAD to *urls*, and the conditional, range and compressed requests of REDbot. Return its notes."""
+    """Return the status and notes for GET and HEAD of every URL in *urls*.
+
+    REDbot sends further requests to check them: conditional ones, ranges, and compressed ones.
+    """
     config = ConfigParser()
     config.read_dict({"redbot": {"enable_local_access": "True"}})
     requests = {}
@@ -46,8 +49,8 @@ def _notes(resource: HttpResource, unfinished: bool) -> list[str]:
     failed = [f"bad: no answer: {resource.fetch_error}"] if unfinished or resource.fetch_error else []
     notes = {
         f"{note.level.value}: {type(note).__name__}: {note.summary}"
-        for each in (resource, *resource.subreqs.values())
-        for note in each.response.notes
+        for request in (resource, *resource.subreqs.values())
+        for note in request.response.notes
         if note.level.value in ("warning", "bad")
     }
     return [str(resource.response.status_code), *failed, *sorted(notes)]

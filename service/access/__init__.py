@@ -1,1 +1,1 @@
-"""Who is asking, and what they may do. On ports alone: knows no HTTP, no file and no server."""
+"""Authentication and roles. Only the verifiers open files and connections."""

@@ -1,4 +1,4 @@
-"""Who somebody is, as far as it matters here: what they may do, and for how long that is known."""
+"""Roles, and the identity that a verified credential belongs to."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from enum import StrEnum
 
 
 class Role(StrEnum):
-    """What may be done, by its name in the users' file and in claims."""
+    """A permission, by its name in the users' file and in claims."""
 
     READ = "read"
-    """Look at pictures."""
+    """GET and HEAD."""
     WRITE = "write"
     """PUT, POST and DELETE."""
     PURGE = "purge"
-    """Drop what is cached."""
+    """PURGE, which removes a contact from the caches."""
 
 
 READER = frozenset((Role.READ,))
@@ -23,7 +23,7 @@ EVERYTHING = frozenset(Role)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Somebody whose credential was found to be good. *until* is in Unix seconds: it is worth nothing from then on."""
+    """The roles of a verified credential. It expires at *until*, in Unix seconds."""
 
     roles: frozenset[Role] = READER
     until: float | None = None

@@ -1,32 +1,43 @@
-"""What the use case needs of those who know whether a credential is good."""
+"""The port of verifiers, and the messages that every verifier uses."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from service.access.identity import Identity
+from service.access.schemes import AuthOptions, Credential
 from service.errors import N_
-from service.protocol.credentials import Credential
 
 WRONG = N_("The credentials are wrong.")
 UNAVAILABLE = N_("The credentials cannot be verified at the moment.")
 CROWDED = N_("Too many credentials wait to be verified.")
-"""What is told of a credential, whoever has judged it."""
+
+
+class BadFile(ValueError):
+    """A file of users or keys cannot be used. The text names the place of the fault, and quotes nothing of the file."""
 
 
 class Verifier(Protocol):
-    """Tells whether a credential is good. What it answers is remembered by who asks it, not by itself."""
+    """Verifies credentials. The caller remembers the results."""
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
-        """Who *credential* belongs to; *app_token* is the request's `SO-AppToken`.
+        """Return the identity that *credential* belongs to. *app_token* is the request's `SO-AppToken`.
 
         Raises:
-            NotAuthenticated: it is wrong. `CredentialExpired`: it was right once.
-            Forbidden: it may be right, but the application token beside it is missing or wrong.
-            VerificationUnavailable: that cannot be told at the moment.
+            NotAuthenticated: the credential is wrong. `CredentialExpired`: it was valid earlier.
+            Forbidden: the application token is missing or wrong.
+            VerificationUnavailable: the credential cannot be verified at the moment.
         """
         ...
 
     async def close(self) -> None:
-        """Give back what it holds."""
+        """Release connections, threads and files."""
         ...
+
+
+VerifierFactory = Callable[[AuthOptions, Verifier | None], Verifier]
+"""Makes a verifier from the settings and from the verifier of SuperOffice, which is None if its URL is not set.
+
+Raises `BadFile`.
+"""

@@ -1,4 +1,4 @@
-"""How often an address may be wrong: a bucket of attempts for each, which fills again by the second."""
+"""A limit on failed attempts by client address: a token bucket for every address."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from weakref import WeakValueDictionary
 
 
 class Throttle:
-    """*burst* wrong attempts at once, then *per_second* more, by client address.
+    """Allows *burst* failed attempts at once, then *per_second* more, for every client address.
 
-    An IPv6 network of 64 bits counts as one address, since one customer has all of it; an IPv4 address is the same in
-    either notation. At most *capacity* addresses are remembered, and the one that was wrong longest ago goes first. Its
-    bucket is full again by itself *burst* / *per_second* seconds later, so that somebody gains by being driven out only
-    where *capacity* others are wrong within that time: and those had as many attempts each.
+    An IPv6 network of 64 bits counts as one address, since one customer has all of it. An IPv4 address is the same in
+    either notation. At most *capacity* addresses are remembered; the address whose last failure is oldest is removed
+    first. A bucket is full again after *burst* / *per_second* seconds, so an attacker gains by its removal only when
+    *capacity* other addresses fail within that time, and each of those had as many attempts.
     """
 
     def __init__(self, capacity: int = 65_536, burst: int = 20, per_second: float = 1 / 3) -> None:
         self._capacity, self._burst, self._interval = capacity, burst, 1 / per_second
         self._full_at: OrderedDict[bytes | str, float] = OrderedDict()
-        self._turns: WeakValueDictionary[bytes | str, asyncio.Semaphore] = WeakValueDictionary()  # while they are used
+        self._slots: WeakValueDictionary[bytes | str, asyncio.Semaphore] = WeakValueDictionary()  # while in use
 
-    def turn(self, address: str) -> asyncio.Semaphore:
-        """To be held while an attempt of *address* is judged: by *burst* at once, or all of a thousand guesses that are
-        sent together would be judged before the first of them is counted."""
+    def slot(self, address: str) -> asyncio.Semaphore:
+        """Return the semaphore to hold while an attempt of *address* is verified. It admits *burst* holders.
+
+        Without it, a thousand guesses that are sent together would all be verified before the first is counted.
+        """
         key = _key(address)
-        turns = self._turns.get(key)
-        if turns is None:
-            turns = self._turns[key] = asyncio.Semaphore(self._burst)
-        return turns
+        slots = self._slots.get(key)
+        if slots is None:
+            slots = self._slots[key] = asyncio.Semaphore(self._burst)
+        return slots
 
     def failed(self, address: str) -> None:
-        """A wrong attempt came from *address*."""
+        """Count a failed attempt of *address*."""
         key, now = _key(address), time.monotonic()
         full_at = max(self._full_at.pop(key, now), now) + self._interval
         self._full_at[key] = min(full_at, now + self._burst * self._interval)
@@ -41,13 +43,13 @@ class Throttle:
             self._full_at.popitem(last=False)
 
     def wait(self, address: str) -> float:
-        """Seconds until *address* may try again; 0 where it may now."""
+        """Return the seconds until *address* may try again; 0 when it may try now."""
         full_at = self._full_at.get(_key(address), 0.0)
         return max(0.0, full_at - time.monotonic() - (self._burst - 1) * self._interval)
 
 
 def _key(address: str) -> bytes | str:
-    """What *address* is counted by; as it stands where it is none, as with a unix socket's peer."""
+    """Return what *address* is counted by; the text itself if it is not an IP address, as for a unix socket's peer."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -76,7 +76,9 @@ class Pipeline:
         connection = self._connection
         if connection is None or connection.ended:
             self._connection = None
-            if not self._connecting:
+            if all(reply.done() for _, (_, reply) in self._unsent):  # all callers are gone: `close` may have ended
+                self._unsent.clear()
+            elif not self._connecting:
                 self._connecting = True
                 self._spawn(self._connect())
             return

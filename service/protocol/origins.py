@@ -1,4 +1,4 @@
-"""Origins of web pages as text (RFC 6454 section 6.2). Knows nothing of who may be trusted."""
+"""Parsing of web origins (RFC 6454 section 6.2)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def parse_origin(text: str) -> str | None:
-    """*text* as a browser would write it: in small letters, without its scheme's own port.
+    """Return the origin in *text* as browsers write it: in lower case, without the scheme's default port.
 
-    None where it is no origin of a server's: `null`, several, one with a path.
+    None: it is `null`, has a path, names several origins, or is malformed.
     """
     match = _ORIGIN.fullmatch(text.lower()) if text.isascii() and len(text) <= 512 else None
     if match is None:

@@ -18,7 +18,7 @@ async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
 
 async def _inspect_credentials(settings: Settings) -> tuple[bool, str]:
     try:
-        await credentials.probe_verifiers(settings.auth)
+        await credentials.check_verifiers(settings.auth)
     except BadSettings as error:
         return False, "; ".join(error.faults)
     return True, ", ".join(settings.auth.schemes)

@@ -8,7 +8,7 @@ import sys
 import structlog
 
 from service.settings import LogSettings
-from service.web.request_id import REQUEST_ID
+from service.web.request_log import REQUEST_ID
 
 
 def configure_logs(settings: LogSettings) -> None:

@@ -31,14 +31,14 @@ def _run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int],
 
     from service.serving.listening import base_url, listen
     from service.serving.logs import configure_logs
-    from service.wiring.credentials import inspect
+    from service.wiring.credentials import check_files
     from service.wiring.stores import store_type
 
     configure_logs(settings.log)
     log = structlog.get_logger()
     store_type(settings).prepare(settings)
     if settings.auth.schemes:
-        asyncio.run(inspect(settings.auth))
+        asyncio.run(check_files(settings.auth))
     listener = listen(settings.server)
 
     def announce() -> None:

@@ -1,4 +1,4 @@
-"""`[auth]`: the authentication schemes, and what verifies credentials."""
+"""The section `[auth]`: the authentication schemes, and the settings of their verifiers."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from service.protocol.credentials import Scheme
+from service.access.schemes import SCHEMES, Scheme
 from service.protocol.signatures import parse_key
 from service.settings.values import Listed, Section
 
-VERIFIER_SETTINGS = ("users_file", "superoffice_url", "app_tokens", "jwt_jwks_url", "jwt_key_file")
-"""Settings of verifiers. They have no effect without a scheme."""
-
 
 class AuthSettings(Section):
-    """The authentication schemes, and what verifies credentials."""
+    """The authentication schemes, and the settings of their verifiers."""
 
     schemes: Listed[Scheme]
     anonymous_read: bool
     users_file: str
     superoffice_url: str
-    app_tokens: Listed[Annotated[SecretStr, Field(min_length=1)]]  # an empty token would match a request without one
+    app_tokens: Listed[Annotated[SecretStr, Field(min_length=1)]]  # an empty one would match a request without one
     session_cookie: Annotated[str, Field(pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}$")]
     jwt_issuer: str
     jwt_audience: str
@@ -33,7 +30,7 @@ class AuthSettings(Section):
 
     @field_validator("signing_keys")
     @classmethod
-    def _ids_are_unique(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    def _keys_with_ids(cls, keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         ids = [parse_key(key.get_secret_value())[0] for key in keys]
         if len(set(ids)) < len(ids):
             raise ValueError("must have an id of its own for each key")
@@ -53,22 +50,19 @@ class AuthSettings(Section):
 
     @field_validator("superoffice_url")
     @classmethod
-    def _base_url(cls, url: str) -> str:
+    def _without_query(cls, url: str) -> str:
         if "?" in url:
             raise ValueError("must be a URL that a path can be put behind: without a query")
         return url
 
     @model_validator(mode="after")
-    def _every_scheme_has_its_verifier(self) -> AuthSettings:
-        jwt = bool(self.jwt_jwks_url or self.jwt_key_file)
-        missing = {
-            Scheme.BASIC: not (self.users_file or self.superoffice_url) and "users_file or superoffice_url",
-            Scheme.BEARER: not (jwt or self.superoffice_url) and "jwt_jwks_url, jwt_key_file or superoffice_url",
-            Scheme.SOTICKET: not self.superoffice_url and "superoffice_url",
-            Scheme.SESSION: not self.superoffice_url and "superoffice_url",
-            Scheme.SIGNED: not self.signing_keys and "signing_keys",
-        }
-        faults = [f"{scheme} in schemes needs {missing[scheme]}" for scheme in self.schemes if missing[scheme]]
+    def _settings_that_schemes_need(self) -> AuthSettings:
+        faults = []
+        for scheme in self.schemes:
+            needs = SCHEMES[scheme].needs
+            if not any(getattr(self, name) for name in needs):
+                faults.append(f"{scheme} in schemes needs {' or '.join(', '.join(needs).rsplit(', ', 1))}")
+        jwt = self.jwt_jwks_url or self.jwt_key_file
         if jwt and not (self.jwt_issuer and self.jwt_audience):
             faults.append("JSON web tokens need jwt_issuer and jwt_audience")
         if self.jwt_jwks_url and self.jwt_key_file:
@@ -76,3 +70,8 @@ class AuthSettings(Section):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+
+_NEEDED = {name for row in SCHEMES.values() if row.field for name in row.needs}
+VERIFIER_SETTINGS = tuple(name for name in AuthSettings.model_fields if name in {*_NEEDED, "app_tokens"})
+"""Settings that name verifiers, and have no effect without a scheme."""

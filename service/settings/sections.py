@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, IPvAnyNetwork, field_validator
 
+from service.access.schemes import CREDENTIAL_FIELDS
 from service.formats import WRITABLE, Format
-from service.protocol.credentials import CREDENTIAL_FIELDS
 from service.protocol.lists import TOKEN
 from service.protocol.origins import parse_origin
 from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds

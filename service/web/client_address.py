@@ -1,4 +1,4 @@
-"""Whose address a request comes from, behind proxies that are trusted to say so."""
+"""The client's address, as the connection or trusted proxies tell it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _NODE = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?|([0-9.]{7,15})(?::[0-9]{1,5})?|([0-9A-Fa-f:.]{2,45})")
-"""An address in `X-Forwarded-For`, as proxies write it: with a port or without, in brackets or without."""
-_NAMELESS = "local"
-"""Where there is no address: a unix socket's clients are one."""
+"""An address in `X-Forwarded-For`, with or without a port, with or without brackets."""
+_NO_ADDRESS = "local"
+"""The address of all clients of a unix socket."""
 
 
 def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
-    """The address of who asks. *peer* is the connection's other end, *forwarded_for* the lines of `X-Forwarded-For`.
+    """Return the client's address. *peer* is the connection's, *forwarded_for* the lines of `X-Forwarded-For`.
 
-    Each proxy appends whom it was asked by. So of what stands there, the last address that is no proxy of ours counts:
-    all before it is whatever the client likes to say. What is malformed ends the walk at whoever passed it on.
+    A proxy appends the address of its client. So the last address that is not in a *trusted* network is the client's;
+    the client itself may have written all addresses before it. A malformed entry yields the proxy that appended it.
     """
     address = _address(peer or "")
     if address is None:
-        return _NAMELESS
+        return _NO_ADDRESS
     entries = [entry for line in forwarded_for for entry in line.split(",")]
     while entries and any(address in network for network in trusted):
         match = _NODE.fullmatch(entries.pop().strip(" \t"))
-        before = _address(match[1] or match[2] or match[3]) if match else None
-        if before is None:
+        previous = _address(match[1] or match[2] or match[3]) if match else None
+        if previous is None:
             break
-        address = before
+        address = previous
     return str(address)
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
-    """*text* as an address; an IPv4 one even where a socket for both shows it as IPv6."""
+    """Return *text* as an address, an IPv4-mapped IPv6 address as IPv4; None if it is no address."""
     try:
         address = ip_address(text)
     except ValueError:

@@ -1,6 +1,6 @@
-"""Connections: how long the header of a request may take, how many of them there may be, who gives way.
+"""Client connections: the time limit of a request's header, and the limit on the number of connections.
 
-Knows nothing of pictures. What no parser understands is answered by what stands in front of the application.
+This module does not know the resources. The error handler `refuse` answers requests that the parser rejects.
 """
 
 from __future__ import annotations
@@ -20,39 +20,46 @@ log = structlog.get_logger()
 _IDLE = math.inf
 _BUSY = -math.inf
 _WATCH_INTERVAL = 0.5
-"""Seconds between two looks at all connections."""
+"""Seconds between two checks of all connections."""
 
 
 class Refuse(Protocol):
-    """Makes the answer to a request that failed below the application: what no parser understands, or our own fault."""
+    """Makes the answer to a request that failed below the application: a malformed request, or an internal error."""
 
     def __call__(self, request: web.BaseRequest, error: BaseException | None, /) -> web.StreamResponse: ...
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """With clients: seconds for a header, between two requests, and for reading an answer; connections at most."""
+    """Limits on client connections."""
 
     header: float
+    """Seconds for the header of a request."""
     keepalive: float
+    """Seconds between two requests."""
     write: float
+    """Seconds for a client to read an answer."""
     connections: int
+    """Connections at most."""
 
 
 class Connection(web.RequestHandler):
-    """A client's connection, that knows since when it waits for the rest of a header (by time.monotonic)."""
+    """A client's connection.
 
-    __slots__ = ("_connection_server", "_line", "closing_since", "waits_since")
+    *waits_since*: the time.monotonic at which the wait for a whole header began, or one of `_IDLE` and `_BUSY`.
+    """
+
+    __slots__ = ("_client_transport", "_connection_server", "closing_since", "waits_since")
 
     def __init__(self, server: ConnectionServer, **options: Any) -> None:
         super().__init__(server, **options)
         self._connection_server = server
-        self._line: asyncio.BaseTransport | None = None
+        self._client_transport: asyncio.BaseTransport | None = None
         self.waits_since = time.monotonic()
         self.closing_since = math.inf
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._line = transport
+        self._client_transport = transport
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -61,17 +68,17 @@ class Connection(web.RequestHandler):
         super().data_received(data)
 
     def begins(self) -> None:
-        """A request's header is whole."""
+        """Note that the header of a request is complete."""
         self.waits_since = _BUSY
 
     def ends(self) -> None:
-        """Its answer is on the way; what comes next is another header."""
+        """Note that the answer is being sent: the next bytes are another header."""
         self.waits_since = _IDLE
 
     def abort(self) -> None:
-        """End it at once, whatever was still to be sent."""
-        if self._line is not None:
-            self._line.abort()  # type: ignore[attr-defined]  # uvloop's is a Transport, though not by its class
+        """Close the connection at once; unsent bytes are discarded."""
+        if self._client_transport is not None:
+            self._client_transport.abort()  # type: ignore[attr-defined]  # uvloop's transports are no subclass of Transport
 
     def handle_error(
         self,
@@ -80,9 +87,9 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what the parser could not read, or the front failed at; the connection is closed after it."""
+        """Return the answer to a request that the parser rejects, or that fails. It closes the connection."""
         if isinstance(exc, ConnectionError):
-            raise exc  # nobody is there to be answered
+            raise exc  # the client is gone
         if request.writer.output_size > 0:
             raise ConnectionError("part of an answer is sent already")
         response = self._connection_server.refuse(request, exc)
@@ -91,10 +98,10 @@ class Connection(web.RequestHandler):
 
 
 class ConnectionServer(web.Server):
-    """Takes connections, and watches over them while `watch_connections` runs.
+    """Accepts connections, and enforces their limits while `watch_connections` runs.
 
-    When there are too many, one that is idle gives way to who comes, or else the one whose header is awaited longest;
-    when all are being answered, who comes is turned away.
+    When there are too many, a new connection replaces an idle one, or the one whose header is awaited longest. When all
+    of them are being answered, the new one is closed.
     """
 
     refuse: Refuse
@@ -110,27 +117,27 @@ class ConnectionServer(web.Server):
             self,
             loop=asyncio.get_running_loop(),
             keepalive_timeout=self._limits.keepalive,
-            auto_decompress=False,  # nobody asked for what a compressed body inflates to
+            auto_decompress=False,  # no resource reads a compressed body
             access_log=None,
         )
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        crowded = len(self.connections) >= self._limits.connections
-        others = self._taken() if crowded else []
+        full = len(self.connections) >= self._limits.connections
+        others = self._open_connections() if full else []
         super().connection_made(handler, transport)
-        if crowded:
+        if full:
             waiting = [each for each in others if each.waits_since != _BUSY]
-            least = max(waiting, key=_patient, default=None)
+            replaced = max(waiting, key=_waiting_order, default=None)
             log.info("server.crowded", connections=len(others))
-            (least or handler).force_close()
+            (replaced or handler).force_close()
 
     async def watch_connections(self) -> None:
-        """Until cancelled, end connections that are too slow with a header, or whose end the client will not read."""
+        """Until cancelled, close connections with a late header, or whose last bytes the client does not read."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL)
             now = time.monotonic()
-            for each in self._taken():
-                if not each.connected:  # closed by us, while something is still to be sent
+            for each in self._open_connections():
+                if not each.connected:  # closed here, with bytes still to send
                     each.closing_since = min(each.closing_since, now)
                     if now - each.closing_since > self._limits.write:
                         each.abort()
@@ -138,10 +145,10 @@ class ConnectionServer(web.Server):
                     log.debug("connection.slow")
                     each.force_close()
 
-    def _taken(self) -> list[Connection]:
+    def _open_connections(self) -> list[Connection]:
         return [each for each in self.connections if isinstance(each, Connection)]
 
 
-def _patient(connection: Connection) -> float:
-    """Greater for whoever gives way sooner."""
+def _waiting_order(connection: Connection) -> float:
+    """Return a number that is the greater the sooner *connection* is replaced."""
     return math.inf if connection.waits_since == _IDLE else -connection.waits_since

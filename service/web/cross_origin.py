@@ -1,6 +1,6 @@
-"""Writes that a browser sends for a page of another origin, with what it remembers of its user: refused.
+"""Refusal of writes that a browser sends on behalf of a page of another origin (CSRF).
 
-As Go's http.CrossOriginProtection: by what browsers say of a request and pages cannot forge, without tokens.
+As Go's http.CrossOriginProtection: it decides by header fields that browsers set and pages cannot, without tokens.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from service.protocol.origins import parse_origin
 from service.web.cors import Cors
 
 _LOOPBACK = re.compile(r"(?:localhost|127(?:\.[0-9]{1,3}){3}|\[::1\])(?::[0-9]{1,5})?")
-_OWN = ("same-origin", "none")
-"""`Sec-Fetch-Site` of our own pages, and of what the user typed or clicked outside of any page."""
+_OWN_SITES = ("same-origin", "none")
+"""Values of `Sec-Fetch-Site` for pages of this origin, and for requests that the user makes outside of any page."""
 
 
-def refuse_foreign(headers: Mapping[str, str], cors: Cors, *, anybody: bool) -> None:
-    """Raise `Forbidden` where *headers* are of a write for another origin's page, and *cors* does not list that one.
+def refuse_foreign(headers: Mapping[str, str], cors: Cors, *, unauthenticated: bool) -> None:
+    """Raise `Forbidden` when *headers* are of a write for a page of another origin that *cors* does not list.
 
-    Browsers send `Sec-Fetch-Site` over TLS and to loopback, older ones `Origin` alone; who sends neither is none. Where
-    *anybody* may write, who comes by a browser must have come by loopback's own name: any other may be that of a page
-    elsewhere, which its owner has pointed here (DNS rebinding), so that all is "same origin".
+    Browsers send `Sec-Fetch-Site` over TLS and to loopback, and older ones only `Origin`. A client that sends neither
+    is not a browser. When *unauthenticated* requests may write, a browser must use a name of loopback as `Host`: any
+    other name may belong to a foreign page whose owner lets it resolve to this host (DNS rebinding), and such a page
+    is "same origin".
     """
     site, origin = headers.get("Sec-Fetch-Site"), headers.get(hdrs.ORIGIN)
     if cors.trusts(origin) or (site is None and origin is None):
         return
     host = headers.get(hdrs.HOST, "").lower()
-    ours = site in _OWN if site is not None else _host(origin or "") == host
-    if not ours or (anybody and not _LOOPBACK.fullmatch(host)):
+    same_origin = site in _OWN_SITES if site is not None else _host(origin or "") == host
+    if not same_origin or (unauthenticated and not _LOOPBACK.fullmatch(host)):
         raise Forbidden(N_("A page of another origin may not change pictures."))
 
 
 def _host(origin: str) -> str | None:
-    """Host and port of *origin*, as `Host` names them; None of one that is hidden (`null`)."""
+    """Return the host and port of *origin* as in `Host`; None for an opaque origin (`null`)."""
     return (parse_origin(origin) or "").partition("://")[2] or None

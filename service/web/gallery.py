@@ -1,4 +1,4 @@
-"""The demo's front page: the pictures of some contacts, each with its URL. The service's only HTML."""
+"""The page at `/` of the demo: the pictures of some contacts, each with its URL. It is the service's only HTML."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from hashlib import sha256
 
 from aiohttp import web
 
-from service.web.headers import NO_STORE, common
+from service.web.headers import uncached
 from service.web.security import Handler
 
 _WIDTH = 160
-"""Pixels."""
+"""Pixels of every picture's width."""
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
 body { margin: 2rem auto; max-width: 75rem; padding: 0 1rem; }
@@ -45,17 +45,18 @@ _ITEM = (
 
 
 def gallery(contacts: Iterable[int]) -> Handler:
-    """The handler of GET and HEAD for a page that shows the pictures of *contacts*, none of which may be missing."""
+    """Return the handler of a page that shows the pictures of *contacts*, all of which must have one."""
     urls = {contact: f"/api/v1/Contact/{contact}/Image?w=" for contact in contacts}
-    items = "\n".join(_ITEM.format(url=f"{url}{_WIDTH}", contact=each, width=_WIDTH) for each, url in urls.items())
-    icon = f"{next(iter(urls.values()))}32"  # or browsers ask for /favicon.ico
+    items = "\n".join(
+        _ITEM.format(url=f"{url}{_WIDTH}", contact=contact, width=_WIDTH) for contact, url in urls.items()
+    )
+    icon = f"{next(iter(urls.values()))}32"  # without a link browsers request /favicon.ico
     page = _PAGE.format(icon=icon, style=_STYLE, width=_WIDTH, items=items).encode()
     digest = b64encode(sha256(_STYLE.encode()).digest()).decode()
-    headers = common(None, None)
+    headers = uncached()
     headers["Content-Security-Policy"] += f"; img-src 'self'; style-src 'sha256-{digest}'"
     headers["Content-Type"] = "text/html; charset=utf-8"
     headers["Content-Language"] = "en"
-    headers["Cache-Control"] = NO_STORE
 
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.Response(headers=headers, body=page)

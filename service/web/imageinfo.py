@@ -1,4 +1,4 @@
-"""What is stored for a contact, as SuperOffice's `BlobEntity`."""
+"""The resource `Imageinfo`: a contact's stored picture as SuperOffice's `BlobEntity`."""
 
 from __future__ import annotations
 
@@ -8,31 +8,26 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from service.pictures.ports import WritableStore
 from service.pictures.writes import present
 from service.protocol.blob_entity import NO_PICTURE, blob_entity, blob_id
-from service.protocol.query import parse_contact_id
 from service.protocol.time_zones import HEADER, parse_time_zone
-from service.web.headers import common
-from service.web.health import METRICS
-
-STORE = web.AppKey("store", WritableStore)
+from service.web.headers import uncached
+from service.web.keys import METRICS, STORE
+from service.web.requests import contact_id
 
 
 async def imageinfo(request: web.Request) -> web.StreamResponse:
-    """GET and HEAD: asked of the store itself, so that it is true at once wherever the picture was changed."""
-    contact = parse_contact_id(request.match_info["contact"])
+    """Answer GET and HEAD from the store instead of the cache, so that a change anywhere is seen at once."""
+    contact = contact_id(request)
     name = parse_time_zone(", ".join(request.headers.getall(HEADER, ())))
-    # In a thread, for it reads a file. The few that are asked for stay in `ZoneInfo`'s own cache.
+    # In a thread, because it reads a file. `ZoneInfo` caches the zones that were used last.
     zone = UTC if name is None else await asyncio.to_thread(ZoneInfo, name)
     request.app[METRICS].store_read()
     original = await present(request.app[STORE], contact)
     entity = NO_PICTURE
     if original is not None:
         id = blob_id(contact, original.version)
-        known = original.fault is None or not original.fault.permanent
-        media_type = original.format.media_type if known else None
+        readable = original.fault is None or not original.fault.permanent
+        media_type = original.format.media_type if readable else None
         entity = blob_entity(id, original.size, media_type, original.modified, zone)
-    headers = common(contact, None)
-    headers["Cache-Control"] = "no-store"
-    return web.json_response(entity, headers=headers)
+    return web.json_response(entity, headers=uncached(contact))

@@ -1,4 +1,4 @@
-"""What aiohttp's parser lets through, and HTTP/1 does not: foreign versions, targets and hosts (RFC 9112)."""
+"""Versions, targets and hosts that aiohttp's parser accepts although RFC 9112 forbids them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 _VERSIONS = (HttpVersion11, HttpVersion10)
 _ABSOLUTE = re.compile(r"https?://[^/?#]+/", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
-"""RFC 9110 section 7.2, and 4.2.1: a server's name is not empty."""
+"""`Host` with a name that is not empty (RFC 9110 sections 7.2 and 4.2.1)."""
 
 
 def malformed(request: web.BaseRequest) -> bool:
-    """Whether *request* is to be answered with 400 (RFC 9112 sections 2.3, 3.2 and 3.2.4)."""
+    """Return whether *request* must be answered with 400 (RFC 9112 sections 2.3, 3.2 and 3.2.4)."""
     target = request.raw_path
     if request.version not in _VERSIONS or request.method == hdrs.METH_CONNECT or "#" in target:
         return True
@@ -24,16 +24,16 @@ def malformed(request: web.BaseRequest) -> bool:
 
 
 def names_a_host(request: web.BaseRequest) -> bool:
-    """Whether `Host` is one, or wanting: where there must be one, the parser looks."""
+    """Return whether `Host` is valid or absent. The parser refuses HTTP/1.1 without `Host`."""
     host = request.headers.get(hdrs.HOST)
-    return host is None or _proper(host)
+    return host is None or _is_host(host)
 
 
 def for_server(request: web.BaseRequest) -> bool:
-    """Whether *request* is about no resource, but the server itself (RFC 9112 section 3.2.4)."""
+    """Return whether *request* is `OPTIONS *`, which is about the server as a whole (RFC 9112 section 3.2.4)."""
     return request.raw_path == "*" and request.method == hdrs.METH_OPTIONS
 
 
 @lru_cache(256)
-def _proper(host: str) -> bool:
+def _is_host(host: str) -> bool:
     return _HOST.fullmatch(host) is not None

@@ -1,4 +1,4 @@
-"""Answers whose header is bytes already: nothing is left to do but to write it, with the few fields that change."""
+"""Answers with a header that was encoded before; only the fields that differ from request to request are added."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ _REASONS = {200: "OK", 304: "Not Modified"}
 
 
 def head(status: int, fields: CIMultiDict[str]) -> bytes:
-    """The status line and *fields* as HTTP/1.1 sends them, all but what `PrebuiltResponse` adds."""
+    """Return the status line and *fields* as HTTP/1.1 sends them. `PrebuiltResponse` adds the rest."""
     lines = (f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in fields.items()), "")
     return "\r\n".join(lines).encode()
 
 
 def takes_prebuilt(request: web.BaseRequest) -> bool:
-    """Whether *request* can be answered so: by HTTP/1.1, on a connection that is kept."""
+    """Return whether a prebuilt answer suits *request*: it is HTTP/1.1, and its connection is kept open."""
     return request.version == HttpVersion11 and request.keep_alive is True
 
 
 class PrebuiltResponse(web.StreamResponse):
-    """*status* is 200 or 304, *begun* begins as `head` tells, *fields* are further ones, each line with its end.
+    """An answer with *status* 200 or 304, the first part of its header from `head`, and further *lines* with CRLF.
 
-    HEAD is told the length of *body* and gets none of it; 304 has none.
+    An answer to HEAD has the length of *body*, but not the body; one with 304 has neither.
     """
 
-    def __init__(self, status: int, begun: bytes, fields: str, body: bytes) -> None:
+    def __init__(self, status: int, head: bytes, lines: str, body: bytes) -> None:
         super().__init__(status=status)
-        self._begun, self._fields, self._whole = begun, fields, body
+        self._head, self._lines, self._whole = head, lines, body
 
     @property
     def keep_alive(self) -> bool:
         return True
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Write all of it. Raises ConnectionResetError where nobody is there any more."""
+        """Write the whole answer. Raise `ConnectionResetError` if the connection is closed."""
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         length = f"Content-Length: {len(self._whole)}\r\n" if self.status == 200 else ""
-        rest = f"{self._fields}{length}Date: {_date(int(time.time()))}\r\n\r\n".encode()
+        rest = f"{self._lines}{length}Date: {_date(int(time.time()))}\r\n\r\n".encode()
         if self.status == 200 and request.method != hdrs.METH_HEAD:
-            transport.writelines((self._begun, rest, self._whole))
+            transport.writelines((self._head, rest, self._whole))
         else:
-            transport.write(self._begun + rest)
+            transport.write(self._head + rest)
         return None
 
     async def write_eof(self, data: bytes = b"") -> None:
-        """There is nothing more."""
+        """Do nothing: `prepare` has written everything."""
 
 
 @lru_cache(2)
 def _date(now: int) -> str:
-    """RFC 9110 section 6.6.1."""
+    """Return the value of `Date` (RFC 9110 section 6.6.1)."""
     return formatdate(now, usegmt=True)

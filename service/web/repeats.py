@@ -1,7 +1,7 @@
-"""Requests that repeat one in all that counts: a look-up in place of the whole way.
+"""Answers to repeats: requests with the target and `Accept` of an earlier one.
 
-What is kept is a selection and its prebuilt headers, never a body: those stay within the cache's bounds, and a
-selection counts only while the record that it stands on is the one in force.
+The index holds selections and prebuilt headers, no bodies: the cache holds these, within its bounds. A selection is
+used only while the cache still holds the record of the original that it was made from.
 """
 
 from __future__ import annotations
@@ -21,22 +21,24 @@ from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
+from service.web.requests import field
 from service.web.security import Requester, target
 from service.web.sharing import SharingHeaders
 
 _MAX_TEXT = 512
-"""Characters of path, query and Accept together; longer ones are rare, and would make the index large."""
-_MAX_FIELD = 16_384
-"""Characters of one header field, its lines together."""
+"""Characters of target and `Accept` together. Longer ones are rare, and would make the index large."""
 _CONDITIONS = frozenset((hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE))
+"""Fields of requests that may be answered without the whole picture."""
 
 _Key = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
 class _KnownAnswer:
-    """How a request was answered: what was selected, and the headers of its 200 and its 304 as they are sent, all but
-    the trace and what depends on who asks."""
+    """The selection for a request, and the prebuilt headers of its answers with 200 and 304.
+
+    The trace and the fields of `SharingHeaders.lines` are missing from these headers.
+    """
 
     selection: Selection
     full: bytes
@@ -44,7 +46,7 @@ class _KnownAnswer:
 
 
 class _LeadingRequest:
-    """A *request* that is being answered; *missed* says that it was not out of the cache."""
+    """A *request* that is being answered, and for which followers wait. *missed*: it was not a cache hit."""
 
     __slots__ = ("missed", "request", "settled")
 
@@ -53,15 +55,15 @@ class _LeadingRequest:
 
 
 class Repeats:
-    """A bounded index by the request's target and `Accept`, and the requests that are being answered, by the same.
+    """An index of answers by target and `Accept`, with room for *capacity*, and the requests that are being answered.
 
-    Who asks is settled before, and is no part of it: the same picture for all who may see it.
+    The requester is not part of the key: every requester who may see a picture gets the same one.
     """
 
     def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int = 8192) -> None:
         self._pictures, self._sharing = pictures, sharing
         self._index: Moka[_Key, _KnownAnswer] = Moka(capacity)
-        self._firsts: dict[_Key, _LeadingRequest] = {}
+        self._leaders: dict[_Key, _LeadingRequest] = {}
 
     def keep(
         self,
@@ -71,46 +73,46 @@ class Repeats:
         full: CIMultiDict[str],
         unchanged: CIMultiDict[str],
     ) -> None:
-        """Remember how GET of *target* with *accept* was answered: with the headers *full*, or *unchanged* as 304."""
+        """Remember the answer to GET of *target* with *accept*: *full* are the headers of 200, *unchanged* of 304."""
         if len(target) + len(accept or "") <= _MAX_TEXT:
             sharing = self._sharing
             known = _KnownAnswer(selection, head(200, sharing.prebuilt(full)), head(304, sharing.prebuilt(unchanged)))
             self._index.set((target, accept), known)
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
-        """It is known how GET of *target* with *accept* is answered, if not yet sent: whoever waits for it goes on."""
-        if (first := self._firsts.pop((target, accept), None)) is not None:
-            first.missed = missed
-            first.settled.set()
+        """Wake the followers of GET of *target* with *accept*: its answer is known, though not yet sent."""
+        if (leader := self._leaders.pop((target, accept), None)) is not None:
+            leader.missed = missed
+            leader.settled.set()
 
     async def follow(self, request: web.BaseRequest, requester: Requester) -> web.StreamResponse | None:
-        """The answer to GET that the like of it, which is being answered, has found; None where nothing is.
+        """Wait for an equal request that is being answered, and return its answer; None if there is none to share.
 
-        Then *request* is the first of its like, until it is settled or left.
+        If no equal request is being answered, *request* becomes the leader until `settle` or `release`.
         """
         if _CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
-            return None  # its answer may need no picture
+            return None
         begun = time.perf_counter()
         key = requester.target or request.raw_path, field(request, hdrs.ACCEPT)
-        first = self._firsts.get(key)
-        if first is None:
-            self._firsts[key] = _LeadingRequest(request)
+        leader = self._leaders.get(key)
+        if leader is None:
+            self._leaders[key] = _LeadingRequest(request)
             return None
-        await first.settled.wait()  # bounded as the other's own time is: it is left whatever becomes of it
+        await leader.settled.wait()  # needs no time-out: `release` is called however the leader ends
         known = self._index.get(key)
         found = known and self._pictures.revalidate_local(known.selection)
         if not known or not found:
             return None
-        return self._response(request, requester, known, *found, begun, collapsed=first.missed)
+        return self._response(request, requester, known, *found, begun, collapsed=leader.missed)
 
     def find(self, request: web.BaseRequest, requester: Requester) -> _KnownAnswer | None:
-        """How GET or HEAD of the like was answered; None where that is not known, or no way to answer *request*."""
+        """Return the answer to an earlier GET or HEAD with the same key; None if *request* cannot be answered so."""
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
         return self._index.get((requester.target or request.raw_path, field(request, hdrs.ACCEPT)))
 
     def answer(self, request: web.BaseRequest, requester: Requester, known: _KnownAnswer) -> web.StreamResponse | None:
-        """The answer to GET or HEAD, if all of it is in memory."""
+        """Return the answer to GET or HEAD if record and rendition are in memory."""
         begun = time.perf_counter()
         found = self._pictures.revalidate_local(known.selection)
         return self._response(request, requester, known, *found, begun) if found else None
@@ -118,15 +120,15 @@ class Repeats:
     async def answer_shared(
         self, request: web.BaseRequest, requester: Requester, known: _KnownAnswer
     ) -> web.StreamResponse | None:
-        """The same out of the shared cache; for GET, since HEAD is to read no body."""
+        """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain."""
         begun = time.perf_counter()
         found = await self._pictures.revalidate_shared(known.selection)
         return self._response(request, requester, known, *found, begun) if found else None
 
-    def left(self, request: web.BaseRequest) -> None:
-        """*request* is answered, or has failed: whoever waits for it goes on, if it has not been settled before."""
+    def release(self, request: web.BaseRequest) -> None:
+        """Wake the followers of *request*, which is answered or has failed, unless `settle` has."""
         key = target(request), field(request, hdrs.ACCEPT)
-        if (first := self._firsts.get(key)) is not None and first.request is request:
+        if (leader := self._leaders.get(key)) is not None and leader.request is request:
             self.settle(*key, missed=True)
 
     def _response(
@@ -140,13 +142,14 @@ class Repeats:
         *,
         collapsed: bool = False,
     ) -> PrebuiltResponse:
-        """200 or 304, with *entry* that is fresh for *ttl* seconds; *begun* is by time.perf_counter."""
+        """Return 200 or 304 with *entry*, which is fresh for *ttl* seconds. *begun* is from `time.perf_counter`."""
         fields, selection = request.headers, known.selection
         unchanged = False
         if hdrs.IF_NONE_MATCH in fields or hdrs.IF_MODIFIED_SINCE in fields:
             tags, date = field(request, hdrs.IF_NONE_MATCH), field(request, hdrs.IF_MODIFIED_SINCE)
             etag = selection.etag
-            unchanged = tags == etag or not_modified(etag, selection.last_modified, tags, date)  # most send the one tag
+            # Most clients send one tag, which the first comparison finds.
+            unchanged = tags == etag or not_modified(etag, selection.last_modified, tags, date)
         took = (time.perf_counter() - begun) * 1000
         status = _collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail)
         sharing = self._sharing.lines(request, requester)
@@ -154,15 +157,6 @@ class Repeats:
         if unchanged:
             return PrebuiltResponse(304, known.unchanged, changing, b"")
         return PrebuiltResponse(200, known.full, changing, entry.body)
-
-
-def field(request: web.BaseRequest, name: str) -> str | None:
-    """A header field's value; several lines are one list (RFC 9110 section 5.3). None where absent or far too long."""
-    values = request.headers.getall(name, None)
-    if values is None:
-        return None
-    text = values[0] if len(values) == 1 else ", ".join(values)
-    return text if len(text) <= _MAX_FIELD else None
 
 
 @lru_cache(1024)

@@ -1,4 +1,7 @@
-"""The application behind its front: the one way in which it is served, by one process, by several, and in tests."""
+"""Starting and stopping the application with its fast path and its connection limits.
+
+One process, several processes and the tests all serve the application by `Runner`.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,12 @@ from service.web.fast_path import FastPath
 
 
 class Runner(web.ServerRunner):
-    """Starts and ends *app*, and the server in front of it. Requests in flight get *shutdown_timeout* seconds."""
+    """Starts and stops *app* and its server. At the stop, requests in flight get *shutdown_timeout* seconds."""
 
     def __init__(self, app: web.Application, limits: ConnectionLimits, *, shutdown_timeout: float) -> None:
         self._application = web.AppRunner(app)
         self._limits = limits
-        self._connection_server = ConnectionServer(_unopened, limits)
+        self._connection_server = ConnectionServer(_refuse_early, limits)
         self._watching: asyncio.Task[None] | None = None
         super().__init__(self._connection_server, shutdown_timeout=shutdown_timeout)
 
@@ -38,5 +41,5 @@ class Runner(web.ServerRunner):
         await self._application.cleanup()
 
 
-async def _unopened(_: web.BaseRequest) -> web.StreamResponse:
+async def _refuse_early(_: web.BaseRequest) -> web.StreamResponse:
     raise ConnectionResetError("not open yet")

@@ -1,53 +1,82 @@
-"""What an answer says of whom it is for: who may keep it, which pages may embed it, whose scripts may read it."""
+"""The header fields that depend on the requester or on the page that sends the request.
+
+They say who may keep an answer, which pages may embed it, and which scripts may read it.
+"""
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from service.access.identity import READER
 from service.web.cors import Cors
-from service.web.headers import CacheLifetime, cache_control
-from service.web.security import REFUSED_REQUESTER, REQUESTER, Requester
+from service.web.keys import REQUESTER
+from service.web.policy import CacheLifetime, cache_control
+from service.web.security import REFUSED_REQUESTER, Requester
 
 _EMBEDDED_BY = "Cross-Origin-Resource-Policy"
 
 
 class SharingHeaders:
-    """Told on every answer; *picture* is the lifetime of a repeat, which is always a picture's."""
+    """Adds these fields to every answer: to a prebuilt one as lines of text, to any other as header fields.
+
+    *picture* is the lifetime in every prebuilt answer.
+    """
 
     def __init__(self, picture: CacheLifetime, cors: Cors) -> None:
         self._picture, self._cors = picture, cors
-        # By whether it is private; where no page gets lines of its own.
-        self._same = (
-            None if cors.listed else {each: self._lines(Requester(READER, each), None) for each in (False, True)}
+        self._joined = lru_cache(256)(self._join)
+        # By whether the answer is private. With listed origins the text depends on the request too.
+        self._constant = (
+            None
+            if cors.listed
+            else {private: self._text(Requester(READER, private), None) for private in (False, True)}
         )
 
-    async def tell(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Complete *response*: a signal's receiver, so that nothing leaves the application without."""
-        response.headers[_EMBEDDED_BY] = _embedded_by(request.get(REQUESTER, REFUSED_REQUESTER))
-        self._cors.add(response.headers, request.headers.get(hdrs.ORIGIN))
+    async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Add the fields to *response*, as a receiver of the signal `on_response_prepare`."""
+        self.add(response.headers, request, request.get(REQUESTER, REFUSED_REQUESTER))
+
+    def add(self, headers: CIMultiDict[str], request: web.BaseRequest, requester: Requester | None) -> None:
+        """Add the fields to *headers* of an answer to *request*.
+
+        *requester* is None if the request is malformed or asks about no resource: then there is nothing to share.
+        """
+        if requester is None:
+            return
+        headers.update(self._fields(requester.private, request.headers.get(hdrs.ORIGIN)))
+        self._add_vary(headers)
 
     def prebuilt(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
-        """*headers* of a picture without what `lines` adds, so that they are the same for everybody."""
-        same = headers.copy()
-        del same[hdrs.CACHE_CONTROL]
-        if (varies := self._cors.vary(same.get(hdrs.VARY))) is not None:
-            same[hdrs.VARY] = varies
-        return same
+        """Return *headers* of a picture without the fields in `lines`, so that they are the same for every request."""
+        constant = headers.copy()
+        del constant[hdrs.CACHE_CONTROL]
+        self._add_vary(constant)
+        return constant
 
     def lines(self, request: web.BaseRequest, requester: Requester) -> str:
-        """The lines that the answer to *requester*'s *request* has beside prebuilt ones, each with its end."""
-        if self._same is not None and requester.until is None:
-            return self._same[requester.private]
-        return self._lines(requester, request.headers.get(hdrs.ORIGIN))
+        """Return the fields that complete a prebuilt answer to *request*, each as a line with its CRLF."""
+        if self._constant is not None and requester.until is None:
+            return self._constant[requester.private]
+        return self._text(requester, request.headers.get(hdrs.ORIGIN))
 
-    def _lines(self, requester: Requester, origin: str | None) -> str:
-        kept = cache_control(self._picture, requester)
-        return f"Cache-Control: {kept}\r\n{_EMBEDDED_BY}: {_embedded_by(requester)}\r\n{self._cors.lines(origin)}"
+    def _text(self, requester: Requester, origin: str | None) -> str:
+        return f"Cache-Control: {cache_control(self._picture, requester)}\r\n{self._joined(requester.private, origin)}"
 
+    def _join(self, private: bool, origin: str | None) -> str:
+        return "".join(f"{name}: {value}\r\n" for name, value in self._fields(private, origin).items())
 
-def _embedded_by(requester: Requester) -> str:
-    """A page elsewhere may embed what everybody may see, and no more: browsers send along what they remember of their
-    user, and the page would learn whether there is a picture."""
-    return "same-site" if requester.private else "cross-origin"
+    def _fields(self, private: bool, origin: str | None) -> dict[str, str]:
+        """Return the fields of every answer, whether it is prebuilt or not.
+
+        A field that depends on anything else needs another argument here, and then no text is `_constant`.
+        """
+        # A page of another site may embed only what every requester may see. Browsers send credentials along, and the
+        # page could learn whether there is a picture.
+        return {_EMBEDDED_BY: "same-site" if private else "cross-origin", **self._cors.fields(origin)}
+
+    def _add_vary(self, headers: CIMultiDict[str]) -> None:
+        if (varies := self._cors.vary(headers.get(hdrs.VARY))) is not None:
+            headers[hdrs.VARY] = varies

@@ -1,4 +1,4 @@
-"""Sending a picture: whole where it is small, in pieces where a slow reader could otherwise hold a copy of it."""
+"""Sending a picture: a small one whole, a large one in pieces, so that no slow reader holds a copy of all of it."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from service.pictures.values import PIECE, OriginalChanged, Picture, Pieces
 log = structlog.get_logger()
 
 _WHOLE = 131_072
-"""Bytes that are sent in one go. uvloop copies none for a slow reader: it holds on to the cache's own."""
+"""Bytes of the largest body that is written at once. For a slow reader uvloop keeps a reference and copies nothing."""
 
 
 def sent_whole(picture: Picture) -> bool:
-    """Whether *picture* is small enough to be sent in one go."""
+    """Return whether *picture* is written at once."""
     return isinstance(picture.body, bytes) and picture.length <= _WHOLE
 
 
 async def send(
     request: web.Request, headers: CIMultiDict[str], picture: Picture, *, status: int, json: bool, timeout: float
 ) -> web.StreamResponse:
-    """Answer with *picture*, as one JSON string in base64 where asked.
+    """Send *picture* in an answer to *request*; with *json*, as a JSON string in base64.
 
-    A reader who does not take the next piece within *timeout* seconds is dropped. What is held for
-    it beyond the shared bytes is one piece, and what the kernel takes.
+    The connection is closed if the client does not read the next piece within *timeout* seconds. A client costs the
+    memory of one piece, and what the kernel buffers; cached bytes are shared.
     """
     length = 4 * ((picture.length + 2) // 3) + 2 if json else picture.length
     if isinstance(picture.body, bytes) and length <= _WHOLE:
@@ -44,7 +44,7 @@ async def send(
         writer = await response.prepare(request)
         if request.method != "HEAD" and picture.body is not None and writer is not None:
             if transport is not None:
-                transport.set_write_buffer_limits(high=0)  # a piece is taken before the next one is made
+                transport.set_write_buffer_limits(high=0)  # a piece is sent before the next one is made
             async for piece in _quoted(pieces) if json else pieces:
                 async with asyncio.timeout(timeout):
                     await response.write(piece)
@@ -52,7 +52,7 @@ async def send(
                         await writer.drain()
         await response.write_eof()
     except (TimeoutError, ConnectionError, OriginalChanged, PictureError) as error:
-        # The length is promised already: a cut connection is the one honest way to say that the rest is missing.
+        # `Content-Length` is sent already, so only a closed connection shows that the rest is missing.
         log.info("response.cut", reason=type(error).__name__)
         if transport is not None:
             transport.abort()
@@ -68,7 +68,7 @@ async def _cut(body: bytes | memoryview) -> Pieces:
 
 
 async def _quoted(pieces: Pieces) -> AsyncGenerator[bytes, None]:
-    """A JSON string of the pieces in base64. All but the last are of a length that three divides, so none is padded."""
+    """Yield *pieces* in base64 as one JSON string. `PIECE` is divisible by three, so only the last one is padded."""
     yield b'"'
     async for piece in pieces:
         yield b64encode(piece)

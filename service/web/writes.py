@@ -1,4 +1,4 @@
-"""Changing a contact's picture: PUT, POST and DELETE, and PURGE of what is cached of it."""
+"""The methods that change a contact's picture (PUT, POST, DELETE), and PURGE, which removes it from the caches."""
 
 from __future__ import annotations
 
@@ -8,42 +8,35 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgeOwed
-from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.ports import Check
 from service.pictures.values import Original
-from service.pictures.writes import Writes
 from service.protocol.blob_entity import blob_id
 from service.protocol.conditionals import preconditions_hold
 from service.protocol.negotiate import requested_picture
 from service.protocol.query import Query, parse_contact_id
 from service.web.bodies import receive
 from service.web.headers import common
-from service.web.picture import PICTURES, RESPONSE_POLICY
-from service.web.security import REQUESTER
+from service.web.keys import CACHE, PICTURES, REQUESTER, RESPONSE_POLICY, UPLOAD_LIMITS, WRITES
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """How many bytes a picture may have, and how many seconds its next piece may take."""
+    """Limits on an upload."""
 
     max_bytes: int
     timeout: float
-
-
-WRITES = web.AppKey("writes", Writes)
-PURGES = web.AppKey("purges", PictureCache)
-UPLOAD_LIMITS = web.AppKey("write_manners", UploadLimits)
+    """Seconds for one piece of the body."""
 
 
 async def put_picture(request: web.Request) -> web.StreamResponse:
-    """PUT and POST: the picture in the body becomes the contact's. The answer is its blob id, as JSON."""
-    contact, policy, writes = _contact(request), request.app[UPLOAD_LIMITS], request.app[WRITES]
+    """Answer PUT and POST: store the picture in the body. The answer is its blob id as JSON."""
+    contact, limits, writes = _contact(request), request.app[UPLOAD_LIMITS], request.app[WRITES]
     if contact <= 0:
         raise NoPicture(N_("There is no contact %(contact)s."), {"contact": str(contact)})
     check = _conditions(request)
     await writes.require(contact, check)
     async with writes.uploading() as upload:
-        await receive(request, upload.write, max_bytes=policy.max_bytes, timeout=policy.timeout)
+        await receive(request, upload.write, max_bytes=limits.max_bytes, timeout=limits.timeout)
         original = await writes.put(contact, upload, check)
     headers = common(contact, None)
     headers["Cache-Control"] = "no-store"
@@ -52,39 +45,42 @@ async def put_picture(request: web.Request) -> web.StreamResponse:
 
 
 async def delete_picture(request: web.Request) -> web.StreamResponse:
-    """DELETE: the contact has no picture any more."""
+    """Answer DELETE: remove the contact's picture."""
     contact = _contact(request)
     await request.app[WRITES].delete(contact, _conditions(request))
-    return _done(contact)
+    return _no_content(contact)
 
 
 async def purge_picture(request: web.Request) -> web.StreamResponse:
-    """PURGE: nothing that is cached of the contact is used any more."""
+    """Answer PURGE: invalidate all cached entries of the contact."""
     contact = _contact(request)
-    if not await request.app[PURGES].purge(contact):
+    if not await request.app[CACHE].purge(contact):
         raise PurgeOwed(N_("The purge has not reached every process yet. It is tried until it has."))
-    return _done(contact)
+    return _no_content(contact)
 
 
 def _contact(request: web.Request) -> int:
     return parse_contact_id(request.match_info["contact"])
 
 
-def _done(contact: int) -> web.Response:
+def _no_content(contact: int) -> web.Response:
     headers = common(contact, None)
     headers["Cache-Control"] = "no-store"
     return web.Response(status=204, headers=headers)
 
 
 def _etag(request: web.Request, original: Original) -> str:
-    """The ETag that GET gives who asks for nothing in particular."""
+    """Return the ETag of *original* for a GET without parameters and `Accept`."""
     plain = requested_picture(Query(), None, request.app[RESPONSE_POLICY].preference)
     return request.app[PICTURES].validator(original, plain)
 
 
 def _conditions(request: web.Request) -> Check:
-    """What the request says the present picture must be. Raises `Forbidden` for who may not look: 412 tells of it."""
-    fields = [_whole(request, name) for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")]
+    """Return the check of the request's conditions against the current picture.
+
+    Raises `Forbidden` for conditions of a requester who may not read: 412 shows whether there is a picture.
+    """
+    fields = [_joined(request, name) for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")]
     if Role.READ not in request[REQUESTER].roles and any(each is not None for each in fields):
         raise Forbidden(N_("Your role does not allow this."))
 
@@ -96,7 +92,7 @@ def _conditions(request: web.Request) -> Check:
     return check
 
 
-def _whole(request: web.Request, name: str) -> str | None:
-    """All lines of a field, however long: a condition that is left out would let the write through."""
+def _joined(request: web.Request, name: str) -> str | None:
+    """Return all lines of a field, of any length: without the whole condition the write might pass."""
     values = request.headers.getall(name, None)
     return None if values is None else ", ".join(values)

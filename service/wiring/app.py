@@ -32,16 +32,30 @@ from service.protocol.languages import Languages
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
-from service.web.cors import CORS, Cors
-from service.web.headers import CacheLifetime, ResponseLifetimes
-from service.web.health import METRICS, READINESS, Readiness, posting
-from service.web.imageinfo import STORE
+from service.web.cors import Cors
+from service.web.health import posting
+from service.web.keys import (
+    CACHE,
+    CORS,
+    LANGUAGES,
+    METRICS,
+    PICTURES,
+    READINESS,
+    RENDERER,
+    REPEATS,
+    RESPONSE_POLICY,
+    SHARING,
+    STORE,
+    UPLOAD_LIMITS,
+    WRITES,
+)
 from service.web.metrics import Metrics
-from service.web.picture import LANGUAGES, PICTURES, REPEATS, RESPONSE_POLICY, ResponsePolicy
+from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy
+from service.web.readiness import Readiness
 from service.web.repeats import Repeats
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
-from service.web.writes import PURGES, UPLOAD_LIMITS, WRITES, UploadLimits
+from service.web.writes import UploadLimits
 from service.wiring.credentials import authenticator
 from service.wiring.stores import store_type
 
@@ -55,9 +69,6 @@ _WRITE_STEPS = 4
 
 LEASE = 2.0
 """Seconds until the lease of a leader that has died ends. A leader renews the lease while it renders."""
-
-CACHE = web.AppKey("cache", PictureCache)
-RENDERER = web.AppKey("renderer", Renderer)
 
 
 def create_app(
@@ -85,14 +96,14 @@ def create_app(
         settings.server.write_timeout,
     )
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
-    sharing = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
-    app.on_response_prepare.append(sharing.tell)
+    app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
+    app.on_response_prepare.append(app[SHARING].on_prepare)
     app.cleanup_ctx.append(posting)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store))
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache))
-    app.cleanup_ctx.append(lambda app: _pictures(app, settings, sharing))
+    app.cleanup_ctx.append(lambda app: _pictures(app, settings))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[CACHE].purge))
@@ -149,7 +160,7 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
         await embedded.stop()
 
 
-async def _pictures(app: web.Application, settings: Settings, sharing: SharingHeaders) -> AsyncIterator[None]:
+async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     made, cache, observer = recipe(settings), app[CACHE], app[METRICS]
     lifetimes = RecordLifetimes(
         fresh=settings.cache.fresh_for,
@@ -172,7 +183,7 @@ async def _pictures(app: web.Application, settings: Settings, sharing: SharingHe
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
     app[PICTURES] = pictures = ContactPictures(cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes)
-    app[REPEATS] = Repeats(pictures, sharing)
+    app[REPEATS] = Repeats(pictures, app[SHARING])
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()
@@ -187,7 +198,6 @@ def _patience(settings: Settings) -> float:
 async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     made, images = recipe(settings), settings.images
     app[UPLOAD_LIMITS] = UploadLimits(images.max_bytes, settings.server.write_timeout)
-    app[PURGES] = app[CACHE]
     app[WRITES] = writes = Writes(
         app[STORE],
         app[CACHE],

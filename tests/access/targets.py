@@ -1,4 +1,4 @@
-"""What is asked for, by whom, and that it is warm."""
+"""Targets and credentials of requests, and a cache that holds the targets."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.access.conftest import PASSWORD, basic, bearer, session, ticket
 
 IMAGE = "/api/v1/Contact/{}/Image"
 WARM, AS_STORED, INFO = IMAGE.format(1) + "?w=40", IMAGE.format(1), IMAGE.format(1) + "info"
-NOBODY, BLANK = IMAGE.format(404) + "?w=40", IMAGE.format(404) + "?ifBlank=SrNoPhoto"
+MISSING, BLANK = IMAGE.format(404) + "?w=40", IMAGE.format(404) + "?ifBlank=SrNoPhoto"
 TARGETS = {
     "a picture": WARM,
     "as stored": AS_STORED,
     "its info": INFO,
-    "no picture": NOBODY,
+    "no picture": MISSING,
     "a placeholder": BLANK,
 }
 
-STRANGERS: dict[str, Callable[[], dict[str, str]]] = {
-    "nobody": dict,
+REFUSED: dict[str, Callable[[], dict[str, str]]] = {
+    "no credentials": dict,
     "a wrong password": lambda: basic("anna", PASSWORD + "x"),
     "no such user": lambda: basic("nemo"),
     "an expired token": lambda: bearer(exp=1_700_000_000),
@@ -34,7 +34,7 @@ STRANGERS: dict[str, Callable[[], dict[str, str]]] = {
     "a session without its header": lambda: session(xsrf=None),
     "no role to read": lambda: basic("carl"),
     "two credentials": lambda: {"Authorization": basic("anna")["Authorization"] + ", Bearer x"},
-    "no scheme of ours": lambda: {"Authorization": "Negotiate abc"},
+    "an unknown scheme": lambda: {"Authorization": "Negotiate abc"},
     "nothing after the scheme": lambda: {"Authorization": "Basic"},
 }
 READERS: dict[str, Callable[[], dict[str, str]]] = {
@@ -47,12 +47,12 @@ READERS: dict[str, Callable[[], dict[str, str]]] = {
 
 
 async def warm(client: TestClient[Any, Any]) -> dict[str, Mapping[str, str]]:
-    """Have anna look until everything is warm: her answers' headers, by target."""
-    seen = {}
+    """Request all targets as anna until they are cached. Return the headers of her answers by target."""
+    headers = {}
     for target in TARGETS.values():
         for _ in range(3):
             async with client.get(target, headers=basic("anna")) as answer:
                 await answer.read()
-                seen[target] = answer.headers
-    assert "hit" in seen[WARM]["Cache-Status"]
-    return seen
+                headers[target] = answer.headers
+    assert "hit" in headers[WARM]["Cache-Status"]
+    return headers

@@ -1,4 +1,4 @@
-"""Who is let in, to do what, and what those are told who are not."""
+"""Authentication and authorization of requests over HTTP."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.access.conftest import Locked, basic, bearer, session, signed, ticket
-from tests.access.targets import AS_STORED, STRANGERS, WARM, warm
+from tests.access.conftest import ServeSecured, basic, bearer, session, signed, ticket
+from tests.access.targets import AS_STORED, REFUSED, WARM, warm
 from tests.pictures_in_code import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("picture")
 
 
 class TestAnonymousReading:
-    async def test_is_public(self, locked: Locked) -> None:
-        client = await locked(auth={"anonymous_read": True})
+    async def test_answers_are_public(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"anonymous_read": True})
         for _ in range(3):
             async with client.get(WARM) as answer:
                 assert answer.status == 200
@@ -24,15 +24,16 @@ class TestAnonymousReading:
         async with client.get(WARM, headers=basic("anna")) as answer:
             assert answer.headers["Cache-Control"].startswith("private")
 
-    @pytest.mark.parametrize("name", [name for name in STRANGERS if name not in ("nobody", "no role to read")])
-    async def test_is_not_for_wrong_credentials(self, locked: Locked, name: str) -> None:
-        client = await locked(auth={"anonymous_read": True})
+    async def test_wrong_credentials_are_refused(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"anonymous_read": True})
         await warm(client)
-        async with client.get(WARM, headers=STRANGERS[name]()) as answer:
-            assert answer.status in (401, 403)
+        for name, credentials in REFUSED.items():
+            if name not in ("no credentials", "no role to read"):
+                async with client.get(WARM, headers=credentials()) as answer:
+                    assert answer.status in (401, 403), name
 
-    async def test_changes_nothing(self, locked: Locked) -> None:
-        client = await locked(auth={"anonymous_read": True}, writes={"enabled": True})
+    async def test_writes_are_refused(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"anonymous_read": True}, writes={"enabled": True})
         for method in ("PUT", "DELETE", "PURGE"):
             async with client.request(method, AS_STORED) as answer:
                 assert answer.status == 401
@@ -48,8 +49,10 @@ class TestRoles:
             ("eve", {"GET": 200, "PUT": 200, "POST": 200, "PURGE": 204, "DELETE": 204}),
         ],
     )
-    async def test_decide(self, locked: Locked, images: Path, user: str, statuses: dict[str, int]) -> None:
-        client = await locked()
+    async def test_role_decides_which_methods_are_allowed(
+        self, serve_secured: ServeSecured, images: Path, user: str, statuses: dict[str, int]
+    ) -> None:
+        client = await serve_secured()
         data = saved(quarters(32, 24), "PNG")
         for method, status in statuses.items():
             body = data if method in ("PUT", "POST") else None
@@ -57,21 +60,21 @@ class TestRoles:
                 assert answer.status == status, method
         assert bool(list(images.glob("1.*"))) == (statuses["DELETE"] == 403)
 
-    async def test_stand_in_claims(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_role_is_read_from_claims(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         for claims, status in (({}, 403), ({"roles": ["read", "purge"]}, 204), ({"scope": "openid purge"}, 204)):
             async with client.request("PURGE", AS_STORED, headers=bearer(**claims)) as answer:
                 assert answer.status == status, claims
 
-    async def test_of_a_stranger_are_not_told_from_missing_ones(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_write_without_credentials_is_401(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         for method in ("PUT", "DELETE", "PURGE"):
             async with client.request(method, AS_STORED) as answer:
                 assert answer.status == 401
 
 
-async def test_every_scheme_that_is_on_is_asked_for(locked: Locked) -> None:
-    client = await locked()
+async def test_every_configured_scheme_is_challenged(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
     async with client.get(WARM) as answer:
         assert answer.status == 401
         (challenge,) = answer.headers.getall("WWW-Authenticate")
@@ -83,8 +86,8 @@ async def test_every_scheme_that_is_on_is_asked_for(locked: Locked) -> None:
     ]
 
 
-async def test_a_session_without_its_header_is_told_what_is_missing(locked: Locked) -> None:
-    client = await locked(auth={"schemes": ["session"]})
+async def test_session_without_its_header_is_401_with_the_name_of_the_header(serve_secured: ServeSecured) -> None:
+    client = await serve_secured(auth={"schemes": ["session"]})
     for fields in (session(xsrf=None), {}):
         async with client.get(WARM, headers=fields) as answer:
             assert answer.status == 401
@@ -94,16 +97,16 @@ async def test_a_session_without_its_header_is_told_what_is_missing(locked: Lock
             assert answer.status == 401
 
 
-async def test_that_cookie_and_header_are_equal_proves_nobody(locked: Locked, superoffice: Any) -> None:
-    client = await locked()
+async def test_equal_cookie_and_header_are_no_proof_of_identity(serve_secured: ServeSecured, superoffice: Any) -> None:
+    client = await serve_secured()
     fields = {"Cookie": "ASP.NET_SessionId=forged; XSRF-TOKEN=x", "X-XSRF-TOKEN": "x"}
     async with client.get(WARM, headers=fields) as answer:
         assert answer.status == 401
-    assert len(superoffice.asked) == 1
+    assert len(superoffice.requests) == 1
 
 
-async def test_what_asks_for_nothing_needs_nothing(locked: Locked) -> None:
-    client = await locked()
+async def test_probes_and_options_need_no_credentials(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
     for path, status in (("/healthz", 200), ("/readyz", 200), ("/metrics", 401)):
         async with client.get(path) as answer:
             assert answer.status == status
@@ -111,16 +114,18 @@ async def test_what_asks_for_nothing_needs_nothing(locked: Locked) -> None:
         assert answer.status == 204
 
 
-async def test_superoffice_is_asked_once_for_a_while(locked: Locked, superoffice: Any) -> None:
-    client = await locked()
+async def test_superoffice_verifies_a_ticket_once(serve_secured: ServeSecured, superoffice: Any) -> None:
+    client = await serve_secured()
     for _ in range(5):
         async with client.get(WARM, headers=ticket()) as answer:
             assert answer.status == 200
-    assert len(superoffice.asked) == 1
+    assert len(superoffice.requests) == 1
 
 
-async def test_without_superoffice_who_is_known_goes_on_and_others_wait(locked: Locked, superoffice: Any) -> None:
-    client = await locked()
+async def test_remembered_credential_is_accepted_while_superoffice_is_down(
+    serve_secured: ServeSecured, superoffice: Any
+) -> None:
+    client = await serve_secured()
     async with client.get(WARM, headers=ticket()) as answer:
         assert answer.status == 200
     await superoffice.close()
@@ -131,8 +136,8 @@ async def test_without_superoffice_who_is_known_goes_on_and_others_wait(locked: 
         assert answer.headers["Retry-After"]
 
 
-async def test_too_many_wrong_ones_are_429(locked: Locked) -> None:
-    client = await locked()
+async def test_too_many_wrong_credentials_are_429(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
     statuses = []
     for number in range(40):
         async with client.get(WARM, headers=ticket(app_token=str(number))) as answer:
@@ -141,4 +146,4 @@ async def test_too_many_wrong_ones_are_429(locked: Locked) -> None:
     assert statuses[-1] == 429
     assert int(answer.headers["Retry-After"]) >= 1
     async with client.get(signed(WARM)) as answer:
-        assert answer.status == 200  # what cannot be guessed is not held up
+        assert answer.status == 200  # signed URLs cannot be guessed, so they are not limited

@@ -1,16 +1,18 @@
-"""No credential, ticket, token, cookie or signature comes out anywhere: the whole service, at its most talkative."""
+"""No credential or signature leaves the whole service, with all of its log events enabled."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import structlog
 from aiohttp.test_utils import TestServer
 from redis import Redis
+from structlog.testing import capture_logs
 
 from tests.access.conftest import (
     APP_TOKEN,
@@ -25,7 +27,7 @@ from tests.access.conftest import (
     signed,
     ticket,
 )
-from tests.conftest import Valkey
+from tests.conftest import Serve, Valkey
 from tests.operations.running import running
 from tests.pictures_in_code import quarters, saved
 
@@ -33,8 +35,8 @@ IMAGE = "/api/v1/Contact/1/Image?w=40"
 PREFIX = "secrets"
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the service is watched by way of /proc")
-async def test_nothing_of_them_is_logged_counted_kept_or_sent(
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the service is observed in /proc")
+async def test_no_secret_is_logged_counted_cached_or_sent(
     tmp_path: Path, users: Path, keys: Path, superoffice: TestServer, shared_valkey: Valkey
 ) -> None:
     images = tmp_path / "images"
@@ -53,7 +55,7 @@ async def test_nothing_of_them_is_logged_counted_kept_or_sent(
     token, url = bearer(), signed(IMAGE)
     parameters = parse_qs(urlsplit(url).query)
     wrong = ["wrong-" + "word", "7T:wrong-ticket", "8A:wrong-token", "wrong-session", "wrong-signature", "wrong-app"]
-    asked: list[tuple[str, Mapping[str, str]]] = [
+    requests: list[tuple[str, Mapping[str, str]]] = [
         *((IMAGE, fields) for fields in (basic("anna"), token, ticket(), session(), bearer(exp=1))),
         (IMAGE, basic("anna", wrong[0])),
         (IMAGE, ticket(wrong[1])),
@@ -83,7 +85,7 @@ async def test_nothing_of_them_is_logged_counted_kept_or_sent(
         "CONTACT_IMAGE_CACHE__PREFIX": PREFIX,
     }
     with running("--images", images, **environment) as service:
-        for path, fields in asked * 2:
+        for path, fields in requests * 2:
             answer = await asyncio.to_thread(service.get, path, dict(fields))
             statuses.append(answer.status)
             seen.append(repr(answer.headers) + answer.body.decode("latin-1"))
@@ -92,26 +94,27 @@ async def test_nothing_of_them_is_logged_counted_kept_or_sent(
         statuses.append(answer.status)
         metrics = await asyncio.to_thread(service.get, "/metrics", basic("anna"))
         logged, printed = service.logged, service.printed
-    told = "\n".join([*seen, metrics.body.decode(), logged, printed])
+    output = "\n".join([*seen, metrics.body.decode(), logged, printed])
     with Redis(unix_socket_path=str(shared_valkey.socket)) as redis:
         for key in redis.scan_iter(f"{PREFIX}*"):
-            told += repr(key) + (repr(redis.hgetall(key)) if redis.type(key) == b"hash" else repr(redis.get(key)))
+            output += repr(key) + (repr(redis.hgetall(key)) if redis.type(key) == b"hash" else repr(redis.get(key)))
     assert {200, 401, 403, 503} <= set(statuses)
-    assert PREFIX in told
+    assert PREFIX in output
     for secret in secrets:
-        assert secret not in told, "a secret came out"
+        assert secret not in output, "a secret is in the output"
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the service is watched by way of /proc")
-def test_the_log_tells_who_was_refused_what_and_why(tmp_path: Path) -> None:
-    environment = {
-        "CONTACT_IMAGE_AUTH__SCHEMES": "signed",
-        "CONTACT_IMAGE_AUTH__SIGNING_KEYS": f"k1:{KEY}",
-        "CONTACT_IMAGE_SERVER__TRUSTED_PROXIES": "127.0.0.0/8",
-    }
-    with running("--images", tmp_path, **environment) as service:
-        assert service.get(signed(IMAGE) + "x", {"X-Forwarded-For": "192.0.2.7"}).status == 403
-        logged = [json.loads(line) for line in service.logged.splitlines()]
-    (line,) = (each for each in logged if each["event"] == "request.refused")
-    assert (line["method"], line["path"], line["client"]) == ("GET", "/api/v1/Contact/1/Image", "192.0.2.7")
-    assert (line["status"], line["reason"]) == (403, "The signature of the URL is missing or wrong.")
+async def test_refusal_is_logged_with_client_status_and_reason(serve: Serve) -> None:
+    client = await serve(
+        auth={"schemes": ["signed"], "signing_keys": [f"k1:{KEY}"]}, server={"trusted_proxies": ["127.0.0.0/8"]}
+    )
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    try:
+        with capture_logs() as events:
+            async with client.get(signed(IMAGE) + "x", headers={"X-Forwarded-For": "192.0.2.7"}) as answer:
+                assert answer.status == 403
+    finally:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    (event,) = (each for each in events if each["event"] == "request.refused")
+    assert (event["method"], event["path"], event["client"]) == ("GET", "/api/v1/Contact/1/Image", "192.0.2.7")
+    assert (event["status"], event["reason"]) == (403, "The signature of the URL is missing or wrong.")

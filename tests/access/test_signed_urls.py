@@ -1,4 +1,4 @@
-"""Signed URLs, over HTTP: for everybody, until they end, and for nothing else."""
+"""Signed URLs over HTTP: they permit all clients to read one rendition until they expire."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 
 from service.pictures.contact_pictures import ContactPictures
 from service.protocol.signatures import sign
-from tests.access.conftest import KEY, Locked, basic, session, signed
+from tests.access.conftest import KEY, ServeSecured, basic, session, signed
 from tests.access.targets import AS_STORED, WARM, warm
 
 pytestmark = pytest.mark.usefixtures("picture")
 
 
 class TestSignedUrls:
-    async def test_are_for_everybody_and_never_past_their_end(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_answer_is_public_and_fresh_until_the_url_expires(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         for seconds, kept in ((200_000, "public, max-age=300, s-maxage=3600"), (100, "public, max-age=")):
             url = signed(WARM, seconds)
             for _ in range(3):
@@ -28,28 +28,30 @@ class TestSignedUrls:
                     assert answer.headers["Cache-Control"].startswith(kept)
                     assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
                     if seconds == 100:
-                        told = dict(part.partition("=")[::2] for part in answer.headers["Cache-Control"].split(", "))
-                        fresh = max(int(told["max-age"]), int(told["s-maxage"]))
+                        directives = dict(
+                            part.partition("=")[::2] for part in answer.headers["Cache-Control"].split(", ")
+                        )
+                        fresh = max(int(directives["max-age"]), int(directives["s-maxage"]))
                         assert 90 <= fresh <= 100
-                        assert fresh + int(told["stale-while-revalidate"]) <= 100
-                        assert fresh + int(told["stale-if-error"]) <= 100
+                        assert fresh + int(directives["stale-while-revalidate"]) <= 100
+                        assert fresh + int(directives["stale-if-error"]) <= 100
             async with client.head(url, headers={"If-None-Match": answer.headers["ETag"]}) as again:
                 assert again.status == 304
                 assert again.headers["Cache-Control"].startswith(kept)
 
-    async def test_are_kept_no_longer_where_somebody_in_particular_asks(self, locked: Locked) -> None:
-        client = await locked()
-        for _ in range(3):  # the later ones are repeats
+    async def test_answer_with_credentials_is_fresh_until_the_url_expires(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
+        for _ in range(3):  # the later requests are repeats
             async with client.get(signed(WARM, 10), headers=basic("carl")) as answer:
-                assert answer.status == 200  # who has such a URL may read, whatever else they may do
+                assert answer.status == 200  # the URL adds the role read
                 kept = answer.headers["Cache-Control"]
                 assert kept.startswith("private, max-age=")
                 assert int(kept.partition("=")[2]) <= 10
 
-    async def test_are_kept_no_longer_because_the_render_took_its_time(
-        self, locked: Locked, monkeypatch: pytest.MonkeyPatch
+    async def test_slow_render_does_not_prolong_freshness(
+        self, serve_secured: ServeSecured, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        client = await locked()
+        client = await serve_secured()
         load = ContactPictures.load
 
         async def slow(*args: Any, **options: Any) -> Any:
@@ -62,14 +64,14 @@ class TestSignedUrls:
             sent = parsedate_to_datetime(answer.headers["Date"]).timestamp()
             assert sent + int(answer.headers["Cache-Control"].partition("max-age=")[2].partition(",")[0]) <= end
 
-    async def test_lead_to_what_others_have_warmed(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_signed_request_hits_the_common_cache(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         await warm(client)
         async with client.get(signed(WARM)) as answer:
             assert "hit" in answer.headers["Cache-Status"]
 
-    async def test_are_good_with_a_slash_at_the_end_of_the_path(self, locked: Locked) -> None:
-        client = await locked(auth={"schemes": ["signed"]})
+    async def test_slash_at_the_end_of_the_path_is_accepted(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"schemes": ["signed"]})
         slashed = signed(WARM).replace("/Image?", "/Image/?")
         seen = []
         for url in (signed(WARM), *[slashed] * 3, signed(WARM.replace("/Image?", "/Image/?"))):
@@ -83,57 +85,55 @@ class TestSignedUrls:
         async with client.get(slashed.replace("w=40", "w=41")) as answer:
             assert answer.status == 403
 
-    @pytest.mark.parametrize(
-        "target",
-        [
-            signed(WARM, -1),
-            signed(WARM, 10**8, "another secret"),
-            signed(WARM).replace("w=40", "w=41"),
-            signed(WARM).replace("/1/", "/2/"),
-            signed(WARM) + "&h=7",
-            signed(WARM) + "&utm=1",
-            signed(WARM).replace("kid=k1", "kid=k2"),
-            WARM + "&sig=abc",
-            WARM + "&exp=99999999999",
-        ],
-        ids=["expired", "other key", "width", "contact", "more", "unknown", "kid", "sig alone", "exp alone"],
-    )
-    async def test_are_403_when_anything_differs(self, locked: Locked, target: str) -> None:
-        client = await locked()
+    async def test_altered_url_is_403(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         seen = await warm(client)
-        for fields in ({}, {"If-None-Match": seen[WARM]["ETag"]}, basic("anna")):
-            async with client.get(target, headers=fields) as answer:
-                assert answer.status == 403
-                assert "sig=" not in await answer.text()
+        for name, target in {
+            "expired": signed(WARM, -1),
+            "other key": signed(WARM, 10**8, "another secret"),
+            "width": signed(WARM).replace("w=40", "w=41"),
+            "contact": signed(WARM).replace("/1/", "/2/"),
+            "more": signed(WARM) + "&h=7",
+            "unknown": signed(WARM) + "&utm=1",
+            "kid": signed(WARM).replace("kid=k1", "kid=k2"),
+            "sig alone": WARM + "&sig=abc",
+            "exp alone": WARM + "&exp=99999999999",
+        }.items():
+            for fields in ({}, {"If-None-Match": seen[WARM]["ETag"]}, basic("anna")):
+                async with client.get(target, headers=fields) as answer:
+                    assert answer.status == 403, name
+                    assert "sig=" not in await answer.text()
 
-    async def test_are_for_reading(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_writes_are_403(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         for method in ("PUT", "POST", "DELETE", "PURGE"):
             async with client.request(method, signed(AS_STORED)) as answer:
                 assert answer.status == 403
 
-    async def test_are_403_where_nothing_else_is_on(self, locked: Locked) -> None:
-        client = await locked(auth={"schemes": ["signed"]})
+    async def test_missing_signature_is_403_when_no_other_scheme_is_configured(
+        self, serve_secured: ServeSecured
+    ) -> None:
+        client = await serve_secured(auth={"schemes": ["signed"]})
         async with client.get(WARM) as answer:
             assert answer.status == 403
         async with client.get(signed(WARM), headers={"Authorization": "Basic x"}) as answer:
             assert answer.status == 200
 
-    async def test_say_nothing_where_they_are_off(self, locked: Locked) -> None:
-        client = await locked(auth={"schemes": ["basic"], "anonymous_read": True})
+    async def test_parameters_of_a_signature_are_ignored_without_the_scheme(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"schemes": ["basic"], "anonymous_read": True})
         async with client.get(WARM + "&sig=x&kid=y&exp=1") as answer:
             assert answer.status == 200
 
-    async def test_do_not_excuse_a_wrong_credential(self, locked: Locked) -> None:
-        client = await locked()
+    async def test_wrong_credentials_are_refused_in_spite_of_a_signature(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
         async with client.get(signed(WARM), headers=basic("anna", "x")) as answer:
             assert answer.status == 401
         async with client.get(signed(WARM), headers=basic("anna")) as answer:
             assert answer.status == 200
             assert answer.headers["Cache-Control"].startswith("private")
 
-    async def test_need_no_session(self, locked: Locked) -> None:
-        """A page's `<img>` brings the session's cookie along, and cannot bring its header."""
-        client = await locked()
+    async def test_signed_url_needs_no_session_header(self, serve_secured: ServeSecured) -> None:
+        """A page's `<img>` sends the session's cookie, and cannot send its header."""
+        client = await serve_secured()
         async with client.get(signed(WARM), headers=session(xsrf=None)) as answer:
             assert answer.status == 200

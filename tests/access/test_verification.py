@@ -1,4 +1,4 @@
-"""Credentials are asked about once, believed for a while and no longer, and counted when they are wrong."""
+"""Credentials are verified once, remembered for a limited time, and counted when they are wrong."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from service.access.identity import EVERYTHING, READER, Identity
+from service.access.schemes import Bearer, Credential, Scheme, SoTicket
 from service.access.throttle import Throttle
 from service.access.verification import CredentialVerification
 from service.errors import (
@@ -20,20 +21,19 @@ from service.errors import (
     TooManyAttempts,
     VerificationUnavailable,
 )
-from service.protocol.credentials import Bearer, Credential, Scheme, SoTicket
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 
 
-class Oracle:
-    """Answers as it is told to, after a while if it is told so, and counts what it is asked."""
+class StubVerifier:
+    """Returns or raises *answers* in turn, after `pause` seconds, and counts the calls."""
 
     def __init__(self, *answers: Identity | PictureError) -> None:
-        self.answers, self.asked, self.closed = list(answers), 0, False
+        self.answers, self.calls, self.closed = list(answers), 0, False
         self.pause = 0.0
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
-        self.asked += 1
+        self.calls += 1
         await asyncio.sleep(self.pause)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Identity):
@@ -49,176 +49,178 @@ Make = Callable[..., CredentialVerification]
 
 @pytest.fixture
 async def make() -> Make:
-    def guard(oracle: Oracle, remember_for: float = 60.0) -> CredentialVerification:
-        return CredentialVerification({Scheme.BEARER: oracle}, Throttle(), remember_for=remember_for)
+    def verification(verifier: StubVerifier, remember_for: float = 60.0) -> CredentialVerification:
+        return CredentialVerification({Scheme.BEARER: verifier}, Throttle(), remember_for=remember_for)
 
-    return guard
-
-
-async def ask(guard: CredentialVerification, text: str = "8A:x", address: str = HERE) -> Identity:
-    return await guard.identify(guard.digest("Bearer " + text), Bearer(text), None, address)
+    return verification
 
 
-async def test_a_good_credential_is_asked_about_once(make: Make) -> None:
-    oracle = Oracle(Identity(EVERYTHING))
-    guard = make(oracle)
-    assert guard.remembered(guard.digest("Bearer 8A:x")) is None
+async def identify(verification: CredentialVerification, text: str = "8A:x", address: str = HERE) -> Identity:
+    return await verification.identify(verification.digest("Bearer " + text), Bearer(text), None, address)
+
+
+async def test_valid_credential_is_verified_once(make: Make) -> None:
+    verifier = StubVerifier(Identity(EVERYTHING))
+    verification = make(verifier)
+    assert verification.remembered(verification.digest("Bearer 8A:x")) is None
     for _ in range(3):
-        assert (await ask(guard)).roles == EVERYTHING
-    assert oracle.asked == 1
-    assert guard.remembered(guard.digest("Bearer 8A:x")) == Identity(EVERYTHING)
-    assert guard.remembered(guard.digest("Bearer 8A:y")) is None
+        assert (await identify(verification)).roles == EVERYTHING
+    assert verifier.calls == 1
+    assert verification.remembered(verification.digest("Bearer 8A:x")) == Identity(EVERYTHING)
+    assert verification.remembered(verification.digest("Bearer 8A:y")) is None
 
 
-async def test_it_is_believed_no_longer_than_told(make: Make) -> None:
-    oracle = Oracle(Identity(EVERYTHING), NotAuthenticated("The credentials are wrong."))
-    guard = make(oracle, 0.05)
-    await ask(guard)
+async def test_valid_credential_is_remembered_for_the_set_time(make: Make) -> None:
+    verifier = StubVerifier(Identity(EVERYTHING), NotAuthenticated("The credentials are wrong."))
+    verification = make(verifier, 0.05)
+    await identify(verification)
     await asyncio.sleep(0.06)
-    assert guard.remembered(guard.digest("Bearer 8A:x")) is None
+    assert verification.remembered(verification.digest("Bearer 8A:x")) is None
     with pytest.raises(NotAuthenticated):
-        await ask(guard)
+        await identify(verification)
 
 
-async def test_it_is_believed_no_longer_than_it_lasts(make: Make) -> None:
-    oracle = Oracle(Identity(READER, until=time.time() + 0.05))
-    guard = make(oracle)
-    await ask(guard)
+async def test_credential_is_not_remembered_beyond_its_expiry(make: Make) -> None:
+    verifier = StubVerifier(Identity(READER, until=time.time() + 0.05))
+    verification = make(verifier)
+    await identify(verification)
     await asyncio.sleep(0.06)
-    assert guard.remembered(guard.digest("Bearer 8A:x")) is None
+    assert verification.remembered(verification.digest("Bearer 8A:x")) is None
 
 
-async def test_who_asks_for_the_same_at_once_shares_one_question(make: Make) -> None:
-    oracle = Oracle(Identity(READER))
-    oracle.pause = 0.05
-    guard = make(oracle)
-    one, other = asyncio.create_task(ask(guard)), asyncio.create_task(ask(guard))
-    rest = [asyncio.create_task(ask(guard)) for _ in range(20)]
+async def test_concurrent_requests_with_one_credential_share_a_verification(make: Make) -> None:
+    verifier = StubVerifier(Identity(READER))
+    verifier.pause = 0.05
+    verification = make(verifier)
+    one, other = asyncio.create_task(identify(verification)), asyncio.create_task(identify(verification))
+    rest = [asyncio.create_task(identify(verification)) for _ in range(20)]
     await asyncio.sleep(0.01)
-    one.cancel()  # who leaves does not take the answer along
+    one.cancel()  # the others still get the result
     await asyncio.gather(other, *rest)
-    assert oracle.asked == 1
+    assert verifier.calls == 1
 
 
-async def test_a_refusal_is_given_again_for_a_short_while(make: Make) -> None:
-    oracle = Oracle(NotAuthenticated("The credentials are wrong."))
-    guard = make(oracle)
+async def test_refusal_is_remembered_for_a_short_time(make: Make) -> None:
+    verifier = StubVerifier(NotAuthenticated("The credentials are wrong."))
+    verification = make(verifier)
     for _ in range(3):
         with pytest.raises(NotAuthenticated):
-            await ask(guard)
-    assert oracle.asked == 1
+            await identify(verification)
+    assert verifier.calls == 1
 
 
-async def test_an_outage_is_not_remembered(make: Make) -> None:
-    oracle = Oracle(VerificationUnavailable("…"), Identity(READER))
-    guard = make(oracle)
+async def test_outage_is_not_remembered(make: Make) -> None:
+    verifier = StubVerifier(VerificationUnavailable("…"), Identity(READER))
+    verification = make(verifier)
     with pytest.raises(VerificationUnavailable):
-        await ask(guard)
-    assert (await ask(guard)).roles == READER
+        await identify(verification)
+    assert (await identify(verification)).roles == READER
 
 
-async def test_too_many_wrong_ones_close_an_address_and_no_other(make: Make) -> None:
-    oracle = Oracle(NotAuthenticated("The credentials are wrong."))
-    guard = make(oracle)
+async def test_too_many_wrong_credentials_block_only_their_address(make: Make) -> None:
+    verifier = StubVerifier(NotAuthenticated("The credentials are wrong."))
+    verification = make(verifier)
     statuses = []
     for number in range(60):
         with pytest.raises(PictureError) as refused:
-            await ask(guard, f"8A:{number}")
+            await identify(verification, f"8A:{number}")
         statuses.append(type(refused.value))
     assert statuses[:5] == [NotAuthenticated] * 5
     assert statuses[-1] is TooManyAttempts
-    asked = oracle.asked
-    with pytest.raises(TooManyAttempts) as told:
-        await ask(guard, "8A:another")
-    assert int(told.value.values["seconds"]) >= 1
-    assert oracle.asked == asked  # it costs nobody anything
-    oracle.answers = [Identity(READER)]
-    assert (await ask(guard, "8A:good", ELSEWHERE)).roles == READER
+    calls = verifier.calls
+    with pytest.raises(TooManyAttempts) as error:
+        await identify(verification, "8A:another")
+    assert int(error.value.values["seconds"]) >= 1
+    assert verifier.calls == calls  # the verifier is not called
+    verifier.answers = [Identity(READER)]
+    assert (await identify(verification, "8A:good", ELSEWHERE)).roles == READER
 
 
-async def test_a_closed_address_still_serves_those_who_are_known(make: Make) -> None:
-    oracle = Oracle(Identity(READER), NotAuthenticated("The credentials are wrong."))
-    guard = make(oracle)
-    await ask(guard, "8A:good")
+async def test_blocked_address_may_use_a_remembered_credential(make: Make) -> None:
+    verifier = StubVerifier(Identity(READER), NotAuthenticated("The credentials are wrong."))
+    verification = make(verifier)
+    await identify(verification, "8A:good")
     for number in range(60):
         with pytest.raises(PictureError):
-            await ask(guard, f"8A:{number}")
-    assert (await ask(guard, "8A:good")).roles == READER
+            await identify(verification, f"8A:{number}")
+    assert (await identify(verification, "8A:good")).roles == READER
 
 
 @pytest.mark.parametrize("error", [CredentialExpired("…"), VerificationUnavailable("…")])
-async def test_what_is_no_guess_is_not_counted(make: Make, error: PictureError) -> None:
-    guard = make(Oracle(error))
+async def test_failure_that_is_not_a_guess_is_not_counted(make: Make, error: PictureError) -> None:
+    verification = make(StubVerifier(error))
     for number in range(60):
         with pytest.raises(type(error)):
-            await ask(guard, f"8A:{number}")
+            await identify(verification, f"8A:{number}")
 
 
-async def test_a_wrong_application_token_is_a_guess(make: Make) -> None:
-    guard = make(Oracle(Forbidden("The SO-AppToken is missing or wrong.")))
+async def test_wrong_application_token_is_counted(make: Make) -> None:
+    verification = make(StubVerifier(Forbidden("The SO-AppToken is missing or wrong.")))
     for number in range(60):
         with pytest.raises((Forbidden, TooManyAttempts)):
-            await ask(guard, f"8A:{number}")
+            await identify(verification, f"8A:{number}")
     with pytest.raises(TooManyAttempts):
-        await ask(guard)
+        await identify(verification)
 
 
-async def test_a_scheme_that_is_off_is_refused(make: Make) -> None:
-    oracle = Oracle(Identity(READER))
-    guard = make(oracle)
+async def test_credential_of_an_unconfigured_scheme_is_refused(make: Make) -> None:
+    verifier = StubVerifier(Identity(READER))
+    verification = make(verifier)
     with pytest.raises(NotAuthenticated):
-        await guard.identify(guard.digest("SoTicket 7T:x"), SoTicket("7T:x"), None, HERE)
-    assert oracle.asked == 0
+        await verification.identify(verification.digest("SoTicket 7T:x"), SoTicket("7T:x"), None, HERE)
+    assert verifier.calls == 0
 
 
-async def test_nothing_of_a_credential_is_kept(make: Make) -> None:
-    oracle = Oracle(NotAuthenticated("The credentials are wrong."))
-    guard = make(oracle)
+async def test_no_credential_is_kept_in_memory(make: Make) -> None:
+    verifier = StubVerifier(NotAuthenticated("The credentials are wrong."))
+    verification = make(verifier)
     secret = "8A:very-" + "secret"
     with pytest.raises(NotAuthenticated):
-        await ask(guard, secret)
-    del oracle
+        await identify(verification, secret)
+    del verifier
     gc.collect()
     for each in gc.get_objects():
         if isinstance(each, Bearer):
             assert each.token != secret
 
 
-async def test_closing_ends_questions_and_closes_those_who_answer(make: Make) -> None:
-    oracle = Oracle(Identity(READER))
-    oracle.pause = 30.0
-    guard = make(oracle)
-    waiting = asyncio.create_task(ask(guard))
+async def test_close_cancels_verifications_and_closes_verifiers(make: Make) -> None:
+    verifier = StubVerifier(Identity(READER))
+    verifier.pause = 30.0
+    verification = make(verifier)
+    waiting = asyncio.create_task(identify(verification))
     await asyncio.sleep(0.01)
-    await guard.close()
+    await verification.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert oracle.closed
+    assert verifier.closed
 
 
-async def test_guesses_sent_together_are_hardly_more_than_those_sent_one_by_one(make: Make) -> None:
-    oracle = Oracle(NotAuthenticated("The credentials are wrong."))
-    oracle.pause = 0.05
-    guard = make(oracle)
-    answers = await asyncio.gather(*(ask(guard, f"8A:{each}") for each in range(400)), return_exceptions=True)
-    assert 20 <= oracle.asked < 40
-    assert sum(isinstance(each, TooManyAttempts) for each in answers) == 400 - oracle.asked
+async def test_concurrent_guesses_are_limited_like_sequential_ones(make: Make) -> None:
+    verifier = StubVerifier(NotAuthenticated("The credentials are wrong."))
+    verifier.pause = 0.05
+    verification = make(verifier)
+    answers = await asyncio.gather(
+        *(identify(verification, f"8A:{each}") for each in range(400)), return_exceptions=True
+    )
+    assert 20 <= verifier.calls < 40
+    assert sum(isinstance(each, TooManyAttempts) for each in answers) == 400 - verifier.calls
 
 
-async def test_many_good_ones_from_one_address_are_all_let_in(make: Make) -> None:
-    oracle = Oracle(Identity(READER))
-    oracle.pause = 0.01
-    guard = make(oracle)
-    who = await asyncio.gather(*(ask(guard, f"8A:{each}") for each in range(200)))
-    assert {each.roles for each in who} == {READER}
-    assert oracle.asked == 200
+async def test_many_valid_credentials_from_one_address_are_accepted(make: Make) -> None:
+    verifier = StubVerifier(Identity(READER))
+    verifier.pause = 0.01
+    verification = make(verifier)
+    identities = await asyncio.gather(*(identify(verification, f"8A:{each}") for each in range(200)))
+    assert {each.roles for each in identities} == {READER}
+    assert verifier.calls == 200
 
 
-async def test_those_of_one_page_wait_for_one_question_where_all_turns_are_taken(make: Make) -> None:
-    oracle = Oracle(Identity(READER))
-    oracle.pause = 0.05
-    guard = make(oracle)
-    others = [asyncio.create_task(ask(guard, f"8A:{each}")) for each in range(20)]
+async def test_concurrent_requests_share_a_verification_while_all_slots_are_taken(make: Make) -> None:
+    verifier = StubVerifier(Identity(READER))
+    verifier.pause = 0.05
+    verification = make(verifier)
+    others = [asyncio.create_task(identify(verification, f"8A:{each}")) for each in range(20)]
     await asyncio.sleep(0.01)
-    await asyncio.gather(*(ask(guard) for _ in range(100)), *others)
-    assert oracle.asked == 21
+    await asyncio.gather(*(identify(verification) for _ in range(100)), *others)
+    assert verifier.calls == 21

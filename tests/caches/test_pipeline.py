@@ -35,3 +35,22 @@ async def test_a_connection_that_is_made_too_late_is_closed(tmp_path: Path) -> N
         await closed.wait()
     server.close()
     await server.wait_closed()
+
+
+async def test_no_connection_is_made_for_a_command_that_was_cancelled_before_it_was_sent(tmp_path: Path) -> None:
+    connections = 0
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        writer.close()
+
+    server = await asyncio.start_unix_server(count, tmp_path / "socket")
+    pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=str(tmp_path / "socket"), protocol=2)
+    pipeline = Pipeline(pool, timeout=60)
+    pipeline.ask("GET", "a").cancel()
+    await pipeline.close()
+    await asyncio.sleep(SLOW)
+    server.close()
+    await server.wait_closed()
+    assert connections == 0

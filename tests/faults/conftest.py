@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
-from service.wiring.app import CACHE
+from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import shown
 from tests.web.conftest import Get

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from service.pictures.values import RECORD
-from service.wiring.app import CACHE, LEASE
+from service.web.keys import CACHE
+from service.wiring.app import LEASE
 from tests.faults.conftest import RENDERS, Client, Pair, settled, undisturbed, until
 from tests.pictures_in_code import quarters, saved
 from tests.web.conftest import Get

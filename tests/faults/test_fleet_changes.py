@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
-from service.wiring.app import CACHE
+from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, Pair, settled, until
 from tests.pictures_in_code import quarters, saved, shown

@@ -16,7 +16,7 @@ from service.caches.entry_format import pack, unpack
 from service.formats import Format
 from service.pictures.records import encode
 from service.pictures.values import RECORD, Entry, Original
-from service.wiring.app import CACHE
+from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import NO_MEMORY, RENDERS, Client, settled, undisturbed, until
 from tests.pictures_in_code import large, saved, shown

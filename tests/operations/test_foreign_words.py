@@ -1,4 +1,4 @@
-"""Text inside a picture, sound or broken, reaches no header, no problem document and no log line."""
+"""Text in a picture reaches no header, no problem body and no log event, even if the picture is broken."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.pictures_in_code import chunk, png, quarters, rendered, saved
 
 MARK = "pwned"
 WORDS = f"{MARK}\r\nSet-Cookie: {MARK}=1\r\n\r\n\x1b[31m<script>{MARK}</script>\0%s{{0}}\N{RIGHT-TO-LEFT OVERRIDE}"
-SAID = WORDS.encode()
+BYTES = WORDS.encode()
 
 
 def profile() -> bytes:
-    """Return an sRGB profile with another name, which is as long as the old one for the offsets in the file."""
+    """Return the profile sRGB with another name of the same length."""
     data = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     old = "sRGB built-in".encode("utf-16-be")
     return data.replace(old, "\r\n<b>pwned\x1b[".encode("utf-16-be")[: len(old)].ljust(len(old), b"\0"))
@@ -33,52 +33,52 @@ def exif() -> bytes:
     return tags.tobytes()
 
 
-def pictures_with_text() -> dict[str, bytes]:
-    """Return sound pictures with the text in every place that their format has for text."""
+def with_words() -> dict[str, bytes]:
+    """Return sound pictures with the words in every text field of their formats."""
     metadata: dict[str, Any] = {"exif": exif(), "icc_profile": profile()}
     words = PngImagePlugin.PngInfo()
     words.add_text(MARK, WORDS)
     words.add_itxt(MARK, WORDS, "en", MARK)
     words.add_text(f"{MARK}z", WORDS, zip=True)
     return {
-        "jpg": saved(quarters(), "JPEG", comment=SAID, xmp=SAID, **metadata),
+        "jpg": saved(quarters(), "JPEG", comment=BYTES, xmp=BYTES, **metadata),
         "png": saved(quarters(), "PNG", pnginfo=words, **metadata),
-        "gif": saved(quarters(), "GIF", comment=SAID),
+        "gif": saved(quarters(), "GIF", comment=BYTES),
         "tif": saved(quarters(), "TIFF", **metadata),
-        "webp": saved(quarters(), "WEBP", xmp=SAID, **metadata),
-        "avif": saved(quarters(), "AVIF", xmp=SAID, **metadata),
+        "webp": saved(quarters(), "WEBP", xmp=BYTES, **metadata),
+        "avif": saved(quarters(), "AVIF", xmp=BYTES, **metadata),
     }
 
 
-def broken_pictures() -> dict[str, bytes]:
+def quoted() -> dict[str, bytes]:
     """Return broken pictures whose bytes Pillow quotes in an exception or a warning."""
     sound = saved(quarters(), "PNG")
     tiff = saved(quarters(), "TIFF", software=MARK)
     return {
-        "chunk name": sound[:33] + struct.pack(">I", 2**31 - 1) + b"pw\r\n" + SAID,
-        "text too long": png(4, 4, chunk(b"zTXt", SAID[:5] + b"\0\0" + zlib.compress(bytes(2_000_000)))),
-        "text method": png(4, 4, chunk(b"zTXt", SAID[:5] + b"\0\7" + SAID)),
-        "profile method": png(4, 4, chunk(b"iCCP", SAID[:5] + b"\0\7" + SAID)),
+        "chunk name": sound[:33] + struct.pack(">I", 2**31 - 1) + b"pw\r\n" + BYTES,
+        "text too long": png(4, 4, chunk(b"zTXt", BYTES[:5] + b"\0\0" + zlib.compress(bytes(2_000_000)))),
+        "text method": png(4, 4, chunk(b"zTXt", BYTES[:5] + b"\0\7" + BYTES)),
+        "profile method": png(4, 4, chunk(b"iCCP", BYTES[:5] + b"\0\7" + BYTES)),
         "tag type": tiff.replace(struct.pack("<HH", 305, 2), struct.pack("<HH", 305, 0x0A0D)),
         "mode": tiff.replace(struct.pack("<HHI", 262, 3, 1), struct.pack("<HHI", 262, 3, 0x0A0D)),
-        "exif": saved(quarters(), "JPEG", exif=b"Exif\0\0" + SAID),
-        "marker": b"\xff\xd8\xff\xe0" + struct.pack(">H", len(SAID) + 2) + SAID + b"\xff\x01" + SAID,
-        "no format": b"%!PS-" + SAID,
-        "bmp header": b"BM" + SAID.ljust(60, b"\n"),
+        "exif": saved(quarters(), "JPEG", exif=b"Exif\0\0" + BYTES),
+        "marker": b"\xff\xd8\xff\xe0" + struct.pack(">H", len(BYTES) + 2) + BYTES + b"\xff\x01" + BYTES,
+        "no format": b"%!PS-" + BYTES,
+        "bmp header": b"BM" + BYTES.ljust(60, b"\n"),
     }
 
 
-PICTURES = {f"{name} with words": data for name, data in pictures_with_text().items()} | broken_pictures()
+PICTURES = {f"{name} with words": data for name, data in with_words().items()} | quoted()
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_refusal_does_not_quote_the_picture(name: str) -> None:
+def test_error_quotes_nothing_of_the_picture(name: str) -> None:
     for kind in ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF"):
         try:
             assert MARK.encode() not in rendered(PICTURES[name], kind, 16).data
         except (Unrenderable, BadParameter) as error:
-            clean(str(error))
-            clean(repr(error.values))
+            assert_clean(str(error))
+            assert_clean(repr(error.values))
             assert error.__cause__ is None
 
 
@@ -93,18 +93,18 @@ def test_no_text_of_a_picture_leaves_the_service(tmp_path: Path) -> None:
             for query in ("", "?w=20", "?w=20&type=png", "?w=20&type=avif"):
                 answer = service.get(f"/api/v1/Contact/{number}/Image{query}", {"Accept": "image/*"})
                 statuses.add(answer.status)
-                clean(repr(answer.headers))
-                if query:  # without a query a sound picture is sent as it is stored
-                    clean(answer.body.decode("latin-1"))
+                assert_clean(repr(answer.headers))
+                if query:  # without a query, a sound picture is sent as it is stored
+                    assert_clean(answer.body.decode("latin-1"))
                 info = service.get(f"/api/v1/Contact/{number}/Imageinfo")
-                clean(repr(info.headers) + info.body.decode("latin-1"))
+                assert_clean(repr(info.headers) + info.body.decode("latin-1"))
         logged, printed = service.logged, service.printed
     assert statuses == {200, 422}
-    clean(logged + printed)
+    assert_clean(logged + printed)
     lines = [json.loads(line) for line in logged.splitlines()]
-    assert len(lines) > len(PICTURES)  # every line is one event: no picture began another line
+    assert len(lines) > len(PICTURES)  # every line is one event
 
 
-def clean(text: str) -> None:
+def assert_clean(text: str) -> None:
     for foreign in (MARK, "Set-Cookie", "<script", "\x1b[31m", "pw\\r\\n", "\N{RIGHT-TO-LEFT OVERRIDE}"):
         assert foreign not in text

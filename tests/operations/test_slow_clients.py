@@ -1,4 +1,4 @@
-"""Slow clients, and too many clients. None keeps a connection without use, and none keeps other clients out."""
+"""Slow clients and too many connections: neither keeps other clients out."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.operations.running import Service, running, until
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to look at a process")
 
 PICTURE = "/api/v1/Contact/1/Image"
-ASKED = f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
+REQUEST = f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
-IMPATIENT = {
+SHORT_LIMITS = {
     "CONTACT_IMAGE_SERVER__HEADER_TIMEOUT": "1",
     "CONTACT_IMAGE_SERVER__KEEPALIVE_TIMEOUT": "3",
     "CONTACT_IMAGE_SERVER__WRITE_TIMEOUT": "1",
@@ -35,7 +35,7 @@ IMPATIENT = {
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("pictures")
     Image.effect_noise((120, 120), 60).convert("RGB").save(folder / "1.jpg", quality=90)
-    with running("--images", folder, **IMPATIENT) as running_service:
+    with running("--images", folder, **SHORT_LIMITS) as running_service:
         running_service.with_renderers(1)
         yield running_service
 
@@ -47,7 +47,7 @@ def connect(service: Service) -> socket.socket:
 
 
 def ended_after(line: socket.socket) -> float:
-    """Return the seconds until the other end closes the connection. Bytes that it sends are ignored."""
+    """Return the seconds until the service closes the connection; bytes before that are ignored."""
     begun = time.monotonic()
     try:
         while line.recv(1 << 16):
@@ -58,7 +58,7 @@ def ended_after(line: socket.socket) -> float:
 
 
 def whole_answer(line: socket.socket) -> bytes:
-    """Return one answer, as long as its Content-Length says."""
+    """Read one whole answer, and return its header."""
     received = b""
     while b"\r\n\r\n" not in received:
         piece = line.recv(1 << 16)
@@ -75,7 +75,7 @@ def whole_answer(line: socket.socket) -> bytes:
 
 @pytest.fixture(scope="module", autouse=True)
 def unread(service: Service) -> Iterator[Future[float]]:
-    """Seconds until a connection with an unread request body ends. This takes longest, so it begins first."""
+    """Seconds until a connection with an unread body is closed. The wait is the longest, so it begins first."""
     with connect(service) as line, ThreadPoolExecutor(1) as reader:
         line.sendall(f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n".encode())
         assert whole_answer(line).startswith(b"HTTP/1.1 200")
@@ -83,7 +83,7 @@ def unread(service: Service) -> Iterator[Future[float]]:
 
 
 def trickle(line: socket.socket) -> float:
-    """Return the seconds for which the server accepts a header one byte at a time."""
+    """Send a header a byte at a time, and return the seconds until the service closes the connection."""
     begun = time.monotonic()
     line.settimeout(0.2)
     line.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\nX-Slow: ")
@@ -99,26 +99,26 @@ def trickle(line: socket.socket) -> float:
     return time.monotonic() - begun
 
 
-def test_a_connection_without_a_request_is_closed(service: Service) -> None:
+def test_silent_connection_is_closed(service: Service) -> None:
     with connect(service) as line:
         assert 0.8 < ended_after(line) < 20
 
 
-def test_a_connection_with_a_slow_header_is_closed(service: Service) -> None:
+def test_trickled_header_is_closed(service: Service) -> None:
     with connect(service) as line:
         assert 0.8 < trickle(line) < 20
 
 
-def test_a_connection_with_a_slow_later_header_is_closed(service: Service) -> None:
+def test_trickled_header_of_a_later_request_is_closed(service: Service) -> None:
     with connect(service) as line:
         for _ in range(2):
-            line.sendall(ASKED)
+            line.sendall(REQUEST)
             assert whole_answer(line).startswith(b"HTTP/1.1 200")
         assert 0.8 < trickle(line) < 20
 
 
-def test_an_idle_connection_is_kept_until_keepalive_timeout(service: Service) -> None:
-    """It is kept longer than a header may take, and no longer than the setting says."""
+def test_idle_connection_is_kept_for_the_keepalive_timeout(service: Service) -> None:
+    """This time is longer than that of a header."""
     with connect(service) as line:
         line.sendall(HEALTH)
         whole_answer(line)
@@ -128,21 +128,21 @@ def test_an_idle_connection_is_kept_until_keepalive_timeout(service: Service) ->
         assert 2.5 < ended_after(line) < 20
 
 
-def test_a_client_that_reads_no_answers_is_disconnected(service: Service) -> None:
+def test_client_that_reads_no_answers_is_closed(service: Service) -> None:
     before = _resident(service)
     with connect(service) as line:
         line.settimeout(5)
         begun = time.monotonic()
         try:
             while time.monotonic() - begun < 30:
-                line.sendall(ASKED * 100)
+                line.sendall(REQUEST * 100)
         except OSError:
-            pass  # the server reads no more, or has closed the connection
-        until(lambda: line.getsockname()[1] not in _clients(service), 30, "the connection is dropped")
+            pass  # the service reads no more, or has closed the connection
+        until(lambda: line.getsockname()[1] not in _clients(service), 30, "the connection is closed")
     assert _resident(service) - before < 64 * 2**20
 
 
-def test_a_compressed_body_is_not_inflated(service: Service) -> None:
+def test_compressed_body_is_not_inflated(service: Service) -> None:
     bomb = zlib.compress(bytes(200_000_000), 9)
     before = _resident(service)
     with connect(service) as line:
@@ -152,7 +152,7 @@ def test_a_compressed_body_is_not_inflated(service: Service) -> None:
     assert _resident(service) - before < 64 * 2**20
 
 
-def test_at_the_limit_idle_connections_are_closed(service: Service) -> None:
+def test_idle_connections_are_replaced(service: Service) -> None:
     with ExitStack() as stack:
         for _ in range(24):
             line = stack.enter_context(connect(service))
@@ -163,7 +163,7 @@ def test_at_the_limit_idle_connections_are_closed(service: Service) -> None:
         assert len(_clients(service)) <= 25
 
 
-def test_at_the_limit_connections_without_a_request_are_closed(service: Service) -> None:
+def test_silent_connections_are_replaced(service: Service) -> None:
     with ExitStack() as stack:
         for _ in range(60):
             stack.enter_context(connect(service))
@@ -180,9 +180,9 @@ def test_at_the_limit_connections_without_a_request_are_closed(service: Service)
         b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: test\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: test\r\nNo colon here\r\n\r\n",
     ],
-    ids=["another protocol", "a version of its own", "a length in words", "a long line", "no field"],
+    ids=["another protocol", "an unknown version", "a length in words", "a long line", "no colon"],
 )
-def test_bytes_that_are_not_http_get_a_problem_document(service: Service, request_: bytes) -> None:
+def test_malformed_request_is_400_as_a_problem(service: Service, request_: bytes) -> None:
     with connect(service) as line:
         line.sendall(request_)
         received = b""
@@ -200,7 +200,7 @@ def test_bytes_that_are_not_http_get_a_problem_document(service: Service, reques
     assert "Traceback" not in service.logged
 
 
-def test_the_limit_of_descriptors_is_raised_for_the_connections(tmp_path: Path) -> None:
+def test_descriptors_suffice_for_the_connections(tmp_path: Path) -> None:
     with running("--images", tmp_path) as service:
         limits = Path(f"/proc/{service.process.pid}/limits").read_text().splitlines()
         (soft, hard) = next(line.split()[3:5] for line in limits if line.startswith("Max open files"))
@@ -209,7 +209,7 @@ def test_the_limit_of_descriptors_is_raised_for_the_connections(tmp_path: Path) 
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == int(hard)
 
 
-def test_an_unread_body_does_not_keep_a_connection_open(unread: Future[float]) -> None:
+def test_unread_body_does_not_hold_a_connection(unread: Future[float]) -> None:
     assert unread.result() < 18
 
 

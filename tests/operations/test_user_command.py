@@ -1,4 +1,4 @@
-"""`contact-image user add`: changes to the users' file, and input of the password."""
+"""`contact-image user add`: the users' file that it writes, and the passwords that it accepts."""
 
 from __future__ import annotations
 
@@ -13,34 +13,35 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from click.testing import CliRunner
+from argon2 import PasswordHasher
+from click.testing import CliRunner, Result
 
 from service.access.identity import READER, Role
-from service.access.verifiers.user_lines import line, matches
-from service.access.verifiers.user_store import add_user, read
+from service.access.verifiers.users_storage import add_user, read
+from service.access.verifiers.users_text import line, matches
 from service.cli import main
 from tests.operations.running import COMMAND
 
-Add = Callable[..., "subprocess.CompletedProcess[bytes]"]
+Add = Callable[..., Result]
 
 
-def environment(**variables: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("CONTACT_IMAGE_")} | variables
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("CONTACT_IMAGE_")}
 
 
 @pytest.fixture
-def add(tmp_path: Path) -> Add:
-    def run(
-        *arguments: str | Path, password: bytes = b"Tje0\n", **variables: str
-    ) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(
-            [*COMMAND, "user", "add", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment(**variables),
-            input=password,
-            capture_output=True,
-            timeout=60,
-            check=False,
+def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.access.verifiers.users_text._HASHER", PasswordHasher(1, 64, 1))
+
+
+@pytest.fixture
+def add(cheap_hashes: None) -> Add:
+    """Run `user add` in this process, with *password* as standard input."""
+
+    def run(*arguments: str | Path, password: bytes = b"Tje0\n", **variables: str) -> Result:
+        unset = dict.fromkeys(name for name in os.environ if name.startswith("CONTACT_IMAGE_"))
+        return CliRunner().invoke(
+            main, ["user", "add", *map(str, arguments)], input=password, env=unset | dict(variables)
         )
 
     return run
@@ -55,8 +56,16 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_the_first_user_creates_a_file_that_only_its_owner_reads(add: Add, path: Path) -> None:
-    done = add("tje0", "--file", path)
+def test_first_user_creates_a_file_for_its_owner_only(path: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "user", "add", "tje0", "--file", path],
+        cwd=tmp_path,
+        env=environment(),
+        input=b"Tje0\n",
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"added tje0 in {path} (read)\n".encode(), b"")
     (user,) = read(path).values()
     assert matches(user.hash, b"Tje0") and user.identity.roles == READER
@@ -65,14 +74,14 @@ def test_the_first_user_creates_a_file_that_only_its_owner_reads(add: Add, path:
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_an_existing_user_is_replaced_and_other_lines_stay(add: Add, path: Path) -> None:
+def test_existing_user_is_replaced_and_other_lines_stay(add: Add, path: Path) -> None:
     add_user(path, "ann", "Ann's", [Role.PURGE])
     add_user(path, "tje0", "old")
-    path.write_text("# who may look\n\n" + path.read_text())
+    path.write_text("# a comment\n\n" + path.read_text())
     path.chmod(0o640)
     before = path.read_text().splitlines()
     done = add("tje0", "--file", path, "--role", "write", "--role", "read")
-    assert done.stdout == f"replaced tje0 in {path} (write, read)\n".encode()
+    assert done.stdout == f"replaced tje0 in {path} (write, read)\n"
     after = path.read_text().splitlines()
     assert after[:3] == before[:3] and len(after) == 4 and after[3] != before[3]
     user = read(path)["tje0"]
@@ -81,7 +90,8 @@ def test_an_existing_user_is_replaced_and_other_lines_stay(add: Add, path: Path)
     assert mode(path) == 0o640
 
 
-def test_the_owner_of_the_file_stays(path: Path) -> None:
+@pytest.mark.usefixtures("cheap_hashes")
+def test_owner_of_the_file_is_kept(path: Path) -> None:
     if os.geteuid():
         pytest.skip("only root can give files away")
     add_user(path, "ann", "Ann's")
@@ -90,14 +100,16 @@ def test_the_owner_of_the_file_stays(path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (12345, 12346, 0o600)
 
 
-def test_a_symbolic_link_stays_a_link(path: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("cheap_hashes")
+def test_symbolic_link_is_kept(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to(path)
     assert not add_user(link, "tje0", "Tje0")
     assert link.is_symlink() and [*read(path)] == ["tje0"]
 
 
-def test_a_reader_keeps_the_old_file_while_it_is_replaced(path: Path) -> None:
+@pytest.mark.usefixtures("cheap_hashes")
+def test_concurrent_reader_reads_the_whole_old_file(path: Path) -> None:
     add_user(path, "ann", "Ann's")
     with path.open() as file:
         assert add_user(path, "ann", "another")
@@ -105,7 +117,8 @@ def test_a_reader_keeps_the_old_file_while_it_is_replaced(path: Path) -> None:
         assert os.fstat(file.fileno()).st_ino != path.stat().st_ino
 
 
-def test_simultaneous_changes_wait_for_each_other_and_lose_no_user(path: Path) -> None:
+@pytest.mark.usefixtures("cheap_hashes")
+def test_concurrent_changes_of_the_file_are_all_kept(path: Path) -> None:
     add_user(path, "ann", "Ann's")
     with path.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -121,18 +134,18 @@ def test_simultaneous_changes_wait_for_each_other_and_lose_no_user(path: Path) -
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_the_file_is_auth_users_file_unless_an_option_names_another(add: Add, path: Path, tmp_path: Path) -> None:
+def test_file_is_that_of_the_settings_unless_an_option_names_one(add: Add, path: Path, tmp_path: Path) -> None:
     config = tmp_path / "config.toml"
     config.write_text(f"[auth]\nusers_file = '{path}'\n")
-    assert add("ann", "--config", config).returncode == 0
-    assert add("bob", CONTACT_IMAGE_AUTH__USERS_FILE=str(path)).returncode == 0
+    assert add("ann", "--config", config).exit_code == 0
+    assert add("bob", CONTACT_IMAGE_AUTH__USERS_FILE=str(path)).exit_code == 0
     assert [*read(path)] == ["ann", "bob"]
     done = add("carol")
-    assert done.returncode == 2 and b"auth.users_file is empty: give --file." in done.stderr
+    assert done.exit_code == 2 and "auth.users_file is empty: give --file." in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("name", "password", "reason"),
+    ("name", "password", "message"),
     [
         ("an:n", b"hush", b"name has no colon"),
         ("#ann", b"hush", b"name has no colon"),
@@ -145,63 +158,63 @@ def test_the_file_is_auth_users_file_unless_an_option_names_another(add: Add, pa
         ("ann", b"hush" * 2000, b"at most 1024 bytes"),
     ],
 )
-def test_an_unusable_name_or_password_is_reported_and_changes_nothing(
-    path: Path, name: str, password: bytes, reason: bytes
+def test_unusable_name_or_password_is_reported_and_changes_nothing(
+    add: Add, path: Path, name: str, password: bytes, message: bytes
 ) -> None:
-    done = CliRunner().invoke(main, ["user", "add", "--file", str(path), "--", name], input=password)
+    done = add("--file", path, "--", name, password=password)
     assert isinstance(done.exception, SystemExit) and done.exit_code and not done.stdout
-    assert reason in done.stderr_bytes and b"hush" not in done.stderr_bytes
+    assert message in done.stderr_bytes and b"hush" not in done.stderr_bytes
     assert not path.exists()
 
 
-@pytest.mark.parametrize("piped", [b"Tje0", b"Tje0\n", b"Tje0\r\n", b"Tje0\nTje0\n"])
-def test_a_password_may_be_piped_once_or_twice(add: Add, path: Path, piped: bytes) -> None:
-    assert add("tje0", "--file", path, password=piped).returncode == 0
+@pytest.mark.parametrize("password", [b"Tje0", b"Tje0\n", b"Tje0\r\n", b"Tje0\nTje0\n"])
+def test_password_may_be_piped_once_or_twice(add: Add, path: Path, password: bytes) -> None:
+    assert add("tje0", "--file", path, password=password).exit_code == 0
     assert matches(read(path)["tje0"].hash, b"Tje0")
 
 
 def test_two_different_passwords_are_refused(add: Add, path: Path) -> None:
     done = add("tje0", "--file", path, password=b"Tje0\nTje1\n")
-    assert done.returncode != 0
-    assert b"not the same" in done.stderr
+    assert done.exit_code != 0
+    assert "not the same" in done.stderr
     assert not path.exists()
 
 
-def test_an_unknown_role_is_refused(add: Add, path: Path) -> None:
+def test_unknown_role_is_refused(add: Add, path: Path) -> None:
     done = add("ann", "--file", path, "--role", "admin")
-    assert done.returncode == 2 and all(role.value.encode() in done.stderr for role in Role)
+    assert done.exit_code == 2 and all(role.value in done.stderr for role in Role)
 
 
-def test_every_role_can_be_given(add: Add, path: Path) -> None:
-    assert add("ann", "--file", path, *(part for role in Role for part in ("--role", role.value))).returncode == 0
+def test_every_role_can_be_assigned(add: Add, path: Path) -> None:
+    assert add("ann", "--file", path, *(part for role in Role for part in ("--role", role.value))).exit_code == 0
     assert read(path)["ann"].identity.roles == set(Role)
 
 
-def test_a_file_with_a_fault_is_not_changed(add: Add, path: Path) -> None:
+def test_file_with_a_fault_is_not_changed(add: Add, path: Path) -> None:
     path.write_text("hush:hush\n")
     done = add("ann", "--file", path)
-    assert done.returncode == 1 and f"{path}: line 1: ".encode() in done.stderr and b"hush" not in done.stderr
+    assert done.exit_code == 1 and f"{path}: line 1: " in done.stderr and "hush" not in done.stderr
     assert path.read_text() == "hush:hush\n"
     assert [*path.parent.iterdir()] == [path]
 
 
-def test_a_missing_folder_is_reported(add: Add, tmp_path: Path) -> None:
+def test_missing_folder_is_reported(add: Add, tmp_path: Path) -> None:
     done = add("ann", "--file", tmp_path / "none" / "users")
-    assert done.returncode == 1 and b"cannot be changed: No such file" in done.stderr
+    assert done.exit_code == 1 and "cannot be changed: No such file" in done.stderr
 
 
-def test_at_a_terminal_the_password_is_prompted_for_twice_and_not_shown(path: Path, tmp_path: Path) -> None:
-    terminal, terminal_of_command = pty.openpty()
+def test_terminal_prompts_twice_and_never_shows_the_password(path: Path, tmp_path: Path) -> None:
+    terminal, child_end = pty.openpty()
     process = subprocess.Popen(
         [*COMMAND, "user", "add", "tje0", "--file", path],
         cwd=tmp_path,
         env=environment(),
-        stdin=terminal_of_command,
-        stdout=terminal_of_command,
-        stderr=terminal_of_command,
+        stdin=child_end,
+        stdout=child_end,
+        stderr=child_end,
         start_new_session=True,
     )
-    os.close(terminal_of_command)
+    os.close(child_end)
     shown = b""
 
     def answer(prompt: bytes, text: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Origins as text: one spelling for each, and none for what is no server's."""
+"""Parsing of origins into one spelling."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from service.protocol.origins import parse_origin
         ("capacitor://localhost", "capacitor://localhost"),
     ],
 )
-def test_an_origin_has_one_spelling(text: str, origin: str) -> None:
+def test_origin_has_one_spelling(text: str, origin: str) -> None:
     assert parse_origin(text) == origin
 
 
@@ -34,11 +34,11 @@ def test_an_origin_has_one_spelling(text: str, origin: str) -> None:
      "https://crm.example\n", "https://crm.example\0", "https://crm.exämple", "https://İ.example", "file:///etc/passwd",
      "https://*.example", "https://" + "a" * 10_000],
 )  # fmt: skip
-def test_what_is_no_origin_is_none(text: str) -> None:
+def test_malformed_origin_is_none(text: str) -> None:
     assert parse_origin(text) is None
 
 
 @given(st.text(max_size=80) | st.from_regex(r"[a-z]{1,9}://[a-zA-Z0-9.\[\]:@/-]{0,40}"))
-def test_it_is_read_again_as_itself_or_not_at_all(text: str) -> None:
+def test_parsed_origin_parses_to_itself(text: str) -> None:
     origin = parse_origin(text)
     assert origin is None or (parse_origin(origin) == origin and origin.isascii() and origin.isprintable())

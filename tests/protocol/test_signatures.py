@@ -1,4 +1,4 @@
-"""Signed URLs: what verifies asks for what was signed, however it is written, and everything else is refused."""
+"""Signed URLs: equivalent spellings of a signed target verify, and every other target is refused."""
 
 import base64
 import hashlib
@@ -24,7 +24,7 @@ FOREIGN = "A signed URL may have no other parameters than w, h, type, ifBlank, f
 
 BARE = f"{PATH}?w=64&type=image/png&ifBlank=SrNoPhoto"
 VECTOR = f"{BARE}&kid=k1&exp={EXP}&sig=V2WkqGb53wvc6ND1ygbTfkiDymJNiZMiUyhZ4yMPq7w"
-"""Published in the README. Made by openssl:
+"""Published in `docs/access.md`, and made by openssl:
 
 printf 'GET\n/api/v1/contact/42/image\nexp=2000000000&ifblank=SrNoPhoto&kid=k1&type=image%%2Fpng&w=64' |
 openssl dgst -sha256 -hmac a-test-vector-is-no-secret -binary | openssl base64 | tr '+/' '-_' | tr -d '='
@@ -38,41 +38,41 @@ def refusal(target: str, now: float = NOW) -> str:
 
 
 def meaning(target: str) -> tuple[str, list[tuple[str, str]]]:
-    """What *target* asks for, by the library's reading of it."""
+    """Return what *target* means, as the standard library parses it."""
     path, _, query = target.partition("?")
     pairs = parse_qsl(query, keep_blank_values=True, encoding="latin-1")
     return path.removesuffix("/").lower(), sorted((name.lower(), value) for name, value in pairs)
 
 
-def test_the_published_vector_is_what_sign_makes_and_verify_takes() -> None:
+def test_published_vector_is_signed_and_verified() -> None:
     assert sign(BARE, "k1", SECRET, EXP) == VECTOR
     assert verify(VECTOR, KEYS, NOW) == Signed(EXP, BARE)
 
 
 def by_the_rule(path: str) -> str:
-    """The signature of `VECTOR` with *path*, as the contract describes it."""
+    """Return the signature of `VECTOR` with *path*, by the rule of the contract."""
     pairs = {"kid": "k1", "exp": str(EXP), "w": "64", "type": "image/png", "ifblank": "SrNoPhoto"}
     parameters = "&".join(sorted(f"{name}={quote(value, safe='')}" for name, value in pairs.items()))
     digest = hmac.new(SECRET, f"GET\n{path.lower()}\n{parameters}".encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def test_the_rule_of_the_contract_gives_the_same_signature() -> None:
+def test_rule_of_the_contract_gives_the_same_signature() -> None:
     assert VECTOR.endswith(f"&sig={by_the_rule(PATH)}")
 
 
-def test_a_slash_at_the_end_of_the_path_means_nothing_to_a_signature() -> None:
+def test_slash_at_the_end_of_the_path_does_not_change_the_signature() -> None:
     slashed = VECTOR.replace("/Image", "/Image/")
     assert verify(slashed, KEYS, NOW) == Signed(EXP, BARE.replace("/Image", "/Image/"))
     assert sign(BARE.replace("/Image", "/Image/"), "k1", SECRET, EXP) == slashed
-    for target in (VECTOR, slashed):  # signed by others, as the path is written
-        by_others = target.partition("&sig=")[0] + f"&sig={by_the_rule(f'{PATH}/')}"
-        assert verify(by_others, KEYS, NOW).exp == EXP
+    for target in (VECTOR, slashed):  # signed by other programs with the path as it is
+        by_other = target.partition("&sig=")[0] + f"&sig={by_the_rule(f'{PATH}/')}"
+        assert verify(by_other, KEYS, NOW).exp == EXP
     twice = VECTOR.partition("&sig=")[0] + f"&sig={by_the_rule(f'{PATH}//')}"
     assert refusal(twice) == WRONG
 
 
-def test_a_path_alone_can_be_signed() -> None:
+def test_path_without_query_can_be_signed() -> None:
     target = sign(PATH, "k1", SECRET, EXP)
     assert target.startswith(f"{PATH}?kid=k1&exp={EXP}&sig=")
     assert verify(target, KEYS, NOW) == Signed(EXP, PATH)
@@ -84,28 +84,28 @@ def test_signing_again_replaces_the_signature() -> None:
     assert again.count("sig=") == again.count("kid=") == again.count("exp=") == 1
 
 
-def test_any_key_of_several_verifies() -> None:
+def test_every_key_verifies() -> None:
     for kid, secret in KEYS.items():
         assert verify(sign(BARE, kid, secret, EXP), KEYS, NOW).target == BARE
 
 
-def test_a_key_that_is_gone_verifies_no_more() -> None:
+def test_removed_key_does_not_verify() -> None:
     with pytest.raises(Forbidden, match="missing or wrong"):
         verify(VECTOR, {"k2": SECRET}, NOW)
     with pytest.raises(Forbidden, match="missing or wrong"):
         verify(VECTOR, {}, NOW)
 
 
-def test_an_unknown_key_is_no_key_of_zeros() -> None:
+def test_unknown_key_id_does_not_verify_with_the_decoy_secret() -> None:
     assert refusal(sign(BARE, "k9", bytes(32), EXP)) == WRONG
 
 
-def test_it_is_good_until_the_second_that_it_names() -> None:
+def test_signature_is_valid_until_its_expiry() -> None:
     assert verify(VECTOR, KEYS, EXP - 0.001).exp == EXP
     assert refusal(VECTOR, EXP) == "The signed URL has expired."
 
 
-def test_that_it_has_expired_is_told_of_what_was_right_once_alone() -> None:
+def test_wrong_signature_is_not_reported_as_expired() -> None:
     assert refusal(VECTOR.replace("w=64", "w=65"), EXP + 1) == WRONG
 
 
@@ -151,7 +151,7 @@ def test_that_it_has_expired_is_told_of_what_was_right_once_alone() -> None:
         VECTOR + "=",
         VECTOR + "%3D",
         VECTOR[:-1],
-        VECTOR[:-1] + "x",  # the bits that stand for nothing
+        VECTOR[:-1] + "x",  # the surplus bits of base64
         VECTOR.replace("V2Wk", "v2Wk"),
         VECTOR + "&sig=" + VECTOR.partition("sig=")[2],
         VECTOR + "&kid=k1",
@@ -171,12 +171,12 @@ def test_that_it_has_expired_is_told_of_what_was_right_once_alone() -> None:
         "",
     ],
 )
-def test_what_is_changed_added_doubled_or_dropped_is_refused(target: str) -> None:
+def test_altered_target_is_refused(target: str) -> None:
     assert refusal(target) == WRONG
 
 
 @pytest.mark.parametrize("exp", ["1e9", "0x77359400", "2000000000.0", "+2000000000", "9" * 13, "\u0662"])
-def test_a_moment_is_a_number_of_digits_even_if_it_is_signed(exp: str) -> None:
+def test_signed_expiry_must_be_digits(exp: str) -> None:
     unsigned = f"{PATH}?exp={quote(exp)}&kid=k1"
     parameters = f"exp={quote(exp, safe='')}&kid=k1"
     digest = hmac.digest(SECRET, f"GET\n{PATH.lower()}\n{parameters}".encode(), "sha256")
@@ -186,14 +186,14 @@ def test_a_moment_is_a_number_of_digits_even_if_it_is_signed(exp: str) -> None:
 @pytest.mark.parametrize(
     "more", ["x=1", "", "=", "v=2", "cachebuster", "w%00=64", "w%20=64", "%E2%84%AAid=k1", "sig%00="]
 )
-def test_no_other_parameter_is_let_in_beside_a_signature(more: str) -> None:
+def test_other_parameters_are_refused_with_a_signature(more: str) -> None:
     assert refusal(f"{VECTOR}&{more}") == FOREIGN
     assert refusal(VECTOR.replace("?", f"?{more}&")) == FOREIGN
     with pytest.raises(Forbidden, match="no other parameters"):
         sign(f"{PATH}?w=64&{more}", "k1", SECRET, EXP)
 
 
-def test_a_value_that_is_no_utf_8_can_be_signed_and_changes_no_other() -> None:
+def test_value_that_is_not_utf_8_can_be_signed() -> None:
     target = sign(f"{PATH}?type=%ff", "k1", SECRET, EXP)
     assert verify(target, KEYS, NOW).target == f"{PATH}?type=%ff"
     assert refusal(target.replace("%ff", "%fe")) == WRONG
@@ -201,14 +201,14 @@ def test_a_value_that_is_no_utf_8_can_be_signed_and_changes_no_other() -> None:
 
 
 @pytest.mark.parametrize("mark", ["#", " ", "\n", "\x7f"])
-def test_what_no_target_can_hold_is_not_taken_for_its_encoded_self(mark: str) -> None:
+def test_forbidden_character_is_not_equivalent_to_its_encoding(mark: str) -> None:
     target = sign(f"{PATH}?fit=a{quote(mark)}b", "k1", SECRET, EXP)
     assert verify(target, KEYS, NOW)
     assert refusal(target.replace(quote(mark), mark)) == WRONG
 
 
-def spelt(text: str, random: Random, *, any_case: bool = False) -> str:
-    """*text* with some of its characters percent-encoded, and its letters in any case where that means the same."""
+def respell(text: str, random: Random, *, any_case: bool = False) -> str:
+    """Return *text* with some characters percent-encoded, and with *any_case* its letters in any case."""
     written = []
     for letter in text:
         letter = random.choice([letter.lower(), letter.upper()]) if any_case else letter
@@ -221,13 +221,13 @@ def spelt(text: str, random: Random, *, any_case: bool = False) -> str:
     return "".join(written)
 
 
-def respelt(target: str, random: Random) -> str:
-    """*target* in other words: its parameters in any order, all in any spelling that the contract calls the same."""
+def respell_target(target: str, random: Random) -> str:
+    """Return an equivalent of *target*: its parameters in any order, all in any equivalent spelling."""
     path, _, query = target.partition("?")
     pieces = []
     for piece in random.sample(parts := query.split("&"), len(parts)):
         name, _, value = (unquote_plus(part, encoding="latin-1") for part in piece.partition("="))
-        pieces.append(f"{spelt(name, random, any_case=True)}={spelt(value, random)}")
+        pieces.append(f"{respell(name, random, any_case=True)}={respell(value, random)}")
     path = "".join(random.choice([letter.lower(), letter.upper()]) for letter in path)
     return f"{path}{random.choice(['', '/'])}?{'&'.join(pieces)}"
 
@@ -246,9 +246,9 @@ queries = st.fixed_dictionaries(
 
 
 @given(queries, randoms)
-def test_every_spelling_of_the_same_verifies_and_asks_for_the_same(query: str, random: Random) -> None:
+def test_every_equivalent_spelling_verifies(query: str, random: Random) -> None:
     bare = f"{PATH}?{query}".rstrip("?")
-    target = respelt(sign(bare, "k1", SECRET, EXP), random)
+    target = respell_target(sign(bare, "k1", SECRET, EXP), random)
     signed = verify(target, KEYS, NOW)
     assert signed.exp == EXP
     assert meaning(signed.target) == meaning(bare)
@@ -262,7 +262,7 @@ edits = st.tuples(st.integers(0, len(VECTOR)), st.integers(0, 3), st.text(visibl
 
 
 @given(st.lists(edits, min_size=1, max_size=3))
-def test_what_verifies_after_any_edit_still_means_what_was_signed(changes: list[tuple[int, int, str]]) -> None:
+def test_edited_target_that_verifies_has_the_same_meaning(changes: list[tuple[int, int, str]]) -> None:
     target = VECTOR
     for at, dropped, put in changes:
         target = target[:at] + put + target[at + dropped :]
@@ -278,13 +278,13 @@ names = st.sampled_from(["kid", "exp", "sig", "w", "siga", "xsig", "ki", ""])
 
 
 @given(st.lists(names, max_size=4), randoms)
-def test_a_signature_is_seen_however_it_is_written(names: list[str], random: Random) -> None:
-    pieces = [spelt(name, random, any_case=True) + random.choice(["", "=1?sig"]) for name in names]
+def test_signature_is_recognised_in_any_spelling(names: list[str], random: Random) -> None:
+    pieces = [respell(name, random, any_case=True) + random.choice(["", "=1?sig"]) for name in names]
     assert has_signature(f"{PATH}?{'&'.join(pieces)}") == any(name in ("kid", "exp", "sig") for name in names)
 
 
 @given(st.text(visible, max_size=60))
-def test_whatever_is_sent_it_is_told_or_refused(text: str) -> None:
+def test_any_other_target_is_refused(text: str) -> None:
     assert has_signature(text) == any(
         unquote_plus(piece.partition("=")[0], encoding="latin-1").lower() in ("kid", "exp", "sig")
         for piece in text.partition("?")[2].split("&")
@@ -293,11 +293,11 @@ def test_whatever_is_sent_it_is_told_or_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("target", [PATH, f"{PATH}?", f"{PATH}&sig=1", f"{PATH}?w=1?sig=1", f"{PATH}?%E2%84%AAid=1"])
-def test_what_has_no_signature_is_not_taken_for_signed(target: str) -> None:
+def test_target_without_a_signature_is_recognised(target: str) -> None:
     assert not has_signature(target)
 
 
-def test_keys_are_read_with_whatever_secret_they_have() -> None:
+def test_secret_of_a_key_may_have_any_characters() -> None:
     assert parse_key("k1:a:b c") == ("k1", b"a:b c")
     assert parse_key("2026-01.x_:\u00e6") == ("2026-01.x_", "\u00e6".encode())
 
@@ -305,7 +305,7 @@ def test_keys_are_read_with_whatever_secret_they_have() -> None:
 @pytest.mark.parametrize(
     "text", ["", "k1", "k1:", ":hush", "k 1:hush", "k1\n:hush", "\u00e6:hush", f"{'k' * 65}:hush", "hush"]
 )
-def test_a_key_that_cannot_be_used_is_not_shown(text: str) -> None:
+def test_malformed_key_is_not_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="id:secret") as caught:
         parse_key(text)
     assert "hush" not in str(caught.value) and caught.value.__cause__ is caught.value.__context__ is None

@@ -19,7 +19,7 @@ from service.stores.uploads import UploadFile, UploadFolder
 from tests.conftest import Serve
 from tests.operations.running import COMMAND, PATIENCE, Service, running
 from tests.pictures_in_code import large, quarters, saved
-from tests.web.test_writes import left_over, put
+from tests.web.test_writes import put, unfinished_uploads
 from tests.web.test_writes_forms import FORM, part
 
 SMALL, LARGE = saved(quarters(40, 30), "PNG"), saved(large(300, 200), "PNG")
@@ -64,7 +64,7 @@ async def test_an_upload_is_507_and_leaves_the_old_picture(
         assert problem["detail"] == "The place where pictures are stored is full."
         assert (problem["title"], problem["ErrorType"]) == ("Store full", "SoStorageException")
         assert answer.headers["Cache-Control"] == "no-store"
-    assert not left_over(images)
+    assert not unfinished_uploads(images)
     assert "/dev/full" not in open_files()
     after = await client.get(PATH)
     assert (after.status, after.headers["ETag"], await after.read()) == (200, before, OLD)
@@ -129,4 +129,4 @@ def test_a_file_above_the_size_limit_of_the_process_is_507(images: Path) -> None
         for data, status, left in ((LARGE, 507, OLD), (SMALL, 200, SMALL), (LARGE, 507, SMALL)):
             assert status_of_put(service, data) == status
             assert (images / "7.png").read_bytes() == service.get(PATH).body == left
-            assert not left_over(images)
+            assert not unfinished_uploads(images)

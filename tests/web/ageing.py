@@ -1,4 +1,4 @@
-"""What is known grown old at will, and a store that fails and hangs at will."""
+"""Records that tests make older, and a store that fails or hangs when a test sets it to."""
 
 from __future__ import annotations
 
@@ -19,59 +19,59 @@ from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Original
 from service.stores.directory import DirectoryStore
 from service.stores.os_errors import as_store_errors
-from service.wiring.app import CACHE
+from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved
 
 Client = TestClient[Any, Any]
 FRESH, STALE, OLD = 50, 65, 130
-"""Seconds of age: fresh (for 54 to 60 seconds), stale and served (60 more), served only while the store fails."""
+"""Seconds of age: fresh (54 to 60), stale and served (60 more), served only while the store fails."""
 PICTURE = "public, max-age=300, s-maxage=3600, stale-while-revalidate=60, stale-if-error=86400"
 SHORT = "public, max-age=5, stale-if-error=86400"
 
 
-class Moody(DirectoryStore):
-    """Files that sometimes cannot be reached. Counts how often it was asked to look."""
+class UnreliableStore(DirectoryStore):
+    """A directory that fails or hangs, and counts look-ups."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, max_bytes=10_000_000, timeout=5.0)
         self.looks = 0
-        self.well = asyncio.Event()
+        self.available = asyncio.Event()
         self.fails = False
-        self.patience = 5.0
-        self.well.set()
+        self.time_limit = 5.0
+        self.available.set()
 
     async def look(self, contact: int) -> Original | None:
         self.looks += 1
         if self.fails:
             raise StoreFailed(N_("The place where pictures are stored failed."))
-        await as_store_errors(self.well.wait, self.patience)
+        await as_store_errors(self.available.wait, self.time_limit)
         return await super().look(contact)
 
 
 @pytest.fixture
-def store(images: Path) -> Moody:
-    return Moody(images)
+def store(images: Path) -> UnreliableStore:
+    return UnreliableStore(images)
 
 
 @pytest.fixture
 def serve_fresh(serve: Serve) -> Serve:
-    """As `serve`, and it hears of purges: until then it believes nothing stale, and then it forgets what it knows."""
+    """As `serve`, but wait until the service is subscribed to purges. Before that it serves nothing stale."""
 
     async def start(**options: Any) -> Client:
         client = await serve(**options)
 
-        async def hears() -> bool:
+        async def subscribed() -> bool:
             return bool(client.server.app[CACHE].subscribed)  # type: ignore[attr-defined]
 
-        await until(hears)
+        await until(subscribed)
         return client
 
     return start
 
 
 async def age(client: Client, seconds: float, contact: int = 1, *, server: bool = True) -> None:
-    """Make what is known of *contact* so much older, here and in the *server*, if there is one."""
+    """Make the record of *contact* older by *seconds*, in memory and, if there is one, in the cache *server*."""
     app = client.server.app  # type: ignore[attr-defined]
     cache = app[CACHE]
     await cache.settle()
@@ -89,13 +89,13 @@ async def age(client: Client, seconds: float, contact: int = 1, *, server: bool 
 
 
 def change(images: Path) -> None:
-    """Another picture for contact 1, put there by somebody else."""
+    """Replace the picture of contact 1 in the folder, without the service."""
     (images / "coming").write_bytes(saved(quarters(40, 40), "JPEG"))
     os.replace(images / "coming", images / "1.jpg")
 
 
 def ttl(response: ClientResponse) -> int:
-    """Seconds that a hit says it stays fresh; negative for a stale one."""
+    """Return `ttl` of a hit in seconds; negative for a stale one."""
     said = re.fullmatch(r"contact-image; hit; ttl=(-?\d+)", response.headers["Cache-Status"])
     assert said is not None, response.headers["Cache-Status"]
     return int(said[1])
@@ -104,4 +104,4 @@ def ttl(response: ClientResponse) -> int:
 async def until(true: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not await true():
-            await asyncio.sleep(0.01)  # it goes on behind the answers
+            await asyncio.sleep(0.01)  # the service works after the answer

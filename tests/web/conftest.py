@@ -1,4 +1,4 @@
-"""What the HTTP tests share: saying what one request should give, in one line."""
+"""Fixtures of the HTTP tests: a service with pictures, and requests in one line."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tests.pictures_in_code import animation, quarters, saved, see_through
 Client = TestClient[Any, Any]
 IMAGE = "/api/v1/Contact/{}/Image"
 with_shared_client = pytest.mark.asyncio(loop_scope="module")
-"""For tests of `shared_client`: they run in its loop."""
+"""The mark of tests that use `shared_client`: they run in its event loop."""
 
 
 class Get(Protocol):
-    """Ask for a contact's picture; the body is read."""
+    """Requests a contact's picture and reads the body."""
 
     async def __call__(
         self, client: Client, contact: object, query: str = "", /, method: str = "GET", **headers: str
@@ -44,13 +44,13 @@ def get() -> Get:
 
 @pytest.fixture
 def people(images: Path) -> Path:
-    """1 a JPEG, 2 a PNG with alpha, 3 an animated GIF, 4 a BMP, 5 a JPEG lying on its side. 404: nobody."""
+    """1: a JPEG; 2: a PNG with alpha; 3: an animated GIF; 4: a BMP; 5: a JPEG with an EXIF orientation. 404: none."""
     return populated(images)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_client(tmp_path_factory: pytest.TempPathFactory, shared_valkey: Valkey) -> AsyncIterator[Client]:
-    """A service over the same people, for all tests of a module that change nothing and may find it warm."""
+    """A service with the same pictures for all tests of a module that change nothing and need no empty cache."""
     async with TestClient(served(populated(tmp_path_factory.mktemp("images")), shared_valkey.url)) as client:
         yield client
 

@@ -1,4 +1,4 @@
-"""Requests as bytes, for those that no client would send, and the answers to them."""
+"""Requests as bytes, which HTTP clients would not send, and the answers to them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from aiohttp.test_utils import TestClient
 PICTURE = b"/api/v1/Contact/1/Image?w=20"
 HOST = b"Host: pictures.example\r\n"
 LAST = b"GET /healthz HTTP/1.1\r\nHost: pictures.example\r\nConnection: close\r\n\r\n"
-"""A request that ends its connection: what is read after it would be one too many."""
+"""A request after which the server closes the connection, so that there are no further answers."""
 CLOSE = b"Connection: close\r\n"
 CHUNKED = b"Transfer-Encoding: chunked\r\n"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A response as it came, header names in lower case."""
+    """A parsed response, with header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -36,7 +36,7 @@ def request(target: bytes = PICTURE, fields: bytes = b"", *, method: bytes = b"G
 
 
 async def answers(client: TestClient[Any, Any], sent: bytes) -> list[Answer]:
-    """Every answer that *sent* gets, until the server closes. A body is as long as its answer says, or HEAD's."""
+    """Return every answer to *sent* until the server closes the connection. An answer to HEAD has no body."""
     assert client.port is not None
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     try:

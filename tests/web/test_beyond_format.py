@@ -1,4 +1,4 @@
-"""A rendition that is more than its format can hold: another format goes out, or 400 names what would do."""
+"""Renditions too large for their format: another format is sent, or 400 names a size that fits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = {1: (120, 120), 2: (80, 60), 3: (32, 32), 4: (4, 4_000), 5: (300, 200)}
 
 
 class Measured(MemoryStore):
-    """A store whose originals have known sizes, or unknown ones."""
+    """A store whose originals have known or unknown sizes."""
 
     def __init__(self, *, known: bool = True) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Measured(MemoryStore):
 
 @pytest.fixture
 def small_avif(monkeypatch: pytest.MonkeyPatch) -> None:
-    """AVIF holds 10,000 pixels: the service knows, its render processes do not."""
+    """Limit AVIF to 10,000 pixels in the service, but not in its render processes."""
     monkeypatch.setitem(MOST_PIXELS, Format.AVIF, 10_000)
 
 
@@ -50,7 +50,7 @@ def largest(text: str, name: str) -> int:
 
 
 @pytest.mark.usefixtures("small_avif")
-async def test_the_choice_comes_before_etag_304_and_head(serve: Serve, get: Get) -> None:
+async def test_format_is_chosen_before_etag_304_and_head(serve: Serve, get: Get) -> None:
     client = await serve(adapters={"store": Measured()})
     for _ in range(3):
         full = await get(client, 1, "?w=101", Accept=CHROME)
@@ -71,7 +71,7 @@ async def test_the_choice_comes_before_etag_304_and_head(serve: Serve, get: Get)
         (1, "?w=101", "w", 100),
         (1, "?h=200", "h", 100),
         (2, "?w=200", "w", 115),  # 115x86
-        (2, "?h=200", "h", 87),  # 116x87 is too much
+        (2, "?h=200", "h", 87),  # 116x87 does not fit
         (1, "?w=200&h=300", "w", 100),
         (1, "?w=200&h=300&fit=fill", "w", 33),
         (1, "?w=200&h=300&fit=pad", "w", 33),
@@ -80,7 +80,7 @@ async def test_the_choice_comes_before_etag_304_and_head(serve: Serve, get: Get)
     ],
 )
 @pytest.mark.parametrize("how", ["type", "Accept"])
-async def test_a_400_names_the_largest_side_that_would_do(
+async def test_400_names_the_largest_side_that_fits(
     serve: Serve, get: Get, contact: int, query: str, name: str, most: int, how: str
 ) -> None:
     client = await serve(adapters={"store": Measured()})
@@ -105,7 +105,7 @@ def round_half_up(value: float) -> int:
 
 
 @pytest.mark.usefixtures("small_avif")
-async def test_no_culture_groups_the_digits_of_what_is_put_into_the_url(serve: Serve, get: Get) -> None:
+async def test_largest_side_has_no_digit_grouping(serve: Serve, get: Get) -> None:
     client = await serve(adapters={"store": Measured()})
     MOST_PIXELS[Format.AVIF] = 2_000
     response = await get(client, 5, "?w=4000&h=1&fit=fill&type=avif", SO_Language="en", SO_Culture="de-DE")
@@ -115,7 +115,7 @@ async def test_no_culture_groups_the_digits_of_what_is_put_into_the_url(serve: S
 
 
 @pytest.mark.usefixtures("small_avif")
-async def test_stored_bytes_are_not_held_to_it(serve: Serve, get: Get) -> None:
+async def test_stored_bytes_are_sent_whatever_their_size(serve: Serve, get: Get) -> None:
     store = Measured(known=False)
     store.keep(9, saved(quarters(200, 200), "AVIF"))
     client = await serve(adapters={"store": store})
@@ -125,7 +125,7 @@ async def test_stored_bytes_are_not_held_to_it(serve: Serve, get: Get) -> None:
 
 @pytest.mark.usefixtures("small_avif")
 @pytest.mark.parametrize("kind", ["Default", "SrNoPhoto"])
-async def test_placeholders_choose_by_the_size_asked_for(serve: Serve, get: Get, kind: str) -> None:
+async def test_placeholder_format_is_chosen_by_the_requested_size(serve: Serve, get: Get, kind: str) -> None:
     client = await serve(adapters={"store": Measured()})
     for _ in range(2):
         full = await get(client, 404, f"?ifBlank={kind}&w=101", Accept=CHROME)
@@ -142,9 +142,7 @@ async def test_placeholders_choose_by_the_size_asked_for(serve: Serve, get: Get,
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_a_size_that_proportions_make_impossible_is_400_in_every_format(
-    serve: Serve, get: Get, known: bool
-) -> None:
+async def test_size_made_impossible_by_proportions_is_400_in_every_format(serve: Serve, get: Get, known: bool) -> None:
     client = await serve(adapters={"store": Measured(known=known)})
     for query in ("?w=4000", "?w=4000&type=png", "?w=4000&ifBlank=Default"):
         response = await get(client, 4, query, Accept=CHROME)
@@ -162,7 +160,7 @@ async def test_a_size_that_proportions_make_impossible_is_400_in_every_format(
         ((100, 75), "?h=4000", "h", 3463),
     ],
 )
-async def test_the_400_names_it_too_for_a_size_that_no_format_has(
+async def test_400_for_a_size_beyond_every_format_names_the_largest_side(
     serve: Serve, get: Get, images: Any, size: tuple[int, int], query: str, name: str, most: int
 ) -> None:
     (images / "8.png").write_bytes(saved(quarters(*size), "PNG"))
@@ -180,7 +178,7 @@ async def test_the_400_names_it_too_for_a_size_that_no_format_has(
     assert await metric(client, RENDERS) == 0
 
 
-async def test_where_all_formats_hold_less_than_avif_no_largest_is_named(serve: Serve, get: Get, images: Any) -> None:
+async def test_400_names_no_side_when_all_formats_hold_less_than_avif(serve: Serve, get: Get, images: Any) -> None:
     (images / "8.png").write_bytes(saved(quarters(10, 50), "PNG"))
     client = await serve(render={"max_dimension": 2048})
     text = await (await get(client, 8, "?w=2048&type=avif")).text()
@@ -188,8 +186,8 @@ async def test_where_all_formats_hold_less_than_avif_no_largest_is_named(serve: 
     assert "largest" not in text
 
 
-class Told(PoolWithFailingWriters):
-    """Says of itself what a render process says of a size that AVIF cannot hold, at another size."""
+class SizeFindingPool(PoolWithFailingWriters):
+    """Raises what a render process raises for a size beyond AVIF, but for a smaller size."""
 
     async def render_original(self, read: Any, order: Any, trace: Any, receiver: Any = None) -> Any:
         if order.format is Format.AVIF:
@@ -200,9 +198,9 @@ class Told(PoolWithFailingWriters):
 
 
 @pytest.mark.usefixtures("small_avif")
-async def test_where_the_size_is_unknown_the_render_tells(serve: Serve, get: Get) -> None:
-    """And nothing is held against the picture or its rendition."""
-    pool = Told()
+async def test_render_finds_out_an_unknown_size(serve: Serve, get: Get) -> None:
+    """No fault of the picture and no failure of the rendition is recorded."""
+    pool = SizeFindingPool()
     client = await serve(adapters={"store": Measured(known=False), "renderer": pool})
     full = await get(client, 1, "?w=101", Accept=CHROME)
     for _ in range(3):
@@ -218,7 +216,7 @@ async def test_where_the_size_is_unknown_the_render_tells(serve: Serve, get: Get
     assert await metric(client, "contact_image_renders_unwritable_total") == 0
 
 
-async def test_avif_at_4096_is_the_next_format(serve: Serve, get: Get, images: Any) -> None:
+async def test_rendition_too_large_for_avif_is_in_the_next_format(serve: Serve, get: Get, images: Any) -> None:
     (images / "700.jpg").write_bytes(saved(quarters(64, 64), "JPEG"))
     client = await serve(render={"timeout": 120})
     response = await get(client, 700, "?w=4096", Accept="image/avif,image/webp,*/*;q=0.8")

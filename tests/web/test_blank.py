@@ -1,4 +1,4 @@
-"""What stands in for a missing picture."""
+"""Placeholders for missing pictures (`ifBlank`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ NUMBERS = {"Default": 0, "ClearPixel": 1, "SrNoPhoto": 2, "SrNoPhotoWithBorder":
 @with_shared_client
 @pytest.mark.parametrize("query", ["", "?ifBlank=Null", "?ifBlank=null", "?ifblank=4", "?w=40", "?ifBlank="])
 @pytest.mark.parametrize("contact", [404, 0, -7])
-async def test_without_a_stand_in_it_is_404(shared_client: Client, get: Get, query: str, contact: int) -> None:
+async def test_missing_picture_without_placeholder_is_404(
+    shared_client: Client, get: Get, query: str, contact: int
+) -> None:
     response = await get(shared_client, contact, query)
     assert response.status == 404
     assert response.headers["Cache-Control"] == "public, max-age=5"
@@ -28,7 +30,7 @@ async def test_without_a_stand_in_it_is_404(shared_client: Client, get: Get, que
 
 @with_shared_client
 @pytest.mark.parametrize("kind", KINDS)
-async def test_names_and_numbers_draw_the_same(shared_client: Client, get: Get, kind: str) -> None:
+async def test_names_and_numbers_give_the_same_placeholder(shared_client: Client, get: Get, kind: str) -> None:
     by_name = await get(shared_client, 404, f"?ifBlank={kind}&w=50")
     by_number = await get(shared_client, 404, f"?IFBLANK={NUMBERS[kind]}&w=50")
     assert by_name.status == by_number.status == 200
@@ -42,7 +44,7 @@ async def test_names_and_numbers_draw_the_same(shared_client: Client, get: Get, 
     ("query", "size"),
     [("", None), ("&w=50", (50, 50)), ("&h=33", (33, 33)), ("&w=90&h=20", (90, 20)), ("&w=1", (1, 1))],
 )
-async def test_the_size_is_128_or_the_one_asked_for(
+async def test_placeholder_size_is_128_or_the_requested_one(
     shared_client: Client, get: Get, kind: str, query: str, size: tuple[int, int] | None
 ) -> None:
     response = await get(shared_client, 404, f"?ifBlank={kind}{query}")
@@ -51,7 +53,7 @@ async def test_the_size_is_128_or_the_one_asked_for(
 
 
 @with_shared_client
-async def test_they_are_png_and_the_clear_pixel_a_gif_unless_asked_otherwise(shared_client: Client, get: Get) -> None:
+async def test_placeholders_are_png_and_the_clear_pixel_is_gif_by_default(shared_client: Client, get: Get) -> None:
     for kind in KINDS:
         response = await get(shared_client, 404, f"?ifBlank={kind}")
         assert response.content_type == ("image/gif" if kind == "ClearPixel" else "image/png")
@@ -61,14 +63,14 @@ async def test_they_are_png_and_the_clear_pixel_a_gif_unless_asked_otherwise(sha
 
 
 @with_shared_client
-async def test_the_clear_pixel_is_clear(shared_client: Client, get: Get) -> None:
+async def test_clear_pixel_is_transparent(shared_client: Client, get: Get) -> None:
     for query in ("?ifBlank=ClearPixel", "?ifBlank=ClearPixel&w=20&type=png", "?ifBlank=1&w=3&type=webp"):
         seen = shown(await (await get(shared_client, 404, query)).read()).convert("RGBA")
         assert seen.getextrema()[3] == (0, 0)
 
 
 @with_shared_client
-async def test_the_words_are_in_the_reader_s_language(shared_client: Client, get: Get) -> None:
+async def test_words_are_in_the_requested_language(shared_client: Client, get: Get) -> None:
     english = await get(shared_client, 404, "?ifBlank=SrNoPhoto", Accept_Language="en")
     swedish = await get(shared_client, 404, "?ifBlank=SrNoPhoto", Accept_Language="en", SO_Language="sv")
     regional = await get(shared_client, 404, "?ifBlank=SrNoPhoto", Accept_Language="fr;q=0.1, sv-SE")
@@ -79,7 +81,7 @@ async def test_the_words_are_in_the_reader_s_language(shared_client: Client, get
 
 
 @with_shared_client
-async def test_pictures_without_words_do_not_vary_on_language(shared_client: Client, get: Get) -> None:
+async def test_placeholders_without_words_do_not_vary_on_language(shared_client: Client, get: Get) -> None:
     for kind in ("Default", "ClearPixel", "GenericFileIcon"):
         english = await get(shared_client, 404, f"?ifBlank={kind}", SO_Language="en")
         swedish = await get(shared_client, 404, f"?ifBlank={kind}", SO_Language="sv")
@@ -88,7 +90,7 @@ async def test_pictures_without_words_do_not_vary_on_language(shared_client: Cli
         assert "Content-Language" not in swedish.headers
 
 
-async def test_they_are_short_lived_and_tell_what_they_are(serve: Serve, get: Get) -> None:
+async def test_placeholders_are_short_lived_and_named_in_cache_status(serve: Serve, get: Get) -> None:
     client = await serve()
     for wanted in ("fwd=miss", "hit"):
         response = await get(client, 404, "?ifBlank=Default")
@@ -101,7 +103,7 @@ async def test_they_are_short_lived_and_tell_what_they_are(serve: Serve, get: Ge
     assert again.status == 304
 
 
-async def test_a_contact_with_a_picture_gets_it(serve: Serve, get: Get, images: Path) -> None:
+async def test_if_blank_does_not_replace_an_existing_picture(serve: Serve, get: Get, images: Path) -> None:
     (images / "1.jpg").write_bytes(saved(quarters(64, 48), "JPEG"))
     client = await serve()
     response = await get(client, 1, "?ifBlank=SrNoPhoto")
@@ -109,7 +111,7 @@ async def test_a_contact_with_a_picture_gets_it(serve: Serve, get: Get, images: 
     assert "placeholder" not in response.headers["Cache-Status"]
 
 
-async def test_a_picture_that_arrives_shows_once_its_absence_is_forgotten(serve: Serve, get: Get, images: Path) -> None:
+async def test_new_picture_is_served_after_its_absence_expires(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(cache={"missing_for": 0})
     assert (await get(client, 7)).status == 404
     (images / "7.jpg").write_bytes(saved(quarters(64, 48), "JPEG"))

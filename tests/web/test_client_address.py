@@ -1,4 +1,4 @@
-"""Whose address a request comes from: told by trusted proxies, and by nobody else."""
+"""The client's address, which only trusted proxies may forward."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PROXIES = tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.1/32", "fd00::/8", "::1/
     ("peer", "lines", "address"),
     [
         ("203.0.113.9", [], "203.0.113.9"),
-        ("203.0.113.9", ["198.51.100.7"], "203.0.113.9"),  # no proxy of ours: it may say what it likes
+        ("203.0.113.9", ["198.51.100.7"], "203.0.113.9"),  # not a trusted proxy
         ("10.0.0.1", [], "10.0.0.1"),
         ("10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
-        ("10.0.0.1", ["1.1.1.1, 198.51.100.7"], "198.51.100.7"),  # what the client said itself does not count
+        ("10.0.0.1", ["1.1.1.1, 198.51.100.7"], "198.51.100.7"),  # the first entry is the client's own
         ("10.0.0.1", ["1.1.1.1", "198.51.100.7"], "198.51.100.7"),
         ("10.0.0.1", ["198.51.100.7, 10.0.0.2", "192.0.2.1"], "198.51.100.7"),
         ("10.0.0.1", ["10.0.0.3, 10.0.0.2"], "10.0.0.3"),
@@ -32,7 +32,11 @@ PROXIES = tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.1/32", "fd00::/8", "::1/
         ("::1", ["[2001:db8::7]:4711"], "2001:db8::7"),
         ("::1", ["[2001:DB8::7]"], "2001:db8::7"),
         ("::1", ["2001:db8:0:0::7"], "2001:db8::7"),
-        ("::ffff:10.0.0.1", ["::ffff:198.51.100.7"], "198.51.100.7"),  # a socket for both shows IPv4 so
+        (
+            "::ffff:10.0.0.1",
+            ["::ffff:198.51.100.7"],
+            "198.51.100.7",
+        ),  # IPv4 on a socket for IPv6
         ("10.0.0.1", ["198.51.100.7, junk"], "10.0.0.1"),
         ("10.0.0.1", ["198.51.100.7, junk, 10.0.0.2"], "10.0.0.2"),
         ("10.0.0.1", ["198.51.100.7,"], "10.0.0.1"),
@@ -47,23 +51,25 @@ PROXIES = tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.1/32", "fd00::/8", "::1/
         (None, ["198.51.100.7"], "local"),
     ],
 )
-def test_the_last_that_is_no_proxy_of_ours_counts(peer: str | None, lines: list[str], address: str) -> None:
+def test_last_address_that_is_not_a_trusted_proxy_is_the_client(
+    peer: str | None, lines: list[str], address: str
+) -> None:
     assert client_address(peer, lines, PROXIES) == address
 
 
-def test_without_trusted_proxies_nobody_is_believed() -> None:
+def test_field_is_ignored_without_trusted_proxies() -> None:
     assert client_address("10.0.0.1", ["198.51.100.7"], ()) == "10.0.0.1"
 
 
 @given(st.lists(st.text(max_size=60), max_size=5))
-def test_nothing_that_a_client_says_makes_it_another(lines: list[str]) -> None:
-    """A proxy appends whom it was asked by, whatever stands there before."""
+def test_client_cannot_forge_its_address(lines: list[str]) -> None:
+    """A proxy appends the address of its client to any earlier text."""
     assert client_address("10.0.0.1", [*lines, "198.51.100.7"], PROXIES) == "198.51.100.7"
     assert client_address("198.51.100.7", lines, PROXIES) == "198.51.100.7"
 
 
 async def guess(client: TestClient[Any, Any], forwarded: Iterable[str]) -> list[int]:
-    """The statuses of wrong attempts, each sent on for another client."""
+    """Return the statuses of failed attempts, forwarded for the given addresses."""
     statuses = []
     for number, address in enumerate(forwarded):
         wrong = {"Authorization": "SOTicket 7T:x", "SO-AppToken": f"guess-{number}", "X-Forwarded-For": address}
@@ -72,21 +78,21 @@ async def guess(client: TestClient[Any, Any], forwarded: Iterable[str]) -> list[
     return statuses
 
 
-def locked(*proxies: str) -> dict[str, Any]:
+def secured(*proxies: str) -> dict[str, Any]:
     auth = {"schemes": ["soticket"], "superoffice_url": "http://127.0.0.1:9", "app_tokens": ["the-one"]}
     return {"auth": auth, "server": {"trusted_proxies": list(proxies)}}
 
 
-async def test_who_guesses_cannot_hide_behind_addresses_of_its_own_making(serve: Serve) -> None:
-    client = await serve(**locked())
+async def test_forged_addresses_do_not_evade_the_limit_on_guesses(serve: Serve) -> None:
+    client = await serve(**secured())
     statuses = await guess(client, [f"198.51.100.{number}" for number in range(30)])
     assert statuses[0] == 403
     assert statuses[-1] == 429
 
 
-async def test_behind_our_proxy_one_guesser_does_not_shut_out_the_others(serve: Serve) -> None:
-    client = await serve(**locked("127.0.0.1"))
+async def test_clients_behind_a_trusted_proxy_have_separate_limits(serve: Serve) -> None:
+    client = await serve(**secured("127.0.0.1"))
     assert set(await guess(client, [f"198.51.100.{number}" for number in range(30)])) == {403}
-    pretended = [f"203.0.113.{number}, 198.51.100.200" for number in range(30)]
-    assert (await guess(client, pretended))[-1] == 429
+    forged = [f"203.0.113.{number}, 198.51.100.200" for number in range(30)]
+    assert (await guess(client, forged))[-1] == 429
     assert await guess(client, ["198.51.100.201"]) == [403]

@@ -1,4 +1,4 @@
-"""Single flight: identical requests share one render, and none suffers for another."""
+"""Single flight: identical requests share one render, and no request fails because of another."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient
 
 from service.pictures.values import Original
 from service.stores.directory import DirectoryStore
-from service.wiring.app import RENDERER
+from service.web.keys import RENDERER
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.conftest import Get
@@ -22,14 +22,14 @@ pytestmark = pytest.mark.usefixtures("people", "spawned_renderers")
 
 
 async def metric(client: TestClient[Any, Any], name: str) -> float:
-    """The value of an unlabelled metric, or the sum of a labelled one's."""
+    """Return the value of a metric, or the sum over its labels."""
     text = await (await client.get("/metrics")).text()
     lines = (line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")))
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 async def frozen_worker(client: TestClient[Any, Any]) -> int:
-    """Stop the one render process, so that what is asked of it stays under way; its id."""
+    """Stop the only render process, so that its renders stay unfinished; return its id."""
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     async with asyncio.timeout(60):
         while not pool.pids:
@@ -39,18 +39,18 @@ async def frozen_worker(client: TestClient[Any, Any]) -> int:
     return int(pid)
 
 
-async def test_many_identical_requests_make_one_render(serve: Serve, get: Get) -> None:
+async def test_identical_requests_share_one_render(serve: Serve, get: Get) -> None:
     client = await serve()
     responses = await asyncio.gather(*(get(client, 1, "?w=77") for _ in range(200)))
     assert {response.status for response in responses} == {200}
     assert len({await response.read() for response in responses}) == 1
     assert await metric(client, "contact_image_renders_started_total") == 1
-    told = [response.headers["Cache-Status"] for response in responses]
-    assert told.count("contact-image; fwd=miss; stored") == 1
-    assert any("collapsed" in each for each in told)
+    statuses = [response.headers["Cache-Status"] for response in responses]
+    assert statuses.count("contact-image; fwd=miss; stored") == 1
+    assert any("collapsed" in each for each in statuses)
 
 
-async def test_a_client_that_hangs_up_cancels_nobody_else(serve: Serve, get: Get) -> None:
+async def test_disconnect_does_not_cancel_the_shared_render(serve: Serve, get: Get) -> None:
     client = await serve()
     pid = await frozen_worker(client)
     first = asyncio.create_task(get(client, 1, "?w=78"))
@@ -63,19 +63,19 @@ async def test_a_client_that_hangs_up_cancels_nobody_else(serve: Serve, get: Get
     assert await metric(client, "contact_image_renders_started_total") == 1
 
 
-async def test_the_work_of_one_who_left_alone_is_kept(serve: Serve, get: Get) -> None:
+async def test_render_for_a_disconnected_client_is_cached(serve: Serve, get: Get) -> None:
     client = await serve()
     pid = await frozen_worker(client)
-    alone = asyncio.create_task(get(client, 1, "?w=79"))
+    request = asyncio.create_task(get(client, 1, "?w=79"))
     await until_metric(client, "contact_image_renders_started_total", 1)
-    alone.cancel()
-    await asyncio.gather(alone, return_exceptions=True)
+    request.cancel()
+    await asyncio.gather(request, return_exceptions=True)
     os.kill(pid, signal.SIGCONT)
     await until_metric(client, "contact_image_renders_finished_total", 1)
     assert "; hit" in (await get(client, 1, "?w=79")).headers["Cache-Status"]
 
 
-async def test_waiters_take_no_place_in_the_queue(serve: Serve, get: Get) -> None:
+async def test_followers_do_not_count_in_the_queue(serve: Serve, get: Get) -> None:
     client = await serve(render={"queue": 1})
     pid = await frozen_worker(client)
     same = [asyncio.create_task(get(client, 1, "?w=80")) for _ in range(50)]
@@ -87,7 +87,7 @@ async def test_waiters_take_no_place_in_the_queue(serve: Serve, get: Get) -> Non
     assert (await another).status == 200
 
 
-async def test_a_full_queue_is_503_and_hits_go_on(serve: Serve, get: Get) -> None:
+async def test_full_queue_is_503_and_hits_are_served(serve: Serve, get: Get) -> None:
     client = await serve(render={"queue": 2})
     await get(client, 1, "?w=81")
     pid = await frozen_worker(client)
@@ -107,7 +107,7 @@ async def test_a_full_queue_is_503_and_hits_go_on(serve: Serve, get: Get) -> Non
     assert {(await each).status for each in waiting} == {200}
 
 
-async def test_a_worker_s_death_is_503_and_the_second_time_422(serve: Serve, get: Get) -> None:
+async def test_death_of_a_worker_is_503_and_the_second_one_422(serve: Serve, get: Get) -> None:
     client = await serve()
     for wanted in (503, 422, 422):
         started = await metric(client, "contact_image_renders_started_total")
@@ -121,12 +121,12 @@ async def test_a_worker_s_death_is_503_and_the_second_time_422(serve: Serve, get
             response = await get(client, 1, "?w=82")
         assert response.status == wanted
     assert await metric(client, "contact_image_renders_started_total") == 2
-    assert (await get(client, 1)).status == 200  # as stored, it harms nobody
+    assert (await get(client, 1)).status == 200  # as stored, without a render
     assert (await get(client, 5, "?w=82")).status == 200
 
 
-async def test_a_render_past_its_time_is_503(serve: Serve, get: Get) -> None:
-    client = await serve(render={"timeout": 6})  # which the start of the next process takes, on a busy machine
+async def test_render_over_its_time_limit_is_503(serve: Serve, get: Get) -> None:
+    client = await serve(render={"timeout": 6})  # the start of the next process takes that long on a busy machine
     pid = await frozen_worker(client)
     response = await get(client, 1, "?w=83")
     assert response.status == 503
@@ -139,19 +139,19 @@ async def test_a_render_past_its_time_is_503(serve: Serve, get: Get) -> None:
     assert (await get(client, 5, "?w=83")).status == 200
 
 
-async def test_a_picture_that_changes_before_it_is_read_is_selected_again(serve: Serve, get: Get, images: Path) -> None:
+async def test_picture_that_changes_before_it_is_read_is_selected_again(serve: Serve, get: Get, images: Path) -> None:
     client = await serve()
     first = await get(client, 1)
     new = saved(quarters(40, 40), "PNG")
     (images / "coming").write_bytes(new)
     os.replace(images / "coming", images / "1.jpg")
-    response = await get(client, 1, "?w=20")  # what is known of it is still fresh, and wrong
+    response = await get(client, 1, "?w=20")  # its record is still fresh, but wrong
     assert response.status == 200
     assert (response.content_type, shown(await response.read()).size) == ("image/png", (20, 20))
     assert (await get(client, 1)).headers["ETag"] != first.headers["ETag"]
 
 
-async def test_who_asks_for_too_much_does_not_get_the_picture_refused_to_others(serve: Serve, get: Get) -> None:
+async def test_expensive_rendition_does_not_make_the_picture_unrenderable(serve: Serve, get: Get) -> None:
     client = await serve()
     for started in (0, 1, 2):
         pid = await frozen_worker(client)
@@ -162,34 +162,34 @@ async def test_who_asks_for_too_much_does_not_get_the_picture_refused_to_others(
     assert (await get(client, 1, "?w=50")).status == 200
 
 
-async def test_one_event_is_one_strike(serve: Serve, get: Get) -> None:
+async def test_simultaneous_failures_count_as_one_strike(serve: Serve, get: Get) -> None:
     client = await serve(render={"workers": 2})
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     async with asyncio.timeout(60):
         while len(pool.pids) < 2:
             await asyncio.sleep(0.005)
-    assert (await get(client, 1, "?w=29")).status == 200  # the first is rendered alone
+    assert (await get(client, 1, "?w=29")).status == 200  # the first render of a picture runs before all others
     pids = pool.pids
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     asked = [asyncio.create_task(get(client, 1, f"?w={width}")) for width in (30, 31)]
     await until_metric(client, "contact_image_renders_started_total", 3)
-    await asyncio.sleep(0.1)  # until both processes have their work, which is counted just before
+    await asyncio.sleep(0.1)  # until both processes have their work: renders are counted just before
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     assert [(await each).status for each in asked] == [503, 503]
     assert (await get(client, 1, "?w=32")).status == 200
 
 
-async def test_those_who_wait_for_a_render_that_outruns_its_time_are_answered(serve: Serve, get: Get) -> None:
+async def test_followers_of_a_render_over_its_time_limit_are_answered(serve: Serve, get: Get) -> None:
     client = await serve(render={"timeout": 8})
     await frozen_worker(client)
     asked = await asyncio.gather(*(get(client, 1, f"?w={width}") for width in range(30, 36)))
     assert sorted(response.status for response in asked) == [200] * 5 + [503]
 
 
-class Deadly(DirectoryStore):
-    """Whoever renders what is read from it dies."""
+class KillingStore(DirectoryStore):
+    """A directory whose pictures kill the processes that render them."""
 
     pool: Any = None
     workers = 0
@@ -200,22 +200,22 @@ class Deadly(DirectoryStore):
         await self.full()
         pids = self.pool.pids
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)  # until the original has been handed over
+            os.kill(pid, signal.SIGSTOP)  # until the original has been sent to it
         asyncio.get_running_loop().call_later(0.2, lambda: [os.kill(pid, signal.SIGKILL) for pid in pids])
         return await super().read(original)
 
     async def full(self) -> None:
-        """Wait until every process is there."""
+        """Wait until every process has started."""
         async with asyncio.timeout(60):
             while len(self.pool.pids) < self.workers:
                 await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-async def test_a_deadly_picture_is_tried_twice_however_many_sizes_are_asked_for(
+async def test_picture_that_kills_workers_is_tried_twice_for_all_sizes(
     serve: Serve, get: Get, images: Path, workers: int
 ) -> None:
-    store = Deadly(images, max_bytes=1_000_000, timeout=5.0)
+    store = KillingStore(images, max_bytes=1_000_000, timeout=5.0)
     client = await serve(render={"workers": workers}, adapters={"store": store})
     store.pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     store.workers = workers
@@ -230,6 +230,6 @@ async def test_a_deadly_picture_is_tried_twice_however_many_sizes_are_asked_for(
 async def until_metric(client: TestClient[Any, Any], name: str, value: float) -> None:
     async with asyncio.timeout(60):
         while await metric(client, name) < value:
-            await asyncio.sleep(0.005)  # another process's doing: there is nothing to await
+            await asyncio.sleep(0.005)  # another process changes the metric
     if "renders_started" in name:
-        await asyncio.sleep(0.3)  # a render is counted just before its process is given it
+        await asyncio.sleep(0.3)  # a render is counted just before it is sent to its process

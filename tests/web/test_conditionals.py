@@ -1,4 +1,4 @@
-"""Validators: what spares a body, and what must not."""
+"""Conditional requests: when the answer is 304, and when it must not be."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("people")
 
 
 @pytest.mark.parametrize("shape", ["{}", "W/{}", '"other", {}', '"a,b" , W/{},', "*"])
-async def test_a_matching_tag_is_304_with_the_headers_that_caches_need(serve: Serve, get: Get, shape: str) -> None:
+async def test_matching_etag_is_304_with_the_headers_that_caches_need(serve: Serve, get: Get, shape: str) -> None:
     client = await serve()
     full = await get(client, 1, "?w=40")
     response = await get(client, 1, "?w=40", If_None_Match=shape.format(full.headers["ETag"]))
@@ -25,14 +25,14 @@ async def test_a_matching_tag_is_304_with_the_headers_that_caches_need(serve: Se
         assert response.headers[name] == full.headers[name]
 
 
-async def test_another_tag_is_200(serve: Serve, get: Get) -> None:
+async def test_other_etag_is_200(serve: Serve, get: Get) -> None:
     client = await serve()
     webp = await get(client, 1, "?w=40&type=webp")
     response = await get(client, 1, "?w=40&type=png", If_None_Match=webp.headers["ETag"])
     assert response.status == 200
 
 
-async def test_a_date_spares_the_body_only_when_it_is_equal(serve: Serve, get: Get) -> None:
+async def test_if_modified_since_is_304_only_for_the_same_date(serve: Serve, get: Get) -> None:
     client = await serve()
     date = (await get(client, 1)).headers["Last-Modified"]
     assert (await get(client, 1, If_Modified_Since=date)).status == 304
@@ -41,7 +41,7 @@ async def test_a_date_spares_the_body_only_when_it_is_equal(serve: Serve, get: G
     assert (await get(client, 1, If_Modified_Since=date, If_None_Match='"other"')).status == 200
 
 
-async def test_the_tag_is_known_before_any_render_and_304_needs_none(serve: Serve, get: Get, images: Path) -> None:
+async def test_304_needs_no_render(serve: Serve, get: Get, images: Path) -> None:
     first = await serve()
     tag = (await get(first, 1, "?w=40")).headers["ETag"]
     second = await serve()  # its cache is empty
@@ -50,7 +50,7 @@ async def test_the_tag_is_known_before_any_render_and_304_needs_none(serve: Serv
     assert await renders(second) == 0
 
 
-async def test_an_older_picture_put_back_is_not_a_304(serve: Serve, get: Get, images: Path) -> None:
+async def test_restored_older_picture_is_not_304(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(cache={"fresh_for": 1})
     newer = await get(client, 1)
     old = saved(see_through(), "PNG")

@@ -1,4 +1,4 @@
-"""Real pictures, where they are at hand: what must render does, and nothing ever fails in a way of ours or hangs."""
+"""Real pictures, where the corpus is installed: they render or are refused as expected, without errors 5xx."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.web.conftest import Get
 skip_without_corpus()
 
 
-async def test_every_picture_gives_what_the_manifest_says(serve: Serve, get: Get, images: Path) -> None:
+async def test_every_picture_gives_the_status_in_the_manifest(serve: Serve, get: Get, images: Path) -> None:
     for contact, file in enumerate(manifest(), 1):
         os.symlink(CORPUS / file, images / f"{contact}.{SUFFIXES[contact % len(SUFFIXES)]}")
     client = await serve(render={"workers": 2})

@@ -1,4 +1,4 @@
-"""Pages of other origins: what their scripts may read, on every kind of answer."""
+"""CORS: which answers scripts of other origins may read, for every kind of answer."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.conftest import Serve
 
 pytestmark = pytest.mark.usefixtures("people")
 
-OURS, OTHER = "https://crm.example", "https://evil.example"
+LISTED, OTHER = "https://crm.example", "https://evil.example"
 PICTURE = "/api/v1/Contact/1/Image"
-STRANGERS = [
+UNLISTED = [
     OTHER, "null", "http://crm.example", "https://crm.example:8443", "https://crm.example.evil.example", "*", "",
-    "https://sub.crm.example", "https://crm.example/", "https://xcrm.example", f"{OURS}, {OURS}", f"{OURS}, {OTHER}",
-    "https://crm.example@evil.example", "https://crm.example%00.evil.example",
+    "https://sub.crm.example", "https://crm.example/", "https://xcrm.example",
+    f"{LISTED}, {LISTED}", f"{LISTED}, {OTHER}", "https://crm.example@evil.example", "https://crm.example%00.evil.example",
 ]  # fmt: skip
 
 ANSWERS: list[tuple[int, str, str, dict[str, str]]] = [
     (200, "GET", PICTURE, {}),
-    (200, "GET", f"{PICTURE}?w=20", {}),  # rendered,
-    (200, "GET", f"{PICTURE}?w=20", {}),  # and answered below the router
+    (200, "GET", f"{PICTURE}?w=20", {}),  # rendered
+    (200, "GET", f"{PICTURE}?w=20", {}),  # answered by the fast path
     (200, "HEAD", f"{PICTURE}?w=20", {}),
     (304, "GET", f"{PICTURE}?w=20", {"If-None-Match": "*"}),
     (304, "GET", PICTURE, {"If-None-Match": "*"}),
@@ -46,11 +46,11 @@ ANSWERS: list[tuple[int, str, str, dict[str, str]]] = [
 
 
 async def answers(client: TestClient[Any, Any], origin: str | None) -> list[Mapping[str, str]]:
-    """The headers of every kind of answer to a page of *origin*."""
+    """Return the headers of every kind of answer to a page of *origin*."""
     found: list[Mapping[str, str]] = []
     for status, method, path, headers in ANSWERS:
-        asked = {"Accept": "*/*"} | ({} if origin is None else {"Origin": origin}) | headers
-        async with client.request(method, path, headers=asked) as response:
+        fields = {"Accept": "*/*"} | ({} if origin is None else {"Origin": origin}) | headers
+        async with client.request(method, path, headers=fields) as response:
             assert response.status == status, (method, path)
             assert len(response.headers.getall("Vary", [])) <= 1
             found.append(response.headers.copy())
@@ -63,7 +63,7 @@ def allowances(headers: Mapping[str, str]) -> set[str]:
 
 
 def listed(headers: Mapping[str, str], name: str) -> set[str]:
-    """The names in a field that is a list, in lower case; none where it is wanting."""
+    """Return the names in a field that is a list, in lower case; none if it is missing."""
     return {each.strip().lower() for each in headers.get(name, "").split(",")} - {""}
 
 
@@ -71,85 +71,88 @@ def varies(headers: Mapping[str, str]) -> list[str]:
     return [name.strip() for name in headers.get("Vary", "").split(",")]
 
 
-async def test_without_the_setting_no_answer_speaks_of_origins(serve: Serve) -> None:
+async def test_no_answer_has_cors_fields_without_the_setting(serve: Serve) -> None:
     client = await serve()
-    for origin in (None, OURS, "null"):
+    for origin in (None, LISTED, "null"):
         for headers in await answers(client, origin):
             assert not allowances(headers)
             assert "Origin" not in varies(headers)
 
 
-async def test_a_listed_origin_is_named_on_every_answer(serve: Serve) -> None:
-    client = await serve(http={"cors_origin": ["https://one.example", OURS]})
-    for headers in await answers(client, OURS):
-        assert headers["Access-Control-Allow-Origin"] == OURS
+async def test_listed_origin_is_named_in_every_answer(serve: Serve) -> None:
+    client = await serve(http={"cors_origin": ["https://one.example", LISTED]})
+    for headers in await answers(client, LISTED):
+        assert headers["Access-Control-Allow-Origin"] == LISTED
         assert headers["Access-Control-Allow-Credentials"] == "true"
-        assert headers["Timing-Allow-Origin"] == OURS
+        assert headers["Timing-Allow-Origin"] == LISTED
         assert varies(headers).count("Origin") == 1
 
 
-async def test_others_get_nothing_but_the_hint_that_it_depends(serve: Serve) -> None:
-    client = await serve(http={"cors_origin": [OURS]})
+async def test_unlisted_origin_gets_only_vary(serve: Serve) -> None:
+    client = await serve(http={"cors_origin": [LISTED]})
     for origin in (None, OTHER, "null"):
         for headers in await answers(client, origin):
             assert not allowances(headers)
             assert varies(headers).count("Origin") == 1
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
-def test_what_is_like_a_listed_origin_is_another(stranger: str) -> None:
-    cors = Cors((OURS,))
-    assert not cors.trusts(stranger)
-    assert not cors.fields(stranger)
-    assert cors.lines(stranger) == ""
-    assert not cors.preflight({"Origin": stranger, "Access-Control-Request-Method": "PUT"}, "GET, PUT")
+@pytest.mark.parametrize("origin", UNLISTED)
+def test_origin_that_resembles_a_listed_one_is_not_listed(origin: str) -> None:
+    cors = Cors((LISTED,))
+    assert not cors.trusts(origin)
+    assert not cors.fields(origin)
+    assert not cors.preflight({"Origin": origin, "Access-Control-Request-Method": "PUT"}, "GET, PUT")
 
 
-def test_no_text_of_the_request_is_echoed() -> None:
-    assert Cors((OURS,)).fields("HTTPS://CRM.EXAMPLE:443")["Access-Control-Allow-Origin"] == OURS
+def test_origin_is_answered_as_the_setting_spells_it() -> None:
+    assert Cors((LISTED,)).fields("HTTPS://CRM.EXAMPLE:443")["Access-Control-Allow-Origin"] == LISTED
 
 
-async def test_everybody_may_read_but_without_credentials(serve: Serve) -> None:
+async def test_any_origin_may_read_without_credentials(serve: Serve) -> None:
     client = await serve(http={"cors_origin": ["*"]})
-    for origin in (None, OURS, "null"):
+    for origin in (None, LISTED, "null"):
         for headers in await answers(client, origin):
             assert headers["Access-Control-Allow-Origin"] == headers["Timing-Allow-Origin"] == "*"
             assert "Access-Control-Allow-Credentials" not in headers
             assert "Origin" not in varies(headers)
 
 
-async def test_what_is_no_picture_s_own_can_be_read_by_scripts_too(serve: Serve) -> None:
-    client = await serve(http={"cors_origin": [OURS]})
-    response = await client.get(f"{PICTURE}?w=20", headers={"Origin": OURS})
+async def test_scripts_may_read_the_exposed_fields(serve: Serve) -> None:
+    client = await serve(http={"cors_origin": [LISTED]})
+    response = await client.get(f"{PICTURE}?w=20", headers={"Origin": LISTED})
     exposed = {name.strip() for name in response.headers["Access-Control-Expose-Headers"].split(",")}
     assert {"ETag", "Cache-Status", "Content-Disposition", "Retry-After", "Server-Timing"} <= exposed
 
 
-async def test_a_hit_below_the_router_tells_each_page_its_own(serve: Serve) -> None:
-    client = await serve(http={"cors_origin": [OURS, "https://two.example"]})
+async def test_fast_path_answers_each_origin_with_its_own_fields(serve: Serve) -> None:
+    client = await serve(http={"cors_origin": [LISTED, "https://two.example"]})
     seen = []
-    for origin in (OURS, "https://two.example", OTHER, None, OURS):
+    for origin in (LISTED, "https://two.example", OTHER, None, LISTED):
         headers = {"Accept": "image/png"} | ({"Origin": origin} if origin else {})
         response = await client.get(f"{PICTURE}?w=20", headers=headers)
         seen.append((response.headers.get("Access-Control-Allow-Origin"), response.headers["ETag"]))
-    assert [origin for origin, _ in seen] == [OURS, "https://two.example", None, None, OURS]
+    assert [origin for origin, _ in seen] == [LISTED, "https://two.example", None, None, LISTED]
     assert len({tag for _, tag in seen}) == 1
 
 
-async def test_where_everybody_may_read_no_page_may_send_credentials(serve: Serve) -> None:
+async def test_no_page_may_send_credentials_when_any_origin_may_read(serve: Serve) -> None:
     client = await serve(http={"cors_origin": ["*"]})
-    asked = {"Origin": OTHER, "Access-Control-Request-Method": "GET"}
-    response = await client.options(PICTURE, headers=asked)
+    fields = {"Origin": OTHER, "Access-Control-Request-Method": "GET"}
+    response = await client.options(PICTURE, headers=fields)
     allowed = response.headers["Access-Control-Allow-Headers"].lower()
     assert "if-none-match" in allowed
     assert not any(name in allowed for name in ("authorization", "token"))
     assert "Access-Control-Allow-Credentials" not in response.headers
 
 
-async def test_a_browser_may_ask_first_without_credentials(serve: Serve) -> None:
-    client = await serve(http={"cors_origin": [OURS]})
-    asked = {"Origin": OURS, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
-    response = await client.options(PICTURE, headers=asked)
+async def test_preflight_needs_no_credentials(serve: Serve) -> None:
+    client = await serve(http={"cors_origin": [LISTED]})
+    fields = {
+        "Origin": LISTED,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    response = await client.options(PICTURE, headers=fields)
     assert response.status == 204
     assert response.headers["Access-Control-Allow-Methods"] == response.headers["Allow"]
     allowed = {name.strip().lower() for name in response.headers["Access-Control-Allow-Headers"].split(",")}
@@ -165,15 +168,15 @@ async def test_a_browser_may_ask_first_without_credentials(serve: Serve) -> None
     assert 0 < int(response.headers["Access-Control-Max-Age"]) <= 86_400
 
 
-async def test_who_may_not_read_is_told_nothing_when_it_asks_first(serve: Serve) -> None:
-    client = await serve(http={"cors_origin": [OURS]})
+async def test_preflight_of_an_unlisted_origin_gets_only_vary(serve: Serve) -> None:
+    client = await serve(http={"cors_origin": [LISTED]})
     response = await client.options(PICTURE, headers={"Origin": OTHER, "Access-Control-Request-Method": "PUT"})
     assert response.status == 204
     assert not allowances(response.headers)
     assert varies(response.headers) == ["Origin"]
 
 
-async def test_options_without_a_page_is_no_preflight(serve: Serve) -> None:
+async def test_options_without_an_origin_is_not_a_preflight(serve: Serve) -> None:
     client = await serve(http={"cors_origin": ["*"]})
     response = await client.options(PICTURE)
     assert "Access-Control-Allow-Methods" not in response.headers
@@ -197,37 +200,37 @@ TRACING = {
 
 
 async def preflight(client: TestClient[Any, Any], origin: str) -> Mapping[str, str]:
-    asked = {
+    fields = {
         "Origin": origin,
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": "baggage,sentry-trace,traceparent,x-requested-with",
     }
-    async with client.options(f"{PICTURE}?w=50", headers=asked) as response:
+    async with client.options(f"{PICTURE}?w=50", headers=fields) as response:
         assert response.status == 204
         return response.headers.copy()
 
 
-@pytest.mark.parametrize("allowed", [OURS, "*"])
-async def test_pages_may_trace_their_requests(serve: Serve, allowed: str) -> None:
+@pytest.mark.parametrize("allowed", [LISTED, "*"])
+async def test_pages_may_send_tracing_fields(serve: Serve, allowed: str) -> None:
     client = await serve(http={"cors_origin": [allowed]})
-    headers = await preflight(client, OURS)
+    headers = await preflight(client, LISTED)
     assert headers["Access-Control-Allow-Origin"] == allowed
     assert listed(headers, "Access-Control-Allow-Headers") >= TRACING
 
 
-async def test_a_page_that_is_not_listed_may_not(serve: Serve) -> None:
-    client = await serve(http={"cors_origin": [OURS]})
+async def test_unlisted_page_may_not_send_tracing_fields(serve: Serve) -> None:
+    client = await serve(http={"cors_origin": [LISTED]})
     assert not allowances(await preflight(client, OTHER))
 
 
-@pytest.mark.parametrize("allowed", [OURS, "*"])
-@pytest.mark.parametrize("names", [[], ["X-Of-Ours"], ["x-of-ours", "X-OTHER"]])
-async def test_the_setting_takes_the_place_of_those_fields(serve: Serve, allowed: str, names: list[str]) -> None:
+@pytest.mark.parametrize("allowed", [LISTED, "*"])
+@pytest.mark.parametrize("names", [[], ["X-Own"], ["x-own", "X-OTHER"]])
+async def test_setting_replaces_the_tracing_fields(serve: Serve, allowed: str, names: list[str]) -> None:
     client = await serve(http={"cors_origin": [allowed], "cors_headers": names})
-    accepted = listed(await preflight(client, OURS), "Access-Control-Allow-Headers")
+    accepted = listed(await preflight(client, LISTED), "Access-Control-Allow-Headers")
     assert not accepted & TRACING
     assert {"content-type", "if-none-match", "range", "so-language", *(name.lower() for name in names)} <= accepted
-    assert ("authorization" in accepted) == (allowed == OURS)
+    assert ("authorization" in accepted) == (allowed == LISTED)
 
 
 @pytest.mark.parametrize(
@@ -247,12 +250,12 @@ async def test_the_setting_takes_the_place_of_those_fields(serve: Serve, allowed
         [f"x-{number}" for number in range(65)],
     ],
 )
-def test_a_setting_that_is_no_list_of_field_names_is_refused(names: list[str]) -> None:
+def test_setting_that_is_not_a_list_of_field_names_is_refused(names: list[str]) -> None:
     with pytest.raises(BadSettings, match=r"http\.cors_headers"):
         load_settings(http={"cors_headers": names})
 
 
-def test_field_names_may_come_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_field_names_may_be_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTACT_IMAGE_HTTP__CORS_HEADERS", "b3, X-Request-ID")
     assert load_settings().http.cors_headers == ("b3", "X-Request-ID")
     monkeypatch.setenv("CONTACT_IMAGE_HTTP__CORS_HEADERS", "")
@@ -260,12 +263,12 @@ def test_field_names_may_come_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
-    "origins", [["*", OURS], [f"{OURS}/"], ["null"], ["crm.example"], ["https://*.example"], [f"{OURS},"], [""]]
+    "origins", [["*", LISTED], [f"{LISTED}/"], ["null"], ["crm.example"], ["https://*.example"], [f"{LISTED},"], [""]]
 )
-def test_a_setting_that_is_no_list_of_origins_is_refused(origins: list[str]) -> None:
+def test_setting_that_is_not_a_list_of_origins_is_refused(origins: list[str]) -> None:
     with pytest.raises(BadSettings, match=r"http\.cors_origin"):
         load_settings(http={"cors_origin": origins})
 
 
-def test_a_listed_origin_is_found_however_the_setting_spells_it() -> None:
-    assert Cors(("HTTPS://CRM.example:443",)).fields(OURS)["Access-Control-Allow-Origin"] == OURS
+def test_listed_origin_matches_any_spelling_of_the_setting() -> None:
+    assert Cors(("HTTPS://CRM.example:443",)).fields(LISTED)["Access-Control-Allow-Origin"] == LISTED

@@ -1,4 +1,4 @@
-"""A file without bytes: a copy may be under way, so that nothing is said of it for later."""
+"""Empty files: a copy may be under way, so the absence of a picture is not recorded."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD
-from service.wiring.app import CACHE
+from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved, shown
-from tests.web.ageing import Client, Moody, age
+from tests.web.ageing import Client, UnreliableStore, age
 from tests.web.conftest import Get
 
 JPEG = saved(quarters(), "JPEG")
@@ -18,14 +18,14 @@ LONG = {"fresh_for": 3_600, "missing_for": 3_600}
 
 
 async def recorded(client: Client, contact: int) -> object:
-    """What is kept of *contact*, in this process or for all."""
+    """Return the record of *contact* in memory, else in the shared cache."""
     app = client.server.app  # type: ignore[attr-defined]
     await app[CACHE].settle()
-    far = await app[CACHE].shared(contact, (RECORD,), Trace())
-    return app[CACHE].local(contact, RECORD) or (far and far[0])
+    shared_records = await app[CACHE].shared(contact, (RECORD,), Trace())
+    return app[CACHE].local(contact, RECORD) or (shared_records and shared_records[0])
 
 
-async def test_the_picture_shows_as_soon_as_it_has_bytes(serve: Serve, get: Get, images: Path) -> None:
+async def test_picture_is_served_as_soon_as_its_file_has_bytes(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(cache=LONG)
     (images / "1.jpg").touch()
     assert (await get(client, 1, "?w=20")).status == 404
@@ -36,15 +36,15 @@ async def test_the_picture_shows_as_soon_as_it_has_bytes(serve: Serve, get: Get,
     assert (response.status, shown(await response.read()).size) == (200, (20, 15))
 
 
-async def test_an_absence_for_another_reason_is_recorded(serve: Serve, get: Get, images: Path) -> None:
+async def test_absence_without_an_empty_file_is_recorded(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(cache=LONG)
     assert (await get(client, 1, "?w=20")).status == 404
     assert await recorded(client, 1) is not None
 
 
-async def test_what_was_known_before_is_not_dropped(serve: Serve, get: Get, images: Path) -> None:
-    """A copy in place begins by emptying the file; other processes go on with what they have."""
-    store = Moody(images)
+async def test_empty_file_does_not_replace_the_record(serve: Serve, get: Get, images: Path) -> None:
+    """A copy in place first empties the file. Other processes still use the record."""
+    store = UnreliableStore(images)
     client = await serve(adapters={"store": store}, http={"stale_while_revalidate": 0})
     (images / "1.jpg").write_bytes(JPEG)
     first = await get(client, 1, "?w=20")
@@ -59,7 +59,7 @@ async def test_what_was_known_before_is_not_dropped(serve: Serve, get: Get, imag
     assert again.headers["ETag"] != first.headers["ETag"]
 
 
-async def test_it_is_no_picture_to_clients_that_write(serve: Serve, images: Path) -> None:
+async def test_empty_file_is_no_picture_for_writes(serve: Serve, images: Path) -> None:
     client = await serve(writes={"enabled": True})
     path = "/api/v1/Contact/1/Image"
     (images / "1.jpg").touch()

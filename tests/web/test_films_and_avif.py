@@ -1,4 +1,4 @@
-"""Odd pictures that people have stored, by the requests that they make."""
+"""Unusual animations and AVIF files, by requests of users."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def gif(repeats: int | None) -> bytes:
     return saved(frames[0], "GIF", save_all=True, append_images=frames[1:], duration=100, **options)
 
 
-async def test_a_film_that_plays_more_often_than_webp_can_count(images: Path, serve: Serve, get: Get) -> None:
+async def test_webp_rendition_plays_as_often_as_webp_allows(images: Path, serve: Serve, get: Get) -> None:
     (images / "100.gif").write_bytes(gif(65_535))
     client = await serve()
     response = await get(client, 100, "?w=60&type=WEBP")
@@ -38,7 +38,7 @@ async def test_a_film_that_plays_more_often_than_webp_can_count(images: Path, se
      ("?w=60&type=AVIF", "*/*")],
 )  # fmt: skip
 @pytest.mark.parametrize(("repeats", "times"), [(None, 1), (2, 3), (0, 0)])
-async def test_a_film_plays_as_often_in_whatever_format_is_chosen(
+async def test_number_of_plays_is_the_same_in_every_format(
     images: Path, serve: Serve, get: Get, query: str, accept: str, repeats: int | None, times: int
 ) -> None:
     (images / "1300.gif").write_bytes(gif(repeats))
@@ -50,7 +50,7 @@ async def test_a_film_plays_as_often_in_whatever_format_is_chosen(
 
 
 @pytest.mark.parametrize("shared", [True, False])
-async def test_a_grid_of_tiles_that_are_stored_once(images: Path, serve: Serve, get: Get, shared: bool) -> None:
+async def test_avif_grid_of_repeated_tiles_is_rendered(images: Path, serve: Serve, get: Get, shared: bool) -> None:
     (images / "900.avif").write_bytes(grid(quarters(64, 64), 2, 2, shared=shared))
     response = await get(await serve(), 900, "?w=60&type=PNG")
     assert response.status == 200
@@ -60,7 +60,7 @@ async def test_a_grid_of_tiles_that_are_stored_once(images: Path, serve: Serve, 
 
 
 @pytest.mark.parametrize(("points", "colour"), [((12, 13), (216, 69, 50)), ((9, 13), (244, 37, 50))])
-async def test_wide_colours_without_a_profile(
+async def test_wide_gamut_without_profile_is_converted(
     images: Path, serve: Serve, get: Get, points: tuple[int, int], colour: tuple[int, int, int]
 ) -> None:
     (images / "1100.avif").write_bytes(still(Image.new("RGB", (64, 64), (200, 80, 60)), colour=nclx(*points)))

@@ -1,4 +1,4 @@
-"""Fields by which others choose a method, a resource, a host or a size: here they change no answer, now or later."""
+"""Header fields that select a method, resource, host or size in other servers: here they change no answer."""
 
 from __future__ import annotations
 
@@ -65,16 +65,16 @@ FOREIGN = {
     "Range": "bytes=0-1",
     "X-Evil": "A" * 8_000,
 }
-"""Fields by which others choose another method, resource, host, size or answer. None of them does here."""
+"""Header fields that change the answers of other servers."""
 CHANGING = {"connection", "date", "server-timing", "cache-status"}
 
 
-def told(answer: Answer) -> tuple[int, dict[str, str], bytes]:
-    """All that must be the same."""
+def comparable(answer: Answer) -> tuple[int, dict[str, str], bytes]:
+    """Return the parts of *answer* that must be the same."""
     return answer.status, {name: text for name, text in answer.headers.items() if name not in CHANGING}, answer.body
 
 
-async def test_foreign_fields_change_neither_their_own_answer_nor_the_next(serve: Serve) -> None:
+async def test_foreign_field_changes_neither_its_answer_nor_the_next(serve: Serve) -> None:
     clean, hostile = await serve(), await serve()
     for number, (name, value) in enumerate(FOREIGN.items()):
         target = b"/api/v1/Contact/1/Image?w=%d" % (20 + number)
@@ -82,34 +82,34 @@ async def test_foreign_fields_change_neither_their_own_answer_nor_the_next(serve
         (expected,) = await answers(clean, request(target, CLOSE))
         assert expected.status == 200
         first, second = await answers(hostile, request(target, field) + request(target, CLOSE))
-        assert told(first) == told(second) == told(expected), name
+        assert comparable(first) == comparable(second) == comparable(expected), name
         assert "evil" not in repr((first.headers, second.headers)), name
 
 
-async def test_foreign_fields_change_no_refusal_and_no_placeholder(serve: Serve) -> None:
+async def test_foreign_field_changes_no_error_and_no_placeholder(serve: Serve) -> None:
     clean, hostile = await serve(), await serve()
-    worded = {"Accept-Language", "SO-Language", "SO-Culture"}  # these do; and `Vary` says so
+    worded = {"Accept-Language", "SO-Language", "SO-Culture"}  # these change an error, and `Vary` names them
     for number, (name, value) in enumerate(FOREIGN.items()):
         for query in (b"", b"?ifBlank=Default&w=20", b"?ifBlank=SrNoPhoto"):
             target = b"/api/v1/Contact/%d/Image%b" % (1_000 + number, query)
             field = f"{name}: {value}\r\n".encode("latin-1")
             (expected,) = await answers(clean, request(target, CLOSE))
             first, second = await answers(hostile, request(target, field) + request(target, CLOSE))
-            assert told(second)[0] == told(expected)[0], (name, query)
-            assert bare(second) == bare(expected), (name, query)
+            assert comparable(second)[0] == comparable(expected)[0], (name, query)
+            assert without_request_id(second) == without_request_id(expected), (name, query)
             assert "evil" not in repr(first), (name, query)
             if name in worded and query != b"?ifBlank=Default&w=20":
                 assert name in first.headers["vary"], (name, query)
             else:
-                assert bare(first) == bare(expected), (name, query)
+                assert without_request_id(first) == without_request_id(expected), (name, query)
 
 
-def bare(answer: Answer) -> object:
-    """All that must be the same, where a body has the request's id."""
-    return told(answer) if not answer.is_problem else {**json.loads(answer.body), "requestId": ""}
+def without_request_id(answer: Answer) -> object:
+    """Return the parts of *answer* that must be the same, without the request's id in a problem."""
+    return comparable(answer) if not answer.is_problem else {**json.loads(answer.body), "requestId": ""}
 
 
-async def test_a_method_cannot_be_overridden_into_a_write(serve: Serve) -> None:
+async def test_method_cannot_be_overridden_by_a_field(serve: Serve) -> None:
     client = await serve(writes={"enabled": True})
     for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
         for method in ("DELETE", "PURGE", "PUT"):

@@ -1,4 +1,4 @@
-"""The path `/`: a problem that names a picture's path, or the demo's pictures on one page."""
+"""The path `/`: the demo's page of pictures, or a problem that names the path of pictures."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VOID = ("meta", "link", "img")
 
 
 class Page(HTMLParser):
-    """What a page holds; a tag that is not closed in its place fails."""
+    """The tags and texts of a page. It fails on tags that are not closed in order."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ async def page(client: Client) -> Page:
 
 @pytest.mark.parametrize("path", ["/", "/?w=160", "/index.html", "/favicon.ico", "/api", "/api/v1/Contact/1", "//"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-async def test_what_leads_nowhere_names_a_picture_s_path(serve: Serve, path: str, method: str) -> None:
+async def test_404_names_the_path_of_pictures(serve: Serve, path: str, method: str) -> None:
     client = await serve()
     response = await client.request(method, path)
     assert (response.status, response.content_type) == (404, "application/problem+json")
@@ -70,20 +70,20 @@ async def test_what_leads_nowhere_names_a_picture_s_path(serve: Serve, path: str
         assert TEMPLATE in problem["ErrorMessage"]
 
 
-async def test_it_does_so_in_the_reader_s_language(serve: Serve) -> None:
+async def test_404_is_in_the_requested_language(serve: Serve) -> None:
     client = await serve()
-    told = set()
+    details = set()
     languages = ("en", *Languages.load().catalogues)
     for language in languages:
         response = await client.get("/", headers={"Accept-Language": language})
         assert response.headers["Content-Language"] == language
         detail = json.loads(await response.read())["detail"]
         assert TEMPLATE in detail
-        told.add(detail)
-    assert len(told) == len(languages)
+        details.add(detail)
+    assert len(details) == len(languages)
 
 
-async def test_a_page_shows_the_pictures_with_their_urls(serve: Serve) -> None:
+async def test_page_shows_pictures_and_their_urls(serve: Serve) -> None:
     client = await serve(adapters=PICTURED)
     response = await client.get("/")
     assert (response.status, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
@@ -103,7 +103,7 @@ async def test_a_page_shows_the_pictures_with_their_urls(serve: Serve) -> None:
         assert str(shown(await picture.read()).width) == each["width"] == "160"
 
 
-async def test_its_policy_lets_in_its_own_style_and_our_pictures_alone(serve: Serve) -> None:
+async def test_content_security_policy_allows_only_the_style_and_pictures_of_the_service(serve: Serve) -> None:
     client = await serve(adapters=PICTURED)
     response = await client.get("/")
     found = Page(await response.text())
@@ -120,26 +120,26 @@ async def test_its_policy_lets_in_its_own_style_and_our_pictures_alone(serve: Se
         assert (await client.get(path)).headers["Content-Security-Policy"] == "default-src 'none'"
 
 
-async def test_head_tells_what_get_would(serve: Serve) -> None:
+async def test_head_has_the_headers_of_get(serve: Serve) -> None:
     client = await serve(adapters=PICTURED)
     whole, head = await client.get("/"), await client.head("/")
     assert (head.status, await head.read()) == (200, b"")
-    ours = {name: value for name, value in whole.headers.items() if name != "Date"}
-    assert {name: value for name, value in head.headers.items() if name != "Date"} == ours
-    assert int(ours["Content-Length"]) == len(await whole.read())
-    assert ours["Cache-Control"] == "no-store"
-    assert "Vary" not in ours
+    fields = {name: value for name, value in whole.headers.items() if name != "Date"}
+    assert {name: value for name, value in head.headers.items() if name != "Date"} == fields
+    assert int(fields["Content-Length"]) == len(await whole.read())
+    assert fields["Cache-Control"] == "no-store"
+    assert "Vary" not in fields
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PURGE", "PATCH"])
-async def test_it_is_there_to_be_read(serve: Serve, method: str) -> None:
+async def test_page_allows_only_reads(serve: Serve, method: str) -> None:
     client = await serve(adapters=PICTURED)
     response = await client.request(method, "/")
     assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD, OPTIONS")
     assert response.content_type == "application/problem+json"
 
 
-async def test_credentials_are_judged_as_for_a_picture(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_page_needs_the_credentials_of_a_picture(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> None:
     users = tmp_path_factory.mktemp("users") / "users"
     users.write_text(f"ann:{PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash('ann')}\n", "utf-8")
     auth = {"schemes": ["basic"], "users_file": str(users)}
@@ -154,14 +154,14 @@ async def test_credentials_are_judged_as_for_a_picture(serve: Serve, tmp_path_fa
     assert (await half_open.get("/", headers=wrong)).status == 401
 
 
-async def test_a_listed_origin_makes_it_differ(serve: Serve) -> None:
+async def test_page_varies_on_origin_with_listed_origins(serve: Serve) -> None:
     client = await serve(adapters=PICTURED, http={"cors_origin": ["https://crm.example"]})
     response = await client.get("/", headers={"Origin": "https://crm.example"})
     assert response.headers["Vary"] == "Origin"
     assert response.headers["Access-Control-Allow-Origin"] == "https://crm.example"
 
 
-async def test_it_is_counted_by_itself(serve: Serve) -> None:
+async def test_page_has_a_route_of_its_own_in_metrics(serve: Serve) -> None:
     client = await serve(adapters=PICTURED)
     await client.get("/")
     await client.get("/nothing")

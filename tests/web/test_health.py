@@ -19,23 +19,23 @@ from tests.web.test_coalescing import frozen_worker, metric
 pytestmark = pytest.mark.usefixtures("people")
 
 
-async def test_alive(serve: Serve) -> None:
+async def test_healthz_is_alive(serve: Serve) -> None:
     client = await serve()
     response = await client.get("/healthz")
     assert (response.status, await response.json()) == (200, {"status": "alive"})
     assert response.headers["Cache-Control"] == "no-store"
 
 
-async def test_ready_once_a_pixel_was_rendered(serve: Serve) -> None:
+async def test_readyz_is_ready_after_a_test_render(serve: Serve) -> None:
     client = await serve()
     response = await client.get("/readyz")
     assert response.status == 200
     assert await response.json() == {"status": "ready", "render": "ok", "store": "ok", "cache": "ok"}
-    assert await metric(client, "contact_image_renders_started_total") == 0  # the probe's pixel is no request's
+    assert await metric(client, "contact_image_renders_started_total") == 0  # the probe's render does not count
 
 
 @pytest.mark.usefixtures("spawned_renderers")
-async def test_unready_when_nothing_renders(serve: Serve) -> None:
+async def test_readyz_is_unready_without_a_renderer(serve: Serve) -> None:
     client = await serve(render={"timeout": 1.0})
     await frozen_worker(client)
     response = await client.get("/readyz")
@@ -43,7 +43,7 @@ async def test_unready_when_nothing_renders(serve: Serve) -> None:
     assert (await response.json())["render"] == "failed"
 
 
-async def test_unready_when_the_store_is_gone(serve: Serve, tmp_path: Path) -> None:
+async def test_readyz_is_unready_without_the_store(serve: Serve, tmp_path: Path) -> None:
     client = await serve(images={"directory": tmp_path / "unmounted"})
     response = await client.get("/readyz")
     assert response.status == 503
@@ -51,7 +51,7 @@ async def test_unready_when_the_store_is_gone(serve: Serve, tmp_path: Path) -> N
     assert str(tmp_path) not in await response.text()
 
 
-async def test_a_render_of_late_counts_though_the_workers_are_busy(serve: Serve, get: Get) -> None:
+async def test_recent_render_is_ready_while_workers_are_busy(serve: Serve, get: Get) -> None:
     client = await serve()
     await get(client, 1, "?w=20")
     pid = await frozen_worker(client)
@@ -60,7 +60,7 @@ async def test_a_render_of_late_counts_though_the_workers_are_busy(serve: Serve,
     assert response.status == 200
 
 
-async def test_the_counts_are_there(serve: Serve, get: Get) -> None:
+async def test_metrics_count_requests(serve: Serve, get: Get) -> None:
     client = await serve()
     await get(client, 1, "?w=20")
     await get(client, 1, "?w=20")
@@ -82,7 +82,7 @@ async def test_the_counts_are_there(serve: Serve, get: Get) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-async def test_they_only_answer_reads(serve: Serve, path: str) -> None:
+async def test_operators_resources_allow_only_reads(serve: Serve, path: str) -> None:
     client = await serve()
     assert (await client.head(path)).status == 200
     response = await client.post(path)
@@ -90,7 +90,7 @@ async def test_they_only_answer_reads(serve: Serve, path: str) -> None:
     assert response.content_type == "application/problem+json"
 
 
-async def test_a_made_up_method_makes_no_metric_of_its_own(serve: Serve, get: Get) -> None:
+async def test_unknown_method_is_counted_as_other(serve: Serve, get: Get) -> None:
     client = await serve()
     for name in ("LOCK", "PROPFIND", "MKCOL"):
         await get(client, 1, method=name)
@@ -114,7 +114,7 @@ ROUTES = {
 
 
 async def counted(client: Client, route: str) -> tuple[float, float]:
-    """The requests of *route*: as the counter has them, of every method and status, and as the histogram has them."""
+    """Return the number of requests of *route*, by the counter and by the histogram."""
     lines = (await (await client.get("/metrics")).text()).splitlines()
     totals = [line for line in lines if line.startswith("contact_image_requests_total{") and f'route="{route}"' in line]
     (timed,) = (
@@ -125,17 +125,17 @@ async def counted(client: Client, route: str) -> tuple[float, float]:
 
 @pytest.mark.parametrize("path", ROUTES)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT"])
-async def test_requests_are_told_apart_by_what_they_are_about(serve: Serve, path: str, method: str) -> None:
+async def test_requests_are_counted_by_route(serve: Serve, path: str, method: str) -> None:
     client = await serve()
     before = await counted(client, ROUTES[path])
     for _ in range(3):
         await (await client.request(method, path)).read()
-    more = 1 if ROUTES[path] == "metrics" else 0  # the request that asked for the counts
+    more = 1 if ROUTES[path] == "metrics" else 0  # the request for the metrics
     assert await counted(client, ROUTES[path]) == (before[0] + 3 + more, before[1] + 3 + more)
 
 
 @pytest.mark.parametrize("accept", ["*/*", "image/webp"])
-async def test_repeats_that_the_router_never_sees_are_pictures(serve: Serve, get: Get, accept: str) -> None:
+async def test_repeats_are_counted_as_image(serve: Serve, get: Get, accept: str) -> None:
     client = await serve()
     etag = (await get(client, 1, "?w=20", Accept=accept)).headers["ETag"]
     for condition in ({}, {"If-None-Match": etag}, {"If-None-Match": '"other"'}):
@@ -145,20 +145,20 @@ async def test_repeats_that_the_router_never_sees_are_pictures(serve: Serve, get
     assert await counted(client, "other") == (0, 0)
 
 
-async def test_what_is_about_no_resource_is_other(serve: Serve) -> None:
+async def test_requests_without_a_resource_are_counted_as_other(serve: Serve) -> None:
     client = await serve()
     sent = (
         request(b"*", CLOSE, method=b"OPTIONS"),
         request(b"/healthz", CLOSE, host=b"Host: a b\r\n"),
         b"nothing like HTTP\r\n\r\n",
     )
-    told = [await answers(client, each) for each in sent]
-    assert [answer.status for (answer,) in told] == [204, 400, 400]
+    found = [await answers(client, each) for each in sent]
+    assert [answer.status for (answer,) in found] == [204, 400, 400]
     assert await counted(client, "other") == (3, 3)
     assert await counted(client, "healthz") == (0, 0)
 
 
-async def test_routes_are_a_closed_set(serve: Serve) -> None:
+async def test_label_route_has_a_closed_set_of_values(serve: Serve) -> None:
     client = await serve()
     for path in ("/a", "/b", "/api/v1/Person/1/Image", "/api/v1/Contact/1/Images", "/metrics/1"):
         await client.get(path)
@@ -166,7 +166,7 @@ async def test_routes_are_a_closed_set(serve: Serve) -> None:
     assert set(re.findall(r'route="([^"]*)"', text)) == set(get_args(Route))
 
 
-async def test_there_are_no_series_of_when_each_was_made(serve: Serve, get: Get) -> None:
+async def test_metrics_have_no_created_series(serve: Serve, get: Get) -> None:
     client = await serve()
     await get(client, 1, "?w=20")
     assert "_created" not in await (await client.get("/metrics")).text()

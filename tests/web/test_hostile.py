@@ -1,4 +1,4 @@
-"""Pictures and requests made to hurt: refused in time, at little cost, and remembered."""
+"""Hostile pictures and requests: they are refused in time and at little cost, and faults are recorded."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_it_is_422_within_a_second_and_costs_one_attempt(serve: Serve, get: Get, images: Path, name: str) -> None:
+async def test_hostile_picture_is_422_within_a_second_after_one_attempt(
+    serve: Serve, get: Get, images: Path, name: str
+) -> None:
     (images / "1.jpg").write_bytes(HOSTILE[name]())
     client = await serve()
     await client.get("/readyz")  # the worker has started
@@ -61,8 +63,8 @@ async def test_it_is_422_within_a_second_and_costs_one_attempt(serve: Serve, get
     assert await metric(client, "contact_image_renders_started_total") == started <= 1
 
 
-async def test_a_jpeg_cut_anywhere_is_422_or_a_picture(serve: Serve, get: Get, images: Path) -> None:
-    """A picture where no more than the last row of blocks is missing."""
+async def test_truncated_jpeg_is_422_or_a_picture(serve: Serve, get: Get, images: Path) -> None:
+    """It is a picture if only the last row of blocks is missing."""
     client = await serve()
     statuses = []
     for at in range(10, len(JPEG), 10):
@@ -73,7 +75,7 @@ async def test_a_jpeg_cut_anywhere_is_422_or_a_picture(serve: Serve, get: Get, i
     assert set(statuses[: len(statuses) * 4 // 5]) == {422}
 
 
-async def test_the_limits_are_the_settings(serve: Serve, get: Get, images: Path) -> None:
+async def test_limits_follow_the_settings(serve: Serve, get: Get, images: Path) -> None:
     (images / "1.png").write_bytes(saved(quarters(100, 100), "PNG"))
     (images / "2.png").write_bytes(saved(quarters(101, 100), "PNG"))
     client = await serve(render={"max_pixels": 10_000})
@@ -83,7 +85,7 @@ async def test_the_limits_are_the_settings(serve: Serve, get: Get, images: Path)
     assert "10,000" in await refused.text() or "10000" in await refused.text()
 
 
-async def test_too_many_bytes_are_422_even_as_stored(serve: Serve, get: Get, images: Path) -> None:
+async def test_original_over_max_bytes_is_422_even_as_stored(serve: Serve, get: Get, images: Path) -> None:
     (images / "1.jpg").write_bytes(JPEG)
     client = await serve(images={"max_bytes": len(JPEG) - 1})
     for query in ("", "?w=10"):
@@ -93,9 +95,7 @@ async def test_too_many_bytes_are_422_even_as_stored(serve: Serve, get: Get, ima
     assert await metric(client, "contact_image_renders_started_total") == 0
 
 
-async def test_a_corrupt_picture_mended_is_served_when_its_state_is_looked_at_again(
-    serve: Serve, get: Get, images: Path
-) -> None:
+async def test_repaired_picture_is_served_after_revalidation(serve: Serve, get: Get, images: Path) -> None:
     (images / "1.jpg").write_bytes(JPEG[:200])
     client = await serve(cache={"fresh_for": 1})
     assert (await get(client, 1, "?w=20")).status == 422
@@ -105,7 +105,7 @@ async def test_a_corrupt_picture_mended_is_served_when_its_state_is_looked_at_ag
         assert time.monotonic() < deadline
 
 
-async def test_as_stored_a_corrupt_picture_is_its_bytes(serve: Serve, get: Get, images: Path) -> None:
+async def test_corrupt_picture_is_served_as_stored(serve: Serve, get: Get, images: Path) -> None:
     (images / "1.jpg").write_bytes(JPEG[:200])
     client = await serve()
     assert (await get(client, 1, "?w=20")).status == 422
@@ -113,7 +113,7 @@ async def test_as_stored_a_corrupt_picture_is_its_bytes(serve: Serve, get: Get, 
     assert (response.status, await response.read()) == (200, JPEG[:200])
 
 
-async def test_eight_kilobytes_of_accept_are_read(serve: Serve, get: Get, images: Path) -> None:
+async def test_accept_of_eight_kilobytes_is_parsed(serve: Serve, get: Get, images: Path) -> None:
     (images / "1.jpg").write_bytes(JPEG)
     client = await serve()
     long = ", ".join(f"image/x-{at};q=0.5" for at in range(300)) + ", image/webp"
@@ -131,9 +131,7 @@ async def test_nothing_of_the_picture_or_the_request_reaches_a_header_unescaped(
     assert not [value for value in response.headers.values() if "evil" in value.lower()]
 
 
-async def test_a_limit_that_is_raised_lets_the_picture_through_at_the_next_start(
-    serve: Serve, get: Get, images: Path
-) -> None:
+async def test_raised_limit_allows_the_picture_after_a_restart(serve: Serve, get: Get, images: Path) -> None:
     (images / "1.jpg").write_bytes(JPEG)
     (images / "2.jpg").write_bytes(JPEG)
     strict = await serve(cache={"prefix": "limits", "fresh_for": 1}, images={"max_bytes": 100})
@@ -143,11 +141,11 @@ async def test_a_limit_that_is_raised_lets_the_picture_through_at_the_next_start
     generous = await serve(cache={"prefix": "limits", "fresh_for": 1})
     assert (await get(generous, 2, "?w=20")).status == 200
     deadline = time.monotonic() + 60
-    while (await get(generous, 1, "?w=20")).status == 422:  # until its state is looked at again
+    while (await get(generous, 1, "?w=20")).status == 422:  # until it is revalidated
         assert time.monotonic() < deadline
 
 
-async def test_a_size_that_cannot_be_costs_no_render(serve: Serve, get: Get, images: Path) -> None:
+async def test_impossible_size_costs_no_render(serve: Serve, get: Get, images: Path) -> None:
     (images / "1.png").write_bytes(saved(quarters(4, 4_000), "PNG"))
     client = await serve()
     assert (await get(client, 1, "?w=4000")).status == 400

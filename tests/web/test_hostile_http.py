@@ -1,4 +1,4 @@
-"""Requests made to confuse: odd ids, odd spellings, odd methods, long fields. Nothing opens, nothing breaks."""
+"""Hostile requests: odd ids, spellings and methods, and long fields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved
 from tests.web.raw_http import CLOSE, PICTURE, answers, request
 from tests.web.test_coalescing import metric
-from tests.web.test_foreign_fields import FOREIGN, told
+from tests.web.test_foreign_fields import FOREIGN, comparable
 
 pytestmark = pytest.mark.usefixtures("people")
 
@@ -25,10 +25,10 @@ IDS = {
     "-2147483649": 400, "%2fetc%2fpasswd": 400, "secret": 400, "1.jpg": 400, "$1": 400, "'1'": 400, "{1}": 404,
     "*": 400, "?": 404, "None": 400, "true": 400, "NaN": 400, "%E2%88%921": 400,
 }  # fmt: skip
-NOBODY = ["0", "-1", "-0", "2147483647", "-2147483648"]
+IMPOSSIBLE = ["0", "-1", "-0", "2147483647", "-2147483648"]
 
 
-async def test_an_odd_id_is_4xx_and_no_file_is_looked_at(serve: Serve, images: Path) -> None:
+async def test_odd_id_is_4xx_without_a_look_at_any_file(serve: Serve, images: Path) -> None:
     (images.parent / "1.jpg").write_bytes(saved(quarters(8, 8), "JPEG"))  # where `..` would lead
     (images / "secret.jpg").write_bytes(saved(quarters(8, 8), "JPEG"))
     client = await serve(writes={"enabled": True})
@@ -48,13 +48,13 @@ async def test_an_odd_id_is_4xx_and_no_file_is_looked_at(serve: Serve, images: P
     assert sorted(each.name for each in images.parent.glob("*.jpg")) == ["1.jpg"]
 
 
-async def test_a_contact_that_cannot_be_has_no_picture(serve: Serve) -> None:
+async def test_impossible_contact_has_no_picture(serve: Serve) -> None:
     client = await serve()
-    for text in NOBODY:
+    for text in IMPOSSIBLE:
         assert (await client.get(f"/api/v1/Contact/{text}/Image", headers={"Accept": "*/*"})).status == 404, text
 
 
-async def test_zeros_before_an_id_do_not_make_another_contact(serve: Serve) -> None:
+async def test_leading_zeros_of_an_id_are_ignored(serve: Serve) -> None:
     client = await serve()
     padded = await client.get("/api/v1/Contact/0000000001/Image?w=20")
     plain = await client.get("/api/v1/Contact/1/Image?w=20")
@@ -76,30 +76,30 @@ SPELLINGS = (
 )  # fmt: skip
 
 
-async def test_no_spelling_of_a_target_and_no_foreign_field_opens_the_lock(serve: Serve) -> None:
+async def test_no_spelling_of_a_target_and_no_foreign_field_bypasses_authorization(serve: Serve) -> None:
     client = await serve(auth={"schemes": ["signed"], "signing_keys": ["k1:secret"]})
     link = sign(PICTURE.decode(), "k1", b"secret", 99_999_999_999)
-    assert (await client.get(URL(link, encoded=True))).status == 200  # warm now
+    assert (await client.get(URL(link, encoded=True))).status == 200  # it is cached now
     fields = [b"", *(f"{name}: {value}\r\n".encode("latin-1") for name, value in FOREIGN.items())]
-    asked = [(method, target, b"") for target in SPELLINGS for method in (b"GET", b"HEAD")]
-    asked += [(b"GET", PICTURE, field) for field in fields]
-    for method, target, field in asked:
+    requests = [(method, target, b"") for target in SPELLINGS for method in (b"GET", b"HEAD")]
+    requests += [(b"GET", PICTURE, field) for field in fields]
+    for method, target, field in requests:
         found = await answers(client, request(target, field + CLOSE, method=method))
         assert len(found) == 1, (target, field)
-        opened = found[0].status == 200 and target.startswith(b"/healthz?")
-        assert opened or found[0].status in (403, 404), (method, target, field)
+        public = found[0].status == 200 and target.startswith(b"/healthz?")
+        assert public or found[0].status in (403, 404), (method, target, field)
         assert not {"etag", "cache-status"} & found[0].headers.keys(), (method, target, field)
 
 
-async def test_an_absolute_target_is_what_its_path_is(serve: Serve) -> None:
+async def test_absolute_target_is_answered_like_its_path(serve: Serve) -> None:
     client = await serve()
     (plain,) = await answers(client, request(PICTURE, CLOSE))
     for server in (b"http://evil.example", b"https://evil.example:8443", b"HTTP://user:word@evil.example"):
         (answer,) = await answers(client, request(server + PICTURE, CLOSE))
-        assert told(answer) == told(plain)
+        assert comparable(answer) == comparable(plain)
 
 
-async def test_two_slashes_are_no_server_s_name(serve: Serve) -> None:
+async def test_target_that_begins_with_two_slashes_names_no_server(serve: Serve) -> None:
     client = await serve()
     for target in (b"//evil.example" + PICTURE, b"//[" + PICTURE, b"///", b"/%2f" + PICTURE):
         (answer,) = await answers(client, request(target, CLOSE))
@@ -107,7 +107,7 @@ async def test_two_slashes_are_no_server_s_name(serve: Serve) -> None:
         assert "location" not in answer.headers
 
 
-async def test_options_of_the_server_are_told(serve: Serve) -> None:
+async def test_options_of_the_server_lists_the_methods(serve: Serve) -> None:
     client = await serve()
     (answer,) = await answers(client, request(b"*", CLOSE, method=b"OPTIONS"))
     assert answer.status == 204
@@ -122,11 +122,11 @@ async def test_trace_echoes_nothing(serve: Serve) -> None:
     assert b"hunter2" not in answer.body
 
 
-async def test_an_upgrade_is_declined(serve: Serve) -> None:
+async def test_upgrade_is_declined(serve: Serve) -> None:
     client = await serve()
-    for asked in (b"websocket", b"h2c", b"TLS/1.0"):
+    for protocol in (b"websocket", b"h2c", b"TLS/1.0"):
         fields = (
-            b"Connection: close, Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\nUpgrade: " + asked + b"\r\n"
+            b"Connection: close, Upgrade, HTTP2-Settings\r\nHTTP2-Settings: AAMAAABk\r\nUpgrade: " + protocol + b"\r\n"
         )
         (answer,) = await answers(client, request(fields=fields))
         assert answer.status == 200
@@ -147,8 +147,8 @@ async def test_long_fields_are_read(serve: Serve) -> None:
         assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
 
 
-async def test_a_field_in_very_many_lines_is_as_good_as_none(serve: Serve) -> None:
+async def test_field_in_very_many_lines_is_ignored(serve: Serve) -> None:
     client = await serve()
-    lines = (b"Accept: " + b"image/x;q=0.1, " * 400 + b"\r\n") * 50  # 300 kB of it
+    lines = (b"Accept: " + b"image/x;q=0.1, " * 400 + b"\r\n") * 50  # 300 kB
     (answer,) = await answers(client, request(fields=lines + CLOSE))
     assert answer.status == 200

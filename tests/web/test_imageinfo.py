@@ -1,4 +1,4 @@
-"""What SuperOffice's clients are told about a stored picture."""
+"""`Imageinfo`: the description of a stored picture for SuperOffice's clients."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ async def info(client: TestClient[Any, Any], contact: object, headers: dict[str,
     assert response.status == 200
     assert response.content_type == "application/json"
     assert response.headers["Cache-Control"] == "no-store"
-    told: dict[str, Any] = json.loads(await response.text())
-    return told
+    entity: dict[str, Any] = json.loads(await response.text())
+    return entity
 
 
-async def test_a_picture_is_described(serve: Serve, images: Path) -> None:
+async def test_entity_describes_the_picture(serve: Serve, images: Path) -> None:
     data = saved(quarters(), "PNG")
     (images / "7.jpg").write_bytes(data)
     os.utime(images / "7.jpg", (1_700_000_000, 1_700_000_000))
     client = await serve()
-    told = await info(client, 7)
-    assert 0 < told.pop("BlobId") < 2**31
-    assert told == {
+    entity = await info(client, 7)
+    assert 0 < entity.pop("BlobId") < 2**31
+    assert entity == {
         "BlobSize": len(data),
         "OriginalSize": len(data),
         "MimeType": "image/png",
@@ -52,15 +52,15 @@ async def test_a_picture_is_described(serve: Serve, images: Path) -> None:
 
 
 @pytest.mark.parametrize("contact", [404, 0, -1])
-async def test_without_a_picture_there_is_an_empty_entity(serve: Serve, images: Path, contact: int) -> None:
+async def test_entity_is_empty_without_a_picture(serve: Serve, images: Path, contact: int) -> None:
     (images / "7.jpg").write_bytes(saved(quarters(), "JPEG"))
     client = await serve()
-    told, of_a_picture = await info(client, contact), await info(client, 7)
-    assert told.keys() == of_a_picture.keys()
-    assert not any(told.values())
+    entity, of_a_picture = await info(client, contact), await info(client, 7)
+    assert entity.keys() == of_a_picture.keys()
+    assert not any(entity.values())
 
 
-async def test_a_change_shows_at_once_though_the_picture_is_cached(serve: Serve, images: Path) -> None:
+async def test_change_is_seen_at_once_while_the_picture_is_cached(serve: Serve, images: Path) -> None:
     client = await serve(cache={"fresh_for": 3600}, images={"watch": False})
     (images / "7.jpg").write_bytes(saved(quarters(), "JPEG"))
     await client.get("/api/v1/Contact/7/Image")
@@ -73,12 +73,12 @@ async def test_a_change_shows_at_once_though_the_picture_is_cached(serve: Serve,
 
 
 @pytest.mark.parametrize("spelling", ["Imageinfo", "ImageInfo", "IMAGEINFO"])
-async def test_the_path_matches_in_any_case(serve: Serve, spelling: str) -> None:
+async def test_path_matches_in_any_case(serve: Serve, spelling: str) -> None:
     client = await serve()
     assert (await client.get(f"/API/V1/contact/7/{spelling}")).status == 200
 
 
-async def test_it_can_only_be_read(serve: Serve) -> None:
+async def test_imageinfo_allows_only_reads(serve: Serve) -> None:
     client = await serve()
     for method, status in (("PUT", 405), ("DELETE", 405), ("OPTIONS", 204)):
         answer = await client.request(method, INFO.format(7))
@@ -88,15 +88,15 @@ async def test_it_can_only_be_read(serve: Serve) -> None:
     assert int(head.headers["Content-Length"]) == len(await (await client.get(INFO.format(7))).read())
 
 
-async def test_a_bad_id_is_400(serve: Serve) -> None:
+async def test_invalid_contact_is_400(serve: Serve) -> None:
     client = await serve()
     assert (await client.get(INFO.format("x"))).status == 400
 
 
-async def test_what_is_no_picture_has_no_type(serve: Serve, images: Path) -> None:
+async def test_entity_of_a_file_that_is_no_picture_has_no_type(serve: Serve, images: Path) -> None:
     (images / "7.jpg").write_bytes(b"hello")
-    told = await info(await serve(), 7)
-    assert (told["BlobSize"], told["MimeType"]) == (5, None)
+    entity = await info(await serve(), 7)
+    assert (entity["BlobSize"], entity["MimeType"]) == (5, None)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ async def test_what_is_no_picture_has_no_type(serve: Serve, images: Path) -> Non
         ("Europe/London", "2023-11-14T22:13:20+00:00"),
     ],
 )
-async def test_dates_are_those_of_the_zone_asked_for(serve: Serve, images: Path, zone: str, date: str) -> None:
+async def test_dates_are_in_the_requested_time_zone(serve: Serve, images: Path, zone: str, date: str) -> None:
     picture(images, 1_700_000_000)
-    told = await info(await serve(), 7, {"SO-TimeZone": zone})
-    assert told["CreatedDate"] == told["UpdatedDate"] == date
+    entity = await info(await serve(), 7, {"SO-TimeZone": zone})
+    assert entity["CreatedDate"] == entity["UpdatedDate"] == date
     assert datetime.fromisoformat(date).timestamp() == 1_700_000_000
 
 
@@ -132,17 +132,17 @@ async def test_dates_are_those_of_the_zone_asked_for(serve: Serve, images: Path,
         (1_729_990_800, "2024-10-27T02:00:00+01:00"),
     ],
 )
-async def test_summer_time_begins_and_ends(serve: Serve, images: Path, seconds: int, date: str) -> None:
+async def test_dates_follow_summer_time(serve: Serve, images: Path, seconds: int, date: str) -> None:
     picture(images, seconds)
-    told = await info(await serve(), 7, {"SO-TimeZone": "NO"})
-    assert told["UpdatedDate"] == date
+    entity = await info(await serve(), 7, {"SO-TimeZone": "NO"})
+    assert entity["UpdatedDate"] == date
 
 
 @pytest.mark.parametrize(
     "zone", ["Atlantis", "../../../etc/passwd", "0", "x" * 5000, "NO, DK", "Atlantis, includeTZOffset"]
 )
 @pytest.mark.parametrize("contact", [7, 404])
-async def test_an_unknown_zone_is_400(serve: Serve, images: Path, contact: int, zone: str) -> None:
+async def test_unknown_time_zone_is_400(serve: Serve, images: Path, contact: int, zone: str) -> None:
     picture(images, 1_700_000_000)
     client = await serve()
     response = await client.get(INFO.format(contact), headers={"SO-TimeZone": zone})
@@ -151,7 +151,7 @@ async def test_an_unknown_zone_is_400(serve: Serve, images: Path, contact: int, 
     assert "SO-TimeZone" in problem["detail"] and zone not in problem["detail"]
 
 
-async def test_the_zone_and_the_option_may_come_on_lines_of_their_own(serve: Serve, images: Path) -> None:
+async def test_time_zone_and_option_may_be_on_separate_lines(serve: Serve, images: Path) -> None:
     picture(images, 1_700_000_000)
     client = await serve()
     lines = [("SO-TimeZone", "includeTZOffset"), ("SO-TimeZone", "NO")]
@@ -159,7 +159,7 @@ async def test_the_zone_and_the_option_may_come_on_lines_of_their_own(serve: Ser
         assert (await answer.json())["UpdatedDate"] == "2023-11-14T23:13:20+01:00"
 
 
-async def test_the_zone_is_read_here_alone(serve: Serve, images: Path) -> None:
+async def test_time_zone_has_no_effect_on_pictures(serve: Serve, images: Path) -> None:
     picture(images, 1_700_000_000)
     client = await serve()
     plain = await client.get("/api/v1/Contact/7/Image")

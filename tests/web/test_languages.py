@@ -1,4 +1,4 @@
-"""In which language and culture words are sent, and that nothing else depends on them."""
+"""Language and culture choose the words of answers, and nothing else."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TAGS = {code: code for code in CODES} | {"no": "nb", "br": "pt-BR"}
 WORDED = "Accept, Accept-Language, SO-Language, SO-Culture"
 
 
-async def test_every_language_has_words_of_its_own(serve: Serve, get: Get) -> None:
+async def test_every_language_has_its_own_words(serve: Serve, get: Get) -> None:
     client = await serve()
     pictures, details = set(), set()
     for code, tag in TAGS.items():
@@ -76,14 +76,14 @@ async def test_languages_do_not_multiply_pictures(serve: Serve, get: Get) -> Non
         ({"SO_Culture": "../de" * 900, "SO_Language": "de"}, "4096"),
     ],
 )
-async def test_the_culture_writes_the_numbers(serve: Serve, get: Get, headers: dict[str, str], written: str) -> None:
+async def test_culture_groups_the_digits(serve: Serve, get: Get, headers: dict[str, str], written: str) -> None:
     client = await serve()
     response = await get(client, 1, "?w=5000", **headers)
     assert response.status == 400
     assert written in json.loads(await response.text())["detail"]
 
 
-async def test_an_id_is_no_number(serve: Serve, get: Get) -> None:
+async def test_contact_ids_have_no_digit_grouping(serve: Serve, get: Get) -> None:
     client = await serve()
     for method in ("GET", "HEAD"):
         response = await get(client, 1234567, method=method, SO_Language="de", SO_Culture="de")
@@ -94,7 +94,7 @@ async def test_an_id_is_no_number(serve: Serve, get: Get) -> None:
 
 @pytest.mark.parametrize("header", ["SO_Language", "Accept_Language", "SO_Culture"])
 @pytest.mark.parametrize("value", ["de;" * 2000, "-" * 8000, "../../sv", "%00", "sv\t", "\u00e5"])
-async def test_odd_languages_are_no_error(serve: Serve, get: Get, header: str, value: str) -> None:
+async def test_invalid_languages_are_ignored(serve: Serve, get: Get, header: str, value: str) -> None:
     client = await serve()
     response = await get(client, 404, "?ifBlank=SrNoPhoto", **{header: value})
     assert response.status == 200

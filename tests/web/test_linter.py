@@ -1,4 +1,4 @@
-"""REDbot finds nothing bad in any answer of ours, and no warning but those that we stand by."""
+"""REDbot finds nothing bad in any answer, and only warnings with a reason."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ pytestmark = pytest.mark.usefixtures("people")
 
 LINTER = Path(__file__).parents[2] / "tools" / "linter.py"
 
-OURS = {
-    "STORE_PUBLIC_UNNECESSARY": "shared caches may keep what is asked for with credentials: they open nothing",
+ACCEPTED = {
+    "STORE_PUBLIC_UNNECESSARY": "shared caches may keep answers to requests with credentials that no scheme uses",
     "VARY_COMPLEX": "answers with words depend on Accept, and on three fields for their language; pictures do not",
-    "STATUS_BAD_REQUEST": "a bad request is what was sent",
+    "STATUS_BAD_REQUEST": "the test sends a bad request",
 }
-"""The warnings that we stand by, and why."""
+"""The accepted warnings of REDbot, each with its reason."""
 
 ANSWERS = {
     "1/Image": "200",  # stored bytes, from the cache
@@ -38,7 +38,7 @@ ANSWERS = {
 }
 
 
-async def told(
+async def linted(
     client: TestClient, paths: list[str], *options: str, below: str = "/api/v1/Contact/"
 ) -> dict[str, list[str]]:
     base = str(client.make_url(below))
@@ -54,46 +54,46 @@ def names(notes: list[str]) -> set[str]:
     return {note.split(": ")[1] for note in notes}
 
 
-async def test_no_answer_has_anything_bad(serve: Serve, images: Path) -> None:
+async def test_redbot_finds_nothing_bad_in_any_answer(serve: Serve, images: Path) -> None:
     (images / "6.jpg").write_bytes(saved(quarters(160, 120), "JPEG") + bytes(500_000))
     client = await serve()
-    for _ in range(2):  # of a cold cache and of a warm one
-        found = await told(client, list(ANSWERS))
+    for _ in range(2):  # with an empty cache, and with a full one
+        found = await linted(client, list(ANSWERS))
         for path, expected in ANSWERS.items():
             for method in ("GET", "HEAD"):
                 status, *notes = found[f"{method} {path}"]
                 assert status == expected
-                assert names(notes) <= OURS.keys(), f"{method} {path}"
+                assert names(notes) <= ACCEPTED.keys(), f"{method} {path}"
 
 
-async def test_nor_has_a_picture_as_json(serve: Serve) -> None:
-    found = await told(await serve(), ["1/Image", "1/Image?w=40"], "--accept=application/json")
+async def test_redbot_finds_nothing_bad_in_a_picture_as_json(serve: Serve) -> None:
+    found = await linted(await serve(), ["1/Image", "1/Image?w=40"], "--accept=application/json")
     for status, *notes in found.values():
         assert status == "200"
-        assert names(notes) <= OURS.keys()
+        assert names(notes) <= ACCEPTED.keys()
 
 
 @pytest.mark.parametrize(("shown", "expected"), [((1, 2), "200"), ((), "404")])
-async def test_nor_has_the_front_page(serve: Serve, shown: tuple[int, ...], expected: str) -> None:
-    found = await told(await serve(adapters={"shown": shown}), ["", "nothing"], below="/")
+async def test_redbot_finds_nothing_bad_in_the_gallery(serve: Serve, shown: tuple[int, ...], expected: str) -> None:
+    found = await linted(await serve(adapters={"shown": shown}), ["", "nothing"], below="/")
     assert [found[f"{method} {path}"][0] for method in ("GET", "HEAD") for path in ("", "nothing")] == [
         expected,
         "404",
     ] * 2
     for _, *notes in found.values():
-        assert names(notes) <= OURS.keys()
+        assert names(notes) <= ACCEPTED.keys()
 
 
-async def test_the_linter_would_tell() -> None:
-    """Lest it is silent for a reason of its own: a server that promises more than it sends."""
+async def test_redbot_finds_a_wrong_content_length() -> None:
+    """A faulty server shows that REDbot reports errors at all."""
 
-    async def lie(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Type: x\r\nETag: none\r\nDate: now\r\n\r\nhello")
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(lie, "127.0.0.1", 0)
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
     process = await asyncio.create_subprocess_exec(sys.executable, str(LINTER), url, stdout=asyncio.subprocess.PIPE)
     output, _ = await asyncio.wait_for(process.communicate(), 60)

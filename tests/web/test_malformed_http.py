@@ -1,4 +1,4 @@
-"""What is no HTTP/1 request, or ends in two places: refused in our shape, and the last on its connection."""
+"""Malformed HTTP/1 requests and ambiguous bodies: 400 as a problem, and the connection is closed."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ MALFORMED = {
     "lines that end with LF": b"GET " + PICTURE + b" HTTP/1.1\nHost: pictures.example\n\n",
     "lines that end with CR": b"GET " + PICTURE + b" HTTP/1.1\rHost: pictures.example\r\r",
     "tabs in the first line": b"GET\t" + PICTURE + b"\tHTTP/1.1\r\n" + HOST + b"\r\n",
-    "a method that nobody knows": request(method=b"GOT"),
+    "an unknown method": request(method=b"GOT"),
     "a method in small letters": request(method=b"get"),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
     "a target of 10 kB": request(b"/api/v1/Contact/" + b"1" * 10_000 + b"/Image"),
@@ -73,7 +73,7 @@ MALFORMED = {
     "2,000 fields": request(fields=b"".join(b"X-%d: 1\r\n" % each for each in range(2_000))),
     "two Content-Types": request(method=b"PUT", fields=b"Content-Type: image/png\r\nContent-Type: image/gif\r\n"),
 }
-"""What is no HTTP/1 request, or none that a server may answer otherwise (RFC 9112)."""
+"""Requests that a server must refuse (RFC 9112)."""
 
 SMUGGLED = {
     "a length and chunks": b"Content-Length: 5\r\n" + CHUNKED + b"\r\n0\r\n\r\n",
@@ -100,12 +100,12 @@ SMUGGLED = {
     "a chunk's extension with LF": CHUNKED + b"\r\n1;\na\r\n0\r\n\r\n",
     "chunks that end with LF": CHUNKED + b"\r\n1\na\n0\n\n",
 }
-"""Bodies whose end two servers could see in two places."""
+"""Bodies whose end two servers may read differently."""
 
 
-async def test_what_is_no_request_is_400_in_our_shape_and_the_last_on_its_connection(serve: Serve) -> None:
+async def test_malformed_request_is_400_and_the_last_on_its_connection(serve: Serve) -> None:
     client = await serve()
-    await answers(client, request(fields=CLOSE))  # is in memory now: a repeat is no way in
+    await answers(client, request(fields=CLOSE))  # the next request is a repeat
     for name, sent in MALFORMED.items():
         found = await answers(client, sent + LAST)
         assert [answer.status for answer in found] == [400], name
@@ -127,7 +127,7 @@ async def test_no_second_request_is_smuggled_in_a_body(serve: Serve, method: byt
     assert [each.status for each in await answers(client, LAST)] == [200]
 
 
-async def test_a_body_that_nobody_wants_is_no_request(serve: Serve) -> None:
+async def test_unread_body_is_not_taken_for_a_request(serve: Serve) -> None:
     client = await serve()
     length = b"Content-Length: %d\r\n" % len(LAST)
     chunk = b"%x;what=ever\r\n" % len(LAST) + LAST + b"\r\n0\r\nX-Trailer: 1\r\n\r\n"

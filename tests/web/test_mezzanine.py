@@ -1,4 +1,4 @@
-"""The mezzanine on the running service: left by the first render, used by the next ones, never in the way."""
+"""Mezzanines in the running service: the first render makes one, and the next renders use it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, MezzanineOwner
-from service.wiring.app import CACHE, RENDERER
+from service.web.keys import CACHE, RENDERER
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import BLUE, RED, large, near, quarters, saved, shown
 from tests.web.conftest import Get
@@ -33,33 +33,33 @@ def photograph() -> bytes:
 
 @pytest.fixture
 def original(images: Path) -> Path:
-    """Contact 7's large JPEG."""
+    """The file of contact 7, a large JPEG."""
     path = images / "7.jpg"
     path.write_bytes(photograph())
     return path
 
 
 async def keys(server: Valkey, pattern: str) -> dict[str, int]:
-    """The keys and the seconds that they live."""
+    """Return the keys and their remaining seconds."""
     async with Redis.from_url(server.url, decode_responses=True) as redis:
         return {key: await redis.ttl(key) for key in await redis.keys(pattern)}
 
 
-async def left(client: TestClient[Any, Any], server: Valkey, prefix: str) -> None:
-    """Wait until contact 7's mezzanine is in the cache: it gets there after the answer."""
+async def until_stored(client: TestClient[Any, Any], server: Valkey, prefix: str) -> None:
+    """Wait until the mezzanine of contact 7 is in the cache. It is put there after the answer."""
     async with asyncio.timeout(60):
         while f"{prefix}:{{7}}:mezzanine" not in await keys(server, f"{prefix}:*"):
             await asyncio.sleep(0.01)
 
 
-async def test_the_first_render_leaves_it_and_later_ones_need_no_original(
+async def test_renders_after_the_first_use_the_mezzanine(
     serve: Serve, get: Get, original: Path, shared_valkey: Valkey
 ) -> None:
-    client = await serve(cache={"prefix": "left", "mezzanine_for": 100})
+    client = await serve(cache={"prefix": "until_stored", "mezzanine_for": 100})
     assert (await get(client, 7, "?w=300")).status == 200
-    await left(client, shared_valkey, "left")
-    lives = await keys(shared_valkey, "left:*")
-    assert lives["left:{7}:mezzanine"] <= 100 < lives["left:{7}"]
+    await until_stored(client, shared_valkey, "until_stored")
+    lives = await keys(shared_valkey, "until_stored:*")
+    assert lives["until_stored:{7}:mezzanine"] <= 100 < lives["until_stored:{7}"]
     original.unlink()
     for query, size in (("?w=64", (64, 48)), ("?w=200&h=200&fit=cover", (200, 200)), ("?h=300&type=webp", (400, 300))):
         response = await get(client, 7, query)
@@ -70,21 +70,23 @@ async def test_the_first_render_leaves_it_and_later_ones_need_no_original(
     assert await metric(client, FROM_MEZZANINE) == 3
 
 
-async def test_another_process_makes_use_of_it(serve: Serve, get: Get, original: Path, shared_valkey: Valkey) -> None:
+async def test_another_process_uses_the_mezzanine(
+    serve: Serve, get: Get, original: Path, shared_valkey: Valkey
+) -> None:
     here = await serve(cache={"prefix": "fleet"})
     await get(here, 7, "?w=300")
-    await left(here, shared_valkey, "fleet")
+    await until_stored(here, shared_valkey, "fleet")
     there = await serve(cache={"prefix": "fleet"})
-    for width in range(150, 170):  # a look-up may be late, and then the original is read
+    for width in range(150, 170):  # after a look-up that times out the original is read
         seen = shown(await (await get(there, 7, f"?w={width}")).read())
         assert seen.width == width
         if await metric(there, FROM_MEZZANINE):
             break
     else:
-        pytest.fail("it was never made use of")
+        pytest.fail("the mezzanine was never used")
 
 
-async def test_sizes_that_are_asked_for_together_wait_for_it(serve: Serve, get: Get, original: Path) -> None:
+async def test_simultaneous_sizes_wait_for_the_mezzanine(serve: Serve, get: Get, original: Path) -> None:
     client = await serve()
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     await pool.probe()
@@ -97,10 +99,10 @@ async def test_sizes_that_are_asked_for_together_wait_for_it(serve: Serve, get: 
     os.kill(pid, signal.SIGCONT)
     assert {(await each).status for each in [first, *others]} == {200}
     assert await metric(client, FROM_MEZZANINE) == 6
-    assert await metric(client, "contact_image_store_reads_total") == 2  # its state, and its bytes once
+    assert await metric(client, "contact_image_store_reads_total") == 2  # one look-up, and one read
 
 
-async def test_nobody_waits_for_a_large_rendition_or_with_one(serve: Serve, get: Get, original: Path) -> None:
+async def test_large_renditions_do_not_wait_for_a_mezzanine(serve: Serve, get: Get, original: Path) -> None:
     client = await serve(render={"workers": 2})
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     async with asyncio.timeout(60):
@@ -116,7 +118,7 @@ async def test_nobody_waits_for_a_large_rendition_or_with_one(serve: Serve, get:
     assert {(await each).status for each in [small, *large]} == {200}
 
 
-async def test_a_changed_picture_is_never_made_from_the_old_one(serve: Serve, get: Get, original: Path) -> None:
+async def test_changed_picture_is_never_rendered_from_the_old_mezzanine(serve: Serve, get: Get, original: Path) -> None:
     client = await serve(cache={"fresh_for": 1}, http={"stale_while_revalidate": 0})
     await get(client, 7, "?w=100")
     await get(client, 7, "?w=101")
@@ -125,17 +127,17 @@ async def test_a_changed_picture_is_never_made_from_the_old_one(serve: Serve, ge
     blue.paste(BLUE, (0, 0, 2400, 1800))
     original.write_bytes(saved(blue, "JPEG"))
     os.utime(original, ns=(1, 1))
-    await asyncio.sleep(1.1)  # the record's life
+    await asyncio.sleep(1.1)  # until the record is stale
     seen = shown(await (await get(client, 7, "?w=102")).read()).convert("RGB")
     assert near(seen.getpixel((5, 5)), BLUE)
 
 
-async def test_a_damaged_one_costs_nothing_but_another_look_at_the_original(
+async def test_damaged_mezzanine_is_replaced_by_the_original(
     serve: Serve, get: Get, original: Path, shared_valkey: Valkey
 ) -> None:
     client = await serve(cache={"prefix": "damaged"})
     await get(client, 7, "?w=100")
-    await left(client, shared_valkey, "damaged")
+    await until_stored(client, shared_valkey, "damaged")
     async with Redis.from_url(shared_valkey.url) as redis:
         key = "damaged:{7}:mezzanine"
         (field,) = await redis.hkeys(key)
@@ -158,13 +160,13 @@ async def test_a_damaged_one_costs_nothing_but_another_look_at_the_original(
     ],
     ids=["no picture", "a large one", "a slow one", "nothing", "digits", "absurd", "words"],
 )
-async def test_a_foreign_one_is_not_held_against_the_original(
+async def test_unreadable_mezzanine_is_not_a_fault_of_the_original(
     serve: Serve, get: Get, original: Path, shared_valkey: Valkey, detail: str | None, body: bytes
 ) -> None:
     prefix = f"foreign-{next(_numbers)}"
     client = await serve(cache={"prefix": prefix})
     await get(client, 7, "?w=100")
-    await left(client, shared_valkey, prefix)
+    await until_stored(client, shared_valkey, prefix)
     cache = client.server.app[CACHE]  # type: ignore[attr-defined]
     async with Redis.from_url(shared_valkey.url) as redis:
         (field,) = await redis.hkeys(f"{prefix}:{{7}}:mezzanine")
@@ -178,7 +180,7 @@ async def test_a_foreign_one_is_not_held_against_the_original(
         assert seen.width == width
 
 
-async def test_small_originals_leave_none(serve: Serve, get: Get, images: Path, shared_valkey: Valkey) -> None:
+async def test_small_originals_have_no_mezzanine(serve: Serve, get: Get, images: Path, shared_valkey: Valkey) -> None:
     (images / "7.jpg").write_bytes(saved(large(1600, 1200), "JPEG", quality=90))
     client = await serve(cache={"prefix": "small"})
     for width in (100, 101, 102):
@@ -187,7 +189,7 @@ async def test_small_originals_leave_none(serve: Serve, get: Get, images: Path, 
     assert "small:{7}:mezzanine" not in await keys(shared_valkey, "small:*")
 
 
-async def test_it_can_be_done_without(serve: Serve, get: Get, original: Path, shared_valkey: Valkey) -> None:
+async def test_mezzanines_can_be_switched_off(serve: Serve, get: Get, original: Path, shared_valkey: Valkey) -> None:
     client = await serve(cache={"prefix": "none", "mezzanine_for": 0})
     for width in (100, 101):
         assert (await get(client, 7, f"?w={width}")).status == 200
@@ -195,7 +197,7 @@ async def test_it_can_be_done_without(serve: Serve, get: Get, original: Path, sh
     assert not [key for key in await keys(shared_valkey, "none:*") if "mezzanine" in key]
 
 
-async def test_without_the_cache_it_stays_in_this_process(serve: Serve, get: Get, original: Path) -> None:
+async def test_mezzanine_without_a_shared_cache_stays_in_memory(serve: Serve, get: Get, original: Path) -> None:
     client = await serve(url="unix:///nowhere/at/all.sock")
     await get(client, 7, "?w=100")
     assert (await get(client, 7, "?w=101")).status == 200

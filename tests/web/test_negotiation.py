@@ -1,4 +1,4 @@
-"""Which format a request gets, and what the answer says it depends on."""
+"""The format of an answer, and its `Vary`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ pytestmark = with_shared_client
         (1, "text/html, image/gif, *; q=.2, */*; q=.2", "image/gif"),
     ],
 )
-async def test_the_accept_header_is_read_in_full(
+async def test_accept_chooses_the_format(
     shared_client: Client, get: Get, contact: int, accept: str, media_type: str
 ) -> None:
     response = await get(shared_client, contact, "?w=40", Accept=accept)
@@ -50,14 +50,14 @@ async def test_several_accept_lines_are_one_list(shared_client: Client) -> None:
     assert response.content_type == "image/webp"
 
 
-async def test_stored_bytes_go_out_whenever_their_type_is_allowed_at_all(shared_client: Client, get: Get) -> None:
+async def test_stored_bytes_are_sent_if_accept_allows_their_type(shared_client: Client, get: Get) -> None:
     accept = "image/avif, image/webp, image/*;q=0.1"
     assert (await get(shared_client, 1, Accept=accept)).content_type == "image/jpeg"
     assert (await get(shared_client, 1, "?w=40", Accept=accept)).content_type == "image/avif"
     assert (await get(shared_client, 1, Accept="image/jpeg;q=0, image/webp")).content_type == "image/webp"
 
 
-async def test_nothing_acceptable_names_what_there_is(shared_client: Client, get: Get) -> None:
+async def test_406_names_the_formats(shared_client: Client, get: Get) -> None:
     response = await get(shared_client, 1, Accept="text/html")
     assert response.status == 406
     problem = await response.json(content_type="application/problem+json")
@@ -66,7 +66,7 @@ async def test_nothing_acceptable_names_what_there_is(shared_client: Client, get
     assert response.headers["Vary"].startswith("Accept,")
 
 
-async def test_a_type_settles_it_and_nothing_varies(shared_client: Client, get: Get) -> None:
+async def test_type_overrides_accept_and_vary(shared_client: Client, get: Get) -> None:
     response = await get(shared_client, 1, "?type=gif", Accept="text/html")
     assert response.content_type == "image/gif"
     assert "Vary" not in response.headers

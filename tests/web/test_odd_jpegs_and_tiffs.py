@@ -1,4 +1,4 @@
-"""Odd pictures over HTTP: those that browsers show are 200 and may be stored, others say what is wrong with them."""
+"""Unusual JPEGs and TIFFs: those that browsers show are rendered and stored, others are refused with a reason."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.web.conftest import IMAGE, Get
 JPEG = saved(quarters(120, 80), "JPEG", quality=95)
 FRAME = JPEG.index(b"\xff\xc0")
 PHOTO = saved(large(400, 300), "JPEG")
-NAME_ALONE = b"\xff\xe0\0\x07JFIF\0"
+ONLY_NAME = b"\xff\xe0\0\x07JFIF\0"
 SHOWN = {
-    "JFIF of its name alone": JPEG[:2] + NAME_ALONE + JPEG[20:],
-    "JFIF twice": JPEG[:2] + NAME_ALONE + JPEG[2:],
+    "JFIF segment with only its name": JPEG[:2] + ONLY_NAME + JPEG[20:],
+    "JFIF twice": JPEG[:2] + ONLY_NAME + JPEG[2:],
     "Adobe of six bytes": JPEG[:20] + b"\xff\xee\0\x08Adobe\0" + JPEG[20:],
     "parts of a profile without numbers": JPEG[:20] + b"\xff\xe2\0\x0eICC_PROFILE\0" * 2 + JPEG[20:],
     "without its end marker": JPEG[:-2],
@@ -36,7 +36,7 @@ REFUSED = {
 
 
 def eight_bit_palette() -> bytes:
-    """As `cases.tsv` has it: the values of a byte where the standard has 16 bits."""
+    """Return a TIFF whose palette has values of 8 bits instead of 16."""
     image = Image.new("P", (120, 80))
     image.putpalette([part for colour in (RED, GREEN, BLUE, YELLOW) for part in colour])
     for index, corner in enumerate([(0, 0), (60, 0), (0, 40), (60, 40)]):
@@ -52,7 +52,9 @@ def eight_bit_palette() -> bytes:
 
 
 @pytest.mark.parametrize("name", [*SHOWN, "palette of eight bits"])
-async def test_what_browsers_show_is_shown_and_stored(serve: Serve, get: Get, images: Path, name: str) -> None:
+async def test_pictures_that_browsers_show_are_rendered_and_stored(
+    serve: Serve, get: Get, images: Path, name: str
+) -> None:
     data = SHOWN[name] if name in SHOWN else eight_bit_palette()
     (images / ("7.jpg" if name in SHOWN else "7.tif")).write_bytes(data)
     client = await serve(writes={"enabled": True})
@@ -68,8 +70,8 @@ async def test_what_browsers_show_is_shown_and_stored(serve: Serve, get: Get, im
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_what_is_refused_says_why(serve: Serve, get: Get, images: Path, name: str) -> None:
-    """422 at first and as remembered, and the same words for an upload, which is 415 where it is not broken."""
+async def test_refusal_names_the_reason(serve: Serve, get: Get, images: Path, name: str) -> None:
+    """A fault is 422 before and after it is recorded. An upload has the same text, and is 415 if it is sound."""
     data, status, words = REFUSED[name]
     (images / "7.jpg").write_bytes(data)
     client = await serve(writes={"enabled": True})
@@ -87,14 +89,14 @@ async def test_what_is_refused_says_why(serve: Serve, get: Get, images: Path, na
     assert (await get(client, 8)).status == 404
 
 
-async def test_a_film_that_cannot_be_stripped_is_422(serve: Serve, get: Get) -> None:
+async def test_animation_that_cannot_be_stripped_is_422(serve: Serve, get: Get) -> None:
     client = await serve(writes={"enabled": True, "strip_metadata": True}, render={"max_frames": 3})
     answer = await client.put(IMAGE.format(7), data=animation("AVIF", frames=6))
     assert answer.status == 422
     assert (await get(client, 7)).status == 404
 
 
-async def test_nor_a_picture_that_its_format_is_not_written_in_at_that_size(serve: Serve, get: Get) -> None:
+async def test_picture_too_large_to_be_stripped_is_422(serve: Serve, get: Get) -> None:
     client = await serve(writes={"enabled": True, "strip_metadata": True})
     answer = await client.put(IMAGE.format(7), data=saved(Image.new("RGB", (4100, 4000)), "AVIF", speed=10))
     assert answer.status == 422

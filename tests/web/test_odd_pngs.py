@@ -1,4 +1,4 @@
-"""PNGs that every browser shows, over HTTP: they are rendered, stored, and stored without metadata."""
+"""Unusual PNGs that every browser shows: they are rendered, stored, and stored without metadata."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def with_large_profile() -> bytes:
 
 
 def spoilt(kind: str) -> bytes:
-    """A chunk with a wrong checksum."""
+    """Return a chunk with a wrong checksum."""
     one = chunk(kind.encode(), CONTENTS[kind])
     return one[:-1] + bytes((one[-1] ^ 1,))
 
@@ -49,7 +49,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-async def test_an_odd_png_is_rendered_stored_and_stripped(serve: Serve, get: Get, images: Path, name: str) -> None:
+async def test_odd_png_is_rendered_stored_and_stripped(serve: Serve, get: Get, images: Path, name: str) -> None:
     (images / "7.png").write_bytes(ODD[name])
     for strip in (False, True):
         client = await serve(writes={"enabled": True, "strip_metadata": strip})
@@ -65,7 +65,7 @@ async def test_an_odd_png_is_rendered_stored_and_stripped(serve: Serve, get: Get
     assert all(sound(stored, each) for each in chunks(stored))
 
 
-async def test_a_length_that_leads_astray_is_corrupt(serve: Serve, get: Get, images: Path) -> None:
+async def test_png_with_a_wrong_chunk_length_is_corrupt(serve: Serve, get: Get, images: Path) -> None:
     data = quartered(b"\x7f\xff\xff\xffgAMA" + bytes(8))
     (images / "7.png").write_bytes(data)
     client = await serve(writes={"enabled": True})

@@ -1,4 +1,4 @@
-"""A release whose versions held the inode shares the cache: what it recorded costs misses, and no request fails."""
+"""An older release, whose versions contain the inode, shares the cache: its records are misses without errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.pictures import records
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Entry
-from service.wiring.app import CACHE
+from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import large, quarters, saved, shown
 from tests.web.conftest import Get
@@ -23,12 +23,12 @@ JPEG = saved(quarters(), "JPEG")
 
 @pytest.fixture(params=["small", "streamed"])
 def data(request: pytest.FixtureRequest) -> bytes:
-    """A JPEG that is sent whole, and one that is sent in parts."""
+    """A JPEG that is sent at once, and one that is streamed."""
     return JPEG if request.param == "small" else saved(large(), "JPEG", quality=95)
 
 
 def older(path: Path) -> tuple[str, bytes]:
-    """The version of the file and its record, as that release wrote them."""
+    """Return the version and the record of the file as that release writes them."""
     status = path.stat()
     version = f"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"
     facts = {
@@ -49,7 +49,9 @@ def cache_of(client: Any) -> PictureCache:
 
 
 @pytest.mark.parametrize("query", ["", "?w=20&type=png"])
-async def test_its_records_are_misses(serve: Serve, get: Get, images: Path, data: bytes, query: str) -> None:
+async def test_records_of_an_older_release_are_misses(
+    serve: Serve, get: Get, images: Path, data: bytes, query: str
+) -> None:
     path = images / "1.jpg"
     path.write_bytes(data)
     version, record = older(path)
@@ -74,7 +76,7 @@ async def test_its_records_are_misses(serve: Serve, get: Get, images: Path, data
     assert entry.version != version
 
 
-async def test_a_purge_takes_its_records_along(serve: Serve, images: Path) -> None:
+async def test_purge_removes_records_of_an_older_release(serve: Serve, images: Path) -> None:
     path = images / "1.jpg"
     path.write_bytes(JPEG)
     version, record = older(path)

@@ -1,4 +1,4 @@
-"""A slash at the end of a path: the same resource, and the same answer."""
+"""A path with a slash at its end names the same resource."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ VARYING = {"Cache-Status", "Server-Timing", "Date"}
 
 
 @pytest.mark.parametrize("query", ["", "?w=40", "?w=40&type=png"])
-async def test_a_picture_is_the_same_with_a_slash_and_rendered_once(serve: Serve, query: str) -> None:
+async def test_path_with_a_slash_shares_the_rendition(serve: Serve, query: str) -> None:
     client = await serve()
     answers = []
     for path in (PICTURE, f"{PICTURE}/", f"{PICTURE}/", f"{PICTURE}/", "/API/v1/contact/1/IMAGE/"):
@@ -30,7 +30,7 @@ async def test_a_picture_is_the_same_with_a_slash_and_rendered_once(serve: Serve
     assert await metric(client, "contact_image_renders_started_total") == (1 if query else 0)
 
 
-async def test_a_repeat_with_a_slash_is_a_hit_of_every_kind(serve: Serve) -> None:
+async def test_repeat_with_a_slash_is_a_hit(serve: Serve) -> None:
     client = await serve()
     for _ in range(3):
         full = await client.get(f"{PICTURE}/?w=40")
@@ -45,7 +45,7 @@ async def test_a_repeat_with_a_slash_is_a_hit_of_every_kind(serve: Serve) -> Non
 
 
 @pytest.mark.parametrize("path", [PICTURE, "/api/v1/Contact/1/Imageinfo", "/api/v1/Contact/1/ImageInfo"])
-async def test_the_methods_are_the_same(serve: Serve, path: str) -> None:
+async def test_path_with_a_slash_has_the_same_methods(serve: Serve, path: str) -> None:
     client = await serve()
     for method in ("GET", "HEAD", "OPTIONS", "PATCH", "PUT", "DELETE", "PURGE"):
         plain, slashed = [await client.request(method, each) for each in (path, f"{path}/")]
@@ -54,14 +54,14 @@ async def test_the_methods_are_the_same(serve: Serve, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
-async def test_the_operator_s_resources_have_it_too(serve: Serve, path: str) -> None:
+async def test_operators_resources_accept_a_slash(serve: Serve, path: str) -> None:
     client = await serve()
     plain, slashed = [await client.get(each) for each in (path, f"{path}/")]
     assert plain.status == slashed.status == 200
     assert plain.headers["Content-Type"] == slashed.headers["Content-Type"]
 
 
-async def test_an_upload_and_a_removal_are_about_the_same_picture(serve: Serve, images: Path) -> None:
+async def test_writes_with_a_slash_change_the_same_picture(serve: Serve, images: Path) -> None:
     client = await serve(writes={"enabled": True})
     data = saved(quarters(), "PNG")
     assert (await client.get("/api/v1/Contact/7/Image")).status == 404
@@ -75,7 +75,7 @@ async def test_an_upload_and_a_removal_are_about_the_same_picture(serve: Serve, 
     assert (await client.request("PURGE", "/api/v1/Contact/7/Image/")).status == 204
 
 
-async def test_a_problem_names_the_path_as_it_was_asked_for(serve: Serve) -> None:
+async def test_problem_has_the_path_of_the_request(serve: Serve) -> None:
     client = await serve()
     for path in ("/api/v1/Contact/404/Image/", "/api/v1/Contact/404/Image"):
         answer = await client.get(path)

@@ -1,4 +1,4 @@
-"""The picture itself: as stored, scaled, converted, upright."""
+"""Pictures: as stored, scaled, converted, upright."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.web.conftest import Client, Get, with_shared_client
 pytestmark = pytest.mark.usefixtures("people")
 
 
-async def test_without_a_wish_the_stored_bytes_go_out(serve: Serve, get: Get, images: Path) -> None:
+async def test_request_without_parameters_gets_the_stored_bytes(serve: Serve, get: Get, images: Path) -> None:
     client = await serve()
     response = await get(client, 1)
     assert response.status == 200
@@ -27,7 +27,7 @@ async def test_without_a_wish_the_stored_bytes_go_out(serve: Serve, get: Get, im
     assert response.headers["Content-Disposition"] == 'inline; filename="contact-1.jpg"'
 
 
-async def test_clean_renders_instead_at_the_picture_s_own_size(serve: Serve, get: Get, images: Path) -> None:
+async def test_clean_renders_at_the_size_of_the_original(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(images={"as_stored": "clean"})
     response = await get(client, 5)
     seen = shown(await response.read())
@@ -54,7 +54,7 @@ async def test_clean_renders_instead_at_the_picture_s_own_size(serve: Serve, get
         ("?W=80&H=30&FIT=Fill", (80, 30)),
     ],
 )
-async def test_the_size_is_the_one_asked_for(
+async def test_rendition_has_the_requested_size(
     shared_client: Client, get: Get, query: str, size: tuple[int, int]
 ) -> None:
     response = await get(shared_client, 1, query)
@@ -62,7 +62,7 @@ async def test_the_size_is_the_one_asked_for(
     assert shown(await response.read()).size == size
 
 
-async def test_small_originals_stay_small_where_enlarging_is_off(serve: Serve, get: Get) -> None:
+async def test_small_originals_are_not_enlarged_when_enlarge_is_off(serve: Serve, get: Get) -> None:
     client = await serve(render={"enlarge": False})
     assert shown(await (await get(client, 1, "?w=320")).read()).size == (160, 120)
 
@@ -81,7 +81,7 @@ async def test_small_originals_stay_small_where_enlarging_is_off(serve: Serve, g
         ("image/avif", "image/avif", "AVIF"),
     ],
 )
-async def test_every_type_is_what_it_says(
+async def test_body_is_in_the_requested_type(
     shared_client: Client, get: Get, name: str, media_type: str, format_: str
 ) -> None:
     response = await get(shared_client, 1, f"?w=80&type={name}", Accept="image/x-other")
@@ -94,7 +94,7 @@ async def test_every_type_is_what_it_says(
 
 
 @with_shared_client
-async def test_a_picture_on_its_side_is_turned_upright(shared_client: Client, get: Get) -> None:
+async def test_picture_is_turned_by_its_exif_orientation(shared_client: Client, get: Get) -> None:
     seen = shown(await (await get(shared_client, 5, "?w=80&type=png")).read()).convert("RGB")
     assert seen.size == (80, 60)
     assert near(seen.getpixel((10, 10)), RED, within=40)
@@ -102,7 +102,7 @@ async def test_a_picture_on_its_side_is_turned_upright(shared_client: Client, ge
 
 
 @with_shared_client
-async def test_transparency_goes_onto_white_in_jpeg_and_stays_in_png(shared_client: Client, get: Get) -> None:
+async def test_transparency_is_white_in_jpeg_and_kept_in_png(shared_client: Client, get: Get) -> None:
     jpeg = shown(await (await get(shared_client, 2, "?w=80&type=jpeg")).read())
     png = shown(await (await get(shared_client, 2, "?w=80&type=png")).read())
     assert near(jpeg.getpixel((70, 30)), (255, 255, 255))
@@ -111,12 +111,12 @@ async def test_transparency_goes_onto_white_in_jpeg_and_stays_in_png(shared_clie
 
 @with_shared_client
 @pytest.mark.parametrize("name", ["gif", "png", "webp", "avif"])
-async def test_an_animation_stays_one(shared_client: Client, get: Get, name: str) -> None:
+async def test_animation_stays_animated(shared_client: Client, get: Get, name: str) -> None:
     seen = shown(await (await get(shared_client, 3, f"?w=16&type={name}")).read())
     assert getattr(seen, "n_frames", 1) == 3
 
 
-async def test_an_animation_past_the_budget_shows_its_first_frame_and_says_so(serve: Serve, get: Get) -> None:
+async def test_animation_over_the_budget_is_its_first_frame_and_cache_status_names_that(serve: Serve, get: Get) -> None:
     client = await serve(render={"max_frames": 2})
     for wanted in ("fwd=miss; stored", "hit; ttl="):
         response = await get(client, 3, "?w=16&type=png")
@@ -145,7 +145,7 @@ async def test_json_holds_the_picture_in_base64(serve: Serve, get: Get, images: 
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 24_575, 24_576, 24_577, 100_000])
-async def test_json_and_bytes_are_whole_at_every_length(serve: Serve, get: Get, images: Path, size: int) -> None:
+async def test_json_and_bytes_are_complete_at_every_length(serve: Serve, get: Get, images: Path, size: int) -> None:
     data = saved(quarters(64, 48), "JPEG") + bytes(size)
     (images / "9.jpg").write_bytes(data)
     client = await serve()
@@ -157,7 +157,7 @@ async def test_json_and_bytes_are_whole_at_every_length(serve: Serve, get: Get, 
     assert int(quoted.headers["Content-Length"]) == len(await quoted.read())
 
 
-async def test_a_stored_picture_too_large_to_cache_is_streamed_from_the_store(
+async def test_stored_picture_too_large_to_cache_is_streamed_from_the_store(
     serve: Serve, get: Get, images: Path
 ) -> None:
     data = saved(quarters(64, 48), "JPEG") + bytes(range(256)) * 4_000
@@ -172,10 +172,10 @@ async def test_a_stored_picture_too_large_to_cache_is_streamed_from_the_store(
 
 
 @pytest.mark.parametrize("query", ["", "?w=40", "?type=webp", "?w=40&type=avif"])
-async def test_head_says_what_get_would(serve: Serve, get: Get, query: str) -> None:
+async def test_head_has_the_headers_of_get(serve: Serve, get: Get, query: str) -> None:
     client = await serve()
     varying = {"Cache-Status", "Server-Timing", "Date"}
-    for _ in range(2):  # uncached, then cached
+    for _ in range(2):  # not cached, then cached
         head = await get(client, 1, query, method="HEAD")
         assert await head.read() == b""
         full = await get(client, 1, query)
@@ -184,22 +184,20 @@ async def test_head_says_what_get_would(serve: Serve, get: Get, query: str) -> N
         assert int(head.headers["Content-Length"]) == len(await full.read())
 
 
-async def test_head_of_an_uncached_rendition_renders_and_keeps_it(serve: Serve, get: Get) -> None:
+async def test_head_of_an_uncached_rendition_renders_and_caches_it(serve: Serve, get: Get) -> None:
     client = await serve()
     assert "fwd=miss" in (await get(client, 1, "?w=41", method="HEAD")).headers["Cache-Status"]
     assert "; hit" in (await get(client, 1, "?w=41")).headers["Cache-Status"]
 
 
 @with_shared_client
-async def test_bmp_is_converted_even_without_a_wish(shared_client: Client, get: Get) -> None:
+async def test_bmp_is_converted_even_without_parameters(shared_client: Client, get: Get) -> None:
     response = await get(shared_client, 4)
     seen = shown(await response.read())
     assert (response.content_type, seen.format, seen.size) == ("image/jpeg", "JPEG", (160, 120))
 
 
-async def test_a_cold_head_of_a_large_rendition_has_no_body_and_leaves_the_connection_in_step(
-    serve: Serve, images: Path
-) -> None:
+async def test_head_of_an_uncached_large_rendition_has_no_body(serve: Serve, images: Path) -> None:
     (images / "7.png").write_bytes(saved(Image.effect_noise((400, 400), 90), "PNG"))
     client = await serve()
     reader, writer = await asyncio.open_connection(client.host, client.port)
@@ -215,7 +213,7 @@ async def test_a_cold_head_of_a_large_rendition_has_no_body_and_leaves_the_conne
 
 
 @pytest.mark.parametrize("seconds", [-1e11, -1, 253_402_300_800, 4_000_000_000])
-async def test_a_time_that_http_cannot_tell_or_that_is_to_come_is_left_out(
+async def test_last_modified_is_absent_for_dates_in_the_future_or_beyond_http(
     serve: Serve, get: Get, images: Path, seconds: float
 ) -> None:
     try:

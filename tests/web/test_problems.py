@@ -1,4 +1,4 @@
-"""Refusals: their status, their shape, their words."""
+"""Refusals: status, members of the body, and words."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_error_has_a_row() -> None:
         ("?w=%FF", ["w"]),
     ],
 )
-async def test_a_bad_parameter_is_named_with_what_is_accepted(
+async def test_problem_names_the_invalid_parameter_and_valid_values(
     serve: Serve, get: Get, query: str, named: list[str]
 ) -> None:
     client = await serve()
@@ -59,7 +59,7 @@ async def test_a_bad_parameter_is_named_with_what_is_accepted(
 
 
 @pytest.mark.parametrize("contact", ["abc", "1.0", "2147483648", "-2147483649", "%D9%A4", "1%00", "%20", "1e3", "+1"])
-async def test_a_bad_id_is_400(serve: Serve, get: Get, contact: str) -> None:
+async def test_invalid_contact_is_400(serve: Serve, get: Get, contact: str) -> None:
     client = await serve()
     assert (await get(client, contact)).status == 400
 
@@ -70,7 +70,7 @@ async def test_a_bad_id_is_400(serve: Serve, get: Get, contact: str) -> None:
      "/api/v1/Contact/1/Imageinfo//", "/healthz//", "/api/v2/Contact/1/Image", "/api/v1/Contact//Image",
      "/api/v1/Contact/../../etc/passwd", "/api/v1/Contact/%2e%2e%2f1/Image/x"],
 )  # fmt: skip
-async def test_elsewhere_there_is_nothing(serve: Serve, path: str) -> None:
+async def test_unknown_path_is_404(serve: Serve, path: str) -> None:
     client = await serve()
     response = await client.get(path)
     assert response.status == 404
@@ -85,13 +85,13 @@ async def test_other_methods_are_405(serve: Serve, get: Get, method: str) -> Non
     assert response.headers["Allow"] == METHODS
 
 
-async def test_options_tells_the_methods(serve: Serve, get: Get) -> None:
+async def test_options_lists_the_methods(serve: Serve, get: Get) -> None:
     client = await serve()
     response = await get(client, 1, method="OPTIONS")
     assert (response.status, response.headers["Allow"]) == (204, METHODS)
 
 
-async def test_the_body_has_superoffice_s_members_and_the_standard_ones(serve: Serve, get: Get) -> None:
+async def test_problem_has_the_members_of_superoffice_and_of_rfc_9457(serve: Serve, get: Get) -> None:
     client = await serve()
     response = await get(client, 404, "?secret=hunter2")
     assert response.content_type == "application/problem+json"
@@ -112,7 +112,7 @@ async def test_the_body_has_superoffice_s_members_and_the_standard_ones(serve: S
     }
 
 
-async def test_the_words_are_in_the_reader_s_language(serve: Serve, get: Get) -> None:
+async def test_problem_is_in_the_requested_language(serve: Serve, get: Get) -> None:
     client = await serve()
     swedish = await get(client, 404, SO_Language="sv", Accept_Language="en")
     english = await get(client, 404, SO_Language="x", Accept_Language="sv")
@@ -123,20 +123,20 @@ async def test_the_words_are_in_the_reader_s_language(serve: Serve, get: Get) ->
     assert swedish.headers["Vary"] == "Accept, Accept-Language, SO-Language, SO-Culture"
 
 
-async def test_errors_are_not_kept(serve: Serve, get: Get) -> None:
+async def test_errors_are_not_cached(serve: Serve, get: Get) -> None:
     client = await serve()
     assert (await get(client, 1, "?w=x")).headers["Cache-Control"] == "no-store"
     assert (await get(client, 1, Accept="text/html")).headers["Cache-Control"] == "no-store"
 
 
-async def test_a_store_that_is_gone_is_502_and_not_404(serve: Serve, get: Get, tmp_path: Path) -> None:
+async def test_missing_folder_is_502_and_not_404(serve: Serve, get: Get, tmp_path: Path) -> None:
     client = await serve(images={"directory": tmp_path / "unmounted"})
     response = await get(client, 1)
     assert response.status == 502
     assert str(tmp_path) not in await response.text()
 
 
-async def test_a_fault_of_ours_is_500_without_its_innards(serve: Serve, get: Get) -> None:
+async def test_unexpected_error_is_500_without_its_text(serve: Serve, get: Get) -> None:
     class Broken(MemoryStore):
         async def look(self, contact: int) -> Original | None:
             raise RuntimeError("innards")
@@ -157,7 +157,7 @@ async def test_every_answer_forbids_sniffing_and_scripts(serve: Serve, get: Get)
         assert "aiohttp" not in response.headers["Server"]
 
 
-async def test_a_size_that_proportions_make_impossible_is_400(serve: Serve, get: Get, images: Path) -> None:
+async def test_size_made_impossible_by_proportions_is_400(serve: Serve, get: Get, images: Path) -> None:
     from tests.pictures_in_code import quarters, saved
 
     (images / "8.png").write_bytes(saved(quarters(4, 4_000), "PNG"))

@@ -1,4 +1,4 @@
-"""Parts of stored pictures: which bytes, and when the whole is the answer after all."""
+"""Range requests: which bytes are sent, and when the whole picture is."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from tests.web.conftest import Get
 
 HUGE = 10**30
 AGO = 1_700_000_000
-"""A date whose second is over."""
+"""A Unix time in the past."""
 
 
 @cache
 def picture(more: int) -> bytes:
-    """With so many bytes *more* than it needs, which differ for a while."""
+    """Return a JPEG with *more* bytes after its end."""
     return saved(quarters(160, 120), "JPEG") + b"".join(at.to_bytes(3, "big") for at in range(more // 3))
 
 
 @pytest.fixture(params=[0, 3_000_000], ids=["from the cache", "streamed"])
 def stored(request: pytest.FixtureRequest, images: Path) -> bytes:
-    """A picture of contact 1."""
+    """The stored bytes of contact 1."""
     data = picture(request.param)
     (images / "1.jpg").write_bytes(data)
     os.utime(images / "1.jpg", (AGO, AGO))
@@ -36,12 +36,12 @@ def stored(request: pytest.FixtureRequest, images: Path) -> bytes:
     "spec",
     ["0-0", "0-", "0-999", "1000-1299", "1400-", "-1", "-1000", f"-{HUGE}", f"500-{HUGE}", "00000000000000000000007-9"],
 )
-async def test_one_range_gives_those_bytes(serve: Serve, get: Get, stored: bytes, spec: str) -> None:
+async def test_range_returns_its_bytes(serve: Serve, get: Get, stored: bytes, spec: str) -> None:
     first, _, last = spec.partition("-")
     start = int(first) if first else max(len(stored) - int(last), 0)
     end = min(int(last) + 1, len(stored)) if first and last else len(stored)
     client = await serve()
-    for _ in range(2):  # of a cold cache and of a warm one
+    for _ in range(2):  # with an empty cache, and with a full one
         response = await get(client, 1, Range=f"bytes={spec}")
         assert response.status == 206
         assert await response.read() == stored[start:end]
@@ -50,7 +50,7 @@ async def test_one_range_gives_those_bytes(serve: Serve, get: Get, stored: bytes
         assert response.headers["Content-Type"] == "image/jpeg"
 
 
-async def test_the_first_and_the_last_byte_by_their_numbers(serve: Serve, get: Get, stored: bytes) -> None:
+async def test_range_of_one_byte_returns_it(serve: Serve, get: Get, stored: bytes) -> None:
     client = await serve()
     size = len(stored)
     for at in (0, size - 1):
@@ -60,7 +60,7 @@ async def test_the_first_and_the_last_byte_by_their_numbers(serve: Serve, get: G
 
 
 @pytest.mark.parametrize("spec", [f"{HUGE}-", f"{HUGE}-{HUGE}", "-0", "100000000-"])
-async def test_a_range_past_the_end_is_refused(serve: Serve, get: Get, stored: bytes, spec: str) -> None:
+async def test_range_past_the_end_is_416(serve: Serve, get: Get, stored: bytes, spec: str) -> None:
     response = await get(await serve(), 1, Range=f"bytes={spec}")
     assert response.status == 416
     assert response.headers["Content-Range"] == f"bytes */{len(stored)}"
@@ -72,7 +72,7 @@ async def test_a_range_past_the_end_is_refused(serve: Serve, get: Get, stored: b
 @pytest.mark.parametrize(
     "field", ["bytes=0-1,4-5", "bytes=9-8", "bytes=", "bytes", "bytes=-", "bytes=a-b", "bytes=0 - 1", "rows=0-1", ""]
 )
-async def test_several_other_and_malformed_ranges_give_the_whole(
+async def test_multiple_and_malformed_ranges_return_the_whole(
     serve: Serve, get: Get, stored: bytes, field: str
 ) -> None:
     response = await get(await serve(), 1, Range=field)
@@ -81,7 +81,7 @@ async def test_several_other_and_malformed_ranges_give_the_whole(
     assert await response.read() == stored
 
 
-async def test_a_part_has_the_headers_of_the_whole(serve: Serve, get: Get, stored: bytes) -> None:
+async def test_206_has_the_headers_of_200(serve: Serve, get: Get, stored: bytes) -> None:
     client = await serve()
     await get(client, 1)
     full, part = await get(client, 1), await get(client, 1, Range="bytes=0-9")
@@ -93,14 +93,14 @@ async def test_a_part_has_the_headers_of_the_whole(serve: Serve, get: Get, store
 VARYING = {"Content-Length", "Content-Range", "Date", "Server-Timing", "Cache-Status"}
 
 
-async def test_head_is_not_asked_for_parts(serve: Serve, get: Get, stored: bytes) -> None:
+async def test_head_ignores_range(serve: Serve, get: Get, stored: bytes) -> None:
     response = await get(await serve(), 1, method="HEAD", Range="bytes=0-9")
     assert response.status == 200
     assert int(response.headers["Content-Length"]) == len(stored)
     assert response.headers["Accept-Ranges"] == "bytes"
 
 
-async def test_the_tag_or_the_date_of_the_same_picture_allows_a_part(serve: Serve, get: Get, stored: bytes) -> None:
+async def test_if_range_with_a_current_validator_is_206(serve: Serve, get: Get, stored: bytes) -> None:
     client = await serve()
     full = await get(client, 1)
     for sent in (full.headers["ETag"], full.headers["Last-Modified"], "Tue Nov 14 22:13:20 2023"):
@@ -113,7 +113,7 @@ async def test_the_tag_or_the_date_of_the_same_picture_allows_a_part(serve: Serv
     assert past.status == 200
 
 
-async def test_conditions_come_before_the_range(serve: Serve, get: Get, stored: bytes) -> None:
+async def test_conditions_are_evaluated_before_the_range(serve: Serve, get: Get, stored: bytes) -> None:
     client = await serve()
     full = await get(client, 1)
     for spec in ("0-9", f"{HUGE}-"):
@@ -121,14 +121,14 @@ async def test_conditions_come_before_the_range(serve: Serve, get: Get, stored: 
     assert (await get(client, 1, Range="bytes=0-9", If_None_Match='"other"')).status == 206
 
 
-async def test_a_part_is_never_given_for_the_whole_later(serve: Serve, get: Get, stored: bytes) -> None:
+async def test_range_is_never_served_to_a_later_request_for_the_whole(serve: Serve, get: Get, stored: bytes) -> None:
     client = await serve()
     for _ in range(3):
         assert (await get(client, 1, Range="bytes=0-9")).status == 206
         assert await (await get(client, 1)).read() == stored
 
 
-async def test_parts_of_a_picture_that_was_replaced_are_not_put_together(
+async def test_if_range_with_a_replaced_picture_returns_the_whole(
     serve: Serve, get: Get, stored: bytes, images: Path
 ) -> None:
     client = await serve(cache={"fresh_for": 1})
@@ -140,7 +140,7 @@ async def test_parts_of_a_picture_that_was_replaced_are_not_put_together(
 
 
 @pytest.mark.parametrize("query", ["?w=40", "?type=png", "?w=40&type=jpeg"])
-async def test_renditions_have_no_parts(serve: Serve, get: Get, stored: bytes, query: str) -> None:
+async def test_renditions_ignore_range(serve: Serve, get: Get, stored: bytes, query: str) -> None:
     client = await serve()
     for _ in range(2):
         response = await get(client, 1, query, Range="bytes=0-9")
@@ -148,7 +148,7 @@ async def test_renditions_have_no_parts(serve: Serve, get: Get, stored: bytes, q
         assert "Accept-Ranges" not in response.headers
 
 
-async def test_neither_have_json_and_placeholders(serve: Serve, get: Get, stored: bytes) -> None:
+async def test_json_and_placeholders_ignore_range(serve: Serve, get: Get, stored: bytes) -> None:
     client = await serve()
     answers = [
         await get(client, 1, Accept="application/json", Range="bytes=0-9"),
@@ -160,8 +160,8 @@ async def test_neither_have_json_and_placeholders(serve: Serve, get: Get, stored
     assert (await get(client, 404, Range="bytes=0-9")).status == 404
 
 
-async def test_of_a_large_picture_only_the_part_is_read(serve: Serve, get: Get, images: Path) -> None:
-    """A sparse file far larger than the time-out for one reading would allow to be read."""
+async def test_range_of_a_large_picture_reads_only_the_range(serve: Serve, get: Get, images: Path) -> None:
+    """The sparse file is too large to be read within the time limit of the store."""
     with (images / "1.jpg").open("wb") as file:
         file.write(saved(quarters(160, 120), "JPEG"))
         file.truncate(200_000_000_000)

@@ -1,4 +1,4 @@
-"""Requests that repeat an earlier one: the same answer for less, and never an older one."""
+"""Repeats: they get the answer of the earlier request at less cost, and never an older one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ pytestmark = pytest.mark.usefixtures("people")
 VARYING = {"Cache-Status", "Server-Timing", "Date"}
 
 
-async def test_a_repeat_says_what_the_first_answer_said(serve: Serve, get: Get) -> None:
+async def test_repeat_has_the_headers_of_the_first_answer(serve: Serve, get: Get) -> None:
     client = await serve()
-    answers = [await get(client, 1, "?w=40") for _ in range(4)]  # miss, hit, and repeats
-    told = [{name: value for name, value in each.headers.items() if name not in VARYING} for each in answers]
-    assert told == [told[0]] * 4
+    answers = [await get(client, 1, "?w=40") for _ in range(4)]  # a miss, a hit, and two repeats
+    headers = [{name: value for name, value in each.headers.items() if name not in VARYING} for each in answers]
+    assert headers == [headers[0]] * 4
     assert len({await each.read() for each in answers}) == 1
     for each in answers[1:]:
         assert each.headers["Cache-Status"].startswith("contact-image; hit; ttl=")
@@ -30,7 +30,7 @@ async def test_a_repeat_says_what_the_first_answer_said(serve: Serve, get: Get) 
     assert await metric(client, "contact_image_store_reads_total") == 2
 
 
-async def test_a_repeat_is_another_s_when_accept_differs(serve: Serve, get: Get) -> None:
+async def test_requests_with_different_accept_are_not_repeats_of_each_other(serve: Serve, get: Get) -> None:
     client = await serve()
     for _ in range(3):
         for name in ("webp", "png", "jpeg"):
@@ -38,7 +38,7 @@ async def test_a_repeat_is_another_s_when_accept_differs(serve: Serve, get: Get)
             assert response.content_type == f"image/{name}"
 
 
-async def test_a_repeat_is_304_for_whom_has_it(serve: Serve, get: Get) -> None:
+async def test_repeat_with_a_current_validator_is_304(serve: Serve, get: Get) -> None:
     client = await serve()
     for _ in range(3):
         full = await get(client, 1, "?w=40")
@@ -47,7 +47,7 @@ async def test_a_repeat_is_304_for_whom_has_it(serve: Serve, get: Get) -> None:
     assert (await get(client, 1, "?w=40", If_None_Match='"other"')).status == 200
 
 
-async def test_a_repeat_is_head_s_without_a_body(serve: Serve, get: Get) -> None:
+async def test_repeat_by_head_has_no_body(serve: Serve, get: Get) -> None:
     client = await serve()
     for _ in range(3):
         full = await get(client, 1, "?w=40")
@@ -56,9 +56,7 @@ async def test_a_repeat_is_head_s_without_a_body(serve: Serve, get: Get) -> None
     assert head.headers["Content-Length"] == full.headers["Content-Length"]
 
 
-async def test_a_changed_picture_ends_the_repeats_when_its_state_is_looked_at(
-    serve: Serve, get: Get, images: Path
-) -> None:
+async def test_revalidation_of_a_changed_picture_ends_its_repeats(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(cache={"fresh_for": 1})
     for _ in range(3):
         first = await get(client, 1)
@@ -75,8 +73,8 @@ async def test_a_changed_picture_ends_the_repeats_when_its_state_is_looked_at(
 
 
 @pytest.mark.usefixtures("spawned_renderers")
-async def test_a_fault_found_by_another_rendition_is_no_reason_to_drop_what_is_cached(serve: Serve, get: Get) -> None:
-    """The record changes when a worker dies over the picture; what was rendered before is still right."""
+async def test_fault_found_by_another_rendition_does_not_drop_cached_ones(serve: Serve, get: Get) -> None:
+    """The record changes when a worker dies while it renders the picture. Cached renditions stay valid."""
     client = await serve()
     for _ in range(3):
         good = await get(client, 1, "?w=40")
@@ -92,7 +90,7 @@ async def test_a_fault_found_by_another_rendition_is_no_reason_to_drop_what_is_c
     assert await (await get(client, 1, "?w=40")).read() == await good.read()
 
 
-async def test_a_repeat_is_counted_like_any_request(serve: Serve, get: Get) -> None:
+async def test_repeat_is_counted_like_any_request(serve: Serve, get: Get) -> None:
     client = await serve()
     for _ in range(5):
         await get(client, 1, "?w=40")
@@ -101,7 +99,7 @@ async def test_a_repeat_is_counted_like_any_request(serve: Serve, get: Get) -> N
     assert await metric(client, 'contact_image_cache_total{layer="memory",outcome="hit"}') >= 3
 
 
-async def test_a_range_of_a_repeated_picture_is_a_range(serve: Serve, get: Get) -> None:
+async def test_range_of_a_repeated_picture_is_206(serve: Serve, get: Get) -> None:
     client = await serve()
     for _ in range(3):
         full = await get(client, 1)
@@ -110,8 +108,8 @@ async def test_a_range_of_a_repeated_picture_is_a_range(serve: Serve, get: Get) 
     assert await part.read() == (await full.read())[:10]
 
 
-async def test_a_repeat_that_memory_does_not_hold_comes_from_the_shared_cache(serve: Serve, get: Get) -> None:
-    """On a busy machine a look-up may take too long; then it is no hit, and what comes is as right."""
+async def test_repeat_that_is_not_in_memory_comes_from_the_shared_cache(serve: Serve, get: Get) -> None:
+    """On a busy machine a look-up may time out. Then the answer is not a hit, but equal."""
     client = await serve(cache={"memory_bytes": 0})
     first = await get(client, 1, "?w=40")
     hits, deadline = 0, time.monotonic() + 60
@@ -128,7 +126,7 @@ async def test_a_repeat_that_memory_does_not_hold_comes_from_the_shared_cache(se
 @pytest.mark.parametrize(
     ("version", "connection", "kept"), [("1.1", "", True), ("1.1", "close", False), ("1.0", "", False)]
 )
-async def test_a_repeat_keeps_the_connection_only_for_whom_asks_so(
+async def test_repeat_keeps_or_closes_the_connection_as_requested(
     serve: Serve, get: Get, version: str, connection: str, kept: bool
 ) -> None:
     import asyncio
@@ -151,7 +149,7 @@ async def test_a_repeat_keeps_the_connection_only_for_whom_asks_so(
     writer.close()
 
 
-async def test_requests_sent_ahead_are_answered_in_their_order(serve: Serve, get: Get) -> None:
+async def test_pipelined_requests_are_answered_in_order(serve: Serve, get: Get) -> None:
     import asyncio
 
     client = await serve()
@@ -159,7 +157,7 @@ async def test_requests_sent_ahead_are_answered_in_their_order(serve: Serve, get
         for _ in range(3):
             await get(client, 1, query)
     reader, writer = await asyncio.open_connection(client.host, client.port)
-    asked = ["?w=40", "?w=41", "?w=42", "?w=40", "?w=41"]  # the third is no repeat
+    asked = ["?w=40", "?w=41", "?w=42", "?w=40", "?w=41"]  # the third is not a repeat
     for query in asked:
         writer.write(f"GET /api/v1/Contact/1/Image{query} HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n".encode())
     for query in asked:

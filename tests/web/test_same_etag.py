@@ -1,4 +1,4 @@
-"""The same file has the same ETag and the same blob id on every server that holds it with the same times."""
+"""A file with the same bytes and times has the same ETag and blob id on every server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from service.wiring.app import CACHE
+from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import large, quarters, saved
 from tests.privileges import open_folder, unprivileged
@@ -21,17 +21,19 @@ JPEG = saved(quarters(), "JPEG")
 
 @pytest.fixture(params=["small", "streamed"])
 def data(request: pytest.FixtureRequest) -> bytes:
-    """A JPEG that is sent whole, and one that is sent in parts."""
+    """A JPEG that is sent at once, and one that is streamed."""
     return JPEG if request.param == "small" else saved(large(), "JPEG", quality=95)
 
 
-async def told(client: Any, get: Get) -> list[object]:
+async def etag_and_blob_id(client: Any, get: Get) -> list[object]:
     queries = ("", "?w=20", "?w=20&type=png")
     tags: list[object] = [(await get(client, 1, query)).headers["ETag"] for query in queries]
     return [*tags, (await (await client.get("/api/v1/Contact/1/Imageinfo")).json())["BlobId"]]
 
 
-async def test_two_origins_behind_one_cdn_agree(serve: Serve, get: Get, tmp_path: Path, data: bytes) -> None:
+async def test_two_servers_behind_one_cdn_send_the_same_etag(
+    serve: Serve, get: Get, tmp_path: Path, data: bytes
+) -> None:
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
         folder.mkdir()
@@ -39,10 +41,10 @@ async def test_two_origins_behind_one_cdn_agree(serve: Serve, get: Get, tmp_path
         os.utime(folder / "1.jpg", ns=(7, 1_700_000_000_123_456_789))
     one, two = [await serve(images={"directory": folder}) for folder in folders]
     assert (folders[0] / "1.jpg").stat().st_ino != (folders[1] / "1.jpg").stat().st_ino
-    assert await told(one, get) == await told(two, get)
+    assert await etag_and_blob_id(one, get) == await etag_and_blob_id(two, get)
 
 
-async def test_origins_that_share_a_cache_read_what_either_has_seen(
+async def test_servers_that_share_a_cache_use_each_other_s_records(
     serve: Serve, get: Get, tmp_path: Path, data: bytes
 ) -> None:
     clients = []
@@ -59,33 +61,33 @@ async def test_origins_that_share_a_cache_read_what_either_has_seen(
     assert (part.status, await part.read()) == (206, data[5:10])
 
 
-async def test_a_restore_restores(serve: Serve, get: Get, images: Path, tmp_path: Path) -> None:
+async def test_restored_file_has_its_former_etag(serve: Serve, get: Get, images: Path, tmp_path: Path) -> None:
     (images / "1.jpg").write_bytes(JPEG)
     shutil.copy2(images / "1.jpg", tmp_path / "backup")
     client = await serve()
     purges = client.server.app[CACHE]
-    before = await told(client, get)
+    before = await etag_and_blob_id(client, get)
     (images / "1.jpg").unlink()
     await purges.purge(1)
     assert (await get(client, 1)).status == 404
     shutil.copy2(tmp_path / "backup", images / "1.jpg")
     await purges.purge(1)
-    assert await told(client, get) == before
+    assert await etag_and_blob_id(client, get) == before
 
 
-async def test_the_etag_of_a_put_is_that_of_a_get_on_another_server(
+async def test_etag_of_put_is_that_of_get_on_another_server(
     serve: Serve, get: Get, images: Path, tmp_path: Path
 ) -> None:
     client = await serve(writes={"enabled": True})
     put = await client.put("/api/v1/Contact/1/Image", data=JPEG)
     copy = tmp_path / "copy"
     shutil.copytree(images, copy)
-    elsewhere = await told(await serve(images={"directory": copy}), get)
+    elsewhere = await etag_and_blob_id(await serve(images={"directory": copy}), get)
     assert put.headers["ETag"] == elsewhere[0]
     assert await put.json() == elsewhere[-1]
 
 
-async def test_a_read_that_fails_is_named_in_the_log_and_not_in_the_answer(serve: Serve, get: Get) -> None:
+async def test_cause_of_a_failed_read_is_in_the_log_and_not_in_the_answer(serve: Serve, get: Get) -> None:
     with open_folder() as folder:
         (folder / "1.jpg").write_bytes(JPEG)
         (folder / "1.jpg").chmod(0)

@@ -1,4 +1,4 @@
-"""A stored TIFF: browsers, which do not show it, get a format that they do."""
+"""Stored TIFFs: browsers do not show TIFF, so they get a format that they show."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SHOWN = {"image/avif", "image/webp", "image/png", "image/jpeg", "image/gif"}
 
 @pytest.fixture(autouse=True)
 def tiffs(images: Path) -> Path:
-    """6 is opaque, 7 has an alpha channel."""
+    """6: an opaque TIFF; 7: one with alpha."""
     (images / "6.tif").write_bytes(saved(quarters(80, 60), "TIFF"))
     (images / "7.tif").write_bytes(saved(see_through(80, 60), "TIFF"))
     return images
 
 
 @pytest.mark.parametrize("accept", BROWSERS.values(), ids=BROWSERS)
-async def test_browsers_get_what_they_show(serve: Serve, get: Get, accept: str) -> None:
+async def test_browsers_get_a_format_that_they_show(serve: Serve, get: Get, accept: str) -> None:
     client = await serve()
     for contact in (6, 7):
         for query in ("", "?w=40"):
@@ -54,7 +54,9 @@ async def test_browsers_get_what_they_show(serve: Serve, get: Get, accept: str) 
 
 
 @pytest.mark.parametrize("accept", ["*/*", "image/*", "image/tiff, image/png", "image/webp, image/tiff;q=0.1", ""])
-async def test_who_names_it_or_no_format_gets_it_as_stored(serve: Serve, get: Get, tiffs: Path, accept: str) -> None:
+async def test_tiff_is_sent_as_stored_if_accept_names_it_or_no_format(
+    serve: Serve, get: Get, tiffs: Path, accept: str
+) -> None:
     client = await serve()
     stored = (tiffs / "6.tif").read_bytes()
     full = await get(client, 6, Accept=accept)
@@ -64,7 +66,7 @@ async def test_who_names_it_or_no_format_gets_it_as_stored(serve: Serve, get: Ge
 
 
 @pytest.mark.parametrize("as_stored", ["verbatim", "clean"])
-async def test_the_tag_of_a_write_is_that_of_the_tiff(serve: Serve, get: Get, as_stored: str) -> None:
+async def test_etag_of_a_write_is_that_of_the_tiff(serve: Serve, get: Get, as_stored: str) -> None:
     client = await serve(writes={"enabled": True}, images={"as_stored": as_stored})
     put = await client.put(IMAGE.format(6), data=saved(quarters(90, 60), "TIFF"))
     assert put.status == 200

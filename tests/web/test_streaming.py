@@ -1,4 +1,4 @@
-"""Slow readers: what they hold, and for how long."""
+"""Slow readers: how much memory they use, and for how long."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def large(images: Path) -> bytes:
 
 
 async def ask(client: TestClient[Any, Any], accept: str = "*/*") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Send a request over a connection that takes little, and do not read the answer's body."""
+    """Send a request over a connection with small buffers, and do not read the answer's body."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     raw.setblocking(False)
@@ -47,7 +47,7 @@ async def end(writer: asyncio.StreamWriter) -> None:
 
 @pytest.mark.parametrize("accept", ["*/*", "application/json"])
 @pytest.mark.parametrize("max_entry_bytes", [10_000, 8_388_608], ids=["from the store", "from the cache"])
-async def test_slow_readers_hold_little_beyond_the_shared_bytes(
+async def test_slow_readers_use_little_memory(
     serve: Serve, get: Get, large: bytes, accept: str, max_entry_bytes: int
 ) -> None:
     readers = 20
@@ -60,32 +60,32 @@ async def test_slow_readers_hold_little_beyond_the_shared_bytes(
     try:
         for reader, _ in connections:
             assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
-        await asyncio.sleep(0.5)  # time to buffer as much as they ever would
+        await asyncio.sleep(0.5)  # until all buffers are full
         held = tracemalloc.get_traced_memory()[0] - baseline
     finally:
         tracemalloc.stop()
         for _, writer in connections:
             await end(writer)
-    # Both ends of each connection are in this process: the client's reader, limited to 2 KiB, counts as well.
+    # Both ends of a connection are in this process: the client's reader, limited to 2 KiB, counts as well.
     assert held / readers < 98_304
 
 
-async def test_a_reader_who_stops_is_dropped(serve: Serve, large: bytes) -> None:
+async def test_client_that_stops_reading_is_disconnected(serve: Serve, large: bytes) -> None:
     client = await serve(server={"write_timeout": 0.3})
     reader, writer = await ask(client)
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
     async with asyncio.timeout(60):
         received = 0
-        await asyncio.sleep(1.0)  # the fault itself: a reader who does not read
+        await asyncio.sleep(1.0)  # the client does not read
         with pytest.raises(ConnectionResetError):
             while chunk := await reader.read(65_536):
                 received += len(chunk)
-            raise ConnectionResetError  # a plain end: equally short
+            raise ConnectionResetError  # or a normal end, with too few bytes
     assert received < SIZE
     await end(writer)
 
 
-async def test_a_slow_reader_gets_everything(serve: Serve, large: bytes) -> None:
+async def test_slow_reader_gets_the_whole_picture(serve: Serve, large: bytes) -> None:
     client = await serve(server={"write_timeout": 60.0})
     reader, writer = await ask(client)
     while await reader.readline() != b"\r\n":
@@ -100,7 +100,7 @@ async def test_a_slow_reader_gets_everything(serve: Serve, large: bytes) -> None
     await end(writer)
 
 
-async def test_a_file_cut_short_while_it_is_sent_ends_the_connection(serve: Serve, large: bytes, images: Path) -> None:
+async def test_file_truncated_while_it_is_sent_ends_the_connection(serve: Serve, large: bytes, images: Path) -> None:
     client = await serve(cache={"max_entry_bytes": 10_000})
     reader, writer = await ask(client)
     assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
@@ -117,19 +117,19 @@ async def test_a_file_cut_short_while_it_is_sent_ends_the_connection(serve: Serv
     await end(writer)
 
 
-async def test_the_connection_serves_the_next_request_after_a_large_one(serve: Serve, get: Get, large: bytes) -> None:
+async def test_connection_serves_another_request_after_a_large_picture(serve: Serve, get: Get, large: bytes) -> None:
     client = await serve()
     for _ in range(3):
         assert await (await get(client, 1)).read() == large
         assert (await get(client, 1, "?w=20")).status == 200
 
 
-async def test_readers_who_hang_up_are_no_fault_of_ours(serve: Serve, get: Get, large: bytes) -> None:
+async def test_disconnecting_readers_cause_no_error(serve: Serve, get: Get, large: bytes) -> None:
     client = await serve(cache={"max_entry_bytes": 10_000})
     for _ in range(10):
         _, writer = await ask(client)
         await end(writer)
     async with asyncio.timeout(60):
-        while await metric(client, "contact_image_store_reads_total") < 11:  # one look, and ten readings
-            await asyncio.sleep(0.005)  # until the server has noticed: its own doing, nothing to await
+        while await metric(client, "contact_image_store_reads_total") < 11:  # one look-up, and ten reads
+            await asyncio.sleep(0.005)  # until the server has noticed
     assert await metric(client, 'contact_image_requests_total{method="GET",route="image",status="500"}') == 0

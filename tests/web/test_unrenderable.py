@@ -1,4 +1,4 @@
-"""A stored picture that cannot be rendered: `ifBlank` stands in for it, and for no other failure."""
+"""Pictures that cannot be rendered: `ifBlank` replaces them, and no other error."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.web.conftest import IMAGE, Get
 from tests.web.test_blank import KINDS
 from tests.web.test_coalescing import metric
 
-STOOD_IN = "contact_image_unrenderable_placeholders_total"
+PLACEHOLDERS = "contact_image_unrenderable_placeholders_total"
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 
 
 @pytest.fixture(autouse=True)
 def broken(images: Path) -> Path:
-    """1 is corrupt, which a render tells; 2 is no picture, which its first bytes tell; 3 is a bomb; 9 is sound."""
+    """1: corrupt, found by the render; 2: not a picture, found by its first bytes; 3: a bomb; 9: sound."""
     whole = saved(quarters(160, 120), "PNG")
     (images / "1.png").write_bytes(whole[:-40])
     (images / "2.jpg").write_bytes(b"no picture at all")
@@ -36,7 +36,9 @@ def broken(images: Path) -> Path:
 
 @pytest.mark.parametrize("contact", [1, 2, 3])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_it_stands_in_at_select_and_at_render(serve: Serve, get: Get, contact: int, kind: str) -> None:
+async def test_placeholder_replaces_a_fault_found_at_select_or_at_render(
+    serve: Serve, get: Get, contact: int, kind: str
+) -> None:
     client = await serve()
     missing = await get(client, 404, f"?ifBlank={kind}&w=50")
     for turn in range(3):
@@ -50,14 +52,14 @@ async def test_it_stands_in_at_select_and_at_render(serve: Serve, get: Get, cont
         assert "Last-Modified" not in response.headers
         assert "Accept-Ranges" not in response.headers
         assert response.headers.get("Content-Language") == missing.headers.get("Content-Language")
-        assert await metric(client, STOOD_IN) == turn + 1
+        assert await metric(client, PLACEHOLDERS) == turn + 1
     assert await metric(client, "contact_image_renders_started_total") <= 1
     assert (await get(client, contact, "?w=50")).status == 422
     assert (await get(client, contact, "?w=50&ifBlank=Null")).status == 422
 
 
 @pytest.mark.parametrize("contact", [1, 2])
-async def test_head_and_304_agree_whichever_comes_first(serve: Serve, get: Get, contact: int) -> None:
+async def test_head_and_304_of_a_placeholder_agree_with_get(serve: Serve, get: Get, contact: int) -> None:
     tag = (await get(await serve(), 404, "?ifBlank=Default&w=50", Accept=CHROME)).headers["ETag"]
     for first in ("HEAD", "304", "GET"):
         client = await serve()
@@ -70,7 +72,7 @@ async def test_head_and_304_agree_whichever_comes_first(serve: Serve, get: Get, 
             assert answer.headers["Surrogate-Key"] == f"contact-{contact}"
 
 
-async def test_the_answer_varies_on_the_language_of_its_words(serve: Serve, get: Get) -> None:
+async def test_placeholder_varies_on_the_language_of_its_words(serve: Serve, get: Get) -> None:
     client = await serve()
     swedish = await get(client, 1, "?ifBlank=SrNoPhoto&w=50", SO_Language="sv")
     english = await get(client, 1, "?ifBlank=SrNoPhoto&w=50", SO_Language="en")
@@ -78,7 +80,7 @@ async def test_the_answer_varies_on_the_language_of_its_words(serve: Serve, get:
     assert await swedish.read() != await english.read()
 
 
-async def test_stored_bytes_go_out_though_no_rendition_can_be_made(serve: Serve, get: Get, broken: Path) -> None:
+async def test_stored_bytes_are_sent_although_no_rendition_can_be_made(serve: Serve, get: Get, broken: Path) -> None:
     client = await serve()
     assert (await get(client, 1, "?ifBlank=Default&w=50")).status == 200
     for _ in range(2):
@@ -88,7 +90,7 @@ async def test_stored_bytes_go_out_though_no_rendition_can_be_made(serve: Serve,
     assert (nothing.status, shown(await nothing.read()).size) == (200, (128, 128))
 
 
-async def test_json_and_other_formats_are_negotiated(serve: Serve, get: Get) -> None:
+async def test_placeholder_format_and_json_are_negotiated(serve: Serve, get: Get) -> None:
     client = await serve()
     assert (await get(client, 1, "?ifBlank=0&w=50", Accept="image/webp")).content_type == "image/webp"
     assert (await get(client, 1, "?ifBlank=0&w=50&type=gif")).content_type == "image/gif"
@@ -96,21 +98,23 @@ async def test_json_and_other_formats_are_negotiated(serve: Serve, get: Get) -> 
     assert (await get(client, 1, "?ifBlank=0&w=50", Accept="text/html")).status == 406
 
 
-async def test_it_ends_when_the_picture_is_replaced(serve: Serve, get: Get) -> None:
+async def test_placeholder_ends_when_the_picture_is_replaced(serve: Serve, get: Get) -> None:
     client = await serve(writes={"enabled": True})
     for _ in range(3):
         assert "unrenderable" in (await get(client, 1, "?ifBlank=Default&w=50&type=png")).headers["Cache-Status"]
-    stand_in = await get(client, 1, "?ifBlank=Default&w=50&type=png")
+    placeholder = await get(client, 1, "?ifBlank=Default&w=50&type=png")
     put = await client.put(IMAGE.format(1), data=saved(quarters(80, 60), "PNG"))
     assert put.status == 200
-    for sent in ({}, {"If_None_Match": stand_in.headers["ETag"]}, {}):
+    for sent in ({}, {"If_None_Match": placeholder.headers["ETag"]}, {}):
         response = await get(client, 1, "?ifBlank=Default&w=50&type=png", **sent)
         assert (response.status, shown(await response.read()).size) == (200, (50, 38))
         assert "unrenderable" not in response.headers["Cache-Status"]
-        assert response.headers["ETag"] != stand_in.headers["ETag"]
+        assert response.headers["ETag"] != placeholder.headers["ETag"]
 
 
-async def test_it_begins_when_the_picture_is_replaced(serve: Serve, get: Get, broken: Path) -> None:
+async def test_placeholder_begins_when_the_picture_is_replaced_by_a_corrupt_one(
+    serve: Serve, get: Get, broken: Path
+) -> None:
     client = await serve(writes={"enabled": True})
     for _ in range(3):
         assert (await get(client, 9, "?ifBlank=Default&w=50")).headers["Cache-Status"].count("unrenderable") == 0
@@ -120,7 +124,7 @@ async def test_it_begins_when_the_picture_is_replaced(serve: Serve, get: Get, br
         assert "unrenderable" in (await get(client, 9, "?ifBlank=Default&w=50")).headers["Cache-Status"]
 
 
-async def test_many_at_once_cost_one_render(serve: Serve, get: Get) -> None:
+async def test_simultaneous_requests_for_an_unrenderable_picture_cost_one_render(serve: Serve, get: Get) -> None:
     client = await serve()
     answers = await asyncio.gather(*(get(client, 1, "?ifBlank=Default&w=50") for _ in range(30)))
     assert {answer.status for answer in answers} == {200}
@@ -128,7 +132,7 @@ async def test_many_at_once_cost_one_render(serve: Serve, get: Get) -> None:
     assert await metric(client, "contact_image_renders_started_total") == 1
 
 
-class TestNothingElseIsMasked:
+class TestPlaceholderDoesNotReplaceOtherErrors:
     QUERY = "?ifBlank=Default&w=1100&type=png"
 
     async def test_400(self, serve: Serve, get: Get, broken: Path) -> None:
@@ -168,10 +172,10 @@ class TestNothingElseIsMasked:
 
 @pytest.mark.parametrize("size", [(1, 70_000), (70_000, 1), (100_000, 100_000)])
 @pytest.mark.parametrize("query", ["?w=60&type=png", "?h=60&type=png", "?w=60"])
-async def test_a_picture_too_large_to_be_read_is_422_whatever_its_proportions_make_of_a_size(
+async def test_picture_too_large_to_be_read_is_422_even_for_an_impossible_size(
     serve: Serve, get: Get, images: Path, size: tuple[int, int], query: str
 ) -> None:
-    """No size would do, so that a 400 which names one would lead astray; and a placeholder can stand in."""
+    """No size fits, so 400 could not name one. With `ifBlank` there is a placeholder."""
     (images / "4.png").write_bytes(png(*size, pixels=b""))
     client = await serve()
     assert (await get(client, 4, "?w=4096&type=avif")).status == 422

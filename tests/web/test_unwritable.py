@@ -1,4 +1,4 @@
-"""A writer that fails on a sound picture: the next format goes out, and nothing is held against the picture."""
+"""Writers that fail on sound originals: the next format is sent, and no fault of the original is recorded."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Stumble = Callable[..., Awaitable[tuple[Client, PoolWithFailingWriters]]]
 
 @pytest.fixture
 def stumble(serve: Serve) -> Stumble:
-    """A service whose writers of these formats fail."""
+    """Start a service whose writers of some formats fail."""
 
     async def start(*formats: Format, **sections: Any) -> tuple[Client, PoolWithFailingWriters]:
         pool = PoolWithFailingWriters(*formats)
@@ -42,7 +42,9 @@ def stumble(serve: Serve) -> Stumble:
 
 
 @pytest.mark.parametrize("cache", [{}, {"memory_bytes": 0}, {"url": "redis://127.0.0.1:1"}])
-async def test_the_next_format_that_accept_allows_goes_out(stumble: Stumble, get: Get, cache: dict[str, Any]) -> None:
+async def test_failed_format_is_replaced_by_the_next_acceptable_one(
+    stumble: Stumble, get: Get, cache: dict[str, Any]
+) -> None:
     client, pool = await stumble(AVIF, cache=cache)
     first = await get(client, 1, "?w=60", Accept=CHROME)
     assert (first.status, first.content_type) == (200, "image/webp")
@@ -59,12 +61,12 @@ async def test_the_next_format_that_accept_allows_goes_out(stumble: Stumble, get
         assert head.headers["Content-Length"] == first.headers["Content-Length"]
         unchanged = await get(client, 1, "?w=60", Accept=CHROME, If_None_Match=first.headers["ETag"])
         assert (unchanged.status, unchanged.headers["ETag"]) == (304, first.headers["ETag"])
-    if "memory_bytes" not in cache:  # without memory a record is on its way for a moment, and one more is tried
+    if "memory_bytes" not in cache:  # without memory the record arrives later, and there may be one more attempt
         assert pool.tried[AVIF] == 1
     assert await metric(client, UNWRITABLE) == pool.tried[AVIF]
 
 
-async def test_a_304_for_any_tag_names_the_format_that_get_gives(stumble: Stumble, get: Get) -> None:
+async def test_304_for_any_etag_has_the_etag_of_get(stumble: Stumble, get: Get) -> None:
     client, _ = await stumble(AVIF)
     full = await get(client, 1, "?w=60", Accept=CHROME)
     unchanged = await get(client, 1, "?w=60", Accept=CHROME, If_None_Match="*")
@@ -72,7 +74,7 @@ async def test_a_304_for_any_tag_names_the_format_that_get_gives(stumble: Stumbl
     assert (await get(client, 1, "?w=60&type=avif", If_None_Match="*")).status == 500
 
 
-async def test_a_head_that_meets_it_first_tells_what_get_gives(stumble: Stumble, get: Get) -> None:
+async def test_head_before_get_has_the_headers_of_get(stumble: Stumble, get: Get) -> None:
     client, _ = await stumble(AVIF)
     head = await get(client, 1, "?w=60", method="HEAD", Accept=CHROME)
     full = await get(client, 1, "?w=60", Accept=CHROME)
@@ -84,7 +86,7 @@ async def test_a_head_that_meets_it_first_tells_what_get_gives(stumble: Stumble,
 @pytest.mark.parametrize(
     ("query", "accept"), [("&type=avif", "*/*"), ("", "image/avif"), ("", "image/avif, text/html")]
 )
-async def test_asked_for_by_type_or_alone_it_is_500(stumble: Stumble, get: Get, query: str, accept: str) -> None:
+async def test_failed_format_without_an_alternative_is_500(stumble: Stumble, get: Get, query: str, accept: str) -> None:
     client, pool = await stumble(AVIF)
     for method in ("GET", "HEAD", "GET"):
         response = await get(client, 1, f"?w=60{query}", method=method, Accept=accept)
@@ -96,7 +98,7 @@ async def test_asked_for_by_type_or_alone_it_is_500(stumble: Stumble, get: Get, 
     assert await metric(client, UNWRITABLE) == 1
 
 
-async def test_where_every_format_fails_it_is_500_after_each_was_tried_once(stumble: Stumble, get: Get) -> None:
+async def test_failure_of_every_format_is_500_after_one_attempt_each(stumble: Stumble, get: Get) -> None:
     client, pool = await stumble(AVIF, WEBP, JPEG, PNG)
     accept = "image/avif, image/webp, image/jpeg, image/png"
     for _ in range(3):
@@ -107,7 +109,9 @@ async def test_where_every_format_fails_it_is_500_after_each_was_tried_once(stum
 
 
 @pytest.mark.parametrize("contact", [1, 2, 3])
-async def test_it_is_no_fault_of_the_picture(stumble: Stumble, get: Get, images: Path, contact: int) -> None:
+async def test_failure_of_a_writer_is_not_a_fault_of_the_picture(
+    stumble: Stumble, get: Get, images: Path, contact: int
+) -> None:
     client, pool = await stumble(WEBP)
     for _ in range(2):
         assert (await get(client, contact, "?w=60&type=webp")).status == 500
@@ -118,13 +122,11 @@ async def test_it_is_no_fault_of_the_picture(stumble: Stumble, get: Get, images:
         assert (await get(client, contact, "?w=60&type=png")).status == 200
         assert (await get(client, contact)).status == 200
     pool.formats.clear()
-    assert (await get(client, contact, "?w=61&type=webp")).status == 200  # each rendition stands for itself
+    assert (await get(client, contact, "?w=61&type=webp")).status == 200  # the failure was of one rendition
 
 
-async def test_a_film_that_plays_more_often_than_webp_can_say_shuts_nothing_off(
-    serve: Serve, get: Get, images: Path
-) -> None:
-    """Its NETSCAPE2.0 block says 65,535 repetitions, which are 65,536 plays."""
+async def test_animation_with_too_many_plays_for_webp_rules_out_no_format(serve: Serve, get: Get, images: Path) -> None:
+    """Its NETSCAPE2.0 block has 65,535 repetitions, which are 65,536 plays."""
     film = animation(side=100)
     at = film.index(b"NETSCAPE2.0") + 13
     (images / "101.gif").write_bytes(film[:at] + b"\xff\xff" + film[at + 2 :])
@@ -140,20 +142,22 @@ async def test_a_film_that_plays_more_often_than_webp_can_say_shuts_nothing_off(
     assert chosen.status == 200
 
 
-async def test_json_holds_another_format(stumble: Stumble, get: Get) -> None:
+async def test_json_contains_the_next_format(stumble: Stumble, get: Get) -> None:
     client, _ = await stumble(JPEG)
     response = await get(client, 1, "?w=60", Accept="application/json")
     assert response.status == 200
     assert (await response.json()).startswith("iVBORw0KGgo")
 
 
-async def test_what_cannot_be_written_clean_goes_out_in_the_next_format(stumble: Stumble, get: Get) -> None:
+async def test_clean_rendition_that_cannot_be_written_is_in_the_next_format(stumble: Stumble, get: Get) -> None:
     client, _ = await stumble(JPEG, images={"as_stored": "clean"})
     for _ in range(2):
         assert (await get(client, 1, Accept="image/jpeg;q=0.5, image/png;q=0.4")).content_type == "image/png"
 
 
-async def test_a_rendition_from_a_mezzanine_is_selected_anew_too(stumble: Stumble, get: Get, images: Path) -> None:
+async def test_failed_render_from_a_mezzanine_is_replaced_by_the_next_format(
+    stumble: Stumble, get: Get, images: Path
+) -> None:
     (images / "7.jpg").write_bytes(saved(large(), "JPEG", quality=90))
     client, pool = await stumble(AVIF, cache={"mezzanine_for": 100})
     width = 300
@@ -169,14 +173,14 @@ async def test_a_rendition_from_a_mezzanine_is_selected_anew_too(stumble: Stumbl
     assert pool.tried[AVIF] == 1
 
 
-async def test_many_at_once_try_it_once(stumble: Stumble, get: Get) -> None:
+async def test_simultaneous_requests_try_a_failing_writer_once(stumble: Stumble, get: Get) -> None:
     client, pool = await stumble(AVIF)
     answers = await asyncio.gather(*(get(client, 1, "?w=60", Accept=CHROME) for _ in range(40)))
     assert {(each.status, each.content_type) for each in answers} == {(200, "image/webp")}
     assert pool.tried[AVIF] == pool.tried[WEBP] == 1
 
 
-async def test_a_purge_and_another_picture_forget_it(stumble: Stumble, get: Get) -> None:
+async def test_purge_and_new_picture_end_the_failure(stumble: Stumble, get: Get) -> None:
     client, pool = await stumble(AVIF, writes={"enabled": True})
     for tried in (1, 2):
         for _ in range(2):
@@ -188,7 +192,7 @@ async def test_a_purge_and_another_picture_forget_it(stumble: Stumble, get: Get)
     assert (await get(client, 1, "?w=60", Accept=CHROME)).content_type == "image/avif"
 
 
-async def test_it_is_tried_again_after_a_while(stumble: Stumble, get: Get) -> None:
+async def test_failed_format_is_tried_again_after_its_lifetime(stumble: Stumble, get: Get) -> None:
     client, pool = await stumble(AVIF, cache={"unrenderable_for": 1})
     assert (await get(client, 1, "?w=60", Accept=CHROME)).content_type == "image/webp"
     pool.formats.clear()
@@ -199,7 +203,7 @@ async def test_it_is_tried_again_after_a_while(stumble: Stumble, get: Get) -> No
     assert pool.tried[AVIF] == 2
 
 
-async def test_failures_of_many_sizes_are_each_remembered(stumble: Stumble, get: Get) -> None:
+async def test_failures_of_many_sizes_are_recorded(stumble: Stumble, get: Get) -> None:
     client, pool = await stumble(AVIF)
     for width in range(40, 70):
         assert (await get(client, 1, f"?w={width}", Accept=CHROME)).content_type == "image/webp"
@@ -210,7 +214,7 @@ async def test_failures_of_many_sizes_are_each_remembered(stumble: Stumble, get:
 
 
 async def test_failures_do_not_keep_a_record_fresh(stumble: Stumble, get: Get, images: Path) -> None:
-    """Else whoever asks for ever new sizes would keep a replaced picture from being seen."""
+    """Otherwise requests for more and more sizes could hide a replaced picture."""
     client, _ = await stumble(AVIF, cache={"fresh_for": 1}, http={"stale_while_revalidate": 0})
     before = await get(client, 1)
     (images / "1.jpg").write_bytes(saved(quarters(90, 60), "JPEG"))
@@ -222,14 +226,16 @@ async def test_failures_do_not_keep_a_record_fresh(stumble: Stumble, get: Get, i
 
 
 class TestMemoryAndTime:
-    """They are held against the picture at a modest size alone."""
+    """Lack of memory and time are faults of the picture only at a modest size."""
 
     @staticmethod
     def out_of_memory(order: Order) -> Exception | None:
         return OutOfMemory("The picture takes more memory than is allowed.") if order.format is AVIF else None
 
     @pytest.mark.parametrize("contact", [1, 3])
-    async def test_memory_at_a_large_size_costs_the_format(self, stumble: Stumble, get: Get, contact: int) -> None:
+    async def test_lack_of_memory_at_a_large_size_rules_out_the_format(
+        self, stumble: Stumble, get: Get, contact: int
+    ) -> None:
         client, pool = await stumble()
         pool.error_for = self.out_of_memory
         for _ in range(2):
@@ -239,7 +245,7 @@ class TestMemoryAndTime:
             assert (await get(client, contact, "?w=50&type=png")).status == 200
         assert pool.tried[AVIF] == 1
 
-    async def test_memory_at_a_modest_size_costs_the_picture(self, stumble: Stumble, get: Get) -> None:
+    async def test_lack_of_memory_at_a_modest_size_is_a_fault_of_the_picture(self, stumble: Stumble, get: Get) -> None:
         client, pool = await stumble()
         pool.error_for = self.out_of_memory
         assert (await get(client, 1, "?w=50", Accept=CHROME)).status == 422
@@ -247,7 +253,7 @@ class TestMemoryAndTime:
         assert await metric(client, UNWRITABLE) == 0
 
     @pytest.mark.parametrize(("size", "query"), [((20, 400), "?w=100"), ((400, 20), "?h=100")])
-    async def test_a_side_that_follows_from_the_other_counts_too(
+    async def test_side_that_is_computed_from_the_other_counts_too(
         self, stumble: Stumble, get: Get, images: Path, size: tuple[int, int], query: str
     ) -> None:
         (images / "8.png").write_bytes(saved(quarters(*size), "PNG"))
@@ -259,10 +265,10 @@ class TestMemoryAndTime:
         assert (await get(client, 8, "?w=10&type=png")).status == 200
 
     @pytest.mark.parametrize(("size", "query"), [((20, 200), "?w=1000"), ((200, 20), "?h=1000"), ((3, 16), "?w=1024")])
-    async def test_time_for_a_long_side_that_follows_from_the_other_costs_the_format(
+    async def test_time_limit_at_a_long_computed_side_rules_out_the_format(
         self, stumble: Stumble, get: Get, images: Path, size: tuple[int, int], query: str
     ) -> None:
-        """The picture is narrow, so that a modest side makes a rendition of many megapixels."""
+        """The picture is narrow, so a modest side gives a rendition of many megapixels."""
         (images / "8.jpg").write_bytes(saved(quarters(*size), "JPEG"))
         client, pool = await stumble()
         pool.error_for = lambda order: RenderTimedOut("late") if order.format is AVIF else None
@@ -272,7 +278,7 @@ class TestMemoryAndTime:
         assert (await get(client, 8, query, Accept=CHROME)).content_type == "image/webp"
 
     @pytest.mark.parametrize("error", [RenderTimedOut("late"), RenderWorkerDied("dead")])
-    async def test_time_at_a_large_size_costs_the_format_the_second_time(
+    async def test_second_time_limit_at_a_large_size_rules_out_the_format(
         self, stumble: Stumble, get: Get, error: Exception
     ) -> None:
         client, pool = await stumble()
@@ -286,7 +292,7 @@ class TestMemoryAndTime:
 
 
 class TestPlaceholders:
-    async def test_the_next_format_goes_out(self, stumble: Stumble, get: Get) -> None:
+    async def test_failed_placeholder_is_in_the_next_format(self, stumble: Stumble, get: Get) -> None:
         client, pool = await stumble(AVIF)
         first = await get(client, 404, "?ifBlank=Default&w=60", Accept=CHROME)
         assert (first.status, first.content_type) == (200, "image/webp")
@@ -302,7 +308,7 @@ class TestPlaceholders:
         assert pool.tried[AVIF] == 1
         assert await metric(client, UNWRITABLE) == 1
 
-    async def test_with_none_left_it_is_500(self, stumble: Stumble, get: Get) -> None:
+    async def test_placeholder_without_a_format_left_is_500(self, stumble: Stumble, get: Get) -> None:
         client, pool = await stumble(AVIF, WEBP)
         for _ in range(3):
             assert (await get(client, 404, "?ifBlank=SrNoPhoto", Accept="image/webp, image/avif")).status == 500

@@ -1,4 +1,4 @@
-"""A picture that others change in the folder is new everywhere within a second, however long it would be fresh."""
+"""Changes of files in the folder are seen in every process within a second, although the record is fresh."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("people")
 
 NEW = saved(see_through(90, 60), "PNG")
 PATIENCE = 60.0
-"""Seconds. Promised is one; the machine that tests run on is shared."""
+"""Seconds to wait for a change. The service promises one second, but machines for tests are busy."""
 _prefixes = itertools.count()
 
 
@@ -30,7 +30,7 @@ async def watching(serve: Serve, **cache: Any) -> TestClient[Any, Any]:
 
 
 async def until(get: Get, client: TestClient[Any, Any], query: str, holds: Callable[[Any], bool]) -> float:
-    """Ask until what is answered *holds*; gives the seconds that it took."""
+    """Repeat the request until *holds* accepts the answer; return the seconds until then."""
     begun = time.perf_counter()
     async with asyncio.timeout(PATIENCE):
         while not holds(await get(client, 1, query)):
@@ -46,7 +46,7 @@ def replaced(path: Path) -> None:
 
 @pytest.mark.parametrize("query", ["", "?w=40", "?w=40&type=png"])
 @pytest.mark.parametrize("change", [replaced, lambda path: path.write_bytes(NEW)], ids=["replaced", "overwritten"])
-async def test_a_changed_picture_is_new(
+async def test_changed_picture_is_served(
     serve: Serve, get: Get, images: Path, query: str, change: Callable[[Path], None]
 ) -> None:
     client = await watching(serve)
@@ -57,7 +57,7 @@ async def test_a_changed_picture_is_new(
     assert await (await get(client, 1, query)).read() == await fresh.read()
 
 
-async def test_a_touched_picture_has_the_new_date(serve: Serve, get: Get, images: Path) -> None:
+async def test_touched_picture_has_the_new_date(serve: Serve, get: Get, images: Path) -> None:
     client = await watching(serve)
     await get(client, 1, "?w=40")
     os.utime(images / "1.jpg", (1_000_000_000, 1_000_000_000))
@@ -65,7 +65,7 @@ async def test_a_touched_picture_has_the_new_date(serve: Serve, get: Get, images
     await until(get, client, "?w=40", lambda response: response.headers["Last-Modified"] == date)
 
 
-async def test_a_removed_picture_is_missing_and_a_new_one_is_there(serve: Serve, get: Get, images: Path) -> None:
+async def test_removed_picture_is_404_and_added_one_is_served(serve: Serve, get: Get, images: Path) -> None:
     client = await watching(serve, missing_for=3_600)
     assert (await get(client, 1)).status == 200
     (images / "1.jpg").unlink()
@@ -75,7 +75,7 @@ async def test_a_removed_picture_is_missing_and_a_new_one_is_there(serve: Serve,
     await until(get, client, "", lambda response: response.status == 200)
 
 
-async def test_a_picture_of_another_contact_stays_cached(serve: Serve, get: Get, images: Path) -> None:
+async def test_picture_of_another_contact_stays_cached(serve: Serve, get: Get, images: Path) -> None:
     client = await watching(serve)
     for contact in (1, 2):
         tag = (await get(client, contact, "?w=40")).headers["ETag"]
@@ -86,7 +86,7 @@ async def test_a_picture_of_another_contact_stays_cached(serve: Serve, get: Get,
     assert "hit" in response.headers["Cache-Status"]
 
 
-async def test_every_process_that_shares_the_cache_shows_it(serve: Serve, get: Get, images: Path) -> None:
+async def test_change_is_seen_by_every_process_that_shares_the_cache(serve: Serve, get: Get, images: Path) -> None:
     prefix = f"watch-{os.getpid()}-{next(_prefixes)}"
     clients = [await watching(serve, prefix=prefix) for _ in range(2)]
     old = [(await get(client, 1, "?w=40")).headers["ETag"] for client in clients for _ in range(2)]
@@ -96,7 +96,7 @@ async def test_every_process_that_shares_the_cache_shows_it(serve: Serve, get: G
         await until(get, client, "?w=40", lambda response: response.headers["ETag"] != old[0])
 
 
-async def test_one_that_watches_tells_those_that_do_not(serve: Serve, get: Get, images: Path) -> None:
+async def test_process_that_watches_informs_those_that_do_not(serve: Serve, get: Get, images: Path) -> None:
     prefix = f"watch-{os.getpid()}-{next(_prefixes)}"
     blind = await serve(cache={"fresh_for": 3_600, "prefix": prefix})
     await watching(serve, prefix=prefix)

@@ -1,4 +1,4 @@
-"""Changing pictures over HTTP: what is stored, what is refused, and what everyone gets afterwards."""
+"""Writes over HTTP: what is stored, what is refused, and what later requests get."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def form(**files: bytes) -> FormData:
     return data
 
 
-def left_over(images: Path) -> list[Path]:
+def unfinished_uploads(images: Path) -> list[Path]:
     return [path for path in (images / ".uploads").glob("*") if path.name != "lock"]
 
 
 @pytest.mark.parametrize("method", ["PUT", "POST"])
 @pytest.mark.parametrize("formed", [False, True])
-async def test_what_was_put_is_what_get_gives(
+async def test_get_returns_the_picture_that_was_put(
     serve_writable: ServeWritable, get: Get, images: Path, method: str, formed: bool
 ) -> None:
     client = await serve_writable()
@@ -65,10 +65,10 @@ async def test_what_was_put_is_what_get_gives(
     assert [path.name for path in images.iterdir() if path.name != ".uploads"] == ["7.jpg"]
     assert picture.headers["ETag"] == answer.headers["ETag"]
     assert (await get(client, 7, If_None_Match=answer.headers["ETag"])).status == 304
-    assert not left_over(images)
+    assert not unfinished_uploads(images)
 
 
-async def test_the_answer_is_the_blob_id_that_imageinfo_tells(serve_writable: ServeWritable) -> None:
+async def test_answer_is_the_blob_id_of_imageinfo(serve_writable: ServeWritable) -> None:
     client = await serve_writable()
     answer = await put(client, 7)
     assert answer.content_type == "application/json"
@@ -79,20 +79,19 @@ async def test_the_answer_is_the_blob_id_that_imageinfo_tells(serve_writable: Se
     assert json.loads(await (await put(client, 7)).text()) != blob  # the same bytes, and another version
 
 
-@pytest.mark.parametrize(
-    ("kind", "suffix"), [("PNG", "png"), ("GIF", "gif"), ("TIFF", "tif"), ("WEBP", "webp"), ("AVIF", "avif")]
-)
-async def test_bytes_decide_whatever_the_request_says_they_are(
-    serve_writable: ServeWritable, get: Get, images: Path, kind: str, suffix: str
+async def test_bytes_decide_the_format_and_not_the_content_type(
+    serve_writable: ServeWritable, get: Get, images: Path
 ) -> None:
     client = await serve_writable()
-    data = saved(quarters(), kind)
-    assert (await put(client, 7, data, Content_Type="image/jpeg")).status == 200
-    assert (images / f"7.{suffix}").read_bytes() == data
-    assert (await get(client, 7)).content_type == f"image/{kind.lower()}"
+    suffixes = {"PNG": "png", "GIF": "gif", "TIFF": "tif", "WEBP": "webp", "AVIF": "avif"}
+    for contact, (kind, suffix) in enumerate(suffixes.items(), 7):
+        data = saved(quarters(), kind)
+        assert (await put(client, contact, data, Content_Type="image/jpeg")).status == 200
+        assert (images / f"{contact}.{suffix}").read_bytes() == data
+        assert (await get(client, contact)).content_type == f"image/{kind.lower()}"
 
 
-async def test_a_picture_keeps_its_name_whatever_its_new_format(
+async def test_picture_keeps_its_file_name_when_its_format_changes(
     serve_writable: ServeWritable, get: Get, images: Path
 ) -> None:
     (images / "7.png").write_bytes(saved(quarters(), "PNG"))
@@ -104,7 +103,7 @@ async def test_a_picture_keeps_its_name_whatever_its_new_format(
     assert (await get(client, 7)).content_type == "image/jpeg"
 
 
-async def test_a_new_picture_lies_in_its_shard_where_there_is_one(serve_writable: ServeWritable, images: Path) -> None:
+async def test_new_picture_is_stored_in_an_existing_shard(serve_writable: ServeWritable, images: Path) -> None:
     (images / "567").mkdir()
     client = await serve_writable()
     await put(client, 1234567)
@@ -113,16 +112,16 @@ async def test_a_new_picture_lies_in_its_shard_where_there_is_one(serve_writable
     assert (images / "1234568.jpg").exists()
 
 
-async def test_every_rendition_is_new_after_a_put_in_every_process(
+async def test_put_renews_every_rendition_in_every_process(
     serve_writable: ServeWritable, get: Get, images: Path
 ) -> None:
-    """Two applications on one Valkey server, each with a memory of its own that holds the old picture."""
+    """Two applications share a Valkey server. The memory of both holds the old picture."""
     shared = {"prefix": f"writes-{time.monotonic_ns()}", "fresh_for": 3600}
     here = await serve_writable(cache=shared, images={"watch": False})
     there = await serve_writable(cache=shared, images={"watch": False})
     await put(here, 7)
     for round in range(6):
-        for client in (here, there):  # into both memories
+        for client in (here, there):  # fill both memories
             for query in ("", "?w=40", "?w=40&type=PNG"):
                 await get(client, 7, query)
         data = (OTHER, JPEG)[round % 2]
@@ -136,7 +135,7 @@ async def test_every_rendition_is_new_after_a_put_in_every_process(
             assert small.size == ((40, 53), (40, 30))[round % 2]
 
 
-async def test_a_deleted_picture_is_gone_under_all_its_names_and_everywhere(
+async def test_delete_removes_all_files_and_cached_entries_of_a_picture(
     serve_writable: ServeWritable, get: Get, images: Path
 ) -> None:
     (images / "007").mkdir()
@@ -155,7 +154,7 @@ async def test_a_deleted_picture_is_gone_under_all_its_names_and_everywhere(
     assert (await put(client, 0, None, "DELETE")).status == 204
 
 
-async def test_a_purge_drops_what_is_cached_and_no_picture(
+async def test_purge_removes_cached_entries_and_keeps_the_picture(
     serve_writable: ServeWritable, get: Get, images: Path
 ) -> None:
     (images / "7.jpg").write_bytes(JPEG)
@@ -168,22 +167,20 @@ async def test_a_purge_drops_what_is_cached_and_no_picture(
     assert (images / "7.jpg").exists()
 
 
-@pytest.mark.parametrize("method", ["PUT", "POST", "DELETE", "PURGE"])
-async def test_nothing_is_written_until_writing_is_switched_on(
-    serve: Serve, get: Get, images: Path, method: str
-) -> None:
+async def test_writes_are_refused_until_they_are_enabled(serve: Serve, get: Get, images: Path) -> None:
     (images / "7.jpg").write_bytes(OTHER)
     client = await serve()
-    answer = await put(client, 7, JPEG, method)
-    assert answer.status == 403
-    problem = json.loads(await answer.text())
-    assert "writes.enabled" in problem["detail"]
-    assert "CONTACT_IMAGE_WRITES__ENABLED=true" in problem["detail"]
-    assert await (await get(client, 7)).read() == OTHER
-    assert not (images / ".uploads").exists()
+    for method in ("PUT", "POST", "DELETE", "PURGE"):
+        answer = await put(client, 7, JPEG, method)
+        assert answer.status == 403, method
+        problem = json.loads(await answer.text())
+        assert "writes.enabled" in problem["detail"]
+        assert "CONTACT_IMAGE_WRITES__ENABLED=true" in problem["detail"]
+        assert await (await get(client, 7)).read() == OTHER
+        assert not (images / ".uploads").exists()
 
 
-async def test_the_methods_are_told(serve_writable: ServeWritable) -> None:
+async def test_allow_lists_the_methods(serve_writable: ServeWritable) -> None:
     client = await serve_writable()
     everything = "GET, HEAD, PUT, POST, DELETE, PURGE, OPTIONS"
     answer = await put(client, 7, None, "OPTIONS")
@@ -207,22 +204,21 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("chunked", [False, True])
-async def test_what_is_no_whole_picture_leaves_the_old_one(
-    serve_writable: ServeWritable, get: Get, images: Path, name: str, chunked: bool
+async def test_refused_upload_leaves_the_old_picture(
+    serve_writable: ServeWritable, get: Get, images: Path, chunked: bool
 ) -> None:
-    body, status = REFUSED[name]
     (images / "7.jpg").write_bytes(OTHER)
     client = await serve_writable(images={"max_bytes": 150_000})
-    data = FormData({"comment": "no photo"}, default_to_multipart=True) if body is None else body
-    answer = await put(client, 7, _pieces(body) if body and chunked else data)
-    assert answer.status == status
-    assert answer.content_type == "application/problem+json"
-    if status == 400:
-        assert json.loads(await answer.text())["detail"] == "Image bitmap is missing from body."
-    assert await (await get(client, 7)).read() == OTHER
-    assert not left_over(images)
+    for name, (body, status) in REFUSED.items():
+        data = FormData({"comment": "no photo"}, default_to_multipart=True) if body is None else body
+        answer = await put(client, 7, _pieces(body) if body and chunked else data)
+        assert answer.status == status, name
+        assert answer.content_type == "application/problem+json", name
+        if status == 400:
+            assert json.loads(await answer.text())["detail"] == "Image bitmap is missing from body."
+        assert await (await get(client, 7)).read() == OTHER, name
+        assert not unfinished_uploads(images), name
 
 
 async def _pieces(body: bytes) -> Any:
@@ -230,33 +226,35 @@ async def _pieces(body: bytes) -> Any:
         yield body[at : at + 10_000]
 
 
-async def test_more_files_than_one_are_refused(serve_writable: ServeWritable, images: Path) -> None:
+async def test_form_with_two_files_is_refused(serve_writable: ServeWritable, images: Path) -> None:
     client = await serve_writable()
     answer = await put(client, 7, form(one=JPEG, two=OTHER))
     assert answer.status == 400
     assert not (images / "7.jpg").exists()
-    assert not left_over(images)
+    assert not unfinished_uploads(images)
 
 
-async def test_an_encoded_body_is_refused(serve_writable: ServeWritable) -> None:
+async def test_encoded_body_is_refused(serve_writable: ServeWritable) -> None:
     client = await serve_writable()
     assert (await put(client, 7, JPEG, Content_Encoding="br")).status == 415
 
 
 @pytest.mark.parametrize("contact", [0, -1])
-async def test_who_does_not_exist_gets_no_picture(serve_writable: ServeWritable, images: Path, contact: int) -> None:
+async def test_picture_of_an_impossible_contact_is_refused(
+    serve_writable: ServeWritable, images: Path, contact: int
+) -> None:
     client = await serve_writable()
     assert (await put(client, contact)).status == 404
     assert not [path for path in images.iterdir() if path.name != ".uploads"]
 
 
 @pytest.mark.parametrize("contact", ["abc", "2147483648", "..%2F..%2Fetc"])
-async def test_an_id_that_is_no_int32_is_400(serve_writable: ServeWritable, contact: str) -> None:
+async def test_id_that_is_not_an_int32_is_400(serve_writable: ServeWritable, contact: str) -> None:
     client = await serve_writable()
     assert (await put(client, contact)).status == 400
 
 
-async def test_a_write_succeeds_though_redis_is_gone_and_is_seen_at_once(
+async def test_write_succeeds_without_redis_and_is_visible_at_once(
     serve_writable: ServeWritable, get: Get, own_valkey: Valkey
 ) -> None:
     client = await serve_writable(url=own_valkey.url)
@@ -269,7 +267,7 @@ async def test_a_write_succeeds_though_redis_is_gone_and_is_seen_at_once(
     assert await (await get(client, 7)).read() == OTHER
 
 
-async def test_a_picture_without_its_metadata_still_stands_upright(
+async def test_orientation_is_kept_when_metadata_is_stripped(
     serve_writable: ServeWritable, get: Get, images: Path
 ) -> None:
     from PIL import Image
@@ -285,7 +283,7 @@ async def test_a_picture_without_its_metadata_still_stands_upright(
     assert shown(await (await get(client, 7, "?w=40")).read()).size == (40, 30)
 
 
-async def test_each_of_a_burst_of_writes_is_dated_apart(serve_writable: ServeWritable, get: Get, images: Path) -> None:
+async def test_rapid_writes_have_different_dates(serve_writable: ServeWritable, get: Get, images: Path) -> None:
     client = await serve_writable()
     seconds = set()
     for data in (JPEG, OTHER, JPEG, OTHER):

@@ -1,4 +1,4 @@
-"""Uploads by clients that stop, trickle, leave, lie or wait to be asked, spoken by hand."""
+"""Uploads by slow, broken and leaving clients, and `Expect: 100-continue`, over raw connections."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from aiohttp.test_utils import TestClient
 
 from tests.conftest import Serve
 from tests.pictures_in_code import saved
-from tests.web.test_writes import JPEG, left_over, put
+from tests.web.test_writes import JPEG, put, unfinished_uploads
 
 ON = {"enabled": True}
-PATIENCE = 60.0
+TIME_LIMIT = 60.0
 
 
-class Line:
-    """A connection that says what it is told to."""
+class RawConnection:
+    """A raw connection to the service."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def to(cls, client: TestClient[Any, Any]) -> Line:
+    async def open(cls, client: TestClient[Any, Any]) -> RawConnection:
         assert client.port is not None
         return cls(*await asyncio.open_connection(client.host, client.port))
 
-    async def say(self, *parts: str | bytes) -> None:
+    async def send(self, *parts: str | bytes) -> None:
         self._writer.write(b"".join(part.encode() if isinstance(part, str) else part for part in parts))
         await self._writer.drain()
 
-    async def hear(self) -> str:
-        """The status line of the next answer; its headers are read too."""
-        async with asyncio.timeout(PATIENCE):
+    async def read_status(self) -> str:
+        """Read the header of the next answer, and return its status line."""
+        async with asyncio.timeout(TIME_LIMIT):
             head = await self._reader.readuntil(b"\r\n\r\n")
         return head.split(b"\r\n")[0].decode()
 
-    async def leave(self) -> None:
+    async def close(self) -> None:
         self._writer.close()
         await self._writer.wait_closed()
 
@@ -49,87 +49,89 @@ def request(*fields: str, contact: int = 7) -> str:
     return "\r\n".join([f"PUT /api/v1/Contact/{contact}/Image HTTP/1.1", "Host: test", *fields, "", ""])
 
 
-async def nothing_is_left(images: Path) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while left_over(images):
-            await asyncio.sleep(0.02)  # the file goes when its request has ended, in a thread
+async def assert_nothing_is_stored(images: Path) -> None:
+    async with asyncio.timeout(TIME_LIMIT):
+        while unfinished_uploads(images):
+            await asyncio.sleep(0.02)  # a thread removes the file after the request
     assert not (images / "7.jpg").exists()
 
 
-async def test_who_stops_sending_is_told_and_dropped(serve: Serve, images: Path) -> None:
+async def test_upload_that_stops_is_408(serve: Serve, images: Path) -> None:
     client = await serve(writes=ON, server={"write_timeout": 0.3})
-    line = await Line.to(client)
-    await line.say(request("Content-Length: 5000"), JPEG[:100])
-    assert "408" in await line.hear()
-    await nothing_is_left(images)
-    await line.leave()
+    line = await RawConnection.open(client)
+    await line.send(request("Content-Length: 5000"), JPEG[:100])
+    assert "408" in await line.read_status()
+    await assert_nothing_is_stored(images)
+    await line.close()
 
 
-async def test_who_trickles_is_dropped_too(serve: Serve, images: Path) -> None:
+async def test_upload_that_trickles_is_408(serve: Serve, images: Path) -> None:
     client = await serve(writes=ON, server={"write_timeout": 0.5})
-    line = await Line.to(client)
-    await line.say(request("Content-Length: 5000"))
-    answer = asyncio.create_task(line.hear())
+    line = await RawConnection.open(client)
+    await line.send(request("Content-Length: 5000"))
+    answer = asyncio.create_task(line.read_status())
     for at in range(100):
         if answer.done():
             break
-        await line.say(JPEG[at : at + 1])
+        await line.send(JPEG[at : at + 1])
         await asyncio.sleep(0.05)
     assert "408" in await answer
-    await nothing_is_left(images)
-    await line.leave()
+    await assert_nothing_is_stored(images)
+    await line.close()
 
 
-async def test_who_leaves_in_the_middle_leaves_nothing(serve: Serve, images: Path) -> None:
+async def test_upload_of_a_leaving_client_is_discarded(serve: Serve, images: Path) -> None:
     client = await serve(writes=ON)
-    line = await Line.to(client)
-    await line.say(request(f"Content-Length: {len(JPEG)}"), JPEG[:-10])
-    async with asyncio.timeout(PATIENCE):
-        while not left_over(images):
+    line = await RawConnection.open(client)
+    await line.send(request(f"Content-Length: {len(JPEG)}"), JPEG[:-10])
+    async with asyncio.timeout(TIME_LIMIT):
+        while not unfinished_uploads(images):
             await asyncio.sleep(0.01)
-    await line.leave()
-    await nothing_is_left(images)
+    await line.close()
+    await assert_nothing_is_stored(images)
 
 
-async def test_who_waits_to_be_asked_is_asked(serve: Serve, images: Path) -> None:
+async def test_expectation_is_answered_with_100_continue(serve: Serve, images: Path) -> None:
     client = await serve(writes=ON)
-    line = await Line.to(client)
-    await line.say(request(f"Content-Length: {len(JPEG)}", "Expect: 100-continue"))
-    assert "100 Continue" in await line.hear()
-    await line.say(JPEG)
-    assert "200" in await line.hear()
+    line = await RawConnection.open(client)
+    await line.send(request(f"Content-Length: {len(JPEG)}", "Expect: 100-continue"))
+    assert "100 Continue" in await line.read_status()
+    await line.send(JPEG)
+    assert "200" in await line.read_status()
     assert (images / "7.jpg").read_bytes() == JPEG
-    await line.leave()
+    await line.close()
 
 
 @pytest.mark.parametrize(
     ("field", "status"),
     [("Content-Length: 40000000", "413"), ("If-Match: *", "412"), ("Content-Encoding: gzip", "415")],
 )
-async def test_what_will_be_refused_is_not_asked_for(serve: Serve, images: Path, field: str, status: str) -> None:
+async def test_upload_that_will_be_refused_gets_no_100_continue(
+    serve: Serve, images: Path, field: str, status: str
+) -> None:
     client = await serve(writes=ON)
-    line = await Line.to(client)
+    line = await RawConnection.open(client)
     length = [] if field.startswith("Content-Length") else ["Content-Length: 5000"]
-    await line.say(request(field, *length, "Expect: 100-continue"))
-    assert status in await line.hear()
-    await nothing_is_left(images)
-    await line.leave()
+    await line.send(request(field, *length, "Expect: 100-continue"))
+    assert status in await line.read_status()
+    await assert_nothing_is_stored(images)
+    await line.close()
 
 
-async def test_uploads_at_once_are_bounded(serve: Serve, images: Path) -> None:
+async def test_number_of_concurrent_uploads_is_bounded(serve: Serve, images: Path) -> None:
     client = await serve(writes=ON)
-    lines = [await Line.to(client) for _ in range(16)]
+    lines = [await RawConnection.open(client) for _ in range(16)]
     for number, line in enumerate(lines):
-        await line.say(request("Content-Length: 5000", contact=100 + number), b"x")
-    async with asyncio.timeout(PATIENCE):
-        while len(left_over(images)) < 16:
+        await line.send(request("Content-Length: 5000", contact=100 + number), b"x")
+    async with asyncio.timeout(TIME_LIMIT):
+        while len(unfinished_uploads(images)) < 16:
             await asyncio.sleep(0.01)
     refused = await put(client, 7)
     assert refused.status == 503
     assert refused.headers["Retry-After"]
     for line in lines:
-        await line.leave()
-    await nothing_is_left(images)
+        await line.close()
+    await assert_nothing_is_stored(images)
     assert (await put(client, 7)).status == 200
 
 
@@ -155,8 +157,8 @@ FORMS = {
         "multipart/form-data; boundary=x",
         b"--x\r\nContent-Disposition: \xff\xfe;;=\r\n\r\nbody\r\n--x--\r\n",
     ),
-    "more parts than a form has": ("multipart/form-data; boundary=x", b"--x\r\n\r\n\r\n" * 100 + b"--x--\r\n"),
-    "a field larger than a form's": (
+    "too many parts": ("multipart/form-data; boundary=x", b"--x\r\n\r\n\r\n" * 100 + b"--x--\r\n"),
+    "a large field": (
         "multipart/form-data; boundary=x",
         b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n' + b"a" * 200_000 + b"\r\n--x--\r\n",
     ),
@@ -166,27 +168,26 @@ FORMS = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::Warning")  # aiohttp warns of what it cannot read
-@pytest.mark.parametrize("name", FORMS)
-async def test_a_malformed_form_is_the_client_s_fault(serve: Serve, images: Path, name: str) -> None:
-    kind, body = FORMS[name]
+@pytest.mark.filterwarnings("ignore::Warning")  # aiohttp warns of malformed forms
+async def test_malformed_form_is_4xx(serve: Serve, images: Path) -> None:
     client = await serve(writes=ON, server={"write_timeout": 2.0})
-    answer = await put(client, 7, body, Content_Type=kind)
-    assert 400 <= answer.status < 500
-    assert answer.content_type == "application/problem+json"
-    await nothing_is_left(images)
+    for name, (kind, body) in FORMS.items():
+        answer = await put(client, 7, body, Content_Type=kind)
+        assert 400 <= answer.status < 500, name
+        assert answer.content_type == "application/problem+json", name
+        await assert_nothing_is_stored(images)
 
 
-async def test_a_chunked_body_that_breaks_off_is_no_picture(serve: Serve, images: Path) -> None:
+async def test_malformed_chunk_is_400(serve: Serve, images: Path) -> None:
     client = await serve(writes=ON)
-    line = await Line.to(client)
-    await line.say(request("Transfer-Encoding: chunked"), "zz\r\nnot a chunk")
-    assert "400" in await line.hear()
-    await nothing_is_left(images)
-    await line.leave()
+    line = await RawConnection.open(client)
+    await line.send(request("Transfer-Encoding: chunked"), "zz\r\nnot a chunk")
+    assert "400" in await line.read_status()
+    await assert_nothing_is_stored(images)
+    await line.close()
 
 
-async def test_a_large_upload_arrives_whole(serve: Serve, images: Path) -> None:
+async def test_large_upload_is_stored_whole(serve: Serve, images: Path) -> None:
     from PIL import Image
 
     data = saved(Image.effect_noise((2_000, 1_500), 90).convert("RGB"), "PNG")

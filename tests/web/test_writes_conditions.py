@@ -1,4 +1,4 @@
-"""Writes that depend on what is there: lost updates are refused, by whichever process they come."""
+"""Conditional writes: lost updates are refused, in one process and among several."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def seven(images: Path) -> Path:
     return path
 
 
-async def test_if_match_takes_the_tag_that_get_and_put_gave(serve: Serve, get: Get, seven: Path) -> None:
+async def test_if_match_accepts_the_etag_of_get_and_put(serve: Serve, get: Get, seven: Path) -> None:
     client = await serve(writes=ON)
     first = (await get(client, 7)).headers["ETag"]
     answer = await put(client, 7, OTHER, If_Match=first)
@@ -40,7 +40,7 @@ async def test_if_match_takes_the_tag_that_get_and_put_gave(serve: Serve, get: G
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [("BMP", "bmp"), ("TIFF", "tif")])
-async def test_the_tag_is_that_of_what_get_gives_whatever_is_stored(
+async def test_etag_of_a_write_is_that_of_get_for_every_stored_format(
     serve: Serve, get: Get, images: Path, kind: str, suffix: str
 ) -> None:
     (images / f"7.{suffix}").write_bytes(saved(quarters(), kind))
@@ -50,7 +50,7 @@ async def test_the_tag_is_that_of_what_get_gives_whatever_is_stored(
     assert (await get(client, 7)).headers["ETag"] == answer.headers["ETag"]
 
 
-async def test_a_star_asks_whether_there_is_a_picture(serve: Serve, seven: Path) -> None:
+async def test_star_matches_any_existing_picture(serve: Serve, seven: Path) -> None:
     client = await serve(writes=ON)
     assert (await put(client, 7, OTHER, If_None_Match="*")).status == 412
     assert (await put(client, 8, OTHER, If_Match="*")).status == 412
@@ -67,7 +67,7 @@ async def test_if_unmodified_since_compares_dates(serve: Serve, get: Get, seven:
     assert (await put(client, 7, OTHER, If_Unmodified_Since=date)).status == 412
 
 
-async def test_a_condition_too_long_to_read_is_not_taken_for_none(serve: Serve, seven: Path) -> None:
+async def test_very_long_condition_is_not_ignored(serve: Serve, seven: Path) -> None:
     client = await serve(writes=ON)
     tags = [f'"{"x" * 4_000}{number}"' for number in range(6)]
     from multidict import CIMultiDict
@@ -80,8 +80,8 @@ async def test_a_condition_too_long_to_read_is_not_taken_for_none(serve: Serve, 
     assert seven.read_bytes() == JPEG
 
 
-async def test_of_many_writers_who_saw_the_same_picture_one_wins(serve: Serve, get: Get, seven: Path) -> None:
-    """Two services on one folder, as two processes are: what keeps them apart is the folder's lock alone."""
+async def test_one_of_many_writers_with_the_same_etag_succeeds(serve: Serve, get: Get, seven: Path) -> None:
+    """Two services share a folder, as two processes do: only the lock of the folder separates their writes."""
     clients = [await serve(writes=ON) for _ in range(2)]
     tag = (await get(clients[0], 7)).headers["ETag"]
     pictures = [saved(quarters(100 + 10 * number, 100), "JPEG") for number in range(12)]
@@ -93,7 +93,7 @@ async def test_of_many_writers_who_saw_the_same_picture_one_wins(serve: Serve, g
     assert seven.read_bytes() == pictures[winner]
 
 
-async def test_writers_who_ask_for_nothing_all_succeed_and_one_is_the_last(serve: Serve, get: Get, seven: Path) -> None:
+async def test_unconditional_writers_all_succeed_and_one_is_last(serve: Serve, get: Get, seven: Path) -> None:
     client = await serve(writes=ON)
     pictures = [saved(quarters(100 + 10 * number, 100), "JPEG") for number in range(10)]
     answers = await asyncio.gather(*(put(client, 7, data) for data in pictures))

@@ -1,14 +1,13 @@
-"""Uploads as browsers' forms send them: with inputs in which no file was chosen, or with more than one file."""
+"""Uploads by forms of browsers, with inputs without a chosen file, or with several files."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from aiohttp import ClientResponse
 
 from tests.conftest import Serve
-from tests.web.test_writes import JPEG, Client, left_over, put
+from tests.web.test_writes import JPEG, Client, put, unfinished_uploads
 
 ON = {"enabled": True}
 
@@ -34,9 +33,13 @@ async def upload(client: Client, *parts: bytes) -> ClientResponse:
     return await put(client, 7, b"".join(parts) + b"--x--\r\n", Content_Type=FORM)
 
 
-@pytest.mark.parametrize("empty", NAMELESS)
-async def test_an_input_without_a_chosen_file_is_passed_over(serve: Serve, images: Path, empty: bytes) -> None:
+async def test_input_without_a_chosen_file_is_ignored(serve: Serve, images: Path) -> None:
     client = await serve(writes=ON)
+    for empty in NAMELESS:
+        await assert_ignored(client, images, empty)
+
+
+async def assert_ignored(client: Client, images: Path, empty: bytes) -> None:
     comment = part(b"hello", 'name="comment"', "text/plain")
     for parts in ((empty, CHOSEN), (CHOSEN, empty), (empty, comment, empty, CHOSEN, empty)):
         assert (await upload(client, *parts)).status == 200
@@ -47,29 +50,26 @@ async def test_an_input_without_a_chosen_file_is_passed_over(serve: Serve, image
         assert answer.status == 400
         assert (await answer.json(content_type=None))["detail"] == "Image bitmap is missing from body."
     assert not (images / "7.jpg").exists()
-    assert not left_over(images)
+    assert not unfinished_uploads(images)
 
 
-async def test_a_file_without_a_name_is_a_file_where_it_has_bytes(serve: Serve, images: Path) -> None:
+async def test_file_with_bytes_needs_no_name(serve: Serve, images: Path) -> None:
     client = await serve(writes=ON)
     assert (await upload(client, part(JPEG, 'name="image"; filename=""'), UNCHOSEN)).status == 200
     assert (images / "7.jpg").read_bytes() == JPEG
 
 
-@pytest.mark.parametrize(
-    "second",
-    [
+async def test_second_file_is_refused(serve: Serve, images: Path) -> None:
+    client = await serve(writes=ON)
+    for second in (
         CHOSEN,
         part(JPEG, 'name="image"; filename=""'),
         part(b"x", 'name="image"'),
         part(b"", 'name="image"; filename="empty.jpg"'),
-    ],
-)
-async def test_a_second_file_is_one_too_many(serve: Serve, images: Path, second: bytes) -> None:
-    client = await serve(writes=ON)
-    for parts in ((CHOSEN, second), (UNCHOSEN, second, CHOSEN), (second, UNCHOSEN, CHOSEN)):
-        answer = await upload(client, *parts)
-        assert answer.status == 400
-        assert (await answer.json(content_type=None))["detail"] == "The body holds more than one file."
+    ):
+        for parts in ((CHOSEN, second), (UNCHOSEN, second, CHOSEN), (second, UNCHOSEN, CHOSEN)):
+            answer = await upload(client, *parts)
+            assert answer.status == 400, second
+            assert (await answer.json(content_type=None))["detail"] == "The body holds more than one file."
     assert not (images / "7.jpg").exists()
-    assert not left_over(images)
+    assert not unfinished_uploads(images)

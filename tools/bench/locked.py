@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from service.access.identity import READER
-from service.access.verifiers.user_lines import line
+from service.access.verifiers.users_text import line
 from service.protocol.signatures import sign
 from tools.bench.bare import ACCEPT
 from tools.bench.figures import interleaved, ratios, show, spread

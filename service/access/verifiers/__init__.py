@@ -1,1 +1,1 @@
-"""Adapters that tell whether a credential is good: a users' file, JSON web tokens, SuperOffice itself."""
+"""Verifiers of credentials: a users' file, SuperOffice, and keys of JSON web tokens. Only `schemes` imports them."""

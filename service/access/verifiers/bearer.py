@@ -1,30 +1,41 @@
-"""Bearer tokens: an identity provider's JSON web tokens, and SuperOffice's opaque ones."""
+"""Bearer tokens: JSON web tokens of an identity provider, and opaque tokens of SuperOffice."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from service.access.identity import Identity
 from service.access.ports import WRONG, Verifier
-from service.access.verifiers.jwt import is_jwt
+from service.access.schemes import AuthOptions, Bearer, Credential
+from service.access.verifiers.jwt import JsonWebTokens, is_jwt
+from service.access.verifiers.keys import KeyFile
+from service.access.verifiers.published import PublishedKeys
 from service.errors import NotAuthenticated
-from service.protocol.credentials import Bearer, Credential
 
 
 class BearerTokens:
-    """A `Verifier` that gives a token to the one of the two that it is for. Either may be missing."""
+    """A `Verifier` that passes a token to one of two verifiers, by the token's form. Either may be None."""
 
-    def __init__(self, tokens: Verifier | None, superoffice: Verifier | None) -> None:
-        self._tokens, self._superoffice = tokens, superoffice
+    def __init__(self, json_web_tokens: Verifier | None, superoffice: Verifier | None) -> None:
+        self._json_web_tokens, self._superoffice = json_web_tokens, superoffice
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
-        """See `Verifier`. A JSON web token that is refused is not shown to SuperOffice as well."""
+        """See `Verifier`. A JSON web token that is refused is not sent to SuperOffice."""
         if isinstance(credential, Bearer):
-            verifier = self._tokens if self._tokens is not None and is_jwt(credential.token) else self._superoffice
+            by_form = self._json_web_tokens if is_jwt(credential.token) else None
+            verifier = by_form or self._superoffice
             if verifier is not None:
                 return await verifier.verify(credential, app_token)
         raise NotAuthenticated(WRONG)
 
     async def close(self) -> None:
-        """Close both; SuperOffice, which may be asked about other schemes too, can be closed again."""
-        for verifier in (self._tokens, self._superoffice):
+        """Close both. SuperOffice may be closed more than once, since other schemes use it too."""
+        for verifier in (self._json_web_tokens, self._superoffice):
             if verifier is not None:
                 await verifier.close()
+
+
+def make_verifier(auth: AuthOptions, superoffice: Verifier | None) -> BearerTokens:
+    """See `VerifierFactory`."""
+    keys = PublishedKeys(auth.jwt_jwks_url) if auth.jwt_jwks_url else KeyFile(Path(auth.jwt_key_file))
+    return BearerTokens(JsonWebTokens(keys, issuer=auth.jwt_issuer, audience=auth.jwt_audience), superoffice)

@@ -1,4 +1,4 @@
-"""The HTTP client of whoever asks elsewhere. It carries secrets: follows nobody, keeps nothing, quotes nothing."""
+"""The HTTP client of the verifiers. It carries secrets: it follows no redirect, stores no cookie and quotes nothing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from http import HTTPStatus
 
 import aiohttp
 
-_MOST_BYTES = 262_144
+_MAX_BYTES = 262_144
+"""Bytes of a response's body."""
 _TIMEOUT = aiohttp.ClientTimeout(total=2.0, connect=1.0)
 
 
-class Unanswered(Exception):
-    """There was no answer, or none that can be used. *status* is that of the answer, if there was one.
+class NoAnswer(Exception):
+    """There was no response, or none that can be used. *status* is the response's, if there was one.
 
-    *reason* is for the log: it quotes neither the question nor the answer.
+    *reason* is for the log: it quotes neither the request nor the response.
     """
 
     def __init__(self, reason: str, status: int | None = None) -> None:
@@ -25,7 +26,7 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The *body* is read where the status is 200."""
+    """A response. The *body* is empty unless the status is 200."""
 
     status: int
     media_type: str
@@ -33,14 +34,14 @@ class Answer:
 
 
 class Client:
-    """Asks by GET, over *connections* at most. Opened by the first question."""
+    """Sends GET requests over at most *connections* connections. The first request opens it."""
 
     def __init__(self, connections: int) -> None:
         self._connections = connections
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """What *url* answers within two seconds, 256 KiB at most. Raises `Unanswered`."""
+        """Return the response of *url*, of at most 256 KiB and within two seconds. Raises `NoAnswer`."""
         if self._session is None:
             self._session = self._open()
         try:
@@ -48,13 +49,13 @@ class Client:
                 body = await _read(response) if response.status == HTTPStatus.OK else b""
                 return Answer(response.status, response.content_type, body)
         except aiohttp.ClientConnectorError as error:
-            reason = str(error)  # the host, and what the system says of it
+            reason = str(error)  # the host and the system's message
         except (aiohttp.ClientError, TimeoutError) as error:
             reason = type(error).__name__  # its text and its request may hold the credential
-        raise Unanswered(reason)
+        raise NoAnswer(reason)
 
     async def close(self) -> None:
-        """Close what is open; what is asked afterwards opens it again."""
+        """Close the connections. A later request opens new ones."""
         if self._session is not None:
             session, self._session = self._session, None
             await session.close()
@@ -65,7 +66,7 @@ class Client:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=_TIMEOUT,
             trust_env=False,
-            # What is read is bounded, so it must not grow by decompression.
+            # The body is bounded, so it must not grow by decompression.
             auto_decompress=False,
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "contact-image"},
         )
@@ -75,6 +76,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
-        if len(body) > _MOST_BYTES:
-            raise Unanswered("the answer is too large", response.status)
+        if len(body) > _MAX_BYTES:
+            raise NoAnswer("the answer is too large", response.status)
     return bytes(body)

@@ -1,4 +1,4 @@
-"""JSON web tokens (RFC 7519) of an identity provider, verified after RFC 8725."""
+"""JSON web tokens (RFC 7519) of an identity provider, verified by the rules of RFC 8725."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ import jwt
 
 from service.access.identity import READER, Identity, Role
 from service.access.ports import WRONG
+from service.access.schemes import Bearer, Credential
 from service.access.verifiers.keys import Key, Keys
 from service.errors import N_, CredentialExpired, NotAuthenticated
-from service.protocol.credentials import Bearer, Credential
 
-_LONGEST = 16_384
+_MAX_LENGTH = 16_384
+"""Characters of a token."""
 _LEEWAY = 30
-"""Seconds by which the provider's clock may differ from ours."""
-_LAST = 2**53
-"""Unix seconds; a token that says it is good for longer is good until then."""
-_SHAPE = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
+"""Seconds that the provider's clock may differ from this one."""
+_MAX_EXPIRY = 2**53
+"""Unix seconds. A token with a later expiry expires then."""
+_FORM = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
 
 EXPIRED = N_("The credentials have expired.")
 
 
 def is_jwt(token: str) -> bool:
-    """Whether *token* is three parts in base64url of which the first is a JSON object: no opaque token is."""
-    shape = _SHAPE.fullmatch(token) if len(token) <= _LONGEST else None
-    if shape is None:
+    """Return whether *token* is three parts in base64url, the first of them a JSON object. No opaque token is."""
+    form = _FORM.fullmatch(token) if len(token) <= _MAX_LENGTH else None
+    if form is None:
         return False
     try:
-        return isinstance(json.loads(urlsafe_b64decode(shape[1] + "=" * (-len(shape[1]) % 4))), dict)
+        return isinstance(json.loads(urlsafe_b64decode(form[1] + "=" * (-len(form[1]) % 4))), dict)
     except (ValueError, RecursionError):
         return False
 
 
 class JsonWebTokens:
-    """A `Verifier` of tokens that *issuer* made for *audience*, signed with one of *keys*."""
+    """A `Verifier` of tokens that *issuer* made for *audience* and signed with one of *keys*."""
 
     def __init__(self, keys: Keys, *, issuer: str, audience: str) -> None:
         self._keys, self._issuer, self._audience = keys, issuer, audience
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
-        """See `Verifier`. The identity ends with the token."""
+        """See `Verifier`. The identity expires with the token."""
         if not isinstance(credential, Bearer) or not is_jwt(credential.token):
             raise NotAuthenticated(WRONG)
         token = credential.token
@@ -58,14 +59,17 @@ class JsonWebTokens:
             claims = self._claims(token, name, await self._keys.newer())
         if claims is None:
             raise NotAuthenticated(WRONG)
-        return Identity(_roles(claims), until=float(min(int(claims["exp"]), _LAST) + _LEEWAY))
+        return Identity(_roles(claims), until=float(min(int(claims["exp"]), _MAX_EXPIRY) + _LEEWAY))
 
     async def close(self) -> None:
         """Close the keys."""
         await self._keys.close()
 
     def _claims(self, token: str, name: str | None, keys: tuple[Key, ...]) -> dict[str, Any] | None:
-        """What *token* says; None if none of *keys* has signed it. Raises `NotAuthenticated`, `CredentialExpired`."""
+        """Return the claims of *token*; None if none of *keys* has signed it.
+
+        Raises `NotAuthenticated`, `CredentialExpired`.
+        """
         for key in keys:
             if name is not None and key.name not in (None, name):
                 continue
@@ -77,13 +81,13 @@ class JsonWebTokens:
                 expired = True
             except jwt.PyJWTError:
                 expired = False
-            if expired and self._is_ours(token, key):
+            if expired and self._is_otherwise_valid(token, key):
                 raise CredentialExpired(EXPIRED)
             raise NotAuthenticated(WRONG)
         return None
 
-    def _is_ours(self, token: str, key: Key) -> bool:
-        """Whether all but the time is right: the library looks at the time before the issuer and the audience."""
+    def _is_otherwise_valid(self, token: str, key: Key) -> bool:
+        """Return whether all claims except the expiry are right. The library checks the expiry before the others."""
         try:
             self._decode(token, key, expires=False)
         except jwt.PyJWTError:
@@ -103,7 +107,7 @@ class JsonWebTokens:
 
 
 def _roles(claims: Mapping[str, object]) -> frozenset[Role]:
-    """Those of ours that the claims `roles` (a list, or names between spaces) and `scope` (RFC 8693) name."""
+    """Return the roles in the claims `roles` (a list, or words) and `scope` (words, RFC 8693); READER if none."""
     named: set[object] = set()
     for claim in (claims.get("roles"), claims.get("scope")):
         if isinstance(claim, str):

@@ -1,4 +1,4 @@
-"""SuperOffice's `SoPrincipalCarrier`, read as an identity.
+"""The identity in SuperOffice's `SoPrincipalCarrier`.
 
 https://docs.superoffice.com/en/api/reference/restful/rest/User/v1User_GetCurrentPrincipal.html
 """
@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 
 from service.access.identity import Identity, Role
-from service.access.verifiers.client import Answer, Unanswered
+from service.access.verifiers.client import Answer, NoAnswer
 
 # https://docs.superoffice.com/en/api/authentication/users-and-associates.html: employees, and integrations. The other
 # types are external users, who see what is published to them, anonymous users, and resources such as rooms.
@@ -20,17 +20,17 @@ _NAMES = ("Associate", "UserName", "FullName", "Name")
 
 
 def identity_of(answer: Answer) -> Identity | None:
-    """Who a 200 speaks of; None where that is nobody: a page to log in at, nothing at all, an anonymous user.
+    """Return the identity in *answer*, whose status is 200; None for a log-in page, no body, or an anonymous user.
 
-    Raises `Unanswered` where it was meant to be JSON and is not.
+    Raises `NoAnswer` when its media type is JSON and its body is not.
     """
     if answer.media_type not in ("application/json", "text/json") or not answer.body.strip():
         return None
     try:
         carrier = json.loads(answer.body)
     except (ValueError, RecursionError):
-        raise Unanswered("the answer is no JSON", answer.status) from None
-    if not isinstance(carrier, dict) or not _is_somebody(carrier):
+        raise NoAnswer("the answer is no JSON", answer.status) from None
+    if not isinstance(carrier, dict) or not _is_named(carrier):
         return None
     roles = {Role.READ}
     if carrier.get("UserType") in _INTERNAL:
@@ -41,8 +41,8 @@ def identity_of(answer: Answer) -> Identity | None:
     return Identity(frozenset(roles))
 
 
-def _is_somebody(carrier: Mapping[str, object]) -> bool:
-    """Whether it has a positive id, or a name where there is no id, and is not anonymous by either of its types."""
+def _is_named(carrier: Mapping[str, object]) -> bool:
+    """Return whether *carrier* has a positive id, or a name and no id, and neither of its types is anonymous."""
     types = [carrier[name] for name in ("UserType", "RoleType") if carrier.get(name) is not None]
     if not all(isinstance(each, str) and "anonymous" not in each.casefold() for each in types):
         return False

@@ -1,4 +1,4 @@
-"""The keys that an identity provider publishes (JWKS by URL): cached, rotated, and kept through an outage."""
+"""The keys that an identity provider publishes (a JWKS at a URL), cached and kept through an outage."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http import HTTPStatus
 import structlog
 
 from service.access.ports import UNAVAILABLE
-from service.access.verifiers.client import Client, Unanswered
+from service.access.verifiers.client import Client, NoAnswer
 from service.access.verifiers.keys import BadKeys, Key, keys_of_jwks
 from service.errors import VerificationUnavailable
 
@@ -17,10 +17,10 @@ log = structlog.get_logger()
 
 
 class PublishedKeys:
-    """The keys at *url*, fetched when they are first needed, by one caller for all. All times are in seconds.
+    """The keys at *url*, fetched when they are first needed. Concurrent callers share a fetch.
 
-    After *fresh_for* they are fetched again; while they cannot be, they are used until they are *kept_for* old. Between
-    two fetches there is a *pause*, however many tokens name unknown keys.
+    Keys are fetched again when they are *fresh_for* seconds old. If that fails, they are used until they are *kept_for*
+    seconds old. At least *pause* seconds lie between two fetches, however many tokens name unknown keys.
     """
 
     def __init__(self, url: str, *, fresh_for: float = 600.0, kept_for: float = 86_400.0, pause: float = 10.0) -> None:
@@ -29,10 +29,10 @@ class PublishedKeys:
         self._client = Client(connections=1)
         self._fetching = asyncio.Lock()
         self._keys: tuple[Key, ...] = ()
-        self._fetched = self._tried = float("-inf")
+        self._fetched_at = self._tried_at = float("-inf")
 
     async def current(self) -> tuple[Key, ...]:
-        """The keys, fresh if that can be. Raises `VerificationUnavailable` where there are none, or too old ones."""
+        """Return the keys. Raises `VerificationUnavailable` when there are none, or they are too old."""
         if self._age() > self._fresh_for:
             await self._fetch()
         if self._age() > self._kept_for:
@@ -40,7 +40,7 @@ class PublishedKeys:
         return self._keys
 
     async def newer(self) -> tuple[Key, ...]:
-        """The keys, fetched anew unless that was tried a moment ago. Raises `VerificationUnavailable`."""
+        """Return the keys, fetched now unless the pause is not over. Raises `VerificationUnavailable`."""
         await self._fetch()
         return await self.current()
 
@@ -49,17 +49,17 @@ class PublishedKeys:
         await self._client.close()
 
     def _age(self) -> float:
-        return time.monotonic() - self._fetched
+        return time.monotonic() - self._fetched_at
 
     async def _fetch(self) -> None:
-        async with self._fetching:  # bounded by the client's time-out
-            if time.monotonic() - self._tried < self._pause:
+        async with self._fetching:  # the client's time-out bounds the wait
+            if time.monotonic() - self._tried_at < self._pause:
                 return
-            self._tried = time.monotonic()
+            self._tried_at = time.monotonic()
             try:
                 answer = await self._client.get(self._url, {"Accept": "application/jwk-set+json, application/json"})
                 if answer.status != HTTPStatus.OK:
-                    raise Unanswered(f"status {answer.status}")
-                self._keys, self._fetched = keys_of_jwks(answer.body), time.monotonic()
-            except (Unanswered, BadKeys) as error:
+                    raise NoAnswer(f"status {answer.status}")
+                self._keys, self._fetched_at = keys_of_jwks(answer.body), time.monotonic()
+            except (NoAnswer, BadKeys) as error:
                 log.warning("jwks.unavailable", reason=str(error))

@@ -1,4 +1,4 @@
-"""Asks a users' file whether a name and a password belong together."""
+"""Verification of users and passwords by a users' file."""
 
 from __future__ import annotations
 
@@ -13,27 +13,26 @@ import structlog
 from argon2.exceptions import VerificationError
 
 from service.access.identity import Identity
-from service.access.ports import CROWDED, UNAVAILABLE, WRONG
-from service.access.verifiers.user_lines import MAX_PASSWORD, BadUsers, User, decoy, matches
-from service.access.verifiers.user_store import read, state
+from service.access.ports import CROWDED, UNAVAILABLE, WRONG, Verifier
+from service.access.schemes import AuthOptions, Basic, Credential
+from service.access.verifiers.users_storage import read, state
+from service.access.verifiers.users_text import MAX_PASSWORD, BadUsers, User, decoy, matches
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import NotAuthenticated, Overloaded, VerificationUnavailable
-from service.protocol.credentials import Basic, Credential
 
 log = structlog.get_logger()
 
-_AT_ONCE = 2
-"""Verifications: each takes 64 MiB, and as many cores as it gets."""
-_WAITING = 32
-"""Verifications that may wait for them: seconds, not minutes."""
+_THREADS = 2
+"""Concurrent verifications. One takes 64 MiB, and as many cores as are free."""
+_MAX_WAITING = 32
+"""Verifications that wait for a thread. More would wait for minutes."""
 
 
 class UsersFile:
-    """A `Verifier` of Basic credentials by the file at *path*, which is read again when it has changed.
+    """A `Verifier` of Basic credentials by the file at *path*. The first verification after a change reads it again.
 
-    Whoever is not in the file is told so as late as whoever has the wrong password. *timeout*, in seconds, bounds a
-    verification with its wait. Raises `BadUsers` for a file that cannot be used; where one becomes so later, the users
-    stay who they were. A file that has changed is read by the next verification.
+    An unknown user costs as much time as a wrong password. *timeout*, in seconds, bounds a verification and its wait.
+    Raises `BadUsers` for a file that cannot be used. If a file becomes unusable later, its last users stay valid.
     """
 
     def __init__(self, path: Path, *, timeout: float = 8.0) -> None:
@@ -42,10 +41,11 @@ class UsersFile:
         self._users = read(path)
         self._decoy = decoy(self._users)
         self._reading = threading.Lock()
-        self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="users", initializer=_give_way)
-        self._free_threads, self._queue = asyncio.Semaphore(_AT_ONCE), BoundedQueue(_WAITING, None)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="users", initializer=_lower_priority)
+        self._free_threads, self._queue = asyncio.Semaphore(_THREADS), BoundedQueue(_MAX_WAITING, None)
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
+        """See `Verifier`. Raises `Overloaded` when too many verifications wait."""
         assert isinstance(credential, Basic)
         try:
             async with asyncio.timeout(self._timeout):
@@ -60,27 +60,29 @@ class UsersFile:
         return identity
 
     async def close(self) -> None:
+        """End the threads when their verifications are over."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _in_thread(self, credential: Basic) -> Identity | None:
-        judged = asyncio.get_running_loop().run_in_executor(self._threads, self._judge, credential)
-        judged.add_done_callback(lambda _: self._free_threads.release())  # not before: a thread cannot be cancelled
-        return await asyncio.shield(judged)
+        verification = asyncio.get_running_loop().run_in_executor(self._threads, self._verify, credential)
+        # A thread cannot be cancelled: it is free when it is done, even if the caller has left.
+        verification.add_done_callback(lambda _: self._free_threads.release())
+        return await asyncio.shield(verification)
 
-    def _judge(self, credential: Basic) -> Identity | None:
-        users, other = self._current()
+    def _verify(self, credential: Basic) -> Identity | None:
+        users, decoy_hash = self._current()
         user = users.get(credential.user)
         password = credential.password.encode()
-        right = matches(user.hash if user else other, password[:MAX_PASSWORD])
+        right = matches(user.hash if user else decoy_hash, password[:MAX_PASSWORD])
         return user.identity if user and right and len(password) <= MAX_PASSWORD else None
 
     def _current(self) -> tuple[dict[str, User], str]:
-        """The users and the decoy by the file as it is now, or as it was when it could be used."""
+        """Return the users and the decoy hash of the file, or those of its last usable state."""
         with self._reading:
             try:
-                if (seen := state(self._path)) != self._state:
+                if (now := state(self._path)) != self._state:
                     self._users = read(self._path)
-                    self._decoy, self._state, self._fault = decoy(self._users), seen, ""
+                    self._decoy, self._state, self._fault = decoy(self._users), now, ""
                     log.info("users.read", users=len(self._users))
             except BadUsers as error:
                 if self._fault != (fault := str(error)):
@@ -89,8 +91,13 @@ class UsersFile:
             return self._users, self._decoy
 
 
-def _give_way() -> None:
-    """Let this thread, and those that argon2 begins in it, take what hits leave of the cores, where the system can."""
+def make_verifier(auth: AuthOptions, _: Verifier | None) -> UsersFile:
+    """See `VerifierFactory`."""
+    return UsersFile(Path(auth.users_file))
+
+
+def _lower_priority() -> None:
+    """Give this thread, and those that argon2 starts in it, only the cores that requests leave free (Linux only)."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
         # A service that was started with a higher niceness may not lower it.

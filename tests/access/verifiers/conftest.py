@@ -1,4 +1,4 @@
-"""Somebody elsewhere: a real HTTP server that answers as a test tells it to, and notes what reached it."""
+"""A real HTTP server whose answers a test sets, and which records its requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 def as_json(value: object, status: int = 200) -> Answer:
-    """Answer with *value*."""
+    """Answer with *value* as JSON."""
 
     async def answer(_: web.BaseRequest) -> web.StreamResponse:
         return web.json_response(value, status=status)
@@ -23,7 +23,7 @@ def as_json(value: object, status: int = 200) -> Answer:
 
 
 def as_text(text: str | bytes, media_type: str, status: int = 200, **headers: str) -> Answer:
-    """Answer with *text*, whatever it is."""
+    """Answer with *text* as *media_type*."""
 
     async def answer(_: web.BaseRequest) -> web.StreamResponse:
         body = text.encode() if isinstance(text, str) else text
@@ -33,7 +33,7 @@ def as_text(text: str | bytes, media_type: str, status: int = 200, **headers: st
 
 
 async def as_cut(request: web.BaseRequest) -> web.StreamResponse:
-    """Promise more than is sent."""
+    """Answer with less than `Content-Length` bytes."""
     response = web.StreamResponse(headers={"Content-Type": "application/json", "Content-Length": "1000"})
     await response.prepare(request)
     await response.write(b'{"AssociateId": 7')
@@ -42,36 +42,36 @@ async def as_cut(request: web.BaseRequest) -> web.StreamResponse:
     return response
 
 
-class Elsewhere:
-    """Gives the answers of `answers` in turn, the last one again and again."""
+class RemoteServer:
+    """Gives `answers` in turn, and repeats the last one."""
 
     def __init__(self) -> None:
         self.answers: list[Answer] = [as_json({})]
-        self.asked: list[web.BaseRequest] = []
-        self.open = 0
-        self.most_open = 0
+        self.requests: list[web.BaseRequest] = []
+        self._active = 0
+        self.max_active = 0
         self._server = RawTestServer(self._answer)
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.asked.append(request)
-        self.open += 1
-        self.most_open = max(self.most_open, self.open)
+        self.requests.append(request)
+        self._active += 1
+        self.max_active = max(self.max_active, self._active)
         try:
             return await (self.answers.pop(0) if len(self.answers) > 1 else self.answers[0])(request)
         finally:
-            self.open -= 1
+            self._active -= 1
 
     async def start(self) -> None:
         await self._server.start_server()
 
     async def reached(self, count: int) -> None:
-        """Wait until *count* questions have come."""
+        """Wait until *count* requests have arrived."""
         async with asyncio.timeout(60):
-            while len(self.asked) < count:
+            while len(self.requests) < count:
                 await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        """From here on connections are refused."""
+        """Refuse connections from now on."""
         await self._server.close()
 
     @property
@@ -80,15 +80,15 @@ class Elsewhere:
 
 
 @pytest.fixture
-async def elsewhere() -> AsyncIterator[Elsewhere]:
-    server = Elsewhere()
+async def remote() -> AsyncIterator[RemoteServer]:
+    server = RemoteServer()
     await server.start()
     yield server
     await server.stop()
 
 
 def principal(**changes: Any) -> dict[str, Any]:
-    """A SoPrincipalCarrier, as `User/currentPrincipal` gives it, of an employee; None takes a member away."""
+    """Return the SoPrincipalCarrier of an employee, as `User/currentPrincipal` returns it. None removes a member."""
     members = {
         "UserType": "InternalAssociate",
         "Associate": "tje0",

@@ -1,4 +1,4 @@
-"""JSON web tokens: whose are believed, for how long, and what they allow."""
+"""JSON web tokens: which are accepted, for how long, and with which roles."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.access.identity import EVERYTHING, READER, Role
+from service.access.schemes import Basic, Bearer, SoTicket
 from service.access.verifiers.jwt import JsonWebTokens, is_jwt
 from service.access.verifiers.keys import KeyFile
 from service.errors import CredentialExpired, NotAuthenticated
-from service.protocol.credentials import Basic, Bearer, SoTicket
 from tests.access.verifiers.tokens import AUDIENCE, ISSUER, claims, jwks, pair, raw_token, token
 
 _ALL = ("rsa", "p256", "p384", "p521", "ed25519", "ed448")
@@ -26,7 +26,7 @@ _ALL = ("rsa", "p256", "p384", "p521", "ed25519", "ed448")
 
 @pytest.fixture(scope="module")
 def verifier(tmp_path_factory: pytest.TempPathFactory) -> JsonWebTokens:
-    """Knows a key of every kind, by PEM, so that none has a name."""
+    """A verifier with a key of every kind from a PEM file, so without names."""
     file = tmp_path_factory.mktemp("keys") / "keys.pem"
     file.write_bytes(b"".join(pair(name).pem for name in _ALL))
     return JsonWebTokens(KeyFile(file), issuer=ISSUER, audience=AUDIENCE)
@@ -34,7 +34,7 @@ def verifier(tmp_path_factory: pytest.TempPathFactory) -> JsonWebTokens:
 
 @pytest.fixture(scope="module")
 def named(tmp_path_factory: pytest.TempPathFactory) -> JsonWebTokens:
-    """Knows two RSA keys by their names."""
+    """A verifier with two named RSA keys."""
     file = tmp_path_factory.mktemp("keys") / "keys.json"
     file.write_text(json.dumps(jwks(pair("rsa").jwk(kid="one"), pair("rsa-2").jwk(kid="two", alg="RS512"))))
     return JsonWebTokens(KeyFile(file), issuer=ISSUER, audience=AUDIENCE)
@@ -45,7 +45,7 @@ async def roles(verifier: JsonWebTokens, text: str) -> frozenset[Role]:
 
 
 async def refused(verifier: JsonWebTokens, text: str) -> None:
-    """Refused as wrong, and not as expired."""
+    """Assert that the token is refused as wrong, and not as expired."""
     with pytest.raises(NotAuthenticated) as caught:
         await verifier.verify(Bearer(text), None)
     assert type(caught.value) is NotAuthenticated
@@ -59,24 +59,24 @@ async def refused(verifier: JsonWebTokens, text: str) -> None:
         *(("p256", "ES256"), ("p384", "ES384"), ("p521", "ES512"), ("ed25519", "EdDSA"), ("ed448", "EdDSA")),
     ],
 )
-async def test_every_asymmetric_algorithm_is_believed(verifier: JsonWebTokens, key: str, algorithm: str) -> None:
+async def test_every_asymmetric_algorithm_is_accepted(verifier: JsonWebTokens, key: str, algorithm: str) -> None:
     assert await roles(verifier, token(key, algorithm)) == READER
 
 
-async def test_an_identity_ends_with_its_token(verifier: JsonWebTokens) -> None:
+async def test_identity_expires_with_its_token(verifier: JsonWebTokens) -> None:
     exp = int(time.time()) + 100
     identity = await verifier.verify(Bearer(token(exp=exp)), None)
     assert identity.until == exp + 30
 
 
 @pytest.mark.parametrize("exp", [10**18, 10**400, 1e300])
-async def test_a_token_for_ever_ends_at_a_time_that_can_be_reckoned_with(verifier: JsonWebTokens, exp: float) -> None:
+async def test_huge_expiry_is_a_finite_time(verifier: JsonWebTokens, exp: float) -> None:
     identity = await verifier.verify(Bearer(token(exp=exp)), None)
     assert identity.until is not None and math.isfinite(identity.until)
 
 
 @pytest.mark.parametrize(
-    ("said", "meant"),
+    ("claimed", "expected"),
     [
         ({}, READER),
         ({"roles": ["read", "write"]}, {Role.READ, Role.WRITE}),
@@ -92,10 +92,10 @@ async def test_a_token_for_ever_ends_at_a_time_that_can_be_reckoned_with(verifie
         ({"scope": 7}, READER),
     ],
 )
-async def test_roles_are_those_that_the_claims_name(
-    verifier: JsonWebTokens, said: dict[str, Any], meant: frozenset[Role]
+async def test_roles_are_those_of_the_claims(
+    verifier: JsonWebTokens, claimed: dict[str, Any], expected: frozenset[Role]
 ) -> None:
-    assert await roles(verifier, token(**said)) == meant
+    assert await roles(verifier, token(**claimed)) == expected
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ async def test_roles_are_those_that_the_claims_name(
     ],
     ids=str,
 )
-async def test_a_claim_that_is_wrong_refuses_the_token(verifier: JsonWebTokens, changes: dict[str, Any]) -> None:
+async def test_token_with_a_wrong_claim_is_refused(verifier: JsonWebTokens, changes: dict[str, Any]) -> None:
     if changes == {"exp": True}:  # 1, in the year 1970
         with pytest.raises(CredentialExpired):
             await roles(verifier, token(**changes))
@@ -130,11 +130,11 @@ async def test_a_claim_that_is_wrong_refuses_the_token(verifier: JsonWebTokens, 
 
 
 @pytest.mark.parametrize("claim", ["nbf", "iat"])
-async def test_a_token_from_the_future_is_refused(verifier: JsonWebTokens, claim: str) -> None:
+async def test_token_from_the_future_is_refused(verifier: JsonWebTokens, claim: str) -> None:
     await refused(verifier, token(**{claim: int(time.time()) + 300}))
 
 
-async def test_one_of_several_audiences_will_do(verifier: JsonWebTokens) -> None:
+async def test_one_of_several_audiences_suffices(verifier: JsonWebTokens) -> None:
     assert await roles(verifier, token(aud=["another-service", AUDIENCE])) == READER
 
 
@@ -143,7 +143,7 @@ async def test_clocks_may_differ_by_half_a_minute(verifier: JsonWebTokens) -> No
     assert await roles(verifier, token(exp=now - 10, iat=now + 20, nbf=now + 20)) == READER
 
 
-async def test_a_genuine_token_that_has_expired_is_told_from_a_wrong_one(verifier: JsonWebTokens) -> None:
+async def test_expired_token_differs_from_a_wrong_one(verifier: JsonWebTokens) -> None:
     with pytest.raises(CredentialExpired, match="The credentials have expired"):
         await verifier.verify(Bearer(token(exp=int(time.time()) - 60)), None)
     for wrong in ({"iss": "https://evil.example"}, {"aud": "another"}, {"sub": 7}):
@@ -152,7 +152,7 @@ async def test_a_genuine_token_that_has_expired_is_told_from_a_wrong_one(verifie
     await refused(verifier, f"{head}.{payload}.{token().split('.')[2]}")
 
 
-async def test_a_signature_of_something_else_is_worth_nothing(verifier: JsonWebTokens) -> None:
+async def test_signature_of_another_payload_is_refused(verifier: JsonWebTokens) -> None:
     head, payload, signature = token().split(".")
     _, richer, _ = token(roles=["purge"]).split(".")
     await refused(verifier, f"{head}.{richer}.{signature}")
@@ -162,7 +162,7 @@ async def test_a_signature_of_something_else_is_worth_nothing(verifier: JsonWebT
 
 
 @pytest.mark.parametrize("algorithm", ["none", "None", "NONE", "nOnE", ""])
-async def test_a_token_without_a_signature_is_worth_nothing(verifier: JsonWebTokens, algorithm: str) -> None:
+async def test_token_without_a_signature_is_refused(verifier: JsonWebTokens, algorithm: str) -> None:
     text = raw_token({"alg": algorithm, "typ": "JWT"}, json.dumps(claims()).encode())
     assert is_jwt(text)
     await refused(verifier, text)
@@ -170,7 +170,7 @@ async def test_a_token_without_a_signature_is_worth_nothing(verifier: JsonWebTok
 
 @pytest.mark.parametrize("name", _ALL)
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
-async def test_a_public_key_is_no_secret_to_sign_with(verifier: JsonWebTokens, name: str, algorithm: str) -> None:
+async def test_public_key_is_not_accepted_as_an_hmac_secret(verifier: JsonWebTokens, name: str, algorithm: str) -> None:
     unsigned = raw_token({"alg": algorithm, "typ": "JWT"}, json.dumps(claims()).encode()).rstrip(".")
     for secret in (pair(name).pem, pair(name).pem.strip(), json.dumps(pair(name).jwk()).encode(), b""):
         digest = hmac.digest(secret, unsigned.encode(), getattr(hashlib, "sha" + algorithm[2:]))
@@ -180,7 +180,7 @@ async def test_a_public_key_is_no_secret_to_sign_with(verifier: JsonWebTokens, n
 @pytest.mark.parametrize(
     ("key", "claimed"), [("p256", "RS256"), ("rsa", "ES256"), ("ed25519", "PS256"), ("p384", "ES256")]
 )
-async def test_a_key_is_used_with_the_algorithms_of_its_own_type_alone(
+async def test_key_is_used_only_with_the_algorithms_of_its_type(
     verifier: JsonWebTokens, key: str, claimed: str
 ) -> None:
     own = {"p256": "ES256", "rsa": "RS256", "ed25519": "EdDSA", "p384": "ES384"}[key]
@@ -189,11 +189,11 @@ async def test_a_key_is_used_with_the_algorithms_of_its_own_type_alone(
     await refused(verifier, f"{head}.{payload}.{signature}")
 
 
-async def test_a_curve_that_is_not_on_the_list_is_worth_nothing(verifier: JsonWebTokens) -> None:
+async def test_unlisted_curve_is_refused(verifier: JsonWebTokens) -> None:
     await refused(verifier, token("k256", "ES256K"))
 
 
-async def test_the_key_that_is_named_is_the_one_that_counts(named: JsonWebTokens) -> None:
+async def test_named_key_is_the_only_one_that_is_tried(named: JsonWebTokens) -> None:
     assert await roles(named, token("rsa", "RS256", {"kid": "one"})) == READER
     assert await roles(named, token("rsa-2", "RS512", {"kid": "two"})) == READER
     assert await roles(named, token("rsa-2", "RS512")) == READER
@@ -215,19 +215,19 @@ async def test_the_key_that_is_named_is_the_one_that_counts(named: JsonWebTokens
         "",
     ],
 )
-async def test_a_name_of_a_key_is_nothing_but_a_name(named: JsonWebTokens, kid: str) -> None:
+async def test_name_of_a_key_has_no_other_meaning(named: JsonWebTokens, kid: str) -> None:
     await refused(named, token("rsa", "RS256", {"kid": kid}))
 
 
 @pytest.mark.parametrize("kid", [7, None, ["one"], {"one": 1}, True])
-async def test_a_name_that_is_no_text_is_refused(named: JsonWebTokens, kid: object) -> None:
+async def test_name_that_is_not_text_is_refused(named: JsonWebTokens, kid: object) -> None:
     _, payload, _ = token().split(".")
     head = raw_token({"alg": "RS256", "kid": kid}, b"").split(".")[0]
     signature = jwt.get_algorithm_by_name("RS256").sign(f"{head}.{payload}".encode(), pair("rsa").private)
     await refused(named, f"{head}.{payload}.{jwt.utils.base64url_encode(signature).decode()}")
 
 
-async def test_a_token_cannot_bring_its_own_key(verifier: JsonWebTokens) -> None:
+async def test_key_in_a_token_is_ignored(verifier: JsonWebTokens) -> None:
     own = {
         "jwk": pair("rsa-2").jwk(),
         "jku": "http://127.0.0.1:9/jwks.json",
@@ -239,16 +239,14 @@ async def test_a_token_cannot_bring_its_own_key(verifier: JsonWebTokens) -> None
 
 
 @pytest.mark.parametrize("crit", [["exp"], ["x-evil"], [], "exp", [7], {}, ["b64"]], ids=str)
-async def test_an_extension_that_must_be_understood_and_is_not_refuses_the_token(
-    verifier: JsonWebTokens, crit: object
-) -> None:
+async def test_unknown_critical_extension_is_refused(verifier: JsonWebTokens, crit: object) -> None:
     _, payload, _ = token().split(".")
     head = raw_token({"alg": "RS256", "crit": crit, "x-evil": 1}, b"").split(".")[0]
     signature = jwt.get_algorithm_by_name("RS256").sign(f"{head}.{payload}".encode(), pair("rsa").private)
     await refused(verifier, f"{head}.{payload}.{jwt.utils.base64url_encode(signature).decode()}")
 
 
-async def test_a_payload_that_is_not_in_the_token_is_not_looked_for(verifier: JsonWebTokens) -> None:
+async def test_detached_payload_is_refused(verifier: JsonWebTokens) -> None:
     detached = jwt.api_jws.encode(json.dumps(claims()).encode(), pair("rsa").private, "RS256", is_payload_detached=True)
     await refused(verifier, detached)
     head = raw_token({"alg": "RS256", "b64": False, "crit": ["b64"]}, b"").split(".")[0]
@@ -278,11 +276,11 @@ async def test_a_payload_that_is_not_in_the_token_is_not_looked_for(verifier: Js
     ],
     ids=lambda text: text[:20],
 )
-async def test_what_is_no_token_is_refused(verifier: JsonWebTokens, text: str) -> None:
+async def test_malformed_token_is_refused(verifier: JsonWebTokens, text: str) -> None:
     await refused(verifier, text)
 
 
-async def test_a_token_as_deep_or_as_long_as_it_may_be_is_refused_without_a_fault(verifier: JsonWebTokens) -> None:
+async def test_deep_or_long_token_is_refused_without_an_error(verifier: JsonWebTokens) -> None:
     for deep in (b"[" * 11_000, b'{"a":' * 2_200, b"[" * 900 + b"]" * 900):
         head = jwt.utils.base64url_encode(deep).decode()
         await refused(verifier, f"{head}.e30.e30")
@@ -292,7 +290,7 @@ async def test_a_token_as_deep_or_as_long_as_it_may_be_is_refused_without_a_faul
     assert await roles(verifier, token(padding="x" * 8_192)) == READER
 
 
-async def test_other_credentials_are_none_of_its_business(verifier: JsonWebTokens) -> None:
+async def test_other_credentials_are_refused(verifier: JsonWebTokens) -> None:
     for credential in (Basic("tje0", token()), SoTicket(token())):
         with pytest.raises(NotAuthenticated):
             await verifier.verify(credential, None)
@@ -308,7 +306,7 @@ _MEMBERS = st.dictionaries(st.sampled_from(_NAMED), _JSON | st.sampled_from(["RS
 
 
 def _run(verifier: JsonWebTokens, text: str) -> None:
-    """Drive the coroutine by hand: with keys from a file it awaits nothing."""
+    """Run the coroutine without an event loop: with keys from a file it awaits nothing."""
     with pytest.raises(StopIteration):
         verifier.verify(Bearer(text), None).send(None)
 
@@ -319,7 +317,7 @@ def _run(verifier: JsonWebTokens, text: str) -> None:
     tail=st.binary(),
 )
 @example(header={"alg": "ES256"}, payload=b"{}", tail=b"\0" * 64)
-def test_anything_unsigned_is_refused(
+def test_any_unsigned_token_is_refused(
     verifier: JsonWebTokens, header: dict[str, Any], payload: bytes, tail: bytes
 ) -> None:
     with pytest.raises(NotAuthenticated):
@@ -332,22 +330,22 @@ def test_any_text_is_refused(verifier: JsonWebTokens, text: str) -> None:
         _run(verifier, text)
 
 
-@given(header=_MEMBERS, said=_MEMBERS)
-def test_anything_that_is_signed_is_an_identity_or_a_refusal(
-    verifier: JsonWebTokens, header: dict[str, Any], said: dict[str, Any]
+@given(header=_MEMBERS, claimed=_MEMBERS)
+def test_any_signed_token_is_an_identity_or_a_refusal(
+    verifier: JsonWebTokens, header: dict[str, Any], claimed: dict[str, Any]
 ) -> None:
-    """What the provider itself says may be odd, but never a fault."""
+    """Odd claims of the provider cause no other error."""
     head = raw_token(header | {"alg": "EdDSA"}, b"").split(".")[0]
-    payload = raw_token({}, json.dumps(claims() | said).encode()).split(".")[1]
+    payload = raw_token({}, json.dumps(claims() | claimed).encode()).split(".")[1]
     signature = pair("ed25519").private.sign(f"{head}.{payload}".encode())
     try:
         _run(verifier, f"{head}.{payload}.{jwt.utils.base64url_encode(signature).decode()}")
     except NotAuthenticated:
-        pass  # the other answer there may be
+        pass  # the other allowed result
 
 
 @pytest.mark.parametrize(
-    ("text", "shaped"),
+    ("text", "expected"),
     [
         ("e30.e30.e30", True),
         ("e30..", True),
@@ -360,5 +358,5 @@ def test_anything_that_is_signed_is_an_identity_or_a_refusal(
         ("e30.e30.e30\n", False),
     ],
 )
-def test_a_token_is_known_by_its_shape(text: str, shaped: bool) -> None:
-    assert is_jwt(text) is shaped
+def test_token_is_recognised_by_its_form(text: str, expected: bool) -> None:
+    assert is_jwt(text) is expected

@@ -1,4 +1,4 @@
-"""Where the keys of tokens come from: a file, or the provider, which rotates them and may be down."""
+"""Keys of tokens, from a file or from a provider, which rotates them and may be down."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from jwt.algorithms import RSAAlgorithm
 
+from service.access.schemes import Bearer
 from service.access.verifiers.jwt import JsonWebTokens
 from service.access.verifiers.keys import BadKeys, Key, KeyFile
 from service.access.verifiers.published import PublishedKeys
 from service.errors import NotAuthenticated, VerificationUnavailable
-from service.protocol.credentials import Bearer
-from tests.access.verifiers.conftest import Answer, Elsewhere, as_cut, as_json, as_text
+from tests.access.verifiers.conftest import Answer, RemoteServer, as_cut, as_json, as_text
 from tests.access.verifiers.tokens import AUDIENCE, ISSUER, Pair, jwks, pair, token
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -50,7 +50,7 @@ def read(tmp_path: Path) -> Callable[[bytes], tuple[Key, ...]]:
     return read
 
 
-def test_a_file_may_hold_several_keys_and_certificates(read: Callable[[bytes], tuple[Key, ...]]) -> None:
+def test_file_may_have_several_keys_and_certificates(read: Callable[[bytes], tuple[Key, ...]]) -> None:
     pkcs1 = pair("rsa-2").public.public_bytes(Encoding.PEM, PublicFormat.PKCS1)
     keys = read(
         pair("rsa").pem + b"# and\r\n" + certificate("p256") + certificate("ed25519") + pkcs1 + pair("p521").pem
@@ -59,7 +59,7 @@ def test_a_file_may_hold_several_keys_and_certificates(read: Callable[[bytes], t
     assert all(key.name is None for key in keys)
 
 
-def test_a_file_may_be_a_jwks(read: Callable[[bytes], tuple[Key, ...]]) -> None:
+def test_file_may_be_a_jwks(read: Callable[[bytes], tuple[Key, ...]]) -> None:
     keys = read(b" \n" + json.dumps(jwks(pair("rsa").jwk(kid="a", alg="PS256"), pair("p384").jwk(kid="b"))).encode())
     assert [(key.name, key.algorithms) for key in keys] == [("a", ("PS256",)), ("b", ("ES384",))]
 
@@ -88,7 +88,7 @@ def test_a_file_may_be_a_jwks(read: Callable[[bytes], tuple[Key, ...]]) -> None:
     ],
     ids=str,
 )
-def test_keys_that_are_not_for_verifying_are_passed_over(read: Callable[[bytes], tuple[Key, ...]], unfit: Any) -> None:
+def test_key_that_cannot_verify_is_ignored(read: Callable[[bytes], tuple[Key, ...]], unfit: Any) -> None:
     if isinstance(unfit, str):
         name, _, member = unfit.partition(":")
         label, _, value = member.partition("=")
@@ -118,7 +118,7 @@ def test_keys_that_are_not_for_verifying_are_passed_over(read: Callable[[bytes],
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_a_file_without_a_key_is_refused_with_its_name(
+def test_file_without_a_key_is_refused_with_its_name(
     read: Callable[[bytes], tuple[Key, ...]], tmp_path: Path, text: bytes, reason: str
 ) -> None:
     with pytest.raises(BadKeys, match=reason) as caught:
@@ -126,12 +126,12 @@ def test_a_file_without_a_key_is_refused_with_its_name(
     assert str(caught.value).startswith(f"{tmp_path / 'keys'}: ")
 
 
-def test_a_file_that_is_not_there_is_refused_with_its_name(tmp_path: Path) -> None:
+def test_missing_file_is_refused_with_its_name(tmp_path: Path) -> None:
     with pytest.raises(BadKeys, match="cannot be read: No such file"):
         KeyFile(tmp_path / "none")
 
 
-def test_a_private_key_is_refused_and_not_shown(read: Callable[[bytes], tuple[Key, ...]]) -> None:
+def test_private_key_is_refused_and_not_quoted(read: Callable[[bytes], tuple[Key, ...]]) -> None:
     secret = private_pem(pair("p256"))
     with pytest.raises(BadKeys, match="holds a PRIVATE KEY, which does not belong there") as caught:
         read(pair("rsa").pem + secret)
@@ -139,19 +139,19 @@ def test_a_private_key_is_refused_and_not_shown(read: Callable[[bytes], tuple[Ke
 
 
 class Published:
-    """A verifier with the keys that `elsewhere` publishes, on clocks that a test can wait for."""
+    """Makes verifiers with the keys that `remote` publishes, and with time limits that a test sets."""
 
-    def __init__(self, elsewhere: Elsewhere) -> None:
-        self.elsewhere = elsewhere
+    def __init__(self, remote: RemoteServer) -> None:
+        self.remote = remote
         self._made: list[JsonWebTokens] = []
 
     def verifier(self, **times: float) -> JsonWebTokens:
-        keys = PublishedKeys(f"{self.elsewhere.url}/jwks.json", **times)
+        keys = PublishedKeys(f"{self.remote.url}/jwks.json", **times)
         self._made.append(JsonWebTokens(keys, issuer=ISSUER, audience=AUDIENCE))
         return self._made[-1]
 
     def publish(self, *names: str) -> None:
-        self.elsewhere.answers = [as_json(jwks(*(pair(name).jwk(kid=name) for name in names)))]
+        self.remote.answers = [as_json(jwks(*(pair(name).jwk(kid=name) for name in names)))]
 
     async def close(self) -> None:
         for each in self._made:
@@ -159,15 +159,15 @@ class Published:
 
 
 @pytest.fixture
-async def published(elsewhere: Elsewhere) -> AsyncIterator[Published]:
-    there = Published(elsewhere)
-    there.publish("rsa")
-    yield there
-    await there.close()
+async def published(remote: RemoteServer) -> AsyncIterator[Published]:
+    provider = Published(remote)
+    provider.publish("rsa")
+    yield provider
+    await provider.close()
 
 
-async def good(verifier: JsonWebTokens, key: str = "rsa", kid: str | None = "") -> bool:
-    """Whether a token that is signed with *key* is believed."""
+async def is_accepted(verifier: JsonWebTokens, key: str = "rsa", kid: str | None = "") -> bool:
+    """Return whether a token that *key* has signed is accepted."""
     named = {"kid": key if kid == "" else kid} if kid is not None else {}
     algorithm = {"rsa": "RS256", "rsa-2": "RS256", "p256": "ES256", "ed25519": "EdDSA"}[key]
     try:
@@ -177,69 +177,69 @@ async def good(verifier: JsonWebTokens, key: str = "rsa", kid: str | None = "") 
     return True
 
 
-async def test_keys_are_fetched_when_first_needed_and_once_for_all(published: Published) -> None:
+async def test_keys_are_fetched_once_when_first_needed(published: Published) -> None:
     verifier = published.verifier()
-    assert not published.elsewhere.asked
-    assert all(await asyncio.gather(*(good(verifier) for _ in range(50))))
-    assert await good(verifier, kid=None)
-    [asked] = published.elsewhere.asked
-    assert asked.path == "/jwks.json"
-    assert not {"Authorization", "Cookie", "SO-AppToken"} & set(asked.headers)
+    assert not published.remote.requests
+    assert all(await asyncio.gather(*(is_accepted(verifier) for _ in range(50))))
+    assert await is_accepted(verifier, kid=None)
+    [request] = published.remote.requests
+    assert request.path == "/jwks.json"
+    assert not {"Authorization", "Cookie", "SO-AppToken"} & set(request.headers)
 
 
-async def test_a_rotated_key_is_fetched_when_a_token_names_it(published: Published) -> None:
+async def test_rotated_key_is_fetched_when_a_token_names_it(published: Published) -> None:
     verifier = published.verifier(pause=0.0)
-    assert await good(verifier)
+    assert await is_accepted(verifier)
     published.publish("p256", "rsa")
-    assert await good(verifier, "p256")
-    assert await good(verifier)
-    assert len(published.elsewhere.asked) == 2
+    assert await is_accepted(verifier, "p256")
+    assert await is_accepted(verifier)
+    assert len(published.remote.requests) == 2
     published.publish("ed25519")
-    assert await good(verifier, "ed25519")
-    assert not await good(verifier)  # the old one is gone
+    assert await is_accepted(verifier, "ed25519")
+    assert not await is_accepted(verifier)  # the old key is no longer published
 
 
-async def test_a_rotated_key_is_found_without_a_name_too(published: Published) -> None:
+async def test_rotated_key_is_fetched_for_a_token_without_a_name(published: Published) -> None:
     verifier = published.verifier(pause=0.0)
-    assert await good(verifier, kid=None)
+    assert await is_accepted(verifier, kid=None)
     published.publish("p256")
-    assert await good(verifier, "p256", kid=None)
+    assert await is_accepted(verifier, "p256", kid=None)
 
 
-async def test_made_up_names_do_not_hammer_the_provider(published: Published) -> None:
+async def test_unknown_names_cause_few_requests(published: Published) -> None:
     verifier = published.verifier()
-    assert await good(verifier)
-    believed = await asyncio.gather(*(good(verifier, "rsa-2", kid=f"made-up-{number}") for number in range(100)))
-    assert not any(believed)
-    assert len(published.elsewhere.asked) == 1
+    assert await is_accepted(verifier)
+    accepted = await asyncio.gather(*(is_accepted(verifier, "rsa-2", kid=f"made-up-{number}") for number in range(100)))
+    assert not any(accepted)
+    assert len(published.remote.requests) == 1
     eager = published.verifier(pause=2.0)
-    published.elsewhere.asked.clear()
-    await asyncio.gather(*(good(eager, "rsa-2", kid=f"made-up-{number}") for number in range(100)))
+    published.remote.requests.clear()
+    await asyncio.gather(*(is_accepted(eager, "rsa-2", kid=f"made-up-{number}") for number in range(100)))
     await asyncio.sleep(2.1)
-    await asyncio.gather(*(good(eager, "rsa-2", kid=f"made-up-{number}") for number in range(100)))
-    assert len(published.elsewhere.asked) <= 3
+    await asyncio.gather(*(is_accepted(eager, "rsa-2", kid=f"made-up-{number}") for number in range(100)))
+    assert len(published.remote.requests) <= 3
 
 
-async def test_a_wrong_signature_under_a_known_name_asks_nobody(published: Published) -> None:
+async def test_wrong_signature_under_a_known_name_causes_no_request(published: Published) -> None:
     verifier = published.verifier(pause=0.0)
-    assert await good(verifier)
-    assert not await good(verifier, "rsa-2", kid="rsa")
-    assert len(published.elsewhere.asked) == 1
+    assert await is_accepted(verifier)
+    assert not await is_accepted(verifier, "rsa-2", kid="rsa")
+    assert len(published.remote.requests) == 1
 
 
-async def test_keys_that_are_no_longer_fresh_are_fetched_again(published: Published) -> None:
+async def test_stale_keys_are_fetched_again(published: Published) -> None:
     verifier = published.verifier(fresh_for=0.3, pause=0.0)
-    assert await good(verifier)
+    assert await is_accepted(verifier)
     published.publish("p256")
     await asyncio.sleep(0.4)
-    assert not await good(verifier)
-    assert await good(verifier, "p256")
+    assert not await is_accepted(verifier)
+    assert await is_accepted(verifier, "p256")
 
 
 _FAULTS: dict[str, Answer] = {
     "500": as_text("", "text/html", 500),
     "404": as_text("", "text/html", 404),
-    "a redirect": as_text("", "text/html", 302, Location="/elsewhere"),
+    "a redirect": as_text("", "text/html", 302, Location="/other"),
     "a body that is cut": as_cut,
     "HTML": as_text("<html>", "text/html"),
     "nothing": as_text("", "application/json"),
@@ -252,49 +252,47 @@ _FAULTS: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("fault", _FAULTS.values(), ids=_FAULTS)
-async def test_without_keys_nothing_can_be_told_and_the_provider_is_left_alone(
-    published: Published, fault: Answer
-) -> None:
-    published.elsewhere.answers = [fault]
+async def test_provider_without_keys_is_unavailable_and_gets_one_request(published: Published, fault: Answer) -> None:
+    published.remote.answers = [fault]
     verifier = published.verifier(pause=30.0)
     for _ in range(5):
         with pytest.raises(VerificationUnavailable, match="cannot be verified at the moment"):
-            await good(verifier)
-    assert len(published.elsewhere.asked) == 1
+            await is_accepted(verifier)
+    assert len(published.remote.requests) == 1
 
 
 @pytest.mark.parametrize("fault", _FAULTS.values(), ids=_FAULTS)
-async def test_the_keys_at_hand_are_used_through_an_outage(published: Published, fault: Answer) -> None:
+async def test_known_keys_are_used_through_an_outage(published: Published, fault: Answer) -> None:
     verifier = published.verifier(fresh_for=0.0, pause=0.0)
-    assert await good(verifier)
-    published.elsewhere.answers = [fault]
-    assert await good(verifier)
-    assert not await good(verifier, "rsa-2", kid="new")
-    assert len(published.elsewhere.asked) > 1
+    assert await is_accepted(verifier)
+    published.remote.answers = [fault]
+    assert await is_accepted(verifier)
+    assert not await is_accepted(verifier, "rsa-2", kid="new")
+    assert len(published.remote.requests) > 1
     published.publish("p256")
-    assert await good(verifier, "p256")
+    assert await is_accepted(verifier, "p256")
 
 
-async def test_but_not_for_ever(published: Published) -> None:
+async def test_old_keys_are_not_used_for_ever(published: Published) -> None:
     verifier = published.verifier(fresh_for=0.0, kept_for=0.5, pause=0.0)
-    assert await good(verifier)
-    await published.elsewhere.stop()
+    assert await is_accepted(verifier)
+    await published.remote.stop()
     await asyncio.sleep(0.6)
     with pytest.raises(VerificationUnavailable):
-        await good(verifier)
+        await is_accepted(verifier)
 
 
-async def test_a_provider_that_hangs_is_left_in_time_by_all_who_wait_for_it(published: Published) -> None:
+async def test_request_to_a_hanging_provider_times_out_for_all_callers(published: Published) -> None:
     over = asyncio.Event()
 
     async def hang(_: web.BaseRequest) -> web.StreamResponse:
         await over.wait()
         return web.Response()
 
-    published.elsewhere.answers = [hang]
+    published.remote.answers = [hang]
     verifier = published.verifier()
     async with asyncio.timeout(60):
-        ended = await asyncio.gather(*(good(verifier) for _ in range(20)), return_exceptions=True)
-    assert all(isinstance(each, VerificationUnavailable) for each in ended)
-    assert len(published.elsewhere.asked) == 1
+        results = await asyncio.gather(*(is_accepted(verifier) for _ in range(20)), return_exceptions=True)
+    assert all(isinstance(each, VerificationUnavailable) for each in results)
+    assert len(published.remote.requests) == 1
     over.set()

@@ -1,4 +1,4 @@
-"""SuperOffice is asked who somebody is: what reaches it, and how its answers are read."""
+"""Verification by SuperOffice: the requests that it gets, and how its answers are read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from service.access.identity import EVERYTHING, READER, Role
+from service.access.schemes import Basic, Bearer, Credential, Session, SoTicket
 from service.access.verifiers.superoffice import SuperOffice
 from service.errors import Forbidden, NotAuthenticated, VerificationUnavailable
-from service.protocol.credentials import Basic, Bearer, Credential, Session, SoTicket
-from tests.access.verifiers.conftest import Elsewhere, as_json, as_text, principal
+from tests.access.verifiers.conftest import RemoteServer, as_json, as_text, principal
 
 WRITER = frozenset((Role.READ, Role.WRITE))
 TICKET = SoTicket("7T:TQBhAHIAawA=")
@@ -20,16 +20,16 @@ ALL = [Basic("tje0", ""), Bearer("8A:Cust12345.abc"), TICKET, Session("s1", "x1"
 
 
 @pytest.fixture
-async def superoffice(elsewhere: Elsewhere) -> AsyncIterator[SuperOffice]:
-    elsewhere.answers = [as_json(principal())]
-    asker = SuperOffice(f"{elsewhere.url}/Cust12345/", session_cookie="SoSession")
-    yield asker
-    await asker.close()
+async def superoffice(remote: RemoteServer) -> AsyncIterator[SuperOffice]:
+    remote.answers = [as_json(principal())]
+    verifier = SuperOffice(f"{remote.url}/Cust12345/", session_cookie="SoSession")
+    yield verifier
+    await verifier.close()
 
 
-async def refused(asker: SuperOffice, credential: Credential = TICKET, app_token: str | None = None) -> None:
+async def refused(verifier: SuperOffice, credential: Credential = TICKET, app_token: str | None = None) -> None:
     with pytest.raises(NotAuthenticated) as caught:
-        await asker.verify(credential, app_token)
+        await verifier.verify(credential, app_token)
     assert str(caught.value) == "The credentials are wrong."
 
 
@@ -43,63 +43,57 @@ async def refused(asker: SuperOffice, credential: Credential = TICKET, app_token
         (TICKET, "SOTicket 7T:TQBhAHIAawA="),
     ],
 )
-async def test_the_callers_own_credential_is_asked_about(
-    elsewhere: Elsewhere, superoffice: SuperOffice, credential: Credential, authorization: str
+async def test_credential_is_sent_as_it_is(
+    remote: RemoteServer, superoffice: SuperOffice, credential: Credential, authorization: str
 ) -> None:
     assert (await superoffice.verify(credential, None)).roles == WRITER
-    [asked] = elsewhere.asked
-    assert (asked.method, asked.path) == ("GET", "/Cust12345/api/v1/User/currentPrincipal")
-    assert asked.headers["Authorization"] == authorization
-    assert asked.headers["Accept"] == "application/json"
-    assert "Cookie" not in asked.headers and "SO-AppToken" not in asked.headers
+    [request] = remote.requests
+    assert (request.method, request.path) == ("GET", "/Cust12345/api/v1/User/currentPrincipal")
+    assert request.headers["Authorization"] == authorization
+    assert request.headers["Accept"] == "application/json"
+    assert "Cookie" not in request.headers and "SO-AppToken" not in request.headers
 
 
-async def test_a_session_goes_as_its_two_cookies_and_the_header(elsewhere: Elsewhere, superoffice: SuperOffice) -> None:
+async def test_session_is_sent_as_two_cookies_and_the_header(remote: RemoteServer, superoffice: SuperOffice) -> None:
     assert (await superoffice.verify(Session("abc-DEF_1%2B=", "t0ken/+="), None)).roles == WRITER
-    [asked] = elsewhere.asked
-    assert asked.headers["Cookie"] == "SoSession=abc-DEF_1%2B=; XSRF-TOKEN=t0ken/+="
-    assert asked.headers["X-XSRF-TOKEN"] == "t0ken/+="
-    assert "Authorization" not in asked.headers
+    [request] = remote.requests
+    assert request.headers["Cookie"] == "SoSession=abc-DEF_1%2B=; XSRF-TOKEN=t0ken/+="
+    assert request.headers["X-XSRF-TOKEN"] == "t0ken/+="
+    assert "Authorization" not in request.headers
 
 
-async def test_the_application_token_goes_along(elsewhere: Elsewhere, superoffice: SuperOffice) -> None:
+async def test_application_token_is_sent(remote: RemoteServer, superoffice: SuperOffice) -> None:
     for credential in ALL:
         await superoffice.verify(credential, "app 1")
-    assert [asked.headers["SO-AppToken"] for asked in elsewhere.asked] == ["app 1"] * 4
+    assert [request.headers["SO-AppToken"] for request in remote.requests] == ["app 1"] * 4
 
 
-async def test_a_cookie_that_an_answer_sets_is_not_sent_with_the_next_question(
-    elsewhere: Elsewhere, superoffice: SuperOffice
-) -> None:
-    elsewhere.answers = [as_text("{}", "application/json", **{"Set-Cookie": "SoSession=somebody; Path=/"})]
+async def test_cookie_of_an_answer_is_not_sent_again(remote: RemoteServer, superoffice: SuperOffice) -> None:
+    remote.answers = [as_text("{}", "application/json", **{"Set-Cookie": "SoSession=another; Path=/"})]
     await refused(superoffice)
     await refused(superoffice)
-    assert len(elsewhere.asked) == 2
-    assert all("Cookie" not in asked.headers for asked in elsewhere.asked)
+    assert len(remote.requests) == 2
+    assert all("Cookie" not in request.headers for request in remote.requests)
 
 
 @pytest.mark.parametrize(
     "value",
     ["a; SoSession=b", "a;b", "a\r\nX-Evil: 1", "a\nb", "a\x00b", "a b", 'a"b', "a\\b", "a,b", "ä", "", "\udcff"],
 )
-async def test_what_could_break_out_of_a_cookie_goes_nowhere(
-    elsewhere: Elsewhere, superoffice: SuperOffice, value: str
-) -> None:
+async def test_unsafe_value_of_a_cookie_is_not_sent(remote: RemoteServer, superoffice: SuperOffice, value: str) -> None:
     await refused(superoffice, Session(value, "x1"))
     await refused(superoffice, Session("s1", value))
-    assert not elsewhere.asked
+    assert not remote.requests
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a b", "a\x00", "ä", "", "\udcff"])
-async def test_what_could_break_out_of_a_header_goes_nowhere(
-    elsewhere: Elsewhere, superoffice: SuperOffice, value: str
-) -> None:
+async def test_unsafe_value_of_a_header_is_not_sent(remote: RemoteServer, superoffice: SuperOffice, value: str) -> None:
     await refused(superoffice, Bearer(value))
     await refused(superoffice, SoTicket(value))
     if value and value != "a b":
         with pytest.raises(Forbidden, match="SO-AppToken is missing or wrong"):
             await superoffice.verify(TICKET, value)
-    assert not elsewhere.asked
+    assert not remote.requests
 
 
 @pytest.mark.parametrize(
@@ -122,10 +116,10 @@ async def test_what_could_break_out_of_a_header_goes_nowhere(
         ({"Associate": None, "UserName": None}, WRITER),
     ],
 )
-async def test_roles_follow_the_type_of_user_and_the_administrators_right(
-    elsewhere: Elsewhere, superoffice: SuperOffice, changes: dict[str, Any], roles: frozenset[Role]
+async def test_roles_follow_the_user_type_and_the_function_rights(
+    remote: RemoteServer, superoffice: SuperOffice, changes: dict[str, Any], roles: frozenset[Role]
 ) -> None:
-    elsewhere.answers = [as_json(principal(**changes))]
+    remote.answers = [as_json(principal(**changes))]
     identity = await superoffice.verify(TICKET, None)
     assert identity.roles == roles
     assert identity.until is None
@@ -158,12 +152,12 @@ async def test_roles_follow_the_type_of_user_and_the_administrators_right(
         principal(AssociateId=None, Associate=7, UserName=[]),
     ],
 )
-async def test_an_answer_that_names_nobody_is_no_identity(
-    elsewhere: Elsewhere, superoffice: SuperOffice, carrier: object
+async def test_answer_without_a_named_user_is_a_refusal(
+    remote: RemoteServer, superoffice: SuperOffice, carrier: object
 ) -> None:
-    elsewhere.answers = [as_json(carrier)]
+    remote.answers = [as_json(carrier)]
     await refused(superoffice)
-    assert len(elsewhere.asked) == 1
+    assert len(remote.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -177,72 +171,70 @@ async def test_an_answer_that_names_nobody_is_no_identity(
         ("", "text/html"),
     ],
 )
-async def test_a_page_to_log_in_at_and_an_empty_answer_are_refusals(
-    elsewhere: Elsewhere, superoffice: SuperOffice, text: str, media_type: str
+async def test_login_page_and_empty_answer_are_refusals(
+    remote: RemoteServer, superoffice: SuperOffice, text: str, media_type: str
 ) -> None:
-    elsewhere.answers = [as_text(text, media_type)]
+    remote.answers = [as_text(text, media_type)]
     await refused(superoffice)
-    assert len(elsewhere.asked) == 1
+    assert len(remote.requests) == 1
 
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("credential", ALL, ids=lambda each: type(each).__name__)
-async def test_a_refusal_is_asked_for_once(
-    elsewhere: Elsewhere, superoffice: SuperOffice, credential: Credential, status: int
+async def test_refusal_is_not_retried(
+    remote: RemoteServer, superoffice: SuperOffice, credential: Credential, status: int
 ) -> None:
-    elsewhere.answers = [as_json(principal(), status=status)]
+    remote.answers = [as_json(principal(), status=status)]
     await refused(superoffice, credential)
-    assert len(elsewhere.asked) == 1
+    assert len(remote.requests) == 1
 
 
 @pytest.mark.parametrize("status", [302, 303, 307])
-async def test_a_credential_is_not_carried_to_where_a_redirect_points(
-    elsewhere: Elsewhere, superoffice: SuperOffice, status: int
-) -> None:
-    elsewhere.answers = [as_text("", "text/html", status, Location=f"{elsewhere.url}/login"), as_json(principal())]
+async def test_redirect_is_not_followed(remote: RemoteServer, superoffice: SuperOffice, status: int) -> None:
+    remote.answers = [as_text("", "text/html", status, Location=f"{remote.url}/login"), as_json(principal())]
     await refused(superoffice)
-    assert len(elsewhere.asked) == 1
+    assert len(remote.requests) == 1
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 308, 400, 404, 406])
-async def test_an_address_that_is_not_superoffices_refuses_nobody(
-    elsewhere: Elsewhere, superoffice: SuperOffice, status: int
+async def test_answer_of_another_server_is_unavailable(
+    remote: RemoteServer, superoffice: SuperOffice, status: int
 ) -> None:
-    elsewhere.answers = [as_text("", "text/html", status, Location=f"{elsewhere.url}/login"), as_json(principal())]
+    remote.answers = [as_text("", "text/html", status, Location=f"{remote.url}/login"), as_json(principal())]
     with pytest.raises(VerificationUnavailable, match="cannot be verified at the moment"):
         await superoffice.verify(TICKET, None)
-    assert len(elsewhere.asked) == 1
+    assert len(remote.requests) == 1
 
 
 @pytest.fixture
-async def strict(elsewhere: Elsewhere) -> AsyncIterator[SuperOffice]:
-    """Where tickets and tokens need an application token beside them."""
-    elsewhere.answers = [as_json(principal())]
-    asker = SuperOffice(elsewhere.url, session_cookie="SoSession", app_tokens=["app-1", "app-ö"])
-    yield asker
-    await asker.close()
+async def strict(remote: RemoteServer) -> AsyncIterator[SuperOffice]:
+    """A verifier that requires an application token with tickets and tokens."""
+    remote.answers = [as_json(principal())]
+    verifier = SuperOffice(remote.url, session_cookie="SoSession", app_tokens=["app-1", "app-ö"])
+    yield verifier
+    await verifier.close()
 
 
 @pytest.mark.parametrize("app_token", [None, "", "app-2", "app-", "app-1 ", "APP-1", "app-1,app-2", "\udcff"])
 @pytest.mark.parametrize("credential", [TICKET, Bearer("8A:abc")], ids=lambda each: type(each).__name__)
-async def test_a_ticket_without_the_right_application_token_is_forbidden_before_anything_is_asked(
-    elsewhere: Elsewhere, strict: SuperOffice, credential: Credential, app_token: str | None
+async def test_ticket_without_application_token_is_forbidden_without_a_request(
+    remote: RemoteServer, strict: SuperOffice, credential: Credential, app_token: str | None
 ) -> None:
     with pytest.raises(Forbidden) as caught:
         await strict.verify(credential, app_token)
     assert str(caught.value) == "The SO-AppToken is missing or wrong."
-    assert not elsewhere.asked
+    assert not remote.requests
 
 
-async def test_any_of_the_application_tokens_will_do(elsewhere: Elsewhere) -> None:
-    elsewhere.answers = [as_json(principal())]
-    asker = SuperOffice(elsewhere.url, session_cookie="SoSession", app_tokens=["app-1", "app-2"])
+async def test_each_of_the_application_tokens_is_accepted(remote: RemoteServer) -> None:
+    remote.answers = [as_json(principal())]
+    verifier = SuperOffice(remote.url, session_cookie="SoSession", app_tokens=["app-1", "app-2"])
     for token in ("app-1", "app-2"):
-        assert (await asker.verify(TICKET, token)).roles == WRITER
-    assert [asked.headers["SO-AppToken"] for asked in elsewhere.asked] == ["app-1", "app-2"]
-    await asker.close()
+        assert (await verifier.verify(TICKET, token)).roles == WRITER
+    assert [request.headers["SO-AppToken"] for request in remote.requests] == ["app-1", "app-2"]
+    await verifier.close()
 
 
 @pytest.mark.parametrize("credential", [ALL[0], ALL[3]], ids=lambda each: type(each).__name__)
-async def test_users_and_sessions_need_no_application_token(strict: SuperOffice, credential: Credential) -> None:
+async def test_user_and_session_need_no_application_token(strict: SuperOffice, credential: Credential) -> None:
     assert (await strict.verify(credential, None)).roles == WRITER

@@ -1,4 +1,4 @@
-"""SuperOffice fails: what is asked again, what is told, and what an outage costs."""
+"""Failures of SuperOffice: retries, errors, and the cost of an outage."""
 
 from __future__ import annotations
 
@@ -9,31 +9,43 @@ from collections.abc import AsyncIterator
 import aiohttp
 import pytest
 from aiohttp import web
+from tenacity import wait_none
 
 from service.access.identity import Role
+from service.access.schemes import SoTicket
 from service.access.verifiers.superoffice import SuperOffice
 from service.errors import NotAuthenticated, VerificationUnavailable
-from service.protocol.credentials import SoTicket
-from tests.access.verifiers.conftest import Answer, Elsewhere, as_cut, as_json, as_text, principal
+from tests.access.verifiers.conftest import Answer, RemoteServer, as_cut, as_json, as_text, principal
 
 UNAVAILABLE = "The credentials cannot be verified at the moment."
 
 
 @pytest.fixture
-async def superoffice(elsewhere: Elsewhere) -> AsyncIterator[SuperOffice]:
-    asker = SuperOffice(elsewhere.url, session_cookie="SoSession")
-    yield asker
-    await asker.close()
+async def superoffice(remote: RemoteServer) -> AsyncIterator[SuperOffice]:
+    verifier = SuperOffice(remote.url, session_cookie="SoSession")
+    yield verifier
+    await verifier.close()
 
 
-async def ask(asker: SuperOffice, ticket: str = "7T:abc") -> bool:
-    """Whether the ticket is good; it may not be told."""
-    return Role.READ in (await asker.verify(SoTicket(ticket), None)).roles
+async def verify(verifier: SuperOffice, ticket: str = "7T:abc") -> bool:
+    """Return whether *ticket* is valid."""
+    return Role.READ in (await verifier.verify(SoTicket(ticket), None)).roles
 
 
-async def unavailable(asker: SuperOffice) -> None:
+@pytest.fixture
+def immediate_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.access.verifiers.superoffice._RETRY_WAIT", wait_none())
+
+
+def give_time(superoffice: SuperOffice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the time limits to 60 seconds, which a busy machine keeps."""
+    monkeypatch.setattr(superoffice._queue, "_timeout", 60.0)
+    monkeypatch.setattr("service.access.verifiers.superoffice._VERIFY_TIMEOUT", 60.0)
+
+
+async def unavailable(verifier: SuperOffice) -> None:
     with pytest.raises(VerificationUnavailable) as caught:
-        await ask(asker)
+        await verify(verifier)
     assert str(caught.value) == UNAVAILABLE
 
 
@@ -46,29 +58,29 @@ def hanging(until: asyncio.Event) -> Answer:
 
 
 async def vanishing(request: web.BaseRequest) -> web.StreamResponse:
-    """Hang up without a word."""
+    """Close the connection without an answer."""
     assert request.transport is not None
     request.transport.abort()
     return web.Response()
 
 
 async def stretching(request: web.BaseRequest) -> web.StreamResponse:
-    """Send without end, each piece in time."""
+    """Send an endless body without a pause."""
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     await response.prepare(request)
     try:
         while True:
             await response.write(b" " * 65_536)
-    except (ConnectionError, RuntimeError):  # the other side had enough
+    except (ConnectionError, RuntimeError):  # the client has closed the connection
         return response
 
 
-def about_somebody(elsewhere: Elsewhere) -> list[web.BaseRequest]:
-    """Questions with a credential: the others are whether it is there at all."""
-    return [request for request in elsewhere.asked if "Authorization" in request.headers]
+def with_credential(remote: RemoteServer) -> list[web.BaseRequest]:
+    """Return the requests with a credential. The others are probes."""
+    return [request for request in remote.requests if "Authorization" in request.headers]
 
 
-_PASSING = {
+_TRANSIENT = {
     "500": as_text("oops", "text/html", 500),
     "502": as_text("", "text/html", 502),
     "503": as_json({}, 503),
@@ -86,78 +98,82 @@ _PASSING = {
 }
 
 
-@pytest.mark.parametrize("fault", _PASSING.values(), ids=_PASSING)
-async def test_what_passes_is_asked_again(elsewhere: Elsewhere, superoffice: SuperOffice, fault: Answer) -> None:
-    elsewhere.answers = [fault, as_json(principal())]
-    assert await ask(superoffice)
-    assert len(elsewhere.asked) == 2
+@pytest.mark.parametrize("fault", _TRANSIENT.values(), ids=_TRANSIENT)
+async def test_transient_fault_is_retried(remote: RemoteServer, superoffice: SuperOffice, fault: Answer) -> None:
+    remote.answers = [fault, as_json(principal())]
+    assert await verify(superoffice)
+    assert len(remote.requests) == 2
 
 
-@pytest.mark.parametrize("fault", _PASSING.values(), ids=_PASSING)
-async def test_what_does_not_pass_is_unavailable_after_three_tries(
-    elsewhere: Elsewhere, superoffice: SuperOffice, fault: Answer
+@pytest.mark.usefixtures("immediate_retries")
+@pytest.mark.parametrize("fault", _TRANSIENT.values(), ids=_TRANSIENT)
+async def test_lasting_fault_is_unavailable_after_three_tries(
+    remote: RemoteServer, superoffice: SuperOffice, fault: Answer
 ) -> None:
-    elsewhere.answers = [fault]
+    remote.answers = [fault]
     await unavailable(superoffice)
-    # The client makes a try anew where the connection ended without a word: it may have been kept for too long.
-    assert len(about_somebody(elsewhere)) == (6 if fault is vanishing else 3)
+    # The HTTP client repeats a request when the connection ends without an answer: it may have been idle too long.
+    assert len(with_credential(remote)) == (6 if fault is vanishing else 3)
 
 
-async def test_a_refusal_after_a_fault_is_a_refusal(elsewhere: Elsewhere, superoffice: SuperOffice) -> None:
-    elsewhere.answers = [as_json({}, 503), as_json({}, 401)]
+async def test_refusal_after_a_fault_is_a_refusal(remote: RemoteServer, superoffice: SuperOffice) -> None:
+    remote.answers = [as_json({}, 503), as_json({}, 401)]
     with pytest.raises(NotAuthenticated):
-        await ask(superoffice)
-    assert len(elsewhere.asked) == 2
+        await verify(superoffice)
+    assert len(remote.requests) == 2
 
 
-async def test_a_slow_answer_is_waited_for(elsewhere: Elsewhere, superoffice: SuperOffice) -> None:
+async def test_slow_answer_is_awaited(remote: RemoteServer, superoffice: SuperOffice) -> None:
     async def slow(_: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(0.7)
         return web.json_response(principal())
 
-    elsewhere.answers = [slow]
-    assert await ask(superoffice)
-    assert len(elsewhere.asked) == 1
+    remote.answers = [slow]
+    assert await verify(superoffice)
+    assert len(remote.requests) == 1
 
 
-async def test_one_that_hangs_is_left_in_time(elsewhere: Elsewhere, superoffice: SuperOffice) -> None:
+async def test_hanging_request_times_out(remote: RemoteServer, superoffice: SuperOffice) -> None:
     over = asyncio.Event()
-    elsewhere.answers = [hanging(over)]
+    remote.answers = [hanging(over)]
     start = time.monotonic()
     await unavailable(superoffice)
     assert time.monotonic() - start < 60
-    assert len(about_somebody(elsewhere)) == 2
+    assert len(with_credential(remote)) == 2
     over.set()
 
 
-async def test_an_outage_costs_nothing_and_its_end_is_noticed(elsewhere: Elsewhere, superoffice: SuperOffice) -> None:
-    elsewhere.answers = [as_json({}, 503)]
+@pytest.mark.usefixtures("immediate_retries")
+async def test_outage_costs_few_requests_and_its_end_is_noticed(remote: RemoteServer, superoffice: SuperOffice) -> None:
+    remote.answers = [as_json({}, 503)]
     for _ in range(3):
         await unavailable(superoffice)
-    asked = len(elsewhere.asked)
-    assert len(about_somebody(elsewhere)) == 9
+    before = len(remote.requests)
+    assert len(with_credential(remote)) == 9
     start = time.monotonic()
     for _ in range(100):
         await unavailable(superoffice)
     trials = 1 + int((time.monotonic() - start) / 2.0)  # one is due every two seconds
-    assert len(elsewhere.asked) <= asked + 3 * trials
-    elsewhere.answers = [as_json(principal())]
+    assert len(remote.requests) <= before + 3 * trials
+    remote.answers = [as_json(principal())]
     await asyncio.sleep(2.1)
-    assert await ask(superoffice)
-    assert await ask(superoffice)
+    assert await verify(superoffice)
+    assert await verify(superoffice)
 
 
-async def test_a_server_that_is_gone_is_unavailable(elsewhere: Elsewhere, superoffice: SuperOffice) -> None:
-    elsewhere.answers = [as_json(principal())]
-    assert await ask(superoffice)
-    await elsewhere.stop()
+@pytest.mark.usefixtures("immediate_retries")
+async def test_stopped_server_is_unavailable(remote: RemoteServer, superoffice: SuperOffice) -> None:
+    remote.answers = [as_json(principal())]
+    assert await verify(superoffice)
+    await remote.stop()
     for _ in range(4):
         await unavailable(superoffice)
 
 
+@pytest.mark.usefixtures("immediate_retries")
 @pytest.mark.parametrize("fault", ["vanishing", "500", "503"])
-async def test_a_credential_that_superoffice_stumbles_over_closes_the_door_to_nobody_else(
-    elsewhere: Elsewhere, superoffice: SuperOffice, fault: str
+async def test_credential_on_which_superoffice_fails_does_not_affect_others(
+    remote: RemoteServer, superoffice: SuperOffice, fault: str
 ) -> None:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         if "poison" in request.headers.get("Authorization", ""):
@@ -166,71 +182,67 @@ async def test_a_credential_that_superoffice_stumbles_over_closes_the_door_to_no
             return web.Response(status=401)
         return web.json_response(principal())
 
-    elsewhere.answers = [answer]
+    remote.answers = [answer]
     for each in range(6):
         with pytest.raises(VerificationUnavailable):
-            await ask(superoffice, f"7T:poison{each}")
-    assert await ask(superoffice, "7T:abc")
+            await verify(superoffice, f"7T:poison{each}")
+    assert await verify(superoffice, "7T:abc")
 
 
-async def test_thirty_two_ask_at_once_and_a_bounded_number_waits(
-    elsewhere: Elsewhere, superoffice: SuperOffice, monkeypatch: pytest.MonkeyPatch
+async def test_thirty_two_requests_run_at_once_and_a_bounded_number_waits(
+    remote: RemoteServer, superoffice: SuperOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for limit in ("superoffice._WAIT", "superoffice._PATIENCE"):
-        monkeypatch.setattr(
-            f"service.access.verifiers.{limit}", 60.0
-        )  # seconds; a busy machine takes more than two for them all
+    give_time(superoffice, monkeypatch)
     monkeypatch.setattr("service.access.verifiers.client._TIMEOUT", aiohttp.ClientTimeout(total=60))
     over = asyncio.Event()
-    elsewhere.answers = [hanging(over)]
-    asking = [asyncio.create_task(ask(superoffice, f"7T:{number}")) for number in range(32 + 256)]
-    await elsewhere.reached(32)
+    remote.answers = [hanging(over)]
+    tasks = [asyncio.create_task(verify(superoffice, f"7T:{number}")) for number in range(32 + 256)]
+    await remote.reached(32)
     with pytest.raises(VerificationUnavailable, match="Too many credentials wait to be verified"):
-        await ask(superoffice)
+        await verify(superoffice)
     over.set()
-    # All of them, whatever comes of each: one that still asks when the client is closed would open it again.
-    assert await asyncio.gather(*asking, return_exceptions=True) == [True] * (32 + 256)
-    assert elsewhere.most_open == 32
-    assert len(elsewhere.asked) == 32 + 256
+    # All of them end here: a request after the close of the client would open it again.
+    assert await asyncio.gather(*tasks, return_exceptions=True) == [True] * (32 + 256)
+    assert remote.max_active == 32
+    assert len(remote.requests) == 32 + 256
 
 
-async def test_who_waits_in_vain_is_told_so_and_leaves_no_place_taken(
-    elsewhere: Elsewhere, superoffice: SuperOffice, monkeypatch: pytest.MonkeyPatch
+async def test_timed_out_wait_leaves_no_slot_taken(
+    remote: RemoteServer, superoffice: SuperOffice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     over = asyncio.Event()
-    elsewhere.answers = [hanging(over)]
-    asking = [asyncio.create_task(ask(superoffice, f"7T:{number}")) for number in range(40)]
-    ended = await asyncio.gather(*asking, return_exceptions=True)
-    assert all(isinstance(each, VerificationUnavailable) for each in ended)
-    assert elsewhere.most_open == 32
+    remote.answers = [hanging(over)]
+    tasks = [asyncio.create_task(verify(superoffice, f"7T:{number}")) for number in range(40)]
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(each, VerificationUnavailable) for each in results)
+    assert remote.max_active == 32
     over.set()
-    elsewhere.answers = [as_json(principal())]
+    remote.answers = [as_json(principal())]
     await asyncio.sleep(2.1)
-    for limit in ("superoffice._WAIT", "superoffice._PATIENCE"):
-        monkeypatch.setattr(f"service.access.verifiers.{limit}", 60)
-    assert await ask(superoffice)
-    asking = [asyncio.create_task(ask(superoffice, f"7T:{number}")) for number in range(40)]
-    assert await asyncio.gather(*asking, return_exceptions=True) == [True] * 40
+    give_time(superoffice, monkeypatch)
+    assert await verify(superoffice)
+    tasks = [asyncio.create_task(verify(superoffice, f"7T:{number}")) for number in range(40)]
+    assert await asyncio.gather(*tasks, return_exceptions=True) == [True] * 40
 
 
-async def test_who_leaves_frees_the_place(elsewhere: Elsewhere, superoffice: SuperOffice) -> None:
+async def test_cancelled_verification_frees_its_slot(remote: RemoteServer, superoffice: SuperOffice) -> None:
     over = asyncio.Event()
-    elsewhere.answers = [hanging(over)]
-    asking = [asyncio.create_task(ask(superoffice, f"7T:{number}")) for number in range(40)]
-    await elsewhere.reached(32)
-    for each in asking:
+    remote.answers = [hanging(over)]
+    tasks = [asyncio.create_task(verify(superoffice, f"7T:{number}")) for number in range(40)]
+    await remote.reached(32)
+    for each in tasks:
         each.cancel()
-    await asyncio.gather(*asking, return_exceptions=True)
-    elsewhere.answers = [as_json(principal())]
-    asking = [asyncio.create_task(ask(superoffice, f"7T:{number}")) for number in range(40)]
-    assert await asyncio.gather(*asking, return_exceptions=True) == [True] * 40
+    await asyncio.gather(*tasks, return_exceptions=True)
+    remote.answers = [as_json(principal())]
+    tasks = [asyncio.create_task(verify(superoffice, f"7T:{number}")) for number in range(40)]
+    assert await asyncio.gather(*tasks, return_exceptions=True) == [True] * 40
     over.set()
 
 
-async def test_it_may_be_closed_twice_and_unused(elsewhere: Elsewhere) -> None:
-    asker = SuperOffice(elsewhere.url, session_cookie="SoSession")
-    await asker.close()
-    elsewhere.answers = [as_json(principal())]
-    assert await ask(asker)
-    await asker.close()
-    await asker.close()
+async def test_verifier_may_be_closed_twice_and_unused(remote: RemoteServer) -> None:
+    verifier = SuperOffice(remote.url, session_cookie="SoSession")
+    await verifier.close()
+    remote.answers = [as_json(principal())]
+    assert await verify(verifier)
+    await verifier.close()
+    await verifier.close()

@@ -1,4 +1,4 @@
-"""No secret is quoted: not in what is logged at any level, not in an error, its causes or its traceback."""
+"""No secret is in a log event of any level, or in an error, its causes and its traceback."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 
 import pytest
 import structlog
+from tenacity import wait_none
 
 from service.access.ports import Verifier
+from service.access.schemes import Basic, Bearer, Credential, Session, SoTicket
 from service.access.verifiers.bearer import BearerTokens
 from service.access.verifiers.jwt import JsonWebTokens
 from service.access.verifiers.keys import KeyFile
 from service.access.verifiers.superoffice import SuperOffice
 from service.errors import PictureError
-from service.protocol.credentials import Basic, Bearer, Credential, Session, SoTicket
-from tests.access.verifiers.conftest import Elsewhere, as_cut, as_json, as_text, principal
+from tests.access.verifiers.conftest import RemoteServer, as_cut, as_json, as_text, principal
 from tests.access.verifiers.tokens import AUDIENCE, ISSUER, pair, token
 
 GENUINE, FORGED, EXPIRED = token(), token("rsa-2"), token(exp=1)
@@ -49,24 +50,29 @@ def everything_logged() -> Iterator[None]:
     structlog.configure(**before)
 
 
-def _told(error: BaseException) -> str:
-    """All that a careless logger could show: the error, and what hangs on it, suppressed or not."""
+def _everything_about(error: BaseException) -> str:
+    """Return all text that a logger could show of *error*, its cause and its context."""
     text = [repr(error), str(error), *traceback.format_exception(error)]
-    for behind in (error.__cause__, error.__context__):
-        if behind is not None:
-            text.append(_told(behind))
+    for earlier in (error.__cause__, error.__context__):
+        if earlier is not None:
+            text.append(_everything_about(earlier))
     return "\n".join(text)
 
 
 @pytest.mark.usefixtures("everything_logged")
-async def test_no_secret_is_quoted_whatever_happens(
-    elsewhere: Elsewhere, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+async def test_no_secret_is_quoted_after_any_answer(
+    remote: RemoteServer,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("service.access.verifiers.superoffice._RETRY_WAIT", wait_none())
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     (tmp_path / "keys.pem").write_bytes(pair("rsa").pem)
     tokens = JsonWebTokens(KeyFile(tmp_path / "keys.pem"), issuer=ISSUER, audience=AUDIENCE)
-    told, url = [], elsewhere.url
+    texts, url = [], remote.url
     for answer in (
         as_json(principal()),
         as_json({}, 401),
@@ -78,25 +84,25 @@ async def test_no_secret_is_quoted_whatever_happens(
         None,
     ):
         if answer is None:
-            await elsewhere.stop()
+            await remote.stop()
         else:
-            elsewhere.answers = [answer]
+            remote.answers = [answer]
         superoffice = SuperOffice(url, session_cookie="SoSession", app_tokens=["hushapp"])
         bearer = BearerTokens(tokens, superoffice)
         for credential in CREDENTIALS:
             verifier: Verifier = bearer if isinstance(credential, Bearer) else superoffice
             for app_token in ("hushapp", "wronghush"):
                 try:
-                    told.append(repr(await verifier.verify(credential, app_token)))
+                    texts.append(repr(await verifier.verify(credential, app_token)))
                 except PictureError as error:
-                    told.append(_told(error))
-        told += [repr(superoffice), repr(bearer), repr(tokens)]
+                    texts.append(_everything_about(error))
+        texts += [repr(superoffice), repr(bearer), repr(tokens)]
         await bearer.close()
         await superoffice.close()
     output = capsys.readouterr()
-    shown = "\n".join([*told, caplog.text, output.out, output.err])
+    shown = "\n".join([*texts, caplog.text, output.out, output.err])
     assert "superoffice.unavailable" in shown and "superoffice.unexpected" in shown
-    assert len(told) > 100 and len(elsewhere.asked) > 40
+    assert len(texts) > 100 and len(remote.requests) > 40
     for secret in SECRETS:
         quoted = [line for line in shown.splitlines() if secret in line]
         assert not quoted, quoted[:3]

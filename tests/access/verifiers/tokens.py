@@ -1,4 +1,4 @@
-"""An identity provider's keys and tokens, made here: real keys, real signatures."""
+"""Keys and signed tokens of an identity provider."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MAKERS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Pair:
-    """A private key and its public half."""
+    """A private key and its public key."""
 
     private: Any
 
@@ -43,7 +43,7 @@ class Pair:
         return self.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     def jwk(self, **members: Any) -> dict[str, Any]:
-        """The public half as a JWK, with *members* changed; None takes one away."""
+        """Return the public key as a JWK with changed *members*. None removes a member."""
         kinds = {rsa.RSAPublicKey: RSAAlgorithm, ec.EllipticCurvePublicKey: ECAlgorithm}
         algorithm = next((each for kind, each in kinds.items() if isinstance(self.public, kind)), OKPAlgorithm)
         jwk = algorithm.to_jwk(self.public, as_dict=True) | members
@@ -52,24 +52,24 @@ class Pair:
 
 @cache
 def pair(name: str) -> Pair:
-    """The key pair of that name, the same for the whole run."""
+    """Return the key pair with that name, the same for the whole run."""
     return Pair(_MAKERS[name]())
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """What a good token says; None takes a claim away."""
+    """Return the claims of a valid token with *changes*. None removes a claim."""
     now = int(time.time())
-    said = {"iss": ISSUER, "aud": AUDIENCE, "sub": "tje0", "iat": now, "nbf": now, "exp": now + 3600} | changes
-    return {name: value for name, value in said.items() if value is not None}
+    valid = {"iss": ISSUER, "aud": AUDIENCE, "sub": "tje0", "iat": now, "nbf": now, "exp": now + 3600} | changes
+    return {name: value for name, value in valid.items() if value is not None}
 
 
 def token(key: str = "rsa", algorithm: str = "RS256", headers: dict[str, Any] | None = None, **changes: Any) -> str:
-    """A token of `claims`, signed with the pair named *key*."""
+    """Return a token of `claims`, signed with the pair named *key*."""
     return jwt.encode(claims(**changes), pair(key).private, algorithm, headers)
 
 
 def raw_token(header: dict[str, Any], payload: bytes, signature: bytes = b"") -> str:
-    """A token of any header and any payload."""
+    """Return a token of *header*, *payload* and *signature*, which need not be valid."""
     parts = (json.dumps(header).encode(), payload, signature)
     return ".".join(jwt.utils.base64url_encode(part).decode() for part in parts)
 

@@ -1,6 +1,6 @@
-"""The text of a users' file: a line for each, `user:argon2id-hash[:role,role]`; no roles are those of a reader.
+"""The text of a users' file: lines of `user:argon2id-hash[:role,role]`. A user without roles has the role `read`.
 
-Blank lines and lines that begin with `#` are left out. A fault tells where it is, and nothing of what stands there.
+Blank lines and lines that begin with `#` are skipped. Errors name the line and quote nothing of it.
 """
 
 from __future__ import annotations
@@ -16,44 +16,47 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from service.access.identity import READER, Identity, Role
+from service.access.ports import BadFile
 
 MAX_PASSWORD = 1024
-"""Bytes, in UTF-8."""
+"""Bytes of a password in UTF-8."""
 
 _HASHER = PasswordHasher()
-"""The library's default, which is the second choice of RFC 9106 section 4: 64 MiB, 3 passes, 4 lanes. The first choice
-would fill 2 GiB for whoever cares to guess."""
+"""The library's default, which is the second option of RFC 9106 section 4: 64 MiB, 3 passes, 4 lanes.
+
+The first option takes 2 GiB, which every guess would cost.
+"""
 _HASH = re.compile(
     r"\$argon2id\$v=19\$m=(?P<memory>[1-9][0-9]{0,8}),t=(?P<time>[1-9][0-9]{0,8}),p=(?P<lanes>[1-9][0-9]{0,8})"
     r"\$(?P<salt>[A-Za-z0-9+/]{11,86})\$(?P<digest>[A-Za-z0-9+/]{22,86})"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _MAX_MEMORY, _MAX_TIME, _MAX_LANES = 262_144, 10, 8
-"""KiB, passes and lanes: they are spent on whoever asks, before it is known who that is."""
+"""KiB, passes and lanes of a hash in the file: unauthenticated clients cause this cost."""
 
 
-class BadUsers(ValueError):
-    """A users' file that cannot be used, and where its fault is."""
+class BadUsers(BadFile):
+    """A users' file cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One who is in the file."""
+    """A user of the file."""
 
     hash: str = field(repr=False)
     identity: Identity
 
 
 def line(user: str, password: str, roles: Collection[Role] = ()) -> str:
-    """The line for *user*, without its end. Takes as long as a verification.
+    """Return the line of *user*, without a line end. It takes as long as a verification.
 
-    Raises ValueError for a name or a password that cannot be used, and shows neither.
+    Raises ValueError for a name or a password that cannot be used; its text quotes neither.
     """
-    if not _nameable(user):
+    if not _is_valid_name(user):
         raise ValueError("a user's name has no colon, no control character, no space at its ends and no # before it")
     try:
         data = password.encode()
-    except UnicodeEncodeError:  # it shows the password
+    except UnicodeEncodeError:  # its text quotes the password
         raise ValueError("a password must be text in UTF-8") from None
     if len(data) > MAX_PASSWORD or _CONTROL.search(password):
         raise ValueError(f"a password has at most {MAX_PASSWORD} bytes, and no control character (RFC 7617)")
@@ -62,7 +65,7 @@ def line(user: str, password: str, roles: Collection[Role] = ()) -> str:
 
 
 def parse(text: str) -> dict[str, User]:
-    """The users of a file's *text*, by their names. Raises `BadUsers`."""
+    """Return the users in *text* by their names. Raises `BadUsers`."""
     users: dict[str, User] = {}
     for number, each in enumerate(text.split("\n"), 1):
         if not each.strip() or each.startswith("#"):
@@ -77,7 +80,7 @@ def parse(text: str) -> dict[str, User]:
 
 
 def put(text: str, user: str, added: str) -> str:
-    """A file's *text* with the line *added* in place of the one of *user*, or after all others."""
+    """Return *text* with the line *added* in place of the line of *user*, or at the end."""
     lines = text.removesuffix("\n").split("\n") if text else []
     at = next((at for at, each in enumerate(lines) if each.partition(":")[0] == user), len(lines))
     lines[at : at + 1] = [added]
@@ -85,7 +88,7 @@ def put(text: str, user: str, added: str) -> str:
 
 
 def decoy(users: Mapping[str, User]) -> str:
-    """A hash of no password, which costs what most of those of *users* do."""
+    """Return a hash that matches no password, and costs what most hashes of *users* cost."""
     costs = Counter(each.hash.split("$")[3] for each in users.values())
     usual = f"m={_HASHER.memory_cost},t={_HASHER.time_cost},p={_HASHER.parallelism}"
     cost = costs.most_common(1)[0][0] if costs else usual
@@ -93,7 +96,7 @@ def decoy(users: Mapping[str, User]) -> str:
 
 
 def matches(hash: str, password: bytes) -> bool:
-    """Whether *hash* is of *password*. Raises argon2's VerificationError where there is no memory for it."""
+    """Return whether *hash* is of *password*. Raises argon2's VerificationError when memory is short."""
     try:
         return _HASHER.verify(hash, password)
     except VerifyMismatchError:
@@ -104,10 +107,10 @@ def _parse_line(text: str) -> tuple[str, User]:
     name, *rest = text.split(":")
     if not 1 <= len(rest) <= 2:
         raise ValueError("must be user:hash or user:hash:roles")
-    if not _nameable(name):
+    if not _is_valid_name(name):
         raise ValueError("the user's name cannot be used")
     match = _HASH.fullmatch(rest[0])
-    if match is None or not all(map(_decodable, match.group("salt", "digest"))):
+    if match is None or not all(map(_is_decodable, match.group("salt", "digest"))):
         raise ValueError("the hash is none of argon2id as `contact-image user add` makes it")
     memory, time, lanes = (int(match[each]) for each in ("memory", "time", "lanes"))
     if not 8 * lanes <= memory <= _MAX_MEMORY or time > _MAX_TIME or lanes > _MAX_LANES:
@@ -119,15 +122,15 @@ def _parse_line(text: str) -> tuple[str, User]:
     return name, User(rest[0], Identity(roles))
 
 
-def _nameable(name: str) -> bool:
+def _is_valid_name(name: str) -> bool:
     return bool(name) and name.isprintable() and name == name.strip() and ":" not in name and name[0] != "#"
 
 
 def _encoded(data: bytes) -> str:
-    """base64 as argon2 writes it."""
+    """Return *data* in base64 without padding, as argon2 writes it."""
     return b64encode(data).decode().rstrip("=")
 
 
-def _decodable(text: str) -> bool:
-    """Whether *text* is what argon2 writes: its decoder refuses bits that stand for nothing."""
+def _is_decodable(text: str) -> bool:
+    """Return whether *text* is base64 that argon2 decodes: it refuses surplus bits that are not zero."""
     return len(text) % 4 != 1 and _encoded(b64decode(text + "==")) == text

@@ -1,4 +1,4 @@
-"""The lines of a users' file: what they mean, and which are faults."""
+"""The lines of a users' file, and the faults in them."""
 
 import pytest
 from argon2 import PasswordHasher, extract_parameters
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access.identity import READER, Identity, Role
-from service.access.verifiers.user_lines import BadUsers, decoy, line, matches, parse, put
+from service.access.verifiers.users_text import BadUsers, decoy, line, matches, parse, put
 from tests.conftest import examples
 
 SALT, DIGEST = "c2l4dGVlbiBvZiBzYWx0IQ", "ZWZnaGlqa2xtbm9wcXJzdHV2d3h5ent8fX5/gIGCg4Q"
@@ -17,7 +17,7 @@ def with_cost(cost: str) -> str:
     return f"$argon2id$v=19${cost}${SALT}${DIGEST}"
 
 
-def test_a_line_is_one_user_with_a_hash_of_rfc_9106() -> None:
+def test_line_has_a_user_and_a_hash_of_rfc_9106() -> None:
     (name, user), *others = parse(line("tje0", "Tje0", [Role.WRITE, Role.READ])).items()
     assert name == "tje0" and not others
     assert user.identity == Identity(frozenset((Role.READ, Role.WRITE)))
@@ -25,24 +25,24 @@ def test_a_line_is_one_user_with_a_hash_of_rfc_9106() -> None:
     assert matches(user.hash, b"Tje0") and not matches(user.hash, b"tje0")
 
 
-def test_roles_stand_in_their_order() -> None:
+def test_roles_are_written_in_their_order() -> None:
     assert line("a", "b", list(Role)).endswith(":read,write,purge")
     assert line("a", "b").count(":") == 1
 
 
-def test_the_same_password_never_gives_the_same_line() -> None:
+def test_equal_passwords_give_different_lines() -> None:
     assert line("tje0", "Tje0") != line("tje0", "Tje0")
 
 
-def test_comments_and_blank_lines_are_left_out() -> None:
-    users = parse(f"# who may look\r\n\n  \n#old:{HASH}\nann:{HASH}\r\nbob:{HASH}:purge, read\n")
+def test_comments_and_blank_lines_are_skipped() -> None:
+    users = parse(f"# a comment\r\n\n  \n#old:{HASH}\nann:{HASH}\r\nbob:{HASH}:purge, read\n")
     assert {name: user.identity.roles for name, user in users.items()} == {
         "ann": READER,
         "bob": {Role.READ, Role.PURGE},
     }
 
 
-def test_nobody_is_a_file_too() -> None:
+def test_empty_file_has_no_users() -> None:
     assert parse("") == {}
 
 
@@ -78,12 +78,12 @@ def test_nobody_is_a_file_too() -> None:
         (f"ann:{HASH}", "already"),
     ],
 )
-def test_a_fault_is_told_by_its_line_and_not_shown(fault: str, words: str) -> None:
+def test_fault_is_reported_with_its_line_and_not_quoted(fault: str, words: str) -> None:
     with pytest.raises(BadUsers) as caught:
         parse(f"# users\nann:{HASH}\n{fault}\n")
-    told = str(caught.value)
-    assert told.startswith("line 3: ") and words in told
-    assert "hush" not in told and DIGEST[:8] not in told and "admin" not in told
+    text = str(caught.value)
+    assert text.startswith("line 3: ") and words in text
+    assert "hush" not in text and DIGEST[:8] not in text and "admin" not in text
 
 
 costs = st.tuples(st.integers(1, 40), st.integers(0, 3), st.integers(0, 3)).map(lambda m: "m={},t={},p={}".format(*m))
@@ -92,7 +92,7 @@ base64 = st.text("ABYZabyz0189+/", min_size=8, max_size=48)
 
 @examples(300)
 @given(costs, base64, base64)
-def test_every_hash_that_is_taken_can_be_verified(cost: str, salt: str, digest: str) -> None:
+def test_every_accepted_hash_can_be_verified(cost: str, salt: str, digest: str) -> None:
     try:
         (user,) = parse(f"ann:$argon2id$v=19${cost}${salt}${digest}").values()
     except BadUsers:
@@ -101,27 +101,27 @@ def test_every_hash_that_is_taken_can_be_verified(cost: str, salt: str, digest: 
 
 
 @pytest.mark.parametrize("name", ["", "a:b", "#a", " a", "a ", "a\nb", "a\0", "\u2028", "\ud800"])
-def test_a_name_that_would_not_be_found_again_makes_no_line(name: str) -> None:
+def test_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="name"):
         line(name, "Tje0")
 
 
 @pytest.mark.parametrize("password", ["hush\n", "hu\0sh", "hush\x7f", "hush\udcff", "hush" * 256 + "!"])
-def test_a_password_that_cannot_be_sent_makes_no_line_and_is_not_shown(password: str) -> None:
+def test_invalid_password_is_refused_and_not_quoted(password: str) -> None:
     with pytest.raises(ValueError, match="password") as caught:
         line("ann", password)
     assert "hush" not in str(caught.value)
     assert caught.value.__context__ is None or caught.value.__suppress_context__
 
 
-def test_names_and_passwords_of_any_language_come_back() -> None:
+def test_names_and_passwords_may_have_any_letters() -> None:
     ((name, user),) = parse(line("Мария Ørn", "påsse\u0301ord 密码")).items()
     assert name == "Мария Ørn"
     assert matches(user.hash, "påsse\u0301ord 密码".encode())
     assert not matches(user.hash, "påss\u00e9ord 密码".encode())
 
 
-def test_a_user_is_put_where_they_were_and_all_else_stays() -> None:
+def test_line_of_a_user_is_replaced_in_place() -> None:
     before = f"# users\nann:{HASH}\n\nbob:{HASH}"
     assert put(before, "ann", "ann:new") == f"# users\nann:new\n\nbob:{HASH}\n"
     assert put(before, "bob", "bob:new") == f"# users\nann:{HASH}\n\nbob:new\n"
@@ -129,7 +129,7 @@ def test_a_user_is_put_where_they_were_and_all_else_stays() -> None:
     assert put("", "ann", "ann:new") == "ann:new\n"
 
 
-def test_nobody_costs_what_most_do() -> None:
+def test_decoy_costs_what_most_hashes_cost() -> None:
     lines = [
         f"u{number}:{with_cost(cost)}" for number, cost in enumerate(["m=8,t=1,p=1", "m=16,t=2,p=1", "m=16,t=2,p=1"])
     ]
@@ -139,5 +139,5 @@ def test_nobody_costs_what_most_do() -> None:
     assert not matches(decoy(parse(lines[0])), b"")
 
 
-def test_nothing_shows_a_hash() -> None:
+def test_repr_shows_no_hash() -> None:
     assert DIGEST not in repr(parse(f"ann:{HASH}"))

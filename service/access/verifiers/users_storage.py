@@ -1,4 +1,4 @@
-"""The users' file on the disk. All of it blocks."""
+"""Reading and replacing the users' file on the disk. All functions block."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.access.identity import Role
-from service.access.verifiers.user_lines import BadUsers, User, line, parse, put
+from service.access.verifiers.users_text import BadUsers, User, line, parse, put
 from service.locks import try_lock
 
-_MOST = 4_194_304
-"""Bytes of the file: tens of thousands of users."""
-_PATIENCE = 5.0
-"""Seconds that others may hold the file; they take milliseconds."""
-_AGAIN = 0.01
-"""Seconds between two tries: another process has it, so there is nothing to wait on."""
+_MAX_BYTES = 4_194_304
+"""Bytes of the file. Tens of thousands of users fit."""
+_LOCK_TIMEOUT = 5.0
+"""Seconds to wait for the lock of the file. Other processes hold it for milliseconds."""
+_LOCK_INTERVAL = 0.01
+"""Seconds between two attempts to lock the file: no event tells that another process releases it."""
 
 State = tuple[int, int, int]
-"""When a file was written, its size, and which file it is."""
+"""The modification time of a file in nanoseconds, its size in bytes, and its inode."""
 
 
 def state(path: Path) -> State:
-    """What differs once the file at *path* has changed. Raises `BadUsers`."""
+    """Return the state of the file at *path*, which differs after every change. Raises `BadUsers`."""
     try:
-        seen = path.stat()
+        status = path.stat()
     except OSError as error:
         raise BadUsers(f"{path}: cannot be read: {error.strerror}") from None
-    return seen.st_mtime_ns, seen.st_size, seen.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def read(path: Path) -> dict[str, User]:
-    """The users in the file at *path*, by their names. Raises `BadUsers`, which says where the fault is."""
+    """Return the users in the file at *path* by their names. Raises `BadUsers`."""
     try:
         with path.open("rb") as file:
             return parse(_text(file))
@@ -47,14 +47,14 @@ def read(path: Path) -> dict[str, User]:
 
 
 def add_user(path: Path, user: str, password: str, roles: Collection[Role] = ()) -> bool:
-    """Put *user* into the file at *path*, which is made if there is none; whether it was there and has been replaced.
+    """Add *user* to the file at *path*, or replace the user's line there. Return whether there was one.
 
-    Whoever reads meanwhile finds the old file or the new one, whole. Raises ValueError for a name or a password that
-    cannot be used, `BadUsers` for a file with a fault, OSError.
+    A missing file is created. A concurrent reader finds the old file or the new one, never a part. Raises ValueError
+    for a name or a password that cannot be used, `BadUsers` for a file with a fault, OSError.
     """
     added = line(user, password, roles)
-    path = path.resolve()  # a link goes on being one
-    with _alone(path) as file:
+    path = path.resolve()  # so that a symbolic link stays one
+    with _exclusive(path) as file:
         try:
             text = _text(file)
             known = parse(text)
@@ -65,9 +65,9 @@ def add_user(path: Path, user: str, password: str, roles: Collection[Role] = ())
 
 
 def _text(file: BinaryIO) -> str:
-    data = file.read(_MOST + 1)
-    if len(data) > _MOST:
-        raise BadUsers(f"has more than {_MOST} bytes")
+    data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise BadUsers(f"has more than {_MAX_BYTES} bytes")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -75,21 +75,21 @@ def _text(file: BinaryIO) -> str:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[BinaryIO]:
-    """The file at *path*, for reading, while nobody else replaces it. Raises TimeoutError."""
-    deadline = time.monotonic() + _PATIENCE
+def _exclusive(path: Path) -> Iterator[BinaryIO]:
+    """Yield the file at *path* for reading, locked against other changes. Raises TimeoutError."""
+    deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
         with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:
             if try_lock(file) and _still_at(path, file):
                 yield file
                 return
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{path}: somebody else is changing it")
-        time.sleep(_AGAIN)
+            raise TimeoutError(f"{path}: another process is changing it")
+        time.sleep(_LOCK_INTERVAL)
 
 
 def _still_at(path: Path, file: BinaryIO) -> bool:
-    """Whether *file* is what *path* leads to, and was not replaced before it was locked."""
+    """Return whether *file* is still the file at *path*: it may have been replaced before it was locked."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -97,7 +97,7 @@ def _still_at(path: Path, file: BinaryIO) -> bool:
 
 
 def _replace(path: Path, data: bytes, old: os.stat_result) -> None:
-    """Put a file of *data* at *path*, with the owner and the mode of the *old* one."""
+    """Replace the file at *path* by one of *data*, with the owner and the mode of the *old* one."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with open(descriptor, "wb") as file:

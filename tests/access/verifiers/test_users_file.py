@@ -1,4 +1,4 @@
-"""Basic credentials by a users' file: who is let in, at what price, and what becomes of a file that changes."""
+"""Verification by a users' file: results, cost, and changes of the file."""
 
 import asyncio
 import os
@@ -14,14 +14,14 @@ from argon2 import PasswordHasher
 from structlog.testing import capture_logs
 
 from service.access.identity import READER, Identity, Role
-from service.access.verifiers.user_lines import BadUsers
+from service.access.schemes import Basic
 from service.access.verifiers.users_file import UsersFile
+from service.access.verifiers.users_text import BadUsers
 from service.errors import NotAuthenticated, Overloaded, PictureError, VerificationUnavailable
-from service.protocol.credentials import Basic
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
-DEAR = "$argon2id$v=19$m=131072,t=5,p=1$c29tZSBzYWx0$bm9ib2R5J3MgcGFzc3dvcmQ"
-"""Of no password; it takes a good part of a second to find that out."""
+COSTLY = "$argon2id$v=19$m=131072,t=5,p=1$c29tZSBzYWx0$bm9ib2R5J3MgcGFzc3dvcmQ"
+"""A hash that matches no password. A comparison takes a large part of a second."""
 ANN, BOB = Basic("ann", "Ann's"), Basic("bob", "Bob's")
 
 
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def users(path: Path) -> AsyncIterator[UsersFile]:
-    users = UsersFile(path, timeout=300)  # its threads give way to all others
+    users = UsersFile(path, timeout=300)  # its threads have a low priority
     yield users
     await users.close()
 
@@ -52,9 +52,9 @@ async def refused(users: UsersFile, credential: Basic) -> bool:
     return False
 
 
-async def test_who_is_in_the_file_has_the_roles_that_stand_there(users: UsersFile) -> None:
+async def test_user_has_the_roles_of_the_file(users: UsersFile) -> None:
     assert await users.verify(ANN, None) == Identity(frozenset((Role.READ, Role.WRITE)))
-    assert await users.verify(BOB, "an SO-AppToken, which no user needs") == Identity(READER)
+    assert await users.verify(BOB, "an SO-AppToken, which users do not need") == Identity(READER)
 
 
 @pytest.mark.parametrize(
@@ -74,29 +74,31 @@ async def test_who_is_in_the_file_has_the_roles_that_stand_there(users: UsersFil
         ("u" * 5000, "p" * 5000),
     ],
 )
-async def test_all_others_are_refused_in_the_same_words(users: UsersFile, user: str, password: str) -> None:
+async def test_every_refusal_has_the_same_text(users: UsersFile, user: str, password: str) -> None:
     assert await refused(users, Basic(user, password))
 
 
-async def test_an_empty_password_is_one_where_the_file_says_so(path: Path, users: UsersFile) -> None:
+async def test_empty_password_is_accepted_when_the_file_has_it(path: Path, users: UsersFile) -> None:
     path.write_text(cheap(Basic("ann", "")), "utf-8")
     assert await users.verify(Basic("ann", ""), None)
     assert await refused(users, Basic("ann", "x")) and await refused(users, Basic("bob", ""))
 
 
-async def test_a_password_has_1024_bytes_at_most(path: Path, users: UsersFile) -> None:
+async def test_password_has_at_most_1024_bytes(path: Path, users: UsersFile) -> None:
     longest = "\u00e6" * 512
     path.write_text(cheap(Basic("ann", longest)), "utf-8")
     assert await users.verify(Basic("ann", longest), None)
     assert await refused(users, Basic("ann", longest + "x"))
 
 
-async def test_a_wrong_user_takes_as_long_as_a_wrong_password(path: Path, users: UsersFile) -> None:
-    dear = PasswordHasher(time_cost=2, memory_cost=16_384, parallelism=1)
-    path.write_text(f"ann:{dear.hash(ANN.password)}\nbob:{dear.hash(BOB.password)}\ncarol:{CHEAP.hash('x')}\n", "utf-8")
+async def test_unknown_user_takes_as_long_as_a_wrong_password(path: Path, users: UsersFile) -> None:
+    costly = PasswordHasher(time_cost=2, memory_cost=16_384, parallelism=1)
+    path.write_text(
+        f"ann:{costly.hash(ANN.password)}\nbob:{costly.hash(BOB.password)}\ncarol:{CHEAP.hash('x')}\n", "utf-8"
+    )
 
     async def seconds(credential: Basic) -> float:
-        begun = time.process_time()  # not the clock's: other processes take turns too
+        begun = time.process_time()  # CPU time, since other processes run too
         assert await refused(users, credential)
         return time.process_time() - begun
 
@@ -104,42 +106,43 @@ async def test_a_wrong_user_takes_as_long_as_a_wrong_password(path: Path, users:
         name: statistics.median([await seconds(credential) for _ in range(9)])
         for name, credential in {
             "wrong password": Basic("ann", "wrong"),
-            "wrong user": Basic("nobody", "wrong"),
+            "wrong user": Basic("unknown", "wrong"),
             "too long": Basic("ann", "x" * 5000),
-            "too long, nobody": Basic("nobody", "x" * 5000),
+            "too long, wrong user": Basic("unknown", "x" * 5000),
         }.items()
     }
     assert max(took.values()) < 4 * min(took.values()), took
 
 
-async def test_the_loop_goes_on_meanwhile(path: Path, users: UsersFile) -> None:
-    path.write_text(f"ann:{DEAR}\n", "utf-8")
-    asked = asyncio.create_task(refused(users, ANN))
+async def test_event_loop_runs_during_a_verification(path: Path, users: UsersFile) -> None:
+    path.write_text(f"ann:{COSTLY}\n", "utf-8")
+    task = asyncio.create_task(refused(users, ANN))
     turns = 0
-    while not asked.done():
+    while not task.done():
         await asyncio.sleep(0.001)
         turns += 1
-    assert await asked and turns > 10
+    assert await task and turns > 10
 
 
-async def test_two_are_verified_at_once_and_no_more_than_32_wait(users: UsersFile) -> None:
+async def test_two_verifications_run_at_once_and_32_wait(users: UsersFile) -> None:
+    earlier = set(threading.enumerate())  # those of other tests may still be ending
     answers = await asyncio.gather(*(users.verify(ANN, None) for _ in range(50)), return_exceptions=True)
     assert sum(isinstance(each, Identity) for each in answers) == 2 + 32
     late = [each for each in answers if isinstance(each, PictureError)]
     assert len(late) == 16 and all(isinstance(each, Overloaded) for each in late)
     assert str(late[0]) == "Too many credentials wait to be verified."
-    assert sum(thread.name.startswith("users") for thread in threading.enumerate()) <= 2
+    assert sum(thread.name.startswith("users") for thread in set(threading.enumerate()) - earlier) <= 2
     assert await users.verify(ANN, None)
 
 
-async def test_what_takes_too_long_is_given_up_and_its_turn_comes_back(path: Path) -> None:
-    path.write_text(f"ann:{DEAR}\n{cheap(BOB)}", "utf-8")
+async def test_timed_out_verification_frees_its_thread(path: Path) -> None:
+    path.write_text(f"ann:{COSTLY}\n{cheap(BOB)}", "utf-8")
     users = UsersFile(path, timeout=0.1)
     answers = await asyncio.gather(*(users.verify(ANN, None) for _ in range(4)), return_exceptions=True)
     assert [type(each) for each in answers] == [VerificationUnavailable] * 4
     assert str(answers[0]) == "The credentials cannot be verified at the moment."
     deadline = time.monotonic() + 60
-    for _ in range(2):  # one after the other: both threads are free again
+    for _ in range(2):  # both threads are free again
         while True:
             try:
                 assert await users.verify(BOB, None) == Identity(READER)
@@ -149,7 +152,7 @@ async def test_what_takes_too_long_is_given_up_and_its_turn_comes_back(path: Pat
     await users.close()
 
 
-async def test_who_leaves_while_waiting_gives_up_the_place(users: UsersFile) -> None:
+async def test_cancelled_wait_frees_its_place(users: UsersFile) -> None:
     tasks = [asyncio.create_task(users.verify(ANN, None)) for _ in range(34)]
     await asyncio.sleep(0)
     for task in tasks:
@@ -159,14 +162,14 @@ async def test_who_leaves_while_waiting_gives_up_the_place(users: UsersFile) -> 
     assert len(answers) == 32
 
 
-async def test_a_user_who_is_taken_out_is_refused_from_then_on(path: Path, users: UsersFile) -> None:
+async def test_removed_user_is_refused(path: Path, users: UsersFile) -> None:
     assert await users.verify(ANN, None)
     path.write_text(cheap(BOB), "utf-8")
     assert await refused(users, ANN)
     assert await users.verify(BOB, None)
 
 
-async def test_a_file_that_is_put_in_its_place_counts_though_it_is_no_longer(path: Path, users: UsersFile) -> None:
+async def test_replaced_file_of_the_same_size_and_date_is_read(path: Path, users: UsersFile) -> None:
     seen = path.stat()
     other = path.with_name("other")
     other.write_text(cheap(ANN, ":read,write") + cheap(Basic("bob", "Rob's")), "utf-8")
@@ -188,29 +191,29 @@ async def test_a_file_that_is_put_in_its_place_counts_though_it_is_no_longer(pat
     ],
     ids=["fault", "no text", "large", "gone", "folder"],
 )
-async def test_a_file_that_is_spoilt_leaves_the_users_as_they_were_and_is_told_of_once(
+async def test_unusable_file_leaves_the_users_and_is_logged_once(
     path: Path, users: UsersFile, spoil: Callable[[Path], object]
 ) -> None:
     spoil(path)
-    with capture_logs() as told:
+    with capture_logs() as events:
         for _ in range(3):
             assert await users.verify(BOB, None) and await refused(users, Basic("bob", "wrong"))
-    assert [each["event"] for each in told] == ["users.unusable"]
-    assert told[0]["log_level"] == "warning" and told[0]["reason"].startswith(f"{path}: ")
-    assert "hush" not in str(told) and "Bob's" not in str(told)
+    assert [each["event"] for each in events] == ["users.unusable"]
+    assert events[0]["log_level"] == "warning" and events[0]["reason"].startswith(f"{path}: ")
+    assert "hush" not in str(events) and "Bob's" not in str(events)
 
 
-async def test_a_file_that_is_mended_counts_again(path: Path, users: UsersFile) -> None:
+async def test_repaired_file_is_read_again(path: Path, users: UsersFile) -> None:
     path.write_text("ann\n")
     assert await users.verify(BOB, None)
     path.write_text(cheap(ANN), "utf-8")
-    with capture_logs() as told:
+    with capture_logs() as events:
         assert await users.verify(ANN, None) == Identity(READER)
         assert await refused(users, BOB)
-    assert not told
+    assert not events
 
 
-async def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
+async def test_unusable_file_is_an_error_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "users"
     with pytest.raises(BadUsers, match="cannot be read: No such file"):
         UsersFile(path)
@@ -220,21 +223,21 @@ async def test_a_file_that_cannot_be_used_stops_the_start(tmp_path: Path) -> Non
     assert str(caught.value).startswith(f"{path}: line 3: ") and "hush" not in str(caught.value)
 
 
-async def test_a_file_by_an_editor_of_windows_is_read(path: Path) -> None:
+async def test_file_with_bom_and_crlf_is_read(path: Path) -> None:
     path.write_bytes(b"\xef\xbb\xbf" + cheap(ANN).replace("\n", "\r\n").encode())
     users = UsersFile(path, timeout=30)
     assert await users.verify(ANN, None)
     await users.close()
 
 
-def test_closed_it_leaves_no_thread_and_nothing_is_said(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path.write_text(f"ann:{DEAR}\n", "utf-8")
+def test_close_leaves_no_thread_and_logs_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_text(f"ann:{COSTLY}\n", "utf-8")
 
     async def leave_while_it_verifies() -> None:
         users = UsersFile(path, timeout=30)
-        asked = asyncio.create_task(users.verify(ANN, None))
+        task = asyncio.create_task(users.verify(ANN, None))
         await asyncio.sleep(0.01)
-        asked.cancel()
+        task.cancel()
         await users.close()
 
     before = set(threading.enumerate())
@@ -245,8 +248,8 @@ def test_closed_it_leaves_no_thread_and_nothing_is_said(path: Path, caplog: pyte
     assert not caplog.records
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority of its own")
-async def test_hits_come_first(users: UsersFile) -> None:
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has priorities of threads")
+async def test_threads_have_a_low_priority(users: UsersFile) -> None:
     nice = await asyncio.get_running_loop().run_in_executor(
         users._threads, lambda: os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     )

@@ -1,0 +1,66 @@
+"""Answers to requests that failed, made from the table of errors in `web.problems`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from service.errors import N_, BadParameter, PictureError
+from service.protocol.languages import Languages
+from service.protocol.query import parse_query
+from service.web.headers import common, vary
+from service.web.keys import AUTHENTICATOR, LANGUAGES, REQUESTER, RESPONSE_POLICY
+from service.web.policy import cache_control
+from service.web.problems import headers_of, problem, status_of
+from service.web.requests import contact_id, culture, language
+from service.web.security import REFUSED_REQUESTER, target
+
+WENT_WRONG = N_("Something went wrong on our side.")
+"""The text of an answer to an unexpected error."""
+
+
+def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Response:
+    """Return the answer to *request*, which failed with *error*."""
+    app, words = request.app, language(request)
+    contact, negotiated = _subject(request)
+    headers = common(contact, vary(negotiated=negotiated, worded=True))
+    missing = app[RESPONSE_POLICY].lifetimes.missing
+    values = {
+        "challenge": app[AUTHENTICATOR].challenge,
+        "missing": cache_control(missing, request.get(REQUESTER, REFUSED_REQUESTER)),
+    }
+    body = problem(error, app[LANGUAGES], words, culture(request), request.path, request_id)
+    return _response(error, headers, words, values, body)
+
+
+def refuse_unread(languages: Languages, error: PictureError, request_id: str) -> web.Response:
+    """Return the answer to a request that failed with *error* before its header was read."""
+    words = languages.choose(None, None)
+    return _response(error, common(None, None), words, {}, problem(error, languages, words, None, "/", request_id))
+
+
+def _response(
+    error: PictureError, headers: CIMultiDict[str], language: str, values: dict[str, str], body: bytes
+) -> web.Response:
+    headers["Content-Type"] = "application/problem+json"
+    headers["Content-Language"] = language
+    headers.update(headers_of(error, values))
+    return web.Response(status=status_of(error), headers=headers, body=body)
+
+
+def _subject(request: web.Request) -> tuple[int | None, bool]:
+    """Return the contact, if there is a valid one, and whether the answer may depend on `Accept`.
+
+    It may if the query is malformed, since a valid one could be without `type`.
+    """
+    if "contact" not in request.match_info:
+        return None, False
+    contact, negotiated = None, True
+    with suppress(BadParameter):
+        contact = contact_id(request)
+    with suppress(BadParameter):
+        query = target(request).partition("?")[2]
+        negotiated = parse_query(query, request.app[RESPONSE_POLICY].max_dimension).type is None
+    return contact, negotiated

@@ -1,0 +1,40 @@
+"""What is read from a request in several places."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from service.protocol.query import parse_contact_id
+from service.web.keys import LANGUAGES
+
+_MAX_FIELD = 16_384
+"""Characters of the longest header field that is used."""
+
+
+def field(request: web.BaseRequest, name: str) -> str | None:
+    """Return the value of the header field *name*, its lines joined by commas (RFC 9110 section 5.3).
+
+    Return None if the field is absent or longer than `_MAX_FIELD`.
+    """
+    values = request.headers.getall(name, None)
+    if values is None:
+        return None
+    text = values[0] if len(values) == 1 else ", ".join(values)
+    return text if len(text) <= _MAX_FIELD else None
+
+
+def contact_id(request: web.Request) -> int:
+    """Return the contact in the path. Raise `BadParameter` if it is not a 32-bit integer."""
+    return parse_contact_id(request.match_info["contact"])
+
+
+def language(request: web.Request) -> str:
+    """Return the language of the words in the answer."""
+    return request.app[LANGUAGES].choose(field(request, "SO-Language"), field(request, "Accept-Language"))
+
+
+def culture(request: web.Request) -> str | None:
+    """Return the culture by which numbers in the answer are grouped."""
+    return request.app[LANGUAGES].culture(
+        field(request, "SO-Culture"), field(request, "SO-Language"), field(request, "Accept-Language")
+    )
