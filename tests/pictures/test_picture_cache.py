@@ -69,6 +69,22 @@ async def test_an_entry_of_one_process_is_found_in_another(start: Start) -> None
     assert other.local(1, "one") == OLD
 
 
+async def test_an_older_entry_of_the_shared_cache_does_not_replace_a_newer_one_in_memory(start: Start) -> None:
+    cache = await start()
+    await put(cache, OLD)
+    await cache.put(1, "one", NEW, await cache.fence(1, Trace()), life=60.0)  # the shared cache has the older one still
+    assert await cache.shared(1, ("one",), Trace()) == [NEW]
+    assert cache.local(1, "one") == NEW
+
+
+async def test_a_newer_entry_of_the_shared_cache_replaces_the_one_in_memory(start: Start, server: StubServer) -> None:
+    one, other = await start(), await start()
+    await put(one, OLD)
+    await put(other, NEW)
+    assert await one.shared(1, ("one",), Trace()) == [NEW]
+    assert one.local(1, "one") == NEW
+
+
 @pytest.mark.parametrize("contact", [1, None])
 async def test_a_purge_empties_both_layers_and_refuses_older_tokens(start: Start, contact: int | None) -> None:
     one, other = await start(), await start()

@@ -87,16 +87,22 @@ class PictureCache:
     async def shared(self, owner: Owner, fields: Sequence[str], trace: Trace) -> list[Entry | None] | None:
         """Return the entries from the shared cache, by one look-up, and put them into memory.
 
-        Return None when the shared cache does not answer.
+        An entry in memory that is at least as new stays there and is returned: its put may be under way. Return None
+        when the shared cache does not answer.
         """
         epoch = self._memory.epoch(owner)
         found = await self._ask(owner, lambda shared: shared.get(owner, fields), trace)
         if found is None:
             return None
-        for field, entry in zip(fields, found, strict=True):
+        for at, (field, entry) in enumerate(zip(fields, found, strict=True)):
             self._observer.cache("shared", "miss" if entry is None else "hit")
-            if entry is not None:
+            if entry is None:
+                continue
+            held = self._memory.get(owner, field)
+            if held is None or held.stored_at < entry.stored_at:
                 self._memory.put(owner, field, entry, epoch)
+            else:
+                found[at] = held
         return found
 
     async def head(self, owner: Owner, field: str, trace: Trace) -> EntryHead | None:
