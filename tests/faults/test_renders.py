@@ -121,9 +121,10 @@ async def until_recorded(port: int, picture: Path, valkey: Valkey) -> None:
     async with Redis.from_url(valkey.url) as redis, aiohttp.ClientSession() as session, asyncio.timeout(60):
         while not await redis.hexists("contact-image:{6}", "original"):
             os.utime(picture)
+            await asyncio.sleep(0.2)  # until the purge of the watched folder
             async with session.get(f"http://127.0.0.1:{port}{IMAGE.format(6)}") as response:
                 assert response.status == 200
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.2)  # until the put
 
 
 async def test_renditions_of_one_contact_are_bounded(images: Path, own_valkey: Valkey) -> None:
