@@ -51,7 +51,7 @@ def same(one: Image.Image, other: Image.Image, within: int = 12) -> bool:
 
 
 CROPS = [(0, 0, 40, 32), (16, 8, 56, 40), (1, 3, 62, 50), (40, 32, 80, 64), (79, 63, 80, 64), WHOLE]
-TURNS = [
+ORIENTATIONS = [
     (),
     (irot(1),),
     (irot(2),),
@@ -89,7 +89,7 @@ UNUSABLE = {
 }
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("turn", ORIENTATIONS)
 @pytest.mark.parametrize("crop", CROPS)
 def test_aperture_is_applied_before_rotation_and_mirror(crop, turn):
     image = squares()
@@ -179,7 +179,7 @@ def in_heic(colour: tuple[int, int, int] | None = None) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("turn", ORIENTATIONS)
 def test_aperture_of_a_heic_is_applied_first(turn):
     crop = (16, 8, 56, 40)
     data = heic_with(in_heic(), SIZE, cropped(SIZE, crop), *turn)
