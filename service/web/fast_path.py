@@ -15,11 +15,11 @@ from service.access.identity import Role
 from service.errors import N_, BadParameter, PictureError, Unexpected
 from service.web.connections import Connection
 from service.web.headers import common
-from service.web.keys import AUTHENTICATOR, LANGUAGES, METRICS, REPEATS, REQUESTER, SHARING
+from service.web.keys import AUTHENTICATOR, LANGUAGES, METRICS, REPEATS, SHARING
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.request_log import REQUEST_ID, log_request, new_request_id
-from service.web.security import Requester
+from service.web.requester import REQUESTER, Requester
 
 log = structlog.get_logger()
 

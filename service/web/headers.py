@@ -14,7 +14,7 @@ from service.pictures.trace import Trace
 from service.protocol.cache_status import CacheStatus, server_timing
 from service.protocol.conditionals import http_date
 from service.web.policy import NO_STORE, ResponseLifetimes, cache_control
-from service.web.security import Requester
+from service.web.requester import Requester
 
 _ALWAYS = {
     "Server": "contact-image",

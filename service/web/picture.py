@@ -30,9 +30,9 @@ from service.protocol.query import parse_query
 from service.protocol.ranges import content_range, parse_range
 from service.web import requests
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
-from service.web.keys import LANGUAGES, METRICS, PICTURES, REPEATS, REQUESTER, RESPONSE_POLICY
+from service.web.keys import LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
+from service.web.requester import REQUESTER, target
 from service.web.requests import contact_id
-from service.web.security import target
 from service.web.streaming import send, sent_whole
 
 _ATTEMPTS = 8
@@ -163,7 +163,7 @@ async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: b
             if requested.if_blank is IfBlank.NULL:
                 raise
             failures.unrenderable = isinstance(error, Unrenderable)
-    language = requests.language(asked.request)
+    language = requests.language(asked.request, asked.request.app[LANGUAGES])
     words = asked.request.app[LANGUAGES].words(NO_PHOTO, {}, language)
     placeholder = pictures.blank(requested, words, language, failures.of_placeholder)
     return _Chosen(placeholder, language, _UNRENDERABLE if failures.unrenderable else "placeholder")

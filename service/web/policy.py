@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from service.formats import Format
-from service.web.security import Requester
+from service.web.requester import Requester
 
 NO_STORE = "no-store"
 """The value of `Cache-Control` in an answer that no cache may keep."""
@@ -56,6 +56,15 @@ class ResponsePolicy:
     preference: tuple[Format, ...]
     max_dimension: int
     write_timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class UploadLimits:
+    """Limits on an upload."""
+
+    max_bytes: int
+    timeout: float
+    """Seconds for one piece of the body."""
 
 
 def cache_control(lifetime: CacheLifetime, requester: Requester) -> str:

@@ -11,11 +11,11 @@ from service.errors import N_, BadParameter, PictureError
 from service.protocol.languages import Languages
 from service.protocol.query import parse_query
 from service.web.headers import common, vary
-from service.web.keys import AUTHENTICATOR, LANGUAGES, REQUESTER, RESPONSE_POLICY
+from service.web.keys import AUTHENTICATOR, LANGUAGES, RESPONSE_POLICY
 from service.web.policy import cache_control
 from service.web.problems import headers_of, problem, status_of
+from service.web.requester import REFUSED_REQUESTER, REQUESTER, target
 from service.web.requests import contact_id, culture, language
-from service.web.security import REFUSED_REQUESTER, target
 
 WENT_WRONG = N_("Something went wrong on our side.")
 """The text of an answer to an unexpected error."""
@@ -23,7 +23,8 @@ WENT_WRONG = N_("Something went wrong on our side.")
 
 def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Response:
     """Return the answer to *request*, which failed with *error*."""
-    app, words = request.app, language(request)
+    app, languages = request.app, request.app[LANGUAGES]
+    words = language(request, languages)
     contact, negotiated = _subject(request)
     headers = common(contact, vary(negotiated=negotiated, worded=True))
     missing = app[RESPONSE_POLICY].lifetimes.missing
@@ -31,7 +32,7 @@ def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Re
         "challenge": app[AUTHENTICATOR].challenge,
         "missing": cache_control(missing, request.get(REQUESTER, REFUSED_REQUESTER)),
     }
-    body = problem(error, app[LANGUAGES], words, culture(request), request.path, request_id)
+    body = problem(error, languages, words, culture(request, languages), request.path, request_id)
     return _response(error, headers, words, values, body)
 
 

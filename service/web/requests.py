@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from aiohttp import web
 
+from service.protocol.languages import Languages
 from service.protocol.query import parse_contact_id
-from service.web.keys import LANGUAGES
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _MAX_FIELD = 16_384
 """Characters of the longest header field that is used."""
@@ -28,13 +32,13 @@ def contact_id(request: web.Request) -> int:
     return parse_contact_id(request.match_info["contact"])
 
 
-def language(request: web.Request) -> str:
+def language(request: web.Request, languages: Languages) -> str:
     """Return the language of the words in the answer."""
-    return request.app[LANGUAGES].choose(field(request, "SO-Language"), field(request, "Accept-Language"))
+    return languages.choose(field(request, "SO-Language"), field(request, "Accept-Language"))
 
 
-def culture(request: web.Request) -> str | None:
+def culture(request: web.Request, languages: Languages) -> str | None:
     """Return the culture by which numbers in the answer are grouped."""
-    return request.app[LANGUAGES].culture(
+    return languages.culture(
         field(request, "SO-Culture"), field(request, "SO-Language"), field(request, "Accept-Language")
     )

@@ -10,16 +10,18 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected, UnknownPath
+from service.web.cross_origin import refuse_foreign
 from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
-from service.web.keys import AUTHENTICATOR, METRICS
+from service.web.keys import AUTHENTICATOR, CORS, METRICS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
 from service.web.refusals import WENT_WRONG, refuse
 from service.web.request_log import REQUEST_ID, log_refusal, log_request, new_request_id
-from service.web.security import Handler, needs
+from service.web.requester import REQUESTER
+from service.web.requests import Handler
 from service.web.writes import delete_picture, purge_picture, put_picture
 
 log = structlog.get_logger()
@@ -37,24 +39,24 @@ def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
 
     *shown* are contacts with pictures that the page at `/` shows; without them there is no such page.
     """
-    page = needs(Role.READ, gallery(shown)) if shown else None
+    page = _needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
             "image",
             by_method(
-                GET=needs(Role.READ, picture),
-                HEAD=needs(Role.READ, picture),
-                PUT=needs(Role.WRITE, put_picture),
-                POST=needs(Role.WRITE, put_picture),
-                DELETE=needs(Role.WRITE, delete_picture),
-                PURGE=needs(Role.PURGE, purge_picture),
+                GET=_needs(Role.READ, picture),
+                HEAD=_needs(Role.READ, picture),
+                PUT=_needs(Role.WRITE, put_picture),
+                POST=_needs(Role.WRITE, put_picture),
+                DELETE=_needs(Role.WRITE, delete_picture),
+                PURGE=_needs(Role.PURGE, purge_picture),
             ),
         ),
-        (_INFO, "imageinfo", by_method(GET=needs(Role.READ, imageinfo), HEAD=needs(Role.READ, imageinfo))),
+        (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
         ("/healthz" + _END, "healthz", read_only(healthz)),
         ("/readyz" + _END, "readyz", read_only(readyz)),
-        ("/metrics" + _END, "metrics", needs(Role.READ, read_only(metrics))),
+        ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),
         *([("/", "gallery", by_method(GET=page, HEAD=page))] if page else ()),
         ("/{_anything:.*}", "other", _unknown_path),
     )
@@ -92,3 +94,18 @@ async def _unknown_path(_: web.Request) -> web.StreamResponse:
 
 async def _ignore_expect(_: web.Request) -> None:
     """Do not answer `Expect: 100-continue` yet: `web.bodies` does when it needs the body."""
+
+
+def _needs(role: Role, handler: Handler) -> Handler:
+    """Return *handler* for requesters with *role*; others get an error."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        authenticator = request.app[AUTHENTICATOR]
+        if role is not Role.READ:
+            unauthenticated = authenticator.default_requester is not None
+            refuse_foreign(request.headers, request.app[CORS], unauthenticated=unauthenticated)
+        if REQUESTER not in request:
+            request[REQUESTER] = await authenticator.authorize(request, role)
+        return await handler(request)
+
+    return handle

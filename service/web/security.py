@@ -6,7 +6,7 @@ Texts of credentials leave this module only for the verification of credentials.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,28 +19,7 @@ from service.access.verification import CredentialVerification
 from service.errors import N_, Forbidden, NotAuthenticated
 from service.protocol.signatures import has_signature, verify
 from service.web.credentials import XSRF_MISSING, CredentialReader, is_session, parse_credential
-from service.web.cross_origin import refuse_foreign
-from service.web.keys import AUTHENTICATOR, CORS, REQUESTER
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True, slots=True)
-class Requester:
-    """The sender of a request, as far as an answer depends on it.
-
-    *private*: no shared cache may store the answer. *until*, in Unix seconds: no cache may keep the answer longer.
-    *target* is the request's target without its signature; None if there is no signature.
-    """
-
-    roles: frozenset[Role]
-    private: bool = False
-    until: int | None = None
-    target: str | None = None
-
-
-REFUSED_REQUESTER = Requester(frozenset(), private=True)
-"""The requester of a request that is refused: the answer is private."""
+from service.web.requester import Requester
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,27 +118,6 @@ class Authenticator:
         if Scheme.SESSION in self._schemes:
             return NotAuthenticated(XSRF_MISSING)
         return NotAuthenticated(N_("Credentials are required."))
-
-
-def needs(role: Role, handler: Handler) -> Handler:
-    """Return *handler* for requesters with *role*; others get an error."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        authenticator = request.app[AUTHENTICATOR]
-        if role is not Role.READ:
-            unauthenticated = authenticator.default_requester is not None
-            refuse_foreign(request.headers, request.app[CORS], unauthenticated=unauthenticated)
-        if REQUESTER not in request:
-            request[REQUESTER] = await authenticator.authorize(request, role)
-        return await handler(request)
-
-    return handle
-
-
-def target(request: web.BaseRequest) -> str:
-    """Return the target of *request* without its signature: the target that caches use."""
-    requester = request.get(REQUESTER)
-    return (requester and requester.target) or request.raw_path
 
 
 @lru_cache(64)

@@ -12,9 +12,8 @@ from multidict import CIMultiDict
 
 from service.access.identity import READER
 from service.web.cors import Cors
-from service.web.keys import REQUESTER
 from service.web.policy import CacheLifetime, cache_control
-from service.web.security import REFUSED_REQUESTER, Requester
+from service.web.requester import REFUSED_REQUESTER, REQUESTER, Requester
 
 _EMBEDDED_BY = "Cross-Origin-Resource-Policy"
 

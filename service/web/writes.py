@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aiohttp import web
 
 from service.access.identity import Role
@@ -16,16 +14,8 @@ from service.protocol.negotiate import requested_picture
 from service.protocol.query import Query, parse_contact_id
 from service.web.bodies import receive
 from service.web.headers import common
-from service.web.keys import CACHE, PICTURES, REQUESTER, RESPONSE_POLICY, UPLOAD_LIMITS, WRITES
-
-
-@dataclass(frozen=True, slots=True)
-class UploadLimits:
-    """Limits on an upload."""
-
-    max_bytes: int
-    timeout: float
-    """Seconds for one piece of the body."""
+from service.web.keys import CACHE, PICTURES, RESPONSE_POLICY, UPLOAD_LIMITS, WRITES
+from service.web.requester import REQUESTER
 
 
 async def put_picture(request: web.Request) -> web.StreamResponse:

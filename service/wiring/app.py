@@ -50,12 +50,11 @@ from service.web.keys import (
     WRITES,
 )
 from service.web.metrics import Metrics
-from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy
+from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
 from service.web.repeats import Repeats
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
-from service.web.writes import UploadLimits
 from service.wiring.credentials import authenticator
 from service.wiring.stores import store_type
 

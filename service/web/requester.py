@@ -1,0 +1,36 @@
+"""The requester of a request: who it is sent by, as far as the answer depends on that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from service.access.identity import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Requester:
+    """The sender of a request, as far as an answer depends on it.
+
+    *private*: no shared cache may store the answer. *until*, in Unix seconds: no cache may keep the answer longer.
+    *target* is the request's target without its signature; None if there is no signature.
+    """
+
+    roles: frozenset[Role]
+    private: bool = False
+    until: int | None = None
+    target: str | None = None
+
+
+REFUSED_REQUESTER = Requester(frozenset(), private=True)
+"""The requester of a request that is refused: the answer is private."""
+
+REQUESTER = web.RequestKey("requester", Requester)
+"""The requester of an authorized request. Requests that need no role, and refused ones, have none."""
+
+
+def target(request: web.BaseRequest) -> str:
+    """Return the target of *request* without its signature: the target that caches use."""
+    requester = request.get(REQUESTER)
+    return (requester and requester.target) or request.raw_path
