@@ -23,7 +23,7 @@ from service.pictures.caching.picture_cache import Fetched, PictureCache
 from service.pictures.candidates import Candidates
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
-from service.pictures.originals import STORE_ERRORS, KnownOriginal, Originals
+from service.pictures.originals import STORE_ERRORS, Originals, RecordedOriginal
 from service.pictures.ports import Layer, Observer
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selection, entity_tag
@@ -70,17 +70,19 @@ class ContactPictures:
         `NoPicture` or `Unrenderable` (then `blank` can be served), `NotAcceptable`, `BadParameter`, `Unwritable` if
         every acceptable format has failed, and the errors of the store.
         """
-        known = await self._originals.find(contact, trace, reload=reload)
-        original = known.original
+        recorded = await self._originals.find(contact, trace, reload=reload)
+        original = recorded.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
         choice, field, work = self._candidates.of_picture(original, requested, ruled_out)
         if fault := active_fault(original.fault, self._digest, as_stored=choice.as_stored):
             raise fault.error()
         if failures := refused(original.failures, time.time()):  # when one expires, its format is a candidate again
-            known = replace(known, until=min(known.until, *(each.until for each in failures)))
+            recorded = replace(recorded, until=min(recorded.until, *(each.until for each in failures)))
         etag = entity_tag(contact, original.version, field, choice)
-        return Selection(contact, field, original.version, etag, choice, original.modified, work, original, known=known)
+        return Selection(
+            contact, field, original.version, etag, choice, original.modified, work, original, recorded=recorded
+        )
 
     def validator(self, original: Original, requested: RequestedPicture) -> str:
         """Return the entity tag for *requested* of *original*, even if it has a fault. Raise `NotAcceptable`."""
@@ -105,24 +107,24 @@ class ContactPictures:
         The selection is valid while its record is the one in the cache: a newer record, a purge, a fault and an
         eviction end it.
         """
-        known = selection.known
-        if known is None:
+        recorded = selection.recorded
+        if recorded is None:
             return None
         record = self._cache.local(selection.owner, RECORD)
-        if record is not known.record and record != known.record:
+        if record is not recorded.record and record != recorded.record:
             return None
         entry = self._cache.local(selection.owner, selection.field)
-        return self._fresh(selection, known, entry, "memory")
+        return self._fresh(selection, recorded, entry, "memory")
 
     async def revalidate_shared(self, selection: Selection) -> tuple[Entry, int] | None:
         """Do the same by one look-up in the shared cache, for a selection that is not in memory any more."""
-        known = selection.known
-        if known is None:
+        recorded = selection.recorded
+        if recorded is None:
             return None
         found = await self._cache.shared(selection.owner, (RECORD, selection.field), Trace())
-        if not found or (found[0] is not known.record and found[0] != known.record):
+        if not found or (found[0] is not recorded.record and found[0] != recorded.record):
             return None
-        return self._fresh(selection, known, found[1], "shared")
+        return self._fresh(selection, recorded, found[1], "shared")
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """Return the selected picture. Without *body* (HEAD), its length: if it is cached, no body is read.
@@ -168,9 +170,9 @@ class ContactPictures:
         await self._flights.close()
 
     def _fresh(
-        self, selection: Selection, known: KnownOriginal, entry: Entry | None, layer: Layer
+        self, selection: Selection, recorded: RecordedOriginal, entry: Entry | None, layer: Layer
     ) -> tuple[Entry, int] | None:
-        ttl = known.until - time.time()
+        ttl = recorded.until - time.time()
         if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh:
             return None
         if layer == "memory":

@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 from service.formats import IfBlank
 from service.imaging.order import Blank, Encoding, Limits, Order
-from service.pictures.originals import KnownOriginal
+from service.pictures.originals import RecordedOriginal
 from service.pictures.values import Original, Owner
 from service.protocol.negotiate import FormatChoice
 
@@ -27,7 +27,7 @@ class Selection:
     """The picture that a request gets.
 
     *work* is the order or the placeholder to draw; None means the stored bytes. *blank* is set for a placeholder.
-    *known* is the record that the selection was made from, for `ContactPictures.revalidate_local`.
+    *recorded* is the record that the selection was made from, for `ContactPictures.revalidate_local`.
     """
 
     owner: Owner
@@ -39,7 +39,7 @@ class Selection:
     work: Order | Blank | None
     original: Original | None = None
     blank: IfBlank | None = None
-    known: KnownOriginal | None = None
+    recorded: RecordedOriginal | None = None
 
 
 def entity_tag(owner: Owner, version: str, field: str, choice: FormatChoice) -> str:
