@@ -9,8 +9,8 @@ It has two steps, so that a validator is known before anything is read or render
 
 A failed render is recorded as a fault of the original or as a failure of the rendition, and the next `select` finds it.
 After some errors the caller selects again. `Unwritable` and `BeyondFormat` rule out one format for this request. After
-`Unrenderable`, a placeholder (`blank`) can be served instead. After `OriginalChanged` the record is out of date, and
-`select` is called with *reload*.
+`Unrenderable`, the result of `placeholder` can be served instead. After `OriginalChanged` the record is out of date,
+and `select` is called with *reload*.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
-from service.pictures.values import BLANK, RECORD, Entry, Original, Picture
+from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
 from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
@@ -67,8 +67,8 @@ class ContactPictures:
         """Return the picture that *requested* gets. With *reload*, the store is asked even if the record is fresh.
 
         *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raise
-        `NoPicture` or `Unrenderable` (then `blank` can be served), `NotAcceptable`, `BadParameter`, `Unwritable` if
-        every acceptable format has failed, and the errors of the store.
+        `NoPicture` or `Unrenderable` (then the result of `placeholder` can be served), `NotAcceptable`, `BadParameter`,
+        `Unwritable` if every acceptable format has failed, and the errors of the store.
         """
         recorded = await self._originals.find(contact, trace, reload=reload)
         original = recorded.original
@@ -89,7 +89,7 @@ class ContactPictures:
         choice, field, _ = self._candidates.of_picture(original, requested, NONE_RULED_OUT)
         return entity_tag(original.contact, original.version, field, choice)
 
-    def blank(
+    def placeholder(
         self, requested: RequestedPicture, text: str, language: str, ruled_out: RuledOut = NONE_RULED_OUT
     ) -> Selection:
         """Return the placeholder of *requested*, with *text* in *language* if it has words.
@@ -98,8 +98,8 @@ class ContactPictures:
         """
         failures = self._renditions.placeholder_failures
         choice, field, work = self._candidates.of_placeholder(requested, text, language, failures, ruled_out)
-        etag = entity_tag(BLANK, "", field, choice)
-        return Selection(BLANK, field, "", etag, choice, None, work, blank=requested.if_blank)
+        etag = entity_tag(PLACEHOLDERS, "", field, choice)
+        return Selection(PLACEHOLDERS, field, "", etag, choice, None, work, placeholder=requested.if_blank)
 
     def revalidate_local(self, selection: Selection) -> tuple[Entry, int] | None:
         """Return the entry of an earlier *selection* and the seconds it stays fresh, if it is valid and in memory.
@@ -117,7 +117,7 @@ class ContactPictures:
         return self._fresh(selection, recorded, entry, "memory")
 
     async def revalidate_shared(self, selection: Selection) -> tuple[Entry, int] | None:
-        """Do the same by one look-up in the shared cache, for a selection that is not in memory any more."""
+        """Return the same as `revalidate_local`, by one look-up in the shared cache."""
         recorded = selection.recorded
         if recorded is None:
             return None
