@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from service.formats import Format
-from service.imaging.order import Blank, Encoding, Order, Rendered
+from service.imaging.order import Encoding, Order, Placeholder, Rendered
 from service.pictures.ports import MezzanineReceiver, Read
 from service.pictures.trace import Trace
 from service.pictures.values import MezzanineFile
@@ -46,9 +46,11 @@ class PoolWithFailingWriters(RenderPool):
     async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         return await super().render_mezzanine(mezzanine, self._with_failing_writer(order), trace)
 
-    async def draw(self, blank: Blank, trace: Trace) -> bytes:
-        self.tried[blank.format] += 1
-        return await super().draw(replace(blank, encoding=self._encoding(blank.format, blank.encoding)), trace)
+    async def draw(self, placeholder: Placeholder, trace: Trace) -> bytes:
+        self.tried[placeholder.format] += 1
+        return await super().draw(
+            replace(placeholder, encoding=self._encoding(placeholder.format, placeholder.encoding)), trace
+        )
 
     def _with_failing_writer(self, order: Order) -> Order:
         self.tried[order.format] += 1

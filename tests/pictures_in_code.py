@@ -10,7 +10,8 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from service.formats import Fit, Format
-from service.imaging.render import Encoding, Limits, Order, Rendered, render
+from service.imaging.order import Encoding, Limits, Order, Rendered
+from service.imaging.render import render
 
 RED, GREEN, BLUE, YELLOW = (230, 20, 20), (20, 200, 20), (20, 20, 230), (230, 230, 20)
 

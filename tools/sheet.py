@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from service.demo import _portrait
 from service.formats import WRITABLE, Fit, Format, IfBlank
 from service.imaging.drawing.placeholders import draw
-from service.imaging.order import Blank
-from service.imaging.render import Order, render
+from service.imaging.order import Order, Placeholder
+from service.imaging.render import render
 
 _SIDE, _GAP, _LINE = 128, 20, 17
 """Pixels of a picture's box, of the space between boxes, and of a line of text."""
@@ -59,7 +59,7 @@ def _fits() -> list[Picture]:
 
 def _placeholders() -> list[Picture]:
     return [
-        (name, f"ifBlank={kind.value}", draw(Blank(kind, _SIDE, _SIDE, Format.PNG, "NO PHOTO")))
+        (name, f"ifBlank={kind.value}", draw(Placeholder(kind, _SIDE, _SIDE, Format.PNG, "NO PHOTO")))
         for kind, name in _NAMES.items()
     ]
 

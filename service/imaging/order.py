@@ -138,7 +138,7 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
-class Blank:
+class Placeholder:
     """A request for one placeholder. Sides are in pixels; *text* is empty for the kinds without words."""
 
     kind: IfBlank

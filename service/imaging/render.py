@@ -12,7 +12,7 @@ from PIL import Image, features
 
 from service.imaging.failures import as_unrenderable, writing
 from service.imaging.mezzanine import Mezzanine
-from service.imaging.order import Encoding, Limits, Order, Rendered
+from service.imaging.order import Order, Rendered
 from service.imaging.pixels import Step
 from service.imaging.pixels.canvas import padded
 from service.imaging.pixels.colour import on_white
@@ -23,8 +23,6 @@ from service.imaging.writing.writers import WRITERS
 
 _REVISION = 5
 """The number of this way of rendering, a part of every entity tag. It rises when the same order gives other pixels."""
-
-__all__ = ["Encoding", "Limits", "Order", "Rendered", "encoder_versions", "render", "rendition"]
 
 
 def render(data: bytes, order: Order) -> Rendered:

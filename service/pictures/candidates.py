@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from service.errors import BeyondFormat, PictureError
 from service.formats import MOST_PIXELS, WRITABLE, Format, IfBlank
-from service.imaging.order import LARGEST_SIDE, Blank, Order
+from service.imaging.order import LARGEST_SIDE, Order, Placeholder
 from service.pictures.failures import active_fault, refusal
 from service.pictures.selection import Recipe
 from service.pictures.values import Failure, Original
@@ -25,7 +25,7 @@ class Candidate(NamedTuple):
 
     choice: FormatChoice
     field: str
-    work: Order | Blank | None
+    work: Order | Placeholder | None
 
 
 class Candidates:
@@ -72,8 +72,8 @@ class Candidates:
         def field_of(each: Format) -> str:
             return f"{kind.value}:{language}:{words}:{width}:{height}:{each.name}:{digest}"
 
-        def work(each: Format) -> Blank:
-            return Blank(kind, width, height, each, text, self._recipe.encoding)
+        def work(each: Format) -> Placeholder:
+            return Placeholder(kind, width, height, each, text, self._recipe.encoding)
 
         too_large = _formats_raising(lambda each: work(each).check(requested.width, requested.height))
         ruled_out = {**too_large, **_failed(failures, field_of), **ruled_out}

@@ -9,8 +9,8 @@ It has two steps, so that a validator is known before anything is read or render
 
 A failed render is recorded as a fault of the original or as a failure of the rendition, and the next `select` finds it.
 After some errors the caller selects again. `Unwritable` and `BeyondFormat` rule out one format for this request. After
-`Unrenderable`, a placeholder (`blank`) can be served instead. After `OriginalChanged` the record is out of date, and
-`select` is called with *reload*.
+`Unrenderable`, the result of `placeholder` can be served instead. After `OriginalChanged` the record is out of date,
+and `select` is called with *reload*.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from service.pictures.caching.picture_cache import Fetched, PictureCache
 from service.pictures.candidates import Candidates
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
-from service.pictures.originals import STORE_ERRORS, KnownOriginal, Originals
+from service.pictures.originals import STORE_ERRORS, Originals, RecordedOriginal
 from service.pictures.ports import Layer, Observer
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
-from service.pictures.values import BLANK, RECORD, Entry, Original, Picture
+from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
 from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
@@ -67,27 +67,29 @@ class ContactPictures:
         """Return the picture that *requested* gets. With *reload*, the store is asked even if the record is fresh.
 
         *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raise
-        `NoPicture` or `Unrenderable` (then `blank` can be served), `NotAcceptable`, `BadParameter`, `Unwritable` if
-        every acceptable format has failed, and the errors of the store.
+        `NoPicture` or `Unrenderable` (then the result of `placeholder` can be served), `NotAcceptable`, `BadParameter`,
+        `Unwritable` if every acceptable format has failed, and the errors of the store.
         """
-        known = await self._originals.find(contact, trace, reload=reload)
-        original = known.original
+        recorded = await self._originals.find(contact, trace, reload=reload)
+        original = recorded.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
         choice, field, work = self._candidates.of_picture(original, requested, ruled_out)
         if fault := active_fault(original.fault, self._digest, as_stored=choice.as_stored):
             raise fault.error()
         if failures := refused(original.failures, time.time()):  # when one expires, its format is a candidate again
-            known = replace(known, until=min(known.until, *(each.until for each in failures)))
+            recorded = replace(recorded, until=min(recorded.until, *(each.until for each in failures)))
         etag = entity_tag(contact, original.version, field, choice)
-        return Selection(contact, field, original.version, etag, choice, original.modified, work, original, known=known)
+        return Selection(
+            contact, field, original.version, etag, choice, original.modified, work, original, recorded=recorded
+        )
 
     def validator(self, original: Original, requested: RequestedPicture) -> str:
         """Return the entity tag for *requested* of *original*, even if it has a fault. Raise `NotAcceptable`."""
         choice, field, _ = self._candidates.of_picture(original, requested, NONE_RULED_OUT)
         return entity_tag(original.contact, original.version, field, choice)
 
-    def blank(
+    def placeholder(
         self, requested: RequestedPicture, text: str, language: str, ruled_out: RuledOut = NONE_RULED_OUT
     ) -> Selection:
         """Return the placeholder of *requested*, with *text* in *language* if it has words.
@@ -96,8 +98,8 @@ class ContactPictures:
         """
         failures = self._renditions.placeholder_failures
         choice, field, work = self._candidates.of_placeholder(requested, text, language, failures, ruled_out)
-        etag = entity_tag(BLANK, "", field, choice)
-        return Selection(BLANK, field, "", etag, choice, None, work, blank=requested.if_blank)
+        etag = entity_tag(PLACEHOLDERS, "", field, choice)
+        return Selection(PLACEHOLDERS, field, "", etag, choice, None, work, placeholder=requested.if_blank)
 
     def revalidate_local(self, selection: Selection) -> tuple[Entry, int] | None:
         """Return the entry of an earlier *selection* and the seconds it stays fresh, if it is valid and in memory.
@@ -105,24 +107,24 @@ class ContactPictures:
         The selection is valid while its record is the one in the cache: a newer record, a purge, a fault and an
         eviction end it.
         """
-        known = selection.known
-        if known is None:
+        recorded = selection.recorded
+        if recorded is None:
             return None
         record = self._cache.local(selection.owner, RECORD)
-        if record is not known.record and record != known.record:
+        if record is not recorded.record and record != recorded.record:
             return None
         entry = self._cache.local(selection.owner, selection.field)
-        return self._fresh(selection, known, entry, "memory")
+        return self._fresh(selection, recorded, entry, "memory")
 
     async def revalidate_shared(self, selection: Selection) -> tuple[Entry, int] | None:
-        """Do the same by one look-up in the shared cache, for a selection that is not in memory any more."""
-        known = selection.known
-        if known is None:
+        """Return the same as `revalidate_local`, by one look-up in the shared cache."""
+        recorded = selection.recorded
+        if recorded is None:
             return None
         found = await self._cache.shared(selection.owner, (RECORD, selection.field), Trace())
-        if not found or (found[0] is not known.record and found[0] != known.record):
+        if not found or (found[0] is not recorded.record and found[0] != recorded.record):
             return None
-        return self._fresh(selection, known, found[1], "shared")
+        return self._fresh(selection, recorded, found[1], "shared")
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """Return the selected picture. Without *body* (HEAD), its length: if it is cached, no body is read.
@@ -168,9 +170,9 @@ class ContactPictures:
         await self._flights.close()
 
     def _fresh(
-        self, selection: Selection, known: KnownOriginal, entry: Entry | None, layer: Layer
+        self, selection: Selection, recorded: RecordedOriginal, entry: Entry | None, layer: Layer
     ) -> tuple[Entry, int] | None:
-        ttl = known.until - time.time()
+        ttl = recorded.until - time.time()
         if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh:
             return None
         if layer == "memory":

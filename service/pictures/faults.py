@@ -25,14 +25,14 @@ from service.errors import (
     Unwritable,
 )
 from service.imaging.failures import unwritable
-from service.imaging.order import Blank, Order
+from service.imaging.order import Order, Placeholder
 from service.pictures.caching.picture_cache import PutToken
 from service.pictures.failures import STRIKES, active_fault, add_strike
 from service.pictures.lifetimes import jitter_of
 from service.pictures.originals import Originals
 from service.pictures.ports import Observer
 from service.pictures.trace import Trace
-from service.pictures.values import BLANK, Failure, Fault, Original, Owner
+from service.pictures.values import PLACEHOLDERS, Failure, Fault, Original, Owner
 
 log = structlog.get_logger()
 
@@ -84,13 +84,15 @@ class FaultRecorder:
         await self._originals.record_attempt(replace(now, fault=fault), token, trace)
         return error
 
-    def record_placeholder(self, field: str, blank: Blank, error: RecordedError) -> PictureError:
+    def record_placeholder(self, field: str, placeholder: Placeholder, error: RecordedError) -> PictureError:
         """Record that the placeholder in that *field* failed. Return the error that the request ends with."""
-        self.placeholder_failures, error = self._add_strike(self.placeholder_failures, BLANK, field, blank, error)
+        self.placeholder_failures, error = self._add_strike(
+            self.placeholder_failures, PLACEHOLDERS, field, placeholder, error
+        )
         return error
 
     def _add_strike(
-        self, failures: tuple[Failure, ...], owner: Owner, field: str, work: Order | Blank, error: RecordedError
+        self, failures: tuple[Failure, ...], owner: Owner, field: str, work: Order | Placeholder, error: RecordedError
     ) -> tuple[tuple[Failure, ...], RecordedError]:
         """Return *failures* with one more strike, and the error that the request ends with.
 

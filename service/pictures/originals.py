@@ -27,7 +27,7 @@ _CLOCK_SKEW = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class KnownOriginal:
+class RecordedOriginal:
     """A contact's original (None: it has none) and its record, which is fresh until *until* (Unix seconds)."""
 
     original: Original | None
@@ -46,44 +46,44 @@ class Originals:
         self._flights = SingleFlight()
         self._breaker = CircuitBreaker(threshold=3, pause=1.0)
 
-    async def find(self, contact: int, trace: Trace, *, reload: bool) -> KnownOriginal:
+    async def find(self, contact: int, trace: Trace, *, reload: bool) -> RecordedOriginal:
         """Return the original of *contact*, from its record if that may be used; with *reload*, from the store.
 
         Raise the errors of the store.
         """
-        known = await self._recorded(contact, trace)
-        trace.unknown = known is None
-        if known is None or reload:
+        recorded = await self._look_up(contact, trace)
+        trace.unknown = recorded is None
+        if recorded is None or reload:
             trace.fwd = "miss"
-            return await self._look_once(contact, known, trace, reload=reload)
+            return await self._look_once(contact, recorded, trace, reload=reload)
         now = time.time()
-        if now < known.until <= now + self._lifetimes.fresh + _CLOCK_SKEW:
-            trace.ttl = int(known.until - now)
-            return known
-        stale = now - known.until
+        if now < recorded.until <= now + self._lifetimes.fresh + _CLOCK_SKEW:
+            trace.ttl = int(recorded.until - now)
+            return recorded
+        stale = now - recorded.until
         if stale < 0:  # the record is from the future: the clock of the host that wrote it is wrong
             trace.fwd = "miss"
             return await self._look_once(contact, None, trace)
         usable = stale < self._lifetimes.stale_while_revalidate and self._cache.subscribed
-        if usable and known.original is not None:  # the first picture of a contact is to be seen soon
-            self._flights.start(self._key(contact), lambda: self._revalidate(contact, known))
-            return self._stale(known, stale, trace)
+        if usable and recorded.original is not None:  # the first picture of a contact is to be seen soon
+            self._flights.start(self._key(contact), lambda: self._revalidate(contact, recorded))
+            return self._stale(recorded, stale, trace)
         if not self._breaker.admits() and stale < self._lifetimes.stale_if_error:
-            return self._stale(known, stale, trace)
+            return self._stale(recorded, stale, trace)
         trace.fwd = "stale"
         try:
-            return await self._look_once(contact, known, trace)
+            return await self._look_once(contact, recorded, trace)
         except STORE_ERRORS:
             if stale >= self._lifetimes.stale_if_error:
                 raise
         trace.fwd = None
-        return self._stale(known, stale, trace)
+        return self._stale(recorded, stale, trace)
 
     async def current(self, original: Original, trace: Trace) -> Original:
         """Return *original* with the fault, strikes and failures that its record has now."""
-        known = await self._recorded(original.contact, trace)
-        if known is not None and known.original is not None and known.original.version == original.version:
-            return known.original
+        recorded = await self._look_up(original.contact, trace)
+        if recorded is not None and recorded.original is not None and recorded.original.version == original.version:
+            return recorded.original
         return original
 
     async def read(self, original: Original, trace: Trace) -> bytes:
@@ -103,10 +103,10 @@ class Originals:
 
         The record keeps its age: the store was not looked at, and failed renders must not keep a record fresh.
         """
-        known = await self._recorded(original.contact, trace)
-        if known is not None and (known.original is None or known.original.version != original.version):
+        recorded = await self._look_up(original.contact, trace)
+        if recorded is not None and (recorded.original is None or recorded.original.version != original.version):
             return  # the original has been replaced
-        since = time.time() if known is None else known.record.stored_at
+        since = time.time() if recorded is None else recorded.record.stored_at
         await self._record(original, original.contact, token, since=since)
         self._cache.announce(original.contact)
 
@@ -114,14 +114,16 @@ class Originals:
         """Cancel the looks under way."""
         await self._flights.close()
 
-    async def _record(self, original: Original | None, contact: int, token: PutToken, *, since: float) -> KnownOriginal:
+    async def _record(
+        self, original: Original | None, contact: int, token: PutToken, *, since: float
+    ) -> RecordedOriginal:
         """Put the record of *original*, which describes the store at *since* (Unix seconds)."""
         record = Entry(original.version if original else "", since, "", records.encode(original))
         life = self._lifetimes.kept if original else self._lifetimes.missing
         await self._cache.put(contact, RECORD, record, token, life=life * jitter(record), sole=original is None)
-        return self._known(original, record)
+        return self._with_expiry(original, record)
 
-    async def _recorded(self, contact: int, trace: Trace) -> KnownOriginal | None:
+    async def _look_up(self, contact: int, trace: Trace) -> RecordedOriginal | None:
         with trace.timed("cache"):
             entry = self._cache.local(contact, RECORD)
         if entry is None:  # concurrent requests share one look-up
@@ -135,50 +137,50 @@ class Originals:
             original = records.decode(entry.body)
         except ValueError:
             return None  # a foreign record, or one of another release
-        return self._known(original, entry) if original is None or original.contact == contact else None
+        return self._with_expiry(original, entry) if original is None or original.contact == contact else None
 
-    def _stale(self, known: KnownOriginal, seconds: float, trace: Trace) -> KnownOriginal:
+    def _stale(self, recorded: RecordedOriginal, seconds: float, trace: Trace) -> RecordedOriginal:
         trace.ttl = -int(seconds) - 1
         self._observer.stale_served()
-        return known
+        return recorded
 
-    def _known(self, original: Original | None, record: Entry) -> KnownOriginal:
+    def _with_expiry(self, original: Original | None, record: Entry) -> RecordedOriginal:
         life = self._lifetimes.fresh if original else self._lifetimes.missing
-        return KnownOriginal(original, record, record.stored_at + life * jitter(record))
+        return RecordedOriginal(original, record, record.stored_at + life * jitter(record))
 
     def _key(self, contact: int) -> tuple[int, int]:
         return contact, self._cache.epoch(contact)
 
     async def _look_once(
-        self, contact: int, known: KnownOriginal | None, trace: Trace, *, reload: bool = False
-    ) -> KnownOriginal:
+        self, contact: int, recorded: RecordedOriginal | None, trace: Trace, *, reload: bool = False
+    ) -> RecordedOriginal:
         key = (*self._key(contact), reload)
-        found, _ = await self._flights.join(key, lambda: self._look(contact, known, trace))
+        found, _ = await self._flights.join(key, lambda: self._look(contact, recorded, trace))
         return found
 
-    async def _revalidate(self, contact: int, known: KnownOriginal) -> None:
+    async def _revalidate(self, contact: int, recorded: RecordedOriginal) -> None:
         """Look at the store in the background, unless another process has done so since."""
         try:
             found = await self._cache.shared(contact, (RECORD,), Trace())
-            if found and (entry := found[0]) is not None and entry.stored_at > known.record.stored_at:
+            if found and (entry := found[0]) is not None and entry.stored_at > recorded.record.stored_at:
                 return
             if self._breaker.admits():
-                await self._look(contact, known, Trace())
+                await self._look(contact, recorded, Trace())
         except STORE_ERRORS:
             pass  # `_look` has logged it
 
-    async def _look(self, contact: int, known: KnownOriginal | None, trace: Trace) -> KnownOriginal:
+    async def _look(self, contact: int, recorded: RecordedOriginal | None, trace: Trace) -> RecordedOriginal:
         """Look at the store, and put a new record."""
         token = await self._cache.fence(contact, trace)
         self._observer.store_read()
-        before = known.original if known else None
+        before = recorded.original if recorded else None
         try:
             with trace.timed("store"):
                 found = await self._store.look(contact)
         except OriginalEmpty:  # not recorded: a copy may be under way
             self._breaker.succeeded()
             now = time.time()
-            return KnownOriginal(None, Entry("", now, "", records.MISSING), until=now)
+            return RecordedOriginal(None, Entry("", now, "", records.MISSING), until=now)
         except STORE_ERRORS as error:
             if not self._breaker.open:
                 log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))

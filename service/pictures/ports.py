@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Literal, NamedTuple, Protocol
 
 from service.errors import N_
-from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
+from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, MezzanineFile, Original, Owner, Pieces
 
@@ -215,7 +215,7 @@ class Renderer(Protocol):
         Raise `UnsupportedUpload` too.
         """
 
-    async def draw(self, blank: Blank, trace: Trace) -> bytes:
+    async def draw(self, placeholder: Placeholder, trace: Trace) -> bytes:
         """Draw a placeholder."""
 
     async def probe(self) -> None:

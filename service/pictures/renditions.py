@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from service.imaging.order import Blank, Order
+from service.imaging.order import Order, Placeholder
 from service.pictures.caching.picture_cache import PutToken
 from service.pictures.failures import active_fault, refusal
 from service.pictures.faults import RECORDED_ERRORS, FaultRecorder
@@ -40,7 +40,7 @@ class Renditions:
 
     async def make(self, selection: Selection, token: PutToken, trace: Trace) -> Entry:
         """Return the entry of *selection*. Raise the errors of the store and of the renderer, and `OriginalChanged`."""
-        if isinstance(selection.work, Blank):
+        if isinstance(selection.work, Placeholder):
             return await self._make_placeholder(selection, selection.work, trace)
         assert selection.original is not None
         if selection.work is None:
@@ -48,11 +48,11 @@ class Renditions:
             return Entry(selection.version, time.time(), "", data)
         return await self._make_rendition(selection, selection.original, selection.work, token, trace)
 
-    async def _make_placeholder(self, selection: Selection, blank: Blank, trace: Trace) -> Entry:
+    async def _make_placeholder(self, selection: Selection, placeholder: Placeholder, trace: Trace) -> Entry:
         try:
-            data = await self._renderer.draw(blank, trace)
+            data = await self._renderer.draw(placeholder, trace)
         except RECORDED_ERRORS as error:
-            raise self._faults.record_placeholder(selection.field, blank, error) from None
+            raise self._faults.record_placeholder(selection.field, placeholder, error) from None
         return Entry(selection.version, time.time(), "", data)
 
     async def _make_rendition(

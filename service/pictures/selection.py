@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from service.formats import IfBlank
-from service.imaging.order import Blank, Encoding, Limits, Order
-from service.pictures.originals import KnownOriginal
+from service.imaging.order import Encoding, Limits, Order, Placeholder
+from service.pictures.originals import RecordedOriginal
 from service.pictures.values import Original, Owner
 from service.protocol.negotiate import FormatChoice
 
@@ -26,8 +26,9 @@ class Recipe:
 class Selection:
     """The picture that a request gets.
 
-    *work* is the order or the placeholder to draw; None means the stored bytes. *blank* is set for a placeholder.
-    *known* is the record that the selection was made from, for `ContactPictures.revalidate_local`.
+    *work* is the order or the placeholder to draw; None means the stored bytes. *placeholder* is the kind of a
+    placeholder, and None for a picture. *recorded* is the record that the selection was made from, for
+    `ContactPictures.revalidate_local`.
     """
 
     owner: Owner
@@ -36,10 +37,10 @@ class Selection:
     etag: str
     choice: FormatChoice
     last_modified: int | None
-    work: Order | Blank | None
+    work: Order | Placeholder | None
     original: Original | None = None
-    blank: IfBlank | None = None
-    known: KnownOriginal | None = None
+    placeholder: IfBlank | None = None
+    recorded: RecordedOriginal | None = None
 
 
 def entity_tag(owner: Owner, version: str, field: str, choice: FormatChoice) -> str:

@@ -14,7 +14,7 @@ from service.imaging.order import Reduction
 LAST_SECOND = 253_402_300_799
 """Unix seconds of the last second of the year 9999, the latest that HTTP dates can express."""
 
-BLANK: Literal["blank"] = "blank"
+PLACEHOLDERS: Literal["blank"] = "blank"
 """The owner of the placeholders, which all contacts share."""
 
 RECORD = "original"
@@ -34,7 +34,7 @@ class MezzanineOwner(NamedTuple):
 
 
 Owner = int | Literal["blank"] | MezzanineOwner
-"""The first part of an entry's key: a contact's id, `BLANK` or a `MezzanineOwner`."""
+"""The first part of an entry's key: a contact's id, `PLACEHOLDERS` or a `MezzanineOwner`."""
 
 
 def contact_of(owner: Owner) -> int | Literal["blank"]:

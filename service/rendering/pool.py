@@ -13,7 +13,7 @@ import structlog
 
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
-from service.imaging.order import Blank, Encoding, Limits, Order, Rendered
+from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
 from service.pictures.ports import FULL, MezzanineReceiver, Observer, Outcome, Read
 from service.pictures.trace import Trace
 from service.pictures.values import MezzanineFile
@@ -100,9 +100,9 @@ class RenderPool:
         self._supervisor.release(process)
         return stripped
 
-    async def draw(self, blank: Blank, trace: Trace) -> bytes:
+    async def draw(self, placeholder: Placeholder, trace: Trace) -> bytes:
         async with self._admission(trace):
-            process, drawn = await self._run(trace, lambda _: Job(worker.draw_blank, (blank,)))
+            process, drawn = await self._run(trace, lambda _: Job(worker.draw_placeholder, (placeholder,)))
         self._supervisor.release(process)
         return drawn
 

@@ -15,7 +15,7 @@ from service.imaging.admission import admit
 from service.imaging.drawing.placeholders import draw
 from service.imaging.failures import as_unrenderable
 from service.imaging.mezzanine import Mezzanine
-from service.imaging.order import Blank, Encoding, Limits, Order, Reduction, Rendered
+from service.imaging.order import Encoding, Limits, Order, Placeholder, Reduction, Rendered
 from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from service.rendering.decoded_mezzanines import DecodedMezzanines
@@ -155,10 +155,10 @@ def admit_upload(upload: bytes, limits: Limits, strip: Encoding | None) -> bytes
     return admit(upload, limits, strip)
 
 
-def draw_blank(blank: Blank) -> bytes:
+def draw_placeholder(placeholder: Placeholder) -> bytes:
     """Draw a placeholder."""
     _drop_source()
-    return draw(blank)
+    return draw(placeholder)
 
 
 def probe() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from service.errors import N_, Unrenderable
 from service.formats import Format
-from service.imaging.containers.peek import HEAD, peek
-from service.imaging.containers.window import Window
+from service.imaging.containers.peek import peek
+from service.imaging.containers.window import HEAD, Window
 from service.pictures.values import Fault, Original
 
 HEAD_BYTES = HEAD

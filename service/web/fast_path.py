@@ -50,10 +50,10 @@ class FastPath:
         assert isinstance(connection, Connection)
         begun = time.perf_counter()
         repeats, requester = self._repeats, self._reader(request)
-        known = repeats.find(request, requester) if requester is not None else None
-        if known is not None and requester is not None and not connection.writing_paused and names_a_host(request):
+        earlier = repeats.find(request, requester) if requester is not None else None
+        if earlier is not None and requester is not None and not connection.writing_paused and names_a_host(request):
             # The rest of the request equals an earlier one, which was not malformed.
-            response = repeats.answer(request, requester, known)
+            response = repeats.answer(request, requester, earlier)
             if response is not None:
                 connection.ends()
                 return self._counted(request, response, time.perf_counter() - begun)
@@ -70,7 +70,7 @@ class FastPath:
                 request[REQUESTER] = requester  # so that `security.needs` does not settle it again
             if requester is None or request.method != hdrs.METH_GET:
                 return await self._handler(request)
-            response = await repeats.answer_shared(request, requester, known) if known is not None else None
+            response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
             if response is None and (response := await repeats.follow(request, requester)) is not None:
                 self._metrics.collapsed()
             if response is not None:

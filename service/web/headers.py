@@ -61,7 +61,7 @@ def picture_headers(
     """Return the fields that 200, 206 and 304 of a picture have in common. The body's are in `describe_body`."""
     headers = common(contact, varies)
     headers["ETag"] = selection.etag
-    lifetime = lifetimes.placeholder if selection.blank else lifetimes.stale if stale else lifetimes.picture
+    lifetime = lifetimes.placeholder if selection.placeholder else lifetimes.stale if stale else lifetimes.picture
     headers["Cache-Control"] = cache_control(lifetime, requester)
     if selection.last_modified is not None and selection.last_modified <= time.time():  # RFC 9110 section 8.8.2.1
         headers["Last-Modified"] = http_date(selection.last_modified)
@@ -84,7 +84,7 @@ def describe_body(headers: CIMultiDict[str], selection: Selection, contact: int,
     suffix = "json" if json else format_.suffix
     headers["Content-Type"] = "application/json; charset=utf-8" if json else format_.media_type
     headers["Content-Disposition"] = f'inline; filename="contact-{contact}.{suffix}"'
-    if selection.blank is not None and selection.blank.worded:
+    if selection.placeholder is not None and selection.placeholder.worded:
         headers["Content-Language"] = language
     if serves_ranges(selection):
         headers["Accept-Ranges"] = "bytes"

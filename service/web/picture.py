@@ -103,7 +103,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
 
     policy, repeats, requester = request.app[RESPONSE_POLICY], request.app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
-    worded = selection.blank is not None and selection.blank.worded
+    worded = selection.placeholder is not None and selection.placeholder.worded
     varies = vary(negotiated=asked.requested.type is None, worded=worded)
     unchanged = picture_headers(selection, contact, lifetimes, requester, varies, stale=stale)
     if loaded is None:
@@ -142,10 +142,10 @@ async def _load_first_possible(asked: _Asked, trace: Trace, *, reread: bool) -> 
             part = _requested_part(asked.request, selection)
             return _Loaded(chosen, await _load(asked.request, selection, part, trace), part)
         except (BeyondFormat, Unwritable) as error:
-            formats = failures.of_picture if selection.blank is None else failures.of_placeholder
+            formats = failures.of_picture if selection.placeholder is None else failures.of_placeholder
             formats[selection.choice.format] = error
         except Unrenderable:
-            if asked.requested.if_blank is IfBlank.NULL or selection.blank is not None:
+            if asked.requested.if_blank is IfBlank.NULL or selection.placeholder is not None:
                 raise
             failures.unrenderable = True
         trace.fwd, reread = "miss", False
@@ -165,7 +165,7 @@ async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: b
             failures.unrenderable = isinstance(error, Unrenderable)
     language = requests.language(asked.request, asked.request.app[LANGUAGES])
     words = asked.request.app[LANGUAGES].words(NO_PHOTO, {}, language)
-    placeholder = pictures.blank(requested, words, language, failures.of_placeholder)
+    placeholder = pictures.placeholder(requested, words, language, failures.of_placeholder)
     return _Chosen(placeholder, language, _UNRENDERABLE if failures.unrenderable else "placeholder")
 
 
@@ -204,4 +204,4 @@ async def _load(request: web.Request, selection: Selection, part: range | None, 
 
 def _is_repeatable(selection: Selection) -> bool:
     """Return whether the cached bytes are the body, and the header is the same for all requesters."""
-    return selection.blank is None and not selection.choice.json
+    return selection.placeholder is None and not selection.choice.json

@@ -34,7 +34,7 @@ _Key = tuple[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
-class _KnownAnswer:
+class _EarlierAnswer:
     """The selection for a request, and the prebuilt headers of its answers with 200 and 304.
 
     The trace and the fields of `SharingHeaders.lines` are missing from these headers.
@@ -62,7 +62,7 @@ class Repeats:
 
     def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int = 8192) -> None:
         self._pictures, self._sharing = pictures, sharing
-        self._index: Moka[_Key, _KnownAnswer] = Moka(capacity)
+        self._index: Moka[_Key, _EarlierAnswer] = Moka(capacity)
         self._leaders: dict[_Key, _LeadingRequest] = {}
 
     def keep(
@@ -76,8 +76,10 @@ class Repeats:
         """Remember the answer to GET of *target* with *accept*: *full* are the headers of 200, *unchanged* of 304."""
         if len(target) + len(accept or "") <= _MAX_TEXT:
             sharing = self._sharing
-            known = _KnownAnswer(selection, head(200, sharing.prebuilt(full)), head(304, sharing.prebuilt(unchanged)))
-            self._index.set((target, accept), known)
+            earlier = _EarlierAnswer(
+                selection, head(200, sharing.prebuilt(full)), head(304, sharing.prebuilt(unchanged))
+            )
+            self._index.set((target, accept), earlier)
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
         """Wake the followers of GET of *target* with *accept*: its answer is known, though not yet sent."""
@@ -99,31 +101,33 @@ class Repeats:
             self._leaders[key] = _LeadingRequest(request)
             return None
         await leader.settled.wait()  # needs no time-out: `release` is called however the leader ends
-        known = self._index.get(key)
-        found = known and self._pictures.revalidate_local(known.selection)
-        if not known or not found:
+        earlier = self._index.get(key)
+        found = earlier and self._pictures.revalidate_local(earlier.selection)
+        if not earlier or not found:
             return None
-        return self._response(request, requester, known, *found, begun, collapsed=leader.missed)
+        return self._response(request, requester, earlier, *found, begun, collapsed=leader.missed)
 
-    def find(self, request: web.BaseRequest, requester: Requester) -> _KnownAnswer | None:
+    def find(self, request: web.BaseRequest, requester: Requester) -> _EarlierAnswer | None:
         """Return the answer to an earlier GET or HEAD with the same key; None if *request* cannot be answered so."""
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
         return self._index.get((requester.target or request.raw_path, field(request, hdrs.ACCEPT)))
 
-    def answer(self, request: web.BaseRequest, requester: Requester, known: _KnownAnswer) -> web.StreamResponse | None:
+    def answer(
+        self, request: web.BaseRequest, requester: Requester, earlier: _EarlierAnswer
+    ) -> web.StreamResponse | None:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
         begun = time.perf_counter()
-        found = self._pictures.revalidate_local(known.selection)
-        return self._response(request, requester, known, *found, begun) if found else None
+        found = self._pictures.revalidate_local(earlier.selection)
+        return self._response(request, requester, earlier, *found, begun) if found else None
 
     async def answer_shared(
-        self, request: web.BaseRequest, requester: Requester, known: _KnownAnswer
+        self, request: web.BaseRequest, requester: Requester, earlier: _EarlierAnswer
     ) -> web.StreamResponse | None:
         """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain."""
         begun = time.perf_counter()
-        found = await self._pictures.revalidate_shared(known.selection)
-        return self._response(request, requester, known, *found, begun) if found else None
+        found = await self._pictures.revalidate_shared(earlier.selection)
+        return self._response(request, requester, earlier, *found, begun) if found else None
 
     def release(self, request: web.BaseRequest) -> None:
         """Wake the followers of *request*, which is answered or has failed, unless `settle` has."""
@@ -135,7 +139,7 @@ class Repeats:
         self,
         request: web.BaseRequest,
         requester: Requester,
-        known: _KnownAnswer,
+        earlier: _EarlierAnswer,
         entry: Entry,
         ttl: int,
         begun: float,
@@ -143,7 +147,7 @@ class Repeats:
         collapsed: bool = False,
     ) -> PrebuiltResponse:
         """Return 200 or 304 with *entry*, which is fresh for *ttl* seconds. *begun* is from `time.perf_counter`."""
-        fields, selection = request.headers, known.selection
+        fields, selection = request.headers, earlier.selection
         unchanged = False
         if hdrs.IF_NONE_MATCH in fields or hdrs.IF_MODIFIED_SINCE in fields:
             tags, date = field(request, hdrs.IF_NONE_MATCH), field(request, hdrs.IF_MODIFIED_SINCE)
@@ -155,8 +159,8 @@ class Repeats:
         sharing = self._sharing.lines(request, requester)
         changing = f"{sharing}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
         if unchanged:
-            return PrebuiltResponse(304, known.unchanged, changing, b"")
-        return PrebuiltResponse(200, known.full, changing, entry.body)
+            return PrebuiltResponse(304, earlier.unchanged, changing, b"")
+        return PrebuiltResponse(200, earlier.full, changing, entry.body)
 
 
 @lru_cache(1024)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from service.pictures.ports import FenceToken, SharedCache
-from service.pictures.values import BLANK, RECORD, EntryHead, MezzanineOwner
+from service.pictures.values import PLACEHOLDERS, RECORD, EntryHead, MezzanineOwner
 from tests.caches.conftest import ENTRY, Connect, Subscriber, found, keep, until
 
 
@@ -45,9 +45,9 @@ async def test_a_later_put_replaces_an_earlier_one(cache: SharedCache) -> None:
 
 
 async def test_owners_have_separate_entries(cache: SharedCache) -> None:
-    for owner in (BLANK, 1, MezzanineOwner(1)):
+    for owner in (PLACEHOLDERS, 1, MezzanineOwner(1)):
         await keep(cache, owner, "one", replace(ENTRY, detail=str(owner)))
-    for owner in (BLANK, 1, MezzanineOwner(1)):
+    for owner in (PLACEHOLDERS, 1, MezzanineOwner(1)):
         assert await found(cache, owner, "one") == replace(ENTRY, detail=str(owner))
     assert await found(cache, 0, "one") is None
 

@@ -9,7 +9,8 @@ import pytest
 from service.errors import BadParameter, Unrenderable, UnsupportedUpload
 from service.formats import Format
 from service.imaging.admission import admit
-from service.imaging.render import Encoding, Limits, Order, render
+from service.imaging.order import Encoding, Limits, Order
+from service.imaging.render import render
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics

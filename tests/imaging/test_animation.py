@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageChops
 
 from service.errors import Unrenderable
-from service.imaging.render import Limits
+from service.imaging.order import Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, chunk, film, near, png, quarters, rendered, saved, shown
 
 ANIMATED = ["GIF", "PNG", "WEBP", "AVIF"]

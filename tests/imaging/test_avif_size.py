@@ -11,9 +11,9 @@ from PIL import AvifImagePlugin, Image
 
 from service.formats import Format
 from service.imaging.containers.isobmff.picture import upright_size
-from service.imaging.containers.peek import HEAD, peek
-from service.imaging.containers.window import Window
-from service.imaging.render import Limits
+from service.imaging.containers.peek import peek
+from service.imaging.containers.window import HEAD, Window
+from service.imaging.order import Limits
 from service.imaging.source import Source
 from tests.imaging.isobmff_in_code import (
     box,

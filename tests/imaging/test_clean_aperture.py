@@ -11,7 +11,7 @@ from PIL import Image
 from service.errors import Unrenderable
 from service.formats import Fit
 from service.imaging.containers.peek import peek
-from service.imaging.render import Limits
+from service.imaging.order import Limits
 from service.imaging.source import Source
 from tests.imaging.isobmff_in_code import (
     box,

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from service.imaging.containers.cicp import CodePoints
+from service.imaging.order import Limits
 from service.imaging.pixels.colour import to_srgb
-from service.imaging.render import Limits
 from service.imaging.source import Source
 from tests.imaging.isobmff_in_code import (
     nclx,

@@ -10,8 +10,8 @@ from PIL import Image
 
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format
-from service.imaging.containers.peek import HEAD, peek
-from service.imaging.containers.window import Window
+from service.imaging.containers.peek import peek
+from service.imaging.containers.window import HEAD, Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
 from tests.corpus import BROKEN_BESIDE_THE_PIXELS, manifest, oracle, read, skip_without_corpus

@@ -11,9 +11,9 @@ from PIL import Image, ImageCms
 from service.errors import Unrenderable
 from service.formats import WRITABLE, Fit, Format
 from service.imaging.containers.peek import peek
+from service.imaging.order import Limits
 from service.imaging.reading.avif import AvifFile
 from service.imaging.reading.readers import opened
-from service.imaging.render import Limits
 from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, near, quarters, rendered, shown
 
 heif = pytest.importorskip("pillow_heif")

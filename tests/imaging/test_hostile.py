@@ -15,7 +15,8 @@ from PIL import Image
 
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format
-from service.imaging.render import Order, Rendered, render
+from service.imaging.order import Order, Rendered
+from service.imaging.render import render
 from tests.imaging.forged import (
     avif_claiming,
     gif,
@@ -122,16 +123,17 @@ def test_no_other_plug_in_of_pillow_is_registered():
 import sys
 from service.errors import Unrenderable
 from service.formats import Format, IfBlank
-from service.imaging.order import Blank
+from service.imaging.order import Placeholder
 from service.imaging.drawing.placeholders import draw
-from service.imaging.render import Order, render
+from service.imaging.order import Order
+from service.imaging.render import render
 for data in (b"%!PS-Adobe-3.0 EPSF-3.0\\n", b"8BPS" + bytes(40), b"BM" + bytes(60), b"GIF89a", b"II*\\0" + bytes(40)):
     try:
         render(data, Order(Format.PNG))
     except Unrenderable:
         pass
 for kind in (Format.PNG, Format.WEBP, Format.TIFF, Format.GIF, Format.AVIF):
-    render(draw(Blank(IfBlank.DEFAULT, 16, 16, kind)), Order(Format.JPEG, 8))
+    render(draw(Placeholder(IfBlank.DEFAULT, 16, 16, kind)), Order(Format.JPEG, 8))
 from PIL import Image
 print(sorted(Image.OPEN))
 print(sorted(name for name in sys.modules if name.endswith("ImagePlugin")))

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from service.errors import Unrenderable
-from service.imaging.render import Limits
+from service.imaging.order import Limits
 from tests.imaging.forged import avif_claiming, gif, gif_frame, runs, segments, tiff_of, tiff_with, webp_canvas
 from tests.pictures_in_code import chunk, png, quarters, rendered, saved
 

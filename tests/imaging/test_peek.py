@@ -11,9 +11,9 @@ from PIL import Image
 
 from service.errors import Unrenderable
 from service.formats import Format
-from service.imaging.containers.peek import HEAD, Facts, peek
+from service.imaging.containers.peek import Facts, peek
 from service.imaging.containers.table import CONTAINERS
-from service.imaging.containers.window import Window
+from service.imaging.containers.window import HEAD, Window
 from service.imaging.reading.readers import READERS
 from tests.imaging.isobmff_in_code import box
 from tests.pictures_in_code import chunk, png, quarters, saved

@@ -14,7 +14,7 @@ from PIL import Image
 from service.formats import WRITABLE, Format, IfBlank
 from service.imaging.drawing import lettering
 from service.imaging.drawing.placeholders import draw
-from service.imaging.order import Blank
+from service.imaging.order import Placeholder
 from service.protocol.languages import NO_PHOTO, Languages
 from tests.pictures_in_code import near, shown
 
@@ -30,7 +30,7 @@ LETTERS = 0x80 + 16
 
 
 def drawn(kind: IfBlank, width: int, height: int, format: Format = Format.PNG, text: str = WORDS) -> Image.Image:
-    return shown(draw(Blank(kind, width, height, format, text)))
+    return shown(draw(Placeholder(kind, width, height, format, text)))
 
 
 def on_white(image: Image.Image) -> Image.Image:
@@ -60,7 +60,7 @@ def test_clear_pixel_is_transparent(format):
 
 
 def test_clear_pixel_as_gif_is_below_60_bytes():
-    assert len(draw(Blank(IfBlank.CLEAR_PIXEL, 1, 1, Format.GIF))) < 60
+    assert len(draw(Placeholder(IfBlank.CLEAR_PIXEL, 1, 1, Format.GIF))) < 60
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 128), (400, 100), (90, 300), (1000, 700)])

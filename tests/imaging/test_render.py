@@ -12,8 +12,9 @@ from PIL import ExifTags, Image, ImageCms, MpoImagePlugin, PngImagePlugin
 
 from service.errors import BadParameter, Unrenderable
 from service.formats import WRITABLE, Fit, Format
+from service.imaging.order import Limits, Order
 from service.imaging.pixels.orientation import stored_box
-from service.imaging.render import Limits, Order, encoder_versions, render
+from service.imaging.render import encoder_versions, render
 from tests.pictures_in_code import (
     BLUE,
     GREEN,
@@ -37,11 +38,12 @@ import sys
 sys.modules["pillow_heif"] = None
 from service.errors import Unrenderable
 from service.imaging.drawing.placeholders import draw
-from service.imaging.render import Order, render
+from service.imaging.order import Order
+from service.imaging.render import render
 from service.formats import Format
-from service.imaging.order import Blank
+from service.imaging.order import Placeholder
 from service.formats import IfBlank
-assert draw(Blank(IfBlank.DEFAULT, 8, 8, Format.PNG))
+assert draw(Placeholder(IfBlank.DEFAULT, 8, 8, Format.PNG))
 try:
     render(sys.stdin.buffer.read(), Order(Format.PNG))
 except Unrenderable as error:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.imaging.containers import exif
-from service.imaging.containers.peek import HEAD, peek
+from service.imaging.containers.peek import peek
 from service.imaging.containers.png import values
-from service.imaging.containers.window import Window
+from service.imaging.containers.window import HEAD, Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
 from tests.pictures_in_code import animation, chunk, exif_block, png, pngs_with_exif, quarters, saved, stored

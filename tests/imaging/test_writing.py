@@ -15,7 +15,7 @@ from service.imaging import source
 from service.imaging.admission import admit
 from service.imaging.drawing import placeholders
 from service.imaging.mezzanine import Mezzanine
-from service.imaging.order import Blank, Encoding, Limits, Order, Reduction
+from service.imaging.order import Encoding, Limits, Order, Placeholder, Reduction
 from service.imaging.render import rendition
 from service.imaging.writing.encode import encode_still
 from tests.pictures_in_code import animation, quarters, rendered, saved
@@ -37,7 +37,7 @@ def test_failed_writer_is_named_in_every_kind_of_rendition(kind: str, encoding: 
         lambda: rendered(STILL, kind, 20, encoding=bad),
         lambda: rendered(ANIMATION, kind, 20, encoding=bad),
         lambda: rendition(mezzanine, Order(Format[kind], 20, encoding=bad)),
-        lambda: placeholders.draw(Blank(IfBlank.DEFAULT, 20, 20, Format[kind], encoding=bad)),
+        lambda: placeholders.draw(Placeholder(IfBlank.DEFAULT, 20, 20, Format[kind], encoding=bad)),
     )
     for fail in renders:
         with pytest.raises(Unwritable) as failed:

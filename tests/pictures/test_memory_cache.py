@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from service.pictures.caching.memory import MemoryCache
-from service.pictures.values import BLANK, Entry, MezzanineOwner, Owner
+from service.pictures.values import PLACEHOLDERS, Entry, MezzanineOwner, Owner
 
 ENTRY = Entry("v", 0.0, "", b"bytes")
 
@@ -14,7 +14,7 @@ def keep(cache: MemoryCache, owner: Owner, field: str = "one", entry: Entry = EN
     cache.put(owner, field, entry, cache.epoch(owner))
 
 
-@pytest.mark.parametrize("owner", [1, -1, 2**31 - 1, BLANK, MezzanineOwner(1)])
+@pytest.mark.parametrize("owner", [1, -1, 2**31 - 1, PLACEHOLDERS, MezzanineOwner(1)])
 def test_get_returns_the_same_object_that_was_put(owner: Owner) -> None:
     cache = MemoryCache(1_000_000)
     keep(cache, owner)
@@ -40,17 +40,17 @@ def test_an_entry_larger_than_the_cache_is_not_kept(capacity: int) -> None:
 
 def test_forget_drops_all_renditions_of_a_contact_and_its_mezzanine() -> None:
     cache = MemoryCache(1_000_000)
-    for owner in (1, 2, MezzanineOwner(1), MezzanineOwner(2), BLANK):
+    for owner in (1, 2, MezzanineOwner(1), MezzanineOwner(2), PLACEHOLDERS):
         for field in ("one", "two"):
             keep(cache, owner, field)
     cache.forget(1)
     found = {
         (owner, field)
-        for owner in (1, 2, MezzanineOwner(1), MezzanineOwner(2), BLANK)
+        for owner in (1, 2, MezzanineOwner(1), MezzanineOwner(2), PLACEHOLDERS)
         for field in ("one", "two")
         if cache.get(owner, field)
     }
-    assert {owner for owner, _ in found} == {2, MezzanineOwner(2), BLANK}
+    assert {owner for owner, _ in found} == {2, MezzanineOwner(2), PLACEHOLDERS}
     cache.forget(None)
     assert all(cache.get(owner, field) is None for owner, field in found)
 

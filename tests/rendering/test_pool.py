@@ -15,7 +15,7 @@ import pytest
 
 from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied, Unrenderable
 from service.formats import Format, IfBlank
-from service.imaging.order import Blank, Encoding, Order
+from service.imaging.order import Encoding, Order, Placeholder
 from service.pictures.trace import Trace
 from service.rendering import supervisor as supervisor_module
 from service.rendering.pool import RenderPool
@@ -75,7 +75,7 @@ async def test_a_picture_is_rendered_in_another_process(pools: Pools) -> None:
 
 async def test_a_placeholder_is_drawn(pools: Pools) -> None:
     pool = await pools()
-    drawn = await pool.draw(Blank(IfBlank.DEFAULT, 40, 30, Format.PNG, "", Encoding()), Trace())
+    drawn = await pool.draw(Placeholder(IfBlank.DEFAULT, 40, 30, Format.PNG, "", Encoding()), Trace())
     assert shown(drawn).size == (40, 30)
 
 

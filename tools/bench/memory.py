@@ -23,7 +23,7 @@ from PIL import Image
 from service.demo import _portrait
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format, IfBlank
-from service.imaging.order import Blank, Order, Rendered
+from service.imaging.order import Order, Placeholder, Rendered
 from service.imaging.reading.readers import READERS
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
@@ -45,7 +45,7 @@ class Job:
 
     original: str
     make: Callable[[], bytes]
-    order: Order | Blank
+    order: Order | Placeholder
     most: float = _ACCEPTED
 
 
@@ -84,19 +84,19 @@ def jobs() -> Iterator[Job]:
         yield Job("PNG RGBA 12 MP", lambda: _saved(_sheer(3000, 4000), "PNG"), Order(kind, side, side, Fit.FILL))
         for placeholder in IfBlank:
             if placeholder is not IfBlank.NULL:
-                yield Job(placeholder.name, bytes, Blank(placeholder, _LARGEST, _LARGEST, kind, "NO PHOTO"))
+                yield Job(placeholder.name, bytes, Placeholder(placeholder, _LARGEST, _LARGEST, kind, "NO PHOTO"))
     for kind in (Format.GIF, Format.PNG, Format.WEBP, Format.AVIF):
         for other in (Format.GIF, Format.PNG, Format.WEBP, Format.AVIF):
             side = 250 if other is Format.PNG else 353
             yield Job(f"{kind.name} animation", lambda kind=kind: _animation(kind), Order(other, side, side, Fit.FILL))  # type: ignore[misc]
 
 
-def _name(order: Order | Blank) -> str:
-    fit = "" if isinstance(order, Blank) else f" {order.fit.name.lower()}"
+def _name(order: Order | Placeholder) -> str:
+    fit = "" if isinstance(order, Placeholder) else f" {order.fit.name.lower()}"
     return f"{order.format.name} {order.width}x{order.height or ''}{fit}"
 
 
-async def _measured(data: bytes, order: Order | Blank) -> tuple[float, float, str]:
+async def _measured(data: bytes, order: Order | Placeholder) -> tuple[float, float, str]:
     """Return the MiB at the peak, the seconds, and the outcome."""
     pool = RenderPool(Metrics(), workers=1, queue=1, timeout=120.0, memory_bytes=0)
     pool.open()
@@ -113,11 +113,13 @@ async def _measured(data: bytes, order: Order | Blank) -> tuple[float, float, st
         await pool.close()
 
 
-async def _done(pool: RenderPool, data: bytes, order: Order | Blank) -> Rendered | bytes:
+async def _done(pool: RenderPool, data: bytes, order: Order | Placeholder) -> Rendered | bytes:
     async def read() -> bytes:
         return data
 
-    return await (pool.draw(order, Trace()) if isinstance(order, Blank) else pool.render_original(read, order, Trace()))
+    return await (
+        pool.draw(order, Trace()) if isinstance(order, Placeholder) else pool.render_original(read, order, Trace())
+    )
 
 
 def _outcome(made: Rendered | bytes) -> str:

@@ -13,8 +13,6 @@ from service.imaging.containers.table import CONTAINERS
 from service.imaging.containers.window import HEAD, Bytes
 from service.imaging.geometry import Size
 
-__all__ = ["HEAD", "Facts", "format_of", "peek"]
-
 
 @dataclass(frozen=True, slots=True)
 class Facts:

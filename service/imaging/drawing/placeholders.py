@@ -14,7 +14,7 @@ from service.formats import IfBlank
 from service.imaging.drawing.lettering import lettered
 from service.imaging.failures import writing
 from service.imaging.geometry import Size
-from service.imaging.order import Blank
+from service.imaging.order import Placeholder
 from service.imaging.pixels.colour import on_white
 from service.imaging.reading import readers as _readers  # closes Pillow's list of plug-ins
 from service.imaging.writing.encode import encode_still
@@ -27,27 +27,27 @@ _MAX_DRAWN = 8192 * 8192
 """Pixels of the large drawing at most, one byte each."""
 
 
-def draw(blank: Blank) -> bytes:
+def draw(placeholder: Placeholder) -> bytes:
     """Return the placeholder as a file, on white where its format has no transparency (docs/contract.md, section 4).
 
     Raise `Unwritable`, also when drawing takes too much memory.
     """
-    encoding = blank.encoding
-    if blank.kind is IfBlank.CLEAR_PIXEL:
+    encoding = placeholder.encoding
+    if placeholder.kind is IfBlank.CLEAR_PIXEL:
         encoding = replace(encoding, avif_quality=100)  # AVIF's alpha is lossy, too, and this pixel must be transparent
-    with writing(blank.format):
-        image = _DRAWINGS[blank.kind](blank)
-        return encode_still(image if blank.format.alpha else on_white(image), blank.format, encoding)
+    with writing(placeholder.format):
+        image = _DRAWINGS[placeholder.kind](placeholder)
+        return encode_still(image if placeholder.format.alpha else on_white(image), placeholder.format, encoding)
 
 
-def _clear(blank: Blank) -> Image.Image:
-    return Image.new("LA", (blank.width, blank.height), (255, 0))
+def _clear(placeholder: Placeholder) -> Image.Image:
+    return Image.new("LA", (placeholder.width, placeholder.height), (255, 0))
 
 
-def _silhouette(blank: Blank) -> Image.Image:
+def _silhouette(placeholder: Placeholder) -> Image.Image:
     """Return head and shoulders in a square at the bottom of the box."""
-    side = min(blank.width, blank.height)
-    left, top = (blank.width - side) / 2, float(blank.height - side)
+    side = min(placeholder.width, placeholder.height)
+    left, top = (placeholder.width - side) / 2, float(placeholder.height - side)
 
     def shape(pen: ImageDraw.ImageDraw, scale: int) -> None:
         def ellipse(x0: float, y0: float, x1: float, y1: float) -> None:
@@ -57,14 +57,14 @@ def _silhouette(blank: Blank) -> Image.Image:
         ellipse(0.30, 0.14, 0.70, 0.58)
         ellipse(0.12, 0.64, 0.88, 1.50)
 
-    return _painted(_smooth((blank.width, blank.height), shape), _FIGURE)
+    return _painted(_smooth((placeholder.width, placeholder.height), shape), _FIGURE)
 
 
-def _file_icon(blank: Blank) -> Image.Image:
+def _file_icon(placeholder: Placeholder) -> Image.Image:
     """Return a page in portrait format with its upper right corner folded over."""
-    tall = min(blank.height * 0.84, blank.width * 0.84 * 1.3)
+    tall = min(placeholder.height * 0.84, placeholder.width * 0.84 * 1.3)
     wide, fold, line = tall / 1.3, tall * 0.24, max(tall * 0.035, min(1.0, tall / 4))
-    left, top = (blank.width - wide) / 2, (blank.height - tall) / 2
+    left, top = (placeholder.width - wide) / 2, (placeholder.height - tall) / 2
     right, bottom = left + wide, top + tall
 
     def page(pen: ImageDraw.ImageDraw, scale: int, inset: float = 0) -> None:
@@ -85,7 +85,7 @@ def _file_icon(blank: Blank) -> Image.Image:
         flap = [(right - fold, top), (right, top + fold), (right - fold, top + fold)]
         pen.polygon([(x * scale, y * scale) for x, y in flap], fill=255)
 
-    size = (blank.width, blank.height)
+    size = (placeholder.width, placeholder.height)
     image = _painted(_smooth(size, page), _FIGURE)
     white = _smooth(size, paper)
     image.paste((0xF6, 255), mask=white)
@@ -93,19 +93,19 @@ def _file_icon(blank: Blank) -> Image.Image:
     return image
 
 
-def _words(blank: Blank) -> Image.Image:
-    image = Image.new("L", (blank.width, blank.height), 255)
-    image.paste(_TEXT, mask=lettered(blank.text, image.size))
+def _words(placeholder: Placeholder) -> Image.Image:
+    image = Image.new("L", (placeholder.width, placeholder.height), 255)
+    image.paste(_TEXT, mask=lettered(placeholder.text, image.size))
     return image
 
 
-def _framed_words(blank: Blank) -> Image.Image:
-    image = Image.new("L", (blank.width, blank.height), 255)
+def _framed_words(placeholder: Placeholder) -> Image.Image:
+    image = Image.new("L", (placeholder.width, placeholder.height), 255)
     line = max(1, round(min(image.size) / 64))
-    inside = (blank.width - 4 * line, blank.height - 4 * line)
+    inside = (placeholder.width - 4 * line, placeholder.height - 4 * line)
     if min(inside) > 0:
-        image.paste(_TEXT, (2 * line, 2 * line), mask=lettered(blank.text, inside))
-    ImageDraw.Draw(image).rectangle((0, 0, blank.width - 1, blank.height - 1), outline=_TEXT, width=line)
+        image.paste(_TEXT, (2 * line, 2 * line), mask=lettered(placeholder.text, inside))
+    ImageDraw.Draw(image).rectangle((0, 0, placeholder.width - 1, placeholder.height - 1), outline=_TEXT, width=line)
     return image
 
 
@@ -121,7 +121,7 @@ def _painted(mask: Image.Image, grey: int) -> Image.Image:
     return Image.merge("LA", (Image.new("L", mask.size, grey), mask))
 
 
-_DRAWINGS: dict[IfBlank, Callable[[Blank], Image.Image]] = {
+_DRAWINGS: dict[IfBlank, Callable[[Placeholder], Image.Image]] = {
     IfBlank.DEFAULT: _silhouette,
     IfBlank.CLEAR_PIXEL: _clear,
     IfBlank.SR_NO_PHOTO: _words,
