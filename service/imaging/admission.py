@@ -10,7 +10,7 @@ from zlib import crc32
 from service.errors import N_, Unrenderable, Unsupported, UnsupportedUpload
 from service.formats import Fit, Format
 from service.imaging.containers.peek import format_of
-from service.imaging.failures import as_unrenderable, writes_or_refuses
+from service.imaging.errors import as_unrenderable, writes_or_refuses
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.readers import opened
 from service.imaging.render import render

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
-from service.imaging.failures import as_unrenderable, corrupt
+from service.imaging.errors import as_unrenderable, corrupt
 from service.imaging.geometry import Box, Plan, Size
 from service.imaging.order import Reduction
 from service.imaging.pixels import Step

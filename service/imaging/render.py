@@ -10,7 +10,7 @@ from functools import partial
 
 from PIL import Image, features
 
-from service.imaging.failures import as_unrenderable, writing
+from service.imaging.errors import as_unrenderable, writing
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Order, Rendered
 from service.imaging.pixels import Step

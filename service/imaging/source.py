@@ -1,7 +1,7 @@
 """An original, opened: its size, its frames, and the mezzanine that is made of it.
 
 Opening raises `Unrenderable` for every fault of the bytes. The methods raise what Pillow raises, and their callers turn
-it into the errors of the service (`failures.as_unrenderable`).
+it into the errors of the service (`errors.as_unrenderable`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
+from service.imaging.containers.container import turned_size
 from service.imaging.containers.peek import format_of
-from service.imaging.failures import as_unrenderable
+from service.imaging.errors import as_unrenderable
 from service.imaging.geometry import Box, Plan, Size
 from service.imaging.mezzanine import NEAREST, SIDE, Mezzanine, reduced_size
 from service.imaging.order import Limits, Order
 from service.imaging.pixels import Step
 from service.imaging.pixels.colour import needed_alpha, to_srgb
-from service.imaging.pixels.orientation import orientation, stored_box, upright, upright_size
+from service.imaging.pixels.orientation import orientation, stored_box, upright
 from service.imaging.pixels.resample import resample
 from service.imaging.pixels.strips import resample_in_strips
 from service.imaging.reading.animation import Frame, affordable, first_picture, frames, plays
@@ -67,7 +68,7 @@ class Source:
             self._turn = orientation(self._image)
         self._stored = self._image.size
         self._colour = self._image.info.get("icc_profile"), self._image.info.get("code_points")
-        self.size = upright_size(self._stored, self._turn)
+        self.size = turned_size(self._stored, self._turn)
         self._share = NEAREST * SIDE / max(self._stored)  # that a mezzanine needs
         self._large = self._share <= 0.5
         self._left: Image.Image | None = None
@@ -77,7 +78,7 @@ class Source:
 
         The first step makes the frame small, so that the others are cheap.
         """
-        size = upright_size(plan.scaled, self._turn)
+        size = turned_size(plan.scaled, self._turn)
         crop = stored_box(plan.crop, self._stored, self._turn) if plan.crop else None
         return [
             lambda frame: self._resampled(frame, size, self._within(frame, crop)),

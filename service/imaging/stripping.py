@@ -10,7 +10,7 @@ from dataclasses import replace
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.containers.table import CONTAINERS
-from service.imaging.failures import writes_or_refuses
+from service.imaging.errors import writes_or_refuses
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.pixels.orientation import orientation
 from service.imaging.reading.readers import opened

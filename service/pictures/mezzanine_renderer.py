@@ -42,7 +42,7 @@ class MezzanineRenderer:
     """A *renderer* in front of which mezzanines are kept in the *cache*, under the *digest* of the recipe.
 
     They are kept for *kept_for* seconds; with 0 there are none. *queue* requests may wait for the first render of an
-    original, each for *patience* seconds at most.
+    original, each for *max_wait* seconds at most.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class MezzanineRenderer:
         digest: str,
         kept_for: float,
         queue: int,
-        patience: float,
+        max_wait: float,
     ) -> None:
         self._renderer, self._cache, self._observer = renderer, cache, observer
         self._digest, self._kept_for = digest, kept_for
-        self._limit, self._patience = queue, patience
+        self._limit, self._max_wait = queue, max_wait
         self._first_renders: dict[str, _FirstRender] = {}
         self._without: dict[str, None] = {}
 
@@ -124,7 +124,7 @@ class MezzanineRenderer:
         return mezzanine, None
 
     def _first_render(self, original: Original, key: str, token: PutToken) -> _FirstRender:
-        return _FirstRender(self, original, key, token, BoundedQueue(self._limit, self._patience))
+        return _FirstRender(self, original, key, token, BoundedQueue(self._limit, self._max_wait))
 
     async def _begin(self, first: _FirstRender, trace: Trace) -> tuple[MezzanineFile | None, _FirstRender | None]:
         """Register *first*, unless another process has left the mezzanine in the shared cache."""

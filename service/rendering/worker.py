@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from service.formats import Fit, Format
 from service.imaging.admission import admit
 from service.imaging.drawing.placeholders import draw
-from service.imaging.failures import as_unrenderable
+from service.imaging.errors import as_unrenderable
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Reduction, Rendered
 from service.imaging.render import render, rendition

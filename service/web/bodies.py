@@ -1,4 +1,4 @@
-"""Reception of the picture in a request's body, raw or as the file of a form, within limits of size and time."""
+"""Reading of the picture in a request's body, raw or as the file of a form, within limits of size and time."""
 
 from __future__ import annotations
 

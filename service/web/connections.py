@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -23,10 +23,8 @@ _WATCH_INTERVAL = 0.5
 """Seconds between two checks of all connections."""
 
 
-class Refuse(Protocol):
-    """Makes the answer to a request that failed below the application: a malformed request, or an internal error."""
-
-    def __call__(self, request: web.BaseRequest, error: BaseException | None, /) -> web.StreamResponse: ...
+Refuse = Callable[[web.BaseRequest, BaseException | None], web.StreamResponse]
+"""A function that makes the answer to a request that failed below the application."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from service.web.malformed import for_server, malformed, names_a_host
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.request_log import REQUEST_ID, log_request, new_request_id
 from service.web.requester import REQUESTER, Requester
+from service.web.requests import METHODS
 
 log = structlog.get_logger()
 
@@ -67,7 +68,7 @@ class FastPath:
             if for_server(request):
                 return self._describe_server(request)
             if requester is not None:
-                request[REQUESTER] = requester  # so that `security.needs` does not settle it again
+                request[REQUESTER] = requester  # it is not authorized again
             if requester is None or request.method != hdrs.METH_GET:
                 return await self._handler(request)
             response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
@@ -94,14 +95,14 @@ class FastPath:
         self._metrics.request("image", request.method, response.status, seconds)  # only pictures are repeated
         if self._logs:
             REQUEST_ID.set(new_request_id())
-            log_request(request, response.status, seconds)
+            log_request(request, response, seconds)
         return response
 
     def _describe_server(self, request: web.BaseRequest) -> web.Response:
         """Answer `OPTIONS *`, for which the router has no path."""
         self._metrics.request("other", request.method, 204, 0.0)
         headers = common(None, None)
-        headers["Allow"] = "GET, HEAD, PUT, POST, DELETE, PURGE, OPTIONS"
+        headers["Allow"] = ", ".join(METHODS)
         self._sharing.add(headers, request, None)
         return web.Response(status=204, headers=headers)
 

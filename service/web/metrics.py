@@ -18,13 +18,13 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.pictures.ports import Layer, Lookup, Outcome
+from service.web.requests import METHODS
 
 Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "gallery", "other"]
 """The values of the label `route`. `other` counts requests to unknown paths and malformed ones."""
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds: the upper bounds of the buckets of request durations."""
-_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "POST", "DELETE", "PURGE"))
 _SHARED = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable with the folder in which prometheus_client counts, in one file for each process."""
 
@@ -79,7 +79,7 @@ class Metrics:
 
     def request(self, route: Route, method: str, status: int, seconds: float) -> None:
         """Count a request that was answered in *seconds*."""
-        label = method if method in _METHODS else "other"  # clients must not create series
+        label = method if method in METHODS else "other"  # clients must not create series
         self._answered[route, label, status] += 1
         self._durations[route].observe(seconds)
 

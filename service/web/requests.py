@@ -9,6 +9,8 @@ from aiohttp import web
 from service.protocol.languages import Languages
 from service.protocol.query import parse_contact_id
 
+METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PURGE", "OPTIONS")
+"""The methods that the service implements."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _MAX_FIELD = 16_384

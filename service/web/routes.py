@@ -80,7 +80,7 @@ def _answered(route: Route, handler: Handler) -> Handler:
             response = refuse(request, Unexpected(WENT_WRONG), request_id)
         seconds = time.perf_counter() - begun
         request.app[METRICS].request(route, request.method, response.status, seconds)
-        log_request(request, response.status, seconds)
+        log_request(request, response, seconds)
         return response
 
     return answer

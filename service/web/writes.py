@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from service.access.identity import Role
-from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgeOwed
+from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgePending
 from service.pictures.ports import Check
 from service.pictures.values import Original
 from service.protocol.blob_entity import blob_id
@@ -45,7 +45,7 @@ async def purge_picture(request: web.Request) -> web.StreamResponse:
     """Answer PURGE: invalidate all cached entries of the contact."""
     contact = _contact(request)
     if not await request.app[CACHE].purge(contact):
-        raise PurgeOwed(N_("The purge has not reached every process yet. It is tried until it has."))
+        raise PurgePending(N_("The purge has not reached every process yet. It is tried until it has."))
     return _no_content(contact)
 
 

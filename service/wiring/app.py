@@ -1,6 +1,6 @@
 """The composition root: make the adapters and the application from the settings.
 
-No other package makes adapters.
+Other packages do not make adapters, apart from a private Valkey server that `contact-image check` starts.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
         app[METRICS],
         memory_bytes=cache.memory_bytes,
         max_body=cache.max_entry_bytes,
-        patience=_patience(settings),
+        max_wait=_max_wait(settings),
     )
     await picture_cache.start()
     yield
@@ -176,7 +176,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         digest=made.digest,
         kept_for=settings.cache.mezzanine_for,
         queue=settings.render.queue,
-        patience=_patience(settings),
+        max_wait=_max_wait(settings),
     )
     originals = Originals(app[STORE], cache, observer, lifetimes)
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
@@ -189,7 +189,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
     await originals.close()
 
 
-def _patience(settings: Settings) -> float:
+def _max_wait(settings: Settings) -> float:
     """Return the seconds that a request waits for the render of another one, which may be the second attempt."""
     return _ATTEMPTS * settings.render.timeout + 1.0
 
@@ -203,7 +203,7 @@ async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[Non
         app[RENDERER],
         limits=made.limits,
         strip=made.encoding if settings.writes.strip_metadata else None,
-        patience=_WRITE_STEPS * images.timeout,
+        max_wait=_WRITE_STEPS * images.timeout,
     )
     yield
     await writes.close()

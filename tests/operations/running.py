@@ -33,7 +33,7 @@ SAMPLE_CREDENTIAL = {"Authorization": "Basic dGplMDpUamUw"}
 
 STARTED_WITHIN = 60.0
 """Seconds to wait until a started service answers; the machine may be busy."""
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds to wait for one answer."""
 
 
@@ -185,7 +185,7 @@ class Service:
 
     def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
         """Send a request and read the whole answer. Raises if the body is cut short."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
             connection.request(method, path, headers=headers or {})
             response = connection.getresponse()

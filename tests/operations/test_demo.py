@@ -15,8 +15,8 @@ import pytest
 
 from tests.operations.running import (
     COMMAND,
-    PATIENCE,
     SAMPLE_CREDENTIAL,
+    TIMEOUT,
     Service,
     assert_stopped,
     nothing_left,
@@ -145,7 +145,7 @@ def test_progress_is_one_line_on_a_terminal() -> None:
             while b" 2/33" not in seen:
                 seen += os.read(reader, 4096)
             process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(TIMEOUT) == 0
         finally:
             process.kill()
             os.close(reader)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.operations.running import PATIENCE, Service, running
+from tests.operations.running import TIMEOUT, Service, running
 from tests.pictures_in_code import saved, shown
 
 PATH = "/api/v1/Contact/{}/Image"
@@ -22,7 +22,7 @@ ROUNDS = 4
 
 
 def put(service: Service, contact: int, data: bytes) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=TIMEOUT)
     try:
         connection.request("PUT", PATH.format(contact), body=data, headers={"Content-Type": "image/png"})
         response = connection.getresponse()
@@ -98,7 +98,7 @@ def test_writes_with_if_match_in_two_processes_lose_no_update(tmp_path: Path, sh
         for _ in range(15):
             present = service.get(PATH.format(1))
             wider = saved(Image.new("RGB", (shown(present.body).width + 1, 10)), "PNG")
-            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=TIMEOUT)
             connection.request("PUT", PATH.format(1), body=wider, headers={"If-Match": present.headers["etag"]})
             answer = connection.getresponse()
             assert answer.status in (200, 412), answer.read()

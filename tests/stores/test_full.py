@@ -17,7 +17,7 @@ from service.errors import StoreFailed, StoreFull
 from service.stores.os_errors import as_store_errors
 from service.stores.uploads import UploadFile, UploadFolder
 from tests.conftest import Serve
-from tests.operations.running import COMMAND, PATIENCE, Service, running
+from tests.operations.running import COMMAND, TIMEOUT, Service, running
 from tests.pictures_in_code import large, quarters, saved
 from tests.web.test_writes import put, unfinished_uploads
 from tests.web.test_writes_forms import FORM, part
@@ -112,7 +112,7 @@ def limited(images: Path) -> Iterator[Service]:
 
 
 def status_of_put(service: Service, data: bytes) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=TIMEOUT)
     try:
         connection.request("PUT", PATH, body=data, headers={"Content-Type": "image/png"})
         answer = connection.getresponse()

@@ -17,7 +17,7 @@ import pytest
 
 from service.stores.watch import Watch
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds. Changes are reported within one second, but the test machine may be busy."""
 
 
@@ -41,7 +41,7 @@ async def watch(root: Path) -> AsyncIterator[Watch]:
 async def expect_changes(watch: Watch, expected: set[int] | None) -> None:
     """Wait until *expected* has been reported, in one part or several, and nothing else."""
     seen: set[int] = set()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while (contacts := await watch.changed()) is not None:
             seen |= contacts
             if seen == expected:
@@ -151,7 +151,7 @@ async def test_a_burst_reports_all_contacts_and_does_not_block_the_loop(watch: W
     await expect_changes(watch, None)
     assert longest < 10  # seconds
     named: set[int] = set()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while 50_001 not in named:  # the end of the burst may be reported as None
             (root / "50001.jpg").write_bytes(b"new")
             with suppress(TimeoutError):

@@ -20,7 +20,7 @@ from tests.web.conftest import Get
 pytestmark = pytest.mark.usefixtures("people")
 
 NEW = saved(see_through(90, 60), "PNG")
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds to wait for a change. The service promises one second, but machines for tests are busy."""
 _prefixes = itertools.count()
 
@@ -32,7 +32,7 @@ async def watching(serve: Serve, **cache: Any) -> TestClient[Any, Any]:
 async def until(get: Get, client: TestClient[Any, Any], query: str, holds: Callable[[Any], bool]) -> float:
     """Repeat the request until *holds* accepts the answer; return the seconds until then."""
     begun = time.perf_counter()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while not holds(await get(client, 1, query)):
             await asyncio.sleep(0.02)
     return time.perf_counter() - begun

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from service.imaging.containers.cicp import CodePoints
-from service.imaging.failures import corrupt, too_much_work
+from service.imaging.errors import corrupt, too_much_work
 
 _SEQUENCE_HEADER, _FRAMES = 1, (3, 6, 7)
 """Types of units. 7 is a redundant frame header, which may belong to the frame of another operating point."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from service.imaging.containers.container import Container
 from service.imaging.containers.window import Bytes
-from service.imaging.failures import too_much_work
+from service.imaging.errors import too_much_work
 from service.imaging.geometry import Size
 
 _OS2_V1 = 12

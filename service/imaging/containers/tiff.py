@@ -5,11 +5,11 @@ It reads no other directory: the pages of a TIFF are no frames.
 
 from __future__ import annotations
 
-from service.imaging.containers.container import Container, upright
+from service.imaging.containers.container import Container, turned_size
 from service.imaging.containers.jpeg import check_process
 from service.imaging.containers.tiff_directory import LONG, LONG8, MAGIC, SHORT, Directory
 from service.imaging.containers.window import Bytes
-from service.imaging.failures import corrupt, too_much_work, unsupported
+from service.imaging.errors import corrupt, too_much_work, unsupported
 from service.imaging.geometry import Size
 
 _BYTE_TYPES = (1, 2, 6, 7)
@@ -100,7 +100,7 @@ def _upright_size(data: Bytes) -> Size | None:
     size, turn = (sides[0], sides[1]), tags.get(_ORIENTATION)
     if turn is None:
         return size
-    return upright(size, turn.value) if turn.count == 1 and turn.type in (SHORT, LONG) else None
+    return turned_size(size, turn.value) if turn.count == 1 and turn.type in (SHORT, LONG) else None
 
 
 def _check(data: bytes, max_pixels: int) -> float:

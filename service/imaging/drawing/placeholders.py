@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from service.formats import IfBlank
 from service.imaging.drawing.lettering import lettered
-from service.imaging.failures import writing
+from service.imaging.errors import writing
 from service.imaging.geometry import Size
 from service.imaging.order import Placeholder
 from service.imaging.pixels.colour import on_white

@@ -5,7 +5,7 @@ from __future__ import annotations
 from PIL import ImagePalette, TiffImagePlugin
 
 from service.imaging.containers.tiff import pixel_name
-from service.imaging.failures import corrupt, unsupported
+from service.imaging.errors import corrupt, unsupported
 
 _BITS, _PHOTOMETRIC, _COLOUR_MAP = 258, 262, 320
 _STRIPS, _TILES, _TILE_SIDES = 273, 324, (322, 323)

@@ -11,8 +11,8 @@ import io
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from service.errors import N_, Unrenderable
-from service.imaging.containers.jpeg import CONTAINER, Frame, Header, all_scans
-from service.imaging.failures import corrupt
+from service.imaging.containers.jpeg import CONTAINER, FrameHeader, JpegHeader, all_scans
+from service.imaging.errors import corrupt
 from service.imaging.order import Limits
 from service.imaging.reading.bounds import Opened, opened_within
 
@@ -39,7 +39,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
     def _open(self) -> None:
         assert isinstance(self.fp, io.BytesIO)
         self._data = self.fp.getvalue()
-        header = Header.of(self._data)
+        header = JpegHeader.of(self._data)
         frame = self._frame = header.frame
         self._size = frame.size
         self._mode, raw = _MODES[len(frame.components)]
@@ -80,7 +80,7 @@ def opened(data: bytes, limits: Limits) -> Opened:
     return image, outline
 
 
-def _reaches_last_row(data: bytes, frame: Frame) -> bool:
+def _reaches_last_row(data: bytes, frame: FrameHeader) -> bool:
     """Return whether the scans of *data*, which has no end marker, lack at most the last row of blocks.
 
     At an end marker, libjpeg fills in missing data without an error. Without one, it stops and waits for data. So it

@@ -23,8 +23,8 @@ a table of fixed size, so contacts that share a counter are forgotten together. 
 Leases. When an entry is missing, one process of the fleet is to make it. `make_once` asks the shared cache for the
 entry once more, and for the *lease* to make it, in one step. The process that gets the lease is the *leader*. It renews
 the lease three times in its length, and the put of the entry releases it. The others are *followers*. They wait until
-the lease is released or expires, and ask again: they get the entry, or one of them gets the lease. A follower does not
-wait longer than its patience, and not while it is unsubscribed. Then it makes the entry without a lease. Within one
+the lease is released or expires, and ask again: they get the entry, or one of them gets the lease. A follower waits for
+`max_wait` seconds at most, and not while it is unsubscribed. Then it makes the entry without a lease. Within one
 process, `SingleFlight` has joined identical requests before.
 
 Purges. `purge` increments the epoch, then runs one atomic script that deletes the contact's entries, its mezzanine and
@@ -61,7 +61,8 @@ What is guaranteed:
 What is not guaranteed:
 
 - That an entry is kept. Any entry may be missing at any time.
-- That an entry is made only once. A leader may be stopped for longer than its lease, and followers lose patience.
+- That an entry is made only once. A leader may be stopped for longer than its lease, and a follower may
+  have waited for `max_wait` seconds.
 - That other processes have received a purge when it returns. There is no acknowledgement from them.
 - That a pending purge is completed. It is given up when its process ends.
 """

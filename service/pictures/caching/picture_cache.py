@@ -56,16 +56,16 @@ class PictureCache:
     """Memory in front of a *shared* cache (None: there is none), kept coherent with the rest of the fleet.
 
     Memory holds *memory_bytes* bytes. Bodies of more than *max_body* bytes are not put into the shared cache. A request
-    waits for the renders of other processes for *patience* seconds at most.
+    waits for the renders of other processes for *max_wait* seconds at most.
     """
 
     def __init__(
-        self, shared: SharedCache | None, observer: Observer, *, memory_bytes: int, max_body: int, patience: float
+        self, shared: SharedCache | None, observer: Observer, *, memory_bytes: int, max_body: int, max_wait: float
     ) -> None:
         self._memory = MemoryCache(memory_bytes)
         self._layer = SharedLayer(shared, observer)
         self._purges = Purges(self._memory, shared, observer)
-        self._observer, self._patience = observer, patience
+        self._observer, self._max_wait = observer, max_wait
         self.max_body = max_body
 
     # Look-ups
@@ -222,7 +222,7 @@ class PictureCache:
 
     async def _lead_or_follow(self, owner: Owner, field: str, version: str, trace: Trace) -> Entry | PutToken:
         """Return the entry as soon as another process has made it, or a token when this process is to make it."""
-        deadline, waited = time.monotonic() + self._patience, False
+        deadline, waited = time.monotonic() + self._max_wait, False
         while True:
             epoch = self._memory.epoch(owner)
             found = await self._ask(owner, lambda shared: shared.acquire(owner, field, version), trace)

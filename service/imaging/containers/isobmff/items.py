@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from service.imaging.containers.isobmff.boxes import MAX_STEPS, Box, Steps, boxes, number
 from service.imaging.containers.window import Bytes
-from service.imaging.failures import corrupt, too_much_work
+from service.imaging.errors import corrupt, too_much_work
 
 _MAX_SAMPLES = 500_000
 """Samples of a track, by the totals of its tables."""

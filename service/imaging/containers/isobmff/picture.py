@@ -40,7 +40,7 @@ _FOR_EVER = {4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class CodedPicture:
     """The primary item of a file or its colour track: the one that libavif shows."""
 
     size: Size
@@ -79,7 +79,7 @@ def upright_size(data: Bytes) -> Size | None:
     return found.upright if found and min(found.upright) > 0 else None
 
 
-def shown_picture(data: Bytes, most: int = MAX_STEPS) -> Picture | None:
+def shown_picture(data: Bytes, most: int = MAX_STEPS) -> CodedPicture | None:
     """Return the picture that is shown, or None if it has no size.
 
     Raises:
@@ -96,7 +96,7 @@ def shown_picture(data: Bytes, most: int = MAX_STEPS) -> Picture | None:
     return _item(data, meta, steps) if meta and major != _SEQUENCE else None
 
 
-def with_whole_aperture(data: bytes, found: Picture) -> bytes:
+def with_whole_aperture(data: bytes, found: CodedPicture) -> bytes:
     """Return *data* with the whole picture in place of a clean aperture that is not applied here, but by the reader."""
     if found.passed_over is None:
         return data
@@ -111,7 +111,7 @@ def _child(data: Bytes, parent: Box | None, kind: bytes, steps: Steps, skip: int
     return next((box for box in boxes(data, parent.start + skip, parent.end, steps) if box.kind == kind), None)
 
 
-def _item(data: Bytes, meta: Box, steps: Steps) -> Picture | None:
+def _item(data: Bytes, meta: Box, steps: Steps) -> CodedPicture | None:
     primary = _child(data, meta, b"pitm", steps, 4)
     holder = _child(data, meta, b"iprp", steps, 4)
     if primary is None or holder is None:
@@ -136,11 +136,11 @@ def _in_order(kinds: list[bytes]) -> bool:
     return b"irot" not in kinds or b"clap" not in kinds[kinds.index(b"irot") :]
 
 
-def _picture(data: Bytes, properties: list[Box], size: Size, colour: CodePoints | None, plays: int = 0) -> Picture:
+def _picture(data: Bytes, properties: list[Box], size: Size, colour: CodePoints | None, plays: int = 0) -> CodedPicture:
     turn = next((number(data, box.start, 1) & 3 for box in properties if box.kind == b"irot"), 0)
     clap = next((box for box in properties if box.kind == b"clap" and box.end - box.start >= _APERTURE.size), None)
     aperture = _aperture(data, clap, size) if clap else None
-    return Picture(size, aperture, turn, colour, plays, clap.start if clap and aperture is None else None)
+    return CodedPicture(size, aperture, turn, colour, plays, clap.start if clap and aperture is None else None)
 
 
 def _size(data: Bytes, at: int) -> Size:
@@ -210,7 +210,7 @@ def _coded(data: Bytes, meta: Box, item: int, steps: Steps) -> bytes:
     return data[start : min(end, start + _START)]
 
 
-def _track(data: Bytes, moov: Box, steps: Steps) -> Picture | None:
+def _track(data: Bytes, moov: Box, steps: Steps) -> CodedPicture | None:
     """Return the first track that is not auxiliary to another, such as its transparency."""
     for box in boxes(data, moov.start, moov.end, steps):
         if box.kind != b"trak" or _child(data, _child(data, box, b"tref", steps), b"auxl", steps):

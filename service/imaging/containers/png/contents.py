@@ -12,10 +12,10 @@ from dataclasses import dataclass
 
 from service.errors import Unrenderable
 from service.imaging.containers.cicp import CodePoints
-from service.imaging.containers.png.animation import Animation, animation
+from service.imaging.containers.png.animation import AnimationChunks, animation
 from service.imaging.containers.png.chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
 from service.imaging.containers.png.values import ExifBlock, code_points, icc_profile
-from service.imaging.failures import corrupt, unsupported
+from service.imaging.errors import corrupt, unsupported
 from service.imaging.geometry import Size
 
 _HEADER = struct.Struct(">IIBBBBB")
@@ -31,7 +31,7 @@ _EARLY = frozenset((b"iCCP", b"cICP"))
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class ImageHeader:
     """The fields of IHDR."""
 
     width: int
@@ -42,7 +42,7 @@ class Header:
     interlace: int
 
     @classmethod
-    def of(cls, content: bytes) -> Header:
+    def of(cls, content: bytes) -> ImageHeader:
         """Return the header with that *content*. Raises `Unrenderable` for values that are not legal."""
         if len(content) != _HEADER.size:
             raise corrupt()
@@ -61,12 +61,12 @@ class Png:
     """The parts of the file *data* that a reader needs. A part that is missing or not usable is empty or None."""
 
     data: bytes
-    header: Header
+    header: ImageHeader
     palette: bytes
     transparency: bytes
     pixels: tuple[Span, ...]
     """The contents of the IDAT chunks, in the file."""
-    animation: Animation | None
+    animation: AnimationChunks | None
     code_points: CodePoints | None
     profile: bytes
     """An ICC profile. It is empty if there are code points, which take precedence (4.3)."""
@@ -124,7 +124,7 @@ class _Walk:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._header: Header | None = None
+        self._header: ImageHeader | None = None
         self._palette: bytes | None = None
         self._pixels: list[Span] = []
         self._moving: list[Chunk] = []
@@ -138,7 +138,7 @@ class _Walk:
             raise corrupt()
         if self._header is None:
             if kind == b"IHDR" and sound(self._data, found):
-                self._header = Header.of(self._data[begin:end])
+                self._header = ImageHeader.of(self._data[begin:end])
             elif not ancillary(kind):
                 raise self._refused(found)  # such as Apple's CgBI
         elif kind in _MOVING:
@@ -159,7 +159,7 @@ class _Walk:
             return corrupt()
         return unsupported(f"PNG ({kind.decode('ascii')})")
 
-    def _take_palette(self, found: Chunk, header: Header) -> None:
+    def _take_palette(self, found: Chunk, header: ImageHeader) -> None:
         """Keep the palette, which is only a suggestion for other colour types than 3 (11.2.2)."""
         _, begin, end = found
         palette = self._data[begin:end]
@@ -171,7 +171,7 @@ class _Walk:
             palette = palette[: 3 << header.depth]
         self._palette = palette
 
-    def _take_ancillary(self, found: Chunk, header: Header) -> None:
+    def _take_ancillary(self, found: Chunk, header: ImageHeader) -> None:
         kind, begin, end = found
         if kind in _EARLY:
             wanted = self._palette is None
