@@ -80,13 +80,13 @@ def examples(count: int) -> hypothesis_settings:
 class Served(BaseTestServer):
     """An application that is served as the command serves it, with the fast path and the limits of connections."""
 
-    def __init__(self, app: web.Application, patience: ConnectionLimits) -> None:
+    def __init__(self, app: web.Application, limits: ConnectionLimits) -> None:
         super().__init__()
         self.app = app
-        self._patience = patience
+        self._limits = limits
 
     async def _make_runner(self, **_: Any) -> Runner:
-        return Runner(self.app, self._patience, shutdown_timeout=1.0)
+        return Runner(self.app, self._limits, shutdown_timeout=1.0)
 
 
 class Valkey:
@@ -169,7 +169,7 @@ def served(
 ) -> Served:
     """Return the whole application over *images* and the cache at *url*. Keywords are sections of settings.
 
-    If *patient*, a look-up in the cache may take longer than the settings allow, so that a busy machine does not turn
+    If *patient*, a lookup in the cache may take longer than the settings allow, so that a busy machine does not turn
     hits into misses.
     """
     options: dict[str, dict[str, Any]] = {

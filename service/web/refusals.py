@@ -14,7 +14,7 @@ from service.web.headers import common, vary
 from service.web.keys import AUTHENTICATOR, LANGUAGES, REQUESTER, RESPONSE_POLICY
 from service.web.policy import cache_control
 from service.web.problems import headers_of, problem, status_of
-from service.web.requests import contact_id, culture, language
+from service.web.request_values import contact_id, culture, language
 from service.web.security import REFUSED_REQUESTER, target
 
 WENT_WRONG = N_("Something went wrong on our side.")

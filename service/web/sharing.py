@@ -71,7 +71,7 @@ class SharingHeaders:
     def _fields(self, private: bool, origin: str | None) -> dict[str, str]:
         """Return the fields of every answer, whether it is prebuilt or not.
 
-        A field that depends on anything else needs another argument here, and then no text is `_constant`.
+        A field that depends on another value needs another argument here, and `_constant` must then be None.
         """
         # A page of another site may embed only what every requester may see. Browsers send credentials along, and the
         # page could learn whether there is a picture.

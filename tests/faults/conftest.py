@@ -25,7 +25,7 @@ Pair = tuple[Client, Client]
 _prefixes = itertools.count()
 
 NO_MEMORY = {"memory_bytes": 0}
-"""Cache settings with which every look-up reaches the server."""
+"""Cache settings with which every lookup reaches the server."""
 BOUND = 0.25
 """Seconds that a request waits for the cache, by its `Server-Timing`: 0.06, and what a loaded event loop adds.
 The benchmark `faults` measures the promised 0.1; a slow machine must not fail a test."""
@@ -140,7 +140,7 @@ class Readers:
 
 @pytest.fixture
 async def readers(serve: Serve, get: Get, own_valkey: Valkey, people: object) -> Readers:
-    """Readers of a service with a server of its own. Every look-up reaches the server, and all pictures are in it."""
+    """Readers of a service with a server of its own. Every lookup reaches the server, and all pictures are in it."""
     own_valkey.stop()
     own_valkey.start(**{"enable-debug-command": "yes"})
     made = Readers(await serve(url=own_valkey.url, cache=NO_MEMORY), get)

@@ -30,9 +30,9 @@ async def start(server: StubServer) -> AsyncIterator[Start]:
     """Return a function that starts the cache of one process of the fleet."""
     started = []
 
-    async def start(*, patience: float = 60.0, lease: float = 60.0) -> PictureCache:
+    async def start(*, max_wait: float = 60.0, lease: float = 60.0) -> PictureCache:
         options = {"memory_bytes": 1_000_000, "max_body": 100_000}
-        cache = PictureCache(StubCache(server, lease=lease), Metrics(), patience=patience, **options)
+        cache = PictureCache(StubCache(server, lease=lease), Metrics(), max_wait=max_wait, **options)
         started.append(cache)
         await cache.start()
         return cache
@@ -156,8 +156,8 @@ async def test_a_follower_leads_when_the_leader_fails(start: Start) -> None:
         await leading
 
 
-async def test_a_follower_makes_the_entry_itself_when_its_patience_ends(start: Start) -> None:
-    one, other = await start(), await start(patience=0.05)
+async def test_a_follower_makes_the_entry_itself_when_it_has_waited_for_max_wait(start: Start) -> None:
+    one, other = await start(), await start(max_wait=0.05)
     never, at_once = asyncio.Event(), asyncio.Event()
     at_once.set()
     leading = asyncio.create_task(one.make_once(1, "one", "new", making(NEW, never), Trace(), life=60.0))
@@ -168,7 +168,7 @@ async def test_a_follower_makes_the_entry_itself_when_its_patience_ends(start: S
 
 
 async def test_without_a_shared_cache_every_process_makes_its_own(server: StubServer) -> None:
-    cache = PictureCache(None, Metrics(), memory_bytes=1_000_000, max_body=100_000, patience=60.0)
+    cache = PictureCache(None, Metrics(), memory_bytes=1_000_000, max_body=100_000, max_wait=60.0)
     await cache.start()
     made = asyncio.Event()
     made.set()

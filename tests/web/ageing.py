@@ -31,7 +31,7 @@ SHORT = "public, max-age=5, stale-if-error=86400"
 
 
 class UnreliableStore(DirectoryStore):
-    """A directory that fails or hangs, and counts look-ups."""
+    """A directory that fails or hangs, and counts lookups."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, max_bytes=10_000_000, timeout=5.0)
@@ -80,10 +80,10 @@ async def age(client: Client, seconds: float, contact: int = 1, *, server: bool 
     older = replace(record, stored_at=record.stored_at - seconds)
 
     async def aged() -> bool:
-        ticket = await cache.fence(contact, Trace())
-        await cache.put(contact, RECORD, older, ticket, life=1_000)
+        token = await cache.fence(contact, Trace())
+        await cache.put(contact, RECORD, older, token, life=1_000)
         await cache.settle()
-        return cache.local(contact, RECORD) == older and (ticket.shared is not None or not server)
+        return cache.local(contact, RECORD) == older and (token.shared is not None or not server)
 
     await until(aged)
 

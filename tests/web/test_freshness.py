@@ -47,7 +47,7 @@ async def test_stale_picture_is_served_at_once_and_revalidated_once(
 ) -> None:
     truth = await get(client, 1, "?w=20")
     await age(client, STALE)
-    store.available.clear()  # the look-up in the store ends after all answers
+    store.available.clear()  # the lookup in the store ends after all answers
     for response in await asyncio.gather(*(get(client, 1, "?w=20") for _ in range(20))):
         assert -12 <= ttl(response) <= -5
         assert response.headers["Cache-Control"] == SHORT

@@ -84,7 +84,7 @@ async def test_absence_is_served_stale_while_the_store_fails(
     (images / "404.jpg").write_bytes((images / "1.jpg").read_bytes())
     async with asyncio.timeout(60):
         while (await get(client, 404)).status != 200:
-            await asyncio.sleep(0.05)  # until the next look-up in the store: one a second
+            await asyncio.sleep(0.05)  # until the next lookup in the store: one a second
 
 
 async def with_an_older_rendition(client: Client, get: Get, images: Path) -> ClientResponse:

@@ -1,4 +1,4 @@
-"""What is read from a request in several places."""
+"""Values that several modules read from a request."""
 
 from __future__ import annotations
 
