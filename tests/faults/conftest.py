@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import shown
+from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.conftest import get as get
 from tests.web.conftest import people as people
@@ -44,16 +45,6 @@ def cache_seconds(response: ClientResponse) -> float:
 async def settled(client: Client) -> None:
     """Wait until all puts have reached the server."""
     await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
-
-
-async def until(true: Callable[[], Awaitable[object]], seconds: float, what: str) -> None:
-    """Return when *true* returns a true value. Fail after *seconds*; *what* describes the condition."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not await true():
-                await asyncio.sleep(0.01)  # another process decides when: there is nothing to await
-    except TimeoutError:
-        pytest.fail(f"not within {seconds:g} s: {what}")
 
 
 async def undisturbed(trial: Callable[[], Awaitable[None]], *clients: Client) -> None:

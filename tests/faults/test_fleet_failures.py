@@ -10,7 +10,8 @@ import pytest
 from service.formats import Format
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
-from tests.faults.conftest import Client, settled, subscribed, until
+from tests.faults.conftest import Client, settled, subscribed
+from tests.waiting import until
 from tests.web.conftest import IMAGE, Get
 
 pytestmark = pytest.mark.usefixtures("people")

@@ -15,7 +15,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import NO_MEMORY, RENDERS, Readers, undisturbed, until
+from tests.faults.conftest import NO_MEMORY, RENDERS, Readers, undisturbed
+from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 

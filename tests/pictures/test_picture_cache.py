@@ -12,8 +12,8 @@ from service.pictures.ports import CacheUnavailable
 from service.pictures.trace import Trace
 from service.pictures.values import Entry
 from service.web.metrics import Metrics
-from tests.caches.conftest import until
 from tests.caches.stub import StubCache, StubServer
+from tests.waiting import until
 
 OLD, NEW = Entry("old", 1.0, "", b"old"), Entry("new", 2.0, "", b"new")
 Start = Callable[..., Awaitable[PictureCache]]

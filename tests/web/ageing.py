@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from service.stores.os_errors import as_store_errors
 from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved
+from tests.waiting import until
 
 Client = TestClient[Any, Any]
 FRESH, STALE, OLD = 50, 65, 130
@@ -99,9 +99,3 @@ def ttl(response: ClientResponse) -> int:
     said = re.fullmatch(r"contact-image; hit; ttl=(-?\d+)", response.headers["Cache-Status"])
     assert said is not None, response.headers["Cache-Status"]
     return int(said[1])
-
-
-async def until(true: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await true():
-            await asyncio.sleep(0.01)  # the service works after the answer
