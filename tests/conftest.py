@@ -169,7 +169,7 @@ def served(
 ) -> Served:
     """Return the whole application over *images* and the cache at *url*. Keywords are sections of settings.
 
-    If *patient*, a look-up in the cache may take longer than the settings allow, so that a busy machine does not turn
+    If *patient*, a lookup in the cache may take longer than the settings allow, so that a busy machine does not turn
     hits into misses.
     """
     options: dict[str, dict[str, Any]] = {

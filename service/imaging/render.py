@@ -26,7 +26,7 @@ _REVISION = 5
 
 
 def render(data: bytes, order: Order) -> Rendered:
-    """Return the rendition of the original *data* that *order* describes. Raises as `rendition` does."""
+    """Return the rendition of the original *data* that *order* describes. Raise as `rendition` does."""
     return rendition(Source(data, order.limits), order)
 
 

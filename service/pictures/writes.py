@@ -22,7 +22,7 @@ _MAX_UPLOADS = 16
 """Uploads under way in this process. A further one is refused."""
 
 
-async def present(store: OriginalStore, contact: int) -> Original | None:
+async def stored_original(store: OriginalStore, contact: int) -> Original | None:
     """Return the original of *contact* in *store*; None too for a file without bytes. Raise the errors of the store."""
     try:
         return await store.look(contact)
@@ -66,7 +66,7 @@ class Writes:
 
     async def require(self, contact: int, check: Check) -> None:
         """Raise what *check* raises, before the body is received. `put` checks again."""
-        check(await present(self._store, contact))
+        check(await stored_original(self._store, contact))
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
         """Check *upload*, make it the original of *contact*, and purge the contact.

@@ -6,10 +6,11 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service.imaging.containers.window import HEAD_BYTES
 from service.pictures.ports import Check, Upload
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
-from service.pictures.writes import present
-from service.stores.describe import HEAD_BYTES, describe
+from service.pictures.writes import stored_original
+from service.stores.describe import describe
 
 
 class MemoryStore:
@@ -67,14 +68,14 @@ class MemoryStore:
         yield _Upload()
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
-        check(await present(self, contact))
+        check(await stored_original(self, contact))
         self.keep(contact, await upload.read(), int(time.time()))
         original = await self.look(contact)
         assert original is not None
         return original
 
     async def delete(self, contact: int, check: Check) -> None:
-        check(await present(self, contact))
+        check(await stored_original(self, contact))
         self.drop(contact)
 
     async def sweep(self) -> None:

@@ -70,7 +70,7 @@ class SharingHeaders:
     def _fields(self, private: bool | None, origin: str | None) -> dict[str, str]:
         """Return the fields of every answer, whether it is prebuilt or not. *private* is None without a requester.
 
-        A field that depends on anything else needs another argument here, and then no text is `_constant`.
+        A field that depends on another value needs another argument here, and `_constant` must then be None.
         """
         if private is None:
             return {}

@@ -33,7 +33,7 @@ from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
 from service.web.cors import Cors
-from service.web.health import posting
+from service.web.health import flush_metrics
 from service.web.keys import (
     CACHE,
     CORS,
@@ -64,7 +64,7 @@ _ATTEMPTS = 2
 """Renders of a picture that may exceed the time limit before the picture is refused. A follower waits for both."""
 
 _WRITE_STEPS = 4
-"""Times that `images.timeout` fits into the wait for a write: a look-up, the lock, the disk, and the purge."""
+"""Times that `images.timeout` fits into the wait for a write: a lookup, the lock, the disk, and the purge."""
 
 LEASE = 2.0
 """Seconds until the lease of a leader that has died ends. A leader renews the lease while it renders."""
@@ -97,7 +97,7 @@ def create_app(
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
-    app.cleanup_ctx.append(posting)
+    app.cleanup_ctx.append(flush_metrics)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store))

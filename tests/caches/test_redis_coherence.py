@@ -10,8 +10,9 @@ from redis.asyncio import Redis
 from service.caches.redis import RedisCache
 from service.pictures.ports import FenceToken
 from service.pictures.values import RECORD, MezzanineOwner
-from tests.caches.conftest import ENTRY, Subscriber, found, keep, redis_cache, until
+from tests.caches.conftest import ENTRY, Subscriber, found, keep, redis_cache
 from tests.conftest import Valkey
+from tests.waiting import until
 
 
 def prefix_of(cache: RedisCache) -> str:

@@ -9,7 +9,8 @@ import pytest
 
 from service.pictures.ports import FenceToken, SharedCache
 from service.pictures.values import PLACEHOLDERS, RECORD, EntryHead, MezzanineOwner
-from tests.caches.conftest import ENTRY, Connect, Subscriber, found, keep, until
+from tests.caches.conftest import ENTRY, Connect, Subscriber, found, keep
+from tests.waiting import until
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ import pytest
 from service.pictures.values import RECORD
 from service.web.keys import CACHE
 from service.wiring.app import LEASE
-from tests.faults.conftest import RENDERS, Client, Pair, settled, undisturbed, until
+from tests.faults.conftest import RENDERS, Client, Pair, settled, undisturbed
 from tests.pictures_in_code import quarters, saved
+from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
 

@@ -14,8 +14,9 @@ from redis.asyncio import Redis
 
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import RENDERS, Pair, settled, until
+from tests.faults.conftest import RENDERS, Pair, settled
 from tests.pictures_in_code import quarters, saved, shown
+from tests.waiting import until
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_coalescing import frozen_worker, until_metric
 

@@ -10,7 +10,8 @@ import pytest
 from service.formats import Format
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
-from tests.faults.conftest import Client, settled, subscribed, until
+from tests.faults.conftest import Client, settled, subscribed
+from tests.waiting import until
 from tests.web.conftest import IMAGE, Get
 
 pytestmark = pytest.mark.usefixtures("people")
@@ -72,4 +73,4 @@ async def test_a_follower_does_not_try_the_format_that_failed_for_the_leader(
         )
         assert {(each.status, each.content_type) for each in answers} == {(200, "image/webp")}
         assert len({each.headers["ETag"] for each in answers}) == 1
-    assert 10 <= tried(pools) < 15  # 20 if both tried; a late look-up on a busy machine costs one more
+    assert 10 <= tried(pools) < 15  # 20 if both tried; a late lookup on a busy machine costs one more

@@ -19,8 +19,7 @@ from redis.asyncio import Redis
 from service.wiring.app import LEASE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, settled
-from tests.operations.running import Service, running
-from tests.operations.running import until as until_outside
+from tests.operations.running import Service, block_until, running
 from tests.pictures_in_code import quarters, saved, shown
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
@@ -52,7 +51,7 @@ def test_when_the_leader_is_killed_the_other_renders_within_its_lease(two_servic
     before = other.renders_started
     with ThreadPoolExecutor(8) as readers, leader.frozen_renderers():
         lost = readers.submit(leader.get, f"{PICTURE}?w=77&type=png")
-        until_outside(lambda: leader.renders_started == 1, 10, "the leader renders")
+        block_until(lambda: leader.renders_started == 1, 10, "the leader renders")
         waiting = [readers.submit(other.get, f"{PICTURE}?w=77&type=png") for _ in range(4)]
         time.sleep(0.5)
         assert not any(each.done() for each in waiting)

@@ -15,7 +15,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import NO_MEMORY, RENDERS, Readers, undisturbed, until
+from tests.faults.conftest import NO_MEMORY, RENDERS, Readers, undisturbed
+from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 
@@ -40,7 +41,7 @@ async def killed(server: Valkey) -> None:
 
 
 async def stuttering(server: Valkey) -> None:
-    """Be silent for about the time limits of a look-up and of a connection."""
+    """Be silent for about the time limits of a lookup and of a connection."""
     for seconds in (0.03, 0.06, 0.97, 1.0, 1.03):
         await command(server, "DEBUG", "SLEEP", seconds)
 
@@ -169,7 +170,7 @@ async def test_a_hit_in_memory_needs_no_server(serve: Serve, get: Get, own_valke
 async def test_a_server_that_is_slower_than_the_time_limit_delays_no_request(
     serve: Serve, get: Get, own_valkey: Valkey, people: object
 ) -> None:
-    """Every reply comes 60 ms late. A look-up has 30 ms."""
+    """Every reply comes 60 ms late. A lookup has 30 ms."""
     under_way: set[asyncio.Task[None] | None] = set()
 
     async def delayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -221,8 +221,8 @@ def with_sample_aperture(data: bytes, extra: bytes) -> bytes:
 
 def test_every_frame_of_an_animation_is_cropped():
     frames = [squares(), squares().transpose(Image.Transpose.ROTATE_180)]
-    film = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=100, subsampling="4:4:4")
-    data = with_sample_aperture(film, cropped(SIZE, (16, 8, 56, 40)))
+    animated = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=100, subsampling="4:4:4")
+    data = with_sample_aperture(animated, cropped(SIZE, (16, 8, 56, 40)))
     assert peek(data).size == (40, 32) == Source(data, Limits()).size
     made = rendered(data, "PNG", limits=Limits(max_animation_pixels=2 * 4 * 40 * 32))
     assert made.frames == 2

@@ -19,7 +19,7 @@ from tests.pictures_in_code import (
     chunk,
     corners,
     exif_block,
-    film,
+    frames_of,
     near,
     pngs_with_exif,
     quarters,
@@ -88,7 +88,7 @@ def test_rotation_of_an_avif_wins_over_its_exif():
 def test_animations_are_turned(source, kind):
     frames = [stored(6), stored(6, quarters(160, 120).rotate(180))]
     data = saved(frames[0], source, save_all=True, append_images=frames[1:], duration=100, exif=exif_block(6))
-    made = film(rendered(data, kind, 80, 80, Fit.CONTAIN).data)
+    made = frames_of(rendered(data, kind, 80, 80, Fit.CONTAIN).data)
     for (frame, _), colours in zip(made, ((RED, GREEN, BLUE, YELLOW), (YELLOW, BLUE, GREEN, RED)), strict=True):
         assert frame.size == (80, 60)
         assert all(near(got, want, 40) for got, want in zip(corners(frame), colours, strict=True))

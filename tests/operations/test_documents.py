@@ -16,7 +16,7 @@ README = ROOT / "README.md"
 CONTRACT = ROOT / "docs" / "contract.md"
 OPERATIONS = ROOT / "docs" / "operations.md"
 DOCUMENTS = [README, ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
-CODE = [path for room in ("service", "tools", "tests") for path in sorted((ROOT / room).rglob("*.py"))]
+CODE = [path for folder in ("service", "tools", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
 SETTINGS = tomllib.loads((ROOT / "config" / "default.toml").read_text("utf-8"))
 SOURCE = "\n".join(path.read_text("utf-8") for path in CODE if path.is_relative_to(ROOT / "service"))
 EVENT = r'"([a-z]+\.[a-z_]+)"'
@@ -67,8 +67,8 @@ def test_the_readme_is_short() -> None:
 @pytest.mark.parametrize("document", [README, ROOT / "docs" / "architecture.md"], ids=lambda path: path.name)
 def test_every_folder_of_the_tree_exists(document: Path) -> None:
     paths = tree(document)
-    rooms = {f"service/{path.name}/" for path in (ROOT / "service").iterdir() if (path / "__init__.py").exists()}
-    assert rooms <= set(paths)
+    folders = {f"service/{path.name}/" for path in (ROOT / "service").iterdir() if (path / "__init__.py").exists()}
+    assert folders <= set(paths)
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
@@ -85,6 +85,12 @@ def test_every_path_exists(document: Path) -> None:
         text for text in quoted(document) if re.fullmatch(r"(?:service|docs|tests|tools|config)/[\w./{}*-]*", text)
     ]
     assert [path for path in paths if not (ROOT / re.sub(r"[^/]*[{*].*", "", path)).exists()] == []
+
+
+@each_document
+def test_every_module_exists(document: Path) -> None:
+    modules = {path.name for path in CODE}
+    assert [text for text in quoted(document) if re.fullmatch(r"\w+\.py", text) and text not in modules] == []
 
 
 @each_document

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from service.settings import BadSettings, Settings, load_settings
 from service.wiring.stores import store_type
-from tests.operations.running import COMMAND, STARTED_WITHIN, run, running, until
+from tests.operations.running import COMMAND, STARTED_WITHIN, block_until, run, running
 from tests.pictures_in_code import shown
 
 PICTURE = "/api/v1/Contact/1/Image?w=20&type=png"
@@ -41,7 +41,7 @@ def test_service_without_its_folder_is_unready_until_the_folder_appears(tmp_path
         assert "ENOENT" in service.logged
         folder.mkdir()
         Image.new("RGB", (40, 40), "red").save(folder / "1.jpg")
-        until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
+        block_until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
         answer = service.get(PICTURE)
         assert (answer.status, shown(answer.body).size) == (200, (20, 20))
 
@@ -87,7 +87,7 @@ def test_an_unreadable_folder_leaves_the_service_unready_as_a_missing_one_does(t
             assert service.get("/readyz").status == 503
             assert "images.unreadable" in service.logged and "EACCES" in service.logged
             folder.chmod(0o755)
-            until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
+            block_until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
             assert service.get(PICTURE).status == 200
     finally:
         folder.chmod(0o755)

@@ -20,7 +20,8 @@ comes of it, of ours, of our own, patrol, visitor, manners, reception
 """Words that a term of the field replaces. Upper and lower case are alike."""
 
 NAMES = """
-Crew, Entrance, Front, Gate, Grant, Guard, Keeper, Manners, Patience, Patrol, Reach, Reception, Told, Turns, Visitor, Wish, WriteManners
+Crew, Entrance, Front, Gate, Grant, Guard, Keeper, Manners, Patience, Patrol, Reach, Reception,
+Told, Turns, Visitor, Wish, WriteManners
 """
 """Retired names of classes and constants, also as the last part of a name: `SharedGate`, `WRITE_MANNERS`.
 
@@ -30,7 +31,15 @@ AREAS = {
     "service": ["service/**/*.py"],
     "tools": ["tools/**/*.py"],
     "tests": ["tests/**/*.py"],
-    "documents": ["*.md", "docs/*.md", "config/*.toml", "pyproject.toml", "Dockerfile", "docker-compose.yml", ".ci/run"],
+    "documents": [
+        "*.md",
+        "docs/*.md",
+        "config/*.toml",
+        "pyproject.toml",
+        "Dockerfile",
+        "docker-compose.yml",
+        ".ci/run",
+    ],
 }
 
 _GAP = r"(?:[ \t]+|[ \t]*\n[ \t#]*)"

@@ -12,8 +12,8 @@ from service.pictures.ports import CacheUnavailable
 from service.pictures.trace import Trace
 from service.pictures.values import Entry
 from service.web.metrics import Metrics
-from tests.caches.conftest import until
 from tests.caches.stub import StubCache, StubServer
+from tests.waiting import until
 
 OLD, NEW = Entry("old", 1.0, "", b"old"), Entry("new", 2.0, "", b"new")
 Start = Callable[..., Awaitable[PictureCache]]
@@ -156,7 +156,7 @@ async def test_a_follower_leads_when_the_leader_fails(start: Start) -> None:
         await leading
 
 
-async def test_a_follower_makes_the_entry_itself_when_its_patience_ends(start: Start) -> None:
+async def test_a_follower_makes_the_entry_itself_when_it_has_waited_for_max_wait(start: Start) -> None:
     one, other = await start(), await start(max_wait=0.05)
     never, at_once = asyncio.Event(), asyncio.Event()
     at_once.set()

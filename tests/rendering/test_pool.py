@@ -22,6 +22,7 @@ from service.rendering.pool import RenderPool
 from service.rendering.process import DiedIdle, RenderProcess
 from service.web.metrics import Metrics
 from tests.pictures_in_code import RED, near, quarters, saved, shown
+from tests.waiting import until
 
 PICTURE = saved(quarters(64, 48), "PNG")
 ORDER = Order(Format.PNG, width=16)
@@ -248,13 +249,6 @@ async def test_a_process_can_be_killed_while_it_starts() -> None:
         await starting
     await process.wait_ended()
     assert not process.child.is_alive()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll *condition*, which depends on another process, until it is true."""
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def alive(pid: int) -> bool:

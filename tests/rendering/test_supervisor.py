@@ -23,7 +23,8 @@ from service.rendering.pool import RenderPool
 from service.rendering.process import Job, RenderProcess
 from service.web.metrics import Metrics
 from tests.pictures_in_code import large, quarters, saved, shown
-from tests.rendering.test_pool import ORDER, Pools, alive, metrics, pools, read, reading, until
+from tests.rendering.test_pool import ORDER, Pools, alive, metrics, pools, read, reading
+from tests.waiting import until
 
 __all__ = ["metrics", "pools"]
 

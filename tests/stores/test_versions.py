@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.pictures.values import OriginalChanged
-from service.stores.versions import identity_of, read_at, read_unchanged, require_version, version_of
+from service.stores.versions import file_identity, read_at, read_unchanged, require_version, version_of
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_the_number_of_links_changes_the_identity_and_not_the_version(path: Path
         expected = version_of(before, b"old")
         path.unlink()
         after = os.fstat(file.fileno())
-        assert identity_of(after) != identity_of(before)
-        assert require_version(file.fileno(), expected) == identity_of(after)
+        assert file_identity(after) != file_identity(before)
+        assert require_version(file.fileno(), expected) == file_identity(after)
         with pytest.raises(OriginalChanged):
             require_version(file.fileno(), version_of(after, b"new"))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from service.stores.os_errors import as_store_errors
 from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import quarters, saved
+from tests.waiting import until
 
 Client = TestClient[Any, Any]
 FRESH, STALE, OLD = 50, 65, 130
@@ -31,7 +31,7 @@ SHORT = "public, max-age=5, stale-if-error=86400"
 
 
 class UnreliableStore(DirectoryStore):
-    """A directory that fails or hangs, and counts look-ups."""
+    """A directory that fails or hangs, and counts lookups."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, max_bytes=10_000_000, timeout=5.0)
@@ -80,10 +80,10 @@ async def age(client: Client, seconds: float, contact: int = 1, *, server: bool 
     older = replace(record, stored_at=record.stored_at - seconds)
 
     async def aged() -> bool:
-        ticket = await cache.fence(contact, Trace())
-        await cache.put(contact, RECORD, older, ticket, life=1_000)
+        token = await cache.fence(contact, Trace())
+        await cache.put(contact, RECORD, older, token, life=1_000)
         await cache.settle()
-        return cache.local(contact, RECORD) == older and (ticket.shared is not None or not server)
+        return cache.local(contact, RECORD) == older and (token.shared is not None or not server)
 
     await until(aged)
 
@@ -99,9 +99,3 @@ def ttl(response: ClientResponse) -> int:
     said = re.fullmatch(r"contact-image; hit; ttl=(-?\d+)", response.headers["Cache-Status"])
     assert said is not None, response.headers["Cache-Status"]
     return int(said[1])
-
-
-async def until(true: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await true():
-            await asyncio.sleep(0.01)  # the service works after the answer

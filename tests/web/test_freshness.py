@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.pictures_in_code import quarters, saved, shown
-from tests.web.ageing import FRESH, OLD, PICTURE, SHORT, STALE, Client, UnreliableStore, age, change, ttl, until
+from tests.waiting import until
+from tests.web.ageing import FRESH, OLD, PICTURE, SHORT, STALE, Client, UnreliableStore, age, change, ttl
 from tests.web.ageing import serve_fresh as serve_fresh
 from tests.web.ageing import store as store
 from tests.web.conftest import Get
@@ -47,7 +48,7 @@ async def test_stale_picture_is_served_at_once_and_revalidated_once(
 ) -> None:
     truth = await get(client, 1, "?w=20")
     await age(client, STALE)
-    store.available.clear()  # the look-up in the store ends after all answers
+    store.available.clear()  # the lookup in the store ends after all answers
     for response in await asyncio.gather(*(get(client, 1, "?w=20") for _ in range(20))):
         assert -12 <= ttl(response) <= -5
         assert response.headers["Cache-Control"] == SHORT

@@ -14,7 +14,8 @@ from aiohttp import ClientResponse
 from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pictures_in_code import shown
-from tests.web.ageing import OLD, SHORT, STALE, Client, UnreliableStore, age, change, ttl, until
+from tests.waiting import until
+from tests.web.ageing import OLD, SHORT, STALE, Client, UnreliableStore, age, change, ttl
 from tests.web.ageing import serve_fresh as serve_fresh
 from tests.web.ageing import store as store
 from tests.web.conftest import Get
@@ -84,7 +85,7 @@ async def test_absence_is_served_stale_while_the_store_fails(
     (images / "404.jpg").write_bytes((images / "1.jpg").read_bytes())
     async with asyncio.timeout(60):
         while (await get(client, 404)).status != 200:
-            await asyncio.sleep(0.05)  # until the next look-up in the store: one a second
+            await asyncio.sleep(0.05)  # until the next lookup in the store: one a second
 
 
 async def with_an_older_rendition(client: Client, get: Get, images: Path) -> ClientResponse:

@@ -199,7 +199,7 @@ REFUSED = {
     "too many bytes": (JPEG + bytes(200_000), 413),
     "a truncated jpeg": (TRUNCATED, 422),
     "a truncated png": (saved(large(200, 150), "PNG")[:-3_000], 422),
-    "a truncated film": (animation("WEBP")[:-40], 422),
+    "a truncated animation": (animation("WEBP")[:-40], 422),
     "a bomb": (BOMB, 422),
 }
 

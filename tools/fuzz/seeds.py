@@ -47,7 +47,7 @@ def _made() -> Iterator[tuple[str, bytes]]:
     yield "png of many chunks", _many_chunks()
     yield "apng", _saved(rgba, "PNG", **more, disposal=1, blend=1)
     yield "gif", _saved(rgb, "GIF", interlace=1)
-    yield "gif film", _saved(_picture("P"), "GIF", **more, disposal=2, transparency=3, loop=0, comment=b"words")
+    yield "gif animation", _saved(_picture("P"), "GIF", **more, disposal=2, transparency=3, loop=0, comment=b"words")
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
         yield f"tiff {compression}", _saved(rgb, "TIFF", compression=compression, **metadata)
     for mode in ("RGBA", "CMYK", "LAB", "I;16", "I;16B", "F", "P", "I"):
@@ -58,11 +58,11 @@ def _made() -> Iterator[tuple[str, bytes]]:
     yield "webp", _saved(rgb, "WEBP", **metadata)
     yield "webp lossless", _saved(rgba, "WEBP", lossless=True)
     yield "webp alpha", _saved(rgba, "WEBP", quality=50)
-    yield "webp film", _saved(rgba, "WEBP", **more)
+    yield "webp animation", _saved(rgba, "WEBP", **more)
     yield "avif", _saved(rgb, "AVIF", **metadata, subsampling="4:2:0")
     yield "avif alpha", _saved(rgba, "AVIF", subsampling="4:4:4")
     yield "avif grey", _saved(grey, "AVIF")
-    yield "avif film", _saved(rgb, "AVIF", **more)
+    yield "avif animation", _saved(rgb, "AVIF", **more)
     yield "avif aperture", still(rgb, cropped(_SIZE, (4, 2, 20, 15)), irot(1), imir(0), colour=nclx(9, 16))
     yield "avif grid", grid(_picture("RGB").resize((64, 64)), 2, 2, shared=True)
     for mode in ("1", "L", "P", "RGB", "RGBA"):

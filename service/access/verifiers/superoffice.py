@@ -96,7 +96,7 @@ class SuperOffice:
             raise Forbidden(APP_TOKEN_WRONG)
 
     def _headers(self, credential: Credential) -> dict[str, str]:
-        """Return the header fields that carry *credential*. Raises `NotAuthenticated` for ambiguous characters."""
+        """Return the header fields that carry *credential*. Raise `NotAuthenticated` for ambiguous characters."""
         wrong = NotAuthenticated(WRONG)
         if isinstance(credential, Basic):
             return {"Authorization": f"Basic {b64encode(f'{credential.user}:{credential.password}'.encode()).decode()}"}
@@ -138,7 +138,7 @@ class SuperOffice:
         raise AssertionError("tenacity returns a result or raises")
 
     async def _request(self, headers: dict[str, str]) -> Identity | None:
-        """Return the identity; None for a refusal. Raises `NoAnswer` for a failure that a retry may cure."""
+        """Return the identity; None for a refusal. Raise `NoAnswer` for a failure that a retry may cure."""
         answer = await self._client.get(self._url, headers)
         if answer.status == HTTPStatus.OK:
             return identity_of(answer)

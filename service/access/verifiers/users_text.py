@@ -65,7 +65,7 @@ def line(user: str, password: str, roles: Collection[Role] = ()) -> str:
 
 
 def parse(text: str) -> dict[str, User]:
-    """Return the users in *text* by their names. Raises `BadUsers`."""
+    """Return the users in *text* by their names. Raise `BadUsers`."""
     users: dict[str, User] = {}
     for number, each in enumerate(text.split("\n"), 1):
         if not each.strip() or each.startswith("#"):

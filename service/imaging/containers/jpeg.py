@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from service.errors import Unrenderable
 from service.imaging.containers import exif
-from service.imaging.containers.container import Container, turned_size
+from service.imaging.containers.container import Container, turned
 from service.imaging.containers.window import Bytes
 from service.imaging.errors import corrupt, too_much_work, unsupported
 from service.imaging.geometry import Size
@@ -22,6 +22,7 @@ SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
 APP0, APP15 = 0xE0, 0xEF
 _DHT, _JPG, _DAC, _DHP, _EXP, _JPEG_LS = 0xC4, 0xC8, 0xCC, 0xDE, 0xDF, 0xF7
 _APP1, _APP2 = 0xE1, 0xE2
+"""Markers (T.81, table B.1), as the constants before."""
 _FRAMES = frozenset({*range(0xC0, 0xD0), _DHP, _EXP, _JPEG_LS}) - {_DHT, _JPG, _DAC}
 """Markers of frame headers, and of processes that are not read."""
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
@@ -103,7 +104,7 @@ class FrameHeader:
 
     @classmethod
     def of(cls, data: Bytes, segment: Segment) -> FrameHeader:
-        """Return the frame header in *segment*. Raises `Unrenderable`."""
+        """Return the frame header in *segment*. Raise `Unrenderable`."""
         process, body = segment.marker, data[segment.start : segment.end]
         _check_process(process, body, "JPEG")
         if len(body) < 6 or len(body) != 6 + 3 * body[5]:
@@ -150,7 +151,7 @@ class JpegHeader:
 
     @classmethod
     def of(cls, data: Bytes, *, with_profile: bool = True) -> JpegHeader:
-        """Return the header of *data*. Raises `Unrenderable`."""
+        """Return the header of *data*. Raise `Unrenderable`."""
         frame, block, profile = None, _Exif(), _Profile()
         for segment in segments(data):
             marker, _, start, end = segment
@@ -259,7 +260,7 @@ def _upright_size(data: Bytes) -> Size | None:
         header = JpegHeader.of(data, with_profile=False)
     except Unrenderable:
         return None  # the reader raises this too
-    return turned_size(header.frame.size, exif.orientation(header.exif))
+    return turned(header.frame.size, exif.orientation(header.exif))
 
 
 def _check(data: bytes, max_pixels: int) -> float:
@@ -269,7 +270,7 @@ def _check(data: bytes, max_pixels: int) -> float:
 
 
 def _stripped(data: bytes, turn: int, most_frames: int) -> bytes:
-    """Return the first picture. Another picture (MPO), a film or a trailer may follow it."""
+    """Return the first picture. Another picture (MPO), a video or other data may follow it."""
     kept, coded = [b"\xff\xd8"], 0
     for marker, begin, start, end in segments(data):
         if coded:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-HEAD = 65_536
+HEAD_BYTES = 65_536
 """Bytes at the beginning of a file that hold nearly every picture's header."""
 
 

@@ -58,7 +58,7 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
 
 
 def opened(data: bytes, limits: Limits) -> Opened:
-    """Open an AVIF. Raises as `readers.opened` does."""
+    """Open an AVIF. Raise as `readers.opened` does."""
     image, _ = opened_within(CONTAINER, AvifFile, data, limits)
     check_size(image.coded, HELD, replace(limits, max_pixels=sys.maxsize))
     check_frames(data, image.coded, limits.max_frames)

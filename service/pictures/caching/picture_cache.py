@@ -68,10 +68,10 @@ class PictureCache:
         self._observer, self._max_wait = observer, max_wait
         self.max_body = max_body
 
-    # Look-ups
+    # Lookups
 
     def local(self, owner: Owner, field: str) -> Entry | None:
-        """Return the entry if it is in memory. This look-up is not counted."""
+        """Return the entry if it is in memory. This lookup is not counted."""
         return self._memory.get(owner, field)
 
     async def get(self, owner: Owner, field: str, trace: Trace) -> Entry | None:
@@ -85,7 +85,7 @@ class PictureCache:
         return found[0] if found else None
 
     async def shared(self, owner: Owner, fields: Sequence[str], trace: Trace) -> list[Entry | None] | None:
-        """Return the entries from the shared cache, by one look-up, and put them into memory.
+        """Return the entries from the shared cache, by one lookup, and put them into memory.
 
         An entry in memory that is at least as new stays there and is returned: its put may be under way. Return None
         when the shared cache does not answer.

@@ -27,7 +27,7 @@ class Steps:
         self._left = most
 
     def take(self, steps: int = 1) -> None:
-        """Count *steps* more. Raises `Unrenderable` when the limit is exceeded."""
+        """Count *steps* more. Raise `Unrenderable` when the limit is exceeded."""
         self._left -= steps
         if self._left < 0:
             raise too_much_work()

@@ -140,7 +140,7 @@ def located(data: Bytes, meta: Box, steps: Steps) -> Iterator[tuple[int, Extents
 
 
 def joined(data: Bytes, extents: Extents) -> bytes:
-    """Return the bytes of an item. Raises `Unrenderable` when they are longer than the file."""
+    """Return the bytes of an item. Raise `Unrenderable` when they are longer than the file."""
     if sum(end - start for start, end in extents) > len(data):
         raise corrupt()
     return b"".join(data[start:end] for start, end in extents)

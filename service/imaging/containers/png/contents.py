@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from service.errors import Unrenderable
 from service.imaging.containers.cicp import CodePoints
-from service.imaging.containers.png.animation import AnimationChunks, animation
+from service.imaging.containers.png.animation import ApngAnimation, animation
 from service.imaging.containers.png.chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
 from service.imaging.containers.png.values import ExifBlock, code_points, icc_profile
 from service.imaging.errors import corrupt, unsupported
@@ -22,6 +22,7 @@ _HEADER = struct.Struct(">IIBBBBB")
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Legal bits per channel, by colour type (table 8)."""
 _GREY, _RGB, _PALETTE = 0, 2, 3
+"""Colour types (table 8)."""
 _KEY_BYTES = {_GREY: 2, _RGB: 6}
 """Bytes of a transparent colour, by colour type."""
 _MOVING = frozenset((b"acTL", b"fcTL", b"fdAT", b"IDAT"))
@@ -43,7 +44,7 @@ class ImageHeader:
 
     @classmethod
     def of(cls, content: bytes) -> ImageHeader:
-        """Return the header with that *content*. Raises `Unrenderable` for values that are not legal."""
+        """Return the header with that *content*. Raise `Unrenderable` for values that are not legal."""
         if len(content) != _HEADER.size:
             raise corrupt()
         width, height, depth, colour, compression, filters, interlace = _HEADER.unpack(content)
@@ -66,7 +67,7 @@ class Png:
     transparency: bytes
     pixels: tuple[Span, ...]
     """The contents of the IDAT chunks, in the file."""
-    animation: AnimationChunks | None
+    animation: ApngAnimation | None
     code_points: CodePoints | None
     profile: bytes
     """An ICC profile. It is empty if there are code points, which take precedence (4.3)."""
@@ -132,7 +133,7 @@ class _Walk:
         self._exif = ExifBlock()
 
     def take(self, found: Chunk) -> None:
-        """Read the next chunk. Raises `Unrenderable`."""
+        """Read the next chunk. Raise `Unrenderable`."""
         kind, begin, end = found
         if end > len(self._data):
             raise corrupt()
@@ -183,7 +184,7 @@ class _Walk:
             self._exif.take(self._data, found)
 
     def finished(self, most_frames: int) -> Png:
-        """Return all parts. Raises `Unrenderable`."""
+        """Return all parts. Raise `Unrenderable`."""
         header, palette, kept, data = self._header, self._palette or b"", self._kept, self._data
         if header is None or not self._pixels or (header.colour == _PALETTE and not palette):
             raise corrupt()
