@@ -28,14 +28,14 @@ async def store(tmp_path: Path) -> AsyncIterator[DirectoryStore]:
     await made.close()
 
 
-def test_suffixes_are_in_order_of_the_look_up() -> None:
+def test_suffixes_are_in_order_of_the_lookup() -> None:
     lower = (
         "jpg", "jpeg", "jfif", "jpe", "png", "apng", "gif", "tif", "tiff", "webp", "avif", "bmp", "mpo", "heic",
     )  # fmt: skip
     assert (*lower, *(each.upper() for each in lower), *(each.capitalize() for each in lower)) == SUFFIXES
 
 
-async def test_the_file_with_the_first_suffix_is_the_picture(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_file_with_the_first_suffix_is_the_picture(store: DirectoryStore, tmp_path: Path) -> None:
     for suffix in reversed(SUFFIXES):
         (tmp_path / f"42.{suffix}").write_bytes(JPEG + suffix.encode())
         found = await store.look(42)
@@ -43,7 +43,7 @@ async def test_the_file_with_the_first_suffix_is_the_picture(store: DirectorySto
         assert await store.read(found) == JPEG + suffix.encode()
 
 
-async def test_a_picture_may_be_in_its_shard(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_picture_may_be_in_its_shard(store: DirectoryStore, tmp_path: Path) -> None:
     assert shard(1_234_567) == "567"
     assert shard(7) == "007"
     (tmp_path / "567").mkdir()
@@ -59,7 +59,7 @@ async def version_of(store: DirectoryStore, contact: int = 42) -> str:
     return found.version
 
 
-async def test_the_version_is_size_mtime_and_the_first_bytes(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_version_is_size_mtime_and_the_first_bytes(store: DirectoryStore, tmp_path: Path) -> None:
     path, seen = tmp_path / "42.jpg", []
     for data, moment in (
         (JPEG, 10**18),
@@ -74,7 +74,7 @@ async def test_the_version_is_size_mtime_and_the_first_bytes(store: DirectorySto
     assert len(set(seen)) == len(seen)
 
 
-async def test_the_same_file_has_the_same_version_on_every_server(tmp_path: Path) -> None:
+async def test_same_file_has_the_same_version_on_every_server(tmp_path: Path) -> None:
     """A copy with its times, as of a backup or rsync, has another inode, change time and name."""
     versions = []
     for name, data in (("one/42.jpg", JPEG), ("two/42.PNG", JPEG), ("one/43.jpg", JPEG + bytes(100_000))):
@@ -88,7 +88,7 @@ async def test_the_same_file_has_the_same_version_on_every_server(tmp_path: Path
     assert versions[0] == versions[1] != versions[2]
 
 
-async def test_an_original_from_another_server_is_read(tmp_path: Path) -> None:
+async def test_original_from_another_server_is_read(tmp_path: Path) -> None:
     data = JPEG + bytes(100_000)
     stores = []
     for name in ("one", "two"):
@@ -123,7 +123,7 @@ async def test_another_picture_of_the_same_size_and_time_is_not_read_instead(
         await store.stream(seen, 1_000)
 
 
-async def test_a_picture_that_is_replaced_is_streamed_to_its_end(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_picture_that_is_replaced_is_streamed_to_its_end(store: DirectoryStore, tmp_path: Path) -> None:
     """The change time differs, since the file has lost a name; the bytes are the same."""
     data = JPEG + bytes(100_000)
     (tmp_path / "42.jpg").write_bytes(data)
@@ -149,7 +149,7 @@ async def test_empty_files_are_ignored(store: DirectoryStore, tmp_path: Path) ->
     assert await store.read(found) == JPEG
 
 
-async def test_a_picture_emptied_after_the_look_up_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_picture_emptied_after_the_lookup_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG)
     found = await store.look(42)
     assert found is not None
@@ -168,7 +168,7 @@ async def test_folders_pipes_and_dangling_links_are_ignored(store: DirectoryStor
     assert await store.look(42) is not None
 
 
-async def test_a_missing_folder_is_a_failure_and_not_a_contact_without_picture(tmp_path: Path) -> None:
+async def test_missing_folder_is_a_failure_and_not_a_contact_without_picture(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "unmounted", max_bytes=1, timeout=5.0)
     with pytest.raises(StoreFailed):
         await store.look(42)
@@ -177,7 +177,7 @@ async def test_a_missing_folder_is_a_failure_and_not_a_contact_without_picture(t
     await store.close()
 
 
-async def test_a_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
+async def test_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = DirectoryStore(tmp_path / "file", max_bytes=1, timeout=5.0)
     with pytest.raises(StoreFailed):
@@ -185,7 +185,7 @@ async def test_a_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> Non
     await store.close()
 
 
-async def test_the_log_of_a_failed_read_names_file_and_error(open_folder: Path) -> None:
+async def test_log_of_a_failed_read_names_file_and_error(open_folder: Path) -> None:
     path = open_folder / "42.jpg"
     path.write_bytes(JPEG)
     store = DirectoryStore(open_folder, max_bytes=1_000_000, timeout=5.0)
@@ -203,7 +203,7 @@ async def test_the_log_of_a_failed_read_names_file_and_error(open_folder: Path) 
     await store.close()
 
 
-async def test_an_error_without_a_file_is_logged_with_the_given_file() -> None:
+async def test_error_without_a_file_is_logged_with_the_given_file() -> None:
     async def fail() -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -227,7 +227,7 @@ async def test_sample_reads_files_in_the_folder_and_in_its_shards(open_folder: P
     await store.close()
 
 
-async def test_a_picture_removed_after_the_look_up_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_picture_removed_after_the_lookup_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG)
     found = await store.look(42)
     assert found is not None
@@ -236,7 +236,7 @@ async def test_a_picture_removed_after_the_look_up_has_changed(store: DirectoryS
         await store.read(found)
 
 
-async def test_a_file_truncated_while_it_is_streamed_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_file_truncated_while_it_is_streamed_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG + bytes(500_000))
     found = await store.look(42)
     assert found is not None
@@ -248,7 +248,7 @@ async def test_a_file_truncated_while_it_is_streamed_has_changed(store: Director
             pass
 
 
-async def test_a_look_up_takes_the_same_number_of_stats_for_any_number_of_files(
+async def test_lookup_takes_the_same_number_of_stats_for_any_number_of_files(
     store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[object] = []

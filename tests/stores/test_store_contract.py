@@ -109,7 +109,7 @@ async def test_look_returns_none_for_other_contacts(kept: tuple[OriginalStore, K
 
 
 @pytest.mark.parametrize("data", [b"%!PS-Adobe-3.0 EPSF-3.0", b"<svg/>", bytes(LIMIT + 1)])
-async def test_an_original_that_cannot_be_used_has_a_fault(kept: tuple[OriginalStore, Keep], data: bytes) -> None:
+async def test_original_that_cannot_be_used_has_a_fault(kept: tuple[OriginalStore, Keep], data: bytes) -> None:
     store, keep = kept
     keep(42, data)
     fault = (await found(store)).fault
@@ -118,7 +118,7 @@ async def test_an_original_that_cannot_be_used_has_a_fault(kept: tuple[OriginalS
     assert isinstance(fault.error(), Unrenderable)
 
 
-async def test_an_original_without_bytes_is_no_picture_yet(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_original_without_bytes_is_no_picture_yet(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, b"")
     with pytest.raises(OriginalEmpty):
@@ -134,7 +134,7 @@ async def test_look_finds_the_upright_size_wherever_the_header_has_it(kept: tupl
     assert (await found(store)).dimensions == (64, 48)
 
 
-async def test_an_original_is_read_whole_and_in_pieces(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_original_is_read_whole_and_in_pieces(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     data = saved(quarters(64, 48), "BMP")
     keep(42, data)
@@ -145,7 +145,7 @@ async def test_an_original_is_read_whole_and_in_pieces(kept: tuple[OriginalStore
     assert {len(piece) for piece in pieces[:-1]} == {1_000}
 
 
-async def test_a_part_of_an_original_is_streamed(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_part_of_an_original_is_streamed(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, JPEG)
     original = await found(store)
@@ -206,7 +206,7 @@ async def test_each_put_gives_another_version(writable: WritableStore) -> None:
     assert len({(await put(writable, 1, JPEG)).version for _ in range(150)}) == 150
 
 
-async def test_a_version_does_not_return_after_a_delete(writable: WritableStore) -> None:
+async def test_version_does_not_return_after_a_delete(writable: WritableStore) -> None:
     """Inodes are reused, and the sizes may be equal."""
     seen = []
     for _ in range(10):
@@ -215,7 +215,7 @@ async def test_a_version_does_not_return_after_a_delete(writable: WritableStore)
     assert len(set(seen)) == len(seen)
 
 
-async def test_an_upload_is_read_and_replaced_before_put(writable: WritableStore) -> None:
+async def test_upload_is_read_and_replaced_before_put(writable: WritableStore) -> None:
     async with writable.uploading() as upload:
         await upload.write(PNG)
         assert await upload.read() == PNG
@@ -224,14 +224,14 @@ async def test_an_upload_is_read_and_replaced_before_put(writable: WritableStore
     assert await writable.read(original) == JPEG
 
 
-async def test_an_upload_without_put_is_not_stored(writable: WritableStore) -> None:
+async def test_upload_without_put_is_not_stored(writable: WritableStore) -> None:
     async with writable.uploading() as upload:
         await upload.write(PNG)
         assert await writable.look(1) is None
     assert await writable.look(1) is None
 
 
-async def test_a_check_gets_the_present_picture(writable: WritableStore) -> None:
+async def test_check_gets_the_present_picture(writable: WritableStore) -> None:
     checked: list[Original | None] = []
     async with writable.uploading() as upload:
         await upload.write(PNG)
@@ -241,7 +241,7 @@ async def test_a_check_gets_the_present_picture(writable: WritableStore) -> None
     assert checked == [None, first, None]
 
 
-async def test_a_check_that_fails_changes_nothing(writable: WritableStore) -> None:
+async def test_check_that_fails_changes_nothing(writable: WritableStore) -> None:
     first = await put(writable, 1, JPEG)
     async with writable.uploading() as upload:
         await upload.write(PNG)

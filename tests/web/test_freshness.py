@@ -31,9 +31,7 @@ async def client(serve_fresh: Serve, store: UnreliableStore) -> Client:
     return await serve_fresh(adapters={"store": store})
 
 
-async def test_fresh_picture_is_served_without_a_store_look_up(
-    client: Client, get: Get, store: UnreliableStore
-) -> None:
+async def test_fresh_picture_is_served_without_a_store_lookup(client: Client, get: Get, store: UnreliableStore) -> None:
     await get(client, 1, "?w=20")
     await age(client, FRESH)
     for _ in range(3):
