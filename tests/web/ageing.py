@@ -24,8 +24,12 @@ from tests.pictures_in_code import quarters, saved
 from tests.waiting import until
 
 Client = TestClient[Any, Any]
-FRESH, STALE, OLD = 50, 65, 130
-"""Seconds of age: fresh (54 to 60), stale and served (60 more), served only while the store fails."""
+FRESH = 50
+"""Seconds of age at which a record is fresh. It is fresh for 54 to 60."""
+STALE = 65
+"""Seconds of age at which a record is stale, and is served while it is revalidated."""
+OLD = 130
+"""Seconds of age at which a record is served only while the store fails."""
 PICTURE = "public, max-age=300, s-maxage=3600, stale-while-revalidate=60, stale-if-error=86400"
 SHORT = "public, max-age=5, stale-if-error=86400"
 
