@@ -40,4 +40,4 @@ UPLOAD_LIMITS: web.AppKey[UploadLimits] = web.AppKey("upload_limits")
 WRITES: web.AppKey[Writes] = web.AppKey("writes")
 
 REQUESTER: web.RequestKey[Requester] = web.RequestKey("requester")
-"""The requester of a request that was admitted; absent if admission was refused or is not needed."""
+"""The requester of an authorized request; absent if authorization failed or is not needed."""
