@@ -15,9 +15,9 @@ from service.formats import Format
 from service.pictures.ports import OriginalStore, WritableStore
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
-from service.stores.memory import MemoryStore
 from service.stores.writable_directory import WritableDirectory
 from tests.pictures_in_code import quarters, saved, see_through
+from tests.stores.memory_store import MemoryStore
 
 Keep = Callable[[int, bytes], None]
 LIMIT = 200_000

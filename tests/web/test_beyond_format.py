@@ -10,10 +10,10 @@ import pytest
 
 from service.formats import MOST_PIXELS, Format
 from service.pictures.values import Original
-from service.stores.memory import MemoryStore
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
 from tests.pictures_in_code import animation, quarters, saved, shown
+from tests.stores.memory_store import MemoryStore
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 

@@ -10,9 +10,9 @@ import pytest
 
 from service import errors
 from service.pictures.values import Original
-from service.stores.memory import MemoryStore
 from service.web.problems import TABLE
 from tests.conftest import Serve
+from tests.stores.memory_store import MemoryStore
 from tests.web.conftest import Get
 
 pytestmark = pytest.mark.usefixtures("people")

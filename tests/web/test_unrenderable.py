@@ -11,10 +11,10 @@ import pytest
 from service.errors import RenderTimedOut, StoreFailed, StoreTimedOut
 from service.formats import Format
 from service.pictures.values import Original
-from service.stores.memory import MemoryStore
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
 from tests.pictures_in_code import png, quarters, saved, shown
+from tests.stores.memory_store import MemoryStore
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_blank import KINDS
 from tests.web.test_coalescing import metric
