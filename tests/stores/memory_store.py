@@ -26,7 +26,7 @@ class MemoryStore:
         self._kept += 1
         self._pictures[contact] = data, str(self._kept), modified
 
-    async def look(self, contact: int) -> Original | None:
+    async def find(self, contact: int) -> Original | None:
         if contact not in self._pictures:
             return None
         data, version, modified = self._pictures[contact]
@@ -66,7 +66,7 @@ class MemoryStore:
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
         check(await stored_original(self, contact))
         self.keep(contact, await upload.read(), int(time.time()))
-        original = await self.look(contact)
+        original = await self.find(contact)
         assert original is not None
         return original
 

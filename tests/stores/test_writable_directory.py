@@ -41,7 +41,7 @@ async def test_put_and_delete_remove_files_without_bytes(store: WritableDirector
     (images / "1.jpg").touch()  # before the picture's own name
     original = await put(store, 1, JPEG)
     assert files(images) == {"1.png"}
-    assert await store.look(1) == original
+    assert await store.find(1) == original
     (images / "1.Gif").touch()
     await store.delete(1, anything)
     assert not files(images)
@@ -62,7 +62,7 @@ async def test_upload_without_put_leaves_no_file(store: WritableDirectory, image
     async with store.uploading() as upload:
         await upload.write(JPEG)
         assert len(files(images)) == 1
-        assert await store.look(1) is None
+        assert await store.find(1) is None
     assert not files(images)
 
 
@@ -92,10 +92,10 @@ async def test_older_picture_is_never_visible_during_a_delete(store: WritableDir
             (images / name).write_bytes(PNG)
         present = await put(store, 1, JPEG) if (images / "1.jpg").exists() else None
         (images / "1.jpg").write_bytes(JPEG)
-        present = await reader.look(1)
+        present = await reader.find(1)
         deleting = asyncio.create_task(store.delete(1, anything))
         while not deleting.done():
-            assert await reader.look(1) in (present, None)
+            assert await reader.find(1) in (present, None)
         await deleting
         assert not files(images)
     await reader.close()

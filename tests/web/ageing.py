@@ -39,18 +39,18 @@ class UnreliableStore(DirectoryStore):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, max_bytes=10_000_000, timeout=5.0)
-        self.looks = 0
+        self.lookups = 0
         self.available = asyncio.Event()
         self.fails = False
         self.time_limit = 5.0
         self.available.set()
 
-    async def look(self, contact: int) -> Original | None:
-        self.looks += 1
+    async def find(self, contact: int) -> Original | None:
+        self.lookups += 1
         if self.fails:
             raise StoreFailed(N_("The place where pictures are stored failed."))
         await as_store_errors(self.available.wait, self.time_limit)
-        return await super().look(contact)
+        return await super().find(contact)
 
 
 @pytest.fixture

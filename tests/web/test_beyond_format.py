@@ -31,8 +31,8 @@ class Measured(MemoryStore):
         for contact, size in SIZES.items():
             self.keep(contact, animation() if contact == 3 else saved(quarters(*size), "PNG"))
 
-    async def look(self, contact: int) -> Original | None:
-        original = await super().look(contact)
+    async def find(self, contact: int) -> Original | None:
+        original = await super().find(contact)
         known = SIZES[contact] if self.known and contact in SIZES else None
         return original and replace(original, dimensions=known)
 

@@ -153,15 +153,15 @@ class TestPlaceholderDoesNotReplaceOtherErrors:
         assert (await get(client, 9, self.QUERY)).status == 503
 
     @pytest.mark.parametrize(("error", "status"), [(StoreFailed("gone"), 502), (StoreTimedOut("slow"), 504)])
-    @pytest.mark.parametrize("step", ["look", "read"])
+    @pytest.mark.parametrize("step", ["find", "read"])
     async def test_placeholder_does_not_replace_502_and_504(
         self, serve: Serve, get: Get, error: Exception, status: int, step: str
     ) -> None:
         class Failing(MemoryStore):
-            async def look(self, contact: int) -> Original | None:
-                if step == "look":
+            async def find(self, contact: int) -> Original | None:
+                if step == "find":
                     raise error
-                return await super().look(contact)
+                return await super().find(contact)
 
             async def read(self, original: Original) -> bytes:
                 raise error
