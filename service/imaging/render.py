@@ -1,6 +1,6 @@
-"""The one way from a picture to a rendition: every rendition, from an original or a mezzanine, is made by `rendition`.
+"""Renders: `rendition` makes every rendition, from an original or from a mezzanine.
 
-The steps are the same for both; only the first ones, which make the pixels small, differ. This module does not know
+Only the first steps differ between the two, those that make the pixels small. This module does not know
 HTTP, stores or time limits. Placeholders are drawn in `service.imaging.drawing`.
 """
 

@@ -69,7 +69,7 @@ class Source:
         self._stored = self._image.size
         self._colour = self._image.info.get("icc_profile"), self._image.info.get("code_points")
         self.size = turned(self._stored, self._turn)
-        self._share = LEAST_SHARE * SIDE / max(self._stored)  # that a mezzanine needs
+        self._share = LEAST_SHARE * SIDE / max(self._stored)  # of the original's size; a mezzanine needs it
         self._large = self._share <= 0.5
         self._leftover: Image.Image | None = None
 

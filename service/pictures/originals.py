@@ -177,7 +177,7 @@ class Originals:
         before = recorded.original if recorded else None
         try:
             with trace.timed("store"):
-                found = await self._store.look(contact)
+                found = await self._store.find(contact)
         except OriginalEmpty:  # not recorded: a copy may be under way
             self._breaker.succeeded()
             now = time.time()
@@ -191,7 +191,7 @@ class Originals:
         changed = before is not None and (found is None or found.version != before.version)
         if found and before and not changed:
             before = await self.current(before, trace)  # renders may have failed since
-            kept = None if before.fault and before.fault.permanent else before.fault  # `look` finds permanent ones
+            kept = None if before.fault and before.fault.permanent else before.fault  # `find` finds permanent ones
             failures = unexpired(before.failures, time.time())
             found = replace(found, fault=found.fault or kept, strikes=before.strikes, failures=failures)
         if changed:

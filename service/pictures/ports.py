@@ -30,7 +30,7 @@ FULL = N_("Too many pictures wait to be rendered. Try again soon.")
 class OriginalStore(Protocol):
     """The store of the originals. Every method raises `StoreFailed` or `StoreTimedOut`."""
 
-    async def look(self, contact: int) -> Original | None:
+    async def find(self, contact: int) -> Original | None:
         """Return the original of *contact*, or None. An original that cannot be used has a `Fault`.
 
         Raise `OriginalEmpty` when there are only files without bytes.

@@ -25,7 +25,7 @@ _MAX_UPLOADS = 16
 async def stored_original(store: OriginalStore, contact: int) -> Original | None:
     """Return the original of *contact* in *store*; None too for a file without bytes. Raise the errors of the store."""
     try:
-        return await store.look(contact)
+        return await store.find(contact)
     except OriginalEmpty:
         return None
 

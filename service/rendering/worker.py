@@ -21,7 +21,7 @@ from service.imaging.source import Source
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
 IGNORED = (signal.SIGINT, signal.SIGTERM)
-"""Signals that reach the whole process group. Only the parent ends a render process."""
+"""Signals that a render process ignores: they reach the whole process group, and only the parent ends a process."""
 _NICENESS = 10
 """Steps of niceness. The event loop comes first, so that hits stay quick during renders."""
 _MALLOC = {

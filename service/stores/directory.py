@@ -46,8 +46,8 @@ class DirectoryStore:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._closing: set[asyncio.Future[None]] = set()
 
-    async def look(self, contact: int) -> Original | None:
-        return await self._bounded(lambda: self._in_thread(self._look, contact))
+    async def find(self, contact: int) -> Original | None:
+        return await self._bounded(lambda: self._in_thread(self._find, contact))
 
     async def read(self, original: Original) -> bytes:
         return await self._bounded(lambda: self._in_thread(self._read, original))
@@ -119,7 +119,7 @@ class DirectoryStore:
         finally:
             self._close_soon(file)
 
-    def _look(self, contact: int) -> Original | None:
+    def _find(self, contact: int) -> Original | None:
         empty = False
         for path, size in files_of(self._root, contact):
             if size == 0:

@@ -151,5 +151,5 @@ class ConnectionServer(web.Server):
 
 
 def _waiting_order(connection: Connection) -> float:
-    """Return a number that is the greater the sooner *connection* is replaced."""
+    """Return the sort key of *connection*: the one with the largest key is replaced."""
     return math.inf if connection.waits_since == _IDLE else -connection.waits_since

@@ -39,7 +39,7 @@ def tried(pools: list[PoolWithFailingWriters]) -> int:
     return sum(pool.tried[AVIF] for pool in pools)
 
 
-async def test_a_format_that_failed_is_ruled_out_in_both(two: Callable[[str], Awaitable[Two]], get: Get) -> None:
+async def test_format_that_failed_is_ruled_out_in_both(two: Callable[[str], Awaitable[Two]], get: Get) -> None:
     one, other, pools = await two("failures-known")
     assert (await get(other, 1, "?w=40&type=webp")).status == 200  # its memory has a record without the failure
     first = await get(one, 1, "?w=60", Accept=ACCEPT)
@@ -61,7 +61,7 @@ async def test_a_format_that_failed_is_ruled_out_in_both(two: Callable[[str], Aw
     assert tried(pools) == 2
 
 
-async def test_a_follower_does_not_try_the_format_that_failed_for_the_leader(
+async def test_follower_does_not_try_the_format_that_failed_for_the_leader(
     two: Callable[[str], Awaitable[Two]], get: Get
 ) -> None:
     one, other, pools = await two("failures-waiting")

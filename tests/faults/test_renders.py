@@ -68,7 +68,7 @@ def test_when_the_leader_is_killed_the_other_renders_within_its_lease(two_servic
     assert other.renders_started == before + 1
 
 
-async def test_a_client_that_leaves_during_a_render_does_not_affect_the_others(
+async def test_client_that_leaves_during_a_render_does_not_affect_the_others(
     serve: Serve, get: Get, people: Path, own_valkey: Valkey
 ) -> None:
     """The others may wait in the same process or in another one."""
@@ -87,7 +87,7 @@ async def test_a_client_that_leaves_during_a_render_does_not_affect_the_others(
     assert await metric(one, RENDERS) == 1
 
 
-async def test_a_picture_that_changes_during_its_render_keeps_its_own_validator(
+async def test_picture_that_changes_during_its_render_keeps_its_own_validator(
     serve: Serve, get: Get, people: Path
 ) -> None:
     """The old picture is sent with its own entity tag, never with that of the new one."""

@@ -222,7 +222,7 @@ def test_segments_before_exif_do_not_change_the_size(before: bytes, turn: int) -
     assert peek(Window(data[:100], len(data), lambda at, much: data[at : at + much])).size == size
 
 
-def test_a_window_is_not_read_for_a_profile() -> None:
+def test_window_is_not_read_for_a_profile() -> None:
     read = []
 
     def reading(at: int, much: int) -> bytes:

@@ -227,7 +227,7 @@ def test_hostile_headers_give_no_size_within_bounded_reads(name):
     assert size(HOSTILE[name](), most=8_388_608) is None
 
 
-def test_a_window_is_bounded_and_ends_where_the_file_ends():
+def test_window_is_bounded_and_ends_where_the_file_ends():
     reads: list[int] = []
 
     def read(begin: int, length: int) -> bytes:

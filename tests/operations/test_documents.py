@@ -59,7 +59,7 @@ def tree(document: Path) -> list[str]:
     return paths
 
 
-def test_the_readme_is_short() -> None:
+def test_readme_is_short() -> None:
     assert len(README.read_text("utf-8").splitlines()) <= 220
     assert [line for line in prose(README).splitlines() if len(line) > 140] == []
 
@@ -147,12 +147,12 @@ def test_every_row_of_the_runbook_names_a_symptom_what_to_look_at_and_what_to_do
     assert [row for row in rows if len(row.strip("| ").split(" | ")) != 3] == []
 
 
-def test_the_settings_page_is_made_from_the_defaults() -> None:
+def test_settings_page_is_made_from_the_defaults() -> None:
     page = settings_page.page(settings_page.DEFAULTS.read_text("utf-8"))
     assert settings_page.PAGE.read_text("utf-8") == page, "run `python -m tools.settings`"
 
 
-def test_the_settings_page_joins_the_lines_of_a_comment() -> None:
+def test_settings_page_joins_the_lines_of_a_comment() -> None:
     toml = (
         "# Not a comment of a setting.\n"
         "[cache]     # where *entries* are\n"

@@ -105,7 +105,7 @@ def test_every_contact_is_dropped(pair: Pair, cache: dict[str, str]) -> None:
     repeated(attempt, pair)
 
 
-def test_an_unreachable_cache_is_a_failure(tmp_path: Path) -> None:
+def test_unreachable_cache_is_a_failure(tmp_path: Path) -> None:
     done = invoke("purge", "1", CONTACT_IMAGE_CACHE__URL=f"unix://{tmp_path}/missing.sock")
     assert done.exit_code == 1
     assert "did not acknowledge" in done.stderr

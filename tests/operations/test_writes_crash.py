@@ -35,7 +35,7 @@ def names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_removes_uploads(tmp_path: Path) -> None:
+def test_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_removes_uploads(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     pictures = [saved(Image.effect_noise((600 + at, 400), 90).convert("RGB"), "PNG") for at in range(8)]

@@ -62,14 +62,14 @@ def making(entry: Entry, until_set: asyncio.Event) -> Make:
     return make
 
 
-async def test_an_entry_of_one_process_is_found_in_another(start: Start) -> None:
+async def test_entry_of_one_process_is_found_in_another(start: Start) -> None:
     one, other = await start(), await start()
     await put(one, OLD)
     assert await found(other) == OLD
     assert other.local(1, "one") == OLD
 
 
-async def test_an_older_entry_of_the_shared_cache_does_not_replace_a_newer_one_in_memory(start: Start) -> None:
+async def test_older_entry_of_the_shared_cache_does_not_replace_a_newer_one_in_memory(start: Start) -> None:
     cache = await start()
     await put(cache, OLD)
     await cache.put(1, "one", NEW, await cache.fence(1, Trace()), life=60.0)  # the shared cache has the older one still
@@ -77,7 +77,7 @@ async def test_an_older_entry_of_the_shared_cache_does_not_replace_a_newer_one_i
     assert cache.local(1, "one") == NEW
 
 
-async def test_a_newer_entry_of_the_shared_cache_replaces_the_one_in_memory(start: Start, server: StubServer) -> None:
+async def test_newer_entry_of_the_shared_cache_replaces_the_one_in_memory(start: Start, server: StubServer) -> None:
     one, other = await start(), await start()
     await put(one, OLD)
     await put(other, NEW)
@@ -86,7 +86,7 @@ async def test_a_newer_entry_of_the_shared_cache_replaces_the_one_in_memory(star
 
 
 @pytest.mark.parametrize("contact", [1, None])
-async def test_a_purge_empties_both_layers_and_refuses_older_tokens(start: Start, contact: int | None) -> None:
+async def test_purge_empties_both_layers_and_refuses_older_tokens(start: Start, contact: int | None) -> None:
     one, other = await start(), await start()
     await put(one, OLD)
     await found(other)
@@ -97,9 +97,7 @@ async def test_a_purge_empties_both_layers_and_refuses_older_tokens(start: Start
     assert [await found(one), await found(other)] == [None, None]
 
 
-async def test_a_pending_purge_hides_the_shared_cache_until_it_is_acknowledged(
-    start: Start, server: StubServer
-) -> None:
+async def test_pending_purge_hides_the_shared_cache_until_it_is_acknowledged(start: Start, server: StubServer) -> None:
     one, other = await start(), await start()
     await put(one, OLD)
     await found(other)
@@ -136,7 +134,7 @@ async def test_followers_get_the_entry_of_the_leader(start: Start) -> None:
     assert await following == (NEW, True, False, True)
 
 
-async def test_a_follower_leads_when_the_leader_fails(start: Start) -> None:
+async def test_follower_leads_when_the_leader_fails(start: Start) -> None:
     one, other = await start(), await start()
     waited = []
 
@@ -156,7 +154,7 @@ async def test_a_follower_leads_when_the_leader_fails(start: Start) -> None:
         await leading
 
 
-async def test_a_follower_makes_the_entry_itself_when_it_has_waited_for_max_wait(start: Start) -> None:
+async def test_follower_makes_the_entry_itself_when_it_has_waited_for_max_wait(start: Start) -> None:
     one, other = await start(), await start(max_wait=0.05)
     never, at_once = asyncio.Event(), asyncio.Event()
     at_once.set()

@@ -50,9 +50,7 @@ def open_files() -> set[str]:
 @pytest.mark.usefixtures("full_disk")
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("formed", [False, True])
-async def test_an_upload_is_507_and_leaves_the_old_picture(
-    serve: Serve, images: Path, data: bytes, formed: bool
-) -> None:
+async def test_upload_is_507_and_leaves_the_old_picture(serve: Serve, images: Path, data: bytes, formed: bool) -> None:
     (images / "7.png").write_bytes(OLD)
     client = await serve(writes={"enabled": True})
     before = (await client.get(PATH)).headers["ETag"]
@@ -122,7 +120,7 @@ def status_of_put(service: Service, data: bytes) -> int:
         connection.close()
 
 
-def test_a_file_above_the_size_limit_of_the_process_is_507(images: Path) -> None:
+def test_file_above_the_size_limit_of_the_process_is_507(images: Path) -> None:
     (images / "7.png").write_bytes(OLD)
     assert len(SMALL) < 32_768 < len(LARGE)
     with limited(images) as service:

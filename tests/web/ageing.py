@@ -24,8 +24,12 @@ from tests.pictures_in_code import quarters, saved
 from tests.waiting import until
 
 Client = TestClient[Any, Any]
-FRESH, STALE, OLD = 50, 65, 130
-"""Seconds of age: fresh (54 to 60), stale and served (60 more), served only while the store fails."""
+FRESH = 50
+"""Seconds of age at which a record is fresh. It is fresh for 54 to 60."""
+STALE = 65
+"""Seconds of age at which a record is stale, and is served while it is revalidated."""
+OLD = 130
+"""Seconds of age at which a record is served only while the store fails."""
 PICTURE = "public, max-age=300, s-maxage=3600, stale-while-revalidate=60, stale-if-error=86400"
 SHORT = "public, max-age=5, stale-if-error=86400"
 
@@ -35,18 +39,18 @@ class UnreliableStore(DirectoryStore):
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, max_bytes=10_000_000, timeout=5.0)
-        self.looks = 0
+        self.lookups = 0
         self.available = asyncio.Event()
         self.fails = False
         self.time_limit = 5.0
         self.available.set()
 
-    async def look(self, contact: int) -> Original | None:
-        self.looks += 1
+    async def find(self, contact: int) -> Original | None:
+        self.lookups += 1
         if self.fails:
             raise StoreFailed(N_("The place where pictures are stored failed."))
         await as_store_errors(self.available.wait, self.time_limit)
-        return await super().look(contact)
+        return await super().find(contact)
 
 
 @pytest.fixture

@@ -38,13 +38,13 @@ async def test_stale_picture_is_served_for_stale_if_error_while_the_store_fails(
         store.available.clear()
     for seconds in (STALE, OLD):
         await age(client, seconds)
-        looks, begun = store.looks, time.monotonic()
+        lookups, begun = store.lookups, time.monotonic()
         for _ in range(30):
             response = await get(client, 1, "?w=20")
             assert ttl(response) < 0
             assert response.headers["Cache-Control"] == "public, max-age=5, stale-if-error=600"
             assert await response.read() == await truth.read()
-        assert store.looks - looks <= 4 + time.monotonic() - begun  # three at first, and then one a second
+        assert store.lookups - lookups <= 4 + time.monotonic() - begun  # three at first, and then one a second
     await age(client, 600)
     refused = await get(client, 1, "?w=20")
     assert (refused.status, refused.headers["Cache-Control"]) == (504 if hangs else 502, "no-store")

@@ -49,11 +49,11 @@ def run(options: Namespace) -> None:
         rows = []
 
         def timed(store: DirectoryStore, contacts: Iterable[int], found: bool) -> float:
-            return runner.run(look(store, contacts, _ROUNDS, found))
+            return runner.run(look_up(store, contacts, _ROUNDS, found))
 
         for name, (here, there) in cases.items():
             found = name != "absent"
-            first = [runner.run(look(store, each, 1, found)) for store, each in ((in_few, here), (in_many, there))]
+            first = [runner.run(look_up(store, each, 1, found)) for store, each in ((in_few, here), (in_many, there))]
             small, large = interleaved(
                 options.runs,
                 partial(timed, in_few, here, found),
@@ -84,10 +84,10 @@ def fill(root: Path, picture: bytes, contacts: int) -> None:
             os.link(first, folder / f"{contact}.{SUFFIXES[0]}")
 
 
-async def look(store: DirectoryStore, contacts: Iterable[int], rounds: int, found: bool) -> float:
+async def look_up(store: DirectoryStore, contacts: Iterable[int], rounds: int, found: bool) -> float:
     """Return the microseconds of one lookup, over *rounds* of all *contacts*."""
     ids = [contact for _ in range(rounds) for contact in contacts]
     begun = time.perf_counter()
     for contact in ids:
-        assert (await store.look(contact) is not None) is found
+        assert (await store.find(contact) is not None) is found
     return (time.perf_counter() - begun) / len(ids) * 1_000_000

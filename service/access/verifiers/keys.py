@@ -19,9 +19,11 @@ from jwt.exceptions import InvalidKeyError
 from service.access.ports import BadFile
 
 _MAX_KEYS = 64
+"""Keys of a set."""
 _MAX_BYTES = 262_144
 """Bytes of a file."""
-_MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
+_MIN_RSA_BITS = 2048
+"""Bits of the modulus of an RSA key (RFC 7518 section 3.3)."""
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"secp256r1": ("ES256",), "secp384r1": ("ES384",), "secp521r1": ("ES512",)}

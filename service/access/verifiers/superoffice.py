@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 _RESOURCE = "/api/v1/User/currentPrincipal"
 _CONNECTIONS = 32
+"""Connections to SuperOffice."""
 _MAX_WAITING = 256
 """Verifications that wait for a free connection slot."""
 _SLOT_TIMEOUT = 2.0
@@ -34,6 +35,7 @@ _VERIFY_TIMEOUT = 3.0
 _PROBE_TIMEOUT = 1.0
 """Seconds for the request without a credential that follows a failed verification."""
 _TRIES = 3
+"""Requests of one verification."""
 _RETRY_WAIT = wait_exponential_jitter(multiplier=0.1, max=0.5, jitter=0.1)
 """Seconds between two tries: they grow from 0.1 to 0.5, with up to 0.1 at random in addition."""
 

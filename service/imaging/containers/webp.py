@@ -91,7 +91,7 @@ def _upright_size(data: Bytes) -> Size | None:
 
 
 def _outline(data: bytes, most_frames: int) -> Outline | None:
-    """Return the canvas: libwebp allocates memory for it at once. It counts the frames quickly itself."""
+    """Return the canvas, for which libwebp allocates memory at once, with 0 frames: libwebp counts them quickly."""
     size = _canvas(data[:30])
     return Outline(*size, 0) if size else None
 

@@ -22,7 +22,7 @@ _READS = 5_000
 _BYTES = 8_388_608
 """Bytes that are read of one file after its head."""
 _BLOCK = 1024
-"""Bytes of the smallest read: the next bytes that are needed mostly follow."""
+"""Bytes of the smallest read. The bytes that are needed next are mostly the following ones."""
 
 
 class Window:

@@ -1,6 +1,6 @@
 """The positions of coded pictures: items and samples (ISO/IEC 14496-12). This module does not parse coded data.
 
-It finds at least the pictures that a reader decodes. It leaves it to the reader to check the boxes.
+It finds at least the pictures that a reader decodes. It does not check the boxes, since the reader checks them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Originals in memory, for tests and experiments."""
+"""Originals in memory: an adapter of `WritableStore` without a folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.stores.describe import describe
 
 
 class MemoryStore:
-    """A `WritableStore` in a dict. `keep` and `drop` change it without an upload."""
+    """A `WritableStore` in a dict. `keep` changes it without an upload."""
 
     def __init__(self, *, max_bytes: int = 32 * 1024 * 1024) -> None:
         self._max_bytes = max_bytes
@@ -26,11 +26,7 @@ class MemoryStore:
         self._kept += 1
         self._pictures[contact] = data, str(self._kept), modified
 
-    def drop(self, contact: int) -> None:
-        """Remove the picture of *contact*, if there is one."""
-        self._pictures.pop(contact, None)
-
-    async def look(self, contact: int) -> Original | None:
+    async def find(self, contact: int) -> Original | None:
         if contact not in self._pictures:
             return None
         data, version, modified = self._pictures[contact]
@@ -70,13 +66,13 @@ class MemoryStore:
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
         check(await stored_original(self, contact))
         self.keep(contact, await upload.read(), int(time.time()))
-        original = await self.look(contact)
+        original = await self.find(contact)
         assert original is not None
         return original
 
     async def delete(self, contact: int, check: Check) -> None:
         check(await stored_original(self, contact))
-        self.drop(contact)
+        self._pictures.pop(contact, None)
 
     async def sweep(self) -> None:
         """Do nothing: no upload outlives the process."""
