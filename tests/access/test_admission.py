@@ -1,4 +1,4 @@
-"""Authentication and authorization of requests over HTTP."""
+"""Authentication and authorization of requests over HTTP (docs/contract.md, section 7)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Animations: their pixels, durations and plays, and when a rendition is the first frame only."""
+"""Animations: pixels, durations and plays; renditions of the first frame only (docs/contract.md, section 3)."""
 
 from __future__ import annotations
 

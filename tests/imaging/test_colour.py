@@ -1,4 +1,7 @@
-"""Profiles and depths: renditions of every colour space and container are sRGB, and every profile is read quickly."""
+"""Renditions of every colour space, depth and container are sRGB (docs/contract.md, section 3).
+
+Every profile is read quickly.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plays and durations of animations, rounded to what each format can hold."""
+"""Plays and durations of animations, rounded to what each format can hold (docs/contract.md, section 3)."""
 
 from __future__ import annotations
 

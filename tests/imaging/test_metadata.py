@@ -1,4 +1,4 @@
-"""Renditions in every format of originals with all metadata that their formats can have contain only pixels.
+"""Renditions have no metadata, in any format, whatever the original has (docs/contract.md, section 3).
 
 Renditions are parsed by their structure, since a decoder shows only the metadata that it knows.
 """

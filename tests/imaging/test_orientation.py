@@ -1,4 +1,4 @@
-"""Orientation: in every format and every place of its EXIF, for stills and animations."""
+"""Orientation: in every format and every place of its EXIF, for stills and animations (docs/contract.md, section 3)."""
 
 from __future__ import annotations
 

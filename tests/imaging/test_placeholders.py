@@ -1,4 +1,4 @@
-"""Placeholders: their size, their words and shapes, in every format."""
+"""Placeholders: their size, their words and shapes, in every format (docs/contract.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renditions too large for their format: another format is sent, or 400 names a size that fits."""
+"""Renditions too large for their format: another format, or 400 with a size (docs/contract.md, section 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Placeholders for missing pictures (`ifBlank`)."""
+"""Placeholders for missing pictures (`ifBlank`) (docs/contract.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditional requests: when the answer is 304, and when it must not be."""
+"""Conditional requests: when the answer is 304, and when it must not be (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The path `/`: the demo's page of pictures, or a problem that names the path of pictures."""
+"""`/`: the demo's page, or a problem that names the path of pictures (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 

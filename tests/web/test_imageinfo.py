@@ -1,4 +1,4 @@
-"""`Imageinfo`: the description of a stored picture for SuperOffice's clients."""
+"""`Imageinfo`: the description of a stored picture for SuperOffice's clients (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 

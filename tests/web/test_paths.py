@@ -1,4 +1,4 @@
-"""A path with a slash at its end names the same resource."""
+"""A path with a slash at its end names the same resource (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 

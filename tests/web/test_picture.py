@@ -1,4 +1,4 @@
-"""Pictures: as stored, scaled, converted, upright."""
+"""Pictures: as stored, scaled, converted, upright (docs/contract.md, section 2)."""
 
 from __future__ import annotations
 

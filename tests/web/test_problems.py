@@ -1,4 +1,4 @@
-"""Refusals: status, members of the body, and words."""
+"""Refusals: status, members of the body, and words (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Range requests: which bytes are sent, and when the whole picture is."""
+"""Range requests: which bytes are sent, and when the whole picture is (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file with the same bytes and times has the same ETag and blob id on every server."""
+"""A file with the same bytes and times has the same ETag and blob id on every server (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stored TIFFs: browsers do not show TIFF, so they get a format that they show."""
+"""Stored TIFFs: browsers do not show TIFF, so they get a format that they show (docs/contract.md, section 2)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures that cannot be rendered: `ifBlank` replaces them, and no other error."""
+"""Pictures that cannot be rendered: `ifBlank` replaces them, and no other error (docs/contract.md, section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Writers that fail on sound originals: the next format is sent, and no fault of the original is recorded."""
+"""Writers that fail on sound originals (docs/contract.md, section 3).
+
+The next format is sent, and no fault of the original is recorded.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The headers of 304, of HEAD, and of stale answers."""
+"""The headers of 304, of HEAD, and of stale answers (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes over HTTP: what is stored, what is refused, and what later requests get."""
+"""Writes over HTTP: what is stored, what is refused, and what later requests get (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Uploads by slow, broken and leaving clients, and `Expect: 100-continue`, over raw connections."""
+"""Uploads by slow and leaving clients, and `Expect: 100-continue` (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conditional writes: lost updates are refused, in one process and among several."""
+"""Conditional writes: lost updates are refused, with several processes too (docs/contract.md, sections 1 and 6)."""
 
 from __future__ import annotations
 
