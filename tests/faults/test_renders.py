@@ -21,9 +21,10 @@ from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, settled
 from tests.operations.running import Service, running
 from tests.operations.running import until as until_outside
-from tests.pictures_in_code import quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
+from tools.pictures.drawing import quarters, saved
 
 PICTURE = IMAGE.format(1)
 

@@ -10,7 +10,7 @@ from PIL import Image
 from service.errors import Unrenderable
 from service.imaging.containers.av1 import Extent, extent
 from service.imaging.containers.isobmff.items import streams
-from tests.pictures_in_code import saved
+from tools.pictures.drawing import saved
 
 
 def extents(data: bytes) -> list[Extent]:
@@ -26,8 +26,8 @@ def test_colour_and_alpha_of_a_still_are_two_streams(subsampling: str) -> None:
 
 
 def test_animation_is_an_item_and_tracks_with_hidden_frames() -> None:
-    film = [Image.effect_noise((70, 50), each) for each in (10, 20, 30, 40)]
-    found = extents(saved(film[0], "AVIF", save_all=True, append_images=film[1:]))
+    frames = [Image.effect_noise((70, 50), each) for each in (10, 20, 30, 40)]
+    found = extents(saved(frames[0], "AVIF", save_all=True, append_images=frames[1:]))
     assert {each.largest for each in found} == {3500}
     assert {each.at_once // 3500 for each in found} <= {1, 2}
 

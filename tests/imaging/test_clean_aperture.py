@@ -13,7 +13,9 @@ from service.formats import Fit
 from service.imaging.containers.peek import peek
 from service.imaging.order import Limits
 from service.imaging.source import Source
-from tests.imaging.isobmff_in_code import (
+from tests.pixels import near, rendered, shown
+from tools.pictures.drawing import BLUE, RED, large, saved, see_through
+from tools.pictures.isobmff import (
     box,
     clap,
     cropped,
@@ -25,7 +27,6 @@ from tests.imaging.isobmff_in_code import (
     still,
     with_property,
 )
-from tests.pictures_in_code import BLUE, RED, large, near, rendered, saved, see_through, shown
 
 SIZE = (80, 64)
 WHOLE = (0, 0, *SIZE)
@@ -221,8 +222,8 @@ def with_sample_aperture(data: bytes, extra: bytes) -> bytes:
 
 def test_every_frame_of_an_animation_is_cropped():
     frames = [squares(), squares().transpose(Image.Transpose.ROTATE_180)]
-    film = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=100, subsampling="4:4:4")
-    data = with_sample_aperture(film, cropped(SIZE, (16, 8, 56, 40)))
+    animated = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], quality=100, subsampling="4:4:4")
+    data = with_sample_aperture(animated, cropped(SIZE, (16, 8, 56, 40)))
     assert peek(data).size == (40, 32) == Source(data, Limits()).size
     made = rendered(data, "PNG", limits=Limits(max_animation_pixels=2 * 4 * 40 * 32))
     assert made.frames == 2

@@ -12,7 +12,9 @@ from PIL import Image
 from service.errors import Unrenderable
 from service.imaging.order import Limits
 from tests.imaging.forged import avif_claiming, gif, gif_frame, runs, segments, tiff_of, tiff_with, webp_canvas
-from tests.pictures_in_code import chunk, png, quarters, rendered, saved
+from tests.pixels import rendered
+from tools.pictures.drawing import quarters, saved
+from tools.pictures.png import chunk, png
 
 
 def ihdr(side):
@@ -100,15 +102,15 @@ def test_gif_with_a_frame_that_only_pillow_finds_is_refused():
 
 
 def test_track_with_two_tables_of_a_kind_or_millions_of_samples_is_refused():
-    film = saved(quarters(), "AVIF", save_all=True, append_images=[quarters().rotate(90)])
-    at = film.index(b"stsz") - 4
-    table = film[at : at + int.from_bytes(film[at : at + 4], "big")]
+    data = saved(quarters(), "AVIF", save_all=True, append_images=[quarters().rotate(90)])
+    at = data.index(b"stsz") - 4
+    table = data[at : at + int.from_bytes(data[at : at + 4], "big")]
     many = table[:16] + (2_500_000).to_bytes(4, "big") + table[20:]
-    assert rendered(film, "PNG", 16).frames == 2
+    assert rendered(data, "PNG", 16).frames == 2
     with pytest.raises(Unrenderable, match="work"):
-        rendered(film.replace(table, many), "PNG", 16)
-    other = film.index(b"stsc") - 4
-    renamed = film[: other + 4] + b"stsz" + film[other + 8 :]
+        rendered(data.replace(table, many), "PNG", 16)
+    other = data.index(b"stsc") - 4
+    renamed = data[: other + 4] + b"stsz" + data[other + 8 :]
     with pytest.raises(Unrenderable, match="corrupt"):
         rendered(renamed, "PNG", 16)
 

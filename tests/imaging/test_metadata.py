@@ -12,7 +12,9 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from service.formats import WRITABLE
-from tests.pictures_in_code import chunk, quarters, rendered, saved, shown
+from tests.pixels import rendered, shown
+from tools.pictures.drawing import quarters, saved
+from tools.pictures.png import chunk
 
 SECRET = "Secret"
 XMP = f'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6">{SECRET}</x:xmpmeta>'.encode()

@@ -17,7 +17,7 @@ from service.pictures.values import Original, OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
 from service.stores.memory import MemoryStore
 from service.stores.writable_directory import WritableDirectory
-from tests.pictures_in_code import quarters, saved, see_through
+from tools.pictures.drawing import quarters, saved, see_through
 
 Keep = Callable[[int, bytes], None]
 LIMIT = 200_000

@@ -13,9 +13,10 @@ from service.pictures.values import Original
 from service.stores.memory import MemoryStore
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
-from tests.pictures_in_code import animation, quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
+from tools.pictures.drawing import animation, quarters, saved
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 RENDERS = "contact_image_renders_started_total"

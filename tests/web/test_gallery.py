@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 
 from service.protocol.languages import Languages
 from tests.conftest import Serve
-from tests.pictures_in_code import shown
+from tests.pixels import shown
 from tests.web.conftest import Client
 
 pytestmark = pytest.mark.usefixtures("people")

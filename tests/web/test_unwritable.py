@@ -20,10 +20,11 @@ from service.formats import Format
 from service.imaging.order import Order
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
-from tests.pictures_in_code import animation, large, quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import IMAGE, Client, Get
 from tests.web.test_coalescing import metric
 from tests.web.test_mezzanine import FROM_MEZZANINE
+from tools.pictures.drawing import animation, large, quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 
@@ -130,9 +131,9 @@ async def test_failure_of_a_writer_is_not_a_fault_of_the_picture(
 
 async def test_animation_with_too_many_plays_for_webp_rules_out_no_format(serve: Serve, get: Get, images: Path) -> None:
     """Its NETSCAPE2.0 block has 65,535 repetitions, which are 65,536 plays."""
-    film = animation(side=100)
-    at = film.index(b"NETSCAPE2.0") + 13
-    (images / "101.gif").write_bytes(film[:at] + b"\xff\xff" + film[at + 2 :])
+    data = animation(side=100)
+    at = data.index(b"NETSCAPE2.0") + 13
+    (images / "101.gif").write_bytes(data[:at] + b"\xff\xff" + data[at + 2 :])
     client = await serve()
     webp = await get(client, 101, "?w=60&type=webp")
     assert webp.status in (200, 500)

@@ -14,8 +14,10 @@ from aiohttp import ClientResponse, FormData
 from aiohttp.test_utils import TestClient
 
 from tests.conftest import Serve, Valkey
-from tests.pictures_in_code import animation, large, png, quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import IMAGE, Get
+from tools.pictures.drawing import animation, large, quarters, saved
+from tools.pictures.png import png
 
 Client = TestClient[Any, Any]
 ServeWritable = Callable[..., Awaitable[Client]]
@@ -199,7 +201,7 @@ REFUSED = {
     "too many bytes": (JPEG + bytes(200_000), 413),
     "a truncated jpeg": (TRUNCATED, 422),
     "a truncated png": (saved(large(200, 150), "PNG")[:-3_000], 422),
-    "a truncated film": (animation("WEBP")[:-40], 422),
+    "a truncated animation": (animation("WEBP")[:-40], 422),
     "a bomb": (BOMB, 422),
 }
 

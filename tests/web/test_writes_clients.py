@@ -12,8 +12,8 @@ from aiohttp import FormData
 from aiohttp.test_utils import TestClient
 
 from tests.conftest import Serve
-from tests.pictures_in_code import saved
 from tests.web.test_writes import JPEG, put, unfinished_uploads
+from tools.pictures.drawing import saved
 
 ON = {"enabled": True}
 TIME_LIMIT = 60.0
