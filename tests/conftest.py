@@ -31,6 +31,7 @@ from service.settings import load_settings
 from service.web.connections import ConnectionLimits
 from service.web.runner import Runner
 from service.wiring.app import create_app
+from tools.pictures.corpus import CORPUS
 
 # Without bytecode files, each process that a test starts would compile the service's modules again.
 sys.dont_write_bytecode = False
@@ -75,6 +76,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def examples(count: int) -> hypothesis_settings:
     """Return settings of a property with *count* examples in the profile `ci`, and a hundred times more in `long`."""
     return hypothesis_settings(max_examples=count * hypothesis_settings().max_examples // 100)
+
+
+def skip_without_corpus() -> None:
+    """Skip the calling test module when there is no corpus."""
+    if not CORPUS.is_dir():
+        pytest.skip("the corpus of real pictures is not here", allow_module_level=True)
 
 
 class Served(BaseTestServer):

@@ -1,4 +1,4 @@
-"""Languages and cultures (docs/contract.md, Languages, culture, time zone), and the service's messages in them.
+"""Languages and cultures (docs/contract.md, section 5), and the service's messages in them.
 
 This module does not know what the messages are about.
 """

@@ -23,7 +23,7 @@ from service.access.identity import EVERYTHING, Role
 from service.cli import main
 from service.protocol.signatures import sign
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
+from tools.pictures.drawing import quarters, saved
 
 ISSUER, AUDIENCE = "https://login.example", "contact-image"
 PASSWORD, KEY, APP_TOKEN = "Pass-" + "word", "signing-" + "secret", "app-" + "token"

@@ -1,4 +1,4 @@
-"""Authentication and authorization of requests over HTTP."""
+"""Authentication and authorization of requests over HTTP (docs/contract.md, section 7)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.access.conftest import ServeSecured, basic, bearer, session, signed, ticket
 from tests.access.targets import AS_STORED, REFUSED, WARM, warm
-from tests.pictures_in_code import quarters, saved
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("picture")
 

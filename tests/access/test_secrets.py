@@ -29,7 +29,7 @@ from tests.access.conftest import (
 )
 from tests.conftest import Serve, Valkey
 from tests.operations.running import running
-from tests.pictures_in_code import quarters, saved
+from tools.pictures.drawing import quarters, saved
 
 IMAGE = "/api/v1/Contact/1/Image?w=40"
 PREFIX = "secrets"

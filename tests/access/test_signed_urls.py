@@ -1,4 +1,4 @@
-"""Signed URLs over HTTP: they permit all clients to read one rendition until they expire."""
+"""Signed URLs: all clients may read one rendition until they expire (docs/contract.md, section 7)."""
 
 from __future__ import annotations
 

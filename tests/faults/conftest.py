@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient
 
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
-from tests.pictures_in_code import shown
+from tests.pixels import shown
 from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.conftest import get as get

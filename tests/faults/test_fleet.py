@@ -16,10 +16,10 @@ from service.pictures.values import RECORD
 from service.web.keys import CACHE
 from service.wiring.app import LEASE
 from tests.faults.conftest import RENDERS, Client, Pair, settled, undisturbed
-from tests.pictures_in_code import quarters, saved
 from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

@@ -15,10 +15,11 @@ from redis.asyncio import Redis
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, Pair, settled
-from tests.pictures_in_code import quarters, saved, shown
+from tests.pixels import shown
 from tests.waiting import until
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_coalescing import frozen_worker, until_metric
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

@@ -19,10 +19,11 @@ from service.pictures.values import RECORD, Entry, Original
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import NO_MEMORY, RENDERS, Client, settled, undisturbed
-from tests.pictures_in_code import large, saved, shown
+from tests.pixels import shown
 from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
+from tools.pictures.drawing import large, saved
 
 Plant = Callable[[Redis, str], Awaitable[object]]
 QUERY = "?w=20&type=png"

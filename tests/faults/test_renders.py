@@ -20,9 +20,10 @@ from service.wiring.app import LEASE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, settled
 from tests.operations.running import Service, block_until, running
-from tests.pictures_in_code import quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
+from tools.pictures.drawing import quarters, saved
 
 PICTURE = IMAGE.format(1)
 

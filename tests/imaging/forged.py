@@ -6,7 +6,7 @@ import struct
 
 from PIL import Image
 
-from tests.pictures_in_code import quarters, saved
+from tools.pictures.drawing import quarters, saved
 
 
 def gif(width: int, height: int, body: bytes) -> bytes:

@@ -10,7 +10,7 @@ from PIL import Image
 from service.errors import Unrenderable
 from service.imaging.containers.av1 import Extent, extent
 from service.imaging.containers.isobmff.items import streams
-from tests.pictures_in_code import saved
+from tools.pictures.drawing import saved
 
 
 def extents(data: bytes) -> list[Extent]:

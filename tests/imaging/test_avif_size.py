@@ -15,7 +15,8 @@ from service.imaging.containers.peek import peek
 from service.imaging.containers.window import HEAD_BYTES, Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
-from tests.imaging.isobmff_in_code import (
+from tools.pictures.drawing import large, quarters, saved
+from tools.pictures.isobmff import (
     box,
     cropped,
     full_box,
@@ -23,7 +24,6 @@ from tests.imaging.isobmff_in_code import (
     ispe,
     still,
 )
-from tests.pictures_in_code import large, quarters, saved
 
 SIZE = (80, 64)
 BROKEN = still(Image.new("RGB", SIZE), cropped(SIZE, (16, 8, 56, 40)), irot(1))

@@ -13,7 +13,9 @@ from service.formats import Fit
 from service.imaging.containers.peek import peek
 from service.imaging.order import Limits
 from service.imaging.source import Source
-from tests.imaging.isobmff_in_code import (
+from tests.pixels import near, rendered, shown
+from tools.pictures.drawing import BLUE, RED, large, saved, see_through
+from tools.pictures.isobmff import (
     box,
     clap,
     cropped,
@@ -25,7 +27,6 @@ from tests.imaging.isobmff_in_code import (
     still,
     with_property,
 )
-from tests.pictures_in_code import BLUE, RED, large, near, rendered, saved, see_through, shown
 
 SIZE = (80, 64)
 WHOLE = (0, 0, *SIZE)

@@ -12,12 +12,13 @@ from service.imaging.containers.cicp import CodePoints
 from service.imaging.order import Limits
 from service.imaging.pixels.colour import to_srgb
 from service.imaging.source import Source
-from tests.imaging.isobmff_in_code import (
+from tests.pixels import near, rendered, shown
+from tools.pictures.drawing import saved
+from tools.pictures.isobmff import (
     nclx,
     profile,
     still,
 )
-from tests.pictures_in_code import near, rendered, saved, shown
 
 COLOURS = [(200, 80, 60), (60, 180, 90), (40, 70, 190), (255, 255, 255), (128, 128, 128), (30, 30, 30), (190, 190, 190)]
 PATCH = 16

@@ -1,4 +1,7 @@
-"""Profiles and depths: renditions of every colour space and container are sRGB, and every profile is read quickly."""
+"""Renditions of every colour space, depth and container are sRGB (docs/contract.md, section 3).
+
+Every profile is read quickly.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from PIL import Image, ImageCms
 from service.errors import Unsupported
 from service.imaging.pixels.colour import _kept, to_srgb
 from tests.conftest import examples
-from tests.pictures_in_code import RED, chunk, near, png, quarters, rendered, saved, shown
+from tests.pixels import near, rendered, shown
+from tools.pictures.drawing import RED, quarters, saved
+from tools.pictures.png import chunk, png
 
 
 def tags_of(profile: bytes) -> list[tuple[bytes, bytes]]:

@@ -14,12 +14,13 @@ from service.imaging.containers.peek import peek
 from service.imaging.containers.window import HEAD_BYTES, Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
-from tests.corpus import BROKEN_BESIDE_THE_PIXELS, manifest, oracle, read, skip_without_corpus
-from tests.pictures_in_code import rendered
+from tests.conftest import skip_without_corpus
+from tests.pixels import rendered
+from tools.pictures.corpus import BROKEN_METADATA, manifest, oracle, read
 
 skip_without_corpus()
 FILES, ORACLE = manifest(), oracle()
-SOUND = [file for file, row in FILES.items() if row["expect"] == "200" and file not in BROKEN_BESIDE_THE_PIXELS]
+SOUND = [file for file, row in FILES.items() if row["expect"] == "200" and file not in BROKEN_METADATA]
 
 
 @pytest.mark.parametrize("file", FILES)

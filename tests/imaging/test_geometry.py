@@ -1,4 +1,4 @@
-"""Sizes of renditions: given sides are exact, derived sides keep the proportions."""
+"""Sizes of renditions: given sides are exact, derived sides keep the proportions (docs/contract.md, section 2)."""
 
 from __future__ import annotations
 

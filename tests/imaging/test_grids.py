@@ -10,7 +10,9 @@ import pytest
 from service.errors import Unrenderable
 from service.imaging.containers.isobmff.items import streams
 from service.imaging.containers.peek import peek
-from tests.imaging.isobmff_in_code import (
+from tests.pixels import near, rendered, shown
+from tools.pictures.drawing import GREEN, RED, YELLOW, quarters
+from tools.pictures.isobmff import (
     box,
     cropped,
     full_box,
@@ -18,7 +20,6 @@ from tests.imaging.isobmff_in_code import (
     irot,
     size_at,
 )
-from tests.pictures_in_code import GREEN, RED, YELLOW, near, quarters, rendered, shown
 
 
 @pytest.mark.parametrize("shared", [True, False])

@@ -14,7 +14,8 @@ from service.imaging.containers.peek import peek
 from service.imaging.order import Limits
 from service.imaging.reading.avif import AvifFile
 from service.imaging.reading.readers import opened
-from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, near, quarters, rendered, shown
+from tests.pixels import near, rendered, shown
+from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, quarters
 
 heif = pytest.importorskip("pillow_heif")
 

@@ -26,7 +26,9 @@ from tests.imaging.forged import (
     tiff_claiming,
     webp,
 )
-from tests.pictures_in_code import chunk, png, quarters, rendered, saved
+from tests.pixels import rendered
+from tools.pictures.drawing import quarters, saved
+from tools.pictures.png import chunk, png
 
 SOURCES = ["JPEG", "PNG", "GIF", "TIFF", "WEBP", "AVIF", "BMP"]
 MEGABYTES_8 = 8 << 20

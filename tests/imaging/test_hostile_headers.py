@@ -12,7 +12,9 @@ from PIL import Image
 from service.errors import Unrenderable
 from service.imaging.order import Limits
 from tests.imaging.forged import avif_claiming, gif, gif_frame, runs, segments, tiff_of, tiff_with, webp_canvas
-from tests.pictures_in_code import chunk, png, quarters, rendered, saved
+from tests.pixels import rendered
+from tools.pictures.drawing import quarters, saved
+from tools.pictures.png import chunk, png
 
 
 def ihdr(side):

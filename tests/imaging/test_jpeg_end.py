@@ -12,7 +12,8 @@ from service.errors import Unrenderable
 from service.imaging.admission import admit
 from service.imaging.containers.jpeg import SOS, segments
 from service.imaging.order import Encoding, Limits
-from tests.pictures_in_code import large, quarters, rendered, saved, shown
+from tests.pixels import rendered, shown
+from tools.pictures.drawing import large, quarters, saved
 
 LIMITS = Limits()
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {

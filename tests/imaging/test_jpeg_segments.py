@@ -17,7 +17,8 @@ from service.imaging.order import Encoding, Limits
 from service.imaging.reading.jpeg import JpegFile
 from service.imaging.source import Source
 from service.imaging.stripping import stripped
-from tests.pictures_in_code import quarters, rendered, saved, shown
+from tests.pixels import rendered, shown
+from tools.pictures.drawing import quarters, saved
 
 PLAIN = saved(quarters(60, 40), "JPEG", quality=95)
 BARE = PLAIN[:2] + PLAIN[20:]

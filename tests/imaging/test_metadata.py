@@ -1,4 +1,4 @@
-"""Renditions in every format of originals with all metadata that their formats can have contain only pixels.
+"""Renditions have no metadata, in any format, whatever the original has (docs/contract.md, section 3).
 
 Renditions are parsed by their structure, since a decoder shows only the metadata that it knows.
 """
@@ -12,7 +12,9 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, TiffImagePlugin
 
 from service.formats import WRITABLE
-from tests.pictures_in_code import chunk, quarters, rendered, saved, shown
+from tests.pixels import rendered, shown
+from tools.pictures.drawing import quarters, saved
+from tools.pictures.png import chunk
 
 SECRET = "Secret"
 XMP = f'<x:xmpmeta xmlns:x="adobe:ns:meta/" tiff:Orientation="6">{SECRET}</x:xmpmeta>'.encode()

@@ -13,7 +13,8 @@ from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Limits, Order
 from service.imaging.render import render, rendition
 from service.imaging.source import Source
-from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, animation, large, near, quarters, saved, shown
+from tests.pixels import near, shown
+from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, animation, large, quarters, saved
 
 SMALL = Order(Format.JPEG, width=64)
 QUICKLY = {"PNG": {"compress_level": 1}, "WEBP": {"method": 0}}

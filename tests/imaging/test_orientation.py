@@ -1,4 +1,4 @@
-"""Orientation: in every format and every place of its EXIF, for stills and animations."""
+"""Orientation: in every format and every place of its EXIF, for stills and animations (docs/contract.md, section 3)."""
 
 from __future__ import annotations
 
@@ -11,23 +11,10 @@ from PIL import ExifTags, Image
 
 from service.formats import Fit
 from tests.conftest import examples
-from tests.pictures_in_code import (
-    BLUE,
-    GREEN,
-    RED,
-    YELLOW,
-    chunk,
-    corners,
-    exif_block,
-    frames_of,
-    near,
-    pngs_with_exif,
-    quarters,
-    rendered,
-    saved,
-    shown,
-    stored,
-)
+from tests.pixels import animation_frames, corners, near, rendered, shown
+from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, quarters, saved
+from tools.pictures.exif import exif_block, pngs_with_exif, stored
+from tools.pictures.png import chunk
 
 XMP = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
 
@@ -88,7 +75,7 @@ def test_rotation_of_an_avif_wins_over_its_exif():
 def test_animations_are_turned(source, kind):
     frames = [stored(6), stored(6, quarters(160, 120).rotate(180))]
     data = saved(frames[0], source, save_all=True, append_images=frames[1:], duration=100, exif=exif_block(6))
-    made = frames_of(rendered(data, kind, 80, 80, Fit.CONTAIN).data)
+    made = animation_frames(rendered(data, kind, 80, 80, Fit.CONTAIN).data)
     for (frame, _), colours in zip(made, ((RED, GREEN, BLUE, YELLOW), (YELLOW, BLUE, GREEN, RED)), strict=True):
         assert frame.size == (80, 60)
         assert all(near(got, want, 40) for got, want in zip(corners(frame), colours, strict=True))

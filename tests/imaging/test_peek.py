@@ -15,8 +15,9 @@ from service.imaging.containers.peek import Facts, peek
 from service.imaging.containers.table import CONTAINERS
 from service.imaging.containers.window import HEAD_BYTES, Window
 from service.imaging.reading.readers import READERS
-from tests.imaging.isobmff_in_code import box
-from tests.pictures_in_code import chunk, png, quarters, saved
+from tools.pictures.drawing import quarters, saved
+from tools.pictures.isobmff import box
+from tools.pictures.png import chunk, png
 
 ALPHA = quarters(mode="RGBA")
 ALPHA.putpixel((0, 0), (0, 0, 0, 0))

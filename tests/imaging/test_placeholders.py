@@ -1,4 +1,4 @@
-"""Placeholders: their size, their words and shapes, in every format."""
+"""Placeholders: their size, their words and shapes, in every format (docs/contract.md, section 4)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from service.imaging.drawing import lettering
 from service.imaging.drawing.placeholders import draw
 from service.imaging.order import Placeholder
 from service.protocol.languages import NO_PHOTO, Languages
-from tests.pictures_in_code import near, shown
+from tests.pixels import near, shown
 
 DRAWN = [kind for kind in IfBlank if kind is not IfBlank.NULL]
 WORDS = "NO PHOTO"

@@ -18,7 +18,9 @@ from service.imaging.containers.peek import Facts, peek
 from service.imaging.containers.png.chunks import SIGNATURE, chunks, sound
 from service.imaging.containers.png.contents import read
 from service.imaging.order import Encoding, Limits
-from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, chunk, near, png, quarters, rendered, saved, shown
+from tests.pixels import near, rendered, shown
+from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, quarters, saved
+from tools.pictures.png import chunk, png
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 SWAPPED = SRGB.replace(b"rXYZ", b"swap").replace(b"bXYZ", b"rXYZ").replace(b"swap", b"bXYZ")

@@ -15,22 +15,10 @@ from service.formats import WRITABLE, Fit, Format
 from service.imaging.order import Limits, Order
 from service.imaging.pixels.orientation import stored_box
 from service.imaging.render import encoder_versions, render
-from tests.pictures_in_code import (
-    BLUE,
-    GREEN,
-    RED,
-    YELLOW,
-    chunk,
-    corners,
-    exif_block,
-    near,
-    png,
-    quarters,
-    rendered,
-    saved,
-    shown,
-    stored,
-)
+from tests.pixels import corners, near, rendered, shown
+from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, quarters, saved
+from tools.pictures.exif import exif_block, stored
+from tools.pictures.png import chunk, png
 
 WHITE = (255, 255, 255)
 RENDER_WITHOUT_HEIF = """

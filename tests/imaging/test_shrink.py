@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from service.imaging.reading.decode import shrink_on_load
-from tests.pictures_in_code import saved
+from tools.pictures.drawing import saved
 
 
 def _decoded(width: int, height: int, ratio: float, least: float = 0.0) -> tuple[int, int]:

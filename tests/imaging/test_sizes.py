@@ -16,7 +16,9 @@ from service.imaging.containers.png import values
 from service.imaging.containers.window import HEAD_BYTES, Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
-from tests.pictures_in_code import animation, chunk, exif_block, png, pngs_with_exif, quarters, saved, stored
+from tools.pictures.drawing import animation, quarters, saved
+from tools.pictures.exif import exif_block, pngs_with_exif, stored
+from tools.pictures.png import chunk, png
 
 FAR = 2 * HEAD_BYTES
 

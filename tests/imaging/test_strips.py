@@ -10,7 +10,8 @@ from PIL import Image, ImageChops
 from service.imaging.pixels.resample import resample
 from service.imaging.pixels.strips import resample_in_strips
 from service.imaging.reading.decode import plain
-from tests.pictures_in_code import rendered, saved, shown
+from tests.pixels import rendered, shown
+from tools.pictures.drawing import saved
 
 WIDE, TALL = 2601, 2003  # above the size that is resampled at once
 

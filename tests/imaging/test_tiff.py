@@ -13,7 +13,8 @@ from PIL import Image, ImageChops, TiffImagePlugin
 from service.errors import Unrenderable, Unsupported
 from service.imaging.admission import admit
 from service.imaging.order import Limits
-from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, quarters, rendered, saved, shown
+from tests.pixels import rendered, shown
+from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, quarters, saved
 
 WIDTH, HEIGHT = 60, 40
 COLOURS = (RED, GREEN, BLUE, YELLOW)

@@ -10,7 +10,8 @@ import pytest
 from service.errors import Unrenderable, Unsupported, UnsupportedUpload
 from service.imaging.admission import admit
 from service.imaging.order import Encoding, Limits
-from tests.pictures_in_code import large, quarters, rendered, saved
+from tests.pixels import rendered
+from tools.pictures.drawing import large, quarters, saved
 
 JPEG = saved(quarters(60, 40), "JPEG")
 FRAME = JPEG.index(b"\xff\xc0")

@@ -18,7 +18,8 @@ from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Reduction
 from service.imaging.render import rendition
 from service.imaging.writing.encode import encode_still
-from tests.pictures_in_code import animation, quarters, rendered, saved
+from tests.pixels import rendered
+from tools.pictures.drawing import animation, quarters, saved
 
 BAD_ENCODINGS: list[tuple[str, dict[str, Any]]] = [
     ("AVIF", {"avif_quality": 999}),

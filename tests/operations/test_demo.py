@@ -24,7 +24,7 @@ from tests.operations.running import (
     run,
     running,
 )
-from tests.pictures_in_code import shown
+from tests.pixels import shown
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 

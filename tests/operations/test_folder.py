@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from service.settings import BadSettings, Settings, load_settings
 from service.wiring.stores import store_type
 from tests.operations.running import COMMAND, STARTED_WITHIN, block_until, run, running
-from tests.pictures_in_code import shown
+from tests.pixels import shown
 
 PICTURE = "/api/v1/Contact/1/Image?w=20&type=png"
 

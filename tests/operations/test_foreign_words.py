@@ -13,7 +13,9 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from service.errors import BadParameter, Unrenderable
 from tests.operations.running import running
-from tests.pictures_in_code import chunk, png, quarters, rendered, saved
+from tests.pixels import rendered
+from tools.pictures.drawing import quarters, saved
+from tools.pictures.png import chunk, png
 
 MARK = "pwned"
 WORDS = f"{MARK}\r\nSet-Cookie: {MARK}=1\r\n\r\n\x1b[31m<script>{MARK}</script>\0%s{{0}}\N{RIGHT-TO-LEFT OVERRIDE}"

@@ -16,7 +16,7 @@ from service.cli import _EarlyStop
 from service.serving import arbiter
 from service.serving.arbiter import ENDING, EventLogger, SafeArbiter
 from tests.operations.running import block_until, running
-from tests.pictures_in_code import quarters, saved
+from tools.pictures.drawing import quarters, saved
 
 ONE, TWO = (), ("--workers", "2")
 STOPS = {

@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from tests.operations.running import Answer, Service, assert_stopped, block_until, family, nothing_left, run, running
-from tests.pictures_in_code import shown
+from tests.pixels import shown
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Valkey
 from tests.operations.running import Service, invoke, run, running
-from tests.pictures_in_code import quarters, saved
+from tools.pictures.drawing import quarters, saved
 
 SMALL = "/api/v1/Contact/{}/Image?w=20"
 Pair = tuple[Service, Service]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.operations.running import running
-from tests.pictures_in_code import shown
+from tests.pixels import shown
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,7 +25,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source.mkdir()
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
-    for name in ("service", "config", "tests"):
+    for name in ("service", "config", "tests", "tools"):
         shutil.copytree(ROOT / name, source / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     built = pip("wheel", str(source), "--no-deps", "--no-build-isolation", "-w", str(folder / "dist"))
     assert built.returncode == 0, built.stderr

@@ -13,7 +13,8 @@ from pathlib import Path
 from PIL import Image
 
 from tests.operations.running import TIMEOUT, Service, running
-from tests.pictures_in_code import saved, shown
+from tests.pixels import shown
+from tools.pictures.drawing import saved
 
 PATH = "/api/v1/Contact/{}/Image"
 ON = {"CONTACT_IMAGE_WRITES__ENABLED": "true", "CONTACT_IMAGE_RENDER__WORKERS": "1"}

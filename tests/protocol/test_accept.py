@@ -1,4 +1,4 @@
-"""Parsing of `Accept`, RFC 9110 §12.5.1."""
+"""Parsing of `Accept`, RFC 9110 §12.5.1 (docs/contract.md, section 3)."""
 
 from time import process_time
 

@@ -1,4 +1,4 @@
-"""The text of `Cache-Status` and `Server-Timing`."""
+"""The text of `Cache-Status` and `Server-Timing` (docs/contract.md, section 6)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Conditional requests, RFC 9110 §13."""
+"""Conditional requests, RFC 9110 §13 (docs/contract.md, section 6)."""
 
 from time import process_time
 

@@ -1,4 +1,4 @@
-"""The choice of language and culture, and the completeness of the catalogues."""
+"""The choice of language and culture, and the completeness of the catalogues (docs/contract.md, section 5)."""
 
 import re
 from functools import cache

@@ -1,4 +1,4 @@
-"""Content negotiation: the format of the answer by `Accept`, original and query."""
+"""Content negotiation: the format of the answer by `Accept`, original and query (docs/contract.md, section 3)."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""Parsing of query strings and contact ids."""
+"""Parsing of query strings and contact ids (docs/contract.md, section 2)."""
 
 from time import process_time
 

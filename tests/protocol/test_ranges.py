@@ -1,4 +1,4 @@
-"""`Range` and `If-Range`, RFC 9110 §14 and §13.1.5."""
+"""`Range` and `If-Range`, RFC 9110 §14 and §13.1.5 (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 

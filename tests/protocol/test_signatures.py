@@ -1,4 +1,4 @@
-"""Signed URLs: equivalent spellings of a signed target verify, and every other target is refused."""
+"""Signatures: equivalent spellings of a target verify, other targets do not (docs/contract.md, section 7)."""
 
 import base64
 import hashlib

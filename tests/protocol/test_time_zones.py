@@ -1,4 +1,4 @@
-"""Parsing of `SO-TimeZone`, and the data of its codes."""
+"""Parsing of `SO-TimeZone`, and the data of its codes (docs/contract.md, section 5)."""
 
 from __future__ import annotations
 

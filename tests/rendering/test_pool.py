@@ -21,8 +21,9 @@ from service.rendering import supervisor as supervisor_module
 from service.rendering.pool import RenderPool
 from service.rendering.process import DiedIdle, RenderProcess
 from service.web.metrics import Metrics
-from tests.pictures_in_code import RED, near, quarters, saved, shown
+from tests.pixels import near, shown
 from tests.waiting import until
+from tools.pictures.drawing import RED, quarters, saved
 
 PICTURE = saved(quarters(64, 48), "PNG")
 ORDER = Order(Format.PNG, width=16)

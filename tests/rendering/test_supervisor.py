@@ -22,9 +22,10 @@ from service.rendering import decoded_mezzanines, supervisor, worker
 from service.rendering.pool import RenderPool
 from service.rendering.process import Job, RenderProcess
 from service.web.metrics import Metrics
-from tests.pictures_in_code import large, quarters, saved, shown
+from tests.pixels import shown
 from tests.rendering.test_pool import ORDER, Pools, alive, metrics, pools, read, reading
 from tests.waiting import until
+from tools.pictures.drawing import large, quarters, saved
 
 __all__ = ["metrics", "pools"]
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from PIL import Image, ImageCms
 
-from tests.pictures_in_code import chunk, saved
+from tools.pictures.drawing import saved
+from tools.pictures.png import chunk
 
 RED, GREEN, BLUE, YELLOW = (220, 30, 30), (30, 160, 60), (40, 60, 200), (240, 220, 40)
 

@@ -18,7 +18,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 
 from tests.conftest import Valkey, served
-from tests.pictures_in_code import near, shown
+from tests.pixels import near, shown
 from tests.reported.pictures import MADE, plays_of
 
 REPORTS = Path(__file__).parents[3] / "shared" / "reports"

@@ -15,8 +15,8 @@ from service.pictures.values import OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
 from service.stores.names import SUFFIXES, shard
 from service.stores.os_errors import as_store_errors
-from tests.pictures_in_code import quarters, saved
 from tests.privileges import unprivileged
+from tools.pictures.drawing import quarters, saved
 
 JPEG = saved(quarters(64, 48), "JPEG")
 

@@ -18,9 +18,9 @@ from service.stores.os_errors import as_store_errors
 from service.stores.uploads import UploadFile, UploadFolder
 from tests.conftest import Serve
 from tests.operations.running import COMMAND, TIMEOUT, Service, running
-from tests.pictures_in_code import large, quarters, saved
 from tests.web.test_writes import put, unfinished_uploads
 from tests.web.test_writes_forms import FORM, part
+from tools.pictures.drawing import large, quarters, saved
 
 SMALL, LARGE = saved(quarters(40, 30), "PNG"), saved(large(300, 200), "PNG")
 """An upload smaller than the buffer of a file, which reaches the disk later, and a larger one."""

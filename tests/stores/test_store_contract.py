@@ -16,8 +16,8 @@ from service.pictures.ports import OriginalStore, WritableStore
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
 from service.stores.writable_directory import WritableDirectory
-from tests.pictures_in_code import quarters, saved, see_through
 from tests.stores.memory_store import MemoryStore
+from tools.pictures.drawing import quarters, saved, see_through
 
 Keep = Callable[[int, bytes], None]
 LIMIT = 200_000

@@ -20,8 +20,8 @@ from service.stores.directory import DirectoryStore
 from service.stores.os_errors import as_store_errors
 from service.web.keys import CACHE
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
 from tests.waiting import until
+from tools.pictures.drawing import quarters, saved
 
 Client = TestClient[Any, Any]
 FRESH = 50

@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestClient
 from PIL import Image
 
 from tests.conftest import Valkey, served
-from tests.pictures_in_code import animation, quarters, saved, see_through
+from tools.pictures.drawing import animation, quarters, saved, see_through
 
 Client = TestClient[Any, Any]
 IMAGE = "/api/v1/Contact/{}/Image"

@@ -1,4 +1,4 @@
-"""Renditions too large for their format: another format is sent, or 400 names a size that fits."""
+"""Renditions too large for their format: another format, or 400 with a size (docs/contract.md, section 3)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from service.formats import MOST_PIXELS, Format
 from service.pictures.values import Original
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
-from tests.pictures_in_code import animation, quarters, saved, shown
+from tests.pixels import shown
 from tests.stores.memory_store import MemoryStore
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
+from tools.pictures.drawing import animation, quarters, saved
 
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 RENDERS = "contact_image_renders_started_total"

@@ -1,4 +1,4 @@
-"""Placeholders for missing pictures (`ifBlank`)."""
+"""Placeholders for missing pictures (`ifBlank`) (docs/contract.md, section 4)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import Client, Get, with_shared_client
+from tools.pictures.drawing import quarters, saved
 
 KINDS = ["Default", "ClearPixel", "SrNoPhoto", "SrNoPhotoWithBorder", "GenericFileIcon"]
 NUMBERS = {"Default": 0, "ClearPixel": 1, "SrNoPhoto": 2, "SrNoPhotoWithBorder": 3, "Null": 4, "GenericFileIcon": 5}

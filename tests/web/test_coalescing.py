@@ -15,8 +15,9 @@ from service.pictures.values import Original
 from service.stores.directory import DirectoryStore
 from service.web.keys import RENDERER
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import Get
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people", "spawned_renderers")
 

@@ -1,4 +1,4 @@
-"""Conditional requests: when the answer is 304, and when it must not be."""
+"""Conditional requests: when the answer is 304, and when it must not be (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import saved, see_through
 from tests.web.conftest import Get
+from tools.pictures.drawing import saved, see_through
 
 pytestmark = pytest.mark.usefixtures("people")
 

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from service.stores.names import SUFFIXES
-from tests.conftest import Serve
-from tests.corpus import CORPUS, manifest, skip_without_corpus
-from tests.pictures_in_code import shown
+from tests.conftest import Serve, skip_without_corpus
+from tests.pixels import shown
 from tests.web.conftest import Get
+from tools.pictures.corpus import CORPUS, manifest
 
 skip_without_corpus()
 

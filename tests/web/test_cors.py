@@ -1,4 +1,4 @@
-"""CORS: which answers scripts of other origins may read, for every kind of answer."""
+"""CORS: which answers scripts of other origins may read, for every kind of answer (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 

@@ -9,9 +9,10 @@ from service.pictures.trace import Trace
 from service.pictures.values import RECORD
 from service.web.keys import CACHE
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved, shown
+from tests.pixels import shown
 from tests.web.ageing import Client, UnreliableStore, age
 from tests.web.conftest import Get
+from tools.pictures.drawing import quarters, saved
 
 JPEG = saved(quarters(), "JPEG")
 LONG = {"fresh_for": 3_600, "missing_for": 3_600}

@@ -9,7 +9,7 @@ from service.errors import Forbidden
 from service.web.cors import Cors
 from service.web.cross_origin import refuse_foreign
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
+from tools.pictures.drawing import quarters, saved
 
 LISTED, OTHER = "https://crm.example", "https://evil.example"
 HOST = "pictures.example"

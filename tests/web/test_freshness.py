@@ -12,13 +12,14 @@ from redis.asyncio import Redis
 
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
-from tests.pictures_in_code import quarters, saved, shown
+from tests.pixels import shown
 from tests.waiting import until
 from tests.web.ageing import FRESH, OLD, PICTURE, SHORT, STALE, Client, UnreliableStore, age, change, ttl
 from tests.web.ageing import serve_fresh as serve_fresh
 from tests.web.ageing import store as store
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

@@ -1,4 +1,4 @@
-"""The path `/`: the demo's page of pictures, or a problem that names the path of pictures."""
+"""`/`: the demo's page, or a problem that names the path of pictures (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 
 from service.protocol.languages import Languages
 from tests.conftest import Serve
-from tests.pictures_in_code import shown
+from tests.pixels import shown
 from tests.web.conftest import Client
 
 pytestmark = pytest.mark.usefixtures("people")

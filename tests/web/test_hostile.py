@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import animation, quarters, saved
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
+from tools.pictures.drawing import animation, quarters, saved
 
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(pwned) (w) file\n%%EOF\n"
 

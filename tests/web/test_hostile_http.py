@@ -9,10 +9,10 @@ from yarl import URL
 
 from service.protocol.signatures import sign
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
 from tests.web.raw_http import CLOSE, PICTURE, answers, request
 from tests.web.test_coalescing import metric
 from tests.web.test_foreign_fields import FOREIGN, comparable
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

@@ -1,4 +1,4 @@
-"""`Imageinfo`: the description of a stored picture for SuperOffice's clients."""
+"""`Imageinfo`: the description of a stored picture for SuperOffice's clients (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
+from tools.pictures.drawing import quarters, saved
 
 INFO = "/api/v1/Contact/{}/Imageinfo"
 

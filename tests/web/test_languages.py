@@ -1,4 +1,4 @@
-"""Language and culture choose the words of answers, and nothing else."""
+"""Language and culture choose the words of answers, and nothing else (docs/contract.md, section 5)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

@@ -18,9 +18,10 @@ from service.pictures.trace import Trace
 from service.pictures.values import Entry, MezzanineOwner
 from service.web.keys import CACHE, RENDERER
 from tests.conftest import Serve, Valkey
-from tests.pictures_in_code import BLUE, RED, large, near, quarters, saved, shown
+from tests.pixels import near, shown
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric, until_metric
+from tools.pictures.drawing import BLUE, RED, large, quarters, saved
 
 _numbers = itertools.count()
 FROM_MEZZANINE = "contact_image_renders_from_mezzanine_total"

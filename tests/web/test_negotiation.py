@@ -1,4 +1,4 @@
-"""The format of an answer, and its `Vary`."""
+"""The format of an answer, and its `Vary` (docs/contract.md, section 3)."""
 
 from __future__ import annotations
 

@@ -10,8 +10,9 @@ from PIL import Image
 
 from tests.conftest import Serve
 from tests.imaging.forged import tiff_of
-from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, animation, large, near, quarters, saved, shown
+from tests.pixels import near, shown
 from tests.web.conftest import IMAGE, Get
+from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, animation, large, quarters, saved
 
 JPEG = saved(quarters(120, 80), "JPEG", quality=95)
 FRAME = JPEG.index(b"\xff\xc0")

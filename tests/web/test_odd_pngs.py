@@ -10,8 +10,9 @@ from PIL import Image, ImageCms
 
 from service.imaging.containers.png.chunks import chunks, sound
 from tests.conftest import Serve
-from tests.pictures_in_code import chunk, near, png, shown
+from tests.pixels import near, shown
 from tests.web.conftest import IMAGE, Get
+from tools.pictures.png import chunk, png
 
 CORNERS = {(15, 10): (220, 30, 30), (45, 10): (30, 160, 60), (15, 30): (40, 60, 200), (45, 30): (240, 220, 40)}
 CONTENTS = {

@@ -15,8 +15,9 @@ from service.pictures.trace import Trace
 from service.pictures.values import RECORD, Entry
 from service.web.keys import CACHE
 from tests.conftest import Serve
-from tests.pictures_in_code import large, quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import Get
+from tools.pictures.drawing import large, quarters, saved
 
 JPEG = saved(quarters(), "JPEG")
 

@@ -1,4 +1,4 @@
-"""A path with a slash at its end names the same resource."""
+"""A path with a slash at its end names the same resource (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
 from tests.web.test_coalescing import metric
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

@@ -1,4 +1,4 @@
-"""Pictures: as stored, scaled, converted, upright."""
+"""Pictures: as stored, scaled, converted, upright (docs/contract.md, section 2)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Serve
-from tests.pictures_in_code import BLUE, GREEN, RED, YELLOW, near, quarters, saved, shown
+from tests.pixels import near, shown
 from tests.web.conftest import Client, Get, with_shared_client
+from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

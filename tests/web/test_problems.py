@@ -1,4 +1,4 @@
-"""Refusals: status, members of the body, and words."""
+"""Refusals: status, members of the body, and words (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ async def test_every_answer_forbids_sniffing_and_scripts(serve: Serve, get: Get)
 
 
 async def test_size_made_impossible_by_proportions_is_400(serve: Serve, get: Get, images: Path) -> None:
-    from tests.pictures_in_code import quarters, saved
+    from tools.pictures.drawing import quarters, saved
 
     (images / "8.png").write_bytes(saved(quarters(4, 4_000), "PNG"))
     client = await serve()

@@ -1,4 +1,4 @@
-"""Range requests: which bytes are sent, and when the whole picture is."""
+"""Range requests: which bytes are sent, and when the whole picture is (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved, see_through
 from tests.web.conftest import Get
+from tools.pictures.drawing import quarters, saved, see_through
 
 HUGE = 10**30
 AGO = 1_700_000_000

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
 from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

@@ -1,4 +1,4 @@
-"""A file with the same bytes and times has the same ETag and blob id on every server."""
+"""A file with the same bytes and times has the same ETag and blob id on every server (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from structlog.testing import capture_logs
 
 from service.web.keys import CACHE
 from tests.conftest import Serve
-from tests.pictures_in_code import large, quarters, saved
 from tests.privileges import open_folder, unprivileged
 from tests.web.conftest import Get
+from tools.pictures.drawing import large, quarters, saved
 
 JPEG = saved(quarters(), "JPEG")
 

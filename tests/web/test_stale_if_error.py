@@ -13,7 +13,7 @@ from aiohttp import ClientResponse
 
 from service.web.keys import CACHE
 from tests.conftest import Serve
-from tests.pictures_in_code import shown
+from tests.pixels import shown
 from tests.waiting import until
 from tests.web.ageing import OLD, SHORT, STALE, Client, UnreliableStore, age, change, ttl
 from tests.web.ageing import serve_fresh as serve_fresh

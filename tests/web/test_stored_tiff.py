@@ -1,4 +1,4 @@
-"""Stored TIFFs: browsers do not show TIFF, so they get a format that they show."""
+"""Stored TIFFs: browsers do not show TIFF, so they get a format that they show (docs/contract.md, section 2)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import BLUE, RED, near, quarters, saved, see_through, shown
+from tests.pixels import near, shown
 from tests.web.conftest import IMAGE, Get
+from tools.pictures.drawing import BLUE, RED, quarters, saved, see_through
 
 BROWSERS = {
     "Chrome": "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",

@@ -14,9 +14,9 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
+from tools.pictures.drawing import quarters, saved
 
 SIZE = 6_000_000
 

@@ -1,4 +1,4 @@
-"""Pictures that cannot be rendered: `ifBlank` replaces them, and no other error."""
+"""Pictures that cannot be rendered: `ifBlank` replaces them, and no other error (docs/contract.md, section 4)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from service.formats import Format
 from service.pictures.values import Original
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
-from tests.pictures_in_code import png, quarters, saved, shown
+from tests.pixels import shown
 from tests.stores.memory_store import MemoryStore
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_blank import KINDS
 from tests.web.test_coalescing import metric
+from tools.pictures.drawing import quarters, saved
+from tools.pictures.png import png
 
 PLACEHOLDERS = "contact_image_unrenderable_placeholders_total"
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"

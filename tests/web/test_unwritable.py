@@ -1,4 +1,7 @@
-"""Writers that fail on sound originals: the next format is sent, and no fault of the original is recorded."""
+"""Writers that fail on sound originals (docs/contract.md, section 3).
+
+The next format is sent, and no fault of the original is recorded.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,11 @@ from service.formats import Format
 from service.imaging.order import Order
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
-from tests.pictures_in_code import animation, large, quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import IMAGE, Client, Get
 from tests.web.test_coalescing import metric
 from tests.web.test_mezzanine import FROM_MEZZANINE
+from tools.pictures.drawing import animation, large, quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

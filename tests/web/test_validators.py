@@ -1,4 +1,4 @@
-"""The headers of 304, of HEAD, and of stale answers."""
+"""The headers of 304, of HEAD, and of stale answers (docs/contract.md, section 6)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 from service.rendering.pool import RenderPool
 from service.web.keys import CACHE, RENDERER
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
 from tests.web.conftest import Get
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 

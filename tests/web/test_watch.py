@@ -14,8 +14,8 @@ import pytest
 from aiohttp.test_utils import TestClient
 
 from tests.conftest import Serve
-from tests.pictures_in_code import saved, see_through
 from tests.web.conftest import Get
+from tools.pictures.drawing import saved, see_through
 
 pytestmark = pytest.mark.usefixtures("people")
 

@@ -1,4 +1,4 @@
-"""Writes over HTTP: what is stored, what is refused, and what later requests get."""
+"""Writes over HTTP: what is stored, what is refused, and what later requests get (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from aiohttp import ClientResponse, FormData
 from aiohttp.test_utils import TestClient
 
 from tests.conftest import Serve, Valkey
-from tests.pictures_in_code import animation, large, png, quarters, saved, shown
+from tests.pixels import shown
 from tests.web.conftest import IMAGE, Get
+from tools.pictures.drawing import animation, large, quarters, saved
+from tools.pictures.png import png
 
 Client = TestClient[Any, Any]
 ServeWritable = Callable[..., Awaitable[Client]]

@@ -1,4 +1,4 @@
-"""Uploads by slow, broken and leaving clients, and `Expect: 100-continue`, over raw connections."""
+"""Uploads by slow and leaving clients, and `Expect: 100-continue` (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from aiohttp import FormData
 from aiohttp.test_utils import TestClient
 
 from tests.conftest import Serve
-from tests.pictures_in_code import saved
 from tests.web.test_writes import JPEG, put, unfinished_uploads
+from tools.pictures.drawing import saved
 
 ON = {"enabled": True}
 TIME_LIMIT = 60.0

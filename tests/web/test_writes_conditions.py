@@ -1,4 +1,4 @@
-"""Conditional writes: lost updates are refused, in one process and among several."""
+"""Conditional writes: lost updates are refused, with several processes too (docs/contract.md, sections 1 and 6)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Serve
-from tests.pictures_in_code import quarters, saved
 from tests.web.conftest import Get
 from tests.web.test_writes import JPEG, OTHER, put
+from tools.pictures.drawing import quarters, saved
 
 ON = {"enabled": True}
 

@@ -1,4 +1,4 @@
-"""Uploads by forms of browsers, with inputs without a chosen file, or with several files."""
+"""Uploads by forms: inputs without a chosen file, and several files (docs/contract.md, section 1)."""
 
 from __future__ import annotations
 

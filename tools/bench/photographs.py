@@ -6,8 +6,8 @@ import io
 
 from PIL import Image, ImageOps
 
-from tests.corpus import CORPUS
 from tools.bench.pictures import photograph
+from tools.pictures.corpus import CORPUS
 
 _REAL = CORPUS / "valid" / "sharp__2569067123_aca715a2ee_o.jpg"
 """2,725 x 2,225 pixels, with fine detail."""

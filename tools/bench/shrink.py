@@ -20,10 +20,10 @@ from service.imaging.order import Order
 from service.imaging.pixels import resample
 from service.imaging.reading import decode
 from service.imaging.render import render
-from tests.corpus import CORPUS, photographs, read
 from tools.bench.figures import show
 from tools.bench.likeness import luma, ssim
 from tools.bench.pictures import photograph
+from tools.pictures.corpus import CORPUS, photographs, read
 
 _NEVER = 1e9
 _MARGINS = (1.0, 1.5, 1.75, 2.0, 2.15, 2.5)

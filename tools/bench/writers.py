@@ -15,10 +15,10 @@ from PIL import Image, ImageChops, ImageStat
 from service.formats import Format
 from service.imaging.order import Encoding
 from service.imaging.writing.encode import encode_still
-from tests.corpus import CORPUS, photographs, read
 from tools.bench.figures import show
 from tools.bench.likeness import ssim
 from tools.bench.pictures import photograph
+from tools.pictures.corpus import CORPUS, photographs, read
 
 _WIDTH = 319
 Writer = Callable[[Image.Image], bytes]

@@ -12,8 +12,9 @@ from PIL import Image, ImageCms
 
 from service.formats import Format
 from service.imaging.reading.readers import READERS
-from tests.imaging.isobmff_in_code import cropped, grid, imir, irot, nclx, still
-from tests.pictures_in_code import chunk, png
+from tools.pictures.drawing import saved
+from tools.pictures.isobmff import cropped, grid, imir, irot, nclx, still
+from tools.pictures.png import chunk, png
 
 _SIZE = (24, 20)
 
@@ -33,40 +34,40 @@ def _made() -> Iterator[tuple[str, bytes]]:
     exif[274], exif[270] = 6, "words"
     metadata: dict[str, Any] = {"icc_profile": icc, "exif": exif.tobytes()}
     more: dict[str, Any] = {"save_all": True, "append_images": [rgb.rotate(180), rgb.rotate(90)], "duration": 40}
-    yield "jpeg", _saved(rgb, "JPEG", **metadata, comment=b"words")
-    yield "jpeg progressive", _saved(rgb, "JPEG", progressive=True, restart_marker_blocks=2)
-    yield "jpeg grey", _saved(grey, "JPEG")
-    yield "jpeg cmyk", _saved(cmyk, "JPEG", subsampling=0)
-    yield "png", _saved(rgb, "PNG", **metadata)
+    yield "jpeg", saved(rgb, "JPEG", **metadata, comment=b"words")
+    yield "jpeg progressive", saved(rgb, "JPEG", progressive=True, restart_marker_blocks=2)
+    yield "jpeg grey", saved(grey, "JPEG")
+    yield "jpeg cmyk", saved(cmyk, "JPEG", subsampling=0)
+    yield "png", saved(rgb, "PNG", **metadata)
     for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
-        yield f"png {mode}", _saved(_picture(mode), "PNG")
-    yield "png colour key", _saved(rgb, "PNG", transparency=(1, 2, 3))
-    yield "png palette with alpha", _saved(_picture("P"), "PNG", transparency=bytes(range(64)))
+        yield f"png {mode}", saved(_picture(mode), "PNG")
+    yield "png colour key", saved(rgb, "PNG", transparency=(1, 2, 3))
+    yield "png palette with alpha", saved(_picture("P"), "PNG", transparency=bytes(range(64)))
     yield "png interlaced", _interlaced()
     yield "png colour key of 16 bits", png(8, 8, chunk(b"tRNS", bytes(6)), depth=16)
     yield "png of many chunks", _many_chunks()
-    yield "apng", _saved(rgba, "PNG", **more, disposal=1, blend=1)
-    yield "gif", _saved(rgb, "GIF", interlace=1)
-    yield "gif animation", _saved(_picture("P"), "GIF", **more, disposal=2, transparency=3, loop=0, comment=b"words")
+    yield "apng", saved(rgba, "PNG", **more, disposal=1, blend=1)
+    yield "gif", saved(rgb, "GIF", interlace=1)
+    yield "gif animation", saved(_picture("P"), "GIF", **more, disposal=2, transparency=3, loop=0, comment=b"words")
     for compression in ("raw", "tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg"):
-        yield f"tiff {compression}", _saved(rgb, "TIFF", compression=compression, **metadata)
+        yield f"tiff {compression}", saved(rgb, "TIFF", compression=compression, **metadata)
     for mode in ("RGBA", "CMYK", "LAB", "I;16", "I;16B", "F", "P", "I"):
-        yield f"tiff {mode}", _saved(_picture(mode), "TIFF", compression="tiff_adobe_deflate")
-    yield "tiff fax", _saved(_picture("1"), "TIFF", compression="group4")
-    yield "bigtiff", _saved(rgb, "TIFF", big_tiff=True)
-    yield "tiff pages", _saved(_picture("RGB"), "TIFF", save_all=True, append_images=[_picture("L")])
-    yield "webp", _saved(rgb, "WEBP", **metadata)
-    yield "webp lossless", _saved(rgba, "WEBP", lossless=True)
-    yield "webp alpha", _saved(rgba, "WEBP", quality=50)
-    yield "webp animation", _saved(rgba, "WEBP", **more)
-    yield "avif", _saved(rgb, "AVIF", **metadata, subsampling="4:2:0")
-    yield "avif alpha", _saved(rgba, "AVIF", subsampling="4:4:4")
-    yield "avif grey", _saved(grey, "AVIF")
-    yield "avif animation", _saved(rgb, "AVIF", **more)
+        yield f"tiff {mode}", saved(_picture(mode), "TIFF", compression="tiff_adobe_deflate")
+    yield "tiff fax", saved(_picture("1"), "TIFF", compression="group4")
+    yield "bigtiff", saved(rgb, "TIFF", big_tiff=True)
+    yield "tiff pages", saved(_picture("RGB"), "TIFF", save_all=True, append_images=[_picture("L")])
+    yield "webp", saved(rgb, "WEBP", **metadata)
+    yield "webp lossless", saved(rgba, "WEBP", lossless=True)
+    yield "webp alpha", saved(rgba, "WEBP", quality=50)
+    yield "webp animation", saved(rgba, "WEBP", **more)
+    yield "avif", saved(rgb, "AVIF", **metadata, subsampling="4:2:0")
+    yield "avif alpha", saved(rgba, "AVIF", subsampling="4:4:4")
+    yield "avif grey", saved(grey, "AVIF")
+    yield "avif animation", saved(rgb, "AVIF", **more)
     yield "avif aperture", still(rgb, cropped(_SIZE, (4, 2, 20, 15)), irot(1), imir(0), colour=nclx(9, 16))
     yield "avif grid", grid(_picture("RGB").resize((64, 64)), 2, 2, shared=True)
     for mode in ("1", "L", "P", "RGB", "RGBA"):
-        yield f"bmp {mode}", _saved(_picture(mode), "BMP")
+        yield f"bmp {mode}", saved(_picture(mode), "BMP")
     yield "bmp runs", _runs()
 
 
@@ -88,12 +89,6 @@ def _picture(mode: str) -> Image.Image:
     if mode.startswith("I;"):
         return image.convert("I").convert("I;16").convert(mode) if mode != "I;16" else image.convert("L").convert(mode)
     return image.convert("L").convert(mode) if mode in ("I", "F") else image.convert(mode)
-
-
-def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
 
 
 def _many_chunks() -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from service.imaging.containers.isobmff.items import streams
-from tests.pictures_in_code import saved
+from tools.pictures.drawing import saved
 
 SRGB = (1, 13, 6, 1)
 
