@@ -116,6 +116,14 @@ def test_every_path_exists(document: Path) -> None:
 
 
 @each_document
+def test_every_test_exists(document: Path) -> None:
+    """Names without a path, of functions and of modules. `test_security_policy` checks those with a path."""
+    functions = {name for path in CODE for name in re.findall(r"\bdef (test_\w+)", path.read_text("utf-8"))}
+    known = functions | {path.stem for path in CODE}
+    assert [text for text in quoted(document) if re.fullmatch(r"test_\w+", text) and text not in known] == []
+
+
+@each_document
 def test_every_row_of_a_table_has_the_cells_of_its_heading(document: Path) -> None:
     width, wrong = 0, []
     for line in prose(document).splitlines():
