@@ -126,7 +126,7 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
 
 
 async def _drop(settings: Settings, url: str, contacts: tuple[int, ...]) -> None:
-    """Purge *contacts*, or every contact if there are none. Raises `CacheUnavailable` with the reason."""
+    """Purge *contacts*, or every contact if there are none. Raise `CacheUnavailable` with the reason."""
     from service.pictures.ports import CacheUnavailable
     from service.wiring.app import redis_cache
 
@@ -246,7 +246,7 @@ def sign(target: str, expires: int, base: str, config: Path | None) -> None:
 def _settings(
     config: Path | None, images: Path | None = None, defaults: Path | None = None, **server: str | int | None
 ) -> Settings:
-    """Return the settings in force, with *server*'s values that are not None. Raises `click.ClickException`."""
+    """Return the settings in force, with *server*'s values that are not None. Raise `click.ClickException`."""
     from service.settings import BadSettings, load_settings
 
     given = {name: value for name, value in server.items() if value is not None}

@@ -21,19 +21,22 @@ from service.access.verifiers.users_text import line as user_line
 log = structlog.get_logger()
 
 _ORIENTATION = 0x0112
+"""The number of the EXIF tag."""
 _SUFFIXES = ("jpg", "jpg", "png", "webp", "jpg", "gif", "tif")
 _PEOPLE = 36
+"""The largest contact id."""
 _WITHOUT = (13, 23, 33)
+"""The contacts that have no picture."""
 PICTURED = tuple(contact for contact in range(1, _PEOPLE + 1) if contact not in _WITHOUT)
 """The contacts that have pictures."""
 _TURNED, _LARGE, _ANIMATED = 2, 3, 4
+"""The contacts whose picture has an orientation, is large, or is animated."""
 _DRAWING = "Drawing the demo's pictures"
 _EVERY = 1.0
 """Seconds between two events of the progress."""
 
 _SKIN = ((255, 219, 182), (241, 194, 155), (224, 172, 125), (181, 126, 84), (141, 85, 54), (92, 56, 36))
 _HAIR = ((24, 20, 18), (66, 42, 26), (120, 80, 44), (196, 154, 90), (150, 60, 34), (130, 130, 134))
-
 
 USER, PASSWORD = "tje0", "Tje0"
 """The user who may change pictures: the credentials of SuperOffice's sample request."""
@@ -42,8 +45,8 @@ USER, PASSWORD = "tje0", "Tje0"
 def make_demo(folder: Path, *, writable: bool) -> tuple[Path, Path]:
     """Make a folder of pictures and a file of settings in *folder*, and return their paths.
 
-    Reads need no credentials. If *writable*, `USER` has every role; the password is public. Standard error shows the
-    progress.
+    Reads need no credentials. If *writable*, `USER` has every role; the password is public. The progress is shown
+    on standard error.
     """
     images, users, settings = folder / "images", folder / "users", folder / "demo.toml"
     images.mkdir()

@@ -139,7 +139,7 @@ class Overloaded(PictureError):
     """The render queue is full (503)."""
 
 
-class PurgeOwed(PictureError):
+class PurgePending(PictureError):
     """A purge is pending: Redis has not acknowledged it yet (503)."""
 
 

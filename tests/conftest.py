@@ -61,7 +61,7 @@ hypothesis_settings.register_profile(
 )
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
-PATIENCE = 20.0
+TIMEOUT = 20.0
 """Seconds to wait for a cache server that never fails, on a busy machine."""
 
 Serve = Callable[..., Awaitable[TestClient[Any, Any]]]
@@ -87,13 +87,13 @@ def skip_without_corpus() -> None:
 class Served(BaseTestServer):
     """An application that is served as the command serves it, with the fast path and the limits of connections."""
 
-    def __init__(self, app: web.Application, patience: ConnectionLimits) -> None:
+    def __init__(self, app: web.Application, limits: ConnectionLimits) -> None:
         super().__init__()
         self.app = app
-        self._patience = patience
+        self._limits = limits
 
     async def _make_runner(self, **_: Any) -> Runner:
-        return Runner(self.app, self._patience, shutdown_timeout=1.0)
+        return Runner(self.app, self._limits, shutdown_timeout=1.0)
 
 
 class Valkey:
@@ -176,7 +176,7 @@ def served(
 ) -> Served:
     """Return the whole application over *images* and the cache at *url*. Keywords are sections of settings.
 
-    If *patient*, a look-up in the cache may take longer than the settings allow, so that a busy machine does not turn
+    If *patient*, a lookup in the cache may take longer than the settings allow, so that a busy machine does not turn
     hits into misses.
     """
     options: dict[str, dict[str, Any]] = {
@@ -189,7 +189,7 @@ def served(
         options[name] = options.get(name, {}) | values
     settings = load_settings(**options)
     if patient:
-        cache = settings.cache.model_copy(update={"timeout": PATIENCE})
+        cache = settings.cache.model_copy(update={"timeout": TIMEOUT})
         settings = settings.model_copy(update={"cache": cache})
     return Served(create_app(settings, **adapters or {}), connection_limits(settings.server))
 
@@ -219,7 +219,7 @@ async def serve(
             monkeypatch.setattr("service.rendering.process.get_context", lambda _: FORKSERVER)
         if url is None:
             for limit in ("subscription._TIMEOUT", "pipeline._TIMEOUT", "redis._TIMEOUT"):
-                monkeypatch.setattr(f"service.caches.{limit}", PATIENCE)
+                monkeypatch.setattr(f"service.caches.{limit}", TIMEOUT)
         where = shared_valkey.url if url is None else url
         return await aiohttp_client(served(images, where, adapters, patient=url is None, **sections))
 

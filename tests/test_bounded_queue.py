@@ -22,14 +22,14 @@ async def test_tasks_beyond_the_limit_are_refused_without_waiting() -> None:
     assert (queue.waiting, counts) == (0, [1, 2, 1, 0])
 
 
-async def test_a_task_is_refused_when_its_time_is_over() -> None:
+async def test_task_is_refused_when_its_time_is_over() -> None:
     queue = BoundedQueue(1, 0.01)
     with pytest.raises(QueueFull):
         await queue.wait(asyncio.Event().wait)
     assert queue.waiting == 0
 
 
-async def test_a_cancelled_task_does_not_wait_any_more() -> None:
+async def test_cancelled_task_does_not_wait_any_more() -> None:
     queue = BoundedQueue(1, None)
     task = asyncio.create_task(queue.wait(asyncio.Event().wait))
     await asyncio.sleep(0)

@@ -39,7 +39,7 @@ class Pipeline:
         self._unsent: deque[tuple[Command, _Pending]] = deque()
         self._pending: deque[_Pending] = deque()
         self._send_scheduled = self._timer_running = self._timer_extended = False
-        self._connection: _Connection | None = None
+        self._connection: _RedisConnection | None = None
         self._connecting = False
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -101,7 +101,7 @@ class Pipeline:
             while self._unsent:
                 _fail(self._unsent.popleft()[1][1], CacheUnavailable(f"{type(error).__name__}: {error}"))
         else:
-            self._connection = _Connection(made, lambda: self._spawn(made.disconnect(nowait=True)))
+            self._connection = _RedisConnection(made, lambda: self._spawn(made.disconnect(nowait=True)))
         finally:
             self._connecting = False
         if self._unsent:
@@ -132,14 +132,14 @@ class Pipeline:
             loop.call_later(pending[0][0] - now, self._expire, pending[0][0])
 
 
-class _Connection(asyncio.Protocol):
+class _RedisConnection(asyncio.Protocol):
     """A connection of the library, and the commands that were sent over it, in order."""
 
     def __init__(self, connection: AbstractConnection, on_end: Callable[[], None]) -> None:
         writer = connection._writer  # the library has no public way to its transport
         assert writer is not None
         self.transport, self._on_end = writer.transport, on_end
-        self._reader = Reader(replyError=ResponseError, notEnoughData=_Connection)
+        self._reader = Reader(replyError=ResponseError, notEnoughData=_RedisConnection)
         self.pending: deque[_Pending] = deque()
         self.ended = False
         self.transport.set_protocol(self)
@@ -147,7 +147,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._reader.feed(data)
-            while (answer := self._reader.gets()) is not _Connection:
+            while (answer := self._reader.gets()) is not _RedisConnection:
                 reply = self.pending.popleft()[1]
                 if reply.done():
                     continue

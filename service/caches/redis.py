@@ -41,13 +41,13 @@ _SCAN_COUNT = 500
 class RedisCache:
     """A `SharedCache` on a Redis or Valkey server.
 
-    A look-up has *timeout* seconds, and `acquire` twice as many, since it saves a render. A lease lasts *lease* seconds
+    A lookup has *timeout* seconds, and `acquire` twice as many, since it saves a render. A lease lasts *lease* seconds
     unless it is renewed. A put may follow its fence by *fence* seconds. Every command is tried once: with the library's
     retries, a frozen server would delay a request for a minute.
     """
 
     def __init__(self, url: str, *, prefix: str, timeout: float, max_fields: int, lease: float, fence: float) -> None:
-        # Three connections: a large put must not delay a look-up.
+        # Three connections: a large put must not delay a lookup.
         pool, self._url = _pool(url), url
         self._read, self._leases = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
         self._write = Pipeline(pool, timeout=_TIMEOUT)

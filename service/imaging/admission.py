@@ -10,7 +10,7 @@ from zlib import crc32
 from service.errors import N_, Unrenderable, Unsupported, UnsupportedUpload
 from service.formats import Fit, Format
 from service.imaging.containers.peek import format_of
-from service.imaging.failures import as_unrenderable, writes_or_refuses
+from service.imaging.errors import as_unrenderable, unwritable_as_unrenderable
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.reading.readers import opened
 from service.imaging.render import render
@@ -47,7 +47,7 @@ def _as_good(clean: bytes, pixels: int | None, limits: Limits) -> bool:
 
 def _decoded(data: bytes, kind: Format, limits: Limits) -> int:
     """Return a checksum of the pixels, after a rendition was made of all frames that renditions can have."""
-    with writes_or_refuses():
+    with unwritable_as_unrenderable():
         render(data, Order(Format.PNG, 1, 1, Fit.FILL, limits))
     image, _ = opened(data, kind, limits)
     image.load()  # at full size: the rendition of a JPEG decodes an eighth

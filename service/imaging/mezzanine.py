@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from PIL import Image, JpegImagePlugin
 
-from service.imaging.failures import as_unrenderable, corrupt
+from service.imaging.errors import as_unrenderable, corrupt
 from service.imaging.geometry import Box, Plan, Size
 from service.imaging.order import Reduction
 from service.imaging.pixels import Step
@@ -18,10 +18,11 @@ from service.imaging.pixels.resample import resample
 from service.imaging.reading.decode import MARGIN, MARGINS
 
 SIDE = 1024
-"""Pixels of the longer side, about. A JPEG that is decoded at a fraction of its size is not resampled again when its
-longer side is between `NEAREST` and `_FARTHEST` of this."""
-NEAREST, _FARTHEST = 0.9, 1.1
-"""Shares of `SIDE`."""
+"""Pixels of the longer side of a mezzanine that is resampled."""
+LEAST_SHARE = 0.9
+"""The least share of `SIDE` at which a JPEG that is decoded at a fraction of its size is not resampled again."""
+_LARGEST_SHARE = 1.1
+"""The largest share of `SIDE` at which it is not resampled again."""
 _QUALITY = 95
 """The quality of the stored JPEG, in 4:4:4. `python -m tools.bench mezzanine` measures the SSIM of the renditions."""
 
@@ -29,7 +30,7 @@ _QUALITY = 95
 def reduced_size(size: Size) -> Size:
     """Return the size of the mezzanine that is made from decoded pixels of this *size*."""
     longer = max(size)
-    if longer <= _FARTHEST * SIDE:
+    if longer <= _LARGEST_SHARE * SIDE:
         return size
     return max(1, round(size[0] * SIDE / longer)), max(1, round(size[1] * SIDE / longer))
 
@@ -46,7 +47,8 @@ class Mezzanine:
         """Return the mezzanine in the file *data*. Raise `Unrenderable` for bytes that do not fit *reduction*."""
         with as_unrenderable():
             image = JpegImagePlugin.JpegImageFile(io.BytesIO(data))
-            if image.size != reduction.reduced or max(image.size) > _FARTHEST * SIDE or "progressive" in image.info:
+            too_large = max(image.size) > _LARGEST_SHARE * SIDE
+            if image.size != reduction.reduced or too_large or "progressive" in image.info:
                 raise corrupt()
             image.load()
             return cls(image, reduction.original)
@@ -81,7 +83,8 @@ class Mezzanine:
         """
         further = min(max(MARGINS), 1 / (MARGIN * ratio)) * max(image.size) / max(self.original)
         factor = 1
-        while 2 * factor <= further * _FARTHEST:  # a mezzanine is larger than a whole fraction by up to that factor
+        # A mezzanine is larger than a whole fraction of its original by up to `_LARGEST_SHARE`.
+        while 2 * factor <= further * _LARGEST_SHARE:
             factor *= 2
         return image.reduce(factor) if factor > 1 else image
 

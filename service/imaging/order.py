@@ -20,7 +20,7 @@ LARGEST_SIDE = 65_535
 """Pixels of the longest side of an original: the limit of JPEG and GIF. In the other formats a picture could be one
 pixel wide and millions high, and its rows would take more memory than its pixels."""
 LARGEST_SERVED = 720
-"""Pixels of a side. A rendition with both sides longer is never made from a mezzanine, which has 1,126 at most."""
+"""Pixels of the shorter side of the largest rendition that is made from a mezzanine. A mezzanine has 1,126 at most."""
 
 
 @dataclass(frozen=True, slots=True)

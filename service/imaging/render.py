@@ -1,6 +1,6 @@
-"""The one way from a picture to a rendition: every rendition, from an original or a mezzanine, is made by `rendition`.
+"""Renders: `rendition` makes every rendition, from an original or from a mezzanine.
 
-The steps are the same for both; only the first ones, which make the pixels small, differ. This module does not know
+Only the first steps differ between the two, those that make the pixels small. This module does not know
 HTTP, stores or time limits. Placeholders are drawn in `service.imaging.drawing`.
 """
 
@@ -10,7 +10,7 @@ from functools import partial
 
 from PIL import Image, features
 
-from service.imaging.failures import as_unrenderable, writing
+from service.imaging.errors import as_unrenderable, writing
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Order, Rendered
 from service.imaging.pixels import Step
@@ -26,7 +26,7 @@ _REVISION = 5
 
 
 def render(data: bytes, order: Order) -> Rendered:
-    """Return the rendition of the original *data* that *order* describes. Raises as `rendition` does."""
+    """Return the rendition of the original *data* that *order* describes. Raise as `rendition` does."""
     return rendition(Source(data, order.limits), order)
 
 

@@ -1,7 +1,7 @@
 """An original, opened: its size, its frames, and the mezzanine that is made of it.
 
 Opening raises `Unrenderable` for every fault of the bytes. The methods raise what Pillow raises, and their callers turn
-it into the errors of the service (`failures.as_unrenderable`).
+it into the errors of the service (`errors.as_unrenderable`).
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from dataclasses import dataclass, replace
 
 from PIL import Image
 
+from service.imaging.containers.container import turned
 from service.imaging.containers.peek import format_of
-from service.imaging.failures import as_unrenderable
+from service.imaging.errors import as_unrenderable
 from service.imaging.geometry import Box, Plan, Size
-from service.imaging.mezzanine import NEAREST, SIDE, Mezzanine, reduced_size
+from service.imaging.mezzanine import LEAST_SHARE, SIDE, Mezzanine, reduced_size
 from service.imaging.order import Limits, Order
 from service.imaging.pixels import Step
 from service.imaging.pixels.colour import needed_alpha, to_srgb
-from service.imaging.pixels.orientation import orientation, stored_box, upright, upright_size
+from service.imaging.pixels.orientation import orientation, stored_box, upright
 from service.imaging.pixels.resample import resample
 from service.imaging.pixels.strips import resample_in_strips
 from service.imaging.reading.animation import Frame, affordable, first_picture, frames, plays
@@ -67,17 +68,17 @@ class Source:
             self._turn = orientation(self._image)
         self._stored = self._image.size
         self._colour = self._image.info.get("icc_profile"), self._image.info.get("code_points")
-        self.size = upright_size(self._stored, self._turn)
-        self._share = NEAREST * SIDE / max(self._stored)  # that a mezzanine needs
+        self.size = turned(self._stored, self._turn)
+        self._share = LEAST_SHARE * SIDE / max(self._stored)  # of the original's size; a mezzanine needs it
         self._large = self._share <= 0.5
-        self._left: Image.Image | None = None
+        self._leftover: Image.Image | None = None
 
     def steps(self, plan: Plan) -> list[Step]:
         """Return the work on one frame, from its decoded pixels to upright pixels in sRGB at the scaled size of *plan*.
 
         The first step makes the frame small, so that the others are cheap.
         """
-        size = upright_size(plan.scaled, self._turn)
+        size = turned(plan.scaled, self._turn)
         crop = stored_box(plan.crop, self._stored, self._turn) if plan.crop else None
         return [
             lambda frame: self._resampled(frame, size, self._within(frame, crop)),
@@ -95,7 +96,7 @@ class Source:
         shrink_on_load(self._image, ratio, self._share if with_mezzanine and self._large else 0.0)
         self._image.load()
         small, palette = work(self._image), self._image.mode in ("P", "PA")
-        return Still(small, palette, self._outline.frames > 1, self._leave_small())
+        return Still(small, palette, self._outline.frames > 1, self._release_pixels())
 
     def moving(self, work: Step, size: Size, order: Order) -> Moving | None:
         """Decode all frames, and do the *work* on each; *size* is that of the rendition.
@@ -117,26 +118,26 @@ class Source:
 
         After `still`, it is made of the pixels that were decoded for it, where they are large enough.
         """
-        if self._left is None:
+        if self._leftover is None:
             image, _ = opened(self._data, self._kind, self._limits)
             shrink_on_load(image, 0.0, self._share)
             image.load()
             small = self._resampled(image, reduced_size(image.size))
         else:
-            small = resample(self._left, reduced_size(self._left.size))
+            small = resample(self._leftover, reduced_size(self._leftover.size))
         finished = needed_alpha(upright(to_srgb(small, *self._colour), self._turn))
         return Mezzanine(finished, self.size) if finished.mode in ("L", "RGB") else None
 
-    def _leave_small(self) -> bool:
+    def _release_pixels(self) -> bool:
         """Release the decoded pixels (up to 200 MB, which the encoder may need), and keep what a mezzanine needs.
 
         Return whether one can be made.
         """
         image = self._image
         large = self._large and self._outline.frames <= 1 and image.mode not in ("P", "PA")
-        if large and max(image.size) >= NEAREST * SIDE:
+        if large and max(image.size) >= LEAST_SHARE * SIDE:
             much = image.width * image.height > _HELD
-            self._left = self._resampled(image, reduced_size(image.size) if much else image.size)
+            self._leftover = self._resampled(image, reduced_size(image.size) if much else image.size)
         del self._image
         return large
 

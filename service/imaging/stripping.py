@@ -10,15 +10,13 @@ from dataclasses import replace
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.containers.table import CONTAINERS
-from service.imaging.failures import writes_or_refuses
+from service.imaging.errors import unwritable_as_unrenderable
+from service.imaging.geometry import MAX_SIDE
 from service.imaging.order import Encoding, Limits, Order
 from service.imaging.pixels.orientation import orientation
 from service.imaging.reading.readers import opened
 from service.imaging.render import rendition
 from service.imaging.source import Source
-
-_SIDE = 16_383
-"""Pixels of the longest side that is re-encoded."""
 
 
 def lossless(kind: Format) -> bool:
@@ -32,7 +30,7 @@ def unstrippable() -> Unrenderable:
 
 
 def stripped(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
-    """Return *data*, which was decoded before, without its metadata. Raises `Unrenderable` when that fails."""
+    """Return *data*, which was decoded before, without its metadata. Raise `Unrenderable` when that fails."""
     try:
         strip = CONTAINERS[kind].stripped
         if strip is None:
@@ -47,11 +45,11 @@ def stripped(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> b
 
 def _re_encoded(data: bytes, kind: Format, limits: Limits, encoding: Encoding) -> bytes:
     """Return the picture in its own size and format, or for a format that is only read, in one that shows the same."""
-    limits = replace(limits, max_dimension=_SIDE)
+    limits = replace(limits, max_dimension=MAX_SIDE)
     source = Source(data, limits)
     image, _ = opened(data, kind, limits)
     shown = Format.PNG if image.has_transparency_data else Format.JPEG
-    with writes_or_refuses():
+    with unwritable_as_unrenderable():
         made = rendition(source, Order(kind if kind.writable else shown, limits=limits, encoding=encoding))
     if made.first_frame or (made.width, made.height) != source.size:
         raise Unrenderable(N_("The picture is too large to be stored without its metadata."))

@@ -117,7 +117,7 @@ class ContactPictures:
         return self._fresh(selection, recorded, entry, "memory")
 
     async def revalidate_shared(self, selection: Selection) -> tuple[Entry, int] | None:
-        """Return the same as `revalidate_local`, by one look-up in the shared cache."""
+        """Return the same as `revalidate_local`, by one lookup in the shared cache."""
         recorded = selection.recorded
         if recorded is None:
             return None

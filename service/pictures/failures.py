@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from service.errors import Unwritable
 from service.formats import Format
-from service.imaging.failures import unwritable
+from service.imaging.errors import unwritable
 from service.pictures.values import Failure, Fault
 
 STRIKES = 2

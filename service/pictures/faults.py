@@ -24,7 +24,7 @@ from service.errors import (
     Unrenderable,
     Unwritable,
 )
-from service.imaging.failures import unwritable
+from service.imaging.errors import unwritable
 from service.imaging.order import Order, Placeholder
 from service.pictures.caching.picture_cache import PutToken
 from service.pictures.failures import STRIKES, active_fault, add_strike

@@ -1,4 +1,4 @@
-"""Mezzanines: the first render of a large original leaves one, and small renditions are made from it."""
+"""Renders from mezzanines. The first render of a large original makes one, and small renditions are made from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_WITHOUT = 4096
 
 
 class _FirstRender:
-    """The render under way that may leave a mezzanine, and the *queue* of the requests that wait for its end.
+    """The render under way that may make a mezzanine, and the *queue* of the requests that wait for its end.
 
     It is the `MezzanineReceiver` of the renderer.
     """
@@ -39,10 +39,10 @@ class _FirstRender:
 
 
 class MezzanineRenderer:
-    """A *renderer* in front of which mezzanines are kept in the *cache*, under the *digest* of the recipe.
+    """Renders originals by *renderer*, and keeps their mezzanines in *cache*, under the *digest* of the recipe.
 
-    They are kept for *kept_for* seconds; with 0 there are none. *queue* requests may wait for the first render of an
-    original, each for *patience* seconds at most.
+    Mezzanines are kept for *kept_for* seconds; with 0 there are none. At most *queue* requests wait for the first
+    render of an original, each for *max_wait* seconds at most.
     """
 
     def __init__(
@@ -54,11 +54,11 @@ class MezzanineRenderer:
         digest: str,
         kept_for: float,
         queue: int,
-        patience: float,
+        max_wait: float,
     ) -> None:
         self._renderer, self._cache, self._observer = renderer, cache, observer
         self._digest, self._kept_for = digest, kept_for
-        self._limit, self._patience = queue, patience
+        self._limit, self._max_wait = queue, max_wait
         self._first_renders: dict[str, _FirstRender] = {}
         self._without: dict[str, None] = {}
 
@@ -82,7 +82,7 @@ class MezzanineRenderer:
             raise
 
     async def receive(self, first: _FirstRender, mezzanine: MezzanineFile | None, *, impossible: bool) -> None:
-        """Keep the mezzanine that *first* has left, and wake the requests that wait for it."""
+        """Keep the mezzanine that *first* has made, and wake the requests that wait for it."""
         try:
             if mezzanine is not None:
                 (width, height), (across, down) = mezzanine.reduction.original, mezzanine.reduction.reduced
@@ -124,10 +124,10 @@ class MezzanineRenderer:
         return mezzanine, None
 
     def _first_render(self, original: Original, key: str, token: PutToken) -> _FirstRender:
-        return _FirstRender(self, original, key, token, BoundedQueue(self._limit, self._patience))
+        return _FirstRender(self, original, key, token, BoundedQueue(self._limit, self._max_wait))
 
     async def _begin(self, first: _FirstRender, trace: Trace) -> tuple[MezzanineFile | None, _FirstRender | None]:
-        """Register *first*, unless another process has left the mezzanine in the shared cache."""
+        """Register *first*, unless another process has put the mezzanine into the shared cache."""
         self._first_renders[first.key] = first
         try:
             entry = await self._cache.get(MezzanineOwner(first.original.contact), self._digest, trace)

@@ -51,11 +51,11 @@ class Originals:
 
         Raise the errors of the store.
         """
-        recorded = await self._look_up(contact, trace)
+        recorded = await self._look_up_record(contact, trace)
         trace.unknown = recorded is None
         if recorded is None or reload:
             trace.fwd = "miss"
-            return await self._look_once(contact, recorded, trace, reload=reload)
+            return await self._ask_store_once(contact, recorded, trace, reload=reload)
         now = time.time()
         if now < recorded.until <= now + self._lifetimes.fresh + _CLOCK_SKEW:
             trace.ttl = int(recorded.until - now)
@@ -63,16 +63,17 @@ class Originals:
         stale = now - recorded.until
         if stale < 0:  # the record is from the future: the clock of the host that wrote it is wrong
             trace.fwd = "miss"
-            return await self._look_once(contact, None, trace)
+            return await self._ask_store_once(contact, None, trace)
         usable = stale < self._lifetimes.stale_while_revalidate and self._cache.subscribed
-        if usable and recorded.original is not None:  # the first picture of a contact is to be seen soon
+        # A missing original is looked up before the answer, so that the first picture of a contact is shown soon.
+        if usable and recorded.original is not None:
             self._flights.start(self._key(contact), lambda: self._revalidate(contact, recorded))
             return self._stale(recorded, stale, trace)
         if not self._breaker.admits() and stale < self._lifetimes.stale_if_error:
             return self._stale(recorded, stale, trace)
         trace.fwd = "stale"
         try:
-            return await self._look_once(contact, recorded, trace)
+            return await self._ask_store_once(contact, recorded, trace)
         except STORE_ERRORS:
             if stale >= self._lifetimes.stale_if_error:
                 raise
@@ -81,7 +82,7 @@ class Originals:
 
     async def current(self, original: Original, trace: Trace) -> Original:
         """Return *original* with the fault, strikes and failures that its record has now."""
-        recorded = await self._look_up(original.contact, trace)
+        recorded = await self._look_up_record(original.contact, trace)
         if recorded is not None and recorded.original is not None and recorded.original.version == original.version:
             return recorded.original
         return original
@@ -101,9 +102,9 @@ class Originals:
     async def record_attempt(self, original: Original, token: PutToken, trace: Trace) -> None:
         """Record the fault, strikes and failures of *original*, for all processes of the fleet.
 
-        The record keeps its age: the store was not looked at, and failed renders must not keep a record fresh.
+        The record keeps its age: the store was not asked, and failed renders must not keep a record fresh.
         """
-        recorded = await self._look_up(original.contact, trace)
+        recorded = await self._look_up_record(original.contact, trace)
         if recorded is not None and (recorded.original is None or recorded.original.version != original.version):
             return  # the original has been replaced
         since = time.time() if recorded is None else recorded.record.stored_at
@@ -111,7 +112,7 @@ class Originals:
         self._cache.announce(original.contact)
 
     async def close(self) -> None:
-        """Cancel the looks under way."""
+        """Cancel the lookups under way."""
         await self._flights.close()
 
     async def _record(
@@ -123,10 +124,10 @@ class Originals:
         await self._cache.put(contact, RECORD, record, token, life=life * jitter(record), sole=original is None)
         return self._with_expiry(original, record)
 
-    async def _look_up(self, contact: int, trace: Trace) -> RecordedOriginal | None:
+    async def _look_up_record(self, contact: int, trace: Trace) -> RecordedOriginal | None:
         with trace.timed("cache"):
             entry = self._cache.local(contact, RECORD)
-        if entry is None:  # concurrent requests share one look-up
+        if entry is None:  # concurrent requests share one lookup
             look_up = self._flights.join((*self._key(contact), RECORD), lambda: self._cache.get(contact, RECORD, trace))
             entry, _ = await look_up
             if entry is None:
@@ -151,32 +152,32 @@ class Originals:
     def _key(self, contact: int) -> tuple[int, int]:
         return contact, self._cache.epoch(contact)
 
-    async def _look_once(
+    async def _ask_store_once(
         self, contact: int, recorded: RecordedOriginal | None, trace: Trace, *, reload: bool = False
     ) -> RecordedOriginal:
         key = (*self._key(contact), reload)
-        found, _ = await self._flights.join(key, lambda: self._look(contact, recorded, trace))
+        found, _ = await self._flights.join(key, lambda: self._ask_store(contact, recorded, trace))
         return found
 
     async def _revalidate(self, contact: int, recorded: RecordedOriginal) -> None:
-        """Look at the store in the background, unless another process has done so since."""
+        """Ask the store in the background, unless another process has done so since."""
         try:
             found = await self._cache.shared(contact, (RECORD,), Trace())
             if found and (entry := found[0]) is not None and entry.stored_at > recorded.record.stored_at:
                 return
             if self._breaker.admits():
-                await self._look(contact, recorded, Trace())
+                await self._ask_store(contact, recorded, Trace())
         except STORE_ERRORS:
-            pass  # `_look` has logged it
+            pass  # `_ask_store` has logged it
 
-    async def _look(self, contact: int, recorded: RecordedOriginal | None, trace: Trace) -> RecordedOriginal:
-        """Look at the store, and put a new record."""
+    async def _ask_store(self, contact: int, recorded: RecordedOriginal | None, trace: Trace) -> RecordedOriginal:
+        """Ask the store for the original, and put a new record."""
         token = await self._cache.fence(contact, trace)
         self._observer.store_read()
         before = recorded.original if recorded else None
         try:
             with trace.timed("store"):
-                found = await self._store.look(contact)
+                found = await self._store.find(contact)
         except OriginalEmpty:  # not recorded: a copy may be under way
             self._breaker.succeeded()
             now = time.time()
@@ -190,7 +191,7 @@ class Originals:
         changed = before is not None and (found is None or found.version != before.version)
         if found and before and not changed:
             before = await self.current(before, trace)  # renders may have failed since
-            kept = None if before.fault and before.fault.permanent else before.fault  # `look` finds permanent ones
+            kept = None if before.fault and before.fault.permanent else before.fault  # `find` finds permanent ones
             failures = unexpired(before.failures, time.time())
             found = replace(found, fault=found.fault or kept, strikes=before.strikes, failures=failures)
         if changed:

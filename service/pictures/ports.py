@@ -1,4 +1,4 @@
-"""The ports of the use case: what its adapters in other rooms implement.
+"""The ports of the use case: the protocols that its adapters in other packages implement.
 
 They are protocols because `pictures` lies below its adapters and must not import them. The tests run one contract suite
 over all adapters of the stores, and one over those of the shared cache.
@@ -30,7 +30,7 @@ FULL = N_("Too many pictures wait to be rendered. Try again soon.")
 class OriginalStore(Protocol):
     """The store of the originals. Every method raises `StoreFailed` or `StoreTimedOut`."""
 
-    async def look(self, contact: int) -> Original | None:
+    async def find(self, contact: int) -> Original | None:
         """Return the original of *contact*, or None. An original that cannot be used has a `Fault`.
 
         Raise `OriginalEmpty` when there are only files without bytes.
@@ -94,7 +94,7 @@ class CacheUnavailable(Exception):
 
 
 class CacheFull(CacheUnavailable):
-    """The shared cache has no memory left for a put. It still answers look-ups."""
+    """The shared cache has no memory left for a put. It still answers lookups."""
 
 
 class Lease(NamedTuple):
@@ -179,7 +179,7 @@ class SharedCache(Protocol):
 
 
 class MezzanineReceiver(Protocol):
-    """The receiver of the mezzanine that the render of a large original can leave. *key* identifies the original."""
+    """The receiver of the mezzanine that the render of a large original can make. *key* identifies the original."""
 
     key: str
 
@@ -229,7 +229,7 @@ class Observer(Protocol):
     """Counts events. Its methods are called from the event loop."""
 
     def cache(self, layer: Layer, outcome: Lookup) -> None:
-        """A look-up in one layer of the cache, or a put that failed."""
+        """A lookup in one layer of the cache, or a put that failed."""
 
     def stale_served(self) -> None:
         """A stale record or an older rendition is served."""

@@ -1,4 +1,4 @@
-"""What happens to one request: the durations of its steps, and the outcome of its look-ups."""
+"""What happens to one request: the durations of its steps, and the outcome of its lookups."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Trace:
         self.collapsed = False
         self.stored = False
         self.ttl: int | None = None
-        self.unanswered = 0  # look-ups that the shared cache did not answer
+        self.unanswered = 0  # lookups that the shared cache did not answer
         self.unknown = False  # the contact has no record, so its other entries are not looked up
 
     def timed(self, name: str) -> _Timed:

@@ -22,10 +22,10 @@ _MAX_UPLOADS = 16
 """Uploads under way in this process. A further one is refused."""
 
 
-async def present(store: OriginalStore, contact: int) -> Original | None:
+async def stored_original(store: OriginalStore, contact: int) -> Original | None:
     """Return the original of *contact* in *store*; None too for a file without bytes. Raise the errors of the store."""
     try:
-        return await store.look(contact)
+        return await store.find(contact)
     except OriginalEmpty:
         return None
 
@@ -34,7 +34,7 @@ class Writes:
     """Writes to a *store*, purged from the *cache*.
 
     With *strip*, originals are stored without metadata, and encoded by it if they must be encoded again. A request
-    waits for *patience* seconds until its change is made and purged.
+    waits for *max_wait* seconds until its change is made and purged.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class Writes:
         *,
         limits: Limits,
         strip: Encoding | None,
-        patience: float,
+        max_wait: float,
     ) -> None:
         self._store, self._cache, self._renderer = store, cache, renderer
-        self._limits, self._strip, self._patience = limits, strip, patience
+        self._limits, self._strip, self._max_wait = limits, strip, max_wait
         self._uploads = 0
         self._changes: set[asyncio.Task[Any]] = set()
 
@@ -66,7 +66,7 @@ class Writes:
 
     async def require(self, contact: int, check: Check) -> None:
         """Raise what *check* raises, before the body is received. `put` checks again."""
-        check(await present(self._store, contact))
+        check(await stored_original(self._store, contact))
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
         """Check *upload*, make it the original of *contact*, and purge the contact.
@@ -85,7 +85,7 @@ class Writes:
     async def close(self) -> None:
         """Wait for the changes under way."""
         if self._changes:
-            await asyncio.wait(self._changes, timeout=self._patience)
+            await asyncio.wait(self._changes, timeout=self._max_wait)
 
     async def _complete(self, contact: int, change: Coroutine[Any, Any, T]) -> T:
         """Return the result of *change*. It is completed and purged even if the request is cancelled."""
@@ -93,7 +93,7 @@ class Writes:
         self._changes.add(task)
         task.add_done_callback(self._ended)
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._max_wait):
                 return await asyncio.shield(task)
         except TimeoutError as error:
             raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error

@@ -50,7 +50,7 @@ class RenderPool:
         self._observer, self._timeout = observer, timeout
         self._supervisor = Supervisor(workers, memory_bytes, slots)
         self._queue = BoundedQueue(queue, timeout, observer.queued)
-        self._admitted = asyncio.Semaphore(workers + 1)  # one more than can run, so that the next original is read
+        self._turns = asyncio.Semaphore(workers + 1)  # one more than can run, so that the next original is read
         self._mezzanine_tasks: set[asyncio.Task[None]] = set()
         self._succeeded_at = -math.inf
 
@@ -61,7 +61,7 @@ class RenderPool:
     async def render_original(
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
-        async with self._admission(trace):
+        async with self._turn(trace):
             data = await read()
             job = Job(worker.render_original, (order, receiver is not None and receiver.is_awaited()), data)
             del data  # so that the job holds the only reference
@@ -86,7 +86,7 @@ class RenderPool:
                 return Job(worker.render_decoded_mezzanine, (order, key))
             return Job(worker.render_mezzanine, (order, key, mezzanine.reduction), mezzanine.data)
 
-        async with self._admission(trace):
+        async with self._turn(trace):
             process, rendered = await self._run_counted(trace, make_job, key)
         process.mezzanines.keep(key, None)
         self._supervisor.release(process)
@@ -94,14 +94,14 @@ class RenderPool:
 
     async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
         trace = Trace()
-        async with self._admission(trace):
+        async with self._turn(trace):
             job = Job(worker.admit_upload, (limits, strip), await read())
             process, stripped = await self._run(trace, lambda _: job)
         self._supervisor.release(process)
         return stripped
 
     async def draw(self, placeholder: Placeholder, trace: Trace) -> bytes:
-        async with self._admission(trace):
+        async with self._turn(trace):
             process, drawn = await self._run(trace, lambda _: Job(worker.draw_placeholder, (placeholder,)))
         self._supervisor.release(process)
         return drawn
@@ -122,17 +122,17 @@ class RenderPool:
         await asyncio.gather(*self._mezzanine_tasks)  # they end, since their processes have ended
 
     @asynccontextmanager
-    async def _admission(self, trace: Trace) -> AsyncIterator[None]:
+    async def _turn(self, trace: Trace) -> AsyncIterator[None]:
         """Wait in the queue until an original may be read and rendered. Raise `Overloaded` when the queue is full."""
         with trace.timed("queue"):
             try:
-                await self._queue.wait(self._admitted.acquire)
+                await self._queue.wait(self._turns.acquire)
             except QueueFull as error:
                 raise Overloaded(FULL) from error
         try:
             yield
         finally:
-            self._admitted.release()
+            self._turns.release()
 
     async def _run_counted(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> tuple[RenderProcess, T]:
         """Do the same as `_run`, and report the start and the outcome of the render to the observer."""

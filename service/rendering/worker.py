@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from service.formats import Fit, Format
 from service.imaging.admission import admit
 from service.imaging.drawing.placeholders import draw
-from service.imaging.failures import as_unrenderable
+from service.imaging.errors import as_unrenderable
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Reduction, Rendered
 from service.imaging.render import render, rendition
@@ -21,7 +21,7 @@ from service.imaging.source import Source
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
 IGNORED = (signal.SIGINT, signal.SIGTERM)
-"""Signals that reach the whole process group. Only the parent ends a render process."""
+"""Signals that a render process ignores: they reach the whole process group, and only the parent ends a process."""
 _NICENESS = 10
 """Steps of niceness. The event loop comes first, so that hits stay quick during renders."""
 _MALLOC = {

@@ -8,11 +8,8 @@ from collections.abc import Callable
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.containers.peek import peek
-from service.imaging.containers.window import HEAD, Window
+from service.imaging.containers.window import Window
 from service.pictures.values import Fault, Original
-
-HEAD_BYTES = HEAD
-"""Bytes at the beginning of an original that `describe` takes as *head*."""
 
 
 def describe(
@@ -27,8 +24,8 @@ def describe(
 ) -> Original:
     """Return the original of *size* bytes that begins with *head*, with a fault when it cannot be used.
 
-    *modified* is in Unix seconds. *read* takes a position and a number of bytes and returns these bytes. It is called
-    when the header is longer than *head*.
+    *head* has the first `HEAD_BYTES` bytes, or all if there are fewer. *modified* is in Unix seconds. *read* takes a
+    position and a number of bytes and returns these bytes. It is called when the header is longer than *head*.
     """
     try:
         if size > max_bytes:

@@ -1,6 +1,6 @@
 """Originals in a folder: `{id}.{suffix}`, or `{id modulo 1000}/{id}.{suffix}` for large sets.
 
-A look-up takes a fixed number of calls of `os.stat`, whatever the number of contacts: there is no index. Files are read
+A lookup takes a fixed number of calls of `os.stat`, whatever the number of contacts: there is no index. Files are read
 in threads.
 """
 
@@ -21,11 +21,12 @@ from typing import TypeVar
 import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
+from service.imaging.containers.window import HEAD_BYTES
 from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
-from service.stores.describe import HEAD_BYTES, describe
-from service.stores.names import contact_of, files_of, is_shard
+from service.stores.describe import describe
+from service.stores.names import contact_in_name, files_of, is_shard
 from service.stores.os_errors import as_store_errors
-from service.stores.versions import Identity, identity_of, read_at, read_unchanged, require_version, version_of
+from service.stores.versions import FileIdentity, file_identity, read_at, read_unchanged, require_version, version_of
 
 T = TypeVar("T")
 
@@ -45,8 +46,8 @@ class DirectoryStore:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._closing: set[asyncio.Future[None]] = set()
 
-    async def look(self, contact: int) -> Original | None:
-        return await self._bounded(lambda: self._in_thread(self._look, contact))
+    async def find(self, contact: int) -> Original | None:
+        return await self._bounded(lambda: self._in_thread(self._find, contact))
 
     async def read(self, original: Original) -> bytes:
         return await self._bounded(lambda: self._in_thread(self._read, original))
@@ -78,7 +79,7 @@ class DirectoryStore:
             await asyncio.wait(self._closing, timeout=self._timeout)
         self._threads.shutdown(wait=False, cancel_futures=True)  # a thread that does not respond must not delay this
 
-    async def _open_original(self, original: Original) -> tuple[AsyncBufferedReader, Identity]:
+    async def _open_original(self, original: Original) -> tuple[AsyncBufferedReader, FileIdentity]:
         """Open the file of *original*, and return it with its identity once its version is verified."""
         path = await self._in_thread(self._path_of, original.contact)
         try:
@@ -99,7 +100,7 @@ class DirectoryStore:
         task.add_done_callback(self._closing.discard)
 
     async def _pieces(
-        self, file: AsyncBufferedReader, identity: Identity, original: Original, span: range, piece: int
+        self, file: AsyncBufferedReader, identity: FileIdentity, original: Original, span: range, piece: int
     ) -> Pieces:
         remaining, name = len(span), str(file.name)
         try:
@@ -118,7 +119,7 @@ class DirectoryStore:
         finally:
             self._close_soon(file)
 
-    def _look(self, contact: int) -> Original | None:
+    def _find(self, contact: int) -> Original | None:
         empty = False
         for path, size in files_of(self._root, contact):
             if size == 0:
@@ -185,11 +186,13 @@ class DirectoryStore:
             for entry in entries:
                 if is_shard(entry.name):
                     shards.append(entry.path)
-                elif contact_of(entry.name) is not None and entry.is_file():
+                elif contact_in_name(entry.name) is not None and entry.is_file():
                     yield entry.path
         for folder in shards:
             with os.scandir(folder) as entries:
-                yield from (entry.path for entry in entries if contact_of(entry.name) is not None and entry.is_file())
+                yield from (
+                    entry.path for entry in entries if contact_in_name(entry.name) is not None and entry.is_file()
+                )
 
     def _require_root(self) -> None:
         """Raise OSError when the folder is missing. Otherwise all contacts would seem to have no picture."""
@@ -224,12 +227,12 @@ def _naming(path: str) -> Iterator[None]:
         raise
 
 
-def _require_unchanged(file: int, identity: Identity, version: str) -> None:
+def _require_unchanged(file: int, identity: FileIdentity, version: str) -> None:
     """Raise `OriginalChanged` unless the open *file* still has its *identity* or its *version*.
 
     A new change time alone is no change of the bytes: a file that is replaced by a rename loses a link.
     """
-    if identity_of(os.fstat(file)) != identity:
+    if file_identity(os.fstat(file)) != identity:
         require_version(file, version)
 
 

@@ -14,7 +14,7 @@ _LOWER = (
     "jpg", "jpeg", "jfif", "jpe", "png", "apng", "gif", "tif", "tiff", "webp", "avif", "bmp", "mpo", "heic",
 )  # fmt: skip
 SUFFIXES = (*_LOWER, *(suffix.upper() for suffix in _LOWER), *(suffix.capitalize() for suffix in _LOWER))
-"""File suffixes in the order of the look-up. The first file that is not empty is the picture."""
+"""File suffixes in the order of the lookup. The first file that is not empty is the picture."""
 
 _NAME = re.compile(rf"([1-9][0-9]{{0,9}})\.(?:{'|'.join(_LOWER)})", re.IGNORECASE)
 _SHARD = re.compile(r"[0-9]{3}")
@@ -37,7 +37,7 @@ def is_shard(name: str) -> bool:
     return _SHARD.fullmatch(name) is not None
 
 
-def contact_of(name: str) -> int | None:
+def contact_in_name(name: str) -> int | None:
     """Return the contact whose picture a file called *name* would be, in any letter case."""
     match = _NAME.fullmatch(name)
     return int(match[1]) if match else None

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import TypeVar
 
+from service.imaging.containers.window import HEAD_BYTES
 from service.pictures.values import OriginalChanged
-from service.stores.describe import HEAD_BYTES
 
 T = TypeVar("T")
-Identity = tuple[int, int, int, int, int]
+FileIdentity = tuple[int, int, int, int, int]
 """Device, inode, size, modification time and change time. Every change of a file changes at least one on this host."""
 
 _TRIES = 3
@@ -29,7 +29,7 @@ def version_of(status: os.stat_result, data: bytes) -> str:
     return f"{status.st_size:x}-{status.st_mtime_ns:x}-{digest[:24]}"
 
 
-def identity_of(status: os.stat_result) -> Identity:
+def file_identity(status: os.stat_result) -> FileIdentity:
     """Return the identity of a file with this *status*."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
@@ -43,18 +43,18 @@ def read_unchanged(file: int, read: Callable[[os.stat_result], T]) -> tuple[os.s
     for _ in range(_TRIES):
         result = read(before)
         after = os.fstat(file)
-        if identity_of(after) == identity_of(before):
+        if file_identity(after) == file_identity(before):
             return before, result, True
         before, last = after, (before, result, False)
     return last
 
 
-def require_version(file: int, expected: str) -> Identity:
+def require_version(file: int, expected: str) -> FileIdentity:
     """Return the identity of the open *file*. Raise `OriginalChanged` unless it has the *expected* version."""
     status, head, same = read_unchanged(file, lambda status: read_at(file, 0, min(HEAD_BYTES, status.st_size)))
     if not same or version_of(status, head) != expected:
         raise OriginalChanged
-    return identity_of(status)
+    return file_identity(status)
 
 
 def read_at(file: int, position: int, size: int) -> bytes:

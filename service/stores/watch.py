@@ -17,7 +17,7 @@ from watchfiles import Change
 # The "Rust backend" of watchfiles' documentation. Its public `watch` does not report that it has begun to watch.
 from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 
-from service.stores.names import contact_of, is_shard, shard
+from service.stores.names import contact_in_name, is_shard, shard
 
 log = structlog.get_logger()
 
@@ -132,5 +132,5 @@ def _shards(folder: Path) -> list[str]:
 
 def _contact(folder: Path, path: Path) -> int | None:
     """Return the contact whose file is at *path*, if `DirectoryStore` would look for it there."""
-    contact = contact_of(path.name)
+    contact = contact_in_name(path.name)
     return contact if contact is not None and path.parent in (folder, folder / shard(contact)) else None

@@ -110,7 +110,7 @@ class WritableDirectory(DirectoryStore):
     def _present(self, contact: int) -> Original | None:
         """Return the picture of *contact*. A file without bytes is none."""
         try:
-            return self._look(contact)
+            return self._find(contact)
         except OriginalEmpty:
             return None
 

@@ -1,4 +1,4 @@
-"""Reception of the picture in a request's body, raw or as the file of a form, within limits of size and time."""
+"""Reading of the picture in a request's body, raw or as the file of a form, within limits of size and time."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _PIECE = 65_536
 _MAX_FORM_OVERHEAD = 65_536
 """Bytes that a form may have in addition to its file."""
 _MAX_PARTS = 32
+"""Parts of a form."""
 _MISSING = N_("Image bitmap is missing from body.")
 _BROKEN = N_("The body is cut short or malformed.")
 
@@ -127,7 +128,7 @@ def _reader(part: BodyPartReader) -> _Read:
 
 
 async def _copy(read: _Read, sink: Sink, limit: int, timeout: float, too_large: UploadTooLarge) -> int:
-    """Pass all bytes of *read* to *sink*, and return their number. Raises *too_large* after more than *limit*."""
+    """Pass all bytes of *read* to *sink*, and return their number. Raise *too_large* after more than *limit*."""
     size, more = 0, True
     while more:
         piece = bytearray()

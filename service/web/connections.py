@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -18,15 +18,15 @@ from aiohttp import web
 log = structlog.get_logger()
 
 _IDLE = math.inf
+"""The `waits_since` of a connection on which no byte of the next request has arrived."""
 _BUSY = -math.inf
+"""The `waits_since` of a connection whose request is being answered."""
 _WATCH_INTERVAL = 0.5
 """Seconds between two checks of all connections."""
 
 
-class Refuse(Protocol):
-    """Makes the answer to a request that failed below the application: a malformed request, or an internal error."""
-
-    def __call__(self, request: web.BaseRequest, error: BaseException | None, /) -> web.StreamResponse: ...
+Refuse = Callable[[web.BaseRequest, BaseException | None], web.StreamResponse]
+"""A function that makes the answer to a request that failed below the application."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,8 @@ class ConnectionLimits:
 class Connection(web.RequestHandler):
     """A client's connection.
 
-    *waits_since*: the time.monotonic at which the wait for a whole header began, or one of `_IDLE` and `_BUSY`.
+    *waits_since* is the `time.monotonic()` at which the wait for a whole header began, `_IDLE` or `_BUSY`.
+    *closing_since* is that at which the connection was first seen closed with bytes still to send, or infinity.
     """
 
     __slots__ = ("_client_transport", "_connection_server", "closing_since", "waits_since")
@@ -67,11 +68,11 @@ class Connection(web.RequestHandler):
             self.waits_since = time.monotonic()
         super().data_received(data)
 
-    def begins(self) -> None:
+    def mark_busy(self) -> None:
         """Note that the header of a request is complete."""
         self.waits_since = _BUSY
 
-    def ends(self) -> None:
+    def mark_idle(self) -> None:
         """Note that the answer is being sent: the next bytes are another header."""
         self.waits_since = _IDLE
 
@@ -132,7 +133,7 @@ class ConnectionServer(web.Server):
             (replaced or handler).force_close()
 
     async def watch_connections(self) -> None:
-        """Until cancelled, close connections with a late header, or whose last bytes the client does not read."""
+        """Close connections whose header is late, or whose last bytes the client does not read, until cancelled."""
         while True:
             await asyncio.sleep(_WATCH_INTERVAL)
             now = time.monotonic()
@@ -150,5 +151,5 @@ class ConnectionServer(web.Server):
 
 
 def _waiting_order(connection: Connection) -> float:
-    """Return a number that is the greater the sooner *connection* is replaced."""
+    """Return the sort key of *connection*: the one with the largest key is replaced."""
     return math.inf if connection.waits_since == _IDLE else -connection.waits_since

@@ -20,7 +20,7 @@ _ACCEPTED = (
     "SO-Culture, SO-Language, SO-TimeZone"
 )
 _CREDENTIALS = ", ".join(CREDENTIAL_FIELDS)
-"""Fields that only pages of listed origins may send. With `*`, any page could guess credentials by its visitors."""
+"""Fields that only pages of listed origins may send. With `*`, any page could let its visitors' browsers guess them."""
 _MAX_AGE = "7200"
 """Seconds that browsers may cache a preflight's answer. Chromium caches none for longer."""
 

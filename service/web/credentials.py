@@ -33,7 +33,9 @@ For a session: `X-XSRF-TOKEN`, the application token, that header, the session's
 
 
 class CredentialReader:
-    """Reads the credentials of requests when *schemes* are configured. *session_cookie* is the session's cookie's name.
+    """Reads the credentials of requests when *schemes* are configured.
+
+    *session_cookie* is the name of the cookie that holds a session.
 
     `Authorization` is read for every scheme with a header field, so that a credential of another scheme is refused.
     """
@@ -71,7 +73,8 @@ def is_session(presented: PresentedTexts) -> bool:
 def parse_credential(presented: PresentedTexts) -> Credential | NotAuthenticated:
     """Return the credential in *presented*, or the error for one that is malformed or of an unknown scheme.
 
-    Raises `NotAuthenticated` for a session without `X-XSRF-TOKEN`: pages forget this header, so it is not a guess.
+    Raise `NotAuthenticated` for a session without `X-XSRF-TOKEN`. It does not count as a wrong credential, since pages
+    often omit this header.
     """
     name, _, *texts = presented
     if is_session(presented):

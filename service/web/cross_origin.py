@@ -1,6 +1,7 @@
 """Refusal of writes that a browser sends on behalf of a page of another origin (CSRF).
 
-As Go's http.CrossOriginProtection: it decides by header fields that browsers set and pages cannot, without tokens.
+It decides by header fields that browsers set and pages cannot set, as Go's http.CrossOriginProtection does. It needs
+no tokens.
 """
 
 from __future__ import annotations

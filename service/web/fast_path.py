@@ -1,4 +1,4 @@
-"""The way of every request below aiohttp's router: a repeat is answered here, the others by the application."""
+"""The fast path below aiohttp's router: it answers repeats, and passes all other requests to the application."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from service.web.keys import AUTHENTICATOR, LANGUAGES, METRICS, REPEATS, SHARING
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.request_log import REQUEST_ID, log_request, new_request_id
+from service.web.request_values import METHODS
 from service.web.requester import REQUESTER, Requester
 
 log = structlog.get_logger()
@@ -49,25 +50,25 @@ class FastPath:
         connection = request.protocol
         assert isinstance(connection, Connection)
         begun = time.perf_counter()
-        repeats, requester = self._repeats, self._reader(request)
+        repeats, requester = self._repeats, self._known_reader(request)
         earlier = repeats.find(request, requester) if requester is not None else None
         if earlier is not None and requester is not None and not connection.writing_paused and names_a_host(request):
-            # The rest of the request equals an earlier one, which was not malformed.
+            # `find` has checked the version, and an earlier request with this target was not malformed.
             response = repeats.answer(request, requester, earlier)
             if response is not None:
-                connection.ends()
+                connection.mark_idle()
                 return self._counted(request, response, time.perf_counter() - begun)
         if malformed(request):
-            connection.ends()
+            connection.mark_idle()
             return self._refuse_malformed(request)
-        connection.begins()
+        connection.mark_busy()
         try:
             if connection.writing_paused:
                 await self._drain(request)
             if for_server(request):
                 return self._describe_server(request)
             if requester is not None:
-                request[REQUESTER] = requester  # so that `security.needs` does not settle it again
+                request[REQUESTER] = requester  # it is not authorized again
             if requester is None or request.method != hdrs.METH_GET:
                 return await self._handler(request)
             response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
@@ -80,9 +81,9 @@ class FastPath:
             finally:
                 repeats.release(request)
         finally:
-            connection.ends()
+            connection.mark_idle()
 
-    def _reader(self, request: web.BaseRequest) -> Requester | None:
+    def _known_reader(self, request: web.BaseRequest) -> Requester | None:
         """Return the requester of GET or HEAD if it is known without a verifier and may read; else None."""
         if request.method not in _READS:
             return None
@@ -94,14 +95,14 @@ class FastPath:
         self._metrics.request("image", request.method, response.status, seconds)  # only pictures are repeated
         if self._logs:
             REQUEST_ID.set(new_request_id())
-            log_request(request, response.status, seconds)
+            log_request(request, response, seconds)
         return response
 
     def _describe_server(self, request: web.BaseRequest) -> web.Response:
         """Answer `OPTIONS *`, for which the router has no path."""
         self._metrics.request("other", request.method, 204, 0.0)
         headers = common(None, None)
-        headers["Allow"] = "GET, HEAD, PUT, POST, DELETE, PURGE, OPTIONS"
+        headers["Allow"] = ", ".join(METHODS)
         self._sharing.add(headers, request, None)
         return web.Response(status=204, headers=headers)
 

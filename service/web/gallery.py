@@ -9,7 +9,7 @@ from hashlib import sha256
 from aiohttp import web
 
 from service.web.headers import uncached
-from service.web.requests import Handler
+from service.web.request_values import Handler
 
 _WIDTH = 160
 """Pixels of every picture's width."""

@@ -91,7 +91,7 @@ def describe_body(headers: CIMultiDict[str], selection: Selection, contact: int,
 
 
 def serves_ranges(selection: Selection) -> bool:
-    """Return whether ranges of the body are served: those of stored bytes are.
+    """Return whether ranges of the body are served. They are served of stored bytes only.
 
     Two renders of one rendition have the same ETag, though not always the same bytes.
     """

@@ -11,8 +11,8 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from service.web.headers import uncached
 from service.web.keys import METRICS, READINESS
 
-_POST_INTERVAL = 1.0
-"""Seconds between two times that counts are posted to the other processes."""
+_FLUSH_INTERVAL = 1.0
+"""Seconds between two flushes of the counts, after which the other processes can show them."""
 
 
 async def healthz(_: web.Request) -> web.StreamResponse:
@@ -30,20 +30,20 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     """Answer with the metrics in Prometheus' exposition format."""
     headers = uncached()
     headers["Content-Type"] = CONTENT_TYPE_LATEST
-    request.app[METRICS].post()  # in the event loop, where requests are counted: another thread would lose counts
+    request.app[METRICS].flush()  # in the event loop, where requests are counted: another thread would lose counts
     text = await asyncio.to_thread(request.app[METRICS].text)  # reads files if there are several processes
     return web.Response(body=text, headers=headers)
 
 
-async def posting(app: web.Application) -> AsyncIterator[None]:
-    """Post the counts of *app* regularly while it runs, so that the other processes can show them."""
+async def flush_metrics(app: web.Application) -> AsyncIterator[None]:
+    """Flush the metrics of *app* regularly while it runs, so that the other processes can show them."""
 
-    async def post() -> None:
+    async def flush() -> None:
         while True:
-            await asyncio.sleep(_POST_INTERVAL)
-            app[METRICS].post()
+            await asyncio.sleep(_FLUSH_INTERVAL)
+            app[METRICS].flush()
 
-    task = asyncio.create_task(post())
+    task = asyncio.create_task(flush())
     yield
     task.cancel()
-    app[METRICS].post()
+    app[METRICS].flush()

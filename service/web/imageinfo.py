@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from service.pictures.writes import present
+from service.pictures.writes import stored_original
 from service.protocol.blob_entity import NO_PICTURE, blob_entity, blob_id
 from service.protocol.time_zones import HEADER, parse_time_zone
 from service.web.headers import uncached
 from service.web.keys import METRICS, STORE
-from service.web.requests import contact_id
+from service.web.request_values import contact_id
 
 
 async def imageinfo(request: web.Request) -> web.StreamResponse:
@@ -23,7 +23,7 @@ async def imageinfo(request: web.Request) -> web.StreamResponse:
     # In a thread, because it reads a file. `ZoneInfo` caches the zones that were used last.
     zone = UTC if name is None else await asyncio.to_thread(ZoneInfo, name)
     request.app[METRICS].store_read()
-    original = await present(request.app[STORE], contact)
+    original = await stored_original(request.app[STORE], contact)
     entity = NO_PICTURE
     if original is not None:
         id = blob_id(contact, original.version)

@@ -7,7 +7,7 @@ from aiohttp import web
 from service.errors import N_, MethodNotAllowed
 from service.web.headers import common
 from service.web.keys import CORS
-from service.web.requests import Handler
+from service.web.request_values import Handler
 
 
 def by_method(**handlers: Handler) -> Handler:

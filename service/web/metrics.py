@@ -18,19 +18,19 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.pictures.ports import Layer, Lookup, Outcome
+from service.web.request_values import METHODS
 
 Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "gallery", "other"]
 """The values of the label `route`. `other` counts requests to unknown paths and malformed ones."""
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds: the upper bounds of the buckets of request durations."""
-_METHODS = frozenset(("GET", "HEAD", "OPTIONS", "PUT", "POST", "DELETE", "PURGE"))
-_SHARED = "PROMETHEUS_MULTIPROC_DIR"
+_MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable with the folder in which prometheus_client counts, in one file for each process."""
 
 
 class Metrics:
-    """The metrics of one process. Those that change on every hit are plain numbers until `post`."""
+    """The metrics of one process. Those that change on every hit are plain numbers until `flush`."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # otherwise every series has a second one, `_created`
@@ -79,7 +79,7 @@ class Metrics:
 
     def request(self, route: Route, method: str, status: int, seconds: float) -> None:
         """Count a request that was answered in *seconds*."""
-        label = method if method in _METHODS else "other"  # clients must not create series
+        label = method if method in METHODS else "other"  # clients must not create series
         self._answered[route, label, status] += 1
         self._durations[route].observe(seconds)
 
@@ -120,7 +120,7 @@ class Metrics:
     def queued(self, count: int) -> None:
         self._queued.set(count)
 
-    def post(self) -> None:
+    def flush(self) -> None:
         """Add the plain numbers to the counters that Prometheus reads."""
         for (route, method, status), count in self._answered.items():
             self._requests.labels(route, method, str(status)).inc(count)
@@ -130,9 +130,9 @@ class Metrics:
         self._looked_up.clear()
 
     def text(self) -> bytes:
-        """Return the posted metrics of all processes in the exposition format, version 0.0.4."""
+        """Return the flushed metrics of all processes in the exposition format, version 0.0.4."""
         registry = self.registry
-        if _SHARED in os.environ:
+        if _MULTIPROCESS_DIRECTORY in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)

@@ -28,17 +28,17 @@ from service.protocol.languages import NO_PHOTO
 from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_query
 from service.protocol.ranges import content_range, parse_range
-from service.web import requests
+from service.web import request_values
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
 from service.web.keys import LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
+from service.web.request_values import contact_id
 from service.web.requester import REQUESTER, target
-from service.web.requests import contact_id
 from service.web.streaming import send, sent_whole
 
 _ATTEMPTS = 8
-"""Times that a picture is selected while its original changes."""
+"""Attempts to answer a request while the original changes."""
 _PAUSE = 0.02
-"""Seconds by which each pause between these attempts is longer than the one before."""
+"""Seconds by which the pause grows after every such attempt."""
 _UNRENDERABLE = "unrenderable"
 """The detail in `Cache-Status` of a placeholder for a picture that cannot be rendered."""
 
@@ -82,7 +82,7 @@ class _Loaded(NamedTuple):
 
 async def picture(request: web.Request) -> web.StreamResponse:
     """Answer GET and HEAD of a contact's picture."""
-    policy, whole, accept = request.app[RESPONSE_POLICY], target(request), requests.field(request, "Accept")
+    policy, whole, accept = request.app[RESPONSE_POLICY], target(request), request_values.field(request, "Accept")
     contact = contact_id(request)
     query = parse_query(whole.partition("?")[2], policy.max_dimension)
     asked = _Asked(request, whole, accept, contact, requested_picture(query, accept, policy.preference))
@@ -163,14 +163,14 @@ async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: b
             if requested.if_blank is IfBlank.NULL:
                 raise
             failures.unrenderable = isinstance(error, Unrenderable)
-    language = requests.language(asked.request, asked.request.app[LANGUAGES])
+    language = request_values.language(asked.request, asked.request.app[LANGUAGES])
     words = asked.request.app[LANGUAGES].words(NO_PHOTO, {}, language)
     placeholder = pictures.placeholder(requested, words, language, failures.of_placeholder)
     return _Chosen(placeholder, language, _UNRENDERABLE if failures.unrenderable else "placeholder")
 
 
 def _is_valid_at_client(request: web.Request, selection: Selection) -> bool:
-    etags, date = requests.field(request, "If-None-Match"), requests.field(request, "If-Modified-Since")
+    etags, date = request_values.field(request, "If-None-Match"), request_values.field(request, "If-Modified-Since")
     return not_modified(selection.etag, selection.last_modified, etags, date)
 
 
@@ -183,9 +183,9 @@ def _requested_part(request: web.Request, selection: Selection) -> range | None:
     original = selection.original
     if request.method != "GET" or original is None or not serves_ranges(selection):
         return None
-    part = parse_range(requests.field(request, "Range"), original.size)
+    part = parse_range(request_values.field(request, "Range"), original.size)
     if part is None or not if_range_holds(
-        selection.etag, selection.last_modified, requests.field(request, "If-Range"), time.time()
+        selection.etag, selection.last_modified, request_values.field(request, "If-Range"), time.time()
     ):
         return None
     if not part:

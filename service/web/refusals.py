@@ -14,8 +14,8 @@ from service.web.headers import common, vary
 from service.web.keys import AUTHENTICATOR, LANGUAGES, RESPONSE_POLICY
 from service.web.policy import cache_control
 from service.web.problems import headers_of, problem, status_of
+from service.web.request_values import contact_id, culture, language
 from service.web.requester import REFUSED_REQUESTER, REQUESTER, target
-from service.web.requests import contact_id, culture, language
 
 WENT_WRONG = N_("Something went wrong on our side.")
 """The text of an answer to an unexpected error."""

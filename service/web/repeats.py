@@ -21,8 +21,8 @@ from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
+from service.web.request_values import field
 from service.web.requester import Requester, target
-from service.web.requests import field
 from service.web.sharing import SharingHeaders
 
 _MAX_TEXT = 512

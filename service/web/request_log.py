@@ -25,9 +25,9 @@ def new_request_id() -> str:
     return f"{_run}-{os.getpid():x}-{next(_requests):x}"
 
 
-def log_request(request: web.BaseRequest, status: int, seconds: float) -> None:
-    """Log that *request* was answered."""
-    log.debug("request", method=request.method, path=request.path, status=status, seconds=seconds)
+def log_request(request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
+    """Log that *request* was answered with *response*, *seconds* after it was read."""
+    log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
 
 
 def log_refusal(request: web.BaseRequest, error: PictureError, status: int, client: str) -> None:

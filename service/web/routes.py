@@ -20,8 +20,8 @@ from service.web.metrics import Route
 from service.web.picture import picture
 from service.web.refusals import WENT_WRONG, refuse
 from service.web.request_log import REQUEST_ID, log_refusal, log_request, new_request_id
+from service.web.request_values import Handler
 from service.web.requester import REQUESTER
-from service.web.requests import Handler
 from service.web.writes import delete_picture, purge_picture, put_picture
 
 log = structlog.get_logger()
@@ -80,7 +80,7 @@ def _answered(route: Route, handler: Handler) -> Handler:
             response = refuse(request, Unexpected(WENT_WRONG), request_id)
         seconds = time.perf_counter() - begun
         request.app[METRICS].request(route, request.method, response.status, seconds)
-        log_request(request, response.status, seconds)
+        log_request(request, response, seconds)
         return response
 
     return answer

@@ -1,4 +1,4 @@
-"""Authentication and authorization of requests, which precede every look-up.
+"""Authentication and authorization of requests, which precede every lookup.
 
 Texts of credentials leave this module only for the verification of credentials.
 """

@@ -43,10 +43,10 @@ class SharingHeaders:
 
         *requester* is None if the request is malformed or asks about no resource: then there is nothing to share.
         """
-        if requester is None:
-            return
-        headers.update(self._fields(requester.private, request.headers.get(hdrs.ORIGIN)))
-        self._add_vary(headers)
+        private = None if requester is None else requester.private
+        headers.update(self._fields(private, request.headers.get(hdrs.ORIGIN)))
+        if requester is not None:
+            self._add_vary(headers)
 
     def prebuilt(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
         """Return *headers* of a picture without the fields in `lines`, so that they are the same for every request."""
@@ -67,11 +67,13 @@ class SharingHeaders:
     def _join(self, private: bool, origin: str | None) -> str:
         return "".join(f"{name}: {value}\r\n" for name, value in self._fields(private, origin).items())
 
-    def _fields(self, private: bool, origin: str | None) -> dict[str, str]:
-        """Return the fields of every answer, whether it is prebuilt or not.
+    def _fields(self, private: bool | None, origin: str | None) -> dict[str, str]:
+        """Return the fields of every answer, whether it is prebuilt or not. *private* is None without a requester.
 
-        A field that depends on anything else needs another argument here, and then no text is `_constant`.
+        A field that depends on another value needs another argument here, and `_constant` must then be None.
         """
+        if private is None:
+            return {}
         # A page of another site may embed only what every requester may see. Browsers send credentials along, and the
         # page could learn whether there is a picture.
         return {_EMBEDDED_BY: "same-site" if private else "cross-origin", **self._cors.fields(origin)}

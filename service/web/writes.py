@@ -5,22 +5,23 @@ from __future__ import annotations
 from aiohttp import web
 
 from service.access.identity import Role
-from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgeOwed
+from service.errors import N_, Forbidden, NoPicture, PreconditionFailed, PurgePending
 from service.pictures.ports import Check
 from service.pictures.values import Original
 from service.protocol.blob_entity import blob_id
 from service.protocol.conditionals import preconditions_hold
 from service.protocol.negotiate import requested_picture
-from service.protocol.query import Query, parse_contact_id
+from service.protocol.query import Query
 from service.web.bodies import receive
-from service.web.headers import common
+from service.web.headers import uncached
 from service.web.keys import CACHE, PICTURES, RESPONSE_POLICY, UPLOAD_LIMITS, WRITES
+from service.web.request_values import contact_id
 from service.web.requester import REQUESTER
 
 
 async def put_picture(request: web.Request) -> web.StreamResponse:
     """Answer PUT and POST: store the picture in the body. The answer is its blob id as JSON."""
-    contact, limits, writes = _contact(request), request.app[UPLOAD_LIMITS], request.app[WRITES]
+    contact, limits, writes = contact_id(request), request.app[UPLOAD_LIMITS], request.app[WRITES]
     if contact <= 0:
         raise NoPicture(N_("There is no contact %(contact)s."), {"contact": str(contact)})
     check = _conditions(request)
@@ -28,35 +29,28 @@ async def put_picture(request: web.Request) -> web.StreamResponse:
     async with writes.uploading() as upload:
         await receive(request, upload.write, max_bytes=limits.max_bytes, timeout=limits.timeout)
         original = await writes.put(contact, upload, check)
-    headers = common(contact, None)
-    headers["Cache-Control"] = "no-store"
+    headers = uncached(contact)
     headers["ETag"] = _etag(request, original)
     return web.json_response(blob_id(contact, original.version), headers=headers)
 
 
 async def delete_picture(request: web.Request) -> web.StreamResponse:
     """Answer DELETE: remove the contact's picture."""
-    contact = _contact(request)
+    contact = contact_id(request)
     await request.app[WRITES].delete(contact, _conditions(request))
     return _no_content(contact)
 
 
 async def purge_picture(request: web.Request) -> web.StreamResponse:
     """Answer PURGE: invalidate all cached entries of the contact."""
-    contact = _contact(request)
+    contact = contact_id(request)
     if not await request.app[CACHE].purge(contact):
-        raise PurgeOwed(N_("The purge has not reached every process yet. It is tried until it has."))
+        raise PurgePending(N_("The purge has not reached every process yet. It is tried until it has."))
     return _no_content(contact)
 
 
-def _contact(request: web.Request) -> int:
-    return parse_contact_id(request.match_info["contact"])
-
-
 def _no_content(contact: int) -> web.Response:
-    headers = common(contact, None)
-    headers["Cache-Control"] = "no-store"
-    return web.Response(status=204, headers=headers)
+    return web.Response(status=204, headers=uncached(contact))
 
 
 def _etag(request: web.Request, original: Original) -> str:
@@ -68,7 +62,7 @@ def _etag(request: web.Request, original: Original) -> str:
 def _conditions(request: web.Request) -> Check:
     """Return the check of the request's conditions against the current picture.
 
-    Raises `Forbidden` for conditions of a requester who may not read: 412 shows whether there is a picture.
+    Raise `Forbidden` for conditions of a requester who may not read: 412 shows whether there is a picture.
     """
     fields = [_joined(request, name) for name in ("If-Match", "If-None-Match", "If-Unmodified-Since")]
     if Role.READ not in request[REQUESTER].roles and any(each is not None for each in fields):

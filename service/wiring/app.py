@@ -1,6 +1,6 @@
 """The composition root: make the adapters and the application from the settings.
 
-No other package makes adapters.
+Other packages do not make adapters, apart from a private Valkey server that `contact-image check` starts.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
 from service.web.cors import Cors
-from service.web.health import posting
+from service.web.health import flush_metrics
 from service.web.keys import (
     CACHE,
     CORS,
@@ -64,7 +64,7 @@ _ATTEMPTS = 2
 """Renders of a picture that may exceed the time limit before the picture is refused. A follower waits for both."""
 
 _WRITE_STEPS = 4
-"""Times that `images.timeout` fits into the wait for a write: a look-up, the lock, the disk, and the purge."""
+"""Times that `images.timeout` fits into the wait for a write: a lookup, the lock, the disk, and the purge."""
 
 LEASE = 2.0
 """Seconds until the lease of a leader that has died ends. A leader renews the lease while it renders."""
@@ -97,7 +97,7 @@ def create_app(
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
-    app.cleanup_ctx.append(posting)
+    app.cleanup_ctx.append(flush_metrics)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store))
@@ -150,7 +150,7 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
         app[METRICS],
         memory_bytes=cache.memory_bytes,
         max_body=cache.max_entry_bytes,
-        patience=_patience(settings),
+        max_wait=_max_wait(settings),
     )
     await picture_cache.start()
     yield
@@ -176,7 +176,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         digest=made.digest,
         kept_for=settings.cache.mezzanine_for,
         queue=settings.render.queue,
-        patience=_patience(settings),
+        max_wait=_max_wait(settings),
     )
     originals = Originals(app[STORE], cache, observer, lifetimes)
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
@@ -189,7 +189,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
     await originals.close()
 
 
-def _patience(settings: Settings) -> float:
+def _max_wait(settings: Settings) -> float:
     """Return the seconds that a request waits for the render of another one, which may be the second attempt."""
     return _ATTEMPTS * settings.render.timeout + 1.0
 
@@ -203,7 +203,7 @@ async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[Non
         app[RENDERER],
         limits=made.limits,
         strip=made.encoding if settings.writes.strip_metadata else None,
-        patience=_WRITE_STEPS * images.timeout,
+        max_wait=_WRITE_STEPS * images.timeout,
     )
     yield
     await writes.close()

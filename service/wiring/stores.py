@@ -1,6 +1,6 @@
 """The stores of originals: how one is made, prepared for a start, checked and watched.
 
-A further store is an adapter in `service/stores/`, a row here, and its settings.
+A further store is an adapter in `service/stores/`, its `StoreType` here, which `store_type` returns, and its settings.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ async def test_stale_picture_is_refused_to_other_requesters(serve_secured: Serve
         assert answer.headers["Cache-Control"].startswith("private")
 
 
-async def test_refusal_costs_no_look_up(serve_secured: ServeSecured) -> None:
+async def test_refusal_costs_no_lookup(serve_secured: ServeSecured) -> None:
     """So the time of a refusal does not show whether there is a picture."""
     client = await serve_secured()
     await warm(client)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -33,12 +32,6 @@ async def keep(cache: SharedCache, owner: Owner, field: str, entry: Entry = ENTR
 async def found(cache: SharedCache, owner: Owner, field: str) -> Entry | None:
     (entry,) = await cache.get(owner, (field,))
     return entry
-
-
-async def until(true: Callable[[], object], seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.005)  # another process decides when
 
 
 class Subscriber:

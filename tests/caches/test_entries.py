@@ -19,7 +19,7 @@ WHOLE = pack(ENTRY, PLACE)
 short = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
-async def test_concurrent_look_ups_are_sent_together(redis: RedisCache, client: Redis) -> None:
+async def test_concurrent_lookups_are_sent_together(redis: RedisCache, client: Redis) -> None:
     await keep(redis, 1, "one")
     await found(redis, 1, "one")  # makes the connection
     before = await client.info("stats")
@@ -29,7 +29,7 @@ async def test_concurrent_look_ups_are_sent_together(redis: RedisCache, client: 
     assert after["total_reads_processed"] - before["total_reads_processed"] <= 4  # one is the plain client's
 
 
-async def test_a_contact_is_a_hash_with_a_field_for_each_rendition_and_a_time_to_live(
+async def test_contact_is_a_hash_with_a_field_for_each_rendition_and_a_time_to_live(
     redis: RedisCache, client: Redis
 ) -> None:
     await keep(redis, 42, "one")
@@ -52,7 +52,7 @@ async def test_a_contact_is_a_hash_with_a_field_for_each_rendition_and_a_time_to
     ],
     ids=["empty", "foreign", "pickle", "cut short", "too long", "half a head"],
 )
-async def test_a_damaged_value_is_a_miss_and_is_replaced(redis: RedisCache, client: Redis, value: bytes) -> None:
+async def test_damaged_value_is_a_miss_and_is_replaced(redis: RedisCache, client: Redis, value: bytes) -> None:
     await keep(redis, 42, "one")
     await client.hset(redis.key(42), "one", value)
     assert await found(redis, 42, "one") is None
@@ -61,7 +61,7 @@ async def test_a_damaged_value_is_a_miss_and_is_replaced(redis: RedisCache, clie
     assert await found(redis, 42, "one") == ENTRY
 
 
-async def test_a_foreign_key_is_a_miss_and_is_replaced(redis: RedisCache, client: Redis) -> None:
+async def test_foreign_key_is_a_miss_and_is_replaced(redis: RedisCache, client: Redis) -> None:
     await client.set(redis.key(42), b"foreign")
     assert await found(redis, 42, "one") is None
     assert await redis.head(42, "one") is None
@@ -69,7 +69,7 @@ async def test_a_foreign_key_is_a_miss_and_is_replaced(redis: RedisCache, client
     assert await found(redis, 42, "one") == ENTRY
 
 
-async def test_a_value_of_another_place_is_a_miss(redis: RedisCache, client: Redis) -> None:
+async def test_value_of_another_place_is_a_miss(redis: RedisCache, client: Redis) -> None:
     await keep(redis, 42, "one")
     value = await client.hget(redis.key(42), "one")
     await client.hset(redis.key(42), "two", value)
@@ -78,7 +78,7 @@ async def test_a_value_of_another_place_is_a_miss(redis: RedisCache, client: Red
     assert await found(redis, 43, "one") is None
 
 
-async def test_the_number_of_renditions_of_a_contact_is_bounded_and_its_record_stays(
+async def test_number_of_renditions_of_a_contact_is_bounded_and_its_record_stays(
     redis: RedisCache, client: Redis
 ) -> None:
     await keep(redis, 42, RECORD)

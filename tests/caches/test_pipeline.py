@@ -14,7 +14,7 @@ from service.pictures.ports import CacheUnavailable
 SLOW = 0.2
 
 
-async def test_a_connection_that_is_made_too_late_is_closed(tmp_path: Path) -> None:
+async def test_connection_that_is_made_too_late_is_closed(tmp_path: Path) -> None:
     closed = asyncio.Event()
 
     async def greet_slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -21,7 +21,7 @@ from tests.conftest import Valkey
 from tests.operations.running import free_port
 
 
-async def test_a_full_server_refuses_puts_with_a_reason(own_valkey: Valkey) -> None:
+async def test_full_server_refuses_puts_with_a_reason(own_valkey: Valkey) -> None:
     own_valkey.stop()
     own_valkey.start(**{"maxmemory": "3mb", "maxmemory-policy": "noeviction"})
     cache = redis_cache(own_valkey.url)
@@ -32,7 +32,7 @@ async def test_a_full_server_refuses_puts_with_a_reason(own_valkey: Valkey) -> N
     await cache.close()
 
 
-async def test_a_missing_server_fails_at_once(tmp_path: Path) -> None:
+async def test_missing_server_fails_at_once(tmp_path: Path) -> None:
     cache = redis_cache(f"unix://{tmp_path}/missing.sock")
     with pytest.raises(CacheUnavailable):
         await found(cache, 1, "one")
@@ -41,7 +41,7 @@ async def test_a_missing_server_fails_at_once(tmp_path: Path) -> None:
     await cache.close()
 
 
-async def test_a_frozen_server_fails_within_the_time_limit(own_valkey: Valkey) -> None:
+async def test_frozen_server_fails_within_the_time_limit(own_valkey: Valkey) -> None:
     cache = redis_cache(own_valkey.url, timeout=0.05)
     await keep(cache, 1, "one")
     assert own_valkey.process is not None
@@ -99,7 +99,7 @@ async def test_tls_to_a_plain_port_is_the_reason(own_valkey: Valkey, options: di
 
 @pytest.mark.parametrize("newest", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("demanding", [False, True], ids=["", "asks for the client's certificate"])
-async def test_a_plain_connection_to_a_tls_port_is_the_reason(
+async def test_plain_connection_to_a_tls_port_is_the_reason(
     own_valkey: Valkey, certificate: tuple[Path, Path], newest: ssl.TLSVersion, demanding: bool
 ) -> None:
     async with tls_in_front_of(own_valkey, *certificate, newest=newest, demanding=demanding) as port:
@@ -124,7 +124,7 @@ async def test_other_failures_have_other_reasons(
     assert "TLS" not in await reason_of(f"unix://{tmp_path}/missing.sock")
 
 
-async def test_the_reason_is_logged_once_when_the_subscription_fails(own_valkey: Valkey) -> None:
+async def test_reason_is_logged_once_when_the_subscription_fails(own_valkey: Valkey) -> None:
     own_valkey.stop()
     own_valkey.start(port=str(port := free_port()))
     cache = redis_cache(f"rediss://127.0.0.1:{port}/0")

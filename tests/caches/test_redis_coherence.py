@@ -10,22 +10,23 @@ from redis.asyncio import Redis
 from service.caches.redis import RedisCache
 from service.pictures.ports import FenceToken
 from service.pictures.values import RECORD, MezzanineOwner
-from tests.caches.conftest import ENTRY, Subscriber, found, keep, redis_cache, until
+from tests.caches.conftest import ENTRY, Subscriber, found, keep, redis_cache
 from tests.conftest import Valkey
+from tests.waiting import until
 
 
 def prefix_of(cache: RedisCache) -> str:
     return cache.key(0).partition(":")[0]
 
 
-async def test_a_purge_leaves_no_key_of_the_contact(redis: RedisCache, client: Redis) -> None:
+async def test_purge_leaves_no_key_of_the_contact(redis: RedisCache, client: Redis) -> None:
     for owner in (42, MezzanineOwner(42)):
         await keep(redis, owner, "one")
     await redis.purge(42)
     assert not [key async for key in client.scan_iter(redis.key(42) + "*")]
 
 
-async def test_a_purge_of_everything_drops_only_the_keys_of_its_prefix(
+async def test_purge_of_everything_drops_only_the_keys_of_its_prefix(
     shared_valkey: Valkey, redis: RedisCache, client: Redis
 ) -> None:
     for contact in range(1_200):
@@ -40,7 +41,7 @@ async def test_a_purge_of_everything_drops_only_the_keys_of_its_prefix(
     assert await client.get("foreign") == b"1"
 
 
-async def test_a_sole_record_is_the_only_field_and_shortens_the_life_of_the_hash(
+async def test_sole_record_is_the_only_field_and_shortens_the_life_of_the_hash(
     redis: RedisCache, client: Redis
 ) -> None:
     """The record of a deleted picture is one."""
@@ -50,7 +51,7 @@ async def test_a_sole_record_is_the_only_field_and_shortens_the_life_of_the_hash
     assert await client.ttl(redis.key(42)) <= 5
 
 
-async def test_a_damaged_value_does_not_prevent_the_lease(redis: RedisCache, client: Redis) -> None:
+async def test_damaged_value_does_not_prevent_the_lease(redis: RedisCache, client: Redis) -> None:
     await keep(redis, 42, "one")
     value = await client.hget(redis.key(42), "one")
     await client.hset(redis.key(42), "one", value[:-1] + b"?")
@@ -80,7 +81,7 @@ async def test_messages_have_the_form_that_older_releases_understand(redis: Redi
     assert (purged_all[0], purged_all[2]) == ("purged", "*")
 
 
-async def test_the_subscription_reports_when_the_server_is_gone_or_frozen(own_valkey: Valkey) -> None:
+async def test_subscription_reports_when_the_server_is_gone_or_frozen(own_valkey: Valkey) -> None:
     cache = redis_cache(own_valkey.url)
     states = Subscriber(cache).states
     await until(lambda: states == [True])
@@ -98,7 +99,7 @@ async def test_the_subscription_reports_when_the_server_is_gone_or_frozen(own_va
     await cache.close()
 
 
-async def test_a_lost_subscription_wakes_the_processes_that_wait_for_a_lease(own_valkey: Valkey) -> None:
+async def test_lost_subscription_wakes_the_processes_that_wait_for_a_lease(own_valkey: Valkey) -> None:
     leader, follower = (redis_cache(own_valkey.url, prefix="lost", lease=60.0) for _ in range(2))
     states = Subscriber(follower).states
     await until(lambda: states == [True])
@@ -113,7 +114,7 @@ async def test_a_lost_subscription_wakes_the_processes_that_wait_for_a_lease(own
         await each.close()
 
 
-async def test_a_full_server_still_purges_and_announces(own_valkey: Valkey) -> None:
+async def test_full_server_still_purges_and_announces(own_valkey: Valkey) -> None:
     cache = redis_cache(own_valkey.url)
     subscriber = Subscriber(cache)
     await until(lambda: subscriber.states)

@@ -9,7 +9,8 @@ import pytest
 
 from service.pictures.ports import FenceToken, SharedCache
 from service.pictures.values import PLACEHOLDERS, RECORD, EntryHead, MezzanineOwner
-from tests.caches.conftest import ENTRY, Connect, Subscriber, found, keep, until
+from tests.caches.conftest import ENTRY, Connect, Subscriber, found, keep
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ async def test_head_returns_the_length_of_the_body(cache: SharedCache) -> None:
     assert await cache.head(42, "one") == EntryHead("1-2-3", "first-frame", 100_000)
 
 
-async def test_a_later_put_replaces_an_earlier_one(cache: SharedCache) -> None:
+async def test_later_put_replaces_an_earlier_one(cache: SharedCache) -> None:
     await keep(cache, 42, "one")
     await keep(cache, 42, "one", replace(ENTRY, version="4-5-6", body=b"new"))
     assert await found(cache, 42, "one") == replace(ENTRY, version="4-5-6", body=b"new")
@@ -52,20 +53,20 @@ async def test_owners_have_separate_entries(cache: SharedCache) -> None:
     assert await found(cache, 0, "one") is None
 
 
-async def test_concurrent_look_ups_return_their_own_entries(cache: SharedCache) -> None:
+async def test_concurrent_lookups_return_their_own_entries(cache: SharedCache) -> None:
     for contact in range(300):
         await keep(cache, contact, "one", replace(ENTRY, body=b"%d" % contact))
     entries = await asyncio.gather(*(cache.get(contact, ("none", "one")) for contact in range(300)))
     assert entries == [[None, replace(ENTRY, body=b"%d" % contact)] for contact in range(300)]
 
 
-async def test_a_sole_put_replaces_all_entries_of_the_owner(cache: SharedCache) -> None:
+async def test_sole_put_replaces_all_entries_of_the_owner(cache: SharedCache) -> None:
     await keep(cache, 42, "one")
     assert await cache.put(42, RECORD, ENTRY, await cache.fence(42), life=5, sole=True)
     assert await cache.get(42, ("one", RECORD)) == [None, ENTRY]
 
 
-async def test_a_purge_drops_all_entries_of_the_contact_and_reaches_the_other_processes(
+async def test_purge_drops_all_entries_of_the_contact_and_reaches_the_other_processes(
     connect: Connect, other: tuple[SharedCache, Subscriber]
 ) -> None:
     cache = connect()
@@ -81,14 +82,14 @@ async def test_a_purge_drops_all_entries_of_the_contact_and_reaches_the_other_pr
     assert own.purged == [7]
 
 
-async def test_a_purge_of_a_contact_without_entries_reaches_the_other_processes(
+async def test_purge_of_a_contact_without_entries_reaches_the_other_processes(
     cache: SharedCache, other: tuple[SharedCache, Subscriber]
 ) -> None:
     await cache.purge(404)
     await until(lambda: other[1].purged == [404])
 
 
-async def test_a_purge_of_everything_reaches_every_process(
+async def test_purge_of_everything_reaches_every_process(
     connect: Connect, other: tuple[SharedCache, Subscriber]
 ) -> None:
     cache = connect()
@@ -101,7 +102,7 @@ async def test_a_purge_of_everything_reaches_every_process(
     await until(lambda: other[1].purged == [None] == own.purged)
 
 
-async def test_an_announcement_reaches_the_other_processes_and_drops_nothing(
+async def test_announcement_reaches_the_other_processes_and_drops_nothing(
     cache: SharedCache, other: tuple[SharedCache, Subscriber]
 ) -> None:
     await keep(cache, 42, "one")
@@ -111,7 +112,7 @@ async def test_an_announcement_reaches_the_other_processes_and_drops_nothing(
 
 
 @pytest.mark.parametrize("purged", [42, None])
-async def test_a_put_with_a_fence_from_before_a_purge_is_refused(cache: SharedCache, purged: int | None) -> None:
+async def test_put_with_a_fence_from_before_a_purge_is_refused(cache: SharedCache, purged: int | None) -> None:
     old = await cache.fence(42)
     await cache.purge(purged)
     assert not await cache.put(42, "one", ENTRY, old, life=60)
@@ -133,7 +134,7 @@ async def test_one_request_gets_the_lease_and_the_others_learn_how_long_it_lasts
     assert all(each.held and 0 < each.held.seconds <= 2.0 for each in tokens if not each.lease)
 
 
-async def test_lead_returns_an_entry_of_the_version_that_was_put_in_between(cache: SharedCache) -> None:
+async def test_acquire_returns_an_entry_of_the_version_that_was_put_in_between(cache: SharedCache) -> None:
     await keep(cache, 42, "one")
     assert await cache.acquire(42, "one", ENTRY.version) == ENTRY
     assert isinstance(await cache.acquire(42, "two", "1-2"), FenceToken)
@@ -145,7 +146,7 @@ async def test_lead_returns_an_entry_of_the_version_that_was_put_in_between(cach
 
 
 @pytest.mark.parametrize("by", ["release", "put"])
-async def test_the_end_of_a_lease_wakes_the_process_that_waits_for_it(
+async def test_end_of_a_lease_wakes_the_process_that_waits_for_it(
     cache: SharedCache, other: tuple[SharedCache, Subscriber], by: str
 ) -> None:
     leader = await cache.acquire(42, "one", "v")
@@ -162,7 +163,7 @@ async def test_the_end_of_a_lease_wakes_the_process_that_waits_for_it(
     await until(follower.held.ended.is_set)
 
 
-async def test_a_released_lease_is_free_and_its_token_releases_no_later_one(cache: SharedCache) -> None:
+async def test_released_lease_is_free_and_its_token_releases_no_later_one(cache: SharedCache) -> None:
     first = await cache.acquire(42, "one", "v")
     assert isinstance(first, FenceToken)
     assert first.lease
@@ -175,7 +176,7 @@ async def test_a_released_lease_is_free_and_its_token_releases_no_later_one(cach
     assert third.lease is None
 
 
-async def test_a_lease_lasts_as_long_as_it_is_renewed(connect: Connect) -> None:
+async def test_lease_lasts_as_long_as_it_is_renewed(connect: Connect) -> None:
     cache = connect(lease=1.2)
     token = await cache.acquire(42, "one", "v")
     assert isinstance(token, FenceToken)

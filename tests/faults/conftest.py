@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.pixels import shown
+from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.conftest import get as get
 from tests.web.conftest import people as people
@@ -25,7 +26,7 @@ Pair = tuple[Client, Client]
 _prefixes = itertools.count()
 
 NO_MEMORY = {"memory_bytes": 0}
-"""Cache settings with which every look-up reaches the server."""
+"""Cache settings with which every lookup reaches the server."""
 BOUND = 0.25
 """Seconds that a request waits for the cache, by its `Server-Timing`: 0.06, and what a loaded event loop adds.
 The benchmark `faults` measures the promised 0.1; a slow machine must not fail a test."""
@@ -44,16 +45,6 @@ def cache_seconds(response: ClientResponse) -> float:
 async def settled(client: Client) -> None:
     """Wait until all puts have reached the server."""
     await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
-
-
-async def until(true: Callable[[], Awaitable[object]], seconds: float, what: str) -> None:
-    """Return when *true* returns a true value. Fail after *seconds*; *what* describes the condition."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not await true():
-                await asyncio.sleep(0.01)  # another process decides when: there is nothing to await
-    except TimeoutError:
-        pytest.fail(f"not within {seconds:g} s: {what}")
 
 
 async def undisturbed(trial: Callable[[], Awaitable[None]], *clients: Client) -> None:
@@ -140,7 +131,7 @@ class Readers:
 
 @pytest.fixture
 async def readers(serve: Serve, get: Get, own_valkey: Valkey, people: object) -> Readers:
-    """Readers of a service with a server of its own. Every look-up reaches the server, and all pictures are in it."""
+    """Readers of a service with a server of its own. Every lookup reaches the server, and all pictures are in it."""
     own_valkey.stop()
     own_valkey.start(**{"enable-debug-command": "yes"})
     made = Readers(await serve(url=own_valkey.url, cache=NO_MEMORY), get)

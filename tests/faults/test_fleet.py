@@ -15,7 +15,8 @@ import pytest
 from service.pictures.values import RECORD
 from service.web.keys import CACHE
 from service.wiring.app import LEASE
-from tests.faults.conftest import RENDERS, Client, Pair, settled, undisturbed, until
+from tests.faults.conftest import RENDERS, Client, Pair, settled, undisturbed
+from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
 from tools.pictures.drawing import quarters, saved
@@ -41,7 +42,7 @@ async def test_identical_misses_in_two_processes_are_one_render(pair: Pair, get:
     await undisturbed(trial, *pair)
 
 
-async def test_a_rendition_of_one_process_is_a_hit_in_the_other(pair: Pair, get: Get) -> None:
+async def test_rendition_of_one_process_is_a_hit_in_the_other(pair: Pair, get: Get) -> None:
     async def trial() -> None:
         query, before = f"?w={next(_widths)}", await renders(*pair)
         first = await get(pair[0], 1, query)
@@ -54,7 +55,7 @@ async def test_a_rendition_of_one_process_is_a_hit_in_the_other(pair: Pair, get:
     await undisturbed(trial, *pair)
 
 
-async def test_a_follower_is_woken_when_the_rendition_is_put(pair: Pair, get: Get) -> None:
+async def test_follower_is_woken_when_the_rendition_is_put(pair: Pair, get: Get) -> None:
     """This happens long before the lease expires."""
 
     async def trial() -> float:
@@ -85,7 +86,7 @@ async def test_a_follower_is_woken_when_the_rendition_is_put(pair: Pair, get: Ge
     assert min(took) < LEASE / 4
 
 
-async def test_a_lease_is_renewed_while_its_holder_renders(pair: Pair, get: Get) -> None:
+async def test_lease_is_renewed_while_its_holder_renders(pair: Pair, get: Get) -> None:
     """The render takes longer than one lease."""
 
     async def trial() -> None:
@@ -105,7 +106,7 @@ async def test_a_lease_is_renewed_while_its_holder_renders(pair: Pair, get: Get)
     await undisturbed(trial, *pair)
 
 
-async def test_a_picture_that_cannot_be_rendered_costs_the_fleet_one_attempt(
+async def test_picture_that_cannot_be_rendered_costs_the_fleet_one_attempt(
     serve_two: Callable[..., Awaitable[Pair]], get: Get, images: Path
 ) -> None:
     pair = await serve_two()
@@ -127,7 +128,7 @@ async def test_a_picture_that_cannot_be_rendered_costs_the_fleet_one_attempt(
 
 
 @pytest.mark.usefixtures("spawned_renderers")
-async def test_a_picture_that_ends_its_process_is_refused_after_two_processes_of_the_fleet(
+async def test_picture_that_ends_its_process_is_refused_after_two_processes_of_the_fleet(
     serve_two: Callable[..., Awaitable[Pair]], get: Get
 ) -> None:
     pair = await serve_two()

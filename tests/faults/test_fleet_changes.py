@@ -14,8 +14,9 @@ from redis.asyncio import Redis
 
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import RENDERS, Pair, settled, until
+from tests.faults.conftest import RENDERS, Pair, settled
 from tests.pixels import shown
+from tests.waiting import until
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_coalescing import frozen_worker, until_metric
 from tools.pictures.drawing import quarters, saved
@@ -27,7 +28,7 @@ async def command(redis: Redis, *words: str) -> None:
     await redis.execute_command(*words)  # type: ignore[no-untyped-call]
 
 
-async def test_a_render_that_began_before_a_purge_does_not_undo_it(pair: Pair, get: Get, shared_valkey: Valkey) -> None:
+async def test_render_that_began_before_a_purge_does_not_undo_it(pair: Pair, get: Get, shared_valkey: Valkey) -> None:
     """The late put of the leader is refused in both layers."""
     pid = await frozen_worker(pair[0])
     try:
@@ -53,7 +54,7 @@ async def test_a_render_that_began_before_a_purge_does_not_undo_it(pair: Pair, g
 
 
 @pytest.mark.parametrize("server", ["with room", "full", "emptied"])
-async def test_a_new_picture_is_served_by_the_other_process_at_once(
+async def test_new_picture_is_served_by_the_other_process_at_once(
     serve_two: Callable[..., Awaitable[Pair]], get: Get, own_valkey: Valkey, server: str
 ) -> None:
     """The server may be empty or full."""
@@ -81,7 +82,7 @@ async def test_a_new_picture_is_served_by_the_other_process_at_once(
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["frozen", "killed"])
-async def test_a_write_while_the_server_is_down_reaches_all_processes_when_it_is_back(
+async def test_write_while_the_server_is_down_reaches_all_processes_when_it_is_back(
     serve_two: Callable[..., Awaitable[Pair]], get: Get, own_valkey: Valkey, killed: bool
 ) -> None:
     one, other = await serve_two(url=own_valkey.url)
@@ -141,7 +142,7 @@ async def test_entries_that_were_purged_while_unsubscribed_are_not_served_afterw
     await until(new_picture, 60, "it is subscribed, and its memory is empty")
 
 
-async def test_a_purge_that_the_server_does_not_acknowledge_is_503(serve: Serve, own_valkey: Valkey) -> None:
+async def test_purge_that_the_server_does_not_acknowledge_is_503(serve: Serve, own_valkey: Valkey) -> None:
     client = await serve(url=own_valkey.url, writes={"enabled": True})
     own_valkey.stop()
     refused = await client.request("PURGE", IMAGE.format(1))

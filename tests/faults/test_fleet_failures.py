@@ -10,7 +10,8 @@ import pytest
 from service.formats import Format
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
-from tests.faults.conftest import Client, settled, subscribed, until
+from tests.faults.conftest import Client, settled, subscribed
+from tests.waiting import until
 from tests.web.conftest import IMAGE, Get
 
 pytestmark = pytest.mark.usefixtures("people")
@@ -38,7 +39,7 @@ def tried(pools: list[PoolWithFailingWriters]) -> int:
     return sum(pool.tried[AVIF] for pool in pools)
 
 
-async def test_a_format_that_failed_is_ruled_out_in_both(two: Callable[[str], Awaitable[Two]], get: Get) -> None:
+async def test_format_that_failed_is_ruled_out_in_both(two: Callable[[str], Awaitable[Two]], get: Get) -> None:
     one, other, pools = await two("failures-known")
     assert (await get(other, 1, "?w=40&type=webp")).status == 200  # its memory has a record without the failure
     first = await get(one, 1, "?w=60", Accept=ACCEPT)
@@ -60,7 +61,7 @@ async def test_a_format_that_failed_is_ruled_out_in_both(two: Callable[[str], Aw
     assert tried(pools) == 2
 
 
-async def test_a_follower_does_not_try_the_format_that_failed_for_the_leader(
+async def test_follower_does_not_try_the_format_that_failed_for_the_leader(
     two: Callable[[str], Awaitable[Two]], get: Get
 ) -> None:
     one, other, pools = await two("failures-waiting")
@@ -72,4 +73,4 @@ async def test_a_follower_does_not_try_the_format_that_failed_for_the_leader(
         )
         assert {(each.status, each.content_type) for each in answers} == {(200, "image/webp")}
         assert len({each.headers["ETag"] for each in answers}) == 1
-    assert 10 <= tried(pools) < 15  # 20 if both tried; a late look-up on a busy machine costs one more
+    assert 10 <= tried(pools) < 15  # 20 if both tried; a late lookup on a busy machine costs one more

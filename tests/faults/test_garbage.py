@@ -18,8 +18,9 @@ from service.pictures.records import encode
 from service.pictures.values import RECORD, Entry, Original
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import NO_MEMORY, RENDERS, Client, settled, undisturbed, until
+from tests.faults.conftest import NO_MEMORY, RENDERS, Client, settled, undisturbed
 from tests.pixels import shown
+from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 from tools.pictures.drawing import large, saved
@@ -79,7 +80,7 @@ async def kept(client: Client, get: Get, redis: Redis, prefix: str) -> dict[byte
 
 
 @pytest.mark.parametrize("kind", ["{key}", "{key}:mezzanine", "{key}:fence", "{key}:lead:{field}"])
-async def test_a_key_of_another_type_is_a_miss_and_is_replaced(
+async def test_key_of_another_type_is_a_miss_and_is_replaced(
     client: Client, get: Get, shared_valkey: Valkey, prefix: str, kind: str
 ) -> None:
     async with Redis.from_url(shared_valkey.url) as redis:
@@ -138,7 +139,7 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
      encode(Original(2, "v", 10, 1_700_000_000, Format.JPEG, alpha=False))],
     ids=range(11),
 )  # fmt: skip
-async def test_a_foreign_record_is_a_miss(
+async def test_foreign_record_is_a_miss(
     client: Client, get: Get, shared_valkey: Valkey, prefix: str, record: bytes
 ) -> None:
     expected = await get(client, 1, QUERY)
@@ -152,7 +153,7 @@ async def test_a_foreign_record_is_a_miss(
 
 
 @pytest.mark.parametrize("detail", ["", "0x0 0x0", "2400x1800 1024x768", "99999x99999 1x1", "garbage"])
-async def test_a_damaged_mezzanine_is_no_fault_of_the_original(
+async def test_damaged_mezzanine_is_no_fault_of_the_original(
     client: Client, get: Get, images: Path, shared_valkey: Valkey, prefix: str, detail: str
 ) -> None:
     (images / "7.jpg").write_bytes(saved(large(), "JPEG", quality=90))

@@ -19,8 +19,7 @@ from redis.asyncio import Redis
 from service.wiring.app import LEASE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, settled
-from tests.operations.running import Service, running
-from tests.operations.running import until as until_outside
+from tests.operations.running import Service, block_until, running
 from tests.pixels import shown
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
@@ -53,7 +52,7 @@ def test_when_the_leader_is_killed_the_other_renders_within_its_lease(two_servic
     before = other.renders_started
     with ThreadPoolExecutor(8) as readers, leader.frozen_renderers():
         lost = readers.submit(leader.get, f"{PICTURE}?w=77&type=png")
-        until_outside(lambda: leader.renders_started == 1, 10, "the leader renders")
+        block_until(lambda: leader.renders_started == 1, 10, "the leader renders")
         waiting = [readers.submit(other.get, f"{PICTURE}?w=77&type=png") for _ in range(4)]
         time.sleep(0.5)
         assert not any(each.done() for each in waiting)
@@ -70,7 +69,7 @@ def test_when_the_leader_is_killed_the_other_renders_within_its_lease(two_servic
     assert other.renders_started == before + 1
 
 
-async def test_a_client_that_leaves_during_a_render_does_not_affect_the_others(
+async def test_client_that_leaves_during_a_render_does_not_affect_the_others(
     serve: Serve, get: Get, people: Path, own_valkey: Valkey
 ) -> None:
     """The others may wait in the same process or in another one."""
@@ -89,7 +88,7 @@ async def test_a_client_that_leaves_during_a_render_does_not_affect_the_others(
     assert await metric(one, RENDERS) == 1
 
 
-async def test_a_picture_that_changes_during_its_render_keeps_its_own_validator(
+async def test_picture_that_changes_during_its_render_keeps_its_own_validator(
     serve: Serve, get: Get, people: Path
 ) -> None:
     """The old picture is sent with its own entity tag, never with that of the new one."""

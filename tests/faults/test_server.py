@@ -15,7 +15,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import NO_MEMORY, RENDERS, Readers, undisturbed, until
+from tests.faults.conftest import NO_MEMORY, RENDERS, Readers, undisturbed
+from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 
@@ -40,7 +41,7 @@ async def killed(server: Valkey) -> None:
 
 
 async def stuttering(server: Valkey) -> None:
-    """Be silent for about the time limits of a look-up and of a connection."""
+    """Be silent for about the time limits of a lookup and of a connection."""
     for seconds in (0.03, 0.06, 0.97, 1.0, 1.03):
         await command(server, "DEBUG", "SLEEP", seconds)
 
@@ -92,7 +93,7 @@ async def test_answers_are_right_and_in_time_under_load_while_the_server_is(
     await readers.in_use()
 
 
-async def test_an_emptied_server_costs_one_render_for_each_rendition(readers: Readers, own_valkey: Valkey) -> None:
+async def test_emptied_server_costs_one_render_for_each_rendition(readers: Readers, own_valkey: Valkey) -> None:
     async def trial() -> None:
         before = await readers.renders()
         await command(own_valkey, "FLUSHALL")
@@ -102,9 +103,7 @@ async def test_an_emptied_server_costs_one_render_for_each_rendition(readers: Re
     await undisturbed(trial, readers.client)
 
 
-async def test_a_full_server_still_answers_look_ups(
-    readers: Readers, own_valkey: Valkey, get: Get, images: Path
-) -> None:
+async def test_full_server_still_answers_lookups(readers: Readers, own_valkey: Valkey, get: Get, images: Path) -> None:
     """Other renditions are rendered and cannot be put."""
     for contact in range(10, 30):
         os.link(images / "1.jpg", images / f"{contact}.jpg")
@@ -120,7 +119,7 @@ async def test_a_full_server_still_answers_look_ups(
     await undisturbed(trial, readers.client)
 
 
-async def test_a_server_that_is_missing_at_the_start_is_used_later(
+async def test_server_that_is_missing_at_the_start_is_used_later(
     serve: Serve, get: Get, own_valkey: Valkey, people: object
 ) -> None:
     own_valkey.stop()
@@ -130,7 +129,7 @@ async def test_a_server_that_is_missing_at_the_start_is_used_later(
     await readers.in_use()
 
 
-async def test_a_server_that_freezes_during_the_first_handshakes_is_used_later(
+async def test_server_that_freezes_during_the_first_handshakes_is_used_later(
     serve: Serve, get: Get, own_valkey: Valkey, people: object
 ) -> None:
     """Its late replies are dropped."""
@@ -157,7 +156,7 @@ async def test_without_a_server_identical_requests_share_a_render_in_each_proces
     assert [await metric(client, RENDERS) for client in clients] == [1, 1]
 
 
-async def test_a_hit_in_memory_needs_no_server(serve: Serve, get: Get, own_valkey: Valkey, people: object) -> None:
+async def test_hit_in_memory_needs_no_server(serve: Serve, get: Get, own_valkey: Valkey, people: object) -> None:
     client = await serve(url=own_valkey.url)
     await get(client, 1, "?w=20")
     own_valkey.stop()
@@ -166,10 +165,10 @@ async def test_a_hit_in_memory_needs_no_server(serve: Serve, get: Get, own_valke
     assert await metric(client, RENDERS) == 1
 
 
-async def test_a_server_that_is_slower_than_the_time_limit_delays_no_request(
+async def test_server_that_is_slower_than_the_time_limit_delays_no_request(
     serve: Serve, get: Get, own_valkey: Valkey, people: object
 ) -> None:
-    """Every reply comes 60 ms late. A look-up has 30 ms."""
+    """Every reply comes 60 ms late. A lookup has 30 ms."""
     under_way: set[asyncio.Task[None] | None] = set()
 
     async def delayed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -203,7 +202,7 @@ async def test_a_server_that_is_slower_than_the_time_limit_delays_no_request(
     await asyncio.wait([task for task in under_way if task])
 
 
-async def test_a_server_of_another_protocol_delays_no_request(
+async def test_server_of_another_protocol_delays_no_request(
     serve: Serve, get: Get, own_valkey: Valkey, people: object
 ) -> None:
     """When a real server takes its place, it is used, and the process subscribes."""

@@ -50,7 +50,7 @@ def test_stripped_mutant_shows_the_same_or_is_refused() -> None:
     assert admitted > 50
 
 
-async def test_a_thousand_mutants_end_no_render_process_and_exceed_no_time_limit() -> None:
+async def test_thousand_mutants_end_no_render_process_and_exceed_no_time_limit() -> None:
     """`RenderWorkerDied`, `RenderTimedOut` and unexpected exceptions, which would be a 5xx, fail this test."""
     pool = RenderPool(Metrics(), workers=2, queue=MUTANTS, timeout=LIMIT, memory_bytes=1_073_741_824)
     pool.open()

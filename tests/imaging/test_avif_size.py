@@ -12,7 +12,7 @@ from PIL import AvifImagePlugin, Image
 from service.formats import Format
 from service.imaging.containers.isobmff.picture import upright_size
 from service.imaging.containers.peek import peek
-from service.imaging.containers.window import HEAD, Window
+from service.imaging.containers.window import HEAD_BYTES, Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
 from tools.pictures.drawing import large, quarters, saved
@@ -55,15 +55,15 @@ def shown(data: bytes) -> tuple[int, int]:
 @pytest.mark.parametrize("padding", [100, 70_000])
 def test_boxes_after_the_first_64_kib_are_read(padding):
     data = still(large(600, 600), padding=padding, quality=90)
-    assert len(data) > HEAD + 30_000
+    assert len(data) > HEAD_BYTES + 30_000
     reads = []
 
     def read(begin, size):
         reads.append(size)
         return data[begin : begin + size]
 
-    assert peek(Window(data[:HEAD], len(data), read)).size == peek(data).size == (600, 600)
-    assert bool(reads) == (padding > HEAD) and sum(reads) <= 4096
+    assert peek(Window(data[:HEAD_BYTES], len(data), read)).size == peek(data).size == (600, 600)
+    assert bool(reads) == (padding > HEAD_BYTES) and sum(reads) <= 4096
 
 
 def test_avif_without_a_size_box_has_no_size():

@@ -11,7 +11,7 @@ from PIL import Image
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format
 from service.imaging.containers.peek import peek
-from service.imaging.containers.window import HEAD, Window
+from service.imaging.containers.window import HEAD_BYTES, Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
 from tests.conftest import skip_without_corpus
@@ -66,7 +66,7 @@ def test_rendition_is_closer_to_a_second_decoder_than_a_naive_conversion(file):
 @pytest.mark.filterwarnings("ignore")
 def test_peek_agrees_with_pillow(file):
     data = read(file)
-    facts = peek(Window(data[:HEAD], len(data), lambda begin, size: data[begin : begin + size]))
+    facts = peek(Window(data[:HEAD_BYTES], len(data), lambda begin, size: data[begin : begin + size]))
     image = Image.open(io.BytesIO(data))
     assert facts.format is Format[{"MPO": "JPEG"}.get(image.format, image.format)]
     assert facts.alpha == image.has_transparency_data

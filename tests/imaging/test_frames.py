@@ -19,7 +19,7 @@ from service.imaging.reading import gif as gif_reader
 from service.imaging.reading.parts import composed
 from service.imaging.writing.animated_gif import animated_gif
 from tests.conftest import examples
-from tests.pixels import animation_frames, rendered
+from tests.pixels import frames_of, rendered
 from tools.pictures.png import chunk
 
 Pixel = tuple[int, int, int, int]
@@ -86,7 +86,7 @@ def blended(above: Pixel, below: Pixel) -> Pixel:
 
 def assert_shows(data: bytes, frames: list[Drawn]) -> None:
     wanted = shown_as(frames)
-    seen = animation_frames(rendered(data, "PNG").data)
+    seen = frames_of(rendered(data, "PNG").data)
     if len(wanted) == 1:
         seen = [(seen[0][0], wanted[0][1] * 100.0)]  # a still picture has no duration
     assert [time for _, time in seen] == [time * 100 for _, time in wanted]
@@ -158,7 +158,7 @@ def test_apng_frames_follow_the_specification(first, rest):
 @given(st.lists(drawn(HALF), min_size=2, max_size=4))
 def test_apng_frames_may_begin_after_a_still_picture(frames):
     wanted = shown_as(frames)
-    seen = animation_frames(rendered(apng(frames, still=True), "WEBP").data)
+    seen = frames_of(rendered(apng(frames, still=True), "WEBP").data)
     assert sum(time for _, time in seen) == sum(time for _, time in wanted) * 100 or len(wanted) == 1
 
 
@@ -177,17 +177,17 @@ BLACK: Pixel = (0, 0, 0, 255)
     st.lists(st.tuples(drawn([*COLOURS, BLACK, CLEAR], whole=True), st.integers(1, 9)), min_size=1, max_size=5),
     st.booleans(),
 )
-def test_written_gif_shows_every_frame(timed, clear):
+def test_written_gif_shows_every_frame(timed_frames, clear):
     """Pillow's writer confuses black with transparent."""
     images = []
-    for frame, _ in timed:
+    for frame, _ in timed_frames:
         image = Image.new("RGBA", (WIDE, HIGH))
         image.putdata([pixel if clear or pixel[3] else BLACK for pixel in frame.pixels])
         images.append(image if clear else image.convert("RGB"))
-    data = animated_gif(images, [100 * time for _, time in timed], plays=3)
+    data = animated_gif(images, [100 * time for _, time in timed_frames], plays=3)
     seen = [(shown.copy(), time) for shown, time in composed("RGBA", (WIDE, HIGH), gif_reader.parts(data))]
     wanted: list[tuple[bytes, float]] = []
-    for image, (_, time) in zip(images, timed, strict=True):
+    for image, (_, time) in zip(images, timed_frames, strict=True):
         pixels = image.convert("RGBA").tobytes()
         earlier = wanted.pop()[1] if wanted and wanted[-1][0] == pixels else 0
         wanted.append((pixels, earlier + 100 * time))
@@ -205,7 +205,7 @@ def test_cleared_corner_is_transparent_in_every_format(source, kind):
     red, green, _, yellow = COLOURS
     frames = [solid(red, 0, 0, WIDE, HIGH), solid(green, 0, 0, 3, 3, 1), solid(yellow, 5, 4, 1, 1)]
     data = gif(frames) if source == "GIF" else apng(frames)
-    *_, (last, _) = animation_frames(rendered(data, kind, 60).data)
+    *_, (last, _) = frames_of(rendered(data, kind, 60).data)
     assert last.getpixel((8, 8))[3] <= 8
     assert last.getpixel((40, 10))[3] >= 247
 

@@ -102,15 +102,15 @@ def test_gif_with_a_frame_that_only_pillow_finds_is_refused():
 
 
 def test_track_with_two_tables_of_a_kind_or_millions_of_samples_is_refused():
-    data = saved(quarters(), "AVIF", save_all=True, append_images=[quarters().rotate(90)])
-    at = data.index(b"stsz") - 4
-    table = data[at : at + int.from_bytes(data[at : at + 4], "big")]
+    animated = saved(quarters(), "AVIF", save_all=True, append_images=[quarters().rotate(90)])
+    at = animated.index(b"stsz") - 4
+    table = animated[at : at + int.from_bytes(animated[at : at + 4], "big")]
     many = table[:16] + (2_500_000).to_bytes(4, "big") + table[20:]
-    assert rendered(data, "PNG", 16).frames == 2
+    assert rendered(animated, "PNG", 16).frames == 2
     with pytest.raises(Unrenderable, match="work"):
-        rendered(data.replace(table, many), "PNG", 16)
-    other = data.index(b"stsc") - 4
-    renamed = data[: other + 4] + b"stsz" + data[other + 8 :]
+        rendered(animated.replace(table, many), "PNG", 16)
+    other = animated.index(b"stsc") - 4
+    renamed = animated[: other + 4] + b"stsz" + animated[other + 8 :]
     with pytest.raises(Unrenderable, match="corrupt"):
         rendered(renamed, "PNG", 16)
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageChops, ImageCms
 from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.admission import admit
-from service.imaging.containers.jpeg import Header
+from service.imaging.containers.jpeg import JpegHeader
 from service.imaging.containers.peek import peek
 from service.imaging.containers.window import Window
 from service.imaging.order import Encoding, Limits
@@ -149,7 +149,7 @@ HALF, REST = SRGB[:300], SRGB[300:]
 def test_profile_is_joined_from_its_parts(parts: bytes, late: bool) -> None:
     at = PLAIN.index(b"\xff\xc4") if late else 20  # after the frame header, where Pillow expects none
     data = PLAIN[:at] + parts + PLAIN[at:]
-    assert Header.of(data).profile == SRGB
+    assert JpegHeader.of(data).profile == SRGB
     assert same(data, PLAIN)
 
 
@@ -171,7 +171,7 @@ def test_profile_is_joined_from_its_parts(parts: bytes, late: bool) -> None:
 )
 def test_profile_with_missing_or_wrong_parts_is_not_used(parts: bytes) -> None:
     data = PLAIN[:20] + parts + PLAIN[20:]
-    assert Header.of(data).profile is None
+    assert JpegHeader.of(data).profile is None
     assert same(data, PLAIN)
 
 
@@ -223,7 +223,7 @@ def test_segments_before_exif_do_not_change_the_size(before: bytes, turn: int) -
     assert peek(Window(data[:100], len(data), lambda at, much: data[at : at + much])).size == size
 
 
-def test_a_window_is_not_read_for_a_profile() -> None:
+def test_window_is_not_read_for_a_profile() -> None:
     read = []
 
     def reading(at: int, much: int) -> bytes:

@@ -13,7 +13,7 @@ from service.errors import Unrenderable
 from service.formats import Format
 from service.imaging.containers.peek import Facts, peek
 from service.imaging.containers.table import CONTAINERS
-from service.imaging.containers.window import HEAD, Window
+from service.imaging.containers.window import HEAD_BYTES, Window
 from service.imaging.reading.readers import READERS
 from tools.pictures.drawing import quarters, saved
 from tools.pictures.isobmff import box
@@ -43,7 +43,7 @@ def test_peek_finds_transparency_after_the_first_64_kib(mode, before):
     data = saved(Image.new(mode, (30, 20)), "AVIF")
     brands = int.from_bytes(data[:4], "big")
     data = data[:brands] + box(b"free", bytes(before)) + data[brands:]
-    for read in (data, Window(data[:HEAD], len(data), lambda at, size: data[at : at + size])):
+    for read in (data, Window(data[:HEAD_BYTES], len(data), lambda at, size: data[at : at + size])):
         assert peek(read) == Facts(Format.AVIF, alpha=mode == "RGBA", size=(30, 20))
 
 
@@ -96,12 +96,12 @@ def windowed(data):
         reads.append((begin, size))
         return data[begin : begin + size]
 
-    return Window(data[:HEAD], len(data), read), reads
+    return Window(data[:HEAD_BYTES], len(data), read), reads
 
 
 def test_tiff_directory_at_the_end_is_read_without_the_pixels():
     data = saved(Image.effect_noise((300, 300), 80), "TIFF", compression="tiff_adobe_deflate")
-    assert int.from_bytes(data[4:8], "little") > HEAD
+    assert int.from_bytes(data[4:8], "little") > HEAD_BYTES
     window, reads = windowed(data)
     assert peek(window) == peek(data) == Facts(Format.TIFF, False, (300, 300))
     assert 0 < sum(size for _, size in reads) <= 4_096
@@ -118,7 +118,7 @@ def test_header_in_the_first_bytes_needs_no_other_read():
     noise = Image.effect_noise((600, 600), 80)
     for kind, options in (("JPEG", {"quality": 95}), ("WEBP", {"lossless": True}), ("BMP", {}), ("GIF", {})):
         data = saved(noise, kind, **options)
-        assert len(data) > HEAD
+        assert len(data) > HEAD_BYTES
         window, reads = windowed(data)
         assert peek(window).size == (600, 600)
         assert not reads

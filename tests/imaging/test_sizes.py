@@ -13,14 +13,14 @@ from PIL import Image
 from service.imaging.containers import exif
 from service.imaging.containers.peek import peek
 from service.imaging.containers.png import values
-from service.imaging.containers.window import HEAD, Window
+from service.imaging.containers.window import HEAD_BYTES, Window
 from service.imaging.order import Limits
 from service.imaging.source import Source
 from tools.pictures.drawing import animation, quarters, saved
 from tools.pictures.exif import exif_block, pngs_with_exif, stored
 from tools.pictures.png import chunk, png
 
-FAR = 2 * HEAD
+FAR = 2 * HEAD_BYTES
 
 
 def size(data: bytes, most: int = 16_384) -> tuple[int, int] | None:
@@ -32,7 +32,7 @@ def size(data: bytes, most: int = 16_384) -> tuple[int, int] | None:
         read += length
         return data[begin : begin + length]
 
-    found = peek(Window(data[:HEAD], len(data), reading)).size
+    found = peek(Window(data[:HEAD_BYTES], len(data), reading)).size
     assert read <= most
     assert found == peek(data).size
     return found
@@ -120,7 +120,7 @@ def test_first_of_two_orientations_of_a_png_counts():
 def test_exif_after_the_pixels_of_a_webp_counts_if_its_flag_is_set():
     noise = Image.effect_noise((500, 300), 90).convert("RGB")
     data = saved(noise, "WEBP", lossless=True, exif=exif_block(6))
-    assert data.index(b"EXIF") > HEAD
+    assert data.index(b"EXIF") > HEAD_BYTES
     assert size(data) == rendered_size(data) == (300, 500)
     unflagged = bytearray(data)
     unflagged[20] &= ~0x08
@@ -133,7 +133,7 @@ def test_size_of_a_gif_includes_a_frame_beyond_the_screen():
     at = 13 + 3 * (2 << (data[10] & 7) if data[10] & 0x80 else 0)
     comment = b"!\xfe" + (b"\xff" + bytes(255)) * 300 + b"\0"
     long = bytes(data[:at]) + comment + bytes(data[at:])
-    assert at + len(comment) > HEAD
+    assert at + len(comment) > HEAD_BYTES
     assert size(long, most=65_536) == rendered_size(long) == (33, 22)
 
 
@@ -229,7 +229,7 @@ def test_hostile_headers_give_no_size_within_bounded_reads(name):
     assert size(HOSTILE[name](), most=8_388_608) is None
 
 
-def test_a_window_is_bounded_and_ends_where_the_file_ends():
+def test_window_is_bounded_and_ends_where_the_file_ends():
     reads: list[int] = []
 
     def read(begin: int, length: int) -> bytes:

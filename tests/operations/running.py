@@ -33,17 +33,17 @@ SAMPLE_CREDENTIAL = {"Authorization": "Basic dGplMDpUamUw"}
 
 STARTED_WITHIN = 60.0
 """Seconds to wait until a started service answers; the machine may be busy."""
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds to wait for one answer."""
 
 
-def until(true: Callable[[], object], seconds: float, what: str) -> None:
-    """Poll *true* until it returns a true value. Fail after *seconds* with *what*, the awaited condition.
+def block_until(condition: Callable[[], object], seconds: float, what: str) -> None:
+    """Poll *condition* until it returns a true value. Fail after *seconds* with *what*, the awaited condition.
 
     The condition depends on another process, so there is nothing to await.
     """
     deadline = time.monotonic() + seconds
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
         time.sleep(0.02)
 
@@ -185,7 +185,7 @@ class Service:
 
     def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
         """Send a request and read the whole answer. Raises if the body is cut short."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
             connection.request(method, path, headers=headers or {})
             response = connection.getresponse()
@@ -211,13 +211,13 @@ class Service:
 
     def wait_until_it_answers(self) -> None:
         """Wait for the first answer. Fail if the service ends before."""
-        until(lambda: self.answers or self.process.poll() is not None, STARTED_WITHIN, "the service answers")
+        block_until(lambda: self.answers or self.process.poll() is not None, STARTED_WITHIN, "the service answers")
         assert self.process.poll() is None, f"the service ended with {self.process.returncode}: {self.logged}"
 
     def with_renderers(self, count: int) -> set[Process]:
         """Wait until the service is ready and has *count* idle render processes. Return all its descendants."""
-        until(lambda: self.get("/readyz").status == 200, STARTED_WITHIN, "it renders")
-        until(
+        block_until(lambda: self.get("/readyz").status == 200, STARTED_WITHIN, "it renders")
+        block_until(
             lambda: len(self.renderers) == count and all(each.waits_for_jobs for each in self.renderers),
             STARTED_WITHIN,
             f"{count} render processes are ready",
@@ -307,7 +307,7 @@ def running(
             if process.poll() is None:
                 process.kill()
                 process.wait()
-            until(lambda: not service.relatives, 60, "all its processes end")
+            block_until(lambda: not service.relatives, 60, "all its processes end")
 
 
 def run(*arguments: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -342,6 +342,6 @@ def assert_stopped(service: Service, before: set[Process]) -> None:
 
 def nothing_left(service: Service, before: set[Process], seconds: float = 5.0) -> None:
     """Wait until no process of *before*, relative or temporary file of *service* is left. Fail after *seconds*."""
-    until(lambda: not [each for each in before if each.alive], seconds, f"none is left of {before}")
-    until(lambda: not service.relatives, seconds, "no relative is left")
-    until(lambda: not list(service.temporary.iterdir()), seconds, f"{service.temporary} is empty")
+    block_until(lambda: not [each for each in before if each.alive], seconds, f"none is left of {before}")
+    block_until(lambda: not service.relatives, seconds, "no relative is left")
+    block_until(lambda: not list(service.temporary.iterdir()), seconds, f"{service.temporary} is empty")

@@ -45,14 +45,14 @@ def test_without_a_cache_url_a_private_server_is_started_and_removed(pictures: P
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_folder_is_a_failure_of_the_store(tmp_path: Path, shared_valkey: Valkey) -> None:
+def test_missing_folder_is_a_failure_of_the_store(tmp_path: Path, shared_valkey: Valkey) -> None:
     result = invoke("check", "--images", tmp_path / "gone", CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
     assert result.exit_code == 1
     assert re.search(r"(?m)^store: FAILED: .*gone", result.stdout)
     assert re.search(r"(?m)^cache: Valkey", result.stdout)
 
 
-def test_an_unreadable_picture_is_a_failure_that_names_the_file(shared_valkey: Valkey) -> None:
+def test_unreadable_picture_is_a_failure_that_names_the_file(shared_valkey: Valkey) -> None:
     with open_folder() as folder:
         for name in ("1.jpg", "2.jpg", "3.jpg"):
             Image.new("RGB", (8, 8), "red").save(folder / name)
@@ -66,7 +66,7 @@ def test_an_unreadable_picture_is_a_failure_that_names_the_file(shared_valkey: V
         )
 
 
-def test_a_read_only_folder_is_a_failure_if_writes_are_enabled(shared_valkey: Valkey) -> None:
+def test_read_only_folder_is_a_failure_if_writes_are_enabled(shared_valkey: Valkey) -> None:
     with open_folder() as folder:
         for enabled in (False, True):
             settings = load_settings(
@@ -78,7 +78,7 @@ def test_a_read_only_folder_is_a_failure_if_writes_are_enabled(shared_valkey: Va
         assert words == f"{folder} cannot be written to: [Errno 13] Permission denied: '{folder / '.uploads'}'"
 
 
-def test_an_upload_is_tried_if_writes_are_enabled(pictures: Path, shared_valkey: Valkey) -> None:
+def test_upload_is_tried_if_writes_are_enabled(pictures: Path, shared_valkey: Valkey) -> None:
     cache = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url}
     assert invoke("check", "--images", pictures, **cache).exit_code == 0
     assert not (pictures / ".uploads").exists()
@@ -86,7 +86,7 @@ def test_an_upload_is_tried_if_writes_are_enabled(pictures: Path, shared_valkey:
     assert [path.name for path in (pictures / ".uploads").iterdir()] == ["lock"]
 
 
-def test_a_file_in_place_of_the_folder_is_a_failure_of_the_store(tmp_path: Path, shared_valkey: Valkey) -> None:
+def test_file_in_place_of_the_folder_is_a_failure_of_the_store(tmp_path: Path, shared_valkey: Valkey) -> None:
     file = tmp_path / "file"
     file.touch()
     result = invoke("check", "--images", file, CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
@@ -95,7 +95,7 @@ def test_a_file_in_place_of_the_folder_is_a_failure_of_the_store(tmp_path: Path,
 
 
 @pytest.mark.parametrize("why", ["the port is closed", "no server answers", "the server is frozen"])
-def test_an_unreachable_cache_is_a_failure_within_two_seconds(pictures: Path, own_valkey: Valkey, why: str) -> None:
+def test_unreachable_cache_is_a_failure_within_two_seconds(pictures: Path, own_valkey: Valkey, why: str) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()

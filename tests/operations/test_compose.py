@@ -81,7 +81,7 @@ class TestVariables:
             fields = Settings.model_fields[section].annotation.model_fields  # type: ignore[union-attr]
             assert setting in fields, f"{name} is no setting"
 
-    def test_the_compose_file_sets_only_variables_of_the_service(self, compose: dict[str, Any]) -> None:
+    def test_compose_file_sets_only_variables_of_the_service(self, compose: dict[str, Any]) -> None:
         assert service_variables(of_service(compose)) == of_service(compose)
 
     def test_every_value_is_text(self, compose: dict[str, Any]) -> None:
@@ -109,7 +109,7 @@ class TestVariables:
 
 class TestTheComposeFile:
     @pytest.mark.parametrize("name", ["valkey", "contact-image"])
-    def test_hardens_every_service(self, compose: dict[str, Any], name: str) -> None:
+    def test_compose_file_hardens_every_service(self, compose: dict[str, Any], name: str) -> None:
         service = compose["services"][name]
         user, _, group = service["user"].partition(":")
         assert int(user) > 0
@@ -123,7 +123,7 @@ class TestTheComposeFile:
         assert service["healthcheck"]["test"][0] == "CMD"
         assert service["tmpfs"]
 
-    def test_has_no_other_service(self, compose: dict[str, Any]) -> None:
+    def test_compose_file_has_no_other_service(self, compose: dict[str, Any]) -> None:
         assert set(compose["services"]) == {"valkey", "contact-image"}
 
     def test_images_are_pinned(self, compose: dict[str, Any]) -> None:
@@ -144,18 +144,18 @@ class TestTheComposeFile:
         assert "ports" not in compose["services"]["valkey"]
         assert [compose["networks"][name] for name in compose["services"]["valkey"]["networks"]] == [{"internal": True}]
 
-    def test_the_service_waits_for_a_healthy_valkey(self, compose: dict[str, Any]) -> None:
+    def test_service_waits_for_a_healthy_valkey(self, compose: dict[str, Any]) -> None:
         assert compose["services"]["contact-image"]["depends_on"]["valkey"]["condition"] == "service_healthy"
 
     def test_pictures_are_mounted_read_only_at_images_directory(self, compose: dict[str, Any]) -> None:
         (volume,) = compose["services"]["contact-image"]["volumes"]
         assert volume.split(":")[1:] == [of_service(compose)["CONTACT_IMAGE_IMAGES__DIRECTORY"], "ro"]
 
-    def test_the_published_port_is_server_port(self, compose: dict[str, Any]) -> None:
+    def test_published_port_is_server_port(self, compose: dict[str, Any]) -> None:
         (port,) = compose["services"]["contact-image"]["ports"]
         assert port.split(":")[-1] == of_service(compose)["CONTACT_IMAGE_SERVER__PORT"]
 
-    def test_the_grace_period_covers_the_shutdown_timeout(
+    def test_grace_period_covers_the_shutdown_timeout(
         self, compose: dict[str, Any], no_variables: pytest.MonkeyPatch
     ) -> None:
         grace = amount(compose["services"]["contact-image"]["stop_grace_period"])
@@ -163,7 +163,7 @@ class TestTheComposeFile:
         assert grace >= settings.server.shutdown_timeout + 5
         assert grace >= float(of_service(compose)["CONTACT_IMAGE_SERVER__SHUTDOWN_TIMEOUT"]) + 5
 
-    def test_the_memory_limit_covers_the_render_processes(
+    def test_memory_limit_covers_the_render_processes(
         self, compose: dict[str, Any], no_variables: pytest.MonkeyPatch
     ) -> None:
         for name, value in of_service(compose).items():
@@ -180,7 +180,7 @@ class TestTheComposeFile:
 
 
 class TestTheDockerfile:
-    def test_has_stages_and_takes_only_the_result_of_the_first(
+    def test_dockerfile_has_stages_and_takes_only_the_result_of_the_first(
         self, dockerfile: list[Instruction], final: list[Instruction]
     ) -> None:
         assert [text for name, text in dockerfile if name == "FROM"] == [
@@ -189,17 +189,17 @@ class TestTheDockerfile:
         ]
         assert [text for name, text in final if name == "COPY"] == ["--from=builder /venv /venv"]
 
-    def test_installs_nothing_in_the_last_stage(self, final: list[Instruction]) -> None:
+    def test_dockerfile_installs_nothing_in_the_last_stage(self, final: list[Instruction]) -> None:
         assert not [text for name, text in final if name == "RUN" and re.search(r"\b(pip|apt|apt-get|apk|gcc)\b", text)]
 
-    def test_does_not_run_as_root(self, final: list[Instruction]) -> None:
+    def test_image_does_not_run_as_root(self, final: list[Instruction]) -> None:
         names = [name for name, _ in final]
         (user,) = [text for name, text in final if name == "USER"]
         assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user), "a number, so that an orchestrator sees that it is not root"
         assert names.index("USER") < names.index("ENTRYPOINT")
         assert "RUN" not in names[names.index("USER") :]
 
-    def test_copies_named_paths_only(self, dockerfile: list[Instruction]) -> None:
+    def test_dockerfile_copies_named_paths_only(self, dockerfile: list[Instruction]) -> None:
         assert "ADD" not in {name for name, _ in dockerfile}
         assert not [text for name, text in dockerfile if name == "COPY" and text.split()[0] == "."]
 
@@ -207,16 +207,16 @@ class TestTheDockerfile:
         images = [text.split()[0] for name, text in dockerfile if name == "FROM"]
         assert all(":" in image and not image.endswith(":latest") for image in images)
 
-    def test_starts_the_service_without_a_shell(self, final: list[Instruction]) -> None:
+    def test_image_starts_the_service_without_a_shell(self, final: list[Instruction]) -> None:
         content = dict(final)
         assert json.loads(content["ENTRYPOINT"]) == ["contact-image"]
         assert json.loads(content["CMD"]) == ["serve"]
         assert content["STOPSIGNAL"] == "SIGTERM"
 
-    def test_exposes_the_port_it_sets(self, final: list[Instruction]) -> None:
+    def test_image_exposes_the_port_that_it_sets(self, final: list[Instruction]) -> None:
         assert dict(final)["EXPOSE"] == of_image(final)["CONTACT_IMAGE_SERVER__PORT"]
 
-    def test_limits_the_arenas_of_glibc(self, final: list[Instruction]) -> None:
+    def test_image_limits_the_arenas_of_glibc(self, final: list[Instruction]) -> None:
         assert of_image(final)["MALLOC_ARENA_MAX"] == "2"
 
     def test_every_copied_path_exists_and_is_not_ignored(self, dockerfile: list[Instruction]) -> None:
@@ -230,7 +230,7 @@ class TestTheDockerfile:
         assert copied == allowed
         assert all((ROOT / source).exists() for source in copied)
 
-    def test_contains_no_secret(self, dockerfile: list[Instruction]) -> None:
+    def test_image_contains_no_secret(self, dockerfile: list[Instruction]) -> None:
         assert not [
             text for name, text in dockerfile if name in ("ENV", "ARG") and re.search(r"(?i)secret|token|passw", text)
         ]

@@ -15,14 +15,14 @@ import pytest
 
 from tests.operations.running import (
     COMMAND,
-    PATIENCE,
     SAMPLE_CREDENTIAL,
+    TIMEOUT,
     Service,
     assert_stopped,
+    block_until,
     nothing_left,
     run,
     running,
-    until,
 )
 from tests.pixels import shown
 
@@ -35,7 +35,7 @@ PICTURE = "/api/v1/Contact/1/Image"
 def demo() -> Iterator[Service]:
     """One demo for all tests of this module. Its end leaves nothing."""
     with running("--demo", CONTACT_IMAGE_RENDER__WORKERS="0") as service:  # one render process for each core
-        until(lambda: "/readyz" in service.printed, 60, "the examples are printed")
+        block_until(lambda: "/readyz" in service.printed, 60, "the examples are printed")
         yield service
         before = service.with_renderers(len(os.sched_getaffinity(0)))
         service.send(signal.SIGTERM)
@@ -145,7 +145,7 @@ def test_progress_is_one_line_on_a_terminal() -> None:
             while b" 2/33" not in seen:
                 seen += os.read(reader, 4096)
             process.send_signal(signal.SIGINT)
-            assert process.wait(PATIENCE) == 0
+            assert process.wait(TIMEOUT) == 0
         finally:
             process.kill()
             os.close(reader)
@@ -156,7 +156,7 @@ def test_progress_is_one_line_on_a_terminal() -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_during_the_drawing_is_no_error(number: signal.Signals) -> None:
     with running("--demo", wait=False) as service:
-        until(lambda: "demo.drawing" in service.logged, 30, "the drawing begins")
+        block_until(lambda: "demo.drawing" in service.logged, 30, "the drawing begins")
         service.send_group(number)
         assert service.end() == 0
         assert {json.loads(line)["event"] for line in service.logged.splitlines()} == {"demo.drawing"}

@@ -90,7 +90,7 @@ def tree(document: Path) -> list[str]:
     return paths
 
 
-def test_the_readme_is_short() -> None:
+def test_readme_is_short() -> None:
     assert len(README.read_text("utf-8").splitlines()) <= 220
     assert [line for line in README.read_text("utf-8").splitlines() if len(line) > 140] == []
 
@@ -98,8 +98,8 @@ def test_the_readme_is_short() -> None:
 @pytest.mark.parametrize("document", [README, ROOT / "docs" / "architecture.md"], ids=lambda path: path.name)
 def test_every_folder_of_the_tree_exists(document: Path) -> None:
     paths = tree(document)
-    rooms = {f"service/{path.name}/" for path in (ROOT / "service").iterdir() if (path / "__init__.py").exists()}
-    assert rooms <= set(paths)
+    folders = {f"service/{path.name}/" for path in (ROOT / "service").iterdir() if (path / "__init__.py").exists()}
+    assert folders <= set(paths)
     assert [path for path in paths if not (ROOT / path).exists()] == []
 
 
@@ -177,12 +177,12 @@ def test_every_row_of_the_runbook_names_a_symptom_what_to_look_at_and_what_to_do
     assert [row for row in rows if len(row.strip("| ").split(" | ")) != 3] == []
 
 
-def test_the_settings_page_is_made_from_the_defaults() -> None:
+def test_settings_page_is_made_from_the_defaults() -> None:
     page = settings_page.page(settings_page.DEFAULTS.read_text("utf-8"))
     assert settings_page.PAGE.read_text("utf-8") == page, "run `python -m tools.settings`"
 
 
-def test_the_settings_page_joins_the_lines_of_a_comment() -> None:
+def test_settings_page_joins_the_lines_of_a_comment() -> None:
     toml = (
         "# Not a comment of a setting.\n"
         "[cache]     # where *entries* are\n"

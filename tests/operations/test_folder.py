@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from service.settings import BadSettings, Settings, load_settings
 from service.wiring.stores import store_type
-from tests.operations.running import COMMAND, STARTED_WITHIN, run, running, until
+from tests.operations.running import COMMAND, STARTED_WITHIN, block_until, run, running
 from tests.pixels import shown
 
 PICTURE = "/api/v1/Contact/1/Image?w=20&type=png"
@@ -41,7 +41,7 @@ def test_service_without_its_folder_is_unready_until_the_folder_appears(tmp_path
         assert "ENOENT" in service.logged
         folder.mkdir()
         Image.new("RGB", (40, 40), "red").save(folder / "1.jpg")
-        until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
+        block_until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
         answer = service.get(PICTURE)
         assert (answer.status, shown(answer.body).size) == (200, (20, 20))
 
@@ -55,7 +55,7 @@ def test_service_does_not_start_without_the_parent_folder(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("parent", ["no", "file", "file/no"])
-def test_a_missing_parent_folder_is_a_fault_of_the_setting(tmp_path: Path, parent: str) -> None:
+def test_missing_parent_folder_is_a_fault_of_the_setting(tmp_path: Path, parent: str) -> None:
     (tmp_path / "file").touch()
     folder = tmp_path / parent / "images"
     with pytest.raises(BadSettings) as refused:
@@ -75,7 +75,7 @@ def _without_privileges() -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("option", [True, False], ids=["option", "variable"])
-def test_an_unreadable_folder_leaves_the_service_unready_as_a_missing_one_does(tmp_path: Path, option: bool) -> None:
+def test_unreadable_folder_leaves_the_service_unready_as_a_missing_one_does(tmp_path: Path, option: bool) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     Image.new("RGB", (40, 40), "red").save(folder / "1.jpg")
@@ -87,21 +87,21 @@ def test_an_unreadable_folder_leaves_the_service_unready_as_a_missing_one_does(t
             assert service.get("/readyz").status == 503
             assert "images.unreadable" in service.logged and "EACCES" in service.logged
             folder.chmod(0o755)
-            until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
+            block_until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
             assert service.get(PICTURE).status == 200
     finally:
         folder.chmod(0o755)
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_the_folder_of_uploads_is_made_at_the_start_if_writes_are_enabled(tmp_path: Path, enabled: bool) -> None:
+def test_folder_of_uploads_is_made_at_the_start_if_writes_are_enabled(tmp_path: Path, enabled: bool) -> None:
     with capture_logs() as lines:
         prepare(load_settings(images={"directory": tmp_path}, writes={"enabled": enabled}))
     assert (tmp_path / ".uploads").is_dir() is enabled
     assert lines == []
 
 
-def test_a_file_in_place_of_the_folder_of_uploads_is_logged_by_name(tmp_path: Path) -> None:
+def test_file_in_place_of_the_folder_of_uploads_is_logged_by_name(tmp_path: Path) -> None:
     (tmp_path / ".uploads").touch()
     with running("--images", tmp_path, CONTACT_IMAGE_WRITES__ENABLED="1") as service:
         assert "images.unwritable" in service.logged

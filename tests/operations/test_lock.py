@@ -89,7 +89,7 @@ def test_every_requirement_of_service_and_build_is_locked() -> None:
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: "-".join(each.values()))
-def test_the_lock_has_the_versions_of_the_constraints(platform: dict[str, str]) -> None:
+def test_lock_has_the_versions_of_the_constraints(platform: dict[str, str]) -> None:
     assert pinned(lock(), platform).items() <= pinned(constraints(), platform).items()
 
 
@@ -97,7 +97,7 @@ def test_every_line_of_the_lock_is_a_pin_with_hashes() -> None:
     assert HASHED.sub("", text(LOCK)) == ""
 
 
-def test_the_build_is_pinned_to_the_same_version_everywhere() -> None:
+def test_build_is_pinned_to_the_same_version_everywhere() -> None:
     (hatchling,) = build()
     assert hatchling.name == "hatchling"
     for pins in (constraints(), lock()):
@@ -125,7 +125,7 @@ def test_differences_are_found() -> None:
     assert {each.split(" ")[0] for each in found} == {"aiohttp>=9999", "nowhere"}
 
 
-def test_the_documented_commands_use_both() -> None:
+def test_documented_commands_use_both() -> None:
     commands = (ROOT / "README.md").read_text("utf-8")
     for rest in (".", "-e '.[test]'"):
         assert f"python3 -m venv .venv && .venv/bin/pip install -c constraints.txt {rest} && " in commands

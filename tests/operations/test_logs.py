@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from service.cli import _EarlyStop
 from service.serving import arbiter
 from service.serving.arbiter import ENDING, EventLogger, SafeArbiter
-from tests.operations.running import running, until
+from tests.operations.running import block_until, running
 from tools.pictures.drawing import quarters, saved
 
 ONE, TWO = (), ("--workers", "2")
@@ -38,7 +38,7 @@ def pictures(tmp_path: Path) -> Path:
 def test_stop_right_after_the_start_logs_no_error(pictures: Path, workers: tuple[str, ...], stop: str) -> None:
     """The render processes are starting then, and so are the processes that serve. Later stops: test_process.py."""
     with running("--images", pictures, *workers, wait=False) as service:
-        until(lambda: "server.listening" in service.logged, 30, "it listens")
+        block_until(lambda: "server.listening" in service.logged, 30, "it listens")
         STOPS[stop](service)
         assert service.end(60) == 0
         assert service.errors == []

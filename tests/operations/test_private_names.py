@@ -192,7 +192,7 @@ def test_every_private_name_is_listed() -> None:
 
 
 @pytest.mark.parametrize("path", [*PRIVATE, *UNDOCUMENTED])
-def test_the_library_has_the_name(path: str) -> None:
+def test_library_has_the_name(path: str) -> None:
     assert found_in_library(path)
 
 
@@ -201,7 +201,7 @@ def test_every_undocumented_name_is_used() -> None:
     assert [path for path in UNDOCUMENTED if not re.search(rf"\b{last(path)}\b", source)] == []
 
 
-def test_a_name_that_is_gone_from_a_library_is_noticed() -> None:
+def test_name_that_is_gone_from_a_library_is_noticed() -> None:
     assert not found_in_library("PIL.Image._gone")
     assert not found_in_library("watchfiles._gone")
     assert not found_in_library("redis.asyncio.connection.AbstractConnection._gone")

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.operations.running import Answer, Service, assert_stopped, family, nothing_left, run, running, until
+from tests.operations.running import Answer, Service, assert_stopped, block_until, family, nothing_left, run, running
 from tests.pixels import shown
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
@@ -83,9 +83,9 @@ class TestStop:
             before = service.with_renderers(1)
             with service.frozen_renderers():
                 answer = reader.submit(service.get, SCALED)
-                until(lambda: service.renders_started == 1, 60, "the render has begun")
+                block_until(lambda: service.renders_started == 1, 60, "the render has begun")
                 stop(service)
-                until(lambda: not service.answers, 60, "no new connection is taken")
+                block_until(lambda: not service.answers, 60, "no new connection is taken")
                 assert not answer.done()
             assert answer.result().status == 200
             assert shown(answer.result().body).size == (300, 300)
@@ -97,7 +97,7 @@ class TestStop:
             before = service.with_renderers(1)
             with SlowReader(service, BIG) as reader:
                 (service.send_group if whole_group else service.send)(signal.SIGTERM)
-                until(lambda: not service.answers, 60, "no new connection is taken")
+                block_until(lambda: not service.answers, 60, "no new connection is taken")
                 assert service.process.poll() is None
                 answer = reader.rest()
             assert int(answer.headers["content-length"]) == len(answer.body)
@@ -112,7 +112,7 @@ class TestStop:
             with SlowReader(service, BIG):
                 begun = time.monotonic()
                 service.send(signal.SIGTERM)
-                until(lambda: not service.answers, 60, "no new connection is taken")
+                block_until(lambda: not service.answers, 60, "no new connection is taken")
                 service.send(signal.SIGTERM)
                 assert service.end() == 0
                 assert 0.9 < time.monotonic() - begun < 15
@@ -131,7 +131,7 @@ class TestStop:
     def test_stop_before_the_service_listens_leaves_nothing(self) -> None:
         """The demo is drawing its pictures then."""
         with running("--demo", wait=False) as service:
-            until(lambda: list(service.temporary.iterdir()), 60, "the folder is made")
+            block_until(lambda: list(service.temporary.iterdir()), 60, "the folder is made")
             before = family(service.process.pid)
             service.send(signal.SIGTERM)
             service.end()
@@ -157,7 +157,7 @@ class TestKill:
         ):
             before = service.with_renderers(2)
             answers = [reader.submit(service.get, f"{HEAVIER}&h={h}&fit=fill") for h in (3900, 4000)]
-            until(lambda: service.renders_started == 2, 60, "both workers render")
+            block_until(lambda: service.renders_started == 2, 60, "both workers render")
             service.send(signal.SIGKILL)
             assert service.end() == -signal.SIGKILL
             nothing_left(service, before)
@@ -170,7 +170,7 @@ class TestKill:
             (watchdog,) = (each for each in family(service.process.pid) if "_watchdog.py" in each.command)
             (server,) = (each for each in family(watchdog.pid) if "valkey-server" in each.command)
             os.kill(watchdog.pid, signal.SIGKILL)
-            until(lambda: not server.alive, 60, "the server ends with its watchdog")
+            block_until(lambda: not server.alive, 60, "the server ends with its watchdog")
             assert service.get(PICTURE).status == 200
             assert json.loads(service.get("/readyz").body)["status"] == "degraded"
             service.send(signal.SIGTERM)
@@ -184,7 +184,7 @@ class TestRefusedStart:
             other.listen()
             port = other.getsockname()[1]
             with running("--images", pictures, port=port, wait=False) as service:
-                until(lambda: service.process.poll() is not None, 30, "it gives up")
+                block_until(lambda: service.process.poll() is not None, 30, "it gives up")
                 assert service.process.returncode == 1
                 assert "Traceback" not in service.logged
                 (line,) = [line for line in service.logged.splitlines() if str(port) in line]

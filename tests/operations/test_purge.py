@@ -56,13 +56,13 @@ def renders(pair: Pair) -> int:
 
 
 def late(pair: Pair) -> bool:
-    """Whether a look-up took too long, as on a busy machine: then a hit is a miss."""
+    """Whether a lookup took too long, as on a busy machine: then a hit is a miss."""
     missed = re.compile(rb'layer="shared",outcome="unavailable"} (?!0\.0\n)')
     return any(missed.search(service.get("/metrics").body) for service in pair)
 
 
 def repeated(attempt: Callable[[], None], pair: Pair) -> None:
-    """Run *attempt*, at most six times, until no late look-up makes it fail."""
+    """Run *attempt*, at most six times, until no late lookup makes it fail."""
     for left in reversed(range(6)):
         try:
             attempt()
@@ -105,7 +105,7 @@ def test_every_contact_is_dropped(pair: Pair, cache: dict[str, str]) -> None:
     repeated(attempt, pair)
 
 
-def test_an_unreachable_cache_is_a_failure(tmp_path: Path) -> None:
+def test_unreachable_cache_is_a_failure(tmp_path: Path) -> None:
     done = invoke("purge", "1", CONTACT_IMAGE_CACHE__URL=f"unix://{tmp_path}/missing.sock")
     assert done.exit_code == 1
     assert "did not acknowledge" in done.stderr

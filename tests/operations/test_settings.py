@@ -76,10 +76,10 @@ class TestTheDefaults:
         units = "seconds|bytes|pixels|frames|connections|processes|port|renders|renditions"
         assert re.search(rf"(?i)\b({units})\b", line.partition("#")[2])
 
-    def test_are_few(self) -> None:
+    def test_defaults_are_few(self) -> None:
         assert len(self.SETTINGS) <= 73
 
-    def test_are_exactly_the_settings_of_the_classes(self) -> None:
+    def test_defaults_are_exactly_the_settings_of_the_classes(self) -> None:
         documented = {section: set(values) for section, values in tomllib.loads(DEFAULTS).items()}
         known = {
             section: set(field.annotation.model_fields)  # type: ignore[union-attr]
@@ -87,24 +87,26 @@ class TestTheDefaults:
         }
         assert documented == known
 
-    def test_apply_without_other_sources(self) -> None:
+    def test_defaults_apply_without_other_sources(self) -> None:
         settings = load_settings()
         assert settings.server.port == 8080
         assert settings.images.max_bytes == 32 * 1024 * 1024
         assert settings.render.max_pixels == 50_000_000
         assert settings.log.level == "INFO"
 
-    def test_are_found_from_every_working_directory(self, tmp_path: Path, no_variables: pytest.MonkeyPatch) -> None:
+    def test_defaults_are_found_from_every_working_directory(
+        self, tmp_path: Path, no_variables: pytest.MonkeyPatch
+    ) -> None:
         no_variables.chdir(tmp_path)
         assert load_settings().server.port == 8080
 
 
 class TestPrecedence:
-    def test_a_file_overrides_only_the_settings_in_it(self, toml: Any) -> None:
+    def test_file_overrides_only_the_settings_in_it(self, toml: Any) -> None:
         settings = load_settings(toml("[server]\nport = 81\n"))
         assert (settings.server.port, settings.server.host) == (81, "127.0.0.1")
 
-    def test_the_environment_overrides_the_file(self, toml: Any, no_variables: pytest.MonkeyPatch) -> None:
+    def test_environment_overrides_the_file(self, toml: Any, no_variables: pytest.MonkeyPatch) -> None:
         no_variables.setenv("CONTACT_IMAGE_SERVER__PORT", "82")
         settings = load_settings(toml("[server]\nport = 81\nconnections = 50\n"))
         assert (settings.server.port, settings.server.connections) == (82, 50)
@@ -123,20 +125,20 @@ class TestPrecedence:
 
 
 class TestTheFixedNames:
-    def test_cache_url(self, no_variables: pytest.MonkeyPatch) -> None:
+    def test_variable_sets_cache_url(self, no_variables: pytest.MonkeyPatch) -> None:
         no_variables.setenv("CONTACT_IMAGE_CACHE__URL", "rediss://cache:6380/1")
         assert load_settings().cache.url.get_secret_value() == "rediss://cache:6380/1"
 
-    def test_images_directory(self, no_variables: pytest.MonkeyPatch) -> None:
+    def test_variable_sets_images_directory(self, no_variables: pytest.MonkeyPatch) -> None:
         no_variables.setenv("CONTACT_IMAGE_IMAGES__DIRECTORY", "/srv/pictures")
         assert load_settings().images.directory == Path("/srv/pictures")
 
-    def test_render_max_pixels(self, no_variables: pytest.MonkeyPatch) -> None:
+    def test_variable_sets_render_max_pixels(self, no_variables: pytest.MonkeyPatch) -> None:
         no_variables.setenv("CONTACT_IMAGE_RENDER__MAX_PIXELS", "1000000")
         assert load_settings().render.max_pixels == 1_000_000
 
     @pytest.mark.parametrize("text", ["DEBUG", "debug", "Debug"])
-    def test_log_level_in_any_case(self, no_variables: pytest.MonkeyPatch, text: str) -> None:
+    def test_variable_sets_log_level_in_any_case(self, no_variables: pytest.MonkeyPatch, text: str) -> None:
         no_variables.setenv("CONTACT_IMAGE_LOG__LEVEL", text)
         assert load_settings().log.level == "DEBUG"
 
@@ -158,7 +160,7 @@ class TestTheFixedNames:
 
 
 class TestFaults:
-    def test_all_are_listed_at_once(self, toml: Any, no_variables: pytest.MonkeyPatch) -> None:
+    def test_all_faults_are_listed_at_once(self, toml: Any, no_variables: pytest.MonkeyPatch) -> None:
         own = toml(
             '[server]\nport = "eighty"\nnope = 1\n[nowhere]\nx = 1\n[render]\nenlarge = "maybe"\n'
             'preference = "jpeg, jpeg"\n[cache]\nurl = 5\n'
@@ -208,7 +210,7 @@ class TestFaults:
             ("LOG__LEVEL", "LOUD"),
         ],
     )
-    def test_a_value_out_of_bounds_is_a_fault(self, no_variables: pytest.MonkeyPatch, name: str, value: str) -> None:
+    def test_value_out_of_bounds_is_a_fault(self, no_variables: pytest.MonkeyPatch, name: str, value: str) -> None:
         no_variables.setenv(f"CONTACT_IMAGE_{name}", value)
         (fault,) = faults()
         assert f"CONTACT_IMAGE_{name}" in fault
@@ -217,18 +219,16 @@ class TestFaults:
         "url",
         ["redis://cache:port/0", "redis://cache:6379/zero", "redis://cache/0?nonsense=1", "redis://cache:99999/0"],
     )
-    def test_a_cache_url_that_the_library_cannot_use_is_a_fault(
-        self, no_variables: pytest.MonkeyPatch, url: str
-    ) -> None:
+    def test_cache_url_that_the_library_cannot_use_is_a_fault(self, no_variables: pytest.MonkeyPatch, url: str) -> None:
         no_variables.setenv("CONTACT_IMAGE_CACHE__URL", url)
         (fault,) = faults()
         assert "CONTACT_IMAGE_CACHE__URL" in fault
 
-    def test_a_missing_file_is_a_fault(self, tmp_path: Path) -> None:
+    def test_missing_file_is_a_fault(self, tmp_path: Path) -> None:
         (fault,) = faults(tmp_path / "gone.toml")
         assert "gone.toml" in fault
 
-    def test_a_file_that_is_not_toml_is_a_fault_with_its_line_and_hides_no_other(
+    def test_file_that_is_not_toml_is_a_fault_with_its_line_and_hides_no_other(
         self, toml: Any, no_variables: pytest.MonkeyPatch
     ) -> None:
         no_variables.setenv("CONTACT_IMAGE_ELSEWHERE__X", "1")
@@ -237,14 +237,14 @@ class TestFaults:
         assert "line 2" in found
         assert "CONTACT_IMAGE_ELSEWHERE__X" in found
 
-    def test_a_section_that_is_not_json_is_a_fault_and_hides_no_other(self, no_variables: pytest.MonkeyPatch) -> None:
+    def test_section_that_is_not_json_is_a_fault_and_hides_no_other(self, no_variables: pytest.MonkeyPatch) -> None:
         no_variables.setenv("CONTACT_IMAGE_SERVER", "{")
         no_variables.setenv("CONTACT_IMAGE_ELSEWHERE__X", "1")
         found = "\n".join(faults())
         assert "server" in found
         assert "CONTACT_IMAGE_ELSEWHERE__X" in found
 
-    def test_the_command_prints_all_faults_and_stops(self, no_variables: pytest.MonkeyPatch) -> None:
+    def test_command_prints_all_faults_and_stops(self, no_variables: pytest.MonkeyPatch) -> None:
         no_variables.setenv("CONTACT_IMAGE_SERVER__PORT", "eighty")
         no_variables.setenv("CONTACT_IMAGE_RENDER__QUEUE", "none")
         result = check()
@@ -257,7 +257,7 @@ class TestFaults:
 class TestSecrets:
     """A cache URL may contain a password, which is not printed, even if it is in the wrong place."""
 
-    def test_are_in_no_text_of_the_settings(self, no_variables: pytest.MonkeyPatch) -> None:
+    def test_secrets_are_in_no_text_of_the_settings(self, no_variables: pytest.MonkeyPatch) -> None:
         no_variables.setenv("CONTACT_IMAGE_CACHE__URL", f"redis://:{SECRET}@cache:6379/0")
         settings = load_settings()
         assert SECRET in settings.cache.url.get_secret_value()
@@ -278,7 +278,7 @@ class TestSecrets:
             ("CASH__URL", f"redis://:{SECRET}@cache"),
         ],
     )
-    def test_are_in_no_fault(self, no_variables: pytest.MonkeyPatch, name: str, value: str) -> None:
+    def test_secrets_are_in_no_fault(self, no_variables: pytest.MonkeyPatch, name: str, value: str) -> None:
         no_variables.setenv(f"CONTACT_IMAGE_{name}", value)
         found = faults()
         assert found
@@ -295,12 +295,12 @@ class TestSecrets:
             f'[cache]\nurl = "redis://:{SECRET}@cache\n',
         ],
     )
-    def test_are_in_no_fault_of_a_file(self, toml: Any, text: str) -> None:
+    def test_secrets_are_in_no_fault_of_a_file(self, toml: Any, text: str) -> None:
         found = faults(toml(text))
         assert found
         assert SECRET not in "\n".join(found)
 
-    def test_are_not_in_the_output_of_a_check_of_an_unreachable_cache(
+    def test_secrets_are_not_in_the_output_of_a_check_of_an_unreachable_cache(
         self, no_variables: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         no_variables.setenv("CONTACT_IMAGE_CACHE__URL", f"redis://:{SECRET}@127.0.0.1:1/0")
@@ -319,7 +319,7 @@ class TestSecrets:
         "rediss://127.0.0.1/?ssl_cert_reqs=bogus",
     ],
 )
-def test_a_cache_url_with_an_option_that_cannot_be_used_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cache_url_with_an_option_that_cannot_be_used_is_refused(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTACT_IMAGE_CACHE__URL", url)
     with pytest.raises(BadSettings) as refused:
         load_settings()
@@ -333,7 +333,7 @@ def test_one_underscore_for_two_is_a_fault_with_the_right_name(monkeypatch: pyte
         load_settings()
 
 
-def test_an_unreadable_file_hides_no_other_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unreadable_file_hides_no_other_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTACT_IMAGE_RENDER__QUEUE", "none")
     for name, text in (("broken.toml", "[cache\n"), ("missing.toml", None)):
         path = tmp_path / name

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.operations.running import Service, running, until
+from tests.operations.running import Service, block_until, running
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to look at a process")
 
@@ -138,7 +138,7 @@ def test_client_that_reads_no_answers_is_closed(service: Service) -> None:
                 line.sendall(REQUEST * 100)
         except OSError:
             pass  # the service reads no more, or has closed the connection
-        until(lambda: line.getsockname()[1] not in _clients(service), 30, "the connection is closed")
+        block_until(lambda: line.getsockname()[1] not in _clients(service), 30, "the connection is closed")
     assert _resident(service) - before < 64 * 2**20
 
 

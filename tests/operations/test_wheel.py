@@ -52,33 +52,33 @@ def pip(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_the_wheel_is_for_every_platform(wheel: Path) -> None:
+def test_wheel_is_for_every_platform(wheel: Path) -> None:
     assert wheel.name.startswith("contact_image-")
     assert wheel.name.endswith("-py3-none-any.whl")
 
 
-def test_the_wheel_has_one_package(names: set[str]) -> None:
+def test_wheel_has_one_package(names: set[str]) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"service"}
 
 
-def test_the_wheel_has_every_module(names: set[str]) -> None:
+def test_wheel_has_every_module(names: set[str]) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "service").rglob("*.py")}
     assert modules <= names
 
 
-def test_the_wheel_has_the_defaults(wheel: Path) -> None:
+def test_wheel_has_the_defaults(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         assert archive.read("service/default.toml") == (ROOT / "config" / "default.toml").read_bytes()
 
 
-def test_the_wheel_has_every_catalogue(names: set[str]) -> None:
+def test_wheel_has_every_catalogue(names: set[str]) -> None:
     catalogues = {path.relative_to(ROOT).as_posix() for path in (ROOT / "service").rglob("*.po")}
     assert catalogues
     assert catalogues <= names
 
 
-def test_the_wheel_has_the_fonts_with_their_licences(names: set[str]) -> None:
+def test_wheel_has_the_fonts_with_their_licences(names: set[str]) -> None:
     fonts = [name for name in names if name.endswith((".ttf", ".otf"))]
     assert {name.endswith(".otf") for name in fonts} == {True, False}
     for licence in ("LICENSE.txt", "LICENSE-NotoSansCJK.txt"):
@@ -86,11 +86,11 @@ def test_the_wheel_has_the_fonts_with_their_licences(names: set[str]) -> None:
         assert any(".dist-info/licenses/" in name and name.endswith(f"fonts/{licence}") for name in names)
 
 
-def test_the_wheel_has_the_cultures_and_time_zones(names: set[str]) -> None:
+def test_wheel_has_the_cultures_and_time_zones(names: set[str]) -> None:
     assert {"service/protocol/locale/cultures.txt", "service/protocol/locale/time_zones.txt"} <= names
 
 
-def test_the_wheel_has_the_command_and_its_requirements(wheel: Path, names: set[str]) -> None:
+def test_wheel_has_the_command_and_its_requirements(wheel: Path, names: set[str]) -> None:
     (information,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
     with zipfile.ZipFile(wheel) as archive:
         assert b"contact-image = service.cli:main" in archive.read(f"{information}/entry_points.txt")
@@ -99,7 +99,7 @@ def test_the_wheel_has_the_command_and_its_requirements(wheel: Path, names: set[
     assert any(need.startswith("aiohttp") for need in metadata.get_all("Requires-Dist", []))
 
 
-def test_the_installed_wheel_serves_pictures_from_an_empty_directory(installed: Path, tmp_path: Path) -> None:
+def test_installed_wheel_serves_pictures_from_an_empty_directory(installed: Path, tmp_path: Path) -> None:
     # PYTHONPATH comes before the source tree, which an editable installation puts at the end.
     where = subprocess.run(
         [sys.executable, "-P", "-c", "import service; print(service.__file__)"],

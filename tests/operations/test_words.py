@@ -15,12 +15,13 @@ ROOT = Path(__file__).parents[2]
 WORDS = """
 told, nobody, whoever, whosoever, somebody, anybody, whom, anew, who asks, who is asking, what is asked, asked of,
 by the same, let in, knows no, knows nothing, gives way, in the way, for good, by way of, behind the answer, goes on,
-comes of it, of ours, of our own
+comes of it, of ours, of our own, patrol, visitor, manners, reception
 """
 """Words that a term of the field replaces. Upper and lower case are alike."""
 
 NAMES = """
-Crew, Entrance, Front, Gate, Guard, Manners, Patrol, Reach, Reception, Turns, Visitor, WriteManners
+Crew, Entrance, Front, Gate, Grant, Guard, Keeper, Manners, Patience, Patrol, Reach, Reception,
+Told, Turns, Visitor, Wish, WriteManners
 """
 """Retired names of classes and constants, also as the last part of a name: `SharedGate`, `WRITE_MANNERS`.
 
@@ -30,7 +31,15 @@ AREAS = {
     "service": ["service/**/*.py"],
     "tools": ["tools/**/*.py"],
     "tests": ["tests/**/*.py"],
-    "documents": ["*.md", "docs/*.md", "config/*.toml", "pyproject.toml"],
+    "documents": [
+        "*.md",
+        "docs/*.md",
+        "config/*.toml",
+        "pyproject.toml",
+        "Dockerfile",
+        "docker-compose.yml",
+        ".ci/run",
+    ],
 }
 
 _GAP = r"(?:[ \t]+|[ \t]*\n[ \t#]*)"

@@ -14,7 +14,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.operations.running import SAMPLE_CREDENTIAL, Service, assert_stopped, family, nothing_left, running, until
+from tests.operations.running import (
+    SAMPLE_CREDENTIAL,
+    Service,
+    assert_stopped,
+    block_until,
+    family,
+    nothing_left,
+    running,
+)
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 
@@ -82,7 +90,7 @@ def test_metrics_of_each_process_are_those_of_all(shared_pair: Service) -> None:
     for _ in range(20):
         assert shared_pair.get(PICTURE).status == 200
     for name, count in zip(counts, before, strict=True):
-        until(partial(_reached, shared_pair, name, count + 20), 60, f"all requests are in one {name}")
+        block_until(partial(_reached, shared_pair, name, count + 20), 60, f"all requests are in one {name}")
     assert "_created" not in shared_pair.get("/metrics").body.decode()
     assert total(shared_pair, "contact_image_render_queue_depth") == 0
 
@@ -93,7 +101,7 @@ def test_one_render_serves_all_processes(shared_pair: Service) -> None:
         answers = list(readers.map(lambda _: shared_pair.get(f"{PICTURE}?w=77&type=png"), range(32)))
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
-    until(lambda: total(shared_pair, "contact_image_renders_started_total") > before, 60, "the render is counted")
+    block_until(lambda: total(shared_pair, "contact_image_renders_started_total") > before, 60, "the render is counted")
     time.sleep(1.2)  # the other processes see a count within a second
     assert total(shared_pair, "contact_image_renders_started_total") == before + 1
 
@@ -104,13 +112,13 @@ def test_killed_process_is_logged_takes_its_renderers_with_it_and_is_replaced(pa
     assert any("spawn_main" in each.command for each in descendants)
     counted = total(pair, "contact_image_requests_total")
     os.kill(victim.pid, signal.SIGKILL)
-    until(lambda: not [each for each in descendants if each.alive], 60, "its descendants end")
-    until(lambda: len(pair.servers - {victim}) == 2, 60, "a successor runs")
+    block_until(lambda: not [each for each in descendants if each.alive], 60, "its descendants end")
+    block_until(lambda: len(pair.servers - {victim}) == 2, 60, "a successor runs")
     for _ in range(10):
         assert pair.get(PICTURE).status == 200
     assert total(pair, "contact_image_requests_total") >= counted
     pair.with_renderers(2)
-    until(lambda: "server.worker_started" in pair.logged, 60, "the successor's start is logged")
+    block_until(lambda: "server.worker_started" in pair.logged, 60, "the successor's start is logged")
     pair.send(signal.SIGTERM)
     assert pair.end() == 0
     (killed,) = pair.errors
@@ -128,7 +136,7 @@ def test_stop_waits_for_a_render_under_way_and_leaves_nothing(
     with ThreadPoolExecutor(1) as reader:
         with pair.frozen_renderers():
             answer = reader.submit(pair.get, f"{PICTURE}?w=300&type=avif")
-            until(lambda: total(pair, "contact_image_renders_started_total") == 1, 60, "the render has begun")
+            block_until(lambda: total(pair, "contact_image_renders_started_total") == 1, 60, "the render has begun")
             (pair.send_group if whole_group else pair.send)(number)
         assert answer.result().status == 200
     assert_stopped(pair, before)
@@ -146,7 +154,7 @@ def test_demo_on_a_public_address_is_read_only_and_its_folder_outlives_one_proce
         before = service.with_renderers(2)
         assert {path.name.rpartition("-")[0] for path in service.temporary.iterdir()} >= {"contact-image-demo"}
         os.kill(next(iter(service.servers)).pid, signal.SIGTERM)
-        until(lambda: len({each for each in service.servers if each not in before}) == 1, 60, "a successor runs")
+        block_until(lambda: len({each for each in service.servers if each not in before}) == 1, 60, "a successor runs")
         assert service.get(f"{PICTURE}?w=33").status == 200
         assert service.get(PICTURE, SAMPLE_CREDENTIAL).status == 200
         assert service.get("/api/v1/Contact/36/Image", SAMPLE_CREDENTIAL, method="PURGE").status == 403

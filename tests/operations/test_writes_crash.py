@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.operations.running import PATIENCE, Service, running
+from tests.operations.running import TIMEOUT, Service, running
 from tests.pixels import shown
 from tools.pictures.drawing import saved
 
@@ -23,7 +23,7 @@ ROUNDS = 4
 
 
 def put(service: Service, contact: int, data: bytes) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=TIMEOUT)
     try:
         connection.request("PUT", PATH.format(contact), body=data, headers={"Content-Type": "image/png"})
         response = connection.getresponse()
@@ -36,7 +36,7 @@ def names(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_removes_uploads(tmp_path: Path) -> None:
+def test_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_removes_uploads(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     pictures = [saved(Image.effect_noise((600 + at, 400), 90).convert("RGB"), "PNG") for at in range(8)]
@@ -99,7 +99,7 @@ def test_writes_with_if_match_in_two_processes_lose_no_update(tmp_path: Path, sh
         for _ in range(15):
             present = service.get(PATH.format(1))
             wider = saved(Image.new("RGB", (shown(present.body).width + 1, 10)), "PNG")
-            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=TIMEOUT)
             connection.request("PUT", PATH.format(1), body=wider, headers={"If-Match": present.headers["etag"]})
             answer = connection.getresponse()
             assert answer.status in (200, 412), answer.read()

@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return made
 
 
-def test_it_opens_after_failures_in_a_row_and_not_before(clock: Clock) -> None:
+def test_breaker_opens_after_failures_in_a_row_and_not_before(clock: Clock) -> None:
     circuit = CircuitBreaker(threshold=3, pause=1.0)
     for _ in range(2):
         circuit.failed()
@@ -37,7 +37,7 @@ def test_it_opens_after_failures_in_a_row_and_not_before(clock: Clock) -> None:
     assert not circuit.admits()
 
 
-def test_an_open_breaker_admits_one_call_in_each_pause(clock: Clock) -> None:
+def test_open_breaker_admits_one_call_in_each_pause(clock: Clock) -> None:
     circuit = CircuitBreaker(threshold=1, pause=1.0)
     circuit.failed()
     for _ in range(3):
@@ -46,7 +46,7 @@ def test_an_open_breaker_admits_one_call_in_each_pause(clock: Clock) -> None:
         assert [circuit.admits() for _ in range(5)] == [True, False, False, False, False]
 
 
-def test_a_success_closes_it(clock: Clock) -> None:
+def test_success_closes_the_breaker(clock: Clock) -> None:
     circuit = CircuitBreaker(threshold=1, pause=1.0)
     circuit.failed()
     clock.now += 1.0

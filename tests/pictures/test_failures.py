@@ -11,14 +11,14 @@ from service.pictures.failures import add_strike, refused, unexpired
 from service.pictures.values import Failure, Original
 
 
-def test_a_failure_at_once_counts_until_it_expires() -> None:
+def test_failure_at_once_counts_until_it_expires() -> None:
     failures = add_strike((), "a", at_once=True, until=10.0, now=1.0)
     assert [each.field for each in refused(failures, 9.9)] == ["a"]
     assert refused(failures, 10.0) == []
     assert unexpired(failures, 10.0) == ()
 
 
-def test_a_failure_counts_from_the_second_strike_on() -> None:
+def test_failure_counts_from_the_second_strike_on() -> None:
     failures = add_strike((), "a", at_once=False, until=10.0, now=1.0)
     assert refused(failures, 2.0) == []
     failures = add_strike(failures, "b", at_once=False, until=11.0, now=2.0)
@@ -26,13 +26,13 @@ def test_a_failure_counts_from_the_second_strike_on() -> None:
     assert refused(failures, 4.0) == [Failure("a", 12.0, 2)]
 
 
-def test_an_expired_strike_does_not_count() -> None:
+def test_expired_strike_does_not_count() -> None:
     failures = add_strike((), "a", at_once=False, until=10.0, now=1.0)
     assert refused(add_strike(failures, "a", at_once=False, until=30.0, now=20.0), 21.0) == []
 
 
 @given(st.lists(st.integers(0, 99), max_size=120))
-def test_the_number_of_failures_is_bounded_and_the_latest_is_kept(fields: list[int]) -> None:
+def test_number_of_failures_is_bounded_and_the_latest_is_kept(fields: list[int]) -> None:
     failures: tuple[Failure, ...] = ()
     for at, field in enumerate(fields):
         failures = add_strike(failures, str(field), at_once=True, until=1_000.0, now=float(at))
@@ -40,7 +40,7 @@ def test_the_number_of_failures_is_bounded_and_the_latest_is_kept(fields: list[i
         assert len({each.field for each in failures}) == len(failures) <= 64
 
 
-def test_the_largest_record_is_small() -> None:
+def test_largest_record_is_small() -> None:
     failures: tuple[Failure, ...] = ()
     for at in range(200):
         field = f"{4000 + at % 96}:{3000 + at}:contain:AVIF:5b552d33"

@@ -32,7 +32,7 @@ def test_entries_take_no_more_bytes_than_the_capacity() -> None:
 
 
 @pytest.mark.parametrize("capacity", [0, 1_000])
-def test_an_entry_larger_than_the_cache_is_not_kept(capacity: int) -> None:
+def test_entry_larger_than_the_cache_is_not_kept(capacity: int) -> None:
     cache = MemoryCache(capacity)
     keep(cache, 1, entry=Entry("v", 0.0, "", bytes(5_000)))
     assert cache.get(1, "one") is None
@@ -56,7 +56,7 @@ def test_forget_drops_all_renditions_of_a_contact_and_its_mezzanine() -> None:
 
 
 @pytest.mark.parametrize("forgotten", [7, None])
-def test_an_entry_of_an_earlier_epoch_is_never_found(forgotten: int | None) -> None:
+def test_entry_of_an_earlier_epoch_is_never_found(forgotten: int | None) -> None:
     cache = MemoryCache(1_000_000)
     epoch = cache.epoch(7)
     cache.forget(forgotten)

@@ -12,8 +12,8 @@ from service.pictures.ports import CacheUnavailable
 from service.pictures.trace import Trace
 from service.pictures.values import Entry
 from service.web.metrics import Metrics
-from tests.caches.conftest import until
 from tests.caches.stub import StubCache, StubServer
+from tests.waiting import until
 
 OLD, NEW = Entry("old", 1.0, "", b"old"), Entry("new", 2.0, "", b"new")
 Start = Callable[..., Awaitable[PictureCache]]
@@ -30,9 +30,9 @@ async def start(server: StubServer) -> AsyncIterator[Start]:
     """Return a function that starts the cache of one process of the fleet."""
     started = []
 
-    async def start(*, patience: float = 60.0, lease: float = 60.0) -> PictureCache:
+    async def start(*, max_wait: float = 60.0, lease: float = 60.0) -> PictureCache:
         options = {"memory_bytes": 1_000_000, "max_body": 100_000}
-        cache = PictureCache(StubCache(server, lease=lease), Metrics(), patience=patience, **options)
+        cache = PictureCache(StubCache(server, lease=lease), Metrics(), max_wait=max_wait, **options)
         started.append(cache)
         await cache.start()
         return cache
@@ -62,14 +62,14 @@ def making(entry: Entry, until_set: asyncio.Event) -> Make:
     return make
 
 
-async def test_an_entry_of_one_process_is_found_in_another(start: Start) -> None:
+async def test_entry_of_one_process_is_found_in_another(start: Start) -> None:
     one, other = await start(), await start()
     await put(one, OLD)
     assert await found(other) == OLD
     assert other.local(1, "one") == OLD
 
 
-async def test_an_older_entry_of_the_shared_cache_does_not_replace_a_newer_one_in_memory(start: Start) -> None:
+async def test_older_entry_of_the_shared_cache_does_not_replace_a_newer_one_in_memory(start: Start) -> None:
     cache = await start()
     await put(cache, OLD)
     await cache.put(1, "one", NEW, await cache.fence(1, Trace()), life=60.0)  # the shared cache has the older one still
@@ -77,7 +77,7 @@ async def test_an_older_entry_of_the_shared_cache_does_not_replace_a_newer_one_i
     assert cache.local(1, "one") == NEW
 
 
-async def test_a_newer_entry_of_the_shared_cache_replaces_the_one_in_memory(start: Start, server: StubServer) -> None:
+async def test_newer_entry_of_the_shared_cache_replaces_the_one_in_memory(start: Start, server: StubServer) -> None:
     one, other = await start(), await start()
     await put(one, OLD)
     await put(other, NEW)
@@ -86,7 +86,7 @@ async def test_a_newer_entry_of_the_shared_cache_replaces_the_one_in_memory(star
 
 
 @pytest.mark.parametrize("contact", [1, None])
-async def test_a_purge_empties_both_layers_and_refuses_older_tokens(start: Start, contact: int | None) -> None:
+async def test_purge_empties_both_layers_and_refuses_older_tokens(start: Start, contact: int | None) -> None:
     one, other = await start(), await start()
     await put(one, OLD)
     await found(other)
@@ -97,9 +97,7 @@ async def test_a_purge_empties_both_layers_and_refuses_older_tokens(start: Start
     assert [await found(one), await found(other)] == [None, None]
 
 
-async def test_a_pending_purge_hides_the_shared_cache_until_it_is_acknowledged(
-    start: Start, server: StubServer
-) -> None:
+async def test_pending_purge_hides_the_shared_cache_until_it_is_acknowledged(start: Start, server: StubServer) -> None:
     one, other = await start(), await start()
     await put(one, OLD)
     await found(other)
@@ -136,7 +134,7 @@ async def test_followers_get_the_entry_of_the_leader(start: Start) -> None:
     assert await following == (NEW, True, False, True)
 
 
-async def test_a_follower_leads_when_the_leader_fails(start: Start) -> None:
+async def test_follower_leads_when_the_leader_fails(start: Start) -> None:
     one, other = await start(), await start()
     waited = []
 
@@ -156,8 +154,8 @@ async def test_a_follower_leads_when_the_leader_fails(start: Start) -> None:
         await leading
 
 
-async def test_a_follower_makes_the_entry_itself_when_its_patience_ends(start: Start) -> None:
-    one, other = await start(), await start(patience=0.05)
+async def test_follower_makes_the_entry_itself_when_it_has_waited_for_max_wait(start: Start) -> None:
+    one, other = await start(), await start(max_wait=0.05)
     never, at_once = asyncio.Event(), asyncio.Event()
     at_once.set()
     leading = asyncio.create_task(one.make_once(1, "one", "new", making(NEW, never), Trace(), life=60.0))
@@ -168,7 +166,7 @@ async def test_a_follower_makes_the_entry_itself_when_its_patience_ends(start: S
 
 
 async def test_without_a_shared_cache_every_process_makes_its_own(server: StubServer) -> None:
-    cache = PictureCache(None, Metrics(), memory_bytes=1_000_000, max_body=100_000, patience=60.0)
+    cache = PictureCache(None, Metrics(), memory_bytes=1_000_000, max_body=100_000, max_wait=60.0)
     await cache.start()
     made = asyncio.Event()
     made.set()

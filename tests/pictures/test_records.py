@@ -83,12 +83,12 @@ OLD = (
 """A record of an older release, whose versions contain the inode."""
 
 
-def test_a_record_of_an_older_release_is_a_miss() -> None:
+def test_record_of_an_older_release_is_a_miss() -> None:
     with pytest.raises(ValueError):
         records.decode(OLD)
 
 
-def test_a_record_is_a_miss_for_an_older_release() -> None:
+def test_record_is_a_miss_for_an_older_release() -> None:
     """It passes all names of the record to its `Original`, which has no dimensions."""
     record = json.loads(records.encode(Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)))
     assert record.keys() - json.loads(OLD).keys() == {"dimensions"}
@@ -101,7 +101,7 @@ def test_decode_rejects_dimensions_other_than_a_width_and_a_height(dimensions: o
         records.decode(json.dumps(record | {"dimensions": dimensions}).encode())
 
 
-def test_a_record_without_failures_has_no_such_field() -> None:
+def test_record_without_failures_has_no_such_field() -> None:
     """Processes of an earlier release can read it then."""
     original = Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)
     assert "failures" not in json.loads(records.encode(original))

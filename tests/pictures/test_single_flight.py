@@ -34,7 +34,7 @@ async def test_work_with_another_key_is_not_joined() -> None:
     assert await asyncio.gather(flights.join(1, work), flights.join(2, work)) == [("done", False)] * 2
 
 
-async def test_an_error_is_raised_for_all_callers_and_is_not_kept() -> None:
+async def test_error_is_raised_for_all_callers_and_is_not_kept() -> None:
     flights, release = SingleFlight(), asyncio.Event()
 
     async def fail() -> None:
@@ -52,7 +52,7 @@ async def test_an_error_is_raised_for_all_callers_and_is_not_kept() -> None:
     assert await flights.join("key", work) == ("then", False)
 
 
-async def test_a_cancelled_caller_does_not_cancel_the_work() -> None:
+async def test_cancelled_caller_does_not_cancel_the_work() -> None:
     flights, release = SingleFlight(), asyncio.Event()
 
     async def work() -> str:

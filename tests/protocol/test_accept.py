@@ -50,7 +50,7 @@ JAVA = "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2"
         ("application/json; charset=utf-8", "application/json", (1.0, NAMED)),
     ],
 )
-def test_the_most_specific_range_decides(accept: str, media_type: str, quality: tuple[float, int]) -> None:
+def test_most_specific_range_decides(accept: str, media_type: str, quality: tuple[float, int]) -> None:
     assert parse_accept(accept).quality(media_type) == quality
 
 
@@ -67,7 +67,7 @@ def test_the_most_specific_range_decides(accept: str, media_type: str, quality: 
         ("image/x-png, image/*;q=0.3", (0.3, TYPE)),
     ],
 )
-def test_an_alias_counts_as_the_full_media_type(accept: str, quality: tuple[float, int]) -> None:
+def test_alias_counts_as_the_full_media_type(accept: str, quality: tuple[float, int]) -> None:
     assert parse_accept(accept).quality("image/jpeg", ("image/jpg", "image/pjpeg")) == quality
 
 
@@ -101,17 +101,17 @@ def test_an_alias_counts_as_the_full_media_type(accept: str, quality: tuple[floa
         "\xe9/gif",
     ],
 )
-def test_a_malformed_element_is_ignored(malformed: str) -> None:
+def test_malformed_element_is_ignored(malformed: str) -> None:
     accept = parse_accept(f"image/png;q=0.5, {malformed}, image/webp;q=0.7")
     assert accept.qualities == {"image/png": 0.5, "image/webp": 0.7}
 
 
 @pytest.mark.parametrize("raw", ["", " ", ",", "png", "image/png;q=high", '"', '"\\', 'image/png;a="b,image/gif'])
-def test_a_header_without_a_valid_element_accepts_anything(raw: str) -> None:
+def test_header_without_a_valid_element_accepts_anything(raw: str) -> None:
     assert parse_accept(raw).quality("image/png") == (1.0, ANY)
 
 
-def test_an_element_with_q_0_is_not_malformed() -> None:
+def test_element_with_q_0_is_not_malformed() -> None:
     assert parse_accept("image/png;q=0").quality("image/png") == (0.0, NAMED)
     assert parse_accept("image/png;q=0").quality("image/gif") == (0.0, NONE)
 
@@ -150,7 +150,7 @@ def test_any_header_gives_qualities_between_0_and_1(raw: str) -> None:
 
 
 @pytest.mark.parametrize("unit", ['"', '\\"', ",", ";", "a/b;", "a/b,", 'a/b;c="', " \t", "a", "a/b;q=0.5;", '"\\'])
-def test_a_huge_header_is_parsed_in_linear_time(unit: str) -> None:
+def test_huge_header_is_parsed_in_linear_time(unit: str) -> None:
     started = process_time()
     for raw in (unit * 50_000, "a/b" + unit * 50_000, "a/b;" + unit * 50_000 + "\\"):
         parse_accept(raw)

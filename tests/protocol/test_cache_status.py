@@ -28,7 +28,7 @@ def test_cache_status_follows_rfc_9211(status: CacheStatus, text: str) -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"hit": True, "fwd": "miss"}, {"fwd": "because"}, {"fwd": ""}])
-def test_a_status_that_rfc_9211_forbids_is_refused(wrong: dict[str, Any]) -> None:
+def test_status_that_rfc_9211_forbids_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="RFC 9211"):
         CacheStatus(**wrong)
 

@@ -84,7 +84,7 @@ def messages() -> list[str]:
         (None, "sv;q=0, *", "en"),
     ],
 )
-def test_the_best_language_is_chosen(so_language: str | None, accept_language: str | None, language: str) -> None:
+def test_best_language_is_chosen(so_language: str | None, accept_language: str | None, language: str) -> None:
     assert MANY.choose(so_language, accept_language) == language
 
 
@@ -106,14 +106,14 @@ def test_every_language_of_superoffice_has_a_catalogue(code: str) -> None:
         assert SHIPPED.words(NO_PHOTO, {}, SUPEROFFICE[code]) != NO_PHOTO
 
 
-def test_the_words_of_placeholders_are_translated() -> None:
+def test_words_of_placeholders_are_translated() -> None:
     assert SHIPPED.words(NO_PHOTO, {}, "sv") == "INGET FOTO"
     assert SHIPPED.words(NO_PHOTO, {}, "en") == "NO PHOTO"
     assert SHIPPED.words(NO_PHOTO, {}, "tlh") == "NO PHOTO"
 
 
 @pytest.mark.parametrize("broken", ["%(nmae)s", "%(name)d", "%(name)", "100 % %(name)s", "%s %s", "%(name)y"])
-def test_a_broken_translation_is_replaced_by_the_message(broken: str) -> None:
+def test_broken_translation_is_replaced_by_the_message(broken: str) -> None:
     languages = Languages({"sv": {"Hello %(name)s": broken}})
     assert languages.words("Hello %(name)s", {"name": "Eva"}, "sv") == "Hello Eva"
 
@@ -169,7 +169,7 @@ def test_numbers_are_written_as_in_the_culture(
     assert SHIPPED.words("%(limit)s bytes", {"limit": 4096}, "en", culture) == f"{number} bytes"
 
 
-def test_a_number_as_text_is_the_same_in_every_culture() -> None:
+def test_number_as_text_is_the_same_in_every_culture() -> None:
     culture = SHIPPED.culture("de", "de", None)
     assert culture is not None
     assert SHIPPED.words("%(contact)s", {"contact": "123456"}, "de", culture) == "123456"

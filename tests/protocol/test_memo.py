@@ -20,7 +20,7 @@ def test_results_of_short_texts_are_kept_and_of_long_texts_are_not() -> None:
     assert seen == [short, None, long, long, "", ""]
 
 
-def test_the_number_of_kept_results_is_bounded() -> None:
+def test_number_of_kept_results_is_bounded() -> None:
     seen: list[str] = []
     keep = memoized(seen.append)
     for number in (*range(ENTRIES + 1), 0):

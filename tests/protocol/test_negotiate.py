@@ -47,12 +47,12 @@ def test_stored_bytes_are_sent_when_accept_allows_their_type(accept: str | None)
         "image/png;q=0, */*", "image/svg+xml;q=0.0, image/*",
     ],
 )  # fmt: skip
-def test_a_stored_tiff_is_sent_when_accept_names_it_or_names_no_picture_format(accept: str | None) -> None:
+def test_stored_tiff_is_sent_when_accept_names_it_or_names_no_picture_format(accept: str | None) -> None:
     assert requested("", accept).resolve(TIFF, alpha=True) == FormatChoice(TIFF, as_stored=True)
 
 
 @pytest.mark.parametrize("alias", ["image/jpg", "Image/PJPEG;q=.1", "image/x-jpeg"])
-def test_an_alias_allows_the_stored_bytes(alias: str) -> None:
+def test_alias_allows_the_stored_bytes(alias: str) -> None:
     assert requested("", alias).resolve(JPEG, alpha=False) == FormatChoice(JPEG, as_stored=True)
     assert requested("", f"{alias.partition(';')[0]};q=0, image/png").resolve(JPEG, alpha=False) == FormatChoice(PNG)
 
@@ -102,7 +102,7 @@ def too_large(*formats: Format) -> dict[Format, PictureError]:
     ],
 )
 @pytest.mark.parametrize("why", [failure, too_large])
-def test_a_format_that_is_ruled_out_is_no_candidate_while_another_is_acceptable(
+def test_format_that_is_ruled_out_is_no_candidate_while_another_is_acceptable(
     why: Callable[..., dict[Format, PictureError]], accept: str, stored: Format, out: list[Format], choice: FormatChoice
 ) -> None:
     assert requested("w=10", accept).resolve(stored, False, why(*out)) == choice
@@ -123,7 +123,7 @@ def test_a_format_that_is_ruled_out_is_no_candidate_while_another_is_acceptable(
         ("w=1&type=png", "*/*", failure(*WRITABLE), Unwritable),
     ],
 )
-def test_the_error_of_a_ruled_out_format_is_raised_when_no_other_is_acceptable(
+def test_error_of_a_ruled_out_format_is_raised_when_no_other_is_acceptable(
     raw: str, accept: str, out: dict[Format, PictureError], error: type[PictureError]
 ) -> None:
     with pytest.raises(PictureError) as refused:
@@ -143,13 +143,13 @@ def test_stored_bytes_need_no_writer() -> None:
 
 
 @pytest.mark.parametrize("raw", ["w=10", "h=10", "w=10&h=10&fit=fill", "type=tiff"])
-def test_a_size_or_a_type_gives_a_rendition_even_in_the_stored_format(raw: str) -> None:
+def test_size_or_a_type_gives_a_rendition_even_in_the_stored_format(raw: str) -> None:
     assert requested(raw).resolve(TIFF, alpha=True) == FormatChoice(TIFF)
 
 
 @pytest.mark.parametrize("accept", [None, "image/gif", "application/json", "text/html", "image/png;q=0"])
 @pytest.mark.parametrize("stored", list(Format))
-def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
+def test_type_wins_over_accept(stored: Format, accept: str | None) -> None:
     assert requested("type=png", accept).resolve(stored, alpha=False) == FormatChoice(PNG)
 
 
@@ -208,11 +208,11 @@ def test_a_type_wins_over_accept(stored: Format, accept: str | None) -> None:
         ("image/bmp, image/gif;q=0.1", BMP, False, GIF),
     ],
 )
-def test_a_rendition_gets_the_best_format(accept: str | None, stored: Format, alpha: bool, format: Format) -> None:
+def test_rendition_gets_the_best_format(accept: str | None, stored: Format, alpha: bool, format: Format) -> None:
     assert requested("w=10", accept).resolve(stored, alpha) == FormatChoice(format)
 
 
-def test_the_preference_breaks_ties_and_may_be_incomplete() -> None:
+def test_preference_breaks_ties_and_may_be_incomplete() -> None:
     def resolved(accept: str, *preference: Format) -> Format:
         return requested_picture(Query(width=10), accept, preference).resolve(BMP, alpha=False).format
 
@@ -254,7 +254,7 @@ def test_json_is_sent_when_it_has_the_highest_q_value(
 @pytest.mark.parametrize(
     "accept", ["text/html", "application/*", "application/json;q=0", "image/*;q=0", "*/*;q=0", "image/bmp"]
 )
-def test_the_error_names_all_formats_when_none_is_acceptable(accept: str) -> None:
+def test_error_names_all_formats_when_none_is_acceptable(accept: str) -> None:
     resolvers = (
         partial(requested("w=1", accept).resolve, BMP, False),
         partial(requested("", accept).resolve_placeholder, PNG),
@@ -281,7 +281,7 @@ def test_the_error_names_all_formats_when_none_is_acceptable(accept: str) -> Non
         ("", "application/json", GIF, FormatChoice(GIF, json=True)),
     ],
 )
-def test_a_placeholder_is_negotiated_like_a_rendition(
+def test_placeholder_is_negotiated_like_a_rendition(
     raw: str, accept: str | None, default: Format, choice: FormatChoice
 ) -> None:
     assert requested(raw, accept).resolve_placeholder(default) == choice
@@ -299,7 +299,7 @@ def test_a_placeholder_is_negotiated_like_a_rendition(
         ("ifBlank=ClearPixel&w=3&h=2", (3, 2)),
     ],
 )
-def test_a_placeholder_has_the_size_of_the_requested_box(raw: str, size: tuple[int, int]) -> None:
+def test_placeholder_has_the_size_of_the_requested_box(raw: str, size: tuple[int, int]) -> None:
     assert requested(raw).placeholder_size() == size
 
 
@@ -324,7 +324,7 @@ RANGES = st.tuples(
     st.booleans(),
     st.permutations(WRITABLE),
 )
-def test_the_choice_is_acceptable_and_nothing_acceptable_is_better(
+def test_choice_is_acceptable_and_nothing_acceptable_is_better(
     accept: str, raw: str, stored: Format, alpha: bool, preference: list[Format]
 ) -> None:
     accepted = parse_accept(accept)

@@ -57,7 +57,7 @@ LIMIT = 4096
         ("kid=a&exp=1&sig=%E0%80", Query()),
     ],
 )
-def test_a_query_is_parsed(raw: str, query: Query) -> None:
+def test_query_is_parsed(raw: str, query: Query) -> None:
     assert parse_query(raw, LIMIT) == query
 
 
@@ -102,13 +102,13 @@ def test_every_documented_if_blank_is_known_by_name_and_by_number(name: str) -> 
         ("w=1&h=1&fit=crop", "fit must be one of"),
     ],
 )
-def test_the_error_of_a_bad_query_names_the_parameter(raw: str, message: str) -> None:
+def test_error_of_a_bad_query_names_the_parameter(raw: str, message: str) -> None:
     with pytest.raises(BadParameter) as refused:
         parse_query(raw, LIMIT)
     assert message in str(refused.value)
 
 
-def test_the_limit_is_configurable() -> None:
+def test_limit_is_configurable() -> None:
     assert parse_query("w=100", 100).width == 100
     with pytest.raises(BadParameter, match="at most 99"):
         parse_query("w=100", 99)
@@ -117,7 +117,7 @@ def test_the_limit_is_configurable() -> None:
 @pytest.mark.parametrize(
     ("text", "contact"), [("42", 42), ("0", 0), ("-7", -7), ("2147483647", 2**31 - 1), ("-2147483648", -(2**31))]
 )
-def test_a_contact_id_is_an_int32(text: str, contact: int) -> None:
+def test_contact_id_is_an_int32(text: str, contact: int) -> None:
     assert parse_contact_id(text) == contact
 
 
@@ -144,7 +144,7 @@ def test_any_query_is_parsed_or_refused(raw: str) -> None:
 
 
 @pytest.mark.parametrize("raw", ["w=5&" * 100_000, "x=%FF&" * 100_000, "&" * 500_000, "%" * 500_000, "w" * 500_000])
-def test_a_huge_query_is_parsed_in_linear_time(raw: str) -> None:
+def test_huge_query_is_parsed_in_linear_time(raw: str) -> None:
     started = process_time()
     assert parse_query(raw, LIMIT).height is None
     assert process_time() - started < 2

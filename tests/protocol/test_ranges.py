@@ -46,7 +46,7 @@ def test_one_range_gives_its_positions(field: str, first: int, last: int) -> Non
 
 
 @pytest.mark.parametrize("field", ["bytes=100-", "bytes=100-200", f"bytes={HUGE}-", f"bytes={HUGE}-{HUGE}", "bytes=-0"])
-def test_a_range_past_the_end_has_no_positions(field: str) -> None:
+def test_range_past_the_end_has_no_positions(field: str) -> None:
     span = parse_range(field, 100)
     assert span is not None
     assert not span

@@ -36,7 +36,7 @@ DOCUMENTED = [
 
 
 @pytest.mark.parametrize(("id", "code", "winter", "summer"), DOCUMENTED)
-def test_the_documented_zones_have_their_ids_and_offsets(id: int, code: str, winter: int, summer: int) -> None:
+def test_documented_zones_have_their_ids_and_offsets(id: int, code: str, winter: int, summer: int) -> None:
     name = parse_time_zone(code)
     assert parse_time_zone(str(id)) == parse_time_zone(code.lower()) == parse_time_zone(f" {code}\t") == name
     zone = ZoneInfo(name or "UTC")
@@ -59,7 +59,7 @@ def test_every_code_is_one_existing_zone(code: str, _: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Europe/Oslo", "europe/oslo", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "CET"])
-def test_an_iana_name_is_a_zone(name: str) -> None:
+def test_iana_name_is_a_zone(name: str) -> None:
     parsed = parse_time_zone(name)
     assert parsed in IANA and parsed.lower() == name.lower()
 
@@ -86,7 +86,7 @@ def test_absent_empty_and_utc_are_utc(raw: str | None) -> None:
         (",", None),
     ],
 )
-def test_the_field_is_a_list_that_may_request_the_offset(raw: str, name: str | None) -> None:
+def test_field_is_a_list_that_may_request_the_offset(raw: str, name: str | None) -> None:
     assert parse_time_zone(raw) == name
 
 
@@ -116,7 +116,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("raw", [*UNKNOWN, *MIXED, *PATHS])
-def test_the_error_of_any_other_text_names_the_field(raw: str) -> None:
+def test_error_of_any_other_text_names_the_field(raw: str) -> None:
     with pytest.raises(BadParameter) as refused:
         parse_time_zone(raw)
     assert refused.value.values == {"name": "SO-TimeZone"}

@@ -22,6 +22,7 @@ from service.rendering.pool import RenderPool
 from service.rendering.process import DiedIdle, RenderProcess
 from service.web.metrics import Metrics
 from tests.pixels import near, shown
+from tests.waiting import until
 from tools.pictures.drawing import RED, quarters, saved
 
 PICTURE = saved(quarters(64, 48), "PNG")
@@ -65,7 +66,7 @@ def reading(data: bytes) -> Callable[[], Awaitable[bytes]]:
     return whole
 
 
-async def test_a_picture_is_rendered_in_another_process(pools: Pools) -> None:
+async def test_picture_is_rendered_in_another_process(pools: Pools) -> None:
     pool = await pools()
     rendered = await pool.render_original(read, ORDER, Trace())
     assert shown(rendered.data).size == (16, 12)
@@ -74,14 +75,14 @@ async def test_a_picture_is_rendered_in_another_process(pools: Pools) -> None:
     assert os.getpid() not in pool.pids
 
 
-async def test_a_placeholder_is_drawn(pools: Pools) -> None:
+async def test_placeholder_is_drawn(pools: Pools) -> None:
     pool = await pools()
     drawn = await pool.draw(Placeholder(IfBlank.DEFAULT, 40, 30, Format.PNG, "", Encoding()), Trace())
     assert shown(drawn).size == (40, 30)
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", PICTURE[:60]])
-async def test_a_bad_picture_is_refused_and_ends_no_process(pools: Pools, data: bytes, metrics: Metrics) -> None:
+async def test_bad_picture_is_refused_and_ends_no_process(pools: Pools, data: bytes, metrics: Metrics) -> None:
     pool = await pools()
     before = pool.pids
     with pytest.raises(Unrenderable):
@@ -92,7 +93,7 @@ async def test_a_bad_picture_is_refused_and_ends_no_process(pools: Pools, data: 
     assert value(metrics, "contact_image_renders_finished_total") == 1
 
 
-async def test_the_error_of_an_impossible_size_keeps_its_message(pools: Pools) -> None:
+async def test_error_of_an_impossible_size_keeps_its_message(pools: Pools) -> None:
     pool = await pools()
     strip = saved(quarters(4, 4_000), "PNG")
     with pytest.raises(BadParameter) as refused:
@@ -100,7 +101,7 @@ async def test_the_error_of_an_impossible_size_keeps_its_message(pools: Pools) -
     assert "4000000" in str(refused.value).replace(",", "")
 
 
-async def test_a_process_that_dies_fails_only_its_own_render(pools: Pools, metrics: Metrics) -> None:
+async def test_process_that_dies_fails_only_its_own_render(pools: Pools, metrics: Metrics) -> None:
     pool = await pools(workers=2)
     stopped = pool.pids[:]
     for pid in stopped:
@@ -114,7 +115,7 @@ async def test_a_process_that_dies_fails_only_its_own_render(pools: Pools, metri
     assert sum(hasattr(result, "data") for result in results) == 5
 
 
-async def test_a_process_killed_while_idle_fails_no_render(pools: Pools) -> None:
+async def test_process_killed_while_idle_fails_no_render(pools: Pools) -> None:
     pool = await pools()
     (pid,) = pool.pids
     os.kill(pid, signal.SIGKILL)
@@ -125,7 +126,7 @@ async def test_a_process_killed_while_idle_fails_no_render(pools: Pools) -> None
     assert pid not in pool.pids
 
 
-async def test_a_failed_render_keeps_no_reference_to_its_original(pools: Pools) -> None:
+async def test_failed_render_keeps_no_reference_to_its_original(pools: Pools) -> None:
     pool = await pools()
     original = b"no picture" * 10
     whole = reading(original)
@@ -139,7 +140,7 @@ async def test_a_failed_render_keeps_no_reference_to_its_original(pools: Pools) 
         gc.enable()
 
 
-async def test_a_render_past_its_time_limit_ends_its_process(pools: Pools, metrics: Metrics) -> None:
+async def test_render_past_its_time_limit_ends_its_process(pools: Pools, metrics: Metrics) -> None:
     pool = await pools(timeout=5.0)
     (pid,) = pool.pids
     os.kill(pid, signal.SIGSTOP)
@@ -175,7 +176,7 @@ async def test_one_more_than_may_wait_is_refused_before_its_original_is_read(poo
     assert value(metrics, "contact_image_render_queue_depth") == 0
 
 
-async def test_a_failed_read_makes_room_for_the_next_render(pools: Pools) -> None:
+async def test_failed_read_makes_room_for_the_next_render(pools: Pools) -> None:
     pool = await pools(workers=1)
 
     async def broken() -> bytes:
@@ -187,7 +188,7 @@ async def test_a_failed_read_makes_room_for_the_next_render(pools: Pools) -> Non
     assert (await pool.render_original(read, ORDER, Trace())).data
 
 
-async def test_the_probe_accepts_a_recent_render(pools: Pools) -> None:
+async def test_probe_accepts_a_recent_render(pools: Pools) -> None:
     pool = await pools()
     await pool.render_original(read, ORDER, Trace())
     os.kill(pool.pids[0], signal.SIGSTOP)
@@ -206,7 +207,7 @@ async def test_close_ends_every_process(metrics: Metrics) -> None:
     await until(lambda: not any(alive(pid) for pid in pids))
 
 
-async def test_a_render_process_loads_pillow_and_no_other_library(pools: Pools) -> None:
+async def test_render_process_loads_pillow_and_no_other_library(pools: Pools) -> None:
     pool = await pools()
     maps = Path(f"/proc/{pool.pids[0]}/maps")
     if not maps.exists():
@@ -218,7 +219,7 @@ async def test_a_render_process_loads_pillow_and_no_other_library(pools: Pools) 
     assert int(status[16]) > os.nice(0)  # below the event loop
 
 
-async def test_a_process_that_cannot_be_started_is_started_again(
+async def test_process_that_cannot_be_started_is_started_again(
     metrics: Metrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts = 0
@@ -240,7 +241,7 @@ async def test_a_process_that_cannot_be_started_is_started_again(
     assert starts == 2
 
 
-async def test_a_process_can_be_killed_while_it_starts() -> None:
+async def test_process_can_be_killed_while_it_starts() -> None:
     process = RenderProcess(0)
     starting = asyncio.create_task(process.start())
     await until(lambda: process.child.pid is not None)
@@ -249,13 +250,6 @@ async def test_a_process_can_be_killed_while_it_starts() -> None:
         await starting
     await process.wait_ended()
     assert not process.child.is_alive()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Poll *condition*, which depends on another process, until it is true."""
-    async with asyncio.timeout(60):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def alive(pid: int) -> bool:

@@ -37,7 +37,7 @@ def start_process(folder: Path, count: int, rounds: int) -> subprocess.Popen[str
 
 
 @pytest.mark.parametrize("count", [1, 2])
-def test_the_number_of_taken_slots_is_bounded_and_every_process_gets_one(tmp_path: Path, count: int) -> None:
+def test_number_of_taken_slots_is_bounded_and_every_process_gets_one(tmp_path: Path, count: int) -> None:
     processes = [start_process(tmp_path, count, 20) for _ in range(4)]
     spans = []
     for process in processes:
@@ -52,7 +52,7 @@ def test_the_number_of_taken_slots_is_bounded_and_every_process_gets_one(tmp_pat
     assert maximum == count or count > 1  # on a busy machine the second may never be taken in time
 
 
-async def test_the_slot_of_a_dead_process_is_free(tmp_path: Path) -> None:
+async def test_slot_of_a_dead_process_is_free(tmp_path: Path) -> None:
     holder = subprocess.Popen(
         [sys.executable, "-c", TAKE_SLOTS.replace("0.01", "60"), str(tmp_path), "1", "1"], stdout=subprocess.DEVNULL
     )
@@ -71,7 +71,7 @@ async def test_the_slot_of_a_dead_process_is_free(tmp_path: Path) -> None:
         holder.wait()
 
 
-async def test_a_waiting_task_gets_the_slot_before_its_last_holder(tmp_path: Path) -> None:
+async def test_waiting_task_gets_the_slot_before_its_last_holder(tmp_path: Path) -> None:
     slots = RenderSlots(tmp_path, 1)
     slot = await slots.take()
     other = asyncio.create_task(RenderSlots(tmp_path, 1).take())
@@ -84,7 +84,7 @@ async def test_a_waiting_task_gets_the_slot_before_its_last_holder(tmp_path: Pat
     (await asyncio.wait_for(second, 60)).release()
 
 
-async def test_a_task_that_stops_waiting_delays_no_other(tmp_path: Path) -> None:
+async def test_task_that_stops_waiting_delays_no_other(tmp_path: Path) -> None:
     slots = RenderSlots(tmp_path, 1)
     slot = await slots.take()
     with pytest.raises(TimeoutError):

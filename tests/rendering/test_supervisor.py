@@ -23,7 +23,8 @@ from service.rendering.pool import RenderPool
 from service.rendering.process import Job, RenderProcess
 from service.web.metrics import Metrics
 from tests.pixels import shown
-from tests.rendering.test_pool import ORDER, Pools, alive, metrics, pools, read, reading, until
+from tests.rendering.test_pool import ORDER, Pools, alive, metrics, pools, read, reading
+from tests.waiting import until
 from tools.pictures.drawing import large, quarters, saved
 
 __all__ = ["metrics", "pools"]
@@ -72,7 +73,7 @@ def without_its_bytes(mezzanine: MezzanineFile) -> MezzanineFile:
     return MezzanineFile(mezzanine.key, b"invalid if it is sent", mezzanine.reduction)
 
 
-async def test_a_mezzanine_is_sent_once_and_kept(pools: Pools) -> None:
+async def test_mezzanine_is_sent_once_and_kept(pools: Pools) -> None:
     pool = await pools()
     (mezzanine,) = mezzanines(1)
     first = await pool.render_mezzanine(mezzanine, ORDER, Trace())
@@ -81,7 +82,7 @@ async def test_a_mezzanine_is_sent_once_and_kept(pools: Pools) -> None:
     assert shown(first.data).size == (16, 12)
 
 
-async def test_the_process_that_made_a_mezzanine_keeps_it(pools: Pools) -> None:
+async def test_process_that_made_a_mezzanine_keeps_it(pools: Pools) -> None:
     pool = await pools()
     receiver = Receiver()
     await pool.render_original(reading(large_file()), ORDER, Trace(), receiver)
@@ -90,7 +91,7 @@ async def test_the_process_that_made_a_mezzanine_keeps_it(pools: Pools) -> None:
     assert (await pool.render_mezzanine(without_its_bytes(mezzanine), ORDER, Trace())).width == 16
 
 
-async def test_the_process_that_keeps_the_mezzanine_is_preferred(pools: Pools) -> None:
+async def test_process_that_keeps_the_mezzanine_is_preferred(pools: Pools) -> None:
     pool = await pools(workers=2)
     (mezzanine,) = mezzanines(1)
     await pool.render_mezzanine(mezzanine, ORDER, Trace())
@@ -107,7 +108,7 @@ async def test_another_process_gets_the_mezzanine_while_the_first_is_at_work(poo
     assert len({rendered.data for rendered in results}) == 1
 
 
-async def test_the_number_of_kept_mezzanines_is_bounded(pools: Pools) -> None:
+async def test_number_of_kept_mezzanines_is_bounded(pools: Pools) -> None:
     pool = await pools()
     every = mezzanines(decoded_mezzanines.CAPACITY + 1)
     for mezzanine in every:
@@ -133,7 +134,7 @@ async def test_pool_and_process_agree_on_the_kept_mezzanines_after_a_failure(poo
         assert await pool.render_mezzanine(without_its_bytes(mezzanine), ORDER, Trace())
 
 
-async def test_the_successor_of_a_dead_process_gets_the_mezzanine(pools: Pools) -> None:
+async def test_successor_of_a_dead_process_gets_the_mezzanine(pools: Pools) -> None:
     pool = await pools()
     (mezzanine,) = mezzanines(1)
     await pool.render_mezzanine(mezzanine, ORDER, Trace())
@@ -157,7 +158,7 @@ async def test_no_mezzanine_is_made_while_renders_wait_unless_it_is_awaited(pool
         assert impossible is False
 
 
-async def test_a_picture_without_mezzanine_is_reported(pools: Pools) -> None:
+async def test_picture_without_mezzanine_is_reported(pools: Pools) -> None:
     pool = await pools()
     for picture in (saved(quarters(64, 48), "PNG"), saved(large(2000, 1500).convert("RGBA").quantize(16), "PNG")):
         receiver = Receiver()
@@ -165,7 +166,7 @@ async def test_a_picture_without_mezzanine_is_reported(pools: Pools) -> None:
         assert await receiver.received.get() == (None, True)
 
 
-async def test_a_process_that_dies_making_the_mezzanine_does_not_fail_the_render(pools: Pools) -> None:
+async def test_process_that_dies_making_the_mezzanine_does_not_fail_the_render(pools: Pools) -> None:
     pool = await pools()
     (pid,) = pool.pids
 
@@ -209,7 +210,7 @@ async def worn(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await pool.close()
 
 
-async def test_a_worn_process_works_until_its_successor_is_ready(worn: RenderPool) -> None:
+async def test_worn_process_works_until_its_successor_is_ready(worn: RenderPool) -> None:
     before = set(worn.pids)
     for _ in range(4):
         assert len(await asyncio.gather(*(worn.render_original(read, ORDER, Trace()) for _ in range(15)))) == 15
@@ -218,7 +219,7 @@ async def test_a_worn_process_works_until_its_successor_is_ready(worn: RenderPoo
     await until(lambda: not any(map(alive, before)))
 
 
-async def test_a_worn_process_that_dies_has_one_successor(worn: RenderPool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_worn_process_that_dies_has_one_successor(worn: RenderPool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "_MAX_RENDERS", 1)
     for _ in range(6):
         await worn.render_original(read, ORDER, Trace())
@@ -228,7 +229,7 @@ async def test_a_worn_process_that_dies_has_one_successor(worn: RenderPool, monk
     assert len(worn.pids) == 2
 
 
-async def test_a_process_with_much_memory_is_replaced(pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_process_with_much_memory_is_replaced(pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = await pools()
     (before,) = pool.pids
     await pool.render_original(read, ORDER, Trace())
@@ -240,7 +241,7 @@ async def test_a_process_with_much_memory_is_replaced(pools: Pools, monkeypatch:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_to_the_process_group_ends_no_starting_process(number: signal.Signals) -> None:
+async def test_signal_to_the_process_group_ends_no_starting_process(number: signal.Signals) -> None:
     process = RenderProcess(0)
     starting = asyncio.create_task(process.start())
     await until(lambda: process.child.pid is not None)
@@ -253,7 +254,7 @@ async def test_a_signal_to_the_process_group_ends_no_starting_process(number: si
     await process.wait_ended()
 
 
-async def test_a_supervisor_closed_while_it_starts_logs_nothing() -> None:
+async def test_supervisor_closed_while_it_starts_logs_nothing() -> None:
     closed_early = supervisor.Supervisor(2, 0)
     with capture_logs() as lines:
         closed_early.open()

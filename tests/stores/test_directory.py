@@ -28,38 +28,38 @@ async def store(tmp_path: Path) -> AsyncIterator[DirectoryStore]:
     await made.close()
 
 
-def test_suffixes_are_in_order_of_the_look_up() -> None:
+def test_suffixes_are_in_order_of_the_lookup() -> None:
     lower = (
         "jpg", "jpeg", "jfif", "jpe", "png", "apng", "gif", "tif", "tiff", "webp", "avif", "bmp", "mpo", "heic",
     )  # fmt: skip
     assert (*lower, *(each.upper() for each in lower), *(each.capitalize() for each in lower)) == SUFFIXES
 
 
-async def test_the_file_with_the_first_suffix_is_the_picture(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_file_with_the_first_suffix_is_the_picture(store: DirectoryStore, tmp_path: Path) -> None:
     for suffix in reversed(SUFFIXES):
         (tmp_path / f"42.{suffix}").write_bytes(JPEG + suffix.encode())
-        found = await store.look(42)
+        found = await store.find(42)
         assert found is not None
         assert await store.read(found) == JPEG + suffix.encode()
 
 
-async def test_a_picture_may_be_in_its_shard(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_picture_may_be_in_its_shard(store: DirectoryStore, tmp_path: Path) -> None:
     assert shard(1_234_567) == "567"
     assert shard(7) == "007"
     (tmp_path / "567").mkdir()
     (tmp_path / "567" / "1234567.PNG").write_bytes(JPEG)
-    found = await store.look(1_234_567)
+    found = await store.find(1_234_567)
     assert found is not None
     assert await store.read(found) == JPEG
 
 
 async def version_of(store: DirectoryStore, contact: int = 42) -> str:
-    found = await store.look(contact)
+    found = await store.find(contact)
     assert found is not None
     return found.version
 
 
-async def test_the_version_is_size_mtime_and_the_first_bytes(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_version_is_size_mtime_and_the_first_bytes(store: DirectoryStore, tmp_path: Path) -> None:
     path, seen = tmp_path / "42.jpg", []
     for data, moment in (
         (JPEG, 10**18),
@@ -74,7 +74,7 @@ async def test_the_version_is_size_mtime_and_the_first_bytes(store: DirectorySto
     assert len(set(seen)) == len(seen)
 
 
-async def test_the_same_file_has_the_same_version_on_every_server(tmp_path: Path) -> None:
+async def test_same_file_has_the_same_version_on_every_server(tmp_path: Path) -> None:
     """A copy with its times, as of a backup or rsync, has another inode, change time and name."""
     versions = []
     for name, data in (("one/42.jpg", JPEG), ("two/42.PNG", JPEG), ("one/43.jpg", JPEG + bytes(100_000))):
@@ -88,7 +88,7 @@ async def test_the_same_file_has_the_same_version_on_every_server(tmp_path: Path
     assert versions[0] == versions[1] != versions[2]
 
 
-async def test_an_original_from_another_server_is_read(tmp_path: Path) -> None:
+async def test_original_from_another_server_is_read(tmp_path: Path) -> None:
     data = JPEG + bytes(100_000)
     stores = []
     for name in ("one", "two"):
@@ -96,7 +96,7 @@ async def test_an_original_from_another_server_is_read(tmp_path: Path) -> None:
         (tmp_path / name / "42.jpg").write_bytes(data)
         os.utime(tmp_path / name / "42.jpg", ns=(7, 10**18))
         stores.append(DirectoryStore(tmp_path / name, max_bytes=1_000_000, timeout=5.0))
-    seen = await stores[0].look(42)
+    seen = await stores[0].find(42)
     assert seen is not None
     assert await stores[1].read(seen) == data
     assert b"".join([bytes(piece) async for piece in await stores[1].stream(seen, 10_000)]) == data
@@ -112,7 +112,7 @@ async def test_another_picture_of_the_same_size_and_time_is_not_read_instead(
     path, data = tmp_path / "42.jpg", bytearray(JPEG + bytes(100_000))
     path.write_bytes(data)
     os.utime(path, ns=(0, 10**18))
-    seen = await store.look(42)
+    seen = await store.find(42)
     assert seen is not None
     data[at] ^= 1
     path.write_bytes(data)
@@ -123,11 +123,11 @@ async def test_another_picture_of_the_same_size_and_time_is_not_read_instead(
         await store.stream(seen, 1_000)
 
 
-async def test_a_picture_that_is_replaced_is_streamed_to_its_end(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_picture_that_is_replaced_is_streamed_to_its_end(store: DirectoryStore, tmp_path: Path) -> None:
     """The change time differs, since the file has lost a name; the bytes are the same."""
     data = JPEG + bytes(100_000)
     (tmp_path / "42.jpg").write_bytes(data)
-    seen = await store.look(42)
+    seen = await store.find(42)
     assert seen is not None
     pieces = await store.stream(seen, 10_000)
     got = [bytes(await anext(pieces))]
@@ -141,17 +141,17 @@ async def test_empty_files_are_ignored(store: DirectoryStore, tmp_path: Path) ->
     (tmp_path / "42.jpg").touch()
     (tmp_path / "42.Png").touch()
     with pytest.raises(OriginalEmpty):
-        await store.look(42)
+        await store.find(42)
     (tmp_path / "042").mkdir()
     (tmp_path / "042" / "42.Jpe").write_bytes(JPEG)
-    found = await store.look(42)
+    found = await store.find(42)
     assert found is not None
     assert await store.read(found) == JPEG
 
 
-async def test_a_picture_emptied_after_the_look_up_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_picture_emptied_after_the_lookup_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG)
-    found = await store.look(42)
+    found = await store.find(42)
     assert found is not None
     os.truncate(tmp_path / "42.jpg", 0)
     for read in (store.read(found), store.stream(found, 1_000)):
@@ -163,37 +163,37 @@ async def test_folders_pipes_and_dangling_links_are_ignored(store: DirectoryStor
     (tmp_path / "42.jpg").mkdir()
     os.mkfifo(tmp_path / "42.jpeg")
     (tmp_path / "42.png").symlink_to(tmp_path / "nowhere")
-    assert await store.look(42) is None
+    assert await store.find(42) is None
     (tmp_path / "42.gif").write_bytes(JPEG)
-    assert await store.look(42) is not None
+    assert await store.find(42) is not None
 
 
-async def test_a_missing_folder_is_a_failure_and_not_a_contact_without_picture(tmp_path: Path) -> None:
+async def test_missing_folder_is_a_failure_and_not_a_contact_without_picture(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path / "unmounted", max_bytes=1, timeout=5.0)
     with pytest.raises(StoreFailed):
-        await store.look(42)
+        await store.find(42)
     with pytest.raises(StoreFailed):
         await store.check()
     await store.close()
 
 
-async def test_a_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
+async def test_file_in_place_of_the_folder_is_a_failure(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     store = DirectoryStore(tmp_path / "file", max_bytes=1, timeout=5.0)
     with pytest.raises(StoreFailed):
-        await store.look(42)
+        await store.find(42)
     await store.close()
 
 
-async def test_the_log_of_a_failed_read_names_file_and_error(open_folder: Path) -> None:
+async def test_log_of_a_failed_read_names_file_and_error(open_folder: Path) -> None:
     path = open_folder / "42.jpg"
     path.write_bytes(JPEG)
     store = DirectoryStore(open_folder, max_bytes=1_000_000, timeout=5.0)
-    seen = await store.look(42)
+    seen = await store.find(42)
     assert seen is not None
     path.chmod(0)
     with capture_logs() as lines, unprivileged():
-        for call in (store.look(42), store.read(seen), store.stream(seen, 1_000)):
+        for call in (store.find(42), store.read(seen), store.stream(seen, 1_000)):
             with pytest.raises(StoreFailed) as failure:
                 await call
             assert str(open_folder) not in str(failure.value)
@@ -203,7 +203,7 @@ async def test_the_log_of_a_failed_read_names_file_and_error(open_folder: Path) 
     await store.close()
 
 
-async def test_an_error_without_a_file_is_logged_with_the_given_file() -> None:
+async def test_error_without_a_file_is_logged_with_the_given_file() -> None:
     async def fail() -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
@@ -227,18 +227,18 @@ async def test_sample_reads_files_in_the_folder_and_in_its_shards(open_folder: P
     await store.close()
 
 
-async def test_a_picture_removed_after_the_look_up_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_picture_removed_after_the_lookup_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG)
-    found = await store.look(42)
+    found = await store.find(42)
     assert found is not None
     (tmp_path / "42.jpg").unlink()
     with pytest.raises(OriginalChanged):
         await store.read(found)
 
 
-async def test_a_file_truncated_while_it_is_streamed_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_file_truncated_while_it_is_streamed_has_changed(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG + bytes(500_000))
-    found = await store.look(42)
+    found = await store.find(42)
     assert found is not None
     pieces = await store.stream(found, 1_000)
     await anext(aiter(pieces))
@@ -248,7 +248,7 @@ async def test_a_file_truncated_while_it_is_streamed_has_changed(store: Director
             pass
 
 
-async def test_a_look_up_takes_the_same_number_of_stats_for_any_number_of_files(
+async def test_lookup_takes_the_same_number_of_stats_for_any_number_of_files(
     store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counted: list[object] = []
@@ -260,14 +260,14 @@ async def test_a_look_up_takes_the_same_number_of_stats_for_any_number_of_files(
 
     (tmp_path / "999").mkdir()
     monkeypatch.setattr(os, "stat", counting)
-    await store.look(999_999)
+    await store.find(999_999)
     before = len(counted)
     for contact in range(2_000):
         (tmp_path / f"{contact}.jpg").touch()
     counted.clear()
-    await store.look(999_999)
+    await store.find(999_999)
     assert len(counted) == before == 2 * len(SUFFIXES) + 2  # the two are the shard and the folder
     (tmp_path / "999").rmdir()
     counted.clear()
-    await store.look(999_999)
+    await store.find(999_999)
     assert len(counted) == len(SUFFIXES) + 2

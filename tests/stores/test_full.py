@@ -17,7 +17,7 @@ from service.errors import StoreFailed, StoreFull
 from service.stores.os_errors import as_store_errors
 from service.stores.uploads import UploadFile, UploadFolder
 from tests.conftest import Serve
-from tests.operations.running import COMMAND, PATIENCE, Service, running
+from tests.operations.running import COMMAND, TIMEOUT, Service, running
 from tests.web.test_writes import put, unfinished_uploads
 from tests.web.test_writes_forms import FORM, part
 from tools.pictures.drawing import large, quarters, saved
@@ -50,9 +50,7 @@ def open_files() -> set[str]:
 @pytest.mark.usefixtures("full_disk")
 @pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("formed", [False, True])
-async def test_an_upload_is_507_and_leaves_the_old_picture(
-    serve: Serve, images: Path, data: bytes, formed: bool
-) -> None:
+async def test_upload_is_507_and_leaves_the_old_picture(serve: Serve, images: Path, data: bytes, formed: bool) -> None:
     (images / "7.png").write_bytes(OLD)
     client = await serve(writes={"enabled": True})
     before = (await client.get(PATH)).headers["ETag"]
@@ -112,7 +110,7 @@ def limited(images: Path) -> Iterator[Service]:
 
 
 def status_of_put(service: Service, data: bytes) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=PATIENCE)
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=TIMEOUT)
     try:
         connection.request("PUT", PATH, body=data, headers={"Content-Type": "image/png"})
         answer = connection.getresponse()
@@ -122,7 +120,7 @@ def status_of_put(service: Service, data: bytes) -> int:
         connection.close()
 
 
-def test_a_file_above_the_size_limit_of_the_process_is_507(images: Path) -> None:
+def test_file_above_the_size_limit_of_the_process_is_507(images: Path) -> None:
     (images / "7.png").write_bytes(OLD)
     assert len(SMALL) < 32_768 < len(LARGE)
     with limited(images) as service:

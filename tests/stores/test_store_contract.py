@@ -15,8 +15,8 @@ from service.formats import Format
 from service.pictures.ports import OriginalStore, WritableStore
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
-from service.stores.memory import MemoryStore
 from service.stores.writable_directory import WritableDirectory
+from tests.stores.memory_store import MemoryStore
 from tests.stores.writing import anything, nothing_there, put
 from tools.pictures.drawing import quarters, saved, see_through
 
@@ -70,12 +70,12 @@ async def writable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
 
 
 async def found(store: OriginalStore, contact: int = 42) -> Original:
-    original = await store.look(contact)
+    original = await store.find(contact)
     assert original is not None
     return original
 
 
-async def test_look_returns_what_is_stored(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_find_returns_what_is_stored(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, JPEG)
     original = await found(store)
@@ -85,14 +85,14 @@ async def test_look_returns_what_is_stored(kept: tuple[OriginalStore, Keep]) -> 
     assert original.fault is None
 
 
-async def test_look_takes_the_format_from_the_bytes_and_not_from_the_name(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_find_takes_the_format_from_the_bytes_and_not_from_the_name(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, saved(see_through(), "PNG"))
     original = await found(store)
     assert (original.format, original.alpha) == (Format.PNG, True)
 
 
-async def test_look_finds_a_tiff_directory_at_the_end_of_the_file(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_find_finds_a_tiff_directory_at_the_end_of_the_file(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     data = saved(see_through(120, 120), "TIFF")
     directory = int.from_bytes(data[4:8], "little")
@@ -103,14 +103,14 @@ async def test_look_finds_a_tiff_directory_at_the_end_of_the_file(kept: tuple[Or
 
 
 @pytest.mark.parametrize("contact", [7, 0, -1, -(2**31)])
-async def test_look_returns_none_for_other_contacts(kept: tuple[OriginalStore, Keep], contact: int) -> None:
+async def test_find_returns_none_for_other_contacts(kept: tuple[OriginalStore, Keep], contact: int) -> None:
     store, keep = kept
     keep(42, JPEG)
-    assert await store.look(contact) is None
+    assert await store.find(contact) is None
 
 
 @pytest.mark.parametrize("data", [b"%!PS-Adobe-3.0 EPSF-3.0", b"<svg/>", bytes(LIMIT + 1)])
-async def test_an_original_that_cannot_be_used_has_a_fault(kept: tuple[OriginalStore, Keep], data: bytes) -> None:
+async def test_original_that_cannot_be_used_has_a_fault(kept: tuple[OriginalStore, Keep], data: bytes) -> None:
     store, keep = kept
     keep(42, data)
     fault = (await found(store)).fault
@@ -119,23 +119,23 @@ async def test_an_original_that_cannot_be_used_has_a_fault(kept: tuple[OriginalS
     assert isinstance(fault.error(), Unrenderable)
 
 
-async def test_an_original_without_bytes_is_no_picture_yet(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_original_without_bytes_is_no_picture_yet(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, b"")
     with pytest.raises(OriginalEmpty):
-        await store.look(42)
+        await store.find(42)
     keep(42, JPEG)
-    assert await store.look(42) is not None
+    assert await store.find(42) is not None
 
 
-async def test_look_finds_the_upright_size_wherever_the_header_has_it(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_find_finds_the_upright_size_wherever_the_header_has_it(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     segments = b"".join(b"\xff\xed" + (60_002).to_bytes(2, "big") + bytes(60_000) for _ in range(2))
     keep(42, JPEG[:2] + segments + JPEG[2:])
     assert (await found(store)).dimensions == (64, 48)
 
 
-async def test_an_original_is_read_whole_and_in_pieces(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_original_is_read_whole_and_in_pieces(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     data = saved(quarters(64, 48), "BMP")
     keep(42, data)
@@ -146,7 +146,7 @@ async def test_an_original_is_read_whole_and_in_pieces(kept: tuple[OriginalStore
     assert {len(piece) for piece in pieces[:-1]} == {1_000}
 
 
-async def test_a_part_of_an_original_is_streamed(kept: tuple[OriginalStore, Keep]) -> None:
+async def test_part_of_an_original_is_streamed(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, JPEG)
     original = await found(store)
@@ -173,7 +173,7 @@ async def test_check_describes_the_store(kept: tuple[OriginalStore, Keep]) -> No
 
 async def test_put_stores_the_upload(writable: WritableStore) -> None:
     original = await put(writable, 1, PNG[:100], PNG[100:])
-    assert original == await writable.look(1)
+    assert original == await writable.find(1)
     assert original.format is Format.PNG
     assert await writable.read(original) == PNG
 
@@ -191,7 +191,7 @@ async def test_each_put_gives_another_version(writable: WritableStore) -> None:
     assert len({(await put(writable, 1, JPEG)).version for _ in range(150)}) == 150
 
 
-async def test_a_version_does_not_return_after_a_delete(writable: WritableStore) -> None:
+async def test_version_does_not_return_after_a_delete(writable: WritableStore) -> None:
     """Inodes are reused, and the sizes may be equal."""
     seen = []
     for _ in range(10):
@@ -200,7 +200,7 @@ async def test_a_version_does_not_return_after_a_delete(writable: WritableStore)
     assert len(set(seen)) == len(seen)
 
 
-async def test_an_upload_is_read_and_replaced_before_put(writable: WritableStore) -> None:
+async def test_upload_is_read_and_replaced_before_put(writable: WritableStore) -> None:
     async with writable.uploading() as upload:
         await upload.write(PNG)
         assert await upload.read() == PNG
@@ -209,14 +209,14 @@ async def test_an_upload_is_read_and_replaced_before_put(writable: WritableStore
     assert await writable.read(original) == JPEG
 
 
-async def test_an_upload_without_put_is_not_stored(writable: WritableStore) -> None:
+async def test_upload_without_put_is_not_stored(writable: WritableStore) -> None:
     async with writable.uploading() as upload:
         await upload.write(PNG)
-        assert await writable.look(1) is None
-    assert await writable.look(1) is None
+        assert await writable.find(1) is None
+    assert await writable.find(1) is None
 
 
-async def test_a_check_gets_the_present_picture(writable: WritableStore) -> None:
+async def test_check_gets_the_present_picture(writable: WritableStore) -> None:
     checked: list[Original | None] = []
     async with writable.uploading() as upload:
         await upload.write(PNG)
@@ -226,7 +226,7 @@ async def test_a_check_gets_the_present_picture(writable: WritableStore) -> None
     assert checked == [None, first, None]
 
 
-async def test_a_check_that_fails_changes_nothing(writable: WritableStore) -> None:
+async def test_check_that_fails_changes_nothing(writable: WritableStore) -> None:
     first = await put(writable, 1, JPEG)
     async with writable.uploading() as upload:
         await upload.write(PNG)
@@ -234,13 +234,13 @@ async def test_a_check_that_fails_changes_nothing(writable: WritableStore) -> No
             await writable.put(1, upload, nothing_there)
     with pytest.raises(PreconditionFailed):
         await writable.delete(1, nothing_there)
-    assert await writable.look(1) == first
+    assert await writable.find(1) == first
 
 
 async def test_delete_removes_the_picture(writable: WritableStore) -> None:
     await put(writable, 1, JPEG)
     await writable.delete(1, anything)
-    assert await writable.look(1) is None
+    assert await writable.find(1) is None
     await writable.delete(1, anything)
 
 
@@ -250,4 +250,4 @@ async def test_sweep_keeps_pictures_and_uploads_in_progress(writable: WritableSt
         await upload.write(PNG)
         await writable.sweep()
         second = await writable.put(2, upload, anything)
-    assert [await writable.look(1), await writable.look(2)] == [first, second]
+    assert [await writable.find(1), await writable.find(2)] == [first, second]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from service.pictures.values import OriginalChanged
-from service.stores.versions import identity_of, read_at, read_unchanged, require_version, version_of
+from service.stores.versions import file_identity, read_at, read_unchanged, require_version, version_of
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_read_is_repeated_after_a_write(path: Path) -> None:
+def test_read_is_repeated_after_a_write(path: Path) -> None:
     reads: list[bytes] = []
 
     def read(status: os.stat_result) -> bytes:
@@ -34,7 +34,7 @@ def test_a_read_is_repeated_after_a_write(path: Path) -> None:
     assert status.st_size == 5
 
 
-def test_a_file_that_always_changes_is_read_a_bounded_number_of_times(path: Path) -> None:
+def test_file_that_always_changes_is_read_a_bounded_number_of_times(path: Path) -> None:
     reads = 0
 
     def read(status: os.stat_result) -> int:
@@ -49,14 +49,14 @@ def test_a_file_that_always_changes_is_read_a_bounded_number_of_times(path: Path
     assert reads <= 5
 
 
-def test_the_number_of_links_changes_the_identity_and_not_the_version(path: Path) -> None:
+def test_number_of_links_changes_the_identity_and_not_the_version(path: Path) -> None:
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
         expected = version_of(before, b"old")
         path.unlink()
         after = os.fstat(file.fileno())
-        assert identity_of(after) != identity_of(before)
-        assert require_version(file.fileno(), expected) == identity_of(after)
+        assert file_identity(after) != file_identity(before)
+        assert require_version(file.fileno(), expected) == file_identity(after)
         with pytest.raises(OriginalChanged):
             require_version(file.fileno(), version_of(after, b"new"))
 

@@ -17,7 +17,7 @@ import pytest
 
 from service.stores.watch import Watch
 
-PATIENCE = 60.0
+TIMEOUT = 60.0
 """Seconds. Changes are reported within one second, but the test machine may be busy."""
 
 
@@ -41,7 +41,7 @@ async def watch(root: Path) -> AsyncIterator[Watch]:
 async def expect_changes(watch: Watch, expected: set[int] | None) -> None:
     """Wait until *expected* has been reported, in one part or several, and nothing else."""
     seen: set[int] = set()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while (contacts := await watch.changed()) is not None:
             seen |= contacts
             if seen == expected:
@@ -67,27 +67,27 @@ def replace(path: Path) -> None:
     ],
     ids=["written", "removed", "touched", "moved away", "replaced"],
 )
-async def test_a_changed_file_reports_its_contact(watch: Watch, root: Path, change: Callable[[Path], object]) -> None:
+async def test_changed_file_reports_its_contact(watch: Watch, root: Path, change: Callable[[Path], object]) -> None:
     change(root / "7.jpg")
     await expect_changes(watch, {7})
     change(root / "007" / "1007.png")
     await expect_changes(watch, {1007})
 
 
-async def test_a_new_file_reports_its_contact(watch: Watch, root: Path) -> None:
+async def test_new_file_reports_its_contact(watch: Watch, root: Path) -> None:
     (root / "8.HEIC").write_bytes(b"new")
     (root / "007" / "2007.webp").write_bytes(b"new")
     await expect_changes(watch, {8, 2007})
 
 
-async def test_a_file_that_is_no_picture_is_not_reported(watch: Watch, root: Path) -> None:
+async def test_file_that_is_no_picture_is_not_reported(watch: Watch, root: Path) -> None:
     for name in (".upload-7.jpg", "7.txt", "07.jpg", "-7.jpg", "7.jpg.part", "x7.jpg", "0.jpg", "007/7001.jpg"):
         (root / name).write_bytes(b"new")
     (root / "007" / "1007.png").write_bytes(b"new")  # reported last, after all of the others
     await expect_changes(watch, {1007})
 
 
-async def test_a_new_shard_reports_all_contacts_and_is_watched(watch: Watch, root: Path) -> None:
+async def test_new_shard_reports_all_contacts_and_is_watched(watch: Watch, root: Path) -> None:
     (root / "042").mkdir()
     (root / "042" / "42.jpg").write_bytes(b"new")
     await expect_changes(watch, None)
@@ -95,12 +95,12 @@ async def test_a_new_shard_reports_all_contacts_and_is_watched(watch: Watch, roo
     await expect_changes(watch, {1042})
 
 
-async def test_a_shard_that_is_moved_away_reports_all_contacts(watch: Watch, root: Path) -> None:
+async def test_shard_that_is_moved_away_reports_all_contacts(watch: Watch, root: Path) -> None:
     (root / "007").rename(root / "elsewhere")
     await expect_changes(watch, None)
 
 
-async def test_a_folder_that_is_removed_and_created_is_watched_again(watch: Watch, root: Path) -> None:
+async def test_folder_that_is_removed_and_created_is_watched_again(watch: Watch, root: Path) -> None:
     shutil.rmtree(root)
     await asyncio.sleep(1.0)  # longer than it takes to notice
     root.mkdir()
@@ -109,7 +109,7 @@ async def test_a_folder_that_is_removed_and_created_is_watched_again(watch: Watc
     await expect_changes(watch, {9})
 
 
-async def test_the_new_target_of_a_link_is_watched(tmp_path: Path) -> None:
+async def test_new_target_of_a_link_is_watched(tmp_path: Path) -> None:
     for release in ("one", "two"):
         (tmp_path / release).mkdir()
     current = tmp_path / "current"
@@ -126,7 +126,7 @@ async def test_the_new_target_of_a_link_is_watched(tmp_path: Path) -> None:
         await watch.close()
 
 
-async def test_a_folder_that_is_created_later_is_watched(tmp_path: Path) -> None:
+async def test_folder_that_is_created_later_is_watched(tmp_path: Path) -> None:
     watch = Watch(tmp_path / "images")
     await watch.start()
     try:
@@ -138,7 +138,7 @@ async def test_a_folder_that_is_created_later_is_watched(tmp_path: Path) -> None
         await watch.close()
 
 
-async def test_a_burst_reports_all_contacts_and_does_not_block_the_loop(watch: Watch, root: Path) -> None:
+async def test_burst_reports_all_contacts_and_does_not_block_the_loop(watch: Watch, root: Path) -> None:
     def write_many() -> None:
         for number in range(1, 50_001):
             os.close(os.open(root / f"{number}.jpg", os.O_CREAT | os.O_WRONLY))
@@ -151,14 +151,14 @@ async def test_a_burst_reports_all_contacts_and_does_not_block_the_loop(watch: W
     await expect_changes(watch, None)
     assert longest < 10  # seconds
     named: set[int] = set()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(TIMEOUT):
         while 50_001 not in named:  # the end of the burst may be reported as None
             (root / "50001.jpg").write_bytes(b"new")
             with suppress(TimeoutError):
                 named = await asyncio.wait_for(watch.changed(), 1.0) or set()
 
 
-async def test_a_watch_that_is_impossible_is_logged_once(root: Path) -> None:
+async def test_watch_that_is_impossible_is_logged_once(root: Path) -> None:
     """In a process without free file descriptors."""
     script = f"""
 import asyncio, concurrent.futures.thread, os, resource

@@ -41,7 +41,7 @@ async def test_put_and_delete_remove_files_without_bytes(store: WritableDirector
     (images / "1.jpg").touch()  # before the picture's own name
     original = await put(store, 1, JPEG)
     assert files(images) == {"1.png"}
-    assert await store.look(1) == original
+    assert await store.find(1) == original
     (images / "1.Gif").touch()
     await store.delete(1, anything)
     assert not files(images)
@@ -50,7 +50,7 @@ async def test_put_and_delete_remove_files_without_bytes(store: WritableDirector
     assert not files(images)
 
 
-async def test_a_file_without_bytes_does_not_count_as_a_picture(store: WritableDirectory, images: Path) -> None:
+async def test_file_without_bytes_does_not_count_as_a_picture(store: WritableDirectory, images: Path) -> None:
     (images / "1.jpg").touch()
     async with store.uploading() as upload:
         await upload.write(PNG)
@@ -58,15 +58,15 @@ async def test_a_file_without_bytes_does_not_count_as_a_picture(store: WritableD
     assert len(files(images)) == 1
 
 
-async def test_an_upload_without_put_leaves_no_file(store: WritableDirectory, images: Path) -> None:
+async def test_upload_without_put_leaves_no_file(store: WritableDirectory, images: Path) -> None:
     async with store.uploading() as upload:
         await upload.write(JPEG)
         assert len(files(images)) == 1
-        assert await store.look(1) is None
+        assert await store.find(1) is None
     assert not files(images)
 
 
-async def test_a_picture_is_one_file_readable_by_others(store: WritableDirectory, images: Path) -> None:
+async def test_picture_is_one_file_readable_by_others(store: WritableDirectory, images: Path) -> None:
     await put(store, 1, JPEG)
     await put(store, 1, PNG)
     assert files(images) == {"1.jpg"}
@@ -75,7 +75,7 @@ async def test_a_picture_is_one_file_readable_by_others(store: WritableDirectory
     assert (images / "1.jpg").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
-async def test_a_newer_picture_has_a_later_date_but_not_far_ahead(store: WritableDirectory, images: Path) -> None:
+async def test_newer_picture_has_a_later_date_but_not_far_ahead(store: WritableDirectory, images: Path) -> None:
     seconds = [(await put(store, 1, JPEG)).modified or 0 for _ in range(70)]
     assert len(set(seconds[:50])) == 50
     assert max(seconds) <= time.time() + 61
@@ -83,7 +83,7 @@ async def test_a_newer_picture_has_a_later_date_but_not_far_ahead(store: Writabl
     assert ((await put(store, 1, JPEG)).modified or 0) <= time.time() + 1
 
 
-async def test_an_older_picture_is_never_visible_during_a_delete(store: WritableDirectory, images: Path) -> None:
+async def test_older_picture_is_never_visible_during_a_delete(store: WritableDirectory, images: Path) -> None:
     """A reader sees the present picture or none at any point, so a crash leaves one of these."""
     (images / "001").mkdir()
     reader = WritableDirectory(images, max_bytes=1_000_000, timeout=5)
@@ -92,10 +92,10 @@ async def test_an_older_picture_is_never_visible_during_a_delete(store: Writable
             (images / name).write_bytes(PNG)
         present = await put(store, 1, JPEG) if (images / "1.jpg").exists() else None
         (images / "1.jpg").write_bytes(JPEG)
-        present = await reader.look(1)
+        present = await reader.find(1)
         deleting = asyncio.create_task(store.delete(1, anything))
         while not deleting.done():
-            assert await reader.look(1) in (present, None)
+            assert await reader.find(1) in (present, None)
         await deleting
         assert not files(images)
     await reader.close()
@@ -119,7 +119,7 @@ async def test_sweep_creates_nothing(store: WritableDirectory, images: Path) -> 
     assert not list(images.iterdir())
 
 
-async def test_an_upload_waits_for_the_lock_of_another_process_until_the_time_limit(images: Path) -> None:
+async def test_upload_waits_for_the_lock_of_another_process_until_the_time_limit(images: Path) -> None:
     store = WritableDirectory(images, max_bytes=1_000_000, timeout=2)
     code = (
         "import sys, time; from pathlib import Path; from service.stores.uploads import UploadFolder\n"
@@ -141,7 +141,7 @@ async def test_an_upload_waits_for_the_lock_of_another_process_until_the_time_li
     await store.close()
 
 
-async def test_a_missing_folder_is_a_failure_and_is_not_created(tmp_path: Path) -> None:
+async def test_missing_folder_is_a_failure_and_is_not_created(tmp_path: Path) -> None:
     store = WritableDirectory(tmp_path / "unmounted", max_bytes=1_000_000, timeout=5)
     with pytest.raises(StoreFailed):
         await put(store, 1, JPEG)
@@ -149,7 +149,7 @@ async def test_a_missing_folder_is_a_failure_and_is_not_created(tmp_path: Path) 
     await store.close()
 
 
-def test_the_write_lock_is_exclusive(images: Path) -> None:
+def test_write_lock_is_exclusive(images: Path) -> None:
     with (
         UploadFolder(images, 1).write_lock(),
         pytest.raises(TimeoutError),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,32 +20,37 @@ from service.stores.directory import DirectoryStore
 from service.stores.os_errors import as_store_errors
 from service.web.keys import CACHE
 from tests.conftest import Serve
+from tests.waiting import until
 from tools.pictures.drawing import quarters, saved
 
 Client = TestClient[Any, Any]
-FRESH, STALE, OLD = 50, 65, 130
-"""Seconds of age: fresh (54 to 60), stale and served (60 more), served only while the store fails."""
+FRESH = 50
+"""Seconds of age at which a record is fresh. It is fresh for 54 to 60."""
+STALE = 65
+"""Seconds of age at which a record is stale, and is served while it is revalidated."""
+OLD = 130
+"""Seconds of age at which a record is served only while the store fails."""
 PICTURE = "public, max-age=300, s-maxage=3600, stale-while-revalidate=60, stale-if-error=86400"
 SHORT = "public, max-age=5, stale-if-error=86400"
 
 
 class UnreliableStore(DirectoryStore):
-    """A directory that fails or hangs, and counts look-ups."""
+    """A directory that fails or hangs, and counts lookups."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(root, max_bytes=10_000_000, timeout=5.0)
-        self.looks = 0
+        self.lookups = 0
         self.available = asyncio.Event()
         self.fails = False
         self.time_limit = 5.0
         self.available.set()
 
-    async def look(self, contact: int) -> Original | None:
-        self.looks += 1
+    async def find(self, contact: int) -> Original | None:
+        self.lookups += 1
         if self.fails:
             raise StoreFailed(N_("The place where pictures are stored failed."))
         await as_store_errors(self.available.wait, self.time_limit)
-        return await super().look(contact)
+        return await super().find(contact)
 
 
 @pytest.fixture
@@ -80,10 +84,10 @@ async def age(client: Client, seconds: float, contact: int = 1, *, server: bool 
     older = replace(record, stored_at=record.stored_at - seconds)
 
     async def aged() -> bool:
-        ticket = await cache.fence(contact, Trace())
-        await cache.put(contact, RECORD, older, ticket, life=1_000)
+        token = await cache.fence(contact, Trace())
+        await cache.put(contact, RECORD, older, token, life=1_000)
         await cache.settle()
-        return cache.local(contact, RECORD) == older and (ticket.shared is not None or not server)
+        return cache.local(contact, RECORD) == older and (token.shared is not None or not server)
 
     await until(aged)
 
@@ -99,9 +103,3 @@ def ttl(response: ClientResponse) -> int:
     said = re.fullmatch(r"contact-image; hit; ttl=(-?\d+)", response.headers["Cache-Status"])
     assert said is not None, response.headers["Cache-Status"]
     return int(said[1])
-
-
-async def until(true: Callable[[], Awaitable[object]], seconds: float = 60.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await true():
-            await asyncio.sleep(0.01)  # the service works after the answer

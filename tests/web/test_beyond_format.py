@@ -10,10 +10,10 @@ import pytest
 
 from service.formats import MOST_PIXELS, Format
 from service.pictures.values import Original
-from service.stores.memory import MemoryStore
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
 from tests.pixels import shown
+from tests.stores.memory_store import MemoryStore
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 from tools.pictures.drawing import animation, quarters, saved
@@ -32,8 +32,8 @@ class Measured(MemoryStore):
         for contact, size in SIZES.items():
             self.keep(contact, animation() if contact == 3 else saved(quarters(*size), "PNG"))
 
-    async def look(self, contact: int) -> Original | None:
-        original = await super().look(contact)
+    async def find(self, contact: int) -> Original | None:
+        original = await super().find(contact)
         known = SIZES[contact] if self.known and contact in SIZES else None
         return original and replace(original, dimensions=known)
 

@@ -13,7 +13,8 @@ from redis.asyncio import Redis
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.pixels import shown
-from tests.web.ageing import FRESH, OLD, PICTURE, SHORT, STALE, Client, UnreliableStore, age, change, ttl, until
+from tests.waiting import until
+from tests.web.ageing import FRESH, OLD, PICTURE, SHORT, STALE, Client, UnreliableStore, age, change, ttl
 from tests.web.ageing import serve_fresh as serve_fresh
 from tests.web.ageing import store as store
 from tests.web.conftest import Get
@@ -31,16 +32,14 @@ async def client(serve_fresh: Serve, store: UnreliableStore) -> Client:
     return await serve_fresh(adapters={"store": store})
 
 
-async def test_fresh_picture_is_served_without_a_store_look_up(
-    client: Client, get: Get, store: UnreliableStore
-) -> None:
+async def test_fresh_picture_is_served_without_a_store_lookup(client: Client, get: Get, store: UnreliableStore) -> None:
     await get(client, 1, "?w=20")
     await age(client, FRESH)
     for _ in range(3):
         response = await get(client, 1, "?w=20")
         assert 0 <= ttl(response) <= 60 - FRESH
         assert response.headers["Cache-Control"] == PICTURE
-    assert store.looks == 1
+    assert store.lookups == 1
 
 
 async def test_stale_picture_is_served_at_once_and_revalidated_once(
@@ -48,7 +47,7 @@ async def test_stale_picture_is_served_at_once_and_revalidated_once(
 ) -> None:
     truth = await get(client, 1, "?w=20")
     await age(client, STALE)
-    store.available.clear()  # the look-up in the store ends after all answers
+    store.available.clear()  # the lookup in the store ends after all answers
     for response in await asyncio.gather(*(get(client, 1, "?w=20") for _ in range(20))):
         assert -12 <= ttl(response) <= -5
         assert response.headers["Cache-Control"] == SHORT
@@ -63,7 +62,7 @@ async def test_stale_picture_is_served_at_once_and_revalidated_once(
 
     await until(extended)
     assert (await get(client, 1, "?w=20")).headers["Cache-Control"] == PICTURE
-    assert store.looks == 2
+    assert store.lookups == 2
     assert await metric(client, RENDERS) == 1
 
 
@@ -122,7 +121,7 @@ async def test_absence_is_cached_briefly(
     for _ in range(5):
         absent = await get(client, 7, "?w=20")
         assert (absent.status, absent.headers["Cache-Control"]) == (404, "public, max-age=5")
-    assert store.looks == 2
+    assert store.lookups == 2
     await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     async with Redis.from_url(shared_valkey.url) as redis:
         assert 40 < await redis.ttl(f"{prefix}:{{7}}") <= 50 < await redis.ttl(f"{prefix}:{{1}}")

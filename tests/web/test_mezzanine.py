@@ -78,7 +78,7 @@ async def test_another_process_uses_the_mezzanine(
     await get(here, 7, "?w=300")
     await until_stored(here, shared_valkey, "fleet")
     there = await serve(cache={"prefix": "fleet"})
-    for width in range(150, 170):  # after a look-up that times out the original is read
+    for width in range(150, 170):  # after a lookup that times out the original is read
         seen = shown(await (await get(there, 7, f"?w={width}")).read())
         assert seen.width == width
         if await metric(there, FROM_MEZZANINE):
@@ -100,7 +100,7 @@ async def test_simultaneous_sizes_wait_for_the_mezzanine(serve: Serve, get: Get,
     os.kill(pid, signal.SIGCONT)
     assert {(await each).status for each in [first, *others]} == {200}
     assert await metric(client, FROM_MEZZANINE) == 6
-    assert await metric(client, "contact_image_store_reads_total") == 2  # one look-up, and one read
+    assert await metric(client, "contact_image_store_reads_total") == 2  # one lookup, and one read
 
 
 async def test_large_renditions_do_not_wait_for_a_mezzanine(serve: Serve, get: Get, original: Path) -> None:

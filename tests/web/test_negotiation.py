@@ -82,7 +82,7 @@ async def test_type_overrides_accept_and_vary(shared_client: Client, get: Get) -
         ("IMAGE/TIF", "tiff"),
     ],
 )
-async def test_an_alias_and_its_type_are_the_same_rendition(
+async def test_alias_and_its_type_are_the_same_rendition(
     shared_client: Client, get: Get, alias: str, name: str
 ) -> None:
     named = await get(shared_client, 1, f"?w=40&type={name}")

@@ -58,9 +58,9 @@ async def test_records_of_an_older_release_are_misses(
     version, record = older(path)
     client, untouched = await serve(), await serve()
     cache = cache_of(client)
-    ticket = await cache.fence(1, Trace())
+    token = await cache.fence(1, Trace())
     for field, body in ((RECORD, record), ("stored", b"another picture")):
-        await cache.put(1, field, Entry(version, time.time(), "", body), ticket, life=1_000)
+        await cache.put(1, field, Entry(version, time.time(), "", body), token, life=1_000)
     await cache.settle()
     response = await get(client, 1, query)
     assert response.status == 200
@@ -83,8 +83,8 @@ async def test_purge_removes_records_of_an_older_release(serve: Serve, images: P
     version, record = older(path)
     client = await serve(writes={"enabled": True})
     cache = cache_of(client)
-    ticket = await cache.fence(1, Trace())
-    await cache.put(1, RECORD, Entry(version, time.time(), "", record), ticket, life=1_000)
+    token = await cache.fence(1, Trace())
+    await cache.put(1, RECORD, Entry(version, time.time(), "", record), token, life=1_000)
     await cache.settle()
     assert (await cache.shared(1, (RECORD,), Trace())) != [None]
     assert (await client.request("PURGE", "/api/v1/Contact/1/Image")).status == 204

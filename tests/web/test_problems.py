@@ -10,9 +10,9 @@ import pytest
 
 from service import errors
 from service.pictures.values import Original
-from service.stores.memory import MemoryStore
 from service.web.problems import TABLE
 from tests.conftest import Serve
+from tests.stores.memory_store import MemoryStore
 from tests.web.conftest import Get
 
 pytestmark = pytest.mark.usefixtures("people")
@@ -138,7 +138,7 @@ async def test_missing_folder_is_502_and_not_404(serve: Serve, get: Get, tmp_pat
 
 async def test_unexpected_error_is_500_without_its_text(serve: Serve, get: Get) -> None:
     class Broken(MemoryStore):
-        async def look(self, contact: int) -> Original | None:
+        async def find(self, contact: int) -> Original | None:
             raise RuntimeError("innards")
 
     client = await serve(adapters={"store": Broken()})

@@ -109,7 +109,7 @@ async def test_range_of_a_repeated_picture_is_206(serve: Serve, get: Get) -> Non
 
 
 async def test_repeat_that_is_not_in_memory_comes_from_the_shared_cache(serve: Serve, get: Get) -> None:
-    """On a busy machine a look-up may time out. Then the answer is not a hit, but equal."""
+    """On a busy machine a lookup may time out. Then the answer is not a hit, but equal."""
     client = await serve(cache={"memory_bytes": 0})
     first = await get(client, 1, "?w=40")
     hits, deadline = 0, time.monotonic() + 60

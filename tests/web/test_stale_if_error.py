@@ -14,7 +14,8 @@ from aiohttp import ClientResponse
 from service.web.keys import CACHE
 from tests.conftest import Serve
 from tests.pixels import shown
-from tests.web.ageing import OLD, SHORT, STALE, Client, UnreliableStore, age, change, ttl, until
+from tests.waiting import until
+from tests.web.ageing import OLD, SHORT, STALE, Client, UnreliableStore, age, change, ttl
 from tests.web.ageing import serve_fresh as serve_fresh
 from tests.web.ageing import store as store
 from tests.web.conftest import Get
@@ -37,13 +38,13 @@ async def test_stale_picture_is_served_for_stale_if_error_while_the_store_fails(
         store.available.clear()
     for seconds in (STALE, OLD):
         await age(client, seconds)
-        looks, begun = store.looks, time.monotonic()
+        lookups, begun = store.lookups, time.monotonic()
         for _ in range(30):
             response = await get(client, 1, "?w=20")
             assert ttl(response) < 0
             assert response.headers["Cache-Control"] == "public, max-age=5, stale-if-error=600"
             assert await response.read() == await truth.read()
-        assert store.looks - looks <= 4 + time.monotonic() - begun  # three at first, and then one a second
+        assert store.lookups - lookups <= 4 + time.monotonic() - begun  # three at first, and then one a second
     await age(client, 600)
     refused = await get(client, 1, "?w=20")
     assert (refused.status, refused.headers["Cache-Control"]) == (504 if hangs else 502, "no-store")
@@ -84,7 +85,7 @@ async def test_absence_is_served_stale_while_the_store_fails(
     (images / "404.jpg").write_bytes((images / "1.jpg").read_bytes())
     async with asyncio.timeout(60):
         while (await get(client, 404)).status != 200:
-            await asyncio.sleep(0.05)  # until the next look-up in the store: one a second
+            await asyncio.sleep(0.05)  # until the next lookup in the store: one a second
 
 
 async def with_an_older_rendition(client: Client, get: Get, images: Path) -> ClientResponse:

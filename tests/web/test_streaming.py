@@ -133,6 +133,6 @@ async def test_disconnecting_readers_cause_no_error(serve: Serve, get: Get, larg
         _, writer = await ask(client)
         await end(writer)
     async with asyncio.timeout(60):
-        while await metric(client, "contact_image_store_reads_total") < 11:  # one look-up, and ten reads
+        while await metric(client, "contact_image_store_reads_total") < 11:  # one lookup, and ten reads
             await asyncio.sleep(0.005)  # until the server has noticed
     assert await metric(client, 'contact_image_requests_total{method="GET",route="image",status="500"}') == 0

@@ -11,10 +11,10 @@ import pytest
 from service.errors import RenderTimedOut, StoreFailed, StoreTimedOut
 from service.formats import Format
 from service.pictures.values import Original
-from service.stores.memory import MemoryStore
 from tests.conftest import Serve
 from tests.failing_writers import PoolWithFailingWriters
 from tests.pixels import shown
+from tests.stores.memory_store import MemoryStore
 from tests.web.conftest import IMAGE, Get
 from tests.web.test_blank import KINDS
 from tests.web.test_coalescing import metric
@@ -22,7 +22,6 @@ from tools.pictures.drawing import quarters, saved
 from tools.pictures.png import png
 
 PLACEHOLDERS = "contact_image_unrenderable_placeholders_total"
-QUERY = "?ifBlank=Default&w=1100&type=png"
 CHROME = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
 
 
@@ -135,44 +134,44 @@ async def test_simultaneous_requests_for_an_unrenderable_picture_cost_one_render
     assert await metric(client, "contact_image_renders_started_total") == 1
 
 
-async def test_bad_parameter_or_impossible_size_is_400_despite_if_blank(serve: Serve, get: Get, broken: Path) -> None:
-    (broken / "8.png").write_bytes(saved(quarters(4, 4_000), "PNG"))
-    client = await serve()
-    assert (await get(client, 8, "?ifBlank=Default&w=4000")).status == 400
-    assert (await get(client, 1, "?ifBlank=Default&w=x")).status == 400
+class TestPlaceholderDoesNotReplaceOtherErrors:
+    QUERY = "?ifBlank=Default&w=1100&type=png"
 
+    async def test_placeholder_does_not_replace_400(self, serve: Serve, get: Get, broken: Path) -> None:
+        (broken / "8.png").write_bytes(saved(quarters(4, 4_000), "PNG"))
+        client = await serve()
+        assert (await get(client, 8, "?ifBlank=Default&w=4000")).status == 400
+        assert (await get(client, 1, "?ifBlank=Default&w=x")).status == 400
 
-async def test_failure_of_the_only_acceptable_writer_is_500_despite_if_blank(serve: Serve, get: Get) -> None:
-    client = await serve(adapters={"renderer": PoolWithFailingWriters(Format.PNG)})
-    for _ in range(2):
-        assert (await get(client, 9, QUERY)).status == 500
+    async def test_placeholder_does_not_replace_500(self, serve: Serve, get: Get) -> None:
+        client = await serve(adapters={"renderer": PoolWithFailingWriters(Format.PNG)})
+        for _ in range(2):
+            assert (await get(client, 9, self.QUERY)).status == 500
 
+    async def test_placeholder_does_not_replace_503(self, serve: Serve, get: Get) -> None:
+        pool = PoolWithFailingWriters()
+        pool.error_for = lambda _: RenderTimedOut("late")
+        client = await serve(adapters={"renderer": pool})
+        assert (await get(client, 9, self.QUERY)).status == 503
 
-async def test_render_that_takes_too_long_is_503_despite_if_blank(serve: Serve, get: Get) -> None:
-    pool = PoolWithFailingWriters()
-    pool.error_for = lambda _: RenderTimedOut("late")
-    client = await serve(adapters={"renderer": pool})
-    assert (await get(client, 9, QUERY)).status == 503
+    @pytest.mark.parametrize(("error", "status"), [(StoreFailed("gone"), 502), (StoreTimedOut("slow"), 504)])
+    @pytest.mark.parametrize("step", ["find", "read"])
+    async def test_placeholder_does_not_replace_502_and_504(
+        self, serve: Serve, get: Get, error: Exception, status: int, step: str
+    ) -> None:
+        class Failing(MemoryStore):
+            async def find(self, contact: int) -> Original | None:
+                if step == "find":
+                    raise error
+                return await super().find(contact)
 
-
-@pytest.mark.parametrize(("error", "status"), [(StoreFailed("gone"), 502), (StoreTimedOut("slow"), 504)])
-@pytest.mark.parametrize("step", ["look", "read"])
-async def test_store_that_fails_or_takes_too_long_is_502_or_504_despite_if_blank(
-    serve: Serve, get: Get, error: Exception, status: int, step: str
-) -> None:
-    class Failing(MemoryStore):
-        async def look(self, contact: int) -> Original | None:
-            if step == "look":
+            async def read(self, original: Original) -> bytes:
                 raise error
-            return await super().look(contact)
 
-        async def read(self, original: Original) -> bytes:
-            raise error
-
-    store = Failing()
-    store.keep(9, saved(quarters(80, 60), "PNG"))
-    client = await serve(adapters={"store": store})
-    assert (await get(client, 9, QUERY)).status == status
+        store = Failing()
+        store.keep(9, saved(quarters(80, 60), "PNG"))
+        client = await serve(adapters={"store": store})
+        assert (await get(client, 9, self.QUERY)).status == status
 
 
 @pytest.mark.parametrize("size", [(1, 70_000), (70_000, 1), (100_000, 100_000)])

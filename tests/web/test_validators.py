@@ -115,7 +115,7 @@ async def test_older_rendition_is_sent_whole_with_its_own_etag_and_no_date(
     body = await old.read()
     (images / "1.jpg").write_bytes(saved(quarters(90, 60), "JPEG"))
     begun = time.monotonic()
-    while (await get(client, 1, method="HEAD")).headers["ETag"] == old.headers["ETag"]:  # a look-up, but no read
+    while (await get(client, 1, method="HEAD")).headers["ETag"] == old.headers["ETag"]:  # a lookup, but no read
         assert time.monotonic() - begun < 60
         await asyncio.sleep(0.05)
     await client.app[CACHE].settle()  # before that, a repeat may find the record of the old picture in Redis

@@ -20,7 +20,7 @@ from tools.pictures.drawing import saved, see_through
 pytestmark = pytest.mark.usefixtures("people")
 
 NEW = saved(see_through(90, 60), "PNG")
-PATIENCE = 60.0
+CHANGE_TIMEOUT = 60.0
 """Seconds to wait for a change. The service promises one second, but machines for tests are busy."""
 _prefixes = itertools.count()
 
@@ -29,10 +29,10 @@ async def watching(serve: Serve, **cache: Any) -> TestClient[Any, Any]:
     return await serve(images={"watch": True}, cache={"fresh_for": 3_600, **cache})
 
 
-async def until(get: Get, client: TestClient[Any, Any], query: str, holds: Callable[[Any], bool]) -> float:
+async def until_answer(get: Get, client: TestClient[Any, Any], query: str, holds: Callable[[Any], bool]) -> float:
     """Repeat the request until *holds* accepts the answer; return the seconds until then."""
     begun = time.perf_counter()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(CHANGE_TIMEOUT):
         while not holds(await get(client, 1, query)):
             await asyncio.sleep(0.02)
     return time.perf_counter() - begun
@@ -52,7 +52,7 @@ async def test_changed_picture_is_served(
     client = await watching(serve)
     old = [(await get(client, 1, query)).headers["ETag"] for _ in range(3)]
     change(images / "1.jpg")
-    await until(get, client, query, lambda response: response.headers["ETag"] != old[-1])
+    await until_answer(get, client, query, lambda response: response.headers["ETag"] != old[-1])
     fresh = await get(await serve(), 1, query)
     assert await (await get(client, 1, query)).read() == await fresh.read()
 
@@ -62,17 +62,17 @@ async def test_touched_picture_has_the_new_date(serve: Serve, get: Get, images: 
     await get(client, 1, "?w=40")
     os.utime(images / "1.jpg", (1_000_000_000, 1_000_000_000))
     date = "Sun, 09 Sep 2001 01:46:40 GMT"
-    await until(get, client, "?w=40", lambda response: response.headers["Last-Modified"] == date)
+    await until_answer(get, client, "?w=40", lambda response: response.headers["Last-Modified"] == date)
 
 
 async def test_removed_picture_is_404_and_added_one_is_served(serve: Serve, get: Get, images: Path) -> None:
     client = await watching(serve, missing_for=3_600)
     assert (await get(client, 1)).status == 200
     (images / "1.jpg").unlink()
-    await until(get, client, "", lambda response: response.status == 404)
+    await until_answer(get, client, "", lambda response: response.status == 404)
     (images / "001").mkdir()
     (images / "001" / "1.png").write_bytes(NEW)
-    await until(get, client, "", lambda response: response.status == 200)
+    await until_answer(get, client, "", lambda response: response.status == 200)
 
 
 async def test_picture_of_another_contact_stays_cached(serve: Serve, get: Get, images: Path) -> None:
@@ -80,7 +80,7 @@ async def test_picture_of_another_contact_stays_cached(serve: Serve, get: Get, i
     for contact in (1, 2):
         tag = (await get(client, contact, "?w=40")).headers["ETag"]
     replaced(images / "1.jpg")
-    await until(get, client, "", lambda response: response.headers["Content-Type"] == "image/png")
+    await until_answer(get, client, "", lambda response: response.headers["Content-Type"] == "image/png")
     response = await get(client, 2, "?w=40")
     assert response.headers["ETag"] == tag
     assert "hit" in response.headers["Cache-Status"]
@@ -93,7 +93,7 @@ async def test_change_is_seen_by_every_process_that_shares_the_cache(serve: Serv
     assert len(set(old)) == 1
     replaced(images / "1.jpg")
     for client in clients:
-        await until(get, client, "?w=40", lambda response: response.headers["ETag"] != old[0])
+        await until_answer(get, client, "?w=40", lambda response: response.headers["ETag"] != old[0])
 
 
 async def test_process_that_watches_informs_those_that_do_not(serve: Serve, get: Get, images: Path) -> None:
@@ -102,4 +102,4 @@ async def test_process_that_watches_informs_those_that_do_not(serve: Serve, get:
     await watching(serve, prefix=prefix)
     old = (await get(blind, 1, "?w=40")).headers["ETag"]
     replaced(images / "1.jpg")
-    await until(get, blind, "?w=40", lambda response: response.headers["ETag"] != old)
+    await until_answer(get, blind, "?w=40", lambda response: response.headers["ETag"] != old)

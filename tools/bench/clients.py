@@ -15,7 +15,7 @@ from typing import cast
 from tools.bench.processes import HOST
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]+)", re.IGNORECASE)
-_PATIENCE = 60.0
+_TIMEOUT = 60.0
 """Seconds to wait for the connections."""
 
 
@@ -105,7 +105,7 @@ class Client(asyncio.Protocol):
 async def connected(port: int, count: int) -> list[Client]:
     """Return *count* connected clients of *port*."""
     loop = asyncio.get_running_loop()
-    async with asyncio.timeout(_PATIENCE):
+    async with asyncio.timeout(_TIMEOUT):
         made = await asyncio.gather(*(loop.create_connection(Client, HOST, port) for _ in range(count)))
     return [client for _, client in made]
 

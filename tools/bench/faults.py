@@ -35,7 +35,7 @@ class Sample:
 
 
 def run(options: Namespace) -> None:
-    """Measure with a memory cache of one byte, so that every look-up goes to the server."""
+    """Measure with a memory cache of one byte, so that every lookup goes to the server."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, valkey() as (url, server):
         images = Path(folder)
         (images / "1.jpg").write_bytes(photograph(240, 320))

@@ -52,7 +52,7 @@ def run(options: Namespace) -> None:
     rows, panels = [], dict[str, Panel]()
     with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("TMPDIR")) as text, valkey() as (url, cache):
         images = _made(Path(text, "images"))
-        lasting = {"cache__url": url, "cache__fresh_for": "3600"}  # excludes look-ups in the folder
+        lasting = {"cache__url": url, "cache__fresh_for": "3600"}  # excludes lookups in the folder
         with service(images, **lasting) as memory, service(images, **lasting, cache__memory_bytes="0") as redis:
             for each in _sets():
                 uvloop.run(_request_all(memory.port, each.paths))
@@ -123,7 +123,7 @@ def _compared(bare: list[float], *ours: list[float]) -> list[str]:
 
 
 def _lookups(server: Server) -> Counter[str]:
-    """Return the number of look-ups so far that the memory cache, the cache server, or neither answered."""
+    """Return the number of lookups so far that the memory cache, the cache server, or neither answered."""
     kinds = {"memory": ("memory", "hit"), "redis": ("shared", "hit"), "neither": ("shared", "miss")}
     name = 'contact_image_cache_total{{layer="{}",outcome="{}"}}'.format
     return Counter({kind: int(metric(server.port, name(*labels))) for kind, labels in kinds.items()})

@@ -13,7 +13,7 @@ from pathlib import Path
 from tools.bench.processes import ROOT
 
 _FOLDER = ROOT / ".bench"
-_PATIENCE = 600.0
+_TIMEOUT = 600.0
 """Seconds that an installation may take."""
 
 
@@ -62,6 +62,6 @@ def _done(folder: Path, requirements: tuple[str, ...]) -> None:
 def _run(command: list[str]) -> None:
     print("+", *(each.removeprefix(f"{ROOT}/") for each in command), file=sys.stderr)
     try:
-        subprocess.run(command, check=True, timeout=_PATIENCE, stdout=sys.stderr)
+        subprocess.run(command, check=True, timeout=_TIMEOUT, stdout=sys.stderr)
     except (subprocess.SubprocessError, OSError) as error:
         raise SystemExit(f"cannot install what this benchmark compares with (is there a network?): {error}") from None

@@ -24,11 +24,11 @@ _FLAT_FIRST, _FLAT_LAST, _ABSENT = (
     range(30_000_001, 30_000_101),
 )
 _ROUNDS = 5
-"""Look-ups of each of a case's hundred contacts in one run."""
+"""Lookups of each of a case's hundred contacts in one run."""
 
 
 def run(options: Namespace) -> None:
-    """Measure look-ups in both folders, of the same hundred contacts in each case."""
+    """Measure lookups in both folders, of the same hundred contacts in each case."""
     picture = photograph(48, 64)
     with (
         tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("TMPDIR")) as folder,
@@ -49,11 +49,11 @@ def run(options: Namespace) -> None:
         rows = []
 
         def timed(store: DirectoryStore, contacts: Iterable[int], found: bool) -> float:
-            return runner.run(look(store, contacts, _ROUNDS, found))
+            return runner.run(look_up(store, contacts, _ROUNDS, found))
 
         for name, (here, there) in cases.items():
             found = name != "absent"
-            first = [runner.run(look(store, each, 1, found)) for store, each in ((in_few, here), (in_many, there))]
+            first = [runner.run(look_up(store, each, 1, found)) for store, each in ((in_few, here), (in_many, there))]
             small, large = interleaved(
                 options.runs,
                 partial(timed, in_few, here, found),
@@ -63,8 +63,8 @@ def run(options: Namespace) -> None:
             rows.append([name, spread(small, 0), spread(large, 0), spread(ratios(large, small)), first_ratio])
         for store in (in_few, in_many):
             runner.run(store.close())
-    heads = ("contact", f"µs of {_SMALL}", f"µs of {options.contacts:,}", "ratio", "ratio of the first look-ups")
-    show(f"One look-up, {options.runs} runs of {_ROUNDS * _SMALL}", heads, rows)
+    heads = ("contact", f"µs of {_SMALL}", f"µs of {options.contacts:,}", "ratio", "ratio of the first lookups")
+    show(f"One lookup, {options.runs} runs of {_ROUNDS * _SMALL}", heads, rows)
 
 
 def fill(root: Path, picture: bytes, contacts: int) -> None:
@@ -84,10 +84,10 @@ def fill(root: Path, picture: bytes, contacts: int) -> None:
             os.link(first, folder / f"{contact}.{SUFFIXES[0]}")
 
 
-async def look(store: DirectoryStore, contacts: Iterable[int], rounds: int, found: bool) -> float:
-    """Return the microseconds of one look-up, over *rounds* of all *contacts*."""
+async def look_up(store: DirectoryStore, contacts: Iterable[int], rounds: int, found: bool) -> float:
+    """Return the microseconds of one lookup, over *rounds* of all *contacts*."""
     ids = [contact for _ in range(rounds) for contact in contacts]
     begun = time.perf_counter()
     for contact in ids:
-        assert (await store.look(contact) is not None) is found
+        assert (await store.find(contact) is not None) is found
     return (time.perf_counter() - begun) / len(ids) * 1_000_000

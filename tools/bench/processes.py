@@ -20,7 +20,7 @@ from service.caches.embedded import find_server
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 PATH = "/api/v1/Contact/1/Image"
-_PATIENCE = 20.0
+_TIMEOUT = 20.0
 """Seconds to wait until a process listens, or ends."""
 
 
@@ -66,7 +66,7 @@ def process(*command: str, variables: Mapping[str, str] | None = None) -> Iterat
         child.send_signal(signal.SIGCONT)  # a stopped process does not handle SIGTERM
         child.terminate()
         try:
-            child.wait(_PATIENCE)
+            child.wait(_TIMEOUT)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
@@ -76,7 +76,7 @@ def process(*command: str, variables: Mapping[str, str] | None = None) -> Iterat
 
 def listening(child: subprocess.Popen[bytes], family: socket.AddressFamily, address: tuple[str, int] | str) -> None:
     """Wait until *address* accepts connections. End the benchmark when it does not."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _TIMEOUT
     while True:
         with socket.socket(family) as probe:
             if probe.connect_ex(address) == 0:
@@ -127,7 +127,7 @@ def module(name: str, *arguments: str) -> Iterator[Server]:
 
 def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
     """Return the status, the header fields and the body of one GET."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=_PATIENCE)
+    connection = http.client.HTTPConnection(HOST, port, timeout=_TIMEOUT)
     try:
         connection.request("GET", path, headers=dict(headers or {}))
         response = connection.getresponse()

@@ -16,7 +16,7 @@ from tools.bench.pictures import photograph
 from tools.bench.processes import HOST, PATH, ROOT, free_port, process, service_command, valkey
 
 _IMPORTS = "import aiohttp, PIL, redis, pydantic_settings"
-_PATIENCE = 30.0
+_TIMEOUT = 30.0
 _SHOWN = 25
 """Modules that --verbose prints."""
 
@@ -40,7 +40,7 @@ def first_picture(images: Path, url: str) -> float:
     port = free_port()
     begun = time.perf_counter()
     with process(*service_command(images, port), variables={"CONTACT_IMAGE_CACHE__URL": url}) as child:
-        while time.perf_counter() - begun < _PATIENCE and child.poll() is None:
+        while time.perf_counter() - begun < _TIMEOUT and child.poll() is None:
             if _answers(port):
                 return time.perf_counter() - begun
             time.sleep(0.001)
@@ -50,14 +50,14 @@ def first_picture(images: Path, url: str) -> float:
 def imports() -> float:
     """Return the seconds of the imports."""
     begun = time.perf_counter()
-    subprocess.run([sys.executable, "-c", _IMPORTS], cwd=ROOT, check=True, timeout=_PATIENCE)
+    subprocess.run([sys.executable, "-c", _IMPORTS], cwd=ROOT, check=True, timeout=_TIMEOUT)
     return time.perf_counter() - begun
 
 
 def slowest_imports() -> list[list[str]]:
     """Return the modules with the longest imports, from the output of `-X importtime`."""
     command = [sys.executable, "-X", "importtime", "-c", "import service.serving.run"]
-    done = subprocess.run(command, cwd=ROOT, check=True, timeout=_PATIENCE, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, check=True, timeout=_TIMEOUT, capture_output=True, text=True)
     lines = re.findall(r"import time: +(\d+) \| +(\d+) \|( +)(\S+)", done.stderr)
     entries = sorted(((int(total), int(own), name) for own, total, _, name in lines), reverse=True)
     return [[name, f"{own / 1000:.1f}", f"{total / 1000:.1f}"] for total, own, name in entries[:_SHOWN]]
@@ -67,6 +67,6 @@ def _answers(port: int) -> bool:
     with socket.socket() as connection:
         if connection.connect_ex((HOST, port)):
             return False
-        connection.settimeout(_PATIENCE)
+        connection.settimeout(_TIMEOUT)
         connection.sendall(f"GET {PATH} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
         return connection.recv(4096).startswith(b"HTTP/1.1 200 ")

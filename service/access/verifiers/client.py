@@ -41,7 +41,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, url: str, headers: Mapping[str, str]) -> Answer:
-        """Return the response of *url*, of at most 256 KiB and within two seconds. Raises `NoAnswer`."""
+        """Return the response of *url*, of at most 256 KiB and within two seconds. Raise `NoAnswer`."""
         if self._session is None:
             self._session = self._open()
         try:

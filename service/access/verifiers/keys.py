@@ -19,9 +19,11 @@ from jwt.exceptions import InvalidKeyError
 from service.access.ports import BadFile
 
 _MAX_KEYS = 64
+"""Keys of a set."""
 _MAX_BYTES = 262_144
 """Bytes of a file."""
-_MIN_RSA_BITS = 2048  # RFC 7518 section 3.3
+_MIN_RSA_BITS = 2048
+"""Bits of the modulus of an RSA key (RFC 7518 section 3.3)."""
 
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"secp256r1": ("ES256",), "secp384r1": ("ES384",), "secp521r1": ("ES512",)}
@@ -51,7 +53,7 @@ class Keys(Protocol):
     """A source of keys."""
 
     async def current(self) -> tuple[Key, ...]:
-        """Return the keys. Raises `VerificationUnavailable` when there are none."""
+        """Return the keys. Raise `VerificationUnavailable` when there are none."""
         ...
 
     async def newer(self) -> tuple[Key, ...]:
@@ -64,7 +66,7 @@ class Keys(Protocol):
 
 
 class KeyFile:
-    """The keys in a file that is read once: PEM public keys and certificates, or a JWKS. Raises `BadKeys`."""
+    """The keys in a file that is read once: PEM public keys and certificates, or a JWKS. Raise `BadKeys`."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -92,7 +94,7 @@ class KeyFile:
 
 
 def keys_of_jwks(text: bytes) -> tuple[Key, ...]:
-    """Return the keys of a JWKS (RFC 7517 section 5) that verify signatures. Raises `BadKeys` when there are none."""
+    """Return the keys of a JWKS (RFC 7517 section 5) that verify signatures. Raise `BadKeys` when there are none."""
     try:
         jwks = json.loads(text)
     except (ValueError, RecursionError):
@@ -105,7 +107,7 @@ def keys_of_jwks(text: bytes) -> tuple[Key, ...]:
 
 
 def keys_of_pem(text: bytes) -> tuple[Key, ...]:
-    """Return the public keys and the certificates' keys in *text*. Raises `BadKeys` when there are none."""
+    """Return the public keys and the certificates' keys in *text*. Raise `BadKeys` when there are none."""
     keys = []
     for block in list(_PEM.finditer(text))[:_MAX_KEYS]:
         label = block[1].decode()

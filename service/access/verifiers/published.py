@@ -32,7 +32,7 @@ class PublishedKeys:
         self._fetched_at = self._tried_at = float("-inf")
 
     async def current(self) -> tuple[Key, ...]:
-        """Return the keys. Raises `VerificationUnavailable` when there are none, or they are too old."""
+        """Return the keys. Raise `VerificationUnavailable` when there are none, or they are too old."""
         if self._age() > self._fresh_for:
             await self._fetch()
         if self._age() > self._kept_for:
@@ -40,7 +40,7 @@ class PublishedKeys:
         return self._keys
 
     async def newer(self) -> tuple[Key, ...]:
-        """Return the keys, fetched now unless the pause is not over. Raises `VerificationUnavailable`."""
+        """Return the keys, fetched now unless the pause is not over. Raise `VerificationUnavailable`."""
         await self._fetch()
         return await self.current()
 

@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 _RESOURCE = "/api/v1/User/currentPrincipal"
 _CONNECTIONS = 32
+"""Connections to SuperOffice."""
 _MAX_WAITING = 256
 """Verifications that wait for a free connection slot."""
 _SLOT_TIMEOUT = 2.0
@@ -34,6 +35,7 @@ _VERIFY_TIMEOUT = 3.0
 _PROBE_TIMEOUT = 1.0
 """Seconds for the request without a credential that follows a failed verification."""
 _TRIES = 3
+"""Requests of one verification."""
 _RETRY_WAIT = wait_exponential_jitter(multiplier=0.1, max=0.5, jitter=0.1)
 """Seconds between two tries: they grow from 0.1 to 0.5, with up to 0.1 at random in addition."""
 
@@ -96,7 +98,7 @@ class SuperOffice:
             raise Forbidden(APP_TOKEN_WRONG)
 
     def _headers(self, credential: Credential) -> dict[str, str]:
-        """Return the header fields that carry *credential*. Raises `NotAuthenticated` for ambiguous characters."""
+        """Return the header fields that carry *credential*. Raise `NotAuthenticated` for ambiguous characters."""
         wrong = NotAuthenticated(WRONG)
         if isinstance(credential, Basic):
             return {"Authorization": f"Basic {b64encode(f'{credential.user}:{credential.password}'.encode()).decode()}"}
@@ -138,7 +140,7 @@ class SuperOffice:
         raise AssertionError("tenacity returns a result or raises")
 
     async def _request(self, headers: dict[str, str]) -> Identity | None:
-        """Return the identity; None for a refusal. Raises `NoAnswer` for a failure that a retry may cure."""
+        """Return the identity; None for a refusal. Raise `NoAnswer` for a failure that a retry may cure."""
         answer = await self._client.get(self._url, headers)
         if answer.status == HTTPStatus.OK:
             return identity_of(answer)

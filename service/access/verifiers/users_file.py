@@ -45,7 +45,7 @@ class UsersFile:
         self._free_threads, self._queue = asyncio.Semaphore(_THREADS), BoundedQueue(_MAX_WAITING, None)
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
-        """See `Verifier`. Raises `Overloaded` when too many verifications wait."""
+        """See `Verifier`. Raise `Overloaded` when too many verifications wait."""
         assert isinstance(credential, Basic)
         try:
             async with asyncio.timeout(self._timeout):

@@ -27,7 +27,7 @@ State = tuple[int, int, int]
 
 
 def state(path: Path) -> State:
-    """Return the state of the file at *path*, which differs after every change. Raises `BadUsers`."""
+    """Return the state of the file at *path*, which differs after every change. Raise `BadUsers`."""
     try:
         status = path.stat()
     except OSError as error:
@@ -36,7 +36,7 @@ def state(path: Path) -> State:
 
 
 def read(path: Path) -> dict[str, User]:
-    """Return the users in the file at *path* by their names. Raises `BadUsers`."""
+    """Return the users in the file at *path* by their names. Raise `BadUsers`."""
     try:
         with path.open("rb") as file:
             return parse(_text(file))

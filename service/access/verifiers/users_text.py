@@ -31,8 +31,13 @@ _HASH = re.compile(
     r"\$(?P<salt>[A-Za-z0-9+/]{11,86})\$(?P<digest>[A-Za-z0-9+/]{22,86})"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_MAX_MEMORY, _MAX_TIME, _MAX_LANES = 262_144, 10, 8
-"""KiB, passes and lanes of a hash in the file: unauthenticated clients cause this cost."""
+# Unauthenticated clients cause the cost of a hash.
+_MAX_MEMORY = 262_144
+"""KiB of memory of a hash in the file."""
+_MAX_TIME = 10
+"""Passes over the memory of a hash in the file."""
+_MAX_LANES = 8
+"""Lanes of a hash in the file."""
 
 
 class BadUsers(BadFile):
@@ -65,7 +70,7 @@ def line(user: str, password: str, roles: Collection[Role] = ()) -> str:
 
 
 def parse(text: str) -> dict[str, User]:
-    """Return the users in *text* by their names. Raises `BadUsers`."""
+    """Return the users in *text* by their names. Raise `BadUsers`."""
     users: dict[str, User] = {}
     for number, each in enumerate(text.split("\n"), 1):
         if not each.strip() or each.startswith("#"):

@@ -9,15 +9,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from service.imaging.containers.cicp import CodePoints
-from service.imaging.failures import corrupt, too_much_work
+from service.imaging.errors import corrupt, too_much_work
 
-_SEQUENCE_HEADER, _FRAMES = 1, (3, 6, 7)
-"""Types of units. 7 is a redundant frame header, which may belong to the frame of another operating point."""
+_SEQUENCE_HEADER = 1
+"""The type of a unit with a sequence header."""
+_FRAMES = (3, 6, 7)
+"""Types of units with frame headers. 7 is a redundant one, which may belong to the frame of another operating point."""
 _HEADER_BYTES = 512
 """Bytes of a unit that are parsed. A sequence header with all of its 32 operating points has fewer."""
 _MAX_UNITS = 2000
 """Units of one piece. The largest pictures have some dozens of tile groups."""
 _KEY, _SWITCH = 0, 3
+"""Types of frames."""
 _SELECT = 2
 """The value of a sequence header that leaves the choice to each frame header."""
 _IDENTITY = (1, 13, 0)
@@ -88,6 +91,8 @@ def _units(stream: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 class _Bits:
+    """Bits that are read in order, the most significant one of each byte first."""
+
     def __init__(self, data: bytes) -> None:
         self._value, self._left = int.from_bytes(data, "big"), 8 * len(data)
 

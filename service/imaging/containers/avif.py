@@ -7,7 +7,7 @@ from service.imaging.containers.container import Container
 from service.imaging.containers.isobmff.head import AVIF_BRANDS, alpha, brand
 from service.imaging.containers.isobmff.items import check, streams
 from service.imaging.containers.isobmff.picture import upright_size
-from service.imaging.failures import too_much_work
+from service.imaging.errors import too_much_work
 from service.imaging.geometry import Size
 
 HELD = 12.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from service.imaging.containers.container import Container
 from service.imaging.containers.window import Bytes
-from service.imaging.failures import too_much_work
+from service.imaging.errors import too_much_work
 from service.imaging.geometry import Size
 
 _OS2_V1 = 12
+"""Bytes of the first header of OS/2, whose sides have 16 bits."""
 _OS2 = range(16, 65)
 """Bytes of the headers of OS/2, whose compressions differ from those of Windows."""
 _WINDOWS = (40, 52, 56, 108, 124)
@@ -19,8 +20,11 @@ _COMPRESSIONS = {4: "JPEG", 5: "PNG", 6: "bit masks", 11: "CMYK", 12: "CMYK", 13
 _OS2_COMPRESSIONS = {3: "Huffman", 4: "RLE24"}
 """Names of the compressions of OS/2 that are not read."""
 _RUN_LENGTHS = (1, 2)
+"""Compressions by run lengths."""
 _BITFIELDS = 3
+"""The compression whose pixels have bit masks."""
 _MASKED_DEPTHS = (16, 24, 32)
+"""Bits per pixel that bit masks may describe."""
 _UNREAD_DEPTHS = (2, 64)
 """Bits per pixel of Windows CE and of GDI+."""
 _MAX_RUN_LENGTH_PIXELS = 2_000_000

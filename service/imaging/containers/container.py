@@ -59,6 +59,6 @@ class Container:
     means that a file has to be re-encoded."""
 
 
-def upright(size: Size, turn: int) -> Size:
+def turned(size: Size, turn: int) -> Size:
     """Return the *size* of a picture after the EXIF orientation *turn* is applied."""
     return (size[1], size[0]) if 5 <= turn <= 8 else size

@@ -12,7 +12,9 @@ RAW_PROFILE = b"Raw profile type exif\0"
 """The keyword of the PNG text chunk in which ImageMagick wrote EXIF before PNG had a chunk for it."""
 
 _ORIENTATION = 274
+"""The number of the tag."""
 _MAX_TAGS = 1024
+"""Entries of a directory that are read."""
 _BLOCK = struct.Struct(">2sHIHHHIHxxI")
 
 

@@ -17,6 +17,7 @@ IMAGE = 0x2C
 CONTROL = b"!\xf9"
 """The first bytes of a graphic control extension."""
 _EXTENSION, _TRAILER = 0x21, 0x3B
+"""First bytes of an extension and of the trailer."""
 _BLOCKS = (_EXTENSION, IMAGE)
 _COMMENT, _APPLICATION = 0xFE, 0xFF
 """Labels of extensions."""

@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 from service.errors import Unrenderable
 from service.imaging.containers import exif
-from service.imaging.containers.container import Container, upright
+from service.imaging.containers.container import Container, turned
 from service.imaging.containers.window import Bytes
-from service.imaging.failures import corrupt, too_much_work, unsupported
+from service.imaging.errors import corrupt, too_much_work, unsupported
 from service.imaging.geometry import Size
 
 SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
 APP0, APP15 = 0xE0, 0xEF
 _DHT, _JPG, _DAC, _DHP, _EXP, _JPEG_LS = 0xC4, 0xC8, 0xCC, 0xDE, 0xDF, 0xF7
 _APP1, _APP2 = 0xE1, 0xE2
+"""Markers (T.81, table B.1), as the constants before."""
 _FRAMES = frozenset({*range(0xC0, 0xD0), _DHP, _EXP, _JPEG_LS}) - {_DHT, _JPG, _DAC}
 """Markers of frame headers, and of processes that are not read."""
 _PROGRESSIVE = frozenset({0xC2, 0xCA})
@@ -93,7 +94,7 @@ class Component(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class FrameHeader:
     """A frame header, whose marker is at *begin*. *size* is the width and height in pixels."""
 
     begin: int
@@ -102,8 +103,8 @@ class Frame:
     components: tuple[Component, ...]
 
     @classmethod
-    def of(cls, data: Bytes, segment: Segment) -> Frame:
-        """Return the frame header in *segment*. Raises `Unrenderable`."""
+    def of(cls, data: Bytes, segment: Segment) -> FrameHeader:
+        """Return the frame header in *segment*. Raise `Unrenderable`."""
         process, body = segment.marker, data[segment.start : segment.end]
         _check_process(process, body, "JPEG")
         if len(body) < 6 or len(body) != 6 + 3 * body[5]:
@@ -139,18 +140,18 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class JpegHeader:
     """The segments before the first scan, whose data begin at *scan*. *exif* begins with its prefix, or is empty."""
 
-    frame: Frame
+    frame: FrameHeader
     scan: int
     several_scans: bool
     exif: bytes
     profile: bytes | None
 
     @classmethod
-    def of(cls, data: Bytes, *, with_profile: bool = True) -> Header:
-        """Return the header of *data*. Raises `Unrenderable`."""
+    def of(cls, data: Bytes, *, with_profile: bool = True) -> JpegHeader:
+        """Return the header of *data*. Raise `Unrenderable`."""
         frame, block, profile = None, _Exif(), _Profile()
         for segment in segments(data):
             marker, _, start, end = segment
@@ -159,7 +160,7 @@ class Header:
             if marker in _FRAMES:
                 if frame is not None:
                     raise corrupt()
-                frame = Frame.of(data, segment)
+                frame = FrameHeader.of(data, segment)
             elif marker == _APP1 and data[start : min(end, start + len(exif.PREFIX))] == exif.PREFIX:
                 block.add(data[start + len(exif.PREFIX) : end])
             elif marker == _APP2 and with_profile and data[start : min(end, start + len(_PROFILE))] == _PROFILE:
@@ -231,7 +232,7 @@ class _Profile:
         return b"".join(part for _, _, part in parts)
 
 
-def all_scans(data: bytes, frame: Frame) -> bool:
+def all_scans(data: bytes, frame: FrameHeader) -> bool:
     """Return whether the scans of *data*, which has no end marker, hold every bit of every coefficient.
 
     A scan counts even if its data are cut off (T.81, B.2.3 and G.1.1.1).
@@ -256,20 +257,20 @@ def _matches(head: bytes) -> bool:
 
 def _upright_size(data: Bytes) -> Size | None:
     try:
-        header = Header.of(data, with_profile=False)
+        header = JpegHeader.of(data, with_profile=False)
     except Unrenderable:
         return None  # the reader raises this too
-    return upright(header.frame.size, exif.orientation(header.exif))
+    return turned(header.frame.size, exif.orientation(header.exif))
 
 
 def _check(data: bytes, max_pixels: int) -> float:
     """Return the bytes per pixel of the coefficients that libjpeg holds: all of them if there are several scans."""
-    header = Header.of(data)
+    header = JpegHeader.of(data)
     return header.frame.coefficient_bytes if header.several_scans else 0.0
 
 
 def _stripped(data: bytes, turn: int, most_frames: int) -> bytes:
-    """Return the first picture. Another picture (MPO), a film or a trailer may follow it."""
+    """Return the first picture. Another picture (MPO), a video or other data may follow it."""
     kept, coded = [b"\xff\xd8"], 0
     for marker, begin, start, end in segments(data):
         if coded:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from service.errors import N_, Unrenderable
 from service.formats import Format
 from service.imaging.containers.table import CONTAINERS
-from service.imaging.containers.window import HEAD, Bytes
+from service.imaging.containers.window import HEAD_BYTES, Bytes
 from service.imaging.geometry import Size
 
 
@@ -33,7 +33,7 @@ def peek(data: Bytes) -> Facts:
     Raises:
         Unrenderable: the first bytes are those of no format that is read here.
     """
-    kind = format_of(data[:HEAD])
+    kind = format_of(data[:HEAD_BYTES])
     container = CONTAINERS[kind]
     alpha, size = container.alpha(data), container.upright_size(data)
     return Facts(kind, alpha, size if size is not None and min(size) > 0 else None)

@@ -5,11 +5,11 @@ It reads no other directory: the pages of a TIFF are no frames.
 
 from __future__ import annotations
 
-from service.imaging.containers.container import Container, upright
+from service.imaging.containers.container import Container, turned
 from service.imaging.containers.jpeg import check_process
 from service.imaging.containers.tiff_directory import LONG, LONG8, MAGIC, SHORT, Directory
 from service.imaging.containers.window import Bytes
-from service.imaging.failures import corrupt, too_much_work, unsupported
+from service.imaging.errors import corrupt, too_much_work, unsupported
 from service.imaging.geometry import Size
 
 _BYTE_TYPES = (1, 2, 6, 7)
@@ -17,13 +17,16 @@ _BYTE_TYPES = (1, 2, 6, 7)
 
 _WIDTH, _LENGTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION, _SAMPLES = 256, 257, 258, 259, 262, 274, 277
 _TILE_WIDTH, _TILE_LENGTH, _EXTRA_SAMPLES = 322, 323, 338
+"""Numbers of tags, as the constants before."""
 _STARTS = (273, 324)
 """Tags with the offsets of strips and of tiles."""
 _OFFSETS = (*_STARTS, 279, 325)
 """Tags with a value for each strip or tile."""
 
 _RGB = 2
+"""The photometric interpretation of RGB."""
 _JPEG = 7
+"""The compression of JPEG."""
 _READ_COMPRESSIONS = frozenset({1, 2, 3, 4, 5, 6, _JPEG, 8, 32771, 32773, 32946})
 """None, fax, LZW, JPEG, deflate and PackBits. Compressions that allocate memory as the file says (LZMA, Zstandard), and
 those that no scanner or camera writes, are not read."""
@@ -50,7 +53,7 @@ _MAX_ENTRIES = 4096
 _MAX_VALUES = 65_536
 """Values of a tag of numbers. Pillow makes an object of each."""
 _MAX_OFFSETS = 100_000
-"""Strips or tiles."""
+"""Strips or tiles of a picture."""
 _MAX_TILE = 4096 * 4096
 """Pixels of a tile."""
 
@@ -100,7 +103,7 @@ def _upright_size(data: Bytes) -> Size | None:
     size, turn = (sides[0], sides[1]), tags.get(_ORIENTATION)
     if turn is None:
         return size
-    return upright(size, turn.value) if turn.count == 1 and turn.type in (SHORT, LONG) else None
+    return turned(size, turn.value) if turn.count == 1 and turn.type in (SHORT, LONG) else None
 
 
 def _check(data: bytes, max_pixels: int) -> float:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from service.imaging.containers import exif
-from service.imaging.containers.container import Container, Outline, upright
+from service.imaging.containers.container import Container, Outline, turned
 from service.imaging.containers.window import Bytes
 from service.imaging.geometry import Size
 
 _FIRST_CHUNK = 12
+"""Bytes before the first chunk."""
 _MAX_CHUNKS = 5_000
 """Chunks that are walked for the size. The size of a file with more of them is unknown."""
 _MAX_EXIF = 1_048_576
@@ -22,7 +23,7 @@ _ALPHA, _EXIF, _XMP = 0x10, 0x08, 0x04
 """Flags of the VP8X chunk."""
 
 
-class Chunk(NamedTuple):
+class WebpChunk(NamedTuple):
     """A chunk's name, and where its content begins and ends. By its length, it may end after the data."""
 
     name: bytes
@@ -35,11 +36,11 @@ class Chunk(NamedTuple):
         return self.end + (self.end - self.begin) % 2
 
 
-def _chunks(data: Bytes, end: int) -> Iterator[Chunk]:
+def _chunks(data: Bytes, end: int) -> Iterator[WebpChunk]:
     """Yield the chunks up to *end*, or up to where *data* gives no more bytes."""
     at = _FIRST_CHUNK
     while at + 8 <= end and len(head := data[at : at + 8]) == 8:
-        chunk = Chunk(head[:4], at + 8, at + 8 + _little(head[4:]))
+        chunk = WebpChunk(head[:4], at + 8, at + 8 + _little(head[4:]))
         yield chunk
         at = chunk.after
 
@@ -82,7 +83,7 @@ def _upright_size(data: Bytes) -> Size | None:
         if chunk.name == b"EXIF":
             if chunk.end - chunk.begin > _MAX_EXIF:
                 return None
-            return upright(size, exif.orientation(data[chunk.begin : chunk.end]))
+            return turned(size, exif.orientation(data[chunk.begin : chunk.end]))
         if number == _MAX_CHUNKS:
             return None
         after = chunk.after
@@ -90,7 +91,7 @@ def _upright_size(data: Bytes) -> Size | None:
 
 
 def _outline(data: bytes, most_frames: int) -> Outline | None:
-    """Return the canvas: libwebp allocates memory for it at once. It counts the frames quickly itself."""
+    """Return the canvas, for which libwebp allocates memory at once, with 0 frames: libwebp counts them quickly."""
     size = _canvas(data[:30])
     return Outline(*size, 0) if size else None
 

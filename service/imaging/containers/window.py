@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-HEAD = 65_536
+HEAD_BYTES = 65_536
 """Bytes at the beginning of a file that hold nearly every picture's header."""
 
 
@@ -22,7 +22,7 @@ _READS = 5_000
 _BYTES = 8_388_608
 """Bytes that are read of one file after its head."""
 _BLOCK = 1024
-"""Bytes of the smallest read: the next bytes that are needed mostly follow."""
+"""Bytes of the smallest read. The bytes that are needed next are mostly the following ones."""
 
 
 class Window:

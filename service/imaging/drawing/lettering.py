@@ -93,8 +93,8 @@ def face_of(text: str) -> Face | None:
 
 
 def _covers(face: Face, letters: set[str]) -> bool:
-    """Return whether *face* has a glyph for every one of *letters*. All letters without one have the same picture."""
-    font = _font(face, 32)
+    """Return whether *face* has a glyph for every one of *letters*."""
+    font = _font(face, 32)  # all letters without a glyph have the same picture
     missing = bytes(font.getmask("\ufffe"))
     return not any(bytes(font.getmask(letter)) == missing for letter in letters)
 

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 from service.formats import IfBlank
 from service.imaging.drawing.lettering import lettered
-from service.imaging.failures import writing
+from service.imaging.errors import writing
 from service.imaging.geometry import Size
 from service.imaging.order import Placeholder
 from service.imaging.pixels.colour import on_white
@@ -22,7 +22,9 @@ from service.imaging.writing.encode import encode_still
 assert _readers
 
 _FIGURE = 0xA0
+"""Grey, 0 to 255, of figures."""
 _TEXT = 0x80
+"""Grey, 0 to 255, of words and their frame."""
 _MAX_DRAWN = 8192 * 8192
 """Pixels of the large drawing at most, one byte each."""
 

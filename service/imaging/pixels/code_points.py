@@ -31,9 +31,11 @@ _TO_BT709 = {
 _COLORANTS, _TONES = (b"rXYZ", b"gXYZ", b"bXYZ"), (b"rTRC", b"gTRC", b"bTRC")
 _STEPS = 4096
 """Points of a curve."""
-_WHITE, _PEAK = 406.0, 1000.0
-"""Candelas per square metre that become the white of sRGB: without a tone curve, and with it. The reference white, 203,
-then becomes 188 of 255, as in Chromium 156."""
+_WHITE = 406.0
+"""Candelas per square metre that become the white of sRGB without a tone curve. The reference white, 203, then becomes
+188 of 255, as in Chromium 156."""
+_PEAK = 1000.0
+"""Candelas per square metre that become the white of sRGB with the tone curve."""
 
 
 def profile(code_points: CodePoints) -> bytes | None:
@@ -45,7 +47,7 @@ def profile(code_points: CodePoints) -> bytes | None:
     return _profile(primaries, transfer)
 
 
-def bends_grey(code_points: CodePoints) -> bool:
+def changes_grey(code_points: CodePoints) -> bool:
     """Return whether the curve is supported and not that of sRGB, so that grey changes, too."""
     return code_points.transfer in _CURVES
 

@@ -13,8 +13,10 @@ from service.imaging.pixels.inks import press_profile
 
 _MODES = {b"RGB ": ("RGB", "RGBA"), b"GRAY": ("L", "LA"), b"CMYK": ("CMYK",)}
 """Modes of pictures that a profile can describe, by the colour space in its header."""
-_LARGEST, _LARGEST_KEPT = 4_194_304, 1_048_576
-"""Bytes of a profile that is used, and of one whose transform is kept, at most. Those of presses have 0.5 to 2 MB."""
+_MAX_PROFILE = 4_194_304
+"""Bytes of the largest profile that is used. Those of presses have 0.5 to 2 MB."""
+_MAX_KEPT_PROFILE = 1_048_576
+"""Bytes of the largest profile whose transform is kept."""
 _MAX_TAGS = 100
 """Tags of a profile at most. littlecms refuses more."""
 
@@ -27,7 +29,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, points: CodePoints | None
     """
     if image.mode == "LAB":
         return _applied(image, _lab_to_srgb())
-    if profile and len(profile) <= _LARGEST and image.mode in _MODES.get(profile[16:20], ()):
+    if profile and len(profile) <= _MAX_PROFILE and image.mode in _MODES.get(profile[16:20], ()):
         try:
             return _converted(image, profile)
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
@@ -43,7 +45,7 @@ def _by_code_points(image: Image.Image, points: CodePoints) -> Image.Image:
     if profile is None:
         return image
     if image.mode in ("L", "LA"):
-        if not code_points.bends_grey(points):
+        if not code_points.changes_grey(points):
             return image
         return _converted(image.convert("RGBA" if image.mode == "LA" else "RGB"), profile).convert(image.mode)
     return _converted(image, profile)
@@ -65,7 +67,7 @@ def _applied(image: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image
 
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
     """Return the transform to sRGB. Those of small profiles are kept: building one takes milliseconds."""
-    return (_kept if len(profile) <= _LARGEST_KEPT else _built)(profile, mode)
+    return (_kept if len(profile) <= _MAX_KEPT_PROFILE else _built)(profile, mode)
 
 
 def _built(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:

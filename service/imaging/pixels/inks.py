@@ -32,7 +32,9 @@ _PRINTED: dict[str, _Colour] = {
     "cmy": (23, 0, 0),
 }
 _BLACK: _Colour = (16, 0, 0)
+"""CIE Lab of black ink alone."""
 _ALL: _Colour = (10, 0, 0)
+"""CIE Lab of all four inks."""
 
 _WHITE: _Colour = (0.9642, 1.0, 0.8249)
 """XYZ of D50, the white of ICC's connection space."""
@@ -42,7 +44,7 @@ _WHITE: _Colour = (0.9642, 1.0, 0.8249)
 def press_profile() -> bytes:
     """Return an ICC profile (version 2, class "prtr", CMYK to Lab in 8 bits). The first call takes about 100 ms."""
     steps = [_dot(step / (_GRID - 1)) for step in range(_GRID)]
-    primaries = [_spread(inks) for inks in product((0, 1), repeat=4)]
+    primaries = [_overprint(inks) for inks in product((0, 1), repeat=4)]
     table = b"".join(_lab8(_mixed(primaries, areas)) for areas in product(steps, repeat=4))
     straight = bytes(range(256))
     identity = struct.pack(">9i", *(65_536 if index % 4 == 0 else 0 for index in range(9)))
@@ -56,7 +58,7 @@ def _dot(area: float) -> float:
     return area + 4 * _GAIN * area * (1 - area)
 
 
-def _spread(inks: tuple[int, ...]) -> _Colour:
+def _overprint(inks: tuple[int, ...]) -> _Colour:
     """Return XYZ of an overprint, relative to the paper, in the model's mixing space."""
     name = "".join(letter for letter, on in zip("cmy", inks, strict=False) if on)
     lab = _PRINTED[name]

@@ -29,11 +29,6 @@ def orientation(image: Image.Image) -> int:
     return 1 if image.format == "TIFF" else exif.orientation(image.info.get("exif") or b"")
 
 
-def upright_size(size: Size, turn: int) -> Size:
-    """Return the upright size of a picture that is stored with this *size* and orientation."""
-    return (size[1], size[0]) if turn >= 5 else size
-
-
 def upright(image: Image.Image, turn: int) -> Image.Image:
     """Return *image*, stored with this orientation, upright."""
     return image.transpose(_TRANSPOSES[turn]) if turn in _TRANSPOSES else image

@@ -47,18 +47,18 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
             return super().load()
         size, self._size = self._size, self.coded
         self.tile = [self.tile[0]._replace(extents=(0, 0, *self.coded))]
-        self.im = Image.new(self.mode, self.coded).im  # the one of the frame before has the size of the aperture
+        self.im = Image.new(self.mode, self.coded).im  # that of the frame before has the aperture's size
         try:
             super().load()
         finally:
             self._size = size
-        self.fp = io.BytesIO()  # its bytes have become pixels
+        self.fp = io.BytesIO()  # the bytes of the file are decoded
         self.im = self.im.crop(self._aperture)
         return super().load()
 
 
 def opened(data: bytes, limits: Limits) -> Opened:
-    """Open an AVIF. Raises as `readers.opened` does."""
+    """Open an AVIF. Raise as `readers.opened` does."""
     image, _ = opened_within(CONTAINER, AvifFile, data, limits)
     check_size(image.coded, HELD, replace(limits, max_pixels=sys.maxsize))
     check_frames(data, image.coded, limits.max_frames)

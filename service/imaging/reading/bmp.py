@@ -7,7 +7,7 @@ import io
 from PIL import BmpImagePlugin
 
 from service.imaging.containers.bmp import unread
-from service.imaging.failures import unsupported
+from service.imaging.errors import unsupported
 
 
 class BmpFile(BmpImagePlugin.BmpImageFile):

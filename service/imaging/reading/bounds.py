@@ -10,7 +10,7 @@ from PIL import ImageFile
 
 from service.errors import N_, Unrenderable
 from service.imaging.containers.container import Container, Outline
-from service.imaging.failures import corrupt
+from service.imaging.errors import corrupt
 from service.imaging.geometry import Size
 from service.imaging.order import LARGEST_SIDE, Limits
 

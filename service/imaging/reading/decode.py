@@ -11,7 +11,7 @@ MARGIN = 2.15
 Lanczos is 0.999 in the median of the corpus' photographs and 0.971 at worst; at 1.75 it is 0.958 at worst."""
 MARGINS = {8: MARGIN, 4: MARGIN, 2: 1.5}
 """The smallest ratios by the denominator of the scale. 1/2 keeps more of the finest detail: at 1.5 the SSIM is 0.997
-and 0.979 (`python -m tools.bench shrink`)."""
+in the median and 0.979 at worst (`python -m tools.bench shrink`)."""
 
 
 def shrink_on_load(image: ImageFile.ImageFile, ratio: float, least: float = 0.0) -> None:

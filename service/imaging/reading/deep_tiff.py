@@ -5,11 +5,13 @@ from __future__ import annotations
 from PIL import ImagePalette, TiffImagePlugin
 
 from service.imaging.containers.tiff import pixel_name
-from service.imaging.failures import corrupt, unsupported
+from service.imaging.errors import corrupt, unsupported
 
 _BITS, _PHOTOMETRIC, _COLOUR_MAP = 258, 262, 320
 _STRIPS, _TILES, _TILE_SIDES = 273, 324, (322, 323)
+"""Numbers of tags, as the constants before."""
 _WHITE_IS_ZERO = 0
+"""The photometric interpretation of grey whose zero is white."""
 _BIG_ENDIAN = b"MM"
 
 # Pillow reads grey whose zero is white only in the other byte order. `decode.plain` inverts it.

@@ -26,7 +26,7 @@ else:  # the plug-in's opener would register more formats
 
 
 def opened(data: bytes, limits: Limits) -> Opened:
-    """Open a HEIC. Raises as `readers.opened` does."""
+    """Open a HEIC. Raise as `readers.opened` does."""
     held = CONTAINER.check(data, limits.max_pixels)
     found = shown_picture(data)
     image = _reader(Metered(with_whole_aperture(data, found) if found else data))

@@ -11,8 +11,8 @@ import io
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from service.errors import N_, Unrenderable
-from service.imaging.containers.jpeg import CONTAINER, Frame, Header, all_scans
-from service.imaging.failures import corrupt
+from service.imaging.containers.jpeg import CONTAINER, FrameHeader, JpegHeader, all_scans
+from service.imaging.errors import corrupt
 from service.imaging.order import Limits
 from service.imaging.reading.bounds import Opened, opened_within
 
@@ -24,8 +24,8 @@ _MAX_PASSES = 16
 """Passes over all pixels that a picture of the largest size may have (ten is usual). 70 bytes make one more pass, which
 costs as much as to decode the picture. Smaller pictures may have more."""
 _FILLING = 16
-"""Zero bytes at the end of a file that are a part that was never written. Entropy-coded data are padded with ones
-(T.81, F.1.2.3)."""
+"""Zero bytes at the end of a file from which on they are no data: that part of the file was never written.
+Entropy-coded data are padded with ones (T.81, F.1.2.3)."""
 _ONES = b"\xff\0" * 8
 """The bits that libjpeg reads ahead. No Huffman code consists of ones only (T.81, C.2)."""
 
@@ -39,7 +39,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
     def _open(self) -> None:
         assert isinstance(self.fp, io.BytesIO)
         self._data = self.fp.getvalue()
-        header = Header.of(self._data)
+        header = JpegHeader.of(self._data)
         frame = self._frame = header.frame
         self._size = frame.size
         self._mode, raw = _MODES[len(frame.components)]
@@ -55,7 +55,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
     def load_read(self, read_bytes: int) -> bytes:
         """Return the next bytes of the file, and after the last one an end marker if the file has none.
 
-        Raises `Unrenderable` when more is missing, before libjpeg allocates memory for the picture.
+        Raise `Unrenderable` when more is missing, before libjpeg allocates memory for the picture.
         """
         if self._end is None:
             self._end = b"" if self._data.rfind(_END, self._scan) >= 0 else _END
@@ -69,7 +69,7 @@ class JpegFile(JpegImagePlugin.JpegImageFile):
 
 
 def opened(data: bytes, limits: Limits) -> Opened:
-    """Open a JPEG. Raises as `readers.opened` does."""
+    """Open a JPEG. Raise as `readers.opened` does."""
     image, outline = opened_within(CONTAINER, JpegFile, data, limits)
     passes = data.count(_START_OF_SCAN) if image.several_scans else 0
     if passes * image.width * image.height > _MAX_PASSES * limits.max_pixels:
@@ -80,7 +80,7 @@ def opened(data: bytes, limits: Limits) -> Opened:
     return image, outline
 
 
-def _reaches_last_row(data: bytes, frame: Frame) -> bool:
+def _reaches_last_row(data: bytes, frame: FrameHeader) -> bool:
     """Return whether the scans of *data*, which has no end marker, lack at most the last row of blocks.
 
     At an end marker, libjpeg fills in missing data without an error. Without one, it stops and waits for data. So it

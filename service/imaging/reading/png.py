@@ -106,7 +106,7 @@ def _blocks(data: bytes, spans: _Spans) -> Iterator[bytes]:
 
 
 def opened(data: bytes, limits: Limits) -> Opened:
-    """Open a PNG. Raises as `readers.opened` does."""
+    """Open a PNG. Raise as `readers.opened` does."""
     contents = read(data, limits.max_frames)
     wide = contents.header.depth == 16 and len(contents.key) > 1
     check_size(contents.size, _WIDE_KEY_HELD if wide else 0.0, limits)

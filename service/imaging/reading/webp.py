@@ -11,6 +11,6 @@ from service.imaging.reading.bounds import Opened, opened_within
 
 
 def opened(data: bytes, limits: Limits) -> Opened:
-    """Open a WebP. Raises as `readers.opened` does."""
+    """Open a WebP. Raise as `readers.opened` does."""
     image, _ = opened_within(CONTAINER, WebPImagePlugin.WebPImageFile, data, limits)
     return image, Outline(*image.size, image.n_frames)

@@ -16,7 +16,11 @@ from service.imaging.containers.gif import after_blocks, table_bytes
 from service.imaging.writing.palettes import CLEAR, indexed
 
 _KEEP, _CLEAR_AFTERWARDS = 1, 2
-_EXTENSION, _IMAGE, _CONTROL = 0x21, 0x2C, 0xF9
+"""Disposal methods (GIF89a, section 23)."""
+_EXTENSION, _IMAGE = 0x21, 0x2C
+"""First bytes of an extension and of an image."""
+_CONTROL = 0xF9
+"""The label of the graphic control extension."""
 LONGEST = 655_350
 """Milliseconds of one frame at most: hundredths of a second in 16 bits."""
 _Box = tuple[int, int, int, int]

@@ -22,7 +22,7 @@ def indexed(image: Image.Image, *, dither: bool) -> Image.Image:
 
 
 def with_palette(image: Image.Image) -> Image.Image:
-    """Return *image* in mode P when its PNG is smaller so.
+    """Return *image* in mode P if that makes its PNG smaller.
 
     A palette with alpha takes 1 KB, and a picture with few colours is compressed as well without one.
     """

@@ -104,7 +104,7 @@ def _avif(image: Image.Image, encoding: Encoding, palette: bool) -> bytes:
 
 
 def _avif_animation(animation: Animation, encoding: Encoding) -> bytes:
-    # Chromium 156 reads every sequence as limited range, whatever it says, and shows the others with darker shadows.
+    # Chromium 156 reads every sequence as limited range. It shows one with full range with darker shadows.
     data = _saved_animation(animation, Format.AVIF, range="limited", **_avif_options(encoding))
     return playing(undated(data), animation.plays)  # Pillow has no option for it
 

@@ -2,7 +2,7 @@
 
 Layers. There are two. *Memory* (`memory.py`) belongs to one process and is bounded in bytes. The *shared cache* is the
 port `SharedCache`, in production a Redis or Valkey server. All processes that use the same server are the *fleet*.
-Without a server, memory is the only layer and every process is a fleet of its own. Look-ups ask memory first, and
+Without a server, memory is the only layer and every process is a fleet of its own. Lookups ask memory first, and
 entries from the shared cache are put into memory.
 
 Keys and entries. A key is an *owner* and a *field*. The owner is a contact, the mezzanine of a contact, or "blank" for
@@ -17,19 +17,19 @@ purge deletes. A put is one atomic script: it stores the entry only if the fence
 two purges have the same fence, so renders of one contact do not disturb each other.
 
 Epochs. In memory the same is done by the contact's *epoch*, a counter that each purge increments. The epoch is part of
-the key. An entry that is put under the epoch of an old token, or of an old look-up, is never found. The counters are in
-a table of fixed size, so contacts that share a counter are forgotten together. That costs look-ups and is harmless.
+the key. An entry that is put under the epoch of an old token, or of an old lookup, is never found. The counters are in
+a table of fixed size, so contacts that share a counter are forgotten together. That costs lookups and is harmless.
 
 Leases. When an entry is missing, one process of the fleet is to make it. `make_once` asks the shared cache for the
 entry once more, and for the *lease* to make it, in one step. The process that gets the lease is the *leader*. It renews
 the lease three times in its length, and the put of the entry releases it. The others are *followers*. They wait until
-the lease is released or expires, and ask again: they get the entry, or one of them gets the lease. A follower does not
-wait longer than its patience, and not while it is unsubscribed. Then it makes the entry without a lease. Within one
+the lease is released or expires, and ask again: they get the entry, or one of them gets the lease. A follower waits for
+`max_wait` seconds at most, and not while it is unsubscribed. Then it makes the entry without a lease. Within one
 process, `SingleFlight` has joined identical requests before.
 
 Purges. `purge` increments the epoch, then runs one atomic script that deletes the contact's entries, its mezzanine and
 its fence, and publishes the contact. Every other process increments its epoch when it receives the message. The purging
-process increments its own epoch once more after the script, because a look-up in between may have brought an old entry
+process increments its own epoch once more after the script, because a lookup in between may have brought an old entry
 into memory. `announce` publishes a contact without deleting anything: a newer record has been put.
 
 Pending purges. A purge that the shared cache does not acknowledge is *pending*. It is retried twice a second until it
@@ -42,10 +42,10 @@ lost messages may have concerned any contact.
 
 Failures (`shared_layer.py`). The shared cache never fails a request.
 
-- Slow or frozen: each look-up has a short time limit. After two unanswered look-ups, a request does without.
-- Gone: after three failures in a row a circuit breaker opens. While it is open, one look-up a second is tried, and puts
+- Slow or frozen: each lookup has a short time limit. After two unanswered lookups, a request does without.
+- Gone: after three failures in a row a circuit breaker opens. While it is open, one lookup a second is tried, and puts
   are dropped.
-- Full: puts fail, look-ups continue.
+- Full: puts fail, lookups continue.
 - Overloaded: puts run in the background. When too many are under way, further ones are dropped.
 - Emptied, or with damaged or foreign values: these are misses. Without a fence a put is refused.
 
@@ -61,7 +61,8 @@ What is guaranteed:
 What is not guaranteed:
 
 - That an entry is kept. Any entry may be missing at any time.
-- That an entry is made only once. A leader may be stopped for longer than its lease, and followers lose patience.
+- That an entry is made only once. A leader may be stopped for longer than its lease, and a follower may
+  have waited for `max_wait` seconds.
 - That other processes have received a purge when it returns. There is no acknowledgement from them.
 - That a pending purge is completed. It is given up when its process ends.
 """

@@ -56,22 +56,22 @@ class PictureCache:
     """Memory in front of a *shared* cache (None: there is none), kept coherent with the rest of the fleet.
 
     Memory holds *memory_bytes* bytes. Bodies of more than *max_body* bytes are not put into the shared cache. A request
-    waits for the renders of other processes for *patience* seconds at most.
+    waits for the renders of other processes for *max_wait* seconds at most.
     """
 
     def __init__(
-        self, shared: SharedCache | None, observer: Observer, *, memory_bytes: int, max_body: int, patience: float
+        self, shared: SharedCache | None, observer: Observer, *, memory_bytes: int, max_body: int, max_wait: float
     ) -> None:
         self._memory = MemoryCache(memory_bytes)
         self._layer = SharedLayer(shared, observer)
         self._purges = Purges(self._memory, shared, observer)
-        self._observer, self._patience = observer, patience
+        self._observer, self._max_wait = observer, max_wait
         self.max_body = max_body
 
-    # Look-ups
+    # Lookups
 
     def local(self, owner: Owner, field: str) -> Entry | None:
-        """Return the entry if it is in memory. This look-up is not counted."""
+        """Return the entry if it is in memory. This lookup is not counted."""
         return self._memory.get(owner, field)
 
     async def get(self, owner: Owner, field: str, trace: Trace) -> Entry | None:
@@ -85,7 +85,7 @@ class PictureCache:
         return found[0] if found else None
 
     async def shared(self, owner: Owner, fields: Sequence[str], trace: Trace) -> list[Entry | None] | None:
-        """Return the entries from the shared cache, by one look-up, and put them into memory.
+        """Return the entries from the shared cache, by one lookup, and put them into memory.
 
         An entry in memory that is at least as new stays there and is returned: its put may be under way. Return None
         when the shared cache does not answer.
@@ -222,7 +222,7 @@ class PictureCache:
 
     async def _lead_or_follow(self, owner: Owner, field: str, version: str, trace: Trace) -> Entry | PutToken:
         """Return the entry as soon as another process has made it, or a token when this process is to make it."""
-        deadline, waited = time.monotonic() + self._patience, False
+        deadline, waited = time.monotonic() + self._max_wait, False
         while True:
             epoch = self._memory.epoch(owner)
             found = await self._ask(owner, lambda shared: shared.acquire(owner, field, version), trace)

@@ -26,8 +26,8 @@ class Purges:
 
     def __init__(self, memory: MemoryCache, shared: SharedCache | None, observer: Observer) -> None:
         self._memory, self._shared, self._observer = memory, shared, observer
-        self._connected = False
-        self._connection_tried = asyncio.Event()
+        self._is_subscribed = False
+        self._subscription_tried = asyncio.Event()
         self._pending: set[int] = set()
         self._all_pending = False
         self._retrying: asyncio.Task[None] | None = None
@@ -38,12 +38,12 @@ class Purges:
             self._shared.subscribe(self._memory.forget, self._subscription_changed)
             with suppress(TimeoutError):  # further attempts are made in the background
                 async with asyncio.timeout(_START_TIMEOUT):
-                    await self._connection_tried.wait()
+                    await self._subscription_tried.wait()
 
     @property
     def subscribed(self) -> bool:
         """Whether the purges of other processes reach this one. True without a shared cache."""
-        return self._connected or self._shared is None
+        return self._is_subscribed or self._shared is None
 
     def pending(self, owner: Owner) -> bool:
         """Whether a purge of *owner* is pending, so that the shared cache may hold stale entries of it."""
@@ -63,7 +63,7 @@ class Purges:
                 await self._shared.purge(contact)
             except CacheUnavailable as error:
                 self._postpone(contact, error)
-        self._memory.forget(contact)  # a look-up may have brought stale entries back before the purge was acknowledged
+        self._memory.forget(contact)  # a lookup may have brought stale entries back before the purge was acknowledged
         return not self._all_pending if contact is None else not self.pending(contact)
 
     async def close(self) -> None:
@@ -73,10 +73,10 @@ class Purges:
             await asyncio.gather(self._retrying, return_exceptions=True)
 
     def _subscription_changed(self, up: bool) -> None:
-        if up and not self._connected:
+        if up and not self._is_subscribed:
             self._memory.forget(None)  # the purges of the time without a subscription are lost
-        self._connected = up
-        self._connection_tried.set()
+        self._is_subscribed = up
+        self._subscription_tried.set()
 
     def _postpone(self, contact: int | None, error: CacheUnavailable) -> None:
         if not self._pending and not self._all_pending:

@@ -16,7 +16,7 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 _MAX_UNANSWERED = 2
-"""Unanswered look-ups of one request, after which it does without the shared cache."""
+"""Unanswered lookups of one request, after which it does without the shared cache."""
 _MAX_CALLS = 1_000
 """Background calls at the same time."""
 _MAX_BYTES = 67_108_864
@@ -45,7 +45,7 @@ class SharedLayer:
         with trace.timed("cache"):
             try:
                 found = await call(cache)
-            except CacheFull as error:  # a full cache still answers look-ups, so the breaker stays closed
+            except CacheFull as error:  # a full cache still answers lookups, so the breaker stays closed
                 self._breaker.succeeded()
                 self._put_failed(error)
                 return None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from service.imaging.containers.window import Bytes
-from service.imaging.failures import too_much_work
+from service.imaging.errors import too_much_work
 
 MAX_STEPS = 20_000
 """Boxes, entries and extents that are read. A grid of 50 megapixels in tiles of 256 pixels has 800 of each."""
@@ -27,7 +27,7 @@ class Steps:
         self._left = most
 
     def take(self, steps: int = 1) -> None:
-        """Count *steps* more. Raises `Unrenderable` when the limit is exceeded."""
+        """Count *steps* more. Raise `Unrenderable` when the limit is exceeded."""
         self._left -= steps
         if self._left < 0:
             raise too_much_work()

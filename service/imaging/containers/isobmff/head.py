@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from service.errors import Unrenderable
 from service.imaging.containers.isobmff.boxes import Steps, boxes
-from service.imaging.containers.window import HEAD, Bytes
+from service.imaging.containers.window import HEAD_BYTES, Bytes
 
 AVIF_BRANDS = frozenset({b"avif", b"avis"})
 HEIC_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"})
@@ -15,7 +15,9 @@ _BRANDS = AVIF_BRANDS | HEIC_BRANDS
 _ALPHA_AUXILIARIES = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 """Types of auxiliary pictures that hold transparency."""
 _MAX_BRANDS = 1024
+"""Compatible brands that are read."""
 _MAX_BOXES = 1024
+"""Boxes that are read to find a description of transparency."""
 
 
 def brand(head: bytes) -> bytes | None:
@@ -29,12 +31,12 @@ def brand(head: bytes) -> bytes | None:
 
 def alpha(data: Bytes) -> bool:
     """Return whether *data* has an auxiliary picture with transparency."""
-    return any(urn in part for part in (data[:HEAD], *_descriptions(data)) for urn in _ALPHA_AUXILIARIES)
+    return any(urn in part for part in (data[:HEAD_BYTES], *_descriptions(data)) for urn in _ALPHA_AUXILIARIES)
 
 
 def _descriptions(data: Bytes) -> Iterator[bytes]:
     """Yield the first bytes of each box that describes pictures and does not lie in the head."""
     with suppress(Unrenderable):  # too many boxes: the reader raises this too
         for box in boxes(data, 0, len(data), Steps(_MAX_BOXES)):
-            if box.kind in (b"meta", b"moov") and box.end > HEAD:
-                yield data[box.start : min(box.end, box.start + HEAD)]
+            if box.kind in (b"meta", b"moov") and box.end > HEAD_BYTES:
+                yield data[box.start : min(box.end, box.start + HEAD_BYTES)]

@@ -1,6 +1,6 @@
 """The positions of coded pictures: items and samples (ISO/IEC 14496-12). This module does not parse coded data.
 
-It finds at least the pictures that a reader decodes. It leaves it to the reader to check the boxes.
+It finds at least the pictures that a reader decodes. It does not check the boxes, since the reader checks them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from service.imaging.containers.isobmff.boxes import MAX_STEPS, Box, Steps, boxes, number
 from service.imaging.containers.window import Bytes
-from service.imaging.failures import corrupt, too_much_work
+from service.imaging.errors import corrupt, too_much_work
 
 _MAX_SAMPLES = 500_000
 """Samples of a track, by the totals of its tables."""
@@ -140,7 +140,7 @@ def located(data: Bytes, meta: Box, steps: Steps) -> Iterator[tuple[int, Extents
 
 
 def joined(data: Bytes, extents: Extents) -> bytes:
-    """Return the bytes of an item. Raises `Unrenderable` when they are longer than the file."""
+    """Return the bytes of an item. Raise `Unrenderable` when they are longer than the file."""
     if sum(end - start for start, end in extents) > len(data):
         raise corrupt()
     return b"".join(data[start:end] for start, end in extents)

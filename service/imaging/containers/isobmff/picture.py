@@ -27,8 +27,10 @@ _STILL, _SEQUENCE = b"avif", b"avis"
 """Major brands that decide whether the item or the track is shown. With any other brand, libavif prefers a track."""
 _ENTRY_FIELDS = 78
 """Bytes of a visual sample entry before its boxes (ISO/IEC 14496-12, 12.1.3)."""
-_SRGB, _AS_SRGB = 13, (1, 2, 6, 14, 15)
-"""Transfer characteristics (ITU-T H.273, table 3) that browsers show as sRGB in AVIF. In PNG they differ."""
+_SRGB = 13
+"""The transfer characteristics of sRGB (ITU-T H.273, table 3)."""
+_SHOWN_AS_SRGB = (1, 2, 6, 14, 15)
+"""Other transfer characteristics that browsers show as sRGB in AVIF. In PNG they differ."""
 _APERTURE = struct.Struct(">4IiIiI")
 """Width, height, and the offsets of the centre to the right and down, each as a numerator and a denominator."""
 _FEW_STEPS = 5_000
@@ -40,7 +42,7 @@ _FOR_EVER = {4: 0xFFFF_FFFF, 8: 0xFFFF_FFFF_FFFF_FFFF}
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ShownPicture:
     """The primary item of a file or its colour track: the one that libavif shows."""
 
     size: Size
@@ -58,7 +60,7 @@ class Picture:
     @property
     def colour(self) -> CodePoints | None:
         """The code points as browsers use them in AVIF: curves of television and unspecified ones become sRGB's."""
-        if self.code_points is None or self.code_points.transfer not in _AS_SRGB:
+        if self.code_points is None or self.code_points.transfer not in _SHOWN_AS_SRGB:
             return self.code_points
         return self.code_points._replace(transfer=_SRGB)
 
@@ -79,7 +81,7 @@ def upright_size(data: Bytes) -> Size | None:
     return found.upright if found and min(found.upright) > 0 else None
 
 
-def shown_picture(data: Bytes, most: int = MAX_STEPS) -> Picture | None:
+def shown_picture(data: Bytes, most: int = MAX_STEPS) -> ShownPicture | None:
     """Return the picture that is shown, or None if it has no size.
 
     Raises:
@@ -96,7 +98,7 @@ def shown_picture(data: Bytes, most: int = MAX_STEPS) -> Picture | None:
     return _item(data, meta, steps) if meta and major != _SEQUENCE else None
 
 
-def with_whole_aperture(data: bytes, found: Picture) -> bytes:
+def with_whole_aperture(data: bytes, found: ShownPicture) -> bytes:
     """Return *data* with the whole picture in place of a clean aperture that is not applied here, but by the reader."""
     if found.passed_over is None:
         return data
@@ -111,7 +113,7 @@ def _child(data: Bytes, parent: Box | None, kind: bytes, steps: Steps, skip: int
     return next((box for box in boxes(data, parent.start + skip, parent.end, steps) if box.kind == kind), None)
 
 
-def _item(data: Bytes, meta: Box, steps: Steps) -> Picture | None:
+def _item(data: Bytes, meta: Box, steps: Steps) -> ShownPicture | None:
     primary = _child(data, meta, b"pitm", steps, 4)
     holder = _child(data, meta, b"iprp", steps, 4)
     if primary is None or holder is None:
@@ -136,11 +138,11 @@ def _in_order(kinds: list[bytes]) -> bool:
     return b"irot" not in kinds or b"clap" not in kinds[kinds.index(b"irot") :]
 
 
-def _picture(data: Bytes, properties: list[Box], size: Size, colour: CodePoints | None, plays: int = 0) -> Picture:
+def _picture(data: Bytes, properties: list[Box], size: Size, colour: CodePoints | None, plays: int = 0) -> ShownPicture:
     turn = next((number(data, box.start, 1) & 3 for box in properties if box.kind == b"irot"), 0)
     clap = next((box for box in properties if box.kind == b"clap" and box.end - box.start >= _APERTURE.size), None)
     aperture = _aperture(data, clap, size) if clap else None
-    return Picture(size, aperture, turn, colour, plays, clap.start if clap and aperture is None else None)
+    return ShownPicture(size, aperture, turn, colour, plays, clap.start if clap and aperture is None else None)
 
 
 def _size(data: Bytes, at: int) -> Size:
@@ -210,7 +212,7 @@ def _coded(data: Bytes, meta: Box, item: int, steps: Steps) -> bytes:
     return data[start : min(end, start + _START)]
 
 
-def _track(data: Bytes, moov: Box, steps: Steps) -> Picture | None:
+def _track(data: Bytes, moov: Box, steps: Steps) -> ShownPicture | None:
     """Return the first track that is not auxiliary to another, such as its transparency."""
     for box in boxes(data, moov.start, moov.end, steps):
         if box.kind != b"trak" or _child(data, _child(data, box, b"tref", steps), b"auxl", steps):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from service.imaging.containers.png.chunks import Chunk, Span, sound
-from service.imaging.failures import corrupt
+from service.imaging.errors import corrupt
 from service.imaging.geometry import Size
 
 _ANNOUNCEMENT = struct.Struct(">II")
@@ -22,7 +22,7 @@ _MOST = 0x7FFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class ApngFrame:
     """A frame: its box on the canvas in pixels, its duration, and the numbers of its disposal and blending."""
 
     width: int
@@ -37,12 +37,12 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Animation:
+class ApngAnimation:
     """An animation whose header promises *promised* frames, and which is played *plays* times; 0 is for ever."""
 
     promised: int
     plays: int
-    frames: Sequence[Frame] = ()
+    frames: Sequence[ApngFrame] = ()
     """The promised frames; empty if they are too many to be examined."""
     still_first: bool = False
     """Whether the pixels in IDAT are no frame, but a picture for readers that show no animation."""
@@ -52,7 +52,7 @@ class _DamagedError(Exception):
     """A chunk of the animation breaks a rule of the specification."""
 
 
-def animation(data: bytes, chunks: list[Chunk], size: Size, most: int) -> Animation | None:
+def animation(data: bytes, chunks: list[Chunk], size: Size, most: int) -> ApngAnimation | None:
     """Return the animation in *chunks*, which have the types acTL, fcTL, fdAT and IDAT, on a canvas of *size*.
 
     None means that there is no animation or a damaged one. More than *most* promised frames are not examined.
@@ -66,7 +66,7 @@ def animation(data: bytes, chunks: list[Chunk], size: Size, most: int) -> Animat
     try:
         promised, plays = _announced(data, chunks[kinds.index(b"acTL")], kinds.count(b"acTL"))
         if promised > most:
-            return Animation(promised, plays)
+            return ApngAnimation(promised, plays)
         if b"fdAT" in kinds and b"fcTL" not in kinds:
             raise corrupt()
         frames = _Frames(data, size)
@@ -78,7 +78,7 @@ def animation(data: bytes, chunks: list[Chunk], size: Size, most: int) -> Animat
             return None
     except _DamagedError:
         return None
-    return Animation(promised, plays, frames.frames, frames.still_first)
+    return ApngAnimation(promised, plays, frames.frames, frames.still_first)
 
 
 def _announced(data: bytes, found: Chunk, times: int) -> tuple[int, int]:
@@ -99,11 +99,11 @@ class _Frames:
         self._data, self._size = data, size
         self._number = 0
         self._begun = False
-        self.frames: list[Frame] = []
+        self.frames: list[ApngFrame] = []
         self.still_first = False
 
     def take(self, found: Chunk) -> None:
-        """Read the next chunk. Raises `_DamagedError`."""
+        """Read the next chunk. Raise `_DamagedError`."""
         kind, begin, end = found
         if kind == b"IDAT":
             self._first_pixels(begin, end)
@@ -139,4 +139,4 @@ class _Frames:
             raise _DamagedError
         if not self._begun and (width, height) != self._size:
             raise _DamagedError
-        self.frames.append(Frame(width, height, left, top, 1000 * delay / (unit or 100), disposal, blending))
+        self.frames.append(ApngFrame(width, height, left, top, 1000 * delay / (unit or 100), disposal, blending))

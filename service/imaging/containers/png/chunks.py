@@ -8,7 +8,7 @@ from typing import NamedTuple
 from zlib import crc32
 
 from service.imaging.containers.window import Bytes
-from service.imaging.failures import too_much_work
+from service.imaging.errors import too_much_work
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _HEAD = struct.Struct(">I4s")

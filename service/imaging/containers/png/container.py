@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from service.imaging.containers import exif
-from service.imaging.containers.container import Container, upright
+from service.imaging.containers.container import Container, turned
 from service.imaging.containers.png.chunks import SIGNATURE, chunks, sound, written
 from service.imaging.containers.png.contents import allows_key, read
 from service.imaging.containers.png.values import ExifBlock
@@ -13,7 +13,7 @@ from service.imaging.containers.window import Bytes
 from service.imaging.geometry import Size
 
 _WITH_ALPHA = (4, 6)
-"""Colour types."""
+"""Colour types with an alpha channel."""
 _MAX_ALPHA_CHUNKS = 1_024
 """Chunks that are walked for alpha."""
 _MAX_SIZE_CHUNKS = 5_000
@@ -65,7 +65,7 @@ def _upright_size(data: Bytes) -> Size | None:
     else:
         if len(data[end + 4 : end + 12]) < 8 <= len(data) - end - 4:
             return None  # a window gives no more bytes
-    return upright(size, exif.orientation(block.content)) if size else None
+    return turned(size, exif.orientation(block.content)) if size else None
 
 
 def _stripped(data: bytes, turn: int, most_frames: int) -> bytes:

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 
 from service.errors import Unrenderable
 from service.imaging.containers.cicp import CodePoints
-from service.imaging.containers.png.animation import Animation, animation
+from service.imaging.containers.png.animation import ApngAnimation, animation
 from service.imaging.containers.png.chunks import SIGNATURE, Chunk, Span, ancillary, chunks, sound, written
 from service.imaging.containers.png.values import ExifBlock, code_points, icc_profile
-from service.imaging.failures import corrupt, unsupported
+from service.imaging.errors import corrupt, unsupported
 from service.imaging.geometry import Size
 
 _HEADER = struct.Struct(">IIBBBBB")
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Legal bits per channel, by colour type (table 8)."""
 _GREY, _RGB, _PALETTE = 0, 2, 3
+"""Colour types (table 8)."""
 _KEY_BYTES = {_GREY: 2, _RGB: 6}
 """Bytes of a transparent colour, by colour type."""
 _MOVING = frozenset((b"acTL", b"fcTL", b"fdAT", b"IDAT"))
@@ -31,7 +32,7 @@ _EARLY = frozenset((b"iCCP", b"cICP"))
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class ImageHeader:
     """The fields of IHDR."""
 
     width: int
@@ -42,8 +43,8 @@ class Header:
     interlace: int
 
     @classmethod
-    def of(cls, content: bytes) -> Header:
-        """Return the header with that *content*. Raises `Unrenderable` for values that are not legal."""
+    def of(cls, content: bytes) -> ImageHeader:
+        """Return the header with that *content*. Raise `Unrenderable` for values that are not legal."""
         if len(content) != _HEADER.size:
             raise corrupt()
         width, height, depth, colour, compression, filters, interlace = _HEADER.unpack(content)
@@ -61,12 +62,12 @@ class Png:
     """The parts of the file *data* that a reader needs. A part that is missing or not usable is empty or None."""
 
     data: bytes
-    header: Header
+    header: ImageHeader
     palette: bytes
     transparency: bytes
     pixels: tuple[Span, ...]
     """The contents of the IDAT chunks, in the file."""
-    animation: Animation | None
+    animation: ApngAnimation | None
     code_points: CodePoints | None
     profile: bytes
     """An ICC profile. It is empty if there are code points, which take precedence (4.3)."""
@@ -124,7 +125,7 @@ class _Walk:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
-        self._header: Header | None = None
+        self._header: ImageHeader | None = None
         self._palette: bytes | None = None
         self._pixels: list[Span] = []
         self._moving: list[Chunk] = []
@@ -132,13 +133,13 @@ class _Walk:
         self._exif = ExifBlock()
 
     def take(self, found: Chunk) -> None:
-        """Read the next chunk. Raises `Unrenderable`."""
+        """Read the next chunk. Raise `Unrenderable`."""
         kind, begin, end = found
         if end > len(self._data):
             raise corrupt()
         if self._header is None:
             if kind == b"IHDR" and sound(self._data, found):
-                self._header = Header.of(self._data[begin:end])
+                self._header = ImageHeader.of(self._data[begin:end])
             elif not ancillary(kind):
                 raise self._refused(found)  # such as Apple's CgBI
         elif kind in _MOVING:
@@ -159,7 +160,7 @@ class _Walk:
             return corrupt()
         return unsupported(f"PNG ({kind.decode('ascii')})")
 
-    def _take_palette(self, found: Chunk, header: Header) -> None:
+    def _take_palette(self, found: Chunk, header: ImageHeader) -> None:
         """Keep the palette, which is only a suggestion for other colour types than 3 (11.2.2)."""
         _, begin, end = found
         palette = self._data[begin:end]
@@ -171,7 +172,7 @@ class _Walk:
             palette = palette[: 3 << header.depth]
         self._palette = palette
 
-    def _take_ancillary(self, found: Chunk, header: Header) -> None:
+    def _take_ancillary(self, found: Chunk, header: ImageHeader) -> None:
         kind, begin, end = found
         if kind in _EARLY:
             wanted = self._palette is None
@@ -183,7 +184,7 @@ class _Walk:
             self._exif.take(self._data, found)
 
     def finished(self, most_frames: int) -> Png:
-        """Return all parts. Raises `Unrenderable`."""
+        """Return all parts. Raise `Unrenderable`."""
         header, palette, kept, data = self._header, self._palette or b"", self._kept, self._data
         if header is None or not self._pixels or (header.colour == _PALETTE and not palette):
             raise corrupt()

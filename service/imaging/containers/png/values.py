@@ -17,6 +17,7 @@ _MAX_PROFILE = 4_194_304
 _MAX_TEXT = 1_048_576
 """Characters of a text with Exif. The block of a camera has at most 64 KiB, which are 130,000 characters."""
 _ICC_HEADER = 128
+"""Bytes of the header of an ICC profile."""
 _TEXTS = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 
 

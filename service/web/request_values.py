@@ -1,4 +1,4 @@
-"""What is read from a request in several places."""
+"""The methods and the type of handlers, and the values that several modules read from a request."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from aiohttp import web
 from service.protocol.languages import Languages
 from service.protocol.query import parse_contact_id
 
+METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PURGE", "OPTIONS")
+"""The methods that the service implements, as `Allow` lists them."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _MAX_FIELD = 16_384

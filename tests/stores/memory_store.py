@@ -1,4 +1,4 @@
-"""Originals in memory, for tests and experiments."""
+"""Originals in memory: an adapter of `WritableStore` without a folder."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from service.imaging.containers.window import HEAD_BYTES
 from service.pictures.ports import Check, Upload
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
-from service.pictures.writes import present
-from service.stores.describe import HEAD_BYTES, describe
+from service.pictures.writes import stored_original
+from service.stores.describe import describe
 
 
 class MemoryStore:
-    """A `WritableStore` in a dict. `keep` and `drop` change it without an upload."""
+    """A `WritableStore` in a dict. `keep` changes it without an upload."""
 
     def __init__(self, *, max_bytes: int = 32 * 1024 * 1024) -> None:
         self._max_bytes = max_bytes
@@ -25,11 +26,7 @@ class MemoryStore:
         self._kept += 1
         self._pictures[contact] = data, str(self._kept), modified
 
-    def drop(self, contact: int) -> None:
-        """Remove the picture of *contact*, if there is one."""
-        self._pictures.pop(contact, None)
-
-    async def look(self, contact: int) -> Original | None:
+    async def find(self, contact: int) -> Original | None:
         if contact not in self._pictures:
             return None
         data, version, modified = self._pictures[contact]
@@ -67,15 +64,15 @@ class MemoryStore:
         yield _Upload()
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
-        check(await present(self, contact))
+        check(await stored_original(self, contact))
         self.keep(contact, await upload.read(), int(time.time()))
-        original = await self.look(contact)
+        original = await self.find(contact)
         assert original is not None
         return original
 
     async def delete(self, contact: int, check: Check) -> None:
-        check(await present(self, contact))
-        self.drop(contact)
+        check(await stored_original(self, contact))
+        self._pictures.pop(contact, None)
 
     async def sweep(self) -> None:
         """Do nothing: no upload outlives the process."""

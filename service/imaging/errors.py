@@ -49,8 +49,8 @@ def writing(kind: Format) -> Iterator[None]:
 
 
 @contextmanager
-def writes_or_refuses() -> Iterator[None]:
-    """Convert `Unwritable` to `Unrenderable`, for uploads: they are refused if any step fails."""
+def unwritable_as_unrenderable() -> Iterator[None]:
+    """Convert `Unwritable` to `Unrenderable`: an upload is refused if any step fails."""
     try:
         yield
     except Unwritable as error:
