@@ -27,7 +27,7 @@ def shown(data: bytes) -> Image.Image:
     return image
 
 
-def animation_frames(data: bytes) -> list[tuple[Image.Image, float]]:
+def frames_of(data: bytes) -> list[tuple[Image.Image, float]]:
     """Return every frame of a file in RGBA, and its duration in milliseconds."""
     image = Image.open(io.BytesIO(data))
     frames = []

@@ -12,7 +12,7 @@ from service.formats import Format
 from service.imaging.admission import admit
 from service.imaging.order import Encoding, Limits
 from service.imaging.stripping import stripped
-from tests.pixels import animation_frames, rendered, shown
+from tests.pixels import frames_of, rendered, shown
 from tools.pictures.drawing import animation, large, quarters, saved
 from tools.pictures.png import png
 
@@ -122,8 +122,8 @@ def test_stripping_keeps_every_orientation(kind: str, turn: int) -> None:
 def test_stripping_keeps_animations(kind: str) -> None:
     data = animation(kind, frames=5)
     clean = stripped(data, Format[kind], LIMITS, Encoding())
-    assert [(image.tobytes(), time) for image, time in animation_frames(clean)] == [
-        (image.tobytes(), time) for image, time in animation_frames(data)
+    assert [(image.tobytes(), time) for image, time in frames_of(clean)] == [
+        (image.tobytes(), time) for image, time in frames_of(data)
     ]
     assert Image.open(io.BytesIO(clean)).info.get("loop") == Image.open(io.BytesIO(data)).info.get("loop")
 
@@ -157,4 +157,4 @@ def test_stripping_keeps_gif_frames_after_stray_bytes() -> None:
     data = animation("GIF", frames=3)
     at = data.index(b"\x21\xf9", data.index(b"\x2c"))
     stray = data[:at] + b"\0\0\0" + data[at:]
-    assert len(animation_frames(stripped(stray, Format.GIF, LIMITS, Encoding()))) == len(animation_frames(stray)) == 3
+    assert len(frames_of(stripped(stray, Format.GIF, LIMITS, Encoding()))) == len(frames_of(stray)) == 3

@@ -9,7 +9,7 @@ from PIL import Image, ImageChops
 
 from service.errors import Unrenderable
 from service.imaging.order import Limits
-from tests.pixels import animation_frames, near, rendered, shown
+from tests.pixels import frames_of, near, rendered, shown
 from tools.pictures.drawing import BLUE, GREEN, RED, quarters, saved
 from tools.pictures.png import chunk, png
 
@@ -37,7 +37,7 @@ def moving(kind: str, clear: bool = False, loop: int | None = 0, size: int = 64)
 @pytest.mark.parametrize("source", ANIMATED)
 def test_animation_is_rendered_in_every_animated_format(source, kind, clear):
     made = rendered(moving(source, clear), kind, 32)
-    frames = animation_frames(made.data)
+    frames = frames_of(made.data)
     assert (made.frames, made.first_frame, len(frames)) == (3, False, 3)
     assert [duration for _, duration in frames] == [100, 200, 300]
     for step, ((frame, _), colour) in enumerate(zip(frames, (RED, GREEN, BLUE), strict=True)):
@@ -59,8 +59,8 @@ def test_still_format_gets_the_first_frame(kind):
 @pytest.mark.parametrize("source", ANIMATED)
 def test_animation_above_the_limits_gives_its_first_frame(source, limits):
     made = rendered(moving(source), "WEBP", 32, limits=limits)
-    assert (made.frames, made.first_frame, len(animation_frames(made.data))) == (1, True, 1)
-    assert near(animation_frames(made.data)[0][0].getpixel((8, 16)), (*RED, 255), 40)
+    assert (made.frames, made.first_frame, len(frames_of(made.data))) == (1, True, 1)
+    assert near(frames_of(made.data)[0][0].getpixel((8, 16)), (*RED, 255), 40)
 
 
 def test_limit_of_pixels_counts_the_rendition():
@@ -92,7 +92,7 @@ def test_partial_frames_are_composed(kind):
     first, second = quarters(64, 64), quarters(64, 64)
     second.paste((255, 255, 255), (0, 0, 8, 8))
     data = saved(first, "GIF", save_all=True, append_images=[second], duration=50)
-    before, after = (frame for frame, _ in animation_frames(rendered(data, kind, 32).data))
+    before, after = (frame for frame, _ in frames_of(rendered(data, kind, 32).data))
     changed = ImageChops.difference(before.convert("RGB"), after.convert("RGB")).convert("L")
     assert changed.point(lambda value: 255 if value > 60 else 0).getbbox() == (0, 0, 4, 4)
 
@@ -101,7 +101,7 @@ def test_equal_frames_keep_their_duration():
     frames = [Image.new("RGB", (16, 16), colour) for colour in (RED, RED, GREEN)]
     data = saved(frames[0], "AVIF", save_all=True, append_images=frames[1:], duration=[100, 200, 300])
     for kind in ANIMATED:
-        made = animation_frames(rendered(data, kind).data)
+        made = frames_of(rendered(data, kind).data)
         assert sum(duration for _, duration in made) == 600, kind
         assert near(made[0][0].getpixel((8, 8)), (*RED, 255), 40) and near(
             made[-1][0].getpixel((8, 8)), (*GREEN, 255), 40
@@ -113,11 +113,11 @@ def test_apng_default_image_is_not_a_frame():
     data = saved(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=True, duration=100)
     made = rendered(data, "WEBP")
     assert made.frames == 2
-    assert near(animation_frames(made.data)[0][0].getpixel((8, 8)), (*GREEN, 255), 40)
+    assert near(frames_of(made.data)[0][0].getpixel((8, 8)), (*GREEN, 255), 40)
     assert near(shown(rendered(data, "JPEG").data).getpixel((8, 8)), RED, 40)
     small = rendered(data, "PNG", 8)
     assert small.frames == 2
-    assert [frame.getpixel((4, 4))[:3] for frame, _ in animation_frames(small.data)] == [RED, GREEN, BLUE]
+    assert [frame.getpixel((4, 4))[:3] for frame, _ in frames_of(small.data)] == [RED, GREEN, BLUE]
 
 
 def test_apng_with_missing_frames_gives_a_still():

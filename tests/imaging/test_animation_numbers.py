@@ -17,7 +17,7 @@ from service.imaging.writing.encode import encode_animation
 from service.imaging.writing.timing import Timing
 from service.imaging.writing.writers import WRITERS
 from tests.imaging.forged import gif
-from tests.pixels import animation_frames, rendered, shown
+from tests.pixels import frames_of, rendered, shown
 from tests.plays import edit_list_plays, plays
 from tools.pictures.drawing import BLUE, GREEN, RED, animation, saved
 from tools.pictures.png import chunk
@@ -51,7 +51,7 @@ def animation_that_plays(times: int, kind: str, clear: bool = False) -> bytes:
 @pytest.mark.parametrize("times", [0, 1, 2, 3, 65_535, 65_536])
 def test_plays_of_a_gif_are_kept_up_to_the_limit_of_the_format(times, kind):
     made = rendered(animation_that_plays(times, "GIF"), kind)
-    assert made.frames == len(animation_frames(made.data)) == 3
+    assert made.frames == len(frames_of(made.data)) == 3
     assert plays(made.data) == (min(times, 65_535) if kind == "WEBP" else times)
 
 
@@ -112,7 +112,7 @@ def test_durations_are_kept_up_to_the_limit_of_the_format(kind):
     data = timed_png((65_535, 1000), (8192, 125), (6554, 100), (700, 1), (12 * 3600, 1), (1, 10))
     exact = [65_535, 65_536, 65_540, 700_000, 12 * HOUR, 100]
     expected = [min(each, LONGEST[kind]) for each in exact]
-    made = [time for _, time in animation_frames(rendered(data, kind).data)]
+    made = [time for _, time in frames_of(rendered(data, kind).data)]
     assert all(abs(got - want) <= UNITS[kind] for got, want in zip(made, expected, strict=True))
 
 
@@ -123,8 +123,8 @@ def test_long_durations_are_kept_from_every_format_to_every_other(source, kind, 
     long = min(long, LONGEST[source])
     frames = [Image.new("RGB", (8, 8), colour) for colour in (RED, GREEN, BLUE)]
     data = saved(frames[0], source, save_all=True, append_images=frames[1:], duration=[100, long, 200])
-    stored = animation_frames(data)[1][1]
-    _, (_, made), _ = animation_frames(rendered(data, kind).data)
+    stored = frames_of(data)[1][1]
+    _, (_, made), _ = frames_of(rendered(data, kind).data)
     wanted = min(stored, LONGEST[kind])
     assert abs(made - wanted) <= (10 if kind == "GIF" else 500 if wanted > 6_553_500 else 5)
 
@@ -133,7 +133,7 @@ def test_equal_frames_keep_their_sum_of_durations():
     still, other = Image.new("RGB", (8, 8), RED), Image.new("RGB", (8, 8), BLUE)
     data = saved(still, "AVIF", save_all=True, append_images=[still] * 8 + [other], duration=[9_000_000] * 9 + [100])
     for kind in ANIMATED:
-        made = animation_frames(rendered(data, kind).data)
+        made = frames_of(rendered(data, kind).data)
         total = sum(time for _, time in made)
         assert total == 9 * (655_350 if kind == "GIF" else 9_000_000) + 100, kind
 
@@ -151,7 +151,7 @@ def test_equal_frames_keep_their_sum_of_durations():
 def test_equal_frames_of_a_gif_are_joined_up_to_the_longest_duration(times, made, alpha):
     alike, other = Image.new("RGBA", (8, 8), (*RED, alpha)), Image.new("RGBA", (8, 8), (*BLUE, 255))
     frames = [Frame(alike, time) for time in times] + [Frame(other, 200)]
-    written = animation_frames(encode_animation(frames, Format.GIF, 0, Encoding()))
+    written = frames_of(encode_animation(frames, Format.GIF, 0, Encoding()))
     assert [time for _, time in written] == [*made, 200]
     clear = [0 if alpha == 120 else 255] * len(made)
     assert [picture.getpixel((4, 4))[3] for picture, _ in written] == [*clear, 255]
@@ -159,7 +159,7 @@ def test_equal_frames_of_a_gif_are_joined_up_to_the_longest_duration(times, made
 
 def test_webp_is_no_longer_than_its_writer_can_count():
     data = timed_png(*[(50_000, 1)] * 3 + [(65_535, 1)] * 157)
-    times = [time for _, time in animation_frames(rendered(data, "WEBP").data)]
+    times = [time for _, time in frames_of(rendered(data, "WEBP").data)]
     assert sum(times) <= 2**31 - 1 and min(times) > 13_000_000
 
 
@@ -167,7 +167,7 @@ def test_webp_is_no_longer_than_its_writer_can_count():
 def test_short_durations_keep_their_sum(kind):
     """The sum of the rounded durations is that of the exact ones."""
     data = timed_png(*[(1, 30)] * 60, (1, 1))
-    assert sum(time for _, time in animation_frames(rendered(data, kind).data)) == 3000
+    assert sum(time for _, time in frames_of(rendered(data, kind).data)) == 3000
 
 
 def test_durations_in_thirtieths_of_a_second_keep_their_sum():
@@ -177,26 +177,22 @@ def test_durations_in_thirtieths_of_a_second_keep_their_sum():
         place = data.index(kind) + at
         assert data[place : place + 4] == (1000).to_bytes(4, "big")
         data[place : place + 4] = (30).to_bytes(4, "big")
-    assert sum(time for _, time in animation_frames(rendered(bytes(data), "WEBP").data)) == 2000
+    assert sum(time for _, time in frames_of(rendered(bytes(data), "WEBP").data)) == 2000
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF"])
 def test_duration_of_zero_becomes_100_ms_in_webp_and_avif(kind):
-    assert [time for _, time in animation_frames(rendered(timed_png((0, 1), (0, 0), (1, 5)), kind).data)] == [
-        100,
-        100,
-        200,
-    ]
+    assert [time for _, time in frames_of(rendered(timed_png((0, 1), (0, 0), (1, 5)), kind).data)] == [100, 100, 200]
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG"])
 def test_duration_of_zero_is_kept_in_gif_and_png(kind):
-    assert [time for _, time in animation_frames(rendered(timed_png((0, 1), (0, 0), (1, 5)), kind).data)] == [0, 0, 200]
+    assert [time for _, time in frames_of(rendered(timed_png((0, 1), (0, 0), (1, 5)), kind).data)] == [0, 0, 200]
 
 
 def test_gif_of_equal_frames_becomes_a_still():
     frame = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
-    assert len(animation_frames(rendered(gif(1, 1, frame * 3), "GIF").data)) == 1
+    assert len(frames_of(rendered(gif(1, 1, frame * 3), "GIF").data)) == 1
 
 
 @given(st.lists(st.floats(0, 1e12), min_size=1, max_size=40), st.sampled_from(ANIMATED))

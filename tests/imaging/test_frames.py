@@ -19,7 +19,7 @@ from service.imaging.reading import gif as gif_reader
 from service.imaging.reading.parts import composed
 from service.imaging.writing.animated_gif import animated_gif
 from tests.conftest import examples
-from tests.pixels import animation_frames, rendered
+from tests.pixels import frames_of, rendered
 from tools.pictures.png import chunk
 
 Pixel = tuple[int, int, int, int]
@@ -86,7 +86,7 @@ def blended(above: Pixel, below: Pixel) -> Pixel:
 
 def assert_shows(data: bytes, frames: list[Drawn]) -> None:
     wanted = shown_as(frames)
-    seen = animation_frames(rendered(data, "PNG").data)
+    seen = frames_of(rendered(data, "PNG").data)
     if len(wanted) == 1:
         seen = [(seen[0][0], wanted[0][1] * 100.0)]  # a still picture has no duration
     assert [time for _, time in seen] == [time * 100 for _, time in wanted]
@@ -158,7 +158,7 @@ def test_apng_frames_follow_the_specification(first, rest):
 @given(st.lists(drawn(HALF), min_size=2, max_size=4))
 def test_apng_frames_may_begin_after_a_still_picture(frames):
     wanted = shown_as(frames)
-    seen = animation_frames(rendered(apng(frames, still=True), "WEBP").data)
+    seen = frames_of(rendered(apng(frames, still=True), "WEBP").data)
     assert sum(time for _, time in seen) == sum(time for _, time in wanted) * 100 or len(wanted) == 1
 
 
@@ -205,7 +205,7 @@ def test_cleared_corner_is_transparent_in_every_format(source, kind):
     red, green, _, yellow = COLOURS
     frames = [solid(red, 0, 0, WIDE, HIGH), solid(green, 0, 0, 3, 3, 1), solid(yellow, 5, 4, 1, 1)]
     data = gif(frames) if source == "GIF" else apng(frames)
-    *_, (last, _) = animation_frames(rendered(data, kind, 60).data)
+    *_, (last, _) = frames_of(rendered(data, kind, 60).data)
     assert last.getpixel((8, 8))[3] <= 8
     assert last.getpixel((40, 10))[3] >= 247
 

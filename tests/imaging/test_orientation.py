@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 
 from service.formats import Fit
 from tests.conftest import examples
-from tests.pixels import animation_frames, corners, near, rendered, shown
+from tests.pixels import corners, frames_of, near, rendered, shown
 from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, quarters, saved
 from tools.pictures.exif import exif_block, pngs_with_exif, stored
 from tools.pictures.png import chunk
@@ -75,7 +75,7 @@ def test_rotation_of_an_avif_wins_over_its_exif():
 def test_animations_are_turned(source, kind):
     frames = [stored(6), stored(6, quarters(160, 120).rotate(180))]
     data = saved(frames[0], source, save_all=True, append_images=frames[1:], duration=100, exif=exif_block(6))
-    made = animation_frames(rendered(data, kind, 80, 80, Fit.CONTAIN).data)
+    made = frames_of(rendered(data, kind, 80, 80, Fit.CONTAIN).data)
     for (frame, _), colours in zip(made, ((RED, GREEN, BLUE, YELLOW), (YELLOW, BLUE, GREEN, RED)), strict=True):
         assert frame.size == (80, 60)
         assert all(near(got, want, 40) for got, want in zip(corners(frame), colours, strict=True))

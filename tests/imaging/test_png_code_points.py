@@ -11,7 +11,7 @@ from service.imaging.admission import admit
 from service.imaging.containers.cicp import CodePoints
 from service.imaging.order import Encoding, Limits
 from service.imaging.pixels import code_points
-from tests.pixels import animation_frames, near, rendered, shown
+from tests.pixels import frames_of, near, rendered, shown
 from tools.pictures.png import chunk, png
 
 P3, BT2020, SRGB, PQ = bytes((12, 13, 0, 1)), bytes((9, 13, 0, 1)), bytes((1, 13, 0, 1)), bytes((9, 16, 0, 1))
@@ -61,7 +61,7 @@ def test_code_points_of_a_png_apply_to_every_frame() -> None:
     parts = [chunk(b"cICP", P3), chunk(b"acTL", struct.pack(">II", 2, 0)), chunk(b"fcTL", bytes(4) + control)]
     still = png(8, 8, *parts, pixels=(b"\0" + bytes(8 * 3)) * 8)
     second = chunk(b"fcTL", struct.pack(">I", 1) + control) + chunk(b"fdAT", struct.pack(">I", 2) + body)
-    made = animation_frames(rendered(still[:-12] + second + still[-12:], "PNG").data)
+    made = frames_of(rendered(still[:-12] + second + still[-12:], "PNG").data)
     assert [near(frame.getpixel((2, 2))[:3], want, 3) for (frame, _), want in zip(
         made, ((0, 0, 0), in_srgb(STORED, P3)), strict=True)] == [True, True]  # fmt: skip
 

@@ -12,7 +12,7 @@ from service.errors import Unrenderable
 from service.imaging.admission import admit
 from service.imaging.containers.png.chunks import SIGNATURE, chunks
 from service.imaging.order import Encoding, Limits
-from tests.pixels import animation_frames, near, rendered, shown
+from tests.pixels import frames_of, near, rendered, shown
 from tools.pictures.drawing import BLUE, GREEN, RED
 from tools.pictures.png import chunk, png
 
@@ -72,7 +72,7 @@ def test_transparent_colour_of_every_frame_is_compared_in_16_bits(colour: int, k
     close = (key[0] + 1, *key[1:])
     bodies = [b"\0" + wide(*key) + wide(*close) for _ in range(2)]
     data = apng(bodies, 2, 1, chunk(b"tRNS", wide(*key)), colour=colour, depth=16)
-    for frame, _ in animation_frames(rendered(data, "PNG").data):
+    for frame, _ in frames_of(rendered(data, "PNG").data):
         assert [frame.getpixel((x, 0))[3] for x in (0, 1)] == [0, 255]
 
 
@@ -124,7 +124,7 @@ def cut(one: bytes, by: int) -> bytes:
 def test_undamaged_animation_has_all_frames() -> None:
     made = rendered(SOUND, "PNG")
     assert made.frames == 3 and shown(made.data).info["loop"] == 3
-    seen = [frame.getpixel((4, 4))[:3] for frame, _ in animation_frames(made.data)]
+    seen = [frame.getpixel((4, 4))[:3] for frame, _ in frames_of(made.data)]
     assert all(near(one, other, 0) for one, other in zip(seen, (RED, GREEN, BLUE), strict=True))
 
 

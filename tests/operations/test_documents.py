@@ -116,9 +116,11 @@ def test_every_path_exists(document: Path) -> None:
 
 
 @each_document
-def test_every_module_exists(document: Path) -> None:
-    modules = {path.name for path in CODE}
-    assert [text for text in quoted(document) if re.fullmatch(r"\w+\.py", text) and text not in modules] == []
+def test_every_test_exists(document: Path) -> None:
+    """Names without a path, of functions and of modules. `test_security_policy` checks those with a path."""
+    functions = {name for path in CODE for name in re.findall(r"\bdef (test_\w+)", path.read_text("utf-8"))}
+    known = functions | {path.stem for path in CODE}
+    assert [text for text in quoted(document) if re.fullmatch(r"test_\w+", text) and text not in known] == []
 
 
 @each_document

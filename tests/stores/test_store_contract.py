@@ -17,6 +17,7 @@ from service.pictures.values import Original, OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
 from service.stores.writable_directory import WritableDirectory
 from tests.stores.memory_store import MemoryStore
+from tests.stores.writing import anything, nothing_there, put
 from tools.pictures.drawing import quarters, saved, see_through
 
 Keep = Callable[[int, bytes], None]
@@ -168,22 +169,6 @@ async def test_another_version_is_never_read_instead(kept: tuple[OriginalStore, 
 
 async def test_check_describes_the_store(kept: tuple[OriginalStore, Keep]) -> None:
     assert await kept[0].check()
-
-
-def anything(_: Original | None) -> None:
-    """The check of a write without conditions."""
-
-
-def nothing_there(present: Original | None) -> None:
-    if present is not None:
-        raise PreconditionFailed("there is")
-
-
-async def put(store: WritableStore, contact: int, *pieces: bytes) -> Original:
-    async with store.uploading() as upload:
-        for piece in pieces:
-            await upload.write(piece)
-        return await store.put(contact, upload, anything)
 
 
 async def test_put_stores_the_upload(writable: WritableStore) -> None:

@@ -15,7 +15,7 @@ import pytest
 from service.errors import StoreFailed, StoreTimedOut
 from service.stores.uploads import UploadFolder
 from service.stores.writable_directory import WritableDirectory
-from tests.stores.test_store_contract import anything, nothing_there, put
+from tests.stores.writing import anything, nothing_there, put
 from tools.pictures.drawing import quarters, saved
 
 JPEG, PNG = saved(quarters(), "JPEG"), saved(quarters(), "PNG")

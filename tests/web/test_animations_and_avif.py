@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import Serve
-from tests.pixels import animation_frames, near, shown
+from tests.pixels import frames_of, near, shown
 from tests.plays import plays
 from tests.web.conftest import Get
 from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, quarters, saved
@@ -29,7 +29,7 @@ async def test_webp_rendition_plays_as_often_as_webp_allows(images: Path, serve:
     response = await get(client, 100, "?w=60&type=WEBP")
     assert (response.status, response.content_type) == (200, "image/webp")
     data = await response.read()
-    assert len(animation_frames(data)) == 3 and plays(data) == 65_535
+    assert len(frames_of(data)) == 3 and plays(data) == 65_535
     assert (await get(client, 100, "?w=50&type=GIF")).status == 200
 
 
@@ -46,7 +46,7 @@ async def test_number_of_plays_is_the_same_in_every_format(
     response = await get(await serve(), 1300, query, Accept=accept)
     data = await response.read()
     assert response.status == 200 and response.content_type.startswith("image/")
-    assert len(animation_frames(data)) == 3 and shown(data).size == (60, 60)
+    assert len(frames_of(data)) == 3 and shown(data).size == (60, 60)
     assert plays(data) == times
 
 
