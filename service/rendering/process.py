@@ -12,6 +12,7 @@ import fcntl
 import os
 import resource
 import signal
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from service.errors import N_, RenderTimedOut, RenderWorkerDied
+from service.errors import N_, RenderTimedOut
 from service.rendering import worker
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
@@ -48,6 +49,14 @@ class Job(Generic[T]):
 
 class DiedIdle(Exception):
     """The process died before it got the job. The job can be given to another process."""
+
+
+class DiedAtWork(Exception):
+    """The process died *seconds* after it got the job, of which the data is dropped."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
 
 
 class RenderProcess:
@@ -89,8 +98,9 @@ class RenderProcess:
     async def perform(self, job: Job[T], timeout: float) -> T:
         """Return the result of *job*, or raise its exception.
 
-        Raise `DiedIdle`, `RenderTimedOut` or `RenderWorkerDied` when the process cannot be used any more.
+        Raise `DiedIdle`, `DiedAtWork` or `RenderTimedOut` when the process cannot be used any more.
         """
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(timeout):
                 return await self._in_thread(self._exchange, job)
@@ -99,7 +109,7 @@ class RenderProcess:
                 N_("The picture took longer than %(seconds)s seconds to render."), {"seconds": f"{timeout:g}"}
             ) from error
         except (EOFError, OSError) as error:
-            raise RenderWorkerDied(N_("The render process ended unexpectedly.")) from error
+            raise DiedAtWork(time.monotonic() - begun) from error
 
     def kill(self) -> None:
         """Kill the process at once. It may be at work, or may still be starting."""
@@ -133,8 +143,11 @@ class RenderProcess:
     def _exchange(self, job: Job[T]) -> T:
         if wait([self.child.sentinel], 0):
             raise DiedIdle
+        try:
+            self._calls.send((job.call, job.args, None if job.data is None else len(job.data)))
+        except BrokenPipeError as error:
+            raise DiedIdle from error
         data, job.data = job.data, None
-        self._calls.send((job.call, job.args, None if data is None else len(data)))
         if data is not None:
             unsent = memoryview(data)
             while unsent:
