@@ -3,6 +3,7 @@
 - An original that cannot be decoded gets a fault at once.
 - A writer fails on a picture that was decoded, so the rendition gets a failure at once.
 - A render that exceeds its time is a strike, and so is each process that it ends: it is tried twice. Two strikes count.
+  The renderer leaves out the processes that the host has probably killed.
   Strikes, and a lack of memory, count against the original if the rendition is small. Otherwise they count against the
   rendition: a large one can exceed the limits with any original.
 - A render that is finished removes the strikes of its own rendition, and those of renditions that are no larger.
@@ -68,6 +69,8 @@ class FaultRecorder:
 
         *original* has the strikes from the beginning of the render.
         """
+        if not _strikes(error):
+            return error
         now = await self._originals.current(original, trace)
         extent = _largest_extent(original, order)
         if isinstance(error, Unwritable) or not (_proves_fault(error) or extent <= _SMALL):
@@ -119,12 +122,14 @@ class FaultRecorder:
         """
         if isinstance(error, Unrenderable):
             error = unwritable(work.format, f"{type(error).__name__}: {error}")
-        now = time.time()
+        strikes, now = _strikes(error), time.time()
+        if not strikes:
+            return failures, error
         if isinstance(error, Unwritable):
             self._observer.unwritable()
             log.warning("render.unwritable", owner=owner, field=field, cause=error.values.get("cause"))
         until = now + self._lifetime * jitter_of(field)
-        return add_strikes(failures, field, strikes=_strikes(error), until=until, now=now), error
+        return add_strikes(failures, field, strikes=strikes, until=until, now=now), error
 
 
 def _proves_fault(error: RecordedError) -> bool:

@@ -18,6 +18,7 @@ from service.pictures.ports import FULL, MezzanineReceiver, Observer, Outcome, R
 from service.pictures.trace import Trace
 from service.pictures.values import MezzanineFile
 from service.rendering import worker
+from service.rendering.kills import Kills
 from service.rendering.process import DiedAtWork, DiedIdle, Job, RenderProcess
 from service.rendering.slots import RenderSlots
 from service.rendering.supervisor import Supervisor
@@ -57,6 +58,7 @@ class RenderPool:
         self._turns = asyncio.Semaphore(workers + 1)  # one more than can run, so that the next original is read
         self._mezzanine_tasks: set[asyncio.Task[None]] = set()
         self._succeeded_at = -math.inf
+        self._kills = Kills()
 
     def open(self) -> None:
         """Start the processes in the background."""
@@ -149,21 +151,22 @@ class RenderPool:
     async def _try_twice(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Return the result of *attempt*, which is called once more if its process dies.
 
-        Raise `RenderWorkerDied` if the second process dies too, or if the time limit of the first render passes.
+        Raise `RenderWorkerDied` if the second process dies too, or if the time limit of the first render passes. A
+        process that was killed counts against the picture only if no process of another picture was.
         """
-        deaths = 0
         try:
             return await attempt()
-        except DiedAtWork as error:
-            deaths, left = 1, self._timeout - error.seconds
+        except DiedAtWork as death:
+            deaths = [death]
         try:
-            async with asyncio.timeout(left):
+            async with asyncio.timeout(self._timeout - deaths[0].seconds):
                 return await attempt()
-        except DiedAtWork:
-            deaths = 2
+        except DiedAtWork as death:
+            deaths.append(death)
         except (TimeoutError, Overloaded, RenderTimedOut):
             pass  # the first death has used up the time
-        raise RenderWorkerDied(N_("The render process ended unexpectedly."), strikes=deaths)
+        strikes = sum(not (each.killed and self._kills.concern_others(each.subject)) for each in deaths)
+        raise RenderWorkerDied(N_("The render process ended unexpectedly."), strikes=strikes)
 
     async def _run_counted(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> Done[T]:
         """Do the same as `_run`, and report the start and the outcome of the render to the observer."""
@@ -207,7 +210,10 @@ class RenderPool:
             except DiedIdle:
                 self._supervisor.replace(process)
                 process = await self._idle_process(trace, key)
-            except (RenderTimedOut, DiedAtWork, asyncio.CancelledError):
+            except DiedAtWork as death:
+                self._replace_dead(process, death)
+                raise
+            except (RenderTimedOut, asyncio.CancelledError):
                 self._supervisor.replace(process)
                 raise
             except BaseException:
@@ -217,12 +223,19 @@ class RenderPool:
         self._succeeded_at = time.monotonic()
         return process, result
 
+    def _replace_dead(self, process: RenderProcess, death: DiedAtWork) -> None:
+        if death.killed:
+            self._kills.add(death.subject)
+        self._supervisor.replace(process)
+
     async def _make_mezzanine(self, process: RenderProcess, receiver: MezzanineReceiver) -> None:
         """Make the mezzanine of the original that *process* has just rendered, then release the process."""
         mezzanine, impossible = None, False
         try:
             made = await process.perform(Job(worker.make_mezzanine, (receiver.key,)), self._timeout)
-        except (DiedIdle, DiedAtWork, RenderTimedOut, asyncio.CancelledError):
+        except DiedAtWork as death:
+            self._replace_dead(process, death)
+        except (DiedIdle, RenderTimedOut, asyncio.CancelledError):
             self._supervisor.replace(process)
         except Exception as error:  # the rendition was made, so the request has not failed
             log.warning("render.no_mezzanine", reason=repr(error))

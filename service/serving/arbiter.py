@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from typing import Any
 
 import structlog
+from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 
@@ -28,11 +30,19 @@ _DROPPED = frozenset(("Shutting down: %s",))
 
 
 class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
-    """Blocks the signals that end the service while it forks.
+    """Blocks the signals that end the service while it forks. Calls *every_second* about once a second.
 
     A new process still has the handlers of the arbiter, which would swallow such a signal. It unblocks the signals when
     it has its own handlers.
     """
+
+    def __init__(self, app: BaseApplication, every_second: Callable[[], None]) -> None:
+        self._every_second = every_second
+        super().__init__(app)
+
+    def manage_workers(self) -> None:
+        super().manage_workers()
+        self._every_second()
 
     def spawn_worker(self) -> Any:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)

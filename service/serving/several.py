@@ -13,6 +13,7 @@ import shutil
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -75,6 +76,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     ) -> None:
         self.settings, self.listener, self.ready = settings, listener, ready
         self.folder, self.embedded, self.shown = folder, embedded, shown
+        self.life, self.life_held = os.pipe()  # only the arbiter holds the other end, so its death closes the pipe
         super().__init__()
 
     def load_config(self) -> None:
@@ -98,7 +100,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return self
 
     def run(self) -> None:
-        SafeArbiter(self).run()
+        SafeArbiter(self, self.embedded.revive if self.embedded is not None else lambda: None).run()
 
     def _when_ready(self, _: Arbiter) -> None:
         """Treat every signal that ends as SIGTERM. Ignore those that reload or change the number of processes."""
@@ -138,6 +140,8 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         workers = self.wsgi
         self.booted = False  # an end before it serves makes the arbiter give up
+        os.close(workers.life_held)
+        threading.Thread(target=_end_with_arbiter, args=(workers.life, workers.folder), daemon=True).start()
         if workers.embedded is not None:
             workers.embedded.disown()
         values.ValueClass = values.MultiProcessValue(lambda: self.number)  # type: ignore[no-untyped-call]
@@ -146,9 +150,6 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
             cache = settings.cache.model_copy(update={"url": SecretStr(workers.embedded.url)})
             settings = settings.model_copy(update={"cache": cache})
         uvloop.run(self._serve(settings, slots))
-        if os.getppid() != self.ppid:
-            # The arbiter is dead and cannot remove the folder. Other processes may be removing it too.
-            shutil.rmtree(workers.folder, ignore_errors=True)
 
     async def _serve(self, settings: Settings, slots: RenderSlots | None) -> None:
         heartbeat = asyncio.create_task(self._beat())
@@ -163,11 +164,21 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
             log.info("server.worker_started", pid=self.pid)
 
     async def _beat(self) -> None:
-        """Report to the arbiter that the event loop runs. End this process when the arbiter is dead."""
-        while os.getppid() == self.ppid:
+        """Report to the arbiter that the event loop runs."""
+        while True:
             self.notify()
             await asyncio.sleep(_HEARTBEAT)
-        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end_with_arbiter(life: int, folder: Path) -> None:
+    """End this process at once when the arbiter is dead: nothing is left to start another one, and the port is free.
+
+    The requests in flight are lost. The arbiter cannot remove *folder*, and other processes may be removing it too.
+    """
+    while os.read(life, 1):
+        pass
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def _set_number(arbiter: Arbiter, worker: _Process) -> None:

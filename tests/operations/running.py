@@ -340,6 +340,13 @@ def assert_stopped(service: Service, before: set[Process]) -> None:
     nothing_left(service, before)
 
 
+def assert_port_is_free(service: Service) -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", service.port))
+        listener.listen()
+
+
 def nothing_left(service: Service, before: set[Process], seconds: float = 5.0) -> None:
     """Wait until no process of *before*, relative or temporary file of *service* is left. Fail after *seconds*."""
     block_until(lambda: not [each for each in before if each.alive], seconds, f"none is left of {before}")

@@ -55,6 +55,7 @@ UNDOCUMENTED = [
     "aiohttp.web.Server.request_handler",
     "gunicorn.arbiter.Arbiter.WORKERS",
     "gunicorn.arbiter.Arbiter.WORKER_BOOT_ERROR",
+    "gunicorn.arbiter.Arbiter.manage_workers",
     "gunicorn.arbiter.Arbiter.spawn_worker",
     "gunicorn.glogging.Logger.setup",
     "gunicorn.workers.base.Worker.booted",

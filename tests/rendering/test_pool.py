@@ -134,6 +134,30 @@ async def test_render_that_ends_two_processes_fails_with_two_strikes(pools: Pool
     assert shown((await pool.render_original(reading(picture), ORDER, Trace())).data).size == (16, 12)
 
 
+async def test_killed_processes_count_unless_that_of_another_picture_was_killed(pools: Pools, deadly: Deadly) -> None:
+    """The kernel's OOM killer ends processes whatever they render."""
+    pool = await pools(timeout=60.0)
+
+    async def strikes(*signals: signal.Signals) -> int:
+        with pytest.raises(RenderWorkerDied) as died:
+            await pool.render_original(reading(deadly(PICTURE, *signals)), ORDER, Trace())
+        return died.value.strikes
+
+    assert await strikes(signal.SIGKILL, signal.SIGKILL) == 2
+    assert await strikes(signal.SIGKILL, signal.SIGKILL) == 0
+    assert await strikes(signal.SIGKILL, signal.SIGSEGV) == 1
+    assert await strikes(signal.SIGSEGV, signal.SIGABRT) == 2
+
+
+async def test_killed_processes_of_one_picture_count_at_every_size(pools: Pools, deadly: Deadly) -> None:
+    pool = await pools(timeout=60.0)
+    picture = deadly(PICTURE, *[signal.SIGKILL] * 4)
+    for width in (16, 17):
+        with pytest.raises(RenderWorkerDied) as died:
+            await pool.render_original(reading(picture), Order(Format.PNG, width=width), Trace())
+        assert died.value.strikes == 2
+
+
 async def test_second_try_ends_when_the_time_of_the_first_is_over(pools: Pools, deadly: Deadly) -> None:
     pool = await pools(timeout=5.0)
     picture, tries = deadly(PICTURE, signal.SIGSEGV, signal.SIGSTOP), 0

@@ -139,6 +139,19 @@ async def test_two_deaths_in_one_render_are_422(serve: Serve, get: Get, images: 
     assert (await get(client, 5, "?w=82")).status == 200
 
 
+async def test_picture_whose_processes_the_host_kills_is_not_refused(
+    serve: Serve, get: Get, images: Path, deadly: Deadly
+) -> None:
+    """The OOM killer ends processes of several pictures. The first one cannot be known to be sound."""
+    client = await serve()
+    for contact in (20, 21, 22):
+        (images / f"{contact}.png").write_bytes(deadly(saved(quarters(80, 60), "PNG"), *[signal.SIGKILL] * 2))
+    assert (await get(client, 20, "?w=82")).status == 422
+    for contact in (21, 22):
+        assert (await get(client, contact, "?w=82")).status == 503
+        assert (await get(client, contact, "?w=82")).status == 200
+
+
 async def test_finished_render_removes_the_strike_of_an_earlier_one(serve: Serve, get: Get) -> None:
     """Otherwise two unrelated events, with good renders between them, would have a sound picture refused."""
     client = await serve(render={"timeout": 6})
