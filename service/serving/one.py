@@ -33,12 +33,13 @@ async def serve(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = settings.server
     app = create_app(settings, slots=slots, shown=shown)
-    runner = Runner(app, connection_limits(server), shutdown_timeout=server.shutdown_timeout)
+    limits = connection_limits(server)
+    runner = Runner(app, limits, shutdown_timeout=server.shutdown_timeout)
     try:
         await runner.setup()
         gc.collect()
         gc.freeze()  # garbage collections skip modules, settings and catalogues: 4 % of a hit
-        await web.SockSite(runner, listener, backlog=server.connections).start()
+        await web.SockSite(runner, listener, backlog=limits.backlog).start()
         ready()
         await stop.wait()
     finally:
