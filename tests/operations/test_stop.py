@@ -159,3 +159,29 @@ class TestDrain:
             service.send(signal.SIGTERM)
             block_until(lambda: refuses(service), 60, "no process listens")
             assert_stopped(service, before)
+
+
+class TestOtherSignals:
+    def test_sigusr1_and_sigusr2_do_not_end_a_process(self, pictures: Path, workers: int) -> None:
+        with ready_service(pictures, workers) as service:
+            before = family(service.process.pid)
+            for number in (signal.SIGUSR1, signal.SIGUSR2):
+                service.send(number)
+                service.send_group(number)
+            time.sleep(1.2)
+            assert service.get(f"{PICTURE}?w=61").status == 200
+            assert family(service.process.pid) == before
+            service.send(signal.SIGTERM)
+            assert_stopped(service, before)
+
+    def test_sighup_does_not_end_a_service_that_nohup_started(self, pictures: Path, workers: int) -> None:
+        with ready_service(pictures, workers, command=("nohup", *COMMAND)) as service:
+            before = family(service.process.pid)
+            service.send(signal.SIGHUP)
+            service.send_group(signal.SIGHUP)
+            time.sleep(1.2)
+            assert service.get(f"{PICTURE}?w=62").status == 200
+            assert family(service.process.pid) == before
+            service.send(signal.SIGTERM)
+            assert service.end() == 0
+            nothing_left(service, before)
