@@ -159,6 +159,11 @@ class ConnectionServer(web.Server):
                     log.debug("connection.slow")
                     each.force_close()
 
+    @property
+    def awaits_headers(self) -> bool:
+        """Whether there is a connection on which a header has begun, or the first one is awaited."""
+        return any(math.isfinite(each.waits_since) for each in self._open_connections())
+
     def _open_connections(self) -> list[Connection]:
         return [each for each in self.connections if isinstance(each, Connection)]
 

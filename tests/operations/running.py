@@ -297,6 +297,8 @@ def running(
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                # A run of the tests under nohup ignores SIGHUP, and the service would inherit that.
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
         service = Service(process, port, folder)
         try:
