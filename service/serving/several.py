@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from prometheus_client import multiprocess, values
 from pydantic import SecretStr
 
 from service.caches.embedded import EmbeddedValkey
+from service.line_queue import STANDARD_ERROR
 from service.rendering.slots import RenderSlots
 from service.serving.arbiter import EventLogger, SafeArbiter
 from service.serving.budget import share
@@ -125,7 +125,7 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
             code = code if not self.booted else 1
             log.exception("server.worker_failed")
         finally:
-            sys.stdout.flush()
+            STANDARD_ERROR.drain()
             os._exit(code)
 
     def run(self) -> None:
