@@ -48,7 +48,8 @@ class RedisCache:
 
     def __init__(self, url: str, *, prefix: str, timeout: float, max_fields: int, lease: float, fence: float) -> None:
         # Three connections: a large put must not delay a lookup.
-        pool, self._url = _pool(url), url
+        self._pool = pool = _pool(url)
+        self._url = url
         self._read, self._leases = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
         self._write = Pipeline(pool, timeout=_TIMEOUT)
         self._client = Redis.from_pool(pool)
@@ -85,7 +86,7 @@ class RedisCache:
                 self._awaited.clear()
 
         self._subscription = Subscription(
-            self._client, self._channel, received, changed, partial(disagreement, self._url)
+            self._pool, self._channel, received, changed, partial(disagreement, self._url)
         )
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
