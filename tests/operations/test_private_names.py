@@ -70,6 +70,7 @@ UNDOCUMENTED = [
     "gunicorn.workers.base.Worker.init_process",
     "gunicorn.workers.base.Worker.init_signals",
     "gunicorn.workers.base.Worker.notify",
+    "hiredis.Reader.len",
     "prometheus_client.values.MultiProcessValue",
     "prometheus_client.values.ValueClass",
     "redis.asyncio.ConnectionPool.make_connection",
