@@ -144,7 +144,14 @@ class PurgePending(PictureError):
 
 
 class RenderTimedOut(PictureError):
-    """A render exceeded its time limit, and its process was killed (503)."""
+    """A render exceeded its time limit, and its process was killed (503).
+
+    *strikes* is 0 if the process was not on a processor for half of that time, and otherwise 1.
+    """
+
+    def __init__(self, message: str, values: Values | None = None, *, strikes: int = 1) -> None:
+        super().__init__(message, values)
+        self.strikes = strikes
 
 
 class RenderWorkerDied(PictureError):

@@ -200,6 +200,12 @@ def spawned_renderers() -> None:
 
 
 @pytest.fixture
+def always_on_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A frozen render process seems to be on a processor, so that its time-out counts against the picture."""
+    monkeypatch.setattr("service.rendering.process._processor_seconds", lambda _: time.monotonic())
+
+
+@pytest.fixture
 async def serve(
     request: pytest.FixtureRequest,
     aiohttp_client: Any,

@@ -3,7 +3,7 @@
 - An original that cannot be decoded gets a fault at once.
 - A writer fails on a picture that was decoded, so the rendition gets a failure at once.
 - A render that exceeds its time is a strike, and so is each process that it ends: it is tried twice. Two strikes count.
-  The renderer leaves out the processes that the host has probably killed.
+  The renderer leaves out the processes that the host has probably killed, and those that hardly got a processor.
   Strikes, and a lack of memory, count against the original if the rendition is small. Otherwise they count against the
   rendition: a large one can exceed the limits with any original.
 - A render that is finished removes the strikes of its own rendition, and those of renditions that are no larger.
@@ -139,7 +139,7 @@ def _proves_fault(error: RecordedError) -> bool:
 
 def _strikes(error: RecordedError) -> int:
     """Return the strikes of one render that fails with *error*. The error of a writer counts at once."""
-    if isinstance(error, RenderWorkerDied):
+    if isinstance(error, RenderTimedOut | RenderWorkerDied):
         return error.strikes
     return STRIKES if isinstance(error, Unwritable) else 1
 

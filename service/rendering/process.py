@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import math
 import os
 import resource
 import signal
+import sys
 import time
 import weakref
 from collections.abc import Callable
@@ -107,13 +109,16 @@ class RenderProcess:
 
         Raise `DiedIdle`, `DiedAtWork` or `RenderTimedOut` when the process cannot be used any more.
         """
-        begun = time.monotonic()
+        begun, on_processor = time.monotonic(), _processor_seconds(self.pid)
         try:
             async with asyncio.timeout(timeout):
                 return await self._in_thread(self._exchange, job)
         except TimeoutError as error:
+            idle = _processor_seconds(self.pid) - on_processor < timeout / 2
             raise RenderTimedOut(
-                N_("The picture took longer than %(seconds)s seconds to render."), {"seconds": f"{timeout:g}"}
+                N_("The picture took longer than %(seconds)s seconds to render."),
+                {"seconds": f"{timeout:g}"},
+                strikes=0 if idle else 1,
             ) from error
         except (EOFError, OSError) as error:
             seconds = time.monotonic() - begun
@@ -170,6 +175,16 @@ class RenderProcess:
         if not succeeded:
             raise result
         return result  # type: ignore[no-any-return]  # the return type of `job.call`
+
+
+def _processor_seconds(pid: int) -> float:
+    """Return the seconds that the process has been on a processor; infinity where the system does not provide it."""
+    if sys.platform != "linux":
+        return math.inf  # the difference of two is not a number, and no comparison with it holds
+    try:
+        return time.clock_gettime((~pid << 3) | 2)  # as clock_getcpuclockid(3) computes the clock
+    except OSError:
+        return math.inf  # the process has ended
 
 
 def _enlarge(pipe: Connection) -> None:

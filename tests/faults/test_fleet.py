@@ -127,7 +127,7 @@ async def test_picture_that_cannot_be_rendered_costs_the_fleet_one_attempt(
     await undisturbed(trial, *pair)
 
 
-@pytest.mark.usefixtures("spawned_renderers")
+@pytest.mark.usefixtures("spawned_renderers", "always_on_processor")
 async def test_picture_that_exceeds_its_time_is_refused_after_two_renders_of_the_fleet(
     serve_two: Callable[..., Awaitable[Pair]], get: Get
 ) -> None:

@@ -17,6 +17,7 @@ from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorke
 from service.formats import Format, IfBlank
 from service.imaging.order import Encoding, Limits, Order, Placeholder
 from service.pictures.trace import Trace
+from service.rendering import process as process_module
 from service.rendering import supervisor as supervisor_module
 from service.rendering.pool import RenderPool
 from service.rendering.process import DiedIdle, RenderProcess
@@ -229,6 +230,27 @@ async def test_render_past_its_time_limit_ends_its_process(pools: Pools, metrics
     await until(lambda: not alive(pid) and bool(pool.pids))
     assert shown((await pool.render_original(read, ORDER, Trace())).data).size == (16, 12)
     assert value(metrics, "contact_image_renders_timed_out_total") == 1
+
+
+@pytest.mark.parametrize("on_processor", [False, True])
+async def test_time_out_counts_if_the_process_was_on_a_processor(
+    pools: Pools, on_processor: bool, request: pytest.FixtureRequest
+) -> None:
+    """A process that stands still, or waits for a processor, does not show a fault of its picture."""
+    if on_processor:
+        request.getfixturevalue("always_on_processor")
+    pool = await pools(timeout=5.0)
+    os.kill(pool.pids[0], signal.SIGSTOP)
+    with pytest.raises(RenderTimedOut) as late:
+        await pool.render_original(read, ORDER, Trace())
+    assert late.value.strikes == int(on_processor)
+
+
+async def test_processor_time_of_a_process_grows_with_its_renders(pools: Pools) -> None:
+    pool = await pools()
+    before = process_module._processor_seconds(pool.pids[0])
+    await pool.render_original(reading(saved(quarters(2000, 1500), "PNG")), ORDER, Trace())
+    assert before < process_module._processor_seconds(pool.pids[0])
 
 
 async def test_one_more_than_may_wait_is_refused_before_its_original_is_read(pools: Pools, metrics: Metrics) -> None:

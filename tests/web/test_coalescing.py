@@ -152,6 +152,7 @@ async def test_picture_whose_processes_the_host_kills_is_not_refused(
         assert (await get(client, contact, "?w=82")).status == 200
 
 
+@pytest.mark.usefixtures("always_on_processor")
 async def test_finished_render_removes_the_strike_of_an_earlier_one(serve: Serve, get: Get) -> None:
     """Otherwise two unrelated events, with good renders between them, would have a sound picture refused."""
     client = await serve(render={"timeout": 6})
@@ -200,6 +201,7 @@ async def test_expensive_rendition_does_not_make_the_picture_unrenderable(
     assert (await get(client, 20, "?w=50")).status == 200
 
 
+@pytest.mark.usefixtures("always_on_processor")
 async def test_simultaneous_failures_count_as_one_strike(serve: Serve, get: Get) -> None:
     client = await serve(render={"workers": 2, "timeout": 6})
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
@@ -213,6 +215,14 @@ async def test_simultaneous_failures_count_as_one_strike(serve: Serve, get: Get)
     asked = [asyncio.create_task(get(client, 1, f"?w={width}")) for width in (30, 31)]
     assert [(await each).status for each in asked] == [503, 503]
     assert (await get(client, 1, "?w=32")).status == 200
+
+
+async def test_time_outs_of_frozen_processes_do_not_make_the_picture_unrenderable(serve: Serve, get: Get) -> None:
+    client = await serve(render={"timeout": 6})
+    for _ in range(2):
+        await frozen_worker(client)
+        assert (await get(client, 1, "?w=83")).status == 503
+    assert (await get(client, 1, "?w=83")).status == 200
 
 
 async def test_followers_of_a_render_over_its_time_limit_are_answered(serve: Serve, get: Get) -> None:

@@ -72,7 +72,7 @@ async def test_revalidation_of_a_changed_picture_ends_its_repeats(serve: Serve, 
         assert time.monotonic() < deadline
 
 
-@pytest.mark.usefixtures("spawned_renderers")
+@pytest.mark.usefixtures("spawned_renderers", "always_on_processor")
 async def test_fault_found_by_another_rendition_does_not_drop_cached_ones(serve: Serve, get: Get) -> None:
     """The record changes when a render of the picture takes too long. Cached renditions stay valid."""
     client = await serve(render={"timeout": 6})
