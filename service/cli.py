@@ -275,6 +275,8 @@ class _EarlyStop:
         self._received = False
         for number in self.SIGNALS:
             signal.signal(number, self._end)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):  # their default is to end a process
+            signal.signal(number, signal.SIG_IGN)
 
     def _end(self, *_: object) -> None:
         self._received = True

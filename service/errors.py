@@ -148,4 +148,11 @@ class RenderTimedOut(PictureError):
 
 
 class RenderWorkerDied(PictureError):
-    """A render process died while it rendered this picture (503)."""
+    """A render process died while it rendered this picture, and the second try failed too, or had no time (503).
+
+    *strikes* is the number of deaths that count against the picture.
+    """
+
+    def __init__(self, message: str, values: Values | None = None, *, strikes: int = 1) -> None:
+        super().__init__(message, values)
+        self.strikes = strikes

@@ -1,4 +1,4 @@
-"""Run a server until standard input closes, then end it and remove its directory.
+"""Run a server until standard input closes, then kill it and remove its directory. Start it again when it ends.
 
 This module is run as a script, and imports only the standard library: `_watchdog.py DIRECTORY BINARY ARGUMENT…`.
 """
@@ -12,10 +12,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 _PR_SET_PDEATHSIG = 1
-_GRACE = 2.0
-"""Seconds between SIGTERM and SIGKILL for the server."""
+_POLL = 0.5
+"""Seconds between two looks whether the server runs."""
+_PERIOD = 1.0
+"""Seconds between two starts of the server, at least."""
 
 
 def _die_with_watchdog() -> None:
@@ -25,23 +28,30 @@ def _die_with_watchdog() -> None:
 
 
 def keep(directory: str, command: list[str]) -> int:
-    """Run *command* until it ends or standard input closes. Return its exit code, or 0."""
+    """Run *command* until standard input closes, then return 0.
+
+    A byte from standard input says that the server listens. Without it, return the server's exit code when it ends.
+    With it, write the exit code as a line to standard output, and start the server again.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the pipe decides when the server ends
-    server = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_watchdog)
+    server, listens = None, False
     try:
-        while server.poll() is None:
-            readable, _, _ = select.select([0], [], [], 0.5)
-            if readable and not os.read(0, 1):
-                break
-        code = server.poll() or 0
-        server.terminate()
-        try:
-            server.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        return code
+        while True:
+            begun = time.monotonic()
+            null = subprocess.DEVNULL
+            server = subprocess.Popen(command, stdin=null, stdout=null, preexec_fn=_die_with_watchdog)
+            while server.poll() is None or (listens and time.monotonic() < begun + _PERIOD):
+                readable, _, _ = select.select([0], [], [], _POLL)
+                if readable and not os.read(0, 1):
+                    return 0
+                listens = listens or bool(readable)
+            if not listens:
+                return server.returncode
+            os.write(1, b"%d\n" % server.returncode)
     finally:
+        if server is not None:
+            server.kill()  # its data has no use without the service
+            server.wait()
         shutil.rmtree(directory, ignore_errors=True)  # what is left in the temporary directory does no harm
 
 

@@ -2,17 +2,24 @@
 
 A watchdog process (`_watchdog.py`) starts the server and reads from a pipe. Only the service holds the other end, so
 the pipe closes when the service ends, even by SIGKILL. The watchdog then ends the server and removes its directory.
+When the server dies, the watchdog starts it again. When the watchdog dies, the service starts both again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger()
 
 _PREFIX = "contact-image-"
 _SOCKET = "valkey.sock"
@@ -20,6 +27,8 @@ _MAX_SOCKET_PATH = 100
 """Bytes of a socket's path. Linux allows 107 and macOS 103."""
 START_TIMEOUT = 10.0
 """Seconds for the server to open its socket."""
+_CHECK_PERIOD = 1.0
+"""Seconds between two calls of `revive`."""
 
 
 class CannotEmbed(Exception):
@@ -48,8 +57,9 @@ def _private_directory() -> Path:
 class EmbeddedValkey:
     """A private server, which listens at `url`."""
 
-    def __init__(self, watchdog: subprocess.Popen[bytes], directory: Path) -> None:
-        self._watchdog = watchdog
+    def __init__(self, directory: Path, command: list[str]) -> None:
+        self._directory, self._command = directory, command
+        self._watchdog = self._start_watchdog()
         self._socket = directory / _SOCKET
         self.url = f"unix://{self._socket}"
 
@@ -72,15 +82,7 @@ class EmbeddedValkey:
             "daemonize": "no",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        script = Path(__file__).with_name("_watchdog.py")
-        watchdog = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(script), str(directory), str(binary), *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C must not reach the server before the service has ended
-        )
-        return cls(watchdog, directory)
+        return cls(directory, [str(binary), *arguments])
 
     async def ready(self) -> None:
         """Wait until the server listens. Raise `CannotEmbed` when it ends, or does not listen in time."""
@@ -90,19 +92,67 @@ class EmbeddedValkey:
                     if self._watchdog.poll() is not None:
                         raise CannotEmbed(f"the private Valkey server ended at once, with {self._watchdog.returncode}")
                     await asyncio.sleep(0.005)
+                self._confirm()
         except TimeoutError as error:
             raise CannotEmbed(f"the private Valkey server did not listen within {START_TIMEOUT} s") from error
 
+    async def keep(self) -> None:
+        """Call `revive` once a second, until this task is cancelled."""
+        while True:
+            await asyncio.sleep(_CHECK_PERIOD)
+            self.revive()
+
+    def revive(self) -> None:
+        """Log how the server has ended since the last call, and start the watchdog again if that has ended."""
+        assert self._watchdog.stdout is not None
+        try:
+            codes = os.read(self._watchdog.stdout.fileno(), 4096)
+        except BlockingIOError:
+            return
+        for code in codes.split():
+            log.warning("cache.server_died", ending=_ending(int(code)))
+        if not codes:
+            try:
+                self._directory.mkdir(mode=0o700, exist_ok=True)
+                watchdog = self._start_watchdog()
+            except OSError as error:  # no descriptors or memory at the moment
+                log.error("cache.server_not_started", reason=repr(error))
+                return
+            log.warning("cache.server_died", ending="the end of its watchdog")
+            self._watchdog.wait()
+            self.disown()
+            self._watchdog = watchdog
+            self._confirm()
+
     async def stop(self) -> None:
         """End the server and remove its directory."""
-        assert self._watchdog.stdin is not None
-        self._watchdog.stdin.close()
+        self.disown()
         await asyncio.to_thread(self._watchdog.wait, START_TIMEOUT)
 
     def disown(self) -> None:
-        """Close the pipe in a forked child, so that the server ends with the parent."""
+        """Close the pipes. In a forked child, the server then ends with the parent."""
+        for pipe in (self._watchdog.stdin, self._watchdog.stdout):
+            assert pipe is not None
+            pipe.close()
+
+    def _start_watchdog(self) -> subprocess.Popen[bytes]:
+        script = Path(__file__).with_name("_watchdog.py")
+        watchdog = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(script), str(self._directory), *self._command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C must not reach the server before the service has ended
+        )
+        assert watchdog.stdout is not None
+        os.set_blocking(watchdog.stdout.fileno(), False)
+        return watchdog
+
+    def _confirm(self) -> None:
+        """Have the watchdog start the server again when it ends."""
         assert self._watchdog.stdin is not None
-        self._watchdog.stdin.close()
+        with suppress(BrokenPipeError):  # `revive` sees that the watchdog has ended
+            os.write(self._watchdog.stdin.fileno(), b"\n")
 
     async def _listens(self) -> bool:
         try:
@@ -111,3 +161,8 @@ class EmbeddedValkey:
             return False
         writer.close()
         return True
+
+
+def _ending(code: int) -> str:
+    """Return how a process with this exit code, as `subprocess` gives it, has ended."""
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"

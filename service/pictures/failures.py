@@ -9,7 +9,7 @@ from dataclasses import replace
 from service.errors import Unwritable
 from service.formats import Format
 from service.imaging.errors import unwritable
-from service.pictures.values import Failure, Fault
+from service.pictures.values import Failure, Fault, Original
 
 STRIKES = 2
 """Strikes after which an original, or one rendition of it, is refused."""
@@ -44,14 +44,22 @@ def unexpired(failures: Iterable[Failure], now: float) -> tuple[Failure, ...]:
     return tuple(each for each in failures if now < each.until)
 
 
-def add_strike(
-    failures: Iterable[Failure], field: str, *, at_once: bool, until: float, now: float
-) -> tuple[Failure, ...]:
-    """Return the unexpired *failures* with one more strike for *field*, or with `STRIKES` of them *at_once*.
+def without_strikes(original: Original, field: str, extent: int) -> Original:
+    """Return *original* without the strikes that a finished render of *field*, with that *extent*, disproves.
 
-    That failure is the last one.
+    These are the strikes of the same rendition, and those of renditions that are no larger.
     """
+    failures = tuple(each for each in original.failures if each.field != field)
+    if original.strikes and extent >= original.strike_extent:
+        return replace(original, failures=failures, strikes=0, strike_extent=0)
+    return original if failures == original.failures else replace(original, failures=failures)
+
+
+def add_strikes(
+    failures: Iterable[Failure], field: str, *, strikes: int, until: float, now: float
+) -> tuple[Failure, ...]:
+    """Return the unexpired *failures* with more *strikes* for *field*. That failure is the last one."""
     left = unexpired(failures, now)
     before = next((each for each in left if each.field == field), Failure(field, until, 0))
-    latest = replace(before, until=until, strikes=STRIKES if at_once else before.strikes + 1)
+    latest = replace(before, until=until, strikes=min(before.strikes + strikes, STRIKES))
     return (*(each for each in left if each.field != field), latest)[-_MAX_FAILURES:]

@@ -193,7 +193,8 @@ class Originals:
             before = await self.current(before, trace)  # renders may have failed since
             kept = None if before.fault and before.fault.permanent else before.fault  # `find` finds permanent ones
             failures = unexpired(before.failures, time.time())
-            found = replace(found, fault=found.fault or kept, strikes=before.strikes, failures=failures)
+            found = replace(found, fault=found.fault or kept, failures=failures)
+            found = replace(found, strikes=before.strikes, strike_extent=before.strike_extent)
         if changed:
             token = replace(token, epoch=self._cache.forget(contact))
         latest = await self._record(found, contact, token, since=time.time())

@@ -28,6 +28,8 @@ def encode(original: Original | None) -> bytes:
         facts["fault"] |= {"until": None}  # JSON has no infinity
     if not original.failures:
         del facts["failures"]  # processes of an earlier release can read the record then
+    if not original.strike_extent:
+        del facts["strike_extent"]  # likewise
     return json.dumps(facts).encode()
 
 
@@ -63,6 +65,7 @@ def _check(original: Original) -> None:
         (original.modified, int | None),
         (original.alpha, bool),
         (original.strikes, int),
+        (original.strike_extent, int),
     ]
     if original.dimensions is not None:
         kinds += [(side, int) for side in original.dimensions]

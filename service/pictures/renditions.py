@@ -73,6 +73,7 @@ class Renditions:
             rendered = await self._mezzanines.rendition(original, read, order, further, trace)
         except RECORDED_ERRORS as error:
             raise await self._faults.record(original, selection.field, order, error, further, trace) from None
+        await self._faults.record_success(original, selection.field, order, rendered, further, trace)
         if rendered.first_frame:
             self._observer.first_frame()
         detail = FIRST_FRAME if rendered.first_frame else ""

@@ -84,7 +84,8 @@ class Original:
 
     *size* is in bytes. *modified* is in Unix seconds, or None if it is unknown. *dimensions* are the upright width and
     height in pixels, or None if the header does not give them. *strikes* counts the renders that ended their process or
-    exceeded their time. *failures* are the renditions that failed.
+    exceeded their time, and *strike_extent* is the largest extent of their renditions (`faults.py`). *failures* are the
+    renditions that failed.
     """
 
     contact: int
@@ -97,6 +98,7 @@ class Original:
     strikes: int = 0
     dimensions: tuple[int, int] | None = None
     failures: tuple[Failure, ...] = ()
+    strike_extent: int = 0
 
 
 class OriginalChanged(Exception):

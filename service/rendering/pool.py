@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import structlog
 
 from service.bounded_queue import BoundedQueue, QueueFull
-from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
+from service.errors import N_, BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
 from service.pictures.ports import FULL, MezzanineReceiver, Observer, Outcome, Read
 from service.pictures.trace import Trace
 from service.pictures.values import MezzanineFile
 from service.rendering import worker
-from service.rendering.process import DiedIdle, Job, RenderProcess
+from service.rendering.kills import Kills
+from service.rendering.process import DiedAtWork, DiedIdle, Job, RenderProcess
 from service.rendering.slots import RenderSlots
 from service.rendering.supervisor import Supervisor
 
 T = TypeVar("T")
 MakeJob = Callable[[RenderProcess], Job[T]]
+Done = tuple[RenderProcess, T]
+"""The process of a job, which the caller must release, and the result."""
 log = structlog.get_logger()
 
 _RECENT = 3.0
@@ -32,6 +35,8 @@ _RECENT = 3.0
 
 class RenderPool:
     """A `Renderer` with *workers* processes. At most *queue* jobs wait, and each job takes at most *timeout* seconds.
+
+    A job whose process dies is tried once more in another process, if *timeout* seconds from its beginning suffice.
 
     Each process has at most *memory_bytes* of address space (0: no limit). *slots* bound the processes that are at work
     at the same time, in all pools that share them.
@@ -53,6 +58,7 @@ class RenderPool:
         self._turns = asyncio.Semaphore(workers + 1)  # one more than can run, so that the next original is read
         self._mezzanine_tasks: set[asyncio.Task[None]] = set()
         self._succeeded_at = -math.inf
+        self._kills = Kills()
 
     def open(self) -> None:
         """Start the processes in the background."""
@@ -61,11 +67,14 @@ class RenderPool:
     async def render_original(
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
-        async with self._turn(trace):
+        async def attempt() -> Done[Rendered]:
             data = await read()
             job = Job(worker.render_original, (order, receiver is not None and receiver.is_awaited()), data)
             del data  # so that the job holds the only reference
-            process, rendered = await self._run_counted(trace, lambda _: job)
+            return await self._run_counted(trace, lambda _: job)
+
+        async with self._turn(trace):
+            process, rendered = await self._try_twice(attempt)
         idle = self._queue.waiting + self._supervisor.waiting == 0
         if receiver is not None and rendered.mezzanine_possible and (receiver.is_awaited() or idle):
             task = asyncio.create_task(self._make_mezzanine(process, receiver))
@@ -87,28 +96,33 @@ class RenderPool:
             return Job(worker.render_mezzanine, (order, key, mezzanine.reduction), mezzanine.data)
 
         async with self._turn(trace):
-            process, rendered = await self._run_counted(trace, make_job, key)
+            process, rendered = await self._try_twice(lambda: self._run_counted(trace, make_job, key))
         process.mezzanines.keep(key, None)
         self._supervisor.release(process)
         return rendered
 
     async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
         trace = Trace()
-        async with self._turn(trace):
+
+        async def attempt() -> Done[bytes | None]:
             job = Job(worker.admit_upload, (limits, strip), await read())
-            process, stripped = await self._run(trace, lambda _: job)
+            return await self._run(trace, lambda _: job)
+
+        async with self._turn(trace):
+            process, stripped = await self._try_twice(attempt)
         self._supervisor.release(process)
         return stripped
 
     async def draw(self, placeholder: Placeholder, trace: Trace) -> bytes:
         async with self._turn(trace):
-            process, drawn = await self._run(trace, lambda _: Job(worker.draw_placeholder, (placeholder,)))
+            job = Job(worker.draw_placeholder, (placeholder,))
+            process, drawn = await self._try_twice(lambda: self._run(trace, lambda _: job))
         self._supervisor.release(process)
         return drawn
 
     async def probe(self) -> None:
         if time.monotonic() - self._succeeded_at > _RECENT:
-            process, _ = await self._run(Trace(), lambda _: Job(worker.probe, ()))
+            process, _ = await self._try_twice(lambda: self._run(Trace(), lambda _: Job(worker.probe, ())))
             self._supervisor.release(process)
 
     @property
@@ -134,7 +148,27 @@ class RenderPool:
         finally:
             self._turns.release()
 
-    async def _run_counted(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> tuple[RenderProcess, T]:
+    async def _try_twice(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Return the result of *attempt*, which is called once more if its process dies.
+
+        Raise `RenderWorkerDied` if the second process dies too, or if the time limit of the first render passes. A
+        process that was killed counts against the picture only if no process of another picture was.
+        """
+        try:
+            return await attempt()
+        except DiedAtWork as death:
+            deaths = [death]
+        try:
+            async with asyncio.timeout(self._timeout - deaths[0].seconds):
+                return await attempt()
+        except DiedAtWork as death:
+            deaths.append(death)
+        except (TimeoutError, Overloaded, RenderTimedOut):
+            pass  # the first death has used up the time
+        strikes = sum(not (each.killed and self._kills.concern_others(each.subject)) for each in deaths)
+        raise RenderWorkerDied(N_("The render process ended unexpectedly."), strikes=strikes)
+
+    async def _run_counted(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> Done[T]:
         """Do the same as `_run`, and report the start and the outcome of the render to the observer."""
         process = await self._idle_process(trace, key)
         self._observer.render_started()
@@ -152,11 +186,11 @@ class RenderPool:
         finally:
             self._observer.render_ended(outcome)
 
-    async def _run(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> tuple[RenderProcess, T]:
+    async def _run(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> Done[T]:
         """Run a job on the next idle process, and return the process, which the caller must release, and the result.
 
         A process that keeps the mezzanine *key* decoded is preferred. When the job fails, its process is released or
-        replaced here.
+        replaced here. Raise `DiedAtWork` when the process dies.
         """
         return await self._run_on(await self._idle_process(trace, key), trace, make_job, key)
 
@@ -167,9 +201,7 @@ class RenderPool:
             except TimeoutError as error:
                 raise Overloaded(FULL) from error
 
-    async def _run_on(
-        self, process: RenderProcess, trace: Trace, make_job: MakeJob[T], key: str
-    ) -> tuple[RenderProcess, T]:
+    async def _run_on(self, process: RenderProcess, trace: Trace, make_job: MakeJob[T], key: str) -> Done[T]:
         while True:
             try:
                 with trace.timed("render"):
@@ -178,7 +210,10 @@ class RenderPool:
             except DiedIdle:
                 self._supervisor.replace(process)
                 process = await self._idle_process(trace, key)
-            except (RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
+            except DiedAtWork as death:
+                self._replace_dead(process, death)
+                raise
+            except (RenderTimedOut, asyncio.CancelledError):
                 self._supervisor.replace(process)
                 raise
             except BaseException:
@@ -188,12 +223,19 @@ class RenderPool:
         self._succeeded_at = time.monotonic()
         return process, result
 
+    def _replace_dead(self, process: RenderProcess, death: DiedAtWork) -> None:
+        if death.killed:
+            self._kills.add(death.subject)
+        self._supervisor.replace(process)
+
     async def _make_mezzanine(self, process: RenderProcess, receiver: MezzanineReceiver) -> None:
         """Make the mezzanine of the original that *process* has just rendered, then release the process."""
         mezzanine, impossible = None, False
         try:
             made = await process.perform(Job(worker.make_mezzanine, (receiver.key,)), self._timeout)
-        except (DiedIdle, RenderTimedOut, RenderWorkerDied, asyncio.CancelledError):
+        except DiedAtWork as death:
+            self._replace_dead(process, death)
+        except (DiedIdle, RenderTimedOut, asyncio.CancelledError):
             self._supervisor.replace(process)
         except Exception as error:  # the rendition was made, so the request has not failed
             log.warning("render.no_mezzanine", reason=repr(error))

@@ -12,6 +12,7 @@ import fcntl
 import os
 import resource
 import signal
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from service.errors import N_, RenderTimedOut, RenderWorkerDied
+from service.errors import N_, RenderTimedOut
 from service.rendering import worker
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
@@ -32,6 +33,8 @@ _START_TIMEOUT = 30.0
 """Seconds in which a new process must answer. A machine under full load takes several."""
 _END_TIMEOUT = 5.0
 """Seconds to wait for the end of a killed process."""
+_IDENTIFYING = 64
+"""Bytes at the end of a picture that distinguish it from others of the same length."""
 _PIPE_BYTES = 1_048_576
 """Bytes of each pipe's buffer. 2 MB take 1 ms to send, and 4 ms with the usual 64 KiB."""
 
@@ -40,14 +43,27 @@ class Job(Generic[T]):
     """A call in a render process, and the bytes that are sent for it, if any.
 
     *data* is dropped once it is sent. Otherwise the traceback of an error would hold it until a garbage collection.
+    *subject* identifies the picture: the length of the data and its end, or the arguments if there is no data.
     """
 
     def __init__(self, call: Callable[..., T], args: tuple[object, ...], data: bytes | None = None) -> None:
         self.call, self.args, self.data = call, args, data
+        self.subject: object = args if data is None else (len(data), data[-_IDENTIFYING:])
 
 
 class DiedIdle(Exception):
     """The process died before it got the job. The job can be given to another process."""
+
+
+class DiedAtWork(Exception):
+    """The process died *seconds* after it got the job with that *subject*, of which the data is dropped.
+
+    *killed* says that it was ended by SIGKILL.
+    """
+
+    def __init__(self, subject: object, seconds: float, *, killed: bool) -> None:
+        super().__init__(subject, seconds, killed)
+        self.subject, self.seconds, self.killed = subject, seconds, killed
 
 
 class RenderProcess:
@@ -89,8 +105,9 @@ class RenderProcess:
     async def perform(self, job: Job[T], timeout: float) -> T:
         """Return the result of *job*, or raise its exception.
 
-        Raise `DiedIdle`, `RenderTimedOut` or `RenderWorkerDied` when the process cannot be used any more.
+        Raise `DiedIdle`, `DiedAtWork` or `RenderTimedOut` when the process cannot be used any more.
         """
+        begun = time.monotonic()
         try:
             async with asyncio.timeout(timeout):
                 return await self._in_thread(self._exchange, job)
@@ -99,7 +116,8 @@ class RenderProcess:
                 N_("The picture took longer than %(seconds)s seconds to render."), {"seconds": f"{timeout:g}"}
             ) from error
         except (EOFError, OSError) as error:
-            raise RenderWorkerDied(N_("The render process ended unexpectedly.")) from error
+            seconds = time.monotonic() - begun
+            raise DiedAtWork(job.subject, seconds, killed=await self._in_thread(self._was_killed)) from error
 
     def kill(self) -> None:
         """Kill the process at once. It may be at work, or may still be starting."""
@@ -130,11 +148,19 @@ class RenderProcess:
         for pipe in self._child_ends:
             pipe.close()  # so that the other ends report the end of the process
 
+    def _was_killed(self) -> bool:
+        """Wait for the end of a process that has closed its pipes. Return whether SIGKILL ended it."""
+        self.child.join(_END_TIMEOUT)
+        return self.child.exitcode == -signal.SIGKILL
+
     def _exchange(self, job: Job[T]) -> T:
         if wait([self.child.sentinel], 0):
             raise DiedIdle
+        try:
+            self._calls.send((job.call, job.args, None if job.data is None else len(job.data)))
+        except BrokenPipeError as error:
+            raise DiedIdle from error
         data, job.data = job.data, None
-        self._calls.send((job.call, job.args, None if data is None else len(data)))
         if data is not None:
             unsent = memoryview(data)
             while unsent:

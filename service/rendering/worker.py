@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import sys
 import threading
 from multiprocessing.connection import Connection
 
@@ -20,8 +21,9 @@ from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
-IGNORED = (signal.SIGINT, signal.SIGTERM)
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 """Signals that a render process ignores: they reach the whole process group, and only the parent ends a process."""
+_PR_SET_PDEATHSIG = 1
 _NICENESS = 10
 """Steps of niceness. The event loop comes first, so that hits stay quick during renders."""
 _MALLOC = {
@@ -60,6 +62,8 @@ def _set_up_process(memory_bytes: int) -> None:
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
+    if sys.platform == "linux":  # the thread that started this process lives for as long as the parent uses it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     os.nice(_NICENESS)
     if memory_bytes:
@@ -72,6 +76,7 @@ def _set_up_process(memory_bytes: int) -> None:
 
 
 def _end_with_parent() -> None:
+    """End this process when the parent ends. A decoder may keep this thread waiting."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

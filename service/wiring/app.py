@@ -5,6 +5,7 @@ Other packages do not make adapters, apart from a private Valkey server that `co
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict
@@ -161,10 +162,12 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
         max_body=cache.max_entry_bytes,
         max_wait=_max_wait(settings),
     )
+    keeping = asyncio.create_task(embedded.keep()) if embedded is not None else None
     await picture_cache.start()
     yield
     await picture_cache.close()
-    if embedded is not None:
+    if embedded is not None and keeping is not None:
+        keeping.cancel()
         await embedded.stop()
 
 

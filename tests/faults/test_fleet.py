@@ -128,28 +128,25 @@ async def test_picture_that_cannot_be_rendered_costs_the_fleet_one_attempt(
 
 
 @pytest.mark.usefixtures("spawned_renderers")
-async def test_picture_that_ends_its_process_is_refused_after_two_processes_of_the_fleet(
+async def test_picture_that_exceeds_its_time_is_refused_after_two_renders_of_the_fleet(
     serve_two: Callable[..., Awaitable[Pair]], get: Get
 ) -> None:
-    pair = await serve_two()
+    pair = await serve_two(render={"timeout": 6})
     for client in pair:
         assert (await get(client, 1)).status == 200  # both have a record without strikes
 
-    async def ended_by_it(client: Client) -> int:
-        pid = await frozen_worker(client)
-        asked = asyncio.create_task(get(client, 1, "?w=82"))
-        await until_metric(client, RENDERS, 1)
-        os.kill(pid, signal.SIGKILL)
-        response = await asked
+    async def too_late(client: Client) -> int:
+        await frozen_worker(client)
+        response = await get(client, 1, "?w=82")
         await settled(client)
         return response.status
 
     async def dropped(client: Client) -> bool:
         return client.server.app[CACHE].local(1, RECORD) is None  # type: ignore[attr-defined]
 
-    assert await ended_by_it(pair[0]) == 503
+    assert await too_late(pair[0]) == 503
     await until(lambda: dropped(pair[1]), 60, "the other process drops the record without the strike")
-    assert await ended_by_it(pair[1]) == 422
+    assert await too_late(pair[1]) == 422
     await until(lambda: dropped(pair[0]), 60, "the first process drops the record without the fault")
     assert (await get(pair[0], 1, "?w=83")).status == 422
     assert await renders(*pair) == 2

@@ -300,6 +300,8 @@ def running(
                 stdout=printed if out is None else out,
                 stderr=logged if err is None else err,
                 start_new_session=True,
+                # A run of the tests under nohup ignores SIGHUP, and the service would inherit that.
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
         service = Service(process, port, folder)
         try:
@@ -341,6 +343,13 @@ def assert_stopped(service: Service, before: set[Process]) -> None:
     assert service.events[-1]["event"] == "server.stopped"
     assert "Traceback" not in service.logged
     nothing_left(service, before)
+
+
+def assert_port_is_free(service: Service) -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", service.port))
+        listener.listen()
 
 
 def nothing_left(service: Service, before: set[Process], seconds: float = 5.0) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
 import signal
 import socket
@@ -12,12 +12,26 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from redis import ConnectionError, Redis
 
-from tests.operations.running import Answer, Service, assert_stopped, block_until, family, nothing_left, run, running
+from tests.operations.running import (
+    Answer,
+    Process,
+    Service,
+    assert_port_is_free,
+    assert_stopped,
+    block_until,
+    family,
+    nothing_left,
+    run,
+    running,
+)
 from tests.pixels import shown
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
@@ -30,8 +44,10 @@ HEAVIER = f"{PICTURE}?w=4000&type=avif"
 HOW_TO_STOP = {
     "SIGTERM": lambda service: service.send(signal.SIGTERM),
     "SIGINT": lambda service: service.send(signal.SIGINT),
+    "SIGHUP": lambda service: service.send(signal.SIGHUP),
     "SIGTERM to the group": lambda service: service.send_group(signal.SIGTERM),
     "SIGINT to the group, as from a terminal": lambda service: service.send_group(signal.SIGINT),
+    "SIGHUP to the group, as from a terminal that closes": lambda service: service.send_group(signal.SIGHUP),
 }
 
 
@@ -104,21 +120,6 @@ class TestStop:
             assert answer.body == (pictures / "2.jpg").read_bytes()
             assert_stopped(service, before)
 
-    def test_stop_waits_one_shutdown_timeout_for_a_stuck_reader_and_ignores_a_second_signal(
-        self, pictures: Path
-    ) -> None:
-        with running("--images", pictures, CONTACT_IMAGE_SERVER__SHUTDOWN_TIMEOUT="1") as service:
-            before = service.with_renderers(1)
-            with SlowReader(service, BIG):
-                begun = time.monotonic()
-                service.send(signal.SIGTERM)
-                block_until(lambda: not service.answers, 60, "no new connection is taken")
-                service.send(signal.SIGTERM)
-                assert service.end() == 0
-                assert 0.9 < time.monotonic() - begun < 15
-            nothing_left(service, before)
-            assert "Traceback" not in service.logged
-
     def test_stop_does_not_wait_for_an_idle_connection(self, pictures: Path) -> None:
         with running("--images", pictures) as service, socket.create_connection(("127.0.0.1", service.port)) as idle:
             idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
@@ -139,7 +140,25 @@ class TestStop:
             assert "Traceback" not in service.logged
 
 
+def _all_dead(processes: set[Process]) -> bool:
+    return not any(each.alive for each in processes)
+
+
 class TestKill:
+    def test_service_that_is_killed_takes_a_frozen_renderer_with_it_and_frees_the_port(self, pictures: Path) -> None:
+        """A frozen renderer stands for one whose decoder does not end."""
+        with running("--images", pictures) as service, ThreadPoolExecutor(1) as reader:
+            before = service.with_renderers(1)
+            with service.frozen_renderers():
+                answer = reader.submit(service.get, SCALED)
+                block_until(lambda: service.renders_started == 1, 60, "it renders")
+                service.send(signal.SIGKILL)
+                assert service.end() == -signal.SIGKILL
+                nothing_left(service, before, 20)
+                assert_port_is_free(service)
+                with pytest.raises(OSError):
+                    answer.result()
+
     def test_idle_service_that_is_killed_leaves_nothing_after_five_seconds(self, pictures: Path) -> None:
         with running("--images", pictures, CONTACT_IMAGE_RENDER__WORKERS="2") as service:
             before = service.with_renderers(2)
@@ -165,16 +184,42 @@ class TestKill:
                 with pytest.raises(OSError):
                     answer.result()
 
-    def test_death_of_the_watchdog_ends_the_private_server_and_not_the_service(self, pictures: Path) -> None:
-        with running("--images", pictures) as service:
-            (watchdog,) = (each for each in family(service.process.pid) if "_watchdog.py" in each.command)
-            (server,) = (each for each in family(watchdog.pid) if "valkey-server" in each.command)
-            os.kill(watchdog.pid, signal.SIGKILL)
-            block_until(lambda: not server.alive, 60, "the server ends with its watchdog")
-            assert service.get(PICTURE).status == 200
-            assert json.loads(service.get("/readyz").body)["status"] == "degraded"
+    @pytest.mark.parametrize("workers", [1, 2])
+    @pytest.mark.parametrize("watchdog", [False, True], ids=["server", "watchdog"])
+    def test_private_server_that_dies_is_started_again_and_its_end_is_logged(
+        self, pictures: Path, watchdog: bool, workers: int
+    ) -> None:
+        def in_use() -> bool:
+            """Whether the service has put entries into the server, which is empty when it starts."""
+            service.get(f"{PICTURE}?w={next(widths)}")
+            (path,) = service.temporary.glob("contact-image-*/valkey.sock")
+            with Redis.from_url(f"unix://{path}") as server, suppress(ConnectionError):
+                return int(server.dbsize()) > 0
+            return False
+
+        def victims() -> set[Process]:
+            both = (each for each in family(service.process.pid) if "valkey-server" in each.command and each.alive)
+            return {each for each in both if ("_watchdog.py" in each.command) == watchdog}
+
+        def endings() -> list[str]:
+            return [line["ending"] for line in service.events if line["event"] == "cache.server_died"]
+
+        widths = itertools.count(50)
+        with running("--images", pictures, "--workers", str(workers)) as service:
+            block_until(in_use, 60, "the server is in use")
+            for deaths in (1, 2):
+                before = victims()
+                for each in before:
+                    os.kill(each.pid, signal.SIGKILL)
+                block_until(partial(_all_dead, before), 60, "it is dead")
+                assert service.get(PICTURE).status == 200
+                block_until(victims, 60, "another one runs")
+                block_until(in_use, 60, "the new server is in use")
+                block_until(lambda deaths=deaths: len(endings()) == deaths, 60, "its end is in the log")
+            assert set(endings()) == {"the end of its watchdog" if watchdog else "signal SIGKILL"}
+            before = family(service.process.pid)
             service.send(signal.SIGTERM)
-            assert service.end() == 0
+            assert_stopped(service, before)
 
 
 class TestRefusedStart:

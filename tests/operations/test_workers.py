@@ -17,6 +17,7 @@ from PIL import Image
 from tests.operations.running import (
     SAMPLE_CREDENTIAL,
     Service,
+    assert_port_is_free,
     assert_stopped,
     block_until,
     family,
@@ -142,11 +143,18 @@ def test_stop_waits_for_a_render_under_way_and_leaves_nothing(
     assert_stopped(pair, before)
 
 
-def test_death_of_the_arbiter_ends_every_process(pair: Service) -> None:
+def test_death_of_the_arbiter_ends_every_process_and_frees_the_port(pair: Service) -> None:
+    """A frozen renderer stands for one whose decoder does not end."""
     before = family(pair.process.pid)
-    pair.send(signal.SIGKILL)
-    assert pair.end() == -signal.SIGKILL
-    nothing_left(pair, before, 60)
+    with ThreadPoolExecutor(1) as reader, pair.frozen_renderers():
+        answer = reader.submit(pair.get, f"{PICTURE}?w=300&type=avif")
+        block_until(lambda: total(pair, "contact_image_renders_started_total") == 1, 60, "the render has begun")
+        pair.send(signal.SIGKILL)
+        assert pair.end() == -signal.SIGKILL
+        nothing_left(pair, before, 20)
+        assert_port_is_free(pair)
+        with pytest.raises(OSError):
+            answer.result()
 
 
 def test_demo_on_a_public_address_is_read_only_and_its_folder_outlives_one_process() -> None:

@@ -32,6 +32,7 @@ originals = st.builds(
     strikes=st.integers(0, 9),
     dimensions=st.none() | st.tuples(st.integers(1, 65_535), st.integers(1, 65_535)),
     failures=st.lists(failures, max_size=3).map(tuple),
+    strike_extent=st.integers(0, 4_096),
 )
 
 
@@ -60,6 +61,7 @@ def test_decode_rejects_other_json(data: bytes) -> None:
     "changes",
     [
         {"modified": "x"}, {"modified": 1e300}, {"contact": "x"}, {"strikes": None}, {"version": 7},
+        {"strike_extent": "x"},
         {"failures": 1}, {"failures": [1]}, {"failures": [{"field": "f"}]},
         {"failures": [{"field": 1, "until": 1, "strikes": 1}]},
         {"failures": [{"field": "f", "until": "", "strikes": 1}]},
@@ -101,7 +103,7 @@ def test_decode_rejects_dimensions_other_than_a_width_and_a_height(dimensions: o
         records.decode(json.dumps(record | {"dimensions": dimensions}).encode())
 
 
-def test_record_without_failures_has_no_such_field() -> None:
+def test_record_without_failures_and_strikes_has_no_such_fields() -> None:
     """Processes of an earlier release can read it then."""
     original = Original(1, "v", 10, 1_700_000_000, Format.JPEG, alpha=False)
-    assert "failures" not in json.loads(records.encode(original))
+    assert json.loads(records.encode(original)).keys().isdisjoint({"failures", "strike_extent"})

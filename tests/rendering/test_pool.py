@@ -15,15 +15,18 @@ import pytest
 
 from service.errors import BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied, Unrenderable
 from service.formats import Format, IfBlank
-from service.imaging.order import Encoding, Order, Placeholder
+from service.imaging.order import Encoding, Limits, Order, Placeholder
 from service.pictures.trace import Trace
 from service.rendering import supervisor as supervisor_module
 from service.rendering.pool import RenderPool
 from service.rendering.process import DiedIdle, RenderProcess
 from service.web.metrics import Metrics
+from tests.deadly import Deadly, deadly
 from tests.pixels import near, shown
 from tests.waiting import until
 from tools.pictures.drawing import RED, quarters, saved
+
+__all__ = ["deadly"]
 
 PICTURE = saved(quarters(64, 48), "PNG")
 ORDER = Order(Format.PNG, width=16)
@@ -101,7 +104,7 @@ async def test_error_of_an_impossible_size_keeps_its_message(pools: Pools) -> No
     assert "4000000" in str(refused.value).replace(",", "")
 
 
-async def test_process_that_dies_fails_only_its_own_render(pools: Pools, metrics: Metrics) -> None:
+async def test_process_that_dies_fails_no_render(pools: Pools, metrics: Metrics) -> None:
     pool = await pools(workers=2)
     stopped = pool.pids[:]
     for pid in stopped:
@@ -110,9 +113,84 @@ async def test_process_that_dies_fails_only_its_own_render(pools: Pools, metrics
     await until(lambda: value(metrics, "contact_image_renders_started_total") == 2)
     os.kill(stopped[0], signal.SIGKILL)
     os.kill(stopped[1], signal.SIGCONT)
-    results = await asyncio.gather(*renders, return_exceptions=True)
-    assert sum(isinstance(result, RenderWorkerDied) for result in results) == 1
-    assert sum(hasattr(result, "data") for result in results) == 5
+    assert [shown(rendered.data).size for rendered in await asyncio.gather(*renders)] == [(16, 12)] * 6
+
+
+async def test_render_whose_process_dies_is_tried_once_more(pools: Pools, deadly: Deadly, metrics: Metrics) -> None:
+    pool = await pools(timeout=60.0)
+    rendered = await pool.render_original(reading(deadly(PICTURE, signal.SIGSEGV)), ORDER, Trace())
+    assert shown(rendered.data).size == (16, 12)
+    assert value(metrics, "contact_image_renders_started_total") == 2
+    assert value(metrics, "contact_image_renders_failed_total") == 1
+    assert value(metrics, "contact_image_renders_finished_total") == 1
+
+
+async def test_render_that_ends_two_processes_fails_with_two_strikes(pools: Pools, deadly: Deadly) -> None:
+    pool = await pools(timeout=60.0)
+    picture = deadly(PICTURE, signal.SIGSEGV, signal.SIGSEGV)
+    with pytest.raises(RenderWorkerDied) as died:
+        await pool.render_original(reading(picture), ORDER, Trace())
+    assert died.value.strikes == 2
+    assert shown((await pool.render_original(reading(picture), ORDER, Trace())).data).size == (16, 12)
+
+
+async def test_killed_processes_count_unless_that_of_another_picture_was_killed(pools: Pools, deadly: Deadly) -> None:
+    """The kernel's OOM killer ends processes whatever they render."""
+    pool = await pools(timeout=60.0)
+
+    async def strikes(*signals: signal.Signals) -> int:
+        with pytest.raises(RenderWorkerDied) as died:
+            await pool.render_original(reading(deadly(PICTURE, *signals)), ORDER, Trace())
+        return died.value.strikes
+
+    assert await strikes(signal.SIGKILL, signal.SIGKILL) == 2
+    assert await strikes(signal.SIGKILL, signal.SIGKILL) == 0
+    assert await strikes(signal.SIGKILL, signal.SIGSEGV) == 1
+    assert await strikes(signal.SIGSEGV, signal.SIGABRT) == 2
+
+
+async def test_killed_processes_of_one_picture_count_at_every_size(pools: Pools, deadly: Deadly) -> None:
+    pool = await pools(timeout=60.0)
+    picture = deadly(PICTURE, *[signal.SIGKILL] * 4)
+    for width in (16, 17):
+        with pytest.raises(RenderWorkerDied) as died:
+            await pool.render_original(reading(picture), Order(Format.PNG, width=width), Trace())
+        assert died.value.strikes == 2
+
+
+async def test_second_try_ends_when_the_time_of_the_first_is_over(pools: Pools, deadly: Deadly) -> None:
+    pool = await pools(timeout=5.0)
+    picture, tries = deadly(PICTURE, signal.SIGSEGV, signal.SIGSTOP), 0
+
+    async def counted() -> bytes:
+        nonlocal tries
+        tries += 1
+        return picture
+
+    begun = time.perf_counter()
+    with pytest.raises(RenderWorkerDied) as died:
+        await pool.render_original(counted, ORDER, Trace())
+    assert (died.value.strikes, tries) == (1, 2)
+    assert time.perf_counter() - begun < 50
+
+
+async def test_drawing_and_admission_are_tried_once_more(pools: Pools) -> None:
+    """The processes are frozen and killed, so that each dies with a job or as it gets one."""
+    pool = await pools(timeout=60.0)
+    placeholder = Placeholder(IfBlank.DEFAULT, 40, 30, Format.PNG, "", Encoding())
+    jobs: list[Callable[[], Awaitable[object]]] = [
+        lambda: pool.draw(placeholder, Trace()),
+        lambda: pool.admit(read, Limits(), None),
+        pool.probe,
+    ]
+    for job in jobs:
+        await until(lambda: bool(pool.pids))
+        (pid,) = pool.pids
+        os.kill(pid, signal.SIGSTOP)
+        done = asyncio.ensure_future(job())
+        await asyncio.sleep(0.05)
+        os.kill(pid, signal.SIGKILL)
+        await done
 
 
 async def test_process_killed_while_idle_fails_no_render(pools: Pools) -> None:

@@ -278,7 +278,7 @@ async def test_process_with_much_memory_is_replaced(pools: Pools, monkeypatch: p
     await until(lambda: before not in pool.pids and len(pool.pids) == 1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", worker.IGNORED)
 async def test_signal_to_the_process_group_ends_no_starting_process(number: signal.Signals) -> None:
     process = RenderProcess(0)
     starting = asyncio.create_task(process.start())

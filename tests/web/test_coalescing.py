@@ -11,13 +11,17 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from service.pictures.values import Original
+from service.pictures import records
+from service.pictures.values import RECORD, Original
 from service.stores.directory import DirectoryStore
-from service.web.keys import RENDERER
+from service.web.keys import CACHE, RENDERER
 from tests.conftest import Serve
+from tests.deadly import Deadly, deadly
 from tests.pixels import shown
 from tests.web.conftest import Get
 from tools.pictures.drawing import quarters, saved
+
+__all__ = ["deadly"]
 
 pytestmark = pytest.mark.usefixtures("people", "spawned_renderers")
 
@@ -27,6 +31,14 @@ async def metric(client: TestClient[Any, Any], name: str) -> float:
     text = await (await client.get("/metrics")).text()
     lines = (line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{")))
     return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+def recorded(client: TestClient[Any, Any], contact: int) -> Original:
+    """Return what the record of *contact* in memory says."""
+    entry = client.server.app[CACHE].local(contact, RECORD)  # type: ignore[attr-defined]
+    original = records.decode(entry.body)
+    assert original is not None
+    return original
 
 
 async def frozen_worker(client: TestClient[Any, Any]) -> int:
@@ -108,22 +120,46 @@ async def test_full_queue_is_503_and_hits_are_served(serve: Serve, get: Get) -> 
     assert {(await each).status for each in waiting} == {200}
 
 
-async def test_death_of_a_worker_is_503_and_the_second_one_422(serve: Serve, get: Get) -> None:
+async def test_one_death_of_a_worker_fails_no_request(serve: Serve, get: Get, images: Path, deadly: Deadly) -> None:
+    (images / "20.png").write_bytes(deadly(saved(quarters(80, 60), "PNG"), signal.SIGSEGV))
     client = await serve()
-    for wanted in (503, 422, 422):
-        started = await metric(client, "contact_image_renders_started_total")
-        if wanted == 503 or started == 1:
-            pid = await frozen_worker(client)
-            asked = asyncio.create_task(get(client, 1, "?w=82"))
-            await until_metric(client, "contact_image_renders_started_total", started + 1)
-            os.kill(pid, signal.SIGKILL)
-            response = await asked
-        else:
-            response = await get(client, 1, "?w=82")
-        assert response.status == wanted
+    answers = await asyncio.gather(*(get(client, 20, f"?w={82 + at % 2}") for at in range(200)))
+    assert {answer.status for answer in answers} == {200}
+    assert await metric(client, "contact_image_renders_started_total") == 3
+    assert recorded(client, 20).strikes == 0
+
+
+async def test_two_deaths_in_one_render_are_422(serve: Serve, get: Get, images: Path, deadly: Deadly) -> None:
+    (images / "20.png").write_bytes(deadly(saved(quarters(80, 60), "PNG"), *[signal.SIGSEGV] * 2))
+    client = await serve()
+    for _ in range(3):
+        assert (await get(client, 20, "?w=82")).status == 422
     assert await metric(client, "contact_image_renders_started_total") == 2
-    assert (await get(client, 1)).status == 200  # as stored, without a render
+    assert (await get(client, 20)).status == 200  # as stored, without a render
     assert (await get(client, 5, "?w=82")).status == 200
+
+
+async def test_picture_whose_processes_the_host_kills_is_not_refused(
+    serve: Serve, get: Get, images: Path, deadly: Deadly
+) -> None:
+    """The OOM killer ends processes of several pictures. The first one cannot be known to be sound."""
+    client = await serve()
+    for contact in (20, 21, 22):
+        (images / f"{contact}.png").write_bytes(deadly(saved(quarters(80, 60), "PNG"), *[signal.SIGKILL] * 2))
+    assert (await get(client, 20, "?w=82")).status == 422
+    for contact in (21, 22):
+        assert (await get(client, contact, "?w=82")).status == 503
+        assert (await get(client, contact, "?w=82")).status == 200
+
+
+async def test_finished_render_removes_the_strike_of_an_earlier_one(serve: Serve, get: Get) -> None:
+    """Otherwise two unrelated events, with good renders between them, would have a sound picture refused."""
+    client = await serve(render={"timeout": 6})
+    await frozen_worker(client)
+    assert (await get(client, 1, "?w=90")).status == 503
+    for width, strikes in ((80, 1), (90, 0)):
+        assert (await get(client, 1, f"?w={width}")).status == 200
+        assert recorded(client, 1).strikes == strikes
 
 
 async def test_render_over_its_time_limit_is_503(serve: Serve, get: Get) -> None:
@@ -152,19 +188,20 @@ async def test_picture_that_changes_before_it_is_read_is_selected_again(serve: S
     assert (await get(client, 1)).headers["ETag"] != first.headers["ETag"]
 
 
-async def test_expensive_rendition_does_not_make_the_picture_unrenderable(serve: Serve, get: Get) -> None:
+async def test_expensive_rendition_does_not_make_the_picture_unrenderable(
+    serve: Serve, get: Get, images: Path, deadly: Deadly
+) -> None:
+    (images / "20.png").write_bytes(deadly(saved(quarters(80, 60), "PNG"), *[signal.SIGSEGV] * 6))
     client = await serve()
-    for started in (0, 1, 2):
-        pid = await frozen_worker(client)
-        asked = asyncio.create_task(get(client, 1, f"?w={4000 + started}&type=avif"))
-        await until_metric(client, "contact_image_renders_started_total", started + 1)
-        os.kill(pid, signal.SIGKILL)
-        assert (await asked).status == 503
-    assert (await get(client, 1, "?w=50")).status == 200
+    for width in (4000, 4001, 4002):
+        assert (await get(client, 20, f"?w={width}&type=avif")).status == 503
+        assert (await get(client, 20, f"?w={width}&type=avif")).status == 500
+    assert await metric(client, "contact_image_renders_started_total") == 6
+    assert (await get(client, 20, "?w=50")).status == 200
 
 
 async def test_simultaneous_failures_count_as_one_strike(serve: Serve, get: Get) -> None:
-    client = await serve(render={"workers": 2})
+    client = await serve(render={"workers": 2, "timeout": 6})
     pool = client.server.app[RENDERER]  # type: ignore[attr-defined]
     async with asyncio.timeout(60):
         while len(pool.pids) < 2:
@@ -174,10 +211,6 @@ async def test_simultaneous_failures_count_as_one_strike(serve: Serve, get: Get)
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     asked = [asyncio.create_task(get(client, 1, f"?w={width}")) for width in (30, 31)]
-    await until_metric(client, "contact_image_renders_started_total", 3)
-    await asyncio.sleep(0.1)  # until both processes have their work: renders are counted just before
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
     assert [(await each).status for each in asked] == [503, 503]
     assert (await get(client, 1, "?w=32")).status == 200
 
@@ -222,7 +255,7 @@ async def test_picture_that_kills_workers_is_tried_twice_for_all_sizes(
     store.workers = workers
     await store.full()
     asked = await asyncio.gather(*(get(client, 1, f"?w={width}") for width in range(30, 42)))
-    assert sorted(response.status for response in asked) == [422] * 11 + [503]
+    assert {response.status for response in asked} == {422}
     assert store.reads == 2
     assert (await get(client, 1, "?w=42")).status == 422
     assert store.reads == 2

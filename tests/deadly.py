@@ -1,0 +1,46 @@
+"""Pictures that end the render processes that get them, a given number of times."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.imaging.order import Order, Rendered
+from service.rendering import worker
+
+_MARK = b"deaths in "
+"""What separates a picture from the path of a file with the signals that are left."""
+
+Deadly = Callable[..., bytes]
+
+
+@pytest.fixture
+def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deadly:
+    """Return a picture whose renders end their processes by *signals*, one after the other, and are then finished."""
+    monkeypatch.setattr("service.rendering.worker.render_original", render_or_die)
+    made = 0
+
+    def make(picture: bytes, *signals: signal.Signals) -> bytes:
+        nonlocal made
+        made += 1
+        left = tmp_path / f"deaths-{made}"
+        left.write_text(" ".join(str(int(each)) for each in signals))
+        return picture + _MARK + bytes(left)
+
+    return make
+
+
+def render_or_die(original: bytes, order: Order, with_mezzanine: bool) -> Rendered:
+    """Do the same as `render_original` in a render process, where that is not replaced, unless a signal is left."""
+    picture, _, path = original.partition(_MARK)
+    if path:
+        left = Path(os.fsdecode(path))
+        numbers = left.read_text().split()
+        left.write_text(" ".join(numbers[1:]))
+        if numbers:
+            os.kill(os.getpid(), int(numbers[0]))
+    return worker.render_original(picture, order, with_mezzanine)
