@@ -62,12 +62,13 @@ def serve(
             signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
             images, defaults = make_demo(folder, writable=settings.is_local)
             settings = _settings(config, images, defaults, host=host, port=port, workers=workers)
+        from service.line_queue import STANDARD_OUTPUT
         from service.serving.run import run
         from service.settings import BadSettings
 
         def ready(base: str) -> None:
             if demo:
-                click.echo(welcome(base))
+                STANDARD_OUTPUT.write(welcome(base) + "\n")
             stop.raise_pending()
 
         try:
@@ -274,6 +275,8 @@ class _EarlyStop:
         self._received = False
         for number in self.SIGNALS:
             signal.signal(number, self._end)
+        for number in (signal.SIGUSR1, signal.SIGUSR2):  # their default is to end a process
+            signal.signal(number, signal.SIG_IGN)
 
     def _end(self, *_: object) -> None:
         self._received = True

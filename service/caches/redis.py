@@ -48,7 +48,8 @@ class RedisCache:
 
     def __init__(self, url: str, *, prefix: str, timeout: float, max_fields: int, lease: float, fence: float) -> None:
         # Three connections: a large put must not delay a lookup.
-        pool, self._url = _pool(url), url
+        self._pool = pool = _pool(url)
+        self._url = url
         self._read, self._leases = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
         self._write = Pipeline(pool, timeout=_TIMEOUT)
         self._client = Redis.from_pool(pool)
@@ -85,7 +86,7 @@ class RedisCache:
                 self._awaited.clear()
 
         self._subscription = Subscription(
-            self._client, self._channel, received, changed, partial(disagreement, self._url)
+            self._pool, self._channel, received, changed, partial(disagreement, self._url)
         )
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
@@ -154,10 +155,10 @@ class RedisCache:
         if contact is None:
             await _done(self._unlink(f"{self._prefix}:{{*:fence"))  # first, so that puts under way are refused
             await _done(self._unlink(f"{self._prefix}:{{*"))
-            await _done(self._write.ask("PUBLISH", self._channel, self._purged(_ALL)))
+            await self._run_purge(self._purged(_ALL))
         else:
             keys = self.key(contact), self.key(MezzanineOwner(contact)), self._fence_key(contact)
-            await _done(self._write.ask("EVAL", scripts.PURGE, 3, *keys, self._channel, self._purged(contact)))
+            await self._run_purge(self._purged(contact), *keys)
 
     async def check(self) -> str:
         try:
@@ -203,12 +204,18 @@ class RedisCache:
                 return [None, fence, held]
         raise CacheUnavailable(_FOREIGN)
 
+    async def _run_purge(self, message: str, *keys: str) -> None:
+        """Run the script PURGE. Raise `CacheUnavailable` unless the reply is its own."""
+        reply = await _done(self._write.ask("EVAL", scripts.PURGE, len(keys), *keys, self._channel, message))
+        if reply != message.encode():
+            raise CacheUnavailable(_FOREIGN)
+
     async def _unlink(self, pattern: str) -> None:
         cursor = 0
         while True:
             cursor, keys = await self._client.scan(cursor, match=pattern, count=_SCAN_COUNT)
-            if keys:
-                await self._client.unlink(*keys)
+            if keys and not isinstance(await self._client.unlink(*keys), int):
+                raise CacheUnavailable(_FOREIGN)
             if not cursor:
                 return
 

@@ -72,10 +72,12 @@ return type(stored) == 'table' and stored or 1
 """Store a value unless the contact was purged since the fence was read, and wake the processes that wait for it."""
 
 PURGE = """
--- KEYS: hash, mezzanine, fence. ARGV: channel, message.
-redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3])
-return redis.call('PUBLISH', ARGV[1], ARGV[2])
+-- KEYS: hash, mezzanine, fence; or none if they are unlinked already. ARGV: channel, message. Returns the message.
+if KEYS[1] then redis.call('UNLINK', unpack(KEYS)) end
+redis.call('PUBLISH', ARGV[1], ARGV[2])
+return ARGV[2]
 """
+"""Drop what is cached of a contact. No reply but the message acknowledges it."""
 
 RENEW = """
 -- KEYS: lease. ARGV: its token, its ms.

@@ -7,7 +7,10 @@ import time
 from collections.abc import Awaitable, Callable
 
 import structlog
-from redis.asyncio import Redis
+from hiredis import Reader, pack_command
+from redis.asyncio import ConnectionPool
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import ResponseError
 
 log = structlog.get_logger()
 
@@ -17,6 +20,11 @@ _TIMEOUT = 1.0
 """Seconds without a reply, after which the subscription is down."""
 _PAUSE = 0.25
 """Seconds between two attempts to subscribe."""
+_MAX_MESSAGE = 4_096
+"""Bytes of a message. The messages of the fleet are shorter."""
+_MAX_UNPARSED = 2 * _MAX_MESSAGE
+"""Bytes of a reply that has not arrived as a whole: a message, the name of its channel, and what is read already."""
+_TOO_LONG = f"a message has more than {_MAX_MESSAGE:,} bytes"
 
 
 class Subscription:
@@ -28,13 +36,13 @@ class Subscription:
 
     def __init__(
         self,
-        client: Redis,
+        pool: ConnectionPool,
         channel: str,
         on_message: Callable[[str], None],
         on_change: Callable[[bool], None],
         explain: Callable[[], Awaitable[str | None]],
     ) -> None:
-        self._client, self._channel = client, channel
+        self._pool, self._channel = pool, channel
         self._on_message, self._on_change, self._explain = on_message, on_change, explain
         self._task = asyncio.create_task(self._run())
 
@@ -61,24 +69,76 @@ class Subscription:
 
     async def _receive(self) -> None:
         """Receive messages until the server is silent. Raise when it cannot be reached, or the connection ends."""
-        subscription = self._client.pubsub()
+        made: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(_TIMEOUT):
-                await subscription.subscribe(self._channel)
-            received_at, pinged = time.monotonic(), True  # the confirmation of the subscription is awaited like a pong
-            while time.monotonic() - received_at < _TIMEOUT:
-                message = await subscription.get_message(timeout=_PING_AFTER)
-                if message is None:
-                    if not pinged:
-                        async with asyncio.timeout(_TIMEOUT):
-                            await subscription.ping()
-                        pinged = True
-                    continue
-                received_at, pinged = time.monotonic(), False
-                if message["type"] == "subscribe":
-                    self._on_change(True)
-                elif message["type"] == "message":
-                    self._on_message(message["data"].decode(errors="replace"))
+                await made.connect()  # type: ignore[no-untyped-call]
+            connection = _SubscribedConnection(made, self._on_reply)
+            connection.send("SUBSCRIBE", self._channel, within=_TIMEOUT)
+            while True:
+                awaited = connection.awaited_until
+                due = connection.received_at + _PING_AFTER if awaited is None else awaited
+                if (left := due - time.monotonic()) > 0:
+                    await asyncio.wait((connection.ended,), timeout=left)
+                    if connection.ended.done():
+                        raise connection.ended.result()
+                elif awaited is None:
+                    connection.send("PING", within=_TIMEOUT - _PING_AFTER)
+                else:
+                    break
             log.warning("cache.no_news", reason=f"no answer for {_TIMEOUT} s")
         finally:
-            await subscription.aclose()  # type: ignore[no-untyped-call]
+            await made.disconnect(nowait=True)
+
+    def _on_reply(self, reply: object) -> None:
+        match reply:
+            case [b"subscribe", *_]:
+                self._on_change(True)
+            case [b"message", _, bytes(data)]:
+                if len(data) > _MAX_MESSAGE:
+                    raise ConnectionError(_TOO_LONG)
+                self._on_message(data.decode(errors="replace"))
+            case ResponseError():
+                raise reply
+
+
+class _SubscribedConnection(asyncio.Protocol):
+    """A connection of the library, whose replies are given to *on_reply* as they arrive.
+
+    *received_at* is the `time.monotonic()` of the last reply, and *awaited_until* that at which the next one is late;
+    None if no command is unanswered. *ended* has the reason when the connection has ended.
+    """
+
+    def __init__(self, connection: AbstractConnection, on_reply: Callable[[object], None]) -> None:
+        writer = connection._writer  # the library has no public way to its transport
+        assert writer is not None
+        self._transport, self._on_reply = writer.transport, on_reply
+        self._reader = Reader(replyError=ResponseError, notEnoughData=_SubscribedConnection)
+        self.received_at = time.monotonic()
+        self.awaited_until: float | None = None
+        self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
+        self._transport.set_protocol(self)
+
+    def send(self, *command: str, within: float) -> None:
+        """Send *command*, whose reply is late after *within* seconds."""
+        self._transport.write(pack_command(command))  # type: ignore[arg-type]  # its stub has only tuples of one
+        self.awaited_until = time.monotonic() + within
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not _SubscribedConnection:
+                self.received_at, self.awaited_until = time.monotonic(), None
+                self._on_reply(reply)
+            if self._reader.len() > _MAX_UNPARSED:  # the rest of the message is not read
+                raise ConnectionError(_TOO_LONG)
+        except Exception as error:  # not a Redis server, or a message that is too long
+            self._end(error)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(error or ConnectionError("the server has closed the connection"))
+
+    def _end(self, error: Exception) -> None:
+        if not self.ended.done():
+            self.ended.set_result(error)
+            self._transport.abort()

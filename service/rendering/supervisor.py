@@ -79,21 +79,21 @@ class Supervisor:
         if process in self._retiring:
             self._remove(process)
             return
-        if not process.worn and (process.renders >= _MAX_RENDERS or process.resident > _MAX_RESIDENT):
-            process.worn = True
-            log.info("render.worker_worn", pid=process.pid, renders=process.renders, resident=process.resident)
-            self._start_one(process)
         self._idle.append(process)
         self._idle_count.release()
+        if not process.worn and (process.renders >= _MAX_RENDERS or process.resident > _MAX_RESIDENT):
+            process.worn = True
+            self._start_one(process)
+            log.info("render.worker_worn", pid=process.pid, renders=process.renders, resident=process.resident)
 
     def replace(self, process: RenderProcess) -> None:
         """End a process that died, or whose result is not needed any more, and start another one."""
         if self._closing:
             return  # `close` ends it
         self._remove(process)
-        log.warning("render.worker_replaced", pid=process.pid)
         if not process.worn:  # the successor of a worn process is already being started
             self._start_one()
+        log.warning("render.worker_replaced", pid=process.pid)
 
     async def close(self) -> None:
         """End every process."""

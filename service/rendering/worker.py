@@ -21,7 +21,7 @@ from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
-IGNORED = (signal.SIGINT, signal.SIGTERM)
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
 """Signals that a render process ignores: they reach the whole process group, and only the parent ends a process."""
 _PR_SET_PDEATHSIG = 1
 _NICENESS = 10

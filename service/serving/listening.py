@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import resource
 import socket
 
@@ -14,6 +15,8 @@ log = structlog.get_logger()
 
 _OTHER_DESCRIPTORS = 256
 """File descriptors that are not connections of clients: files, pipes, connections to the cache."""
+_SPARE_DESCRIPTORS = 128
+"""File descriptors that connections leave free for files and pipes; a quarter of all where that is less."""
 
 
 def listen(settings: ServerSettings) -> socket.socket:
@@ -29,14 +32,23 @@ def base_url(listener: socket.socket) -> str:
 
 
 def connection_limits(settings: ServerSettings) -> ConnectionLimits:
-    """Return the limits of *settings*, with fewer connections if the process cannot have enough file descriptors."""
-    most = settings.connections
-    needed = most + _OTHER_DESCRIPTORS
+    """Return the limits of *settings*. Raise the soft limit of file descriptors to what they need, if possible."""
+    backlog = settings.connections
+    needed = settings.connections + _OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
+    unlimited = soft == resource.RLIM_INFINITY
+    if not unlimited and soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        if soft < needed:
-            most = max(soft - _OTHER_DESCRIPTORS, soft // 2)
-            log.warning("server.few_descriptors", limit=soft, connections=most)
-    return ConnectionLimits(settings.header_timeout, settings.keepalive_timeout, settings.write_timeout, most)
+    spare = min(_SPARE_DESCRIPTORS, soft // 4)
+    if not unlimited and soft < needed:
+        backlog = min(backlog, max(1, spare // 2))  # the event loop may accept all of them before it closes others
+        log.warning("server.few_descriptors", limit=soft)
+    return ConnectionLimits(
+        header=settings.header_timeout,
+        keepalive=settings.keepalive_timeout,
+        write=settings.write_timeout,
+        connections=settings.connections,
+        descriptors=math.inf if unlimited else soft - spare,
+        backlog=backlog,
+    )

@@ -1,12 +1,14 @@
-"""Structured log lines on standard error, for the service and its libraries."""
+"""Structured log lines on standard error, for the service and its libraries. No log call blocks or raises."""
 
 from __future__ import annotations
 
+import json
 import logging
-import sys
+from typing import Any
 
 import structlog
 
+from service.line_queue import STANDARD_ERROR
 from service.settings import LogSettings
 from service.web.request_log import REQUEST_ID
 
@@ -29,12 +31,13 @@ def configure_logs(settings: LogSettings) -> None:
         else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)  # no local variables
     )
     structlog.configure(
-        processors=[*shared, final],
+        processors=[_Rendered(*shared, final)],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    logging.raiseExceptions = False  # a handler that fails would print a traceback, which can block
+    handler = logging.StreamHandler(STANDARD_ERROR)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
 
@@ -43,3 +46,34 @@ def _with_request_id(_: object, __: str, event: structlog.typing.EventDict) -> s
     if request_id := REQUEST_ID.get(None):
         event["request_id"] = request_id
     return event
+
+
+class _Rendered:
+    """A processor that runs *processors*. If one of them fails, the line names the event and the failure."""
+
+    def __init__(self, *processors: structlog.typing.Processor) -> None:
+        self._processors = processors
+
+    def __call__(self, logger: Any, method: str, event: structlog.typing.EventDict) -> Any:
+        name, rendered = str(event.get("event")), event
+        try:
+            for processor in self._processors:
+                rendered = processor(logger, method, rendered)  # type: ignore[assignment]  # the last one returns text
+            return rendered
+        except Exception as error:  # for example a value whose `repr` fails
+            return json.dumps({"event": name, "level": method, "unprintable": type(error).__name__})
+
+
+class _Lines:
+    """A logger that puts every line into the queue of standard error.
+
+    The loggers of structlog hold a lock while they write. A fork at that moment would leave it locked.
+    """
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def _put(self, line: str) -> None:
+        STANDARD_ERROR.write(line + "\n")
+
+    debug = info = warning = error = exception = critical = _put

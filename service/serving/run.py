@@ -12,7 +12,7 @@ from service.settings import Settings
 
 
 def run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int] = ()) -> None:
-    """Serve until SIGTERM or SIGINT. Then finish the requests in flight.
+    """Serve until SIGTERM or SIGINT. Then drain, and finish the requests in flight. A second signal ends at once.
 
     Call *ready* with the base URL when the service listens. *shown* is as in `create_app`.
 
@@ -49,9 +49,9 @@ def _run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int],
     if folder is None:
         import uvloop
 
-        from service.serving.one import serve
+        from service.serving.one import serve_alone
 
-        uvloop.run(serve(settings, listener, announce, shown=shown))
+        uvloop.run(serve_alone(settings, listener, announce, shown))
     else:
         from service.serving.several import serve_by_several
 

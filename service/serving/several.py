@@ -7,12 +7,10 @@ server, and a folder for the metrics and the render slots of the processes.
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import shutil
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,10 +24,12 @@ from prometheus_client import multiprocess, values
 from pydantic import SecretStr
 
 from service.caches.embedded import EmbeddedValkey
+from service.line_queue import STANDARD_ERROR
 from service.rendering.slots import RenderSlots
 from service.serving.arbiter import EventLogger, SafeArbiter
 from service.serving.budget import share
 from service.serving.one import serve
+from service.serving.stopping import Stop
 from service.settings import Settings
 from service.wiring.app import private_server
 
@@ -39,8 +39,8 @@ _HEARTBEAT_TIMEOUT = 30
 """Seconds without a heartbeat after which a process is killed and replaced: its event loop is blocked."""
 _HEARTBEAT = 1.0
 """Seconds between two heartbeats of a process."""
-_END_TIMEOUT = 10
-"""Seconds that a process may take to end after its requests."""
+_ORDER_TIMEOUT = 1.0
+"""Seconds after SIGTERM in which the order of the arbiter arrives, if every process of the service got the signal."""
 
 
 def serve_by_several(
@@ -82,15 +82,12 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def load_config(self) -> None:
         server = self.settings.server
         for name, value in {
-            "bind": f"fd://{os.dup(self.listener.fileno())}",  # gunicorn closes this descriptor
             "workers": server.workers,
             "worker_class": _Process,
             "timeout": _HEARTBEAT_TIMEOUT,
-            "graceful_timeout": math.ceil(2 * server.shutdown_timeout) + _END_TIMEOUT,
-            "backlog": server.connections,
             "logger_class": EventLogger,
             "control_socket_disable": True,
-            "when_ready": self._when_ready,
+            "when_ready": lambda _: self.ready(),
             "pre_fork": _set_number,
             "child_exit": _forget_gauges,
         }.items():
@@ -100,15 +97,9 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return self
 
     def run(self) -> None:
-        SafeArbiter(self, self.embedded.revive if self.embedded is not None else lambda: None).run()
-
-    def _when_ready(self, _: Arbiter) -> None:
-        """Treat every signal that ends as SIGTERM. Ignore those that reload or change the number of processes."""
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
-            signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
-        for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
-            signal.signal(number, signal.SIG_IGN)
-        self.ready()
+        every_second = self.embedded.revive if self.embedded is not None else lambda: None
+        self.arbiter = SafeArbiter(self, self.listener, self.settings.server, every_second)
+        self.arbiter.run()
 
 
 class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
@@ -117,11 +108,11 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
     number = 0
 
     def init_signals(self) -> None:
-        """Let SIGTERM end this process until the server has its own handlers. The arbiter sends it for every stop."""
-        for number in self.SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):
+        """Let SIGTERM end this process until it serves. Ignore the other signals: the arbiter acts on them."""
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        for number in (signal.SIGTERM, signal.SIGABRT, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
         SafeArbiter.unblock()
 
     def init_process(self) -> None:
@@ -134,7 +125,7 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
             code = code if not self.booted else 1
             log.exception("server.worker_failed")
         finally:
-            sys.stdout.flush()
+            STANDARD_ERROR.drain()
             os._exit(code)
 
     def run(self) -> None:
@@ -142,6 +133,8 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
         self.booted = False  # an end before it serves makes the arbiter give up
         os.close(workers.life_held)
         threading.Thread(target=_end_with_arbiter, args=(workers.life, workers.folder), daemon=True).start()
+        workers.arbiter.stopping.disown()
+        workers.arbiter.hurrying.disown()
         if workers.embedded is not None:
             workers.embedded.disown()
         values.ValueClass = values.MultiProcessValue(lambda: self.number)  # type: ignore[no-untyped-call]
@@ -152,9 +145,13 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
         uvloop.run(self._serve(settings, slots))
 
     async def _serve(self, settings: Settings, slots: RenderSlots | None) -> None:
+        loop, stop, arbiter = asyncio.get_running_loop(), Stop(settings.server), self.wsgi.arbiter
+        arbiter.stopping.receive(stop.request)
+        arbiter.hurrying.receive(stop.hurry)
+        loop.add_signal_handler(signal.SIGTERM, loop.call_later, _ORDER_TIMEOUT, stop.request_alone)
         heartbeat = asyncio.create_task(self._beat())
         try:
-            await serve(settings, self.wsgi.listener, self._ready, slots, self.wsgi.shown)
+            await serve(settings, self.wsgi.listener, self._ready, stop, slots, self.wsgi.shown)
         finally:
             heartbeat.cancel()
 

@@ -41,6 +41,10 @@ class ConnectionLimits:
     """Seconds for a client to read an answer."""
     connections: int
     """Connections at most."""
+    descriptors: float
+    """The lowest file descriptor that stays free for files and pipes."""
+    backlog: int
+    """Connections that wait to be accepted."""
 
 
 class Connection(web.RequestHandler):
@@ -102,7 +106,7 @@ class ConnectionServer(web.Server):
     """Accepts connections, and enforces their limits while `watch_connections` runs.
 
     When there are too many, a new connection replaces an idle one, or the one whose header is awaited longest. When all
-    of them are being answered, the new one is closed.
+    of them are being answered, the new one is closed. There are too many, too, while one has a spare descriptor.
     """
 
     refuse: Refuse
@@ -112,6 +116,7 @@ class ConnectionServer(web.Server):
     ) -> None:
         super().__init__(handler)
         self._limits = limits
+        self._spare_descriptors: set[web.RequestHandler] = set()  # connections that have one
 
     def __call__(self) -> Connection:
         return Connection(
@@ -123,14 +128,22 @@ class ConnectionServer(web.Server):
         )
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
-        full = len(self.connections) >= self._limits.connections
+        # The kernel gives the lowest free descriptor: all below it are in use, for connections or for other things.
+        if transport.get_extra_info("socket").fileno() >= self._limits.descriptors:
+            self._spare_descriptors.add(handler)
+        full = len(self.connections) >= self._limits.connections or bool(self._spare_descriptors)
         others = self._open_connections() if full else []
         super().connection_made(handler, transport)
         if full:
-            waiting = [each for each in others if each.waits_since != _BUSY]
+            waiting = [each for each in others if each.waits_since != _BUSY and each.connected]
             replaced = max(waiting, key=_waiting_order, default=None)
             log.info("server.crowded", connections=len(others))
-            (replaced or handler).force_close()
+            if replaced is not None or others:
+                (replaced or handler).force_close()
+
+    def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
+        super().connection_lost(handler, exc)
+        self._spare_descriptors.discard(handler)
 
     async def watch_connections(self) -> None:
         """Close connections whose header is late, or whose last bytes the client does not read, until cancelled."""
@@ -145,6 +158,11 @@ class ConnectionServer(web.Server):
                 elif each.waits_since != _BUSY and now - each.waits_since > self._limits.header:
                     log.debug("connection.slow")
                     each.force_close()
+
+    @property
+    def awaits_headers(self) -> bool:
+        """Whether there is a connection on which a header has begun, or the first one is awaited."""
+        return any(math.isfinite(each.waits_since) for each in self._open_connections())
 
     def _open_connections(self) -> list[Connection]:
         return [each for each in self.connections if isinstance(each, Connection)]

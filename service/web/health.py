@@ -21,9 +21,10 @@ async def healthz(_: web.Request) -> web.StreamResponse:
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """Answer 200 if pictures can be served, with or without the cache; else 503."""
+    """Answer 200 if pictures can be served, with or without the cache. Answer 503 if not, or if the service stops."""
     result = await request.app[READINESS].check()
-    return web.json_response(result, status=503 if result["status"] == "unready" else 200, headers=uncached())
+    status = 200 if result["status"] in ("ready", "degraded") else 503
+    return web.json_response(result, status=status, headers=uncached())
 
 
 async def metrics(request: web.Request) -> web.StreamResponse:

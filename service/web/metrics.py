@@ -17,6 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from service.line_queue import STANDARD_ERROR
 from service.pictures.ports import Layer, Lookup, Outcome
 from service.web.request_values import METHODS
 
@@ -70,6 +71,8 @@ class Metrics:
         self._from_mezzanines = counter(
             "contact_image_renders_from_mezzanine", "Renders from a mezzanine instead of the original."
         )
+        self._log_dropped = counter("contact_image_log_dropped", "Lines of the log that were dropped.")
+        self._log_dropped_before = 0
         self._queued = Gauge(
             "contact_image_render_queue_depth",
             "Renders that wait for a process.",
@@ -128,6 +131,9 @@ class Metrics:
             self._cache.labels(layer, outcome).inc(count)
         self._answered.clear()
         self._looked_up.clear()
+        dropped = STANDARD_ERROR.dropped
+        self._log_dropped.inc(dropped - self._log_dropped_before)
+        self._log_dropped_before = dropped
 
     def text(self) -> bytes:
         """Return the flushed metrics of all processes in the exposition format, version 0.0.4."""

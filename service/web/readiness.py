@@ -32,9 +32,19 @@ class Readiness:
         self._lock = asyncio.Lock()
         self._result: dict[str, str] = {}
         self._checked_at = float("-inf")
+        self._draining = False
+
+    def drain(self) -> None:
+        """Report from now on that the service stops, so that no new clients are sent to it."""
+        self._draining = True
 
     async def check(self) -> dict[str, str]:
-        """Return `ok` or `failed` for each part, and as `status` one of `ready`, `degraded` and `unready`."""
+        """Return `ok` or `failed` for each part, and as `status` one of `ready`, `degraded` and `unready`.
+
+        Of a service that stops, return the `status` `draining` only.
+        """
+        if self._draining:
+            return {"status": "draining"}
         async with self._lock:
             if time.monotonic() - self._checked_at > _KEPT_FOR:
                 results = await asyncio.gather(*(self._check(name) for name in self._checks))

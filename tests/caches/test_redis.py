@@ -17,8 +17,12 @@ from structlog.testing import capture_logs
 from service.pictures.ports import CacheUnavailable
 from service.pictures.values import Entry
 from tests.caches.conftest import ENTRY, found, keep, redis_cache
+from tests.caches.wrong_server import giving
 from tests.conftest import Valkey
 from tests.operations.running import free_port
+
+WRONG_REPLIES = [b"+OK\r\n", b":1\r\n", b"$-1\r\n", b"*0\r\n", b"*2\r\n$1\r\n0\r\n*0\r\n", b"$2\r\n\0\0\r\n"]
+"""Valid replies of the protocol. The last two also end a scan of the keys."""
 
 
 async def test_full_server_refuses_puts_with_a_reason(own_valkey: Valkey) -> None:
@@ -55,6 +59,16 @@ async def test_frozen_server_fails_within_the_time_limit(own_valkey: Valkey) -> 
         own_valkey.process.send_signal(18)
     assert await found(cache, 1, "one") == ENTRY
     await cache.close()
+
+
+@pytest.mark.parametrize("reply", WRONG_REPLIES)
+@pytest.mark.parametrize("contact", [42, None])
+async def test_wrong_reply_acknowledges_no_purge(tmp_path: Path, reply: bytes, contact: int | None) -> None:
+    async with giving(reply, tmp_path / "socket"):
+        cache = redis_cache(f"unix://{tmp_path}/socket")
+        with pytest.raises(CacheUnavailable):
+            await cache.purge(contact)
+        await cache.close()
 
 
 async def test_tls_and_an_acl_user_work(own_valkey: Valkey, certificate: tuple[Path, Path]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from service.caches.redis import RedisCache
 from service.pictures.ports import FenceToken
@@ -96,6 +98,36 @@ async def test_subscription_reports_when_the_server_is_gone_or_frozen(own_valkey
     finally:
         own_valkey.process.send_signal(18)
     await until(lambda: states[-1] is True)
+    await cache.close()
+
+
+async def test_message_of_four_kibibytes_is_received(redis: RedisCache, client: Redis) -> None:
+    subscriber = Subscriber(redis)
+    await until(lambda: subscriber.states == [True])
+    for _ in range(50):
+        await client.publish(f"{prefix_of(redis)}:news", b"purged x 7".ljust(4_096))
+        await client.publish(f"{prefix_of(redis)}:news", "purged x 8")
+    await until(lambda: subscriber.purged == [8] * 50)
+    assert subscriber.states == [True]
+
+
+@pytest.mark.parametrize("size", [4_097, 16_777_216])
+async def test_longer_message_ends_the_subscription_and_is_not_read(own_valkey: Valkey, size: int) -> None:
+    cache = redis_cache(own_valkey.url)
+    subscriber = Subscriber(cache)
+    await until(lambda: subscriber.states == [True])
+    async with Redis.from_url(own_valkey.url) as client:
+        before = (await client.info("stats"))["total_net_output_bytes"]
+        with capture_logs() as lines:
+            await client.publish(f"{prefix_of(cache)}:news", b"purged x 7 ".ljust(size, b"1"))
+            await until(lambda: subscriber.states == [True, False, True])
+        sent = (await client.info("stats"))["total_net_output_bytes"] - before
+        await client.publish(f"{prefix_of(cache)}:news", "purged x 8")
+        await until(lambda: subscriber.purged == [8])
+    assert sent < 8_388_608  # what the kernel holds of it
+    (line,) = lines
+    assert line["event"] == "cache.no_news"
+    assert line["reason"] == "ConnectionError: a message has more than 4,096 bytes"
     await cache.close()
 
 

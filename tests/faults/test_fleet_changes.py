@@ -13,6 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.web.keys import CACHE
+from tests.caches.wrong_server import giving
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, Pair, settled
 from tests.pixels import shown
@@ -147,6 +148,21 @@ async def test_purge_that_the_server_does_not_acknowledge_is_503(serve: Serve, o
     own_valkey.stop()
     refused = await client.request("PURGE", IMAGE.format(1))
     assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    own_valkey.start()
+    async with asyncio.timeout(60):
+        while (await client.request("PURGE", IMAGE.format(1))).status != 204:
+            await asyncio.sleep(0.05)  # until the server is reached again
+
+
+@pytest.mark.parametrize("reply", [b"+OK\r\n", b":0\r\n", b"$-1\r\n", b"*0\r\n"])
+async def test_purge_that_gets_a_wrong_reply_is_503_and_is_tried_again(
+    serve: Serve, own_valkey: Valkey, reply: bytes
+) -> None:
+    client = await serve(url=own_valkey.url, writes={"enabled": True})
+    own_valkey.stop()
+    async with giving(reply, own_valkey.socket):
+        for _ in range(3):
+            assert (await client.request("PURGE", IMAGE.format(1))).status == 503
     own_valkey.start()
     async with asyncio.timeout(60):
         while (await client.request("PURGE", IMAGE.format(1))).status != 204:

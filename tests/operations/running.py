@@ -274,11 +274,14 @@ def running(
     command: tuple[str, ...] = COMMAND,
     wait: bool = True,
     port: int | None = None,
+    out: int | None = None,
+    err: int | None = None,
     **variables: str,
 ) -> Iterator[Service]:
     """Run `contact-image serve` with *arguments* in an empty directory. At the end of the block, kill it if it runs.
 
     The service gets *variables*, and no other CONTACT_IMAGE_ variable. It has one render process unless they say more.
+    *out* and *err* are descriptors in place of the files of standard output and standard error.
     """
     port = port or free_port()
     # Not pytest's folder: the path of a unix socket has 108 bytes at most.
@@ -288,15 +291,17 @@ def running(
         (folder / "tmp").mkdir()
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CONTACT_IMAGE_")}
         environment |= {"TMPDIR": str(folder / "tmp"), "CONTACT_IMAGE_RENDER__WORKERS": "1", **variables}
-        with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+        with (folder / "out").open("wb") as printed, (folder / "err").open("wb") as logged:
             process = subprocess.Popen(
                 [*command, "serve", "--port", str(port), *map(str, arguments)],
                 cwd=folder / "empty",
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
+                stdout=printed if out is None else out,
+                stderr=logged if err is None else err,
                 start_new_session=True,
+                # A run of the tests under nohup ignores SIGHUP, and the service would inherit that.
+                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
             )
         service = Service(process, port, folder)
         try:

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 
 from service.cli import _EarlyStop
 from service.serving import arbiter
-from service.serving.arbiter import ENDING, EventLogger, SafeArbiter
+from service.serving.arbiter import EventLogger, SafeArbiter
+from service.serving.stopping import ENDING
 from tests.operations.running import block_until, running
 from tools.pictures.drawing import quarters, saved
 

@@ -44,8 +44,10 @@ HEAVIER = f"{PICTURE}?w=4000&type=avif"
 HOW_TO_STOP = {
     "SIGTERM": lambda service: service.send(signal.SIGTERM),
     "SIGINT": lambda service: service.send(signal.SIGINT),
+    "SIGHUP": lambda service: service.send(signal.SIGHUP),
     "SIGTERM to the group": lambda service: service.send_group(signal.SIGTERM),
     "SIGINT to the group, as from a terminal": lambda service: service.send_group(signal.SIGINT),
+    "SIGHUP to the group, as from a terminal that closes": lambda service: service.send_group(signal.SIGHUP),
 }
 
 
@@ -117,21 +119,6 @@ class TestStop:
             assert int(answer.headers["content-length"]) == len(answer.body)
             assert answer.body == (pictures / "2.jpg").read_bytes()
             assert_stopped(service, before)
-
-    def test_stop_waits_one_shutdown_timeout_for_a_stuck_reader_and_ignores_a_second_signal(
-        self, pictures: Path
-    ) -> None:
-        with running("--images", pictures, CONTACT_IMAGE_SERVER__SHUTDOWN_TIMEOUT="1") as service:
-            before = service.with_renderers(1)
-            with SlowReader(service, BIG):
-                begun = time.monotonic()
-                service.send(signal.SIGTERM)
-                block_until(lambda: not service.answers, 60, "no new connection is taken")
-                service.send(signal.SIGTERM)
-                assert service.end() == 0
-                assert 0.9 < time.monotonic() - begun < 15
-            nothing_left(service, before)
-            assert "Traceback" not in service.logged
 
     def test_stop_does_not_wait_for_an_idle_connection(self, pictures: Path) -> None:
         with running("--images", pictures) as service, socket.create_connection(("127.0.0.1", service.port)) as idle:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.operations.running import Service, block_until, running
+from tests.operations.running import COMMAND, Service, block_until, running
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to look at a process")
 
@@ -207,6 +207,22 @@ def test_descriptors_suffice_for_the_connections(tmp_path: Path) -> None:
     enough = 4096 + 256
     assert int(soft) >= enough or soft == hard
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] == int(hard)
+
+
+def test_half_open_connections_leave_descriptors_for_other_requests(tmp_path: Path) -> None:
+    Image.effect_noise((120, 120), 60).convert("RGB").save(tmp_path / "1.jpg")
+    few = ("sh", "-c", 'ulimit -n 64; exec "$@"', "sh", *COMMAND)
+    with running("--images", tmp_path, command=few) as service, ExitStack() as stack:
+        service.with_renderers(1)
+        for _ in range(100):
+            stack.enter_context(connect(service)).sendall(b"GET /healthz HTTP/1.1\r\n")
+        for width in range(1, 21):
+            assert service.get("/healthz").status == 200
+            answer = service.get(f"{PICTURE}?w={width}")
+            assert answer.status == 200
+            assert "fwd=miss" in answer.headers["cache-status"]
+        assert service.get("/readyz").status == 200
+        assert service.errors == []
 
 
 def test_unread_body_does_not_hold_a_connection(unread: Future[float]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.operations.running import running
+from tests.operations.running import block_until, running
 from tests.pixels import shown
 
 ROOT = Path(__file__).parents[2]
@@ -122,4 +122,4 @@ def test_installed_wheel_serves_pictures_from_an_empty_directory(installed: Path
         assert shown(worded.body).size == (128, 128)
         service.process.terminate()
         assert service.end() == 0
-        assert not service.relatives
+        block_until(lambda: not service.relatives, 60, "no relative is left")

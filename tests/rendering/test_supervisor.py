@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator
 from functools import cache
+from typing import NoReturn
 
 import pytest
 from structlog.testing import capture_logs
@@ -142,6 +144,42 @@ async def test_successor_of_a_dead_process_gets_the_mezzanine(pools: Pools) -> N
     assert await pool.render_mezzanine(mezzanine, ORDER, Trace())
 
 
+class FailingLog:
+    """A log whose disk is full."""
+
+    def __getattr__(self, level: str) -> NoReturn:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def test_dead_process_is_replaced_although_the_log_fails(pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = await pools()
+    monkeypatch.setattr(supervisor, "log", FailingLog())
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # the failure of the log
+    for at_work in (False, True):
+        (before,) = pool.pids
+        os.kill(before, signal.SIGSTOP)
+        render = asyncio.create_task(pool.render_original(read, ORDER, Trace())) if at_work else None
+        await asyncio.sleep(0.05 if at_work else 0)
+        await killed(before)
+        if render is not None:
+            await asyncio.wait([render])
+            render.exception()  # its process has died
+        await until(lambda dead=before: pool.pids and dead not in pool.pids)
+        assert shown((await pool.render_original(read, ORDER, Trace())).data).size == (16, 12)
+
+
+async def test_worn_process_is_replaced_although_the_log_fails(pools: Pools, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = await pools()
+    monkeypatch.setattr(supervisor, "log", FailingLog())
+    monkeypatch.setattr(supervisor, "_MAX_RENDERS", 1)
+    before = pool.pids
+    with pytest.raises(OSError, match="No space"):
+        await pool.render_original(read, ORDER, Trace())
+    monkeypatch.setattr(supervisor, "_MAX_RENDERS", 5)
+    await until(lambda: pool.pids and pool.pids != before and len(pool.pids) == 1)
+    assert await pool.render_original(read, ORDER, Trace())
+
+
 async def test_no_mezzanine_is_made_while_renders_wait_unless_it_is_awaited(pools: Pools) -> None:
     for waiting in (False, True):
         pool = await pools()
@@ -240,7 +278,7 @@ async def test_process_with_much_memory_is_replaced(pools: Pools, monkeypatch: p
     await until(lambda: before not in pool.pids and len(pool.pids) == 1)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", worker.IGNORED)
 async def test_signal_to_the_process_group_ends_no_starting_process(number: signal.Signals) -> None:
     process = RenderProcess(0)
     starting = asyncio.create_task(process.start())

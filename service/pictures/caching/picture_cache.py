@@ -138,7 +138,7 @@ class PictureCache:
             return False
         if (fence := token.shared) is not None:
             self._layer.in_background(
-                lambda shared: shared.put(owner, field, entry, fence, life=life, sole=sole), size=len(entry.body)
+                owner, lambda shared: shared.put(owner, field, entry, fence, life=life, sole=sole), size=len(entry.body)
             )
         return True
 
@@ -171,7 +171,7 @@ class PictureCache:
             if renewing:
                 renewing.cancel()
             if lease and not stored:  # a put releases the lease itself
-                self._layer.in_background(lambda shared: shared.release(lease), after_others=True)
+                self._layer.in_background(owner, lambda shared: shared.release(lease), after_others=True)
 
     # Purges
 
@@ -186,7 +186,7 @@ class PictureCache:
 
     def announce(self, contact: int) -> None:
         """Have the other processes drop *contact* from memory, after the puts so far have reached the shared cache."""
-        self._layer.in_background(lambda shared: shared.announce(contact), after_others=True)
+        self._layer.in_background(contact, lambda shared: shared.announce(contact), after_others=True)
 
     def epoch(self, owner: Owner) -> int:
         """Return the owner's epoch. Requests do not join work that began in an earlier one."""

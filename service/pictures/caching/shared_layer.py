@@ -11,6 +11,7 @@ import structlog
 from service.breaker import CircuitBreaker
 from service.pictures.ports import CacheFull, CacheUnavailable, Observer, SharedCache
 from service.pictures.trace import Trace
+from service.pictures.values import Owner, contact_of
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -31,6 +32,8 @@ class SharedLayer:
         self._observer = observer
         self._breaker = CircuitBreaker(threshold=3, pause=1.0)
         self._background: set[asyncio.Task[None]] = set()
+        self._by_contact: dict[int | str, set[asyncio.Task[None]]] = {}
+        """The background calls again, by contact: an overloaded service has many, and few of one contact."""
         self._bytes = 0
         self._puts_fail = False
 
@@ -59,12 +62,17 @@ class SharedLayer:
         return found
 
     def in_background(
-        self, call: Callable[[SharedCache], Awaitable[object]], *, size: int = 0, after_others: bool = False
+        self,
+        owner: Owner,
+        call: Callable[[SharedCache], Awaitable[object]],
+        *,
+        size: int = 0,
+        after_others: bool = False,
     ) -> None:
-        """Run *call*, which carries *size* bytes, without a request waiting for it.
+        """Run *call*, which concerns *owner* and carries *size* bytes, without a request waiting for it.
 
-        With *after_others*, it runs after all background calls that were started before. The call is dropped while the
-        breaker is open, and when too many calls or bytes are under way.
+        With *after_others*, it runs after the background calls of the same contact that were started before. The call
+        is dropped while the breaker is open, and when too many calls or bytes are under way.
         """
         cache = self.cache
         if cache is None or self._breaker.open:
@@ -72,7 +80,8 @@ class SharedLayer:
         if len(self._background) >= _MAX_CALLS or self._bytes + size > _MAX_BYTES:
             self._observer.cache("shared", "put_dropped")
             return
-        earlier = tuple(self._background) if after_others else ()
+        contact = contact_of(owner)
+        earlier = tuple(self._by_contact.get(contact, ())) if after_others else ()
 
         async def run() -> None:
             self._bytes += size
@@ -87,9 +96,17 @@ class SharedLayer:
             finally:
                 self._bytes -= size
 
+        def ended(task: asyncio.Task[None]) -> None:
+            self._background.discard(task)
+            tasks = self._by_contact[contact]
+            tasks.discard(task)
+            if not tasks:
+                del self._by_contact[contact]
+
         task = asyncio.create_task(run())
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        self._by_contact.setdefault(contact, set()).add(task)
+        task.add_done_callback(ended)
 
     async def settle(self) -> None:
         """Wait until all background calls have ended. Every call is bounded in time."""
