@@ -15,7 +15,7 @@ from service.access.identity import Role
 from service.errors import N_, BadParameter, PictureError, Unexpected
 from service.web.connections import Connection
 from service.web.headers import common
-from service.web.keys import AUTHENTICATOR, LANGUAGES, METRICS, REPEATS, SHARING
+from service.web.keys import AUTHENTICATOR, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.request_log import REQUEST_ID, log_request, new_request_id
@@ -41,6 +41,7 @@ class FastPath:
     ) -> None:
         self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
+        self._refusals = app[REFUSALS]
         self._default_requester = self._authenticator.default_requester
         self._handler, self._write_timeout = handler, write_timeout
         self._logs = bool(log.bind().is_enabled_for(logging.DEBUG))  # does not change, and costs time on every hit
@@ -113,14 +114,11 @@ class FastPath:
         return response
 
     def refuse(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
-        """Answer a request that the parser failed on with *error*.
-
-        Only the class of the error is logged, because its text quotes the request.
-        """
+        """Answer a request that the parser failed on with *error*."""
         REQUEST_ID.set(request_id := new_request_id())
         if isinstance(error, HttpProcessingError):
             reason: PictureError = BadParameter(N_("This is no HTTP request that we understand."))
-            log.info("request.malformed", kind=type(error).__name__)
+            self._refusals.malformed(error)
         else:
             reason = Unexpected(WENT_WRONG)
             log.error("request.failed", exc_info=error)

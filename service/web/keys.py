@@ -17,6 +17,7 @@ from service.web.metrics import Metrics
 from service.web.policy import ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
 from service.web.repeats import Repeats
+from service.web.request_log import RefusalLog
 from service.web.security import Authenticator
 from service.web.sharing import SharingHeaders
 
@@ -27,6 +28,7 @@ LANGUAGES = web.AppKey("languages", Languages)
 METRICS = web.AppKey("metrics", Metrics)
 PICTURES = web.AppKey("pictures", ContactPictures)
 READINESS = web.AppKey("readiness", Readiness)
+REFUSALS = web.AppKey("refusals", RefusalLog)
 RENDERER = web.AppKey("renderer", Renderer)
 REPEATS = web.AppKey("repeats", Repeats)
 RESPONSE_POLICY = web.AppKey("response_policy", ResponsePolicy)

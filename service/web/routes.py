@@ -14,12 +14,12 @@ from service.web.cross_origin import refuse_foreign
 from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
-from service.web.keys import AUTHENTICATOR, CORS, METRICS
+from service.web.keys import AUTHENTICATOR, CORS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
 from service.web.refusals import WENT_WRONG, refuse
-from service.web.request_log import REQUEST_ID, log_refusal, log_request, new_request_id
+from service.web.request_log import REQUEST_ID, log_request, new_request_id
 from service.web.request_values import Handler
 from service.web.requester import REQUESTER
 from service.web.writes import delete_picture, purge_picture, put_picture
@@ -74,7 +74,8 @@ def _answered(route: Route, handler: Handler) -> Handler:
             response = await handler(request)
         except PictureError as error:
             response = refuse(request, error, request_id)
-            log_refusal(request, error, response.status, request.app[AUTHENTICATOR].address(request))
+            client = request.app[AUTHENTICATOR].address(request)
+            request.app[REFUSALS].refused(request, error, response.status, client)
         except Exception:  # a bug: the traceback is for the log only
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(WENT_WRONG), request_id)

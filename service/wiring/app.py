@@ -42,6 +42,7 @@ from service.web.keys import (
     METRICS,
     PICTURES,
     READINESS,
+    REFUSALS,
     RENDERER,
     REPEATS,
     RESPONSE_POLICY,
@@ -54,6 +55,7 @@ from service.web.metrics import Metrics
 from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
 from service.web.repeats import Repeats
+from service.web.request_log import RefusalLog
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
 from service.wiring.credentials import authenticator
@@ -88,6 +90,7 @@ def create_app(
     """
     app = web.Application()
     app[METRICS] = Metrics()
+    app[REFUSALS] = RefusalLog()
     app[LANGUAGES] = Languages.load()
     app[RESPONSE_POLICY] = ResponsePolicy(
         response_lifetimes(settings.http),
@@ -99,6 +102,7 @@ def create_app(
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
     app.cleanup_ctx.append(flush_metrics)
+    app.cleanup_ctx.append(_report_refusals)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store))
@@ -109,6 +113,11 @@ def create_app(
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[CACHE].purge))
     add_routes(app, shown)
     return app
+
+
+async def _report_refusals(app: web.Application) -> AsyncIterator[None]:
+    yield
+    app[REFUSALS].report()
 
 
 async def _renderer(

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import json
+import math
 import re
 import signal
+import socket
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
 import gunicorn.arbiter
 import pytest
@@ -16,6 +22,8 @@ from service.cli import _EarlyStop
 from service.serving import arbiter
 from service.serving.arbiter import EventLogger, SafeArbiter
 from service.serving.stopping import ENDING
+from service.web.keys import PICTURES
+from tests.conftest import Serve
 from tests.operations.running import block_until, running
 from tools.pictures.drawing import quarters, saved
 
@@ -43,6 +51,48 @@ def test_stop_right_after_the_start_logs_no_error(pictures: Path, workers: tuple
         STOPS[stop](service)
         assert service.end(60) == 0
         assert service.errors == []
+
+
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+def test_refusals_beyond_twenty_a_second_are_counted_in_one_line(pictures: Path, level: str) -> None:
+    with running("--images", pictures, CONTACT_IMAGE_LOG__LEVEL=level) as service:
+        begun = time.monotonic()
+        with ThreadPoolExecutor(8) as clients:
+            answers = list(clients.map(lambda _: service.get("/api/v1/Contact/1/Image?w=x"), range(400)))
+        for _ in range(100):
+            with socket.create_connection(("127.0.0.1", service.port)) as client:
+                client.sendall(b"no HTTP at all\r\n\r\n")
+                assert b" 400 " in client.recv(4096)
+        seconds = time.monotonic() - begun
+        service.send(signal.SIGTERM)
+        assert service.end(60) == 0
+        events = [json.loads(line) for line in service.logged.splitlines()]
+    assert {answer.status for answer in answers} == {400}
+    single = [line for line in events if line["event"] in ("request.refused", "request.malformed")]
+    merged = [line for line in events if line["event"] == "request.refusals"]
+    assert 20 <= len(single) <= 20 * (math.ceil(seconds) + 1)
+    assert len(merged) <= math.ceil(seconds) + 1
+    assert len(single) + sum(line["count"] for line in merged) == 500
+    for line in merged:
+        assert line["statuses"] == {"400": line["count"]}
+        assert sum(line["kinds"].values()) == line["count"]
+        assert line["level"] == "info" and "request_id" not in line
+    others = [line["event"] for line in events if not line["event"].startswith("request")]
+    assert others[0] == "server.listening" and others[-1] == "server.stopped"
+
+
+async def test_errors_are_never_merged_with_refusals(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = await serve()
+
+    async def fail(*_: object) -> NoReturn:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(client.server.app[PICTURES], "select", fail)  # type: ignore[attr-defined]
+    with capture_logs() as lines:
+        for _ in range(50):
+            async with client.get("/api/v1/Contact/1/Image") as answer:
+                assert answer.status == 500
+    assert [line["log_level"] for line in lines if line["event"] == "request.failed"] == ["error"] * 50
 
 
 @pytest.mark.parametrize("message", arbiter._EVENTS)

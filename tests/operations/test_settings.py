@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from service.cli import main
 from service.settings import BadSettings, Settings, load_settings
+from tests.operations.running import run
 
 ROOT = Path(__file__).parents[2]
 DEFAULTS = (ROOT / "config" / "default.toml").read_text("utf-8")
@@ -300,14 +301,12 @@ class TestSecrets:
         assert found
         assert SECRET not in "\n".join(found)
 
-    def test_secrets_are_not_in_the_output_of_a_check_of_an_unreachable_cache(
-        self, no_variables: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        no_variables.setenv("CONTACT_IMAGE_CACHE__URL", f"redis://:{SECRET}@127.0.0.1:1/0")
-        result = check("--images", tmp_path)
-        assert result.exit_code == 1
-        assert "cache: FAILED" in result.output
-        assert SECRET not in result.output
+    def test_secrets_are_not_in_the_output_of_a_check_of_an_unreachable_cache(self, tmp_path: Path) -> None:
+        url = f"redis://:{SECRET}@127.0.0.1:1/0"
+        result = run("check", "--images", tmp_path, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=url)
+        assert result.returncode == 1
+        assert "cache: FAILED" in result.stdout
+        assert SECRET not in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
