@@ -57,13 +57,16 @@ class Pipeline:
         self._pending: deque[_Pending] = deque()
         self._send_scheduled = self._timer_running = self._timer_extended = False
         self._connection: _RedisConnection | None = None
-        self._connecting = False
+        self._connecting = self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, *command: str | bytes | int) -> asyncio.Future[Any]:
         """Return a future of the server's reply. It raises `CacheUnavailable`, or ResponseError for an error reply."""
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
+        if self._closed:  # a render may end after the cache, and leave a mezzanine
+            _fail(reply, CacheUnavailable("the connection is closed"))
+            return reply
         pending = loop.time() + self._timeout, reply
         self._unsent.append((command, pending))
         self._pending.append(pending)
@@ -76,7 +79,8 @@ class Pipeline:
         return reply
 
     async def close(self) -> None:
-        """Close the connection, after all replies have come or have timed out."""
+        """Close the connection, after all replies have come or have timed out. Further commands fail at once."""
+        self._closed = True
         if unanswered := [reply for _, reply in self._pending if not reply.done()]:
             await asyncio.wait(unanswered)
         await self._settled()  # a connection may still be in the making, after its commands have timed out
