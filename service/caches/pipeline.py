@@ -169,6 +169,14 @@ class Pipeline:
             loop.call_later(pending[0][0] - now, self._expire, pending[0][0])
 
 
+def take_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asyncio.WriteTransport:
+    """Have *protocol* receive the data of *connection* in place of the library. Return the transport."""
+    writer = connection._writer  # the library has no public way to its transport
+    assert writer is not None
+    writer.transport.set_protocol(protocol)
+    return writer.transport
+
+
 class _RedisConnection(asyncio.Protocol):
     """A connection of the library, and the commands that were sent over it, in order."""
 
@@ -179,14 +187,11 @@ class _RedisConnection(asyncio.Protocol):
         on_too_large: Callable[[deque[_Sent]], None],
         on_end: Callable[[], None],
     ) -> None:
-        writer = connection._writer  # the library has no public way to its transport
-        assert writer is not None
-        self.transport, self._on_end = writer.transport, on_end
+        self.transport, self._on_end = take_over(connection, self), on_end
         self._reader = Reader(replyError=ResponseError, notEnoughData=_RedisConnection)
         self._max_reply, self._on_too_large = max_reply, on_too_large
         self.pending: deque[_Sent] = deque()
         self.ended = False
-        self.transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
         try:
