@@ -117,8 +117,9 @@ class MezzanineRenderer:
                 return await self._begin(self._first_render(original, key, token), trace)
             try:
                 with trace.timed("queue"):
-                    await first.queue.wait(first.ended.wait)
-            except QueueFull as error:
+                    async with asyncio.timeout(trace.wait_limit(self._max_wait)):
+                        await first.queue.wait(first.ended.wait)
+            except (QueueFull, TimeoutError) as error:
                 raise Overloaded(FULL) from error
             mezzanine = self._in_memory(original, key)
         return mezzanine, None

@@ -15,6 +15,9 @@ class SingleFlight:
     def __init__(self) -> None:
         self._tasks: dict[Hashable, asyncio.Task[Any]] = {}
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._tasks
+
     async def join(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, bool]:
         """Return the result of *work*, and whether another caller had started it.
 

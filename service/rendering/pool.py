@@ -125,6 +125,10 @@ class RenderPool:
             process, _ = await self._try_twice(lambda: self._run(Trace(), lambda _: Job(worker.probe, ())))
             self._supervisor.release(process)
 
+    def is_ready(self) -> bool:
+        """Return whether a process has started."""
+        return bool(self._supervisor.pids)
+
     @property
     def pids(self) -> list[int]:
         """The ids of the processes that are idle or at work."""
@@ -140,8 +144,9 @@ class RenderPool:
         """Wait in the queue until an original may be read and rendered. Raise `Overloaded` when the queue is full."""
         with trace.timed("queue"):
             try:
-                await self._queue.wait(self._turns.acquire)
-            except QueueFull as error:
+                async with asyncio.timeout(trace.wait_limit(self._timeout)):
+                    await self._queue.wait(self._turns.acquire)
+            except (QueueFull, TimeoutError) as error:
                 raise Overloaded(FULL) from error
         try:
             yield
@@ -197,7 +202,7 @@ class RenderPool:
     async def _idle_process(self, trace: Trace, key: str) -> RenderProcess:
         with trace.timed("queue"):
             try:
-                return await self._supervisor.take(self._timeout, key)
+                return await self._supervisor.take(trace.wait_limit(self._timeout), key)
             except TimeoutError as error:
                 raise Overloaded(FULL) from error
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
-from service.pictures.ports import Renderer, WritableStore
+from service.pictures.ports import Admission, Renderer, WritableStore
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.web.cors import Cors
@@ -21,6 +21,7 @@ from service.web.request_log import RefusalLog
 from service.web.security import Authenticator
 from service.web.sharing import SharingHeaders
 
+ADMISSION = web.AppKey("admission", Admission)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 CACHE = web.AppKey("cache", PictureCache)
 CORS = web.AppKey("cors", Cors)
