@@ -18,6 +18,8 @@ _PING_AFTER = 0.25
 """Seconds without a message, after which the server is pinged."""
 _TIMEOUT = 1.0
 """Seconds without a reply, after which the subscription is down."""
+_MAX_SILENCE = 30.0
+"""Seconds without a reply, after which another connection is made: this one may have no other end any more."""
 _PAUSE = 0.25
 """Seconds between two attempts to subscribe."""
 _MAX_MESSAGE = 4_096
@@ -40,10 +42,12 @@ class Subscription:
         channel: str,
         on_message: Callable[[str], None],
         on_change: Callable[[bool], None],
+        on_loss: Callable[[], None],
         explain: Callable[[], Awaitable[str | None]],
     ) -> None:
         self._pool, self._channel = pool, channel
-        self._on_message, self._on_change, self._explain = on_message, on_change, explain
+        self._on_message, self._on_change, self._on_loss, self._explain = on_message, on_change, on_loss, explain
+        self._confirmed = self._up = False
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -61,7 +65,8 @@ class Subscription:
             except Exception as error:  # errors of the library too: this loop must not end
                 reason = f"{type(error).__name__}: {error}"
             finally:
-                self._on_change(False)
+                self._confirmed = False
+                self._change(up=False)
             if reason and reason != logged:
                 log.warning("cache.no_news", reason=await self._explain() or reason)
             logged = reason
@@ -85,15 +90,27 @@ class Subscription:
                 elif awaited is None:
                     connection.send("PING", within=_TIMEOUT - _PING_AFTER)
                 else:
-                    break
-            log.warning("cache.no_news", reason=f"no answer for {_TIMEOUT} s")
+                    if self._up or not self._confirmed:
+                        log.warning("cache.no_news", reason=f"no answer for {_TIMEOUT} s")
+                    if not self._confirmed or time.monotonic() - connection.received_at > _MAX_SILENCE:
+                        break
+                    self._change(up=False)
+                    connection.awaited_until = time.monotonic() + _TIMEOUT
         finally:
             await made.disconnect(nowait=True)
+
+    def _change(self, *, up: bool) -> None:
+        self._up = up
+        self._on_change(up)
 
     def _on_reply(self, reply: object) -> None:
         match reply:
             case [b"subscribe", *_]:
-                self._on_change(True)
+                self._confirmed = True
+                self._on_loss()
+                self._change(up=True)
+            case [b"pong", *_] if not self._up:  # it follows all messages of the silence
+                self._change(up=True)
             case [b"message", _, bytes(data)]:
                 if len(data) > _MAX_MESSAGE:
                     raise ConnectionError(_TOO_LONG)

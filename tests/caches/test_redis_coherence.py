@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from dataclasses import replace
 
 import pytest
@@ -128,6 +129,27 @@ async def test_longer_message_ends_the_subscription_and_is_not_read(own_valkey: 
     (line,) = lines
     assert line["event"] == "cache.no_news"
     assert line["reason"] == "ConnectionError: a message has more than 4,096 bytes"
+    await cache.close()
+
+
+async def test_frozen_server_loses_no_message_and_a_killed_one_may(own_valkey: Valkey) -> None:
+    cache = redis_cache(own_valkey.url)
+    subscriber = Subscriber(cache)
+    states, purged = subscriber.states, subscriber.purged
+    await until(lambda: states == [True])
+    assert purged == [None]
+    assert own_valkey.process is not None
+    own_valkey.process.send_signal(signal.SIGSTOP)
+    try:
+        await until(lambda: states[-1] is False)
+    finally:
+        own_valkey.process.send_signal(signal.SIGCONT)
+    await until(lambda: states[-1] is True)
+    assert purged == [None]
+    own_valkey.stop()
+    own_valkey.start()
+    await until(lambda: purged == [None, None])
+    await until(lambda: states[-1] is True)
     await cache.close()
 
 
