@@ -53,21 +53,22 @@ class LineQueue:
     def write(self, text: str) -> None:
         """Put *text*, whole lines, into the queue. It neither blocks nor raises."""
         line = text.encode("utf-8", "backslashreplace")
+        size = len(line)  # a call within the sum below could be interrupted by a signal handler that writes
         with self._changed:
-            if self._bytes + len(line) > _CAPACITY or not self._has_thread():
+            if self._bytes + size > _CAPACITY or not self._has_thread():
                 self._drop()
                 return
             self._lines.append(line)
-            self._bytes += len(line)
+            self._bytes += size
             self._changed.notify_all()
 
     def flush(self) -> None:
         """Do nothing: the thread writes without a buffer."""
 
-    def drain(self) -> None:
-        """Wait until every line is written, for `_DRAIN` seconds at most."""
+    def drain(self, seconds: float = _DRAIN) -> None:
+        """Wait until every line is written, for *seconds* at most."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._lines, _DRAIN)
+            self._changed.wait_for(lambda: not self._lines, seconds)
 
     def _drop(self) -> None:
         self.dropped += 1
@@ -76,13 +77,20 @@ class LineQueue:
     def _has_thread(self) -> bool:
         """Return whether there is a thread, after the attempt to start one."""
         if self._thread is None:
-            thread = threading.Thread(target=self._write_lines, name="lines", daemon=True)
+            # It is set before the start: a signal handler may write in between.
+            self._thread = threading.Thread(target=self._run, name="lines", daemon=True)
             try:
-                thread.start()
+                self._thread.start()
             except (RuntimeError, MemoryError):  # no threads at the moment: the next line tries again
+                self._thread = None
                 return False
-            self._thread = thread
         return True
+
+    def _run(self) -> None:
+        try:
+            self._write_lines()
+        finally:  # for example without memory: the next line starts another thread
+            self._thread = None
 
     def _write_lines(self) -> None:
         while True:
@@ -90,9 +98,10 @@ class LineQueue:
                 self._changed.wait_for(lambda: self._lines)
                 line = self._lines[0]
             written = self._write_whole(line)
+            size = len(line)
             with self._changed:
                 self._lines.popleft()
-                self._bytes -= len(line)
+                self._bytes -= size
                 if not written:
                     self._drop()
                 lost = self._unreported if self._reported and written and self._bytes < _RESUMED else 0

@@ -6,6 +6,7 @@ The commands of one turn of the event loop are sent together, and no command wai
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -20,6 +21,7 @@ from service.pictures.ports import CacheUnavailable
 Command = tuple[str | bytes | int, ...]
 _Pending = tuple[float, asyncio.Future[Any]]
 """The deadline of a command on the loop's clock, and the future of its reply."""
+_Sent = tuple[Command, _Pending]
 
 _TIMEOUT = 1.0
 """Seconds to connect, and to wait for any reply before the connection is given up."""
@@ -27,16 +29,31 @@ _LATE = 0.005
 """Seconds by which a busy event loop delays the timer. After that, unread replies get the time limit once more."""
 
 
+class ReplyTooLarge(CacheUnavailable):
+    """The reply to a command has more bytes than the pipeline reads."""
+
+
 class Pipeline:
     """Commands to a Redis server, over a connection of *pool*. It works within one event loop.
 
     A command has *timeout* seconds. A later reply is read and dropped. The pipeline of the library costs five times as
     much for each command: it reads from streams, and its callers wait for each other.
+
+    A reply of more than *max_reply* bytes is not read to its end. Its connection is closed, *on_too_large* is called
+    with the command, and the later commands are sent once more. So they must have no effect that counts twice.
     """
 
-    def __init__(self, pool: ConnectionPool, *, timeout: float) -> None:
+    def __init__(
+        self,
+        pool: ConnectionPool,
+        *,
+        timeout: float,
+        max_reply: int = sys.maxsize,
+        on_too_large: Callable[[Command], None] = lambda _: None,
+    ) -> None:
         self._pool, self._timeout = pool, timeout
-        self._unsent: deque[tuple[Command, _Pending]] = deque()
+        self._max_reply, self._on_too_large = max_reply, on_too_large
+        self._unsent: deque[_Sent] = deque()
         self._pending: deque[_Pending] = deque()
         self._send_scheduled = self._timer_running = self._timer_extended = False
         self._connection: _RedisConnection | None = None
@@ -83,10 +100,10 @@ class Pipeline:
                 self._spawn(self._connect())
             return
         commands = []
-        for command, pending in self._unsent:
-            if not pending[1].done():
-                commands.append(pack_command(command))  # type: ignore[arg-type]  # its stub has only tuples of one
-                connection.pending.append(pending)
+        for each in self._unsent:
+            if not each[1][1].done():
+                commands.append(pack_command(each[0]))  # type: ignore[arg-type]  # its stub has only tuples of one
+                connection.pending.append(each)
         self._unsent.clear()
         if commands:
             connection.transport.write(b"".join(commands))
@@ -101,11 +118,27 @@ class Pipeline:
             while self._unsent:
                 _fail(self._unsent.popleft()[1][1], CacheUnavailable(f"{type(error).__name__}: {error}"))
         else:
-            self._connection = _RedisConnection(made, lambda: self._spawn(made.disconnect(nowait=True)))
+            self._connection = _RedisConnection(
+                made, self._max_reply, self._reply_too_large, lambda: self._spawn(made.disconnect(nowait=True))
+            )
         finally:
             self._connecting = False
         if self._unsent:
             self._send()
+
+    def _reply_too_large(self, sent: deque[_Sent]) -> None:
+        """Give up the first command of *sent*, and send the others once more. Their time begins again."""
+        command, (_, reply) = sent.popleft()
+        _fail(reply, ReplyTooLarge(f"the reply has more than {self._max_reply:,} bytes"))
+        due = asyncio.get_running_loop().time() + self._timeout
+        again = [(each, (due, reply)) for each, (_, reply) in sent if not reply.done()]
+        sent.clear()
+        moved = {reply for _, (_, reply) in again}
+        self._pending = deque(each for each in self._pending if each[1] not in moved)
+        self._pending.extend(pending for _, pending in again)
+        self._unsent.extendleft(reversed(again))
+        self._on_too_large(command)
+        asyncio.get_running_loop().call_soon(self._send)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -135,12 +168,19 @@ class Pipeline:
 class _RedisConnection(asyncio.Protocol):
     """A connection of the library, and the commands that were sent over it, in order."""
 
-    def __init__(self, connection: AbstractConnection, on_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        max_reply: int,
+        on_too_large: Callable[[deque[_Sent]], None],
+        on_end: Callable[[], None],
+    ) -> None:
         writer = connection._writer  # the library has no public way to its transport
         assert writer is not None
         self.transport, self._on_end = writer.transport, on_end
         self._reader = Reader(replyError=ResponseError, notEnoughData=_RedisConnection)
-        self.pending: deque[_Pending] = deque()
+        self._max_reply, self._on_too_large = max_reply, on_too_large
+        self.pending: deque[_Sent] = deque()
         self.ended = False
         self.transport.set_protocol(self)
 
@@ -148,13 +188,17 @@ class _RedisConnection(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (answer := self._reader.gets()) is not _RedisConnection:
-                reply = self.pending.popleft()[1]
+                reply = self.pending.popleft()[1][1]
                 if reply.done():
                     continue
                 if isinstance(answer, ResponseError):
                     _fail(reply, answer)
                 else:
                     reply.set_result(answer)
+            if self._reader.len() > self._max_reply:
+                if self.pending:
+                    self._on_too_large(self.pending)
+                self.end(ConnectionError("a reply is too large"))
         except Exception as error:  # not a Redis server, or a reply without a command: no reply can be trusted
             self.end(error)
 
@@ -163,7 +207,7 @@ class _RedisConnection(asyncio.Protocol):
 
     def end_if_silent(self, due: float) -> None:
         """End the connection if the deadline of its oldest command was before *due*."""
-        if self.pending and self.pending[0][0] < due:
+        if self.pending and self.pending[0][1][0] < due:
             self.end(TimeoutError(f"no answer within {_TIMEOUT:g} s"))
 
     def end(self, error: Exception) -> None:
@@ -172,7 +216,7 @@ class _RedisConnection(asyncio.Protocol):
             return
         self.ended = True
         while self.pending:
-            _fail(self.pending.popleft()[1], CacheUnavailable(f"{type(error).__name__}: {error}"))
+            _fail(self.pending.popleft()[1][1], CacheUnavailable(f"{type(error).__name__}: {error}"))
         self.transport.abort()
         self._on_end()
 

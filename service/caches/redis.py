@@ -19,7 +19,7 @@ from redis.exceptions import ResponseError
 
 from service.caches import scripts
 from service.caches.entry_format import LONGEST_HEAD, pack, unpack, unpack_head
-from service.caches.pipeline import Pipeline
+from service.caches.pipeline import Command, Pipeline, ReplyTooLarge
 from service.caches.subscription import Subscription
 from service.caches.tls import disagreement
 from service.pictures.ports import CacheFull, CacheUnavailable, FenceToken, HeldLease, Lease
@@ -34,6 +34,8 @@ _MAX_DIGITS = 10
 _ALL = "*"
 """The contact in the message of a purge of everything."""
 _FOREIGN = "the answer is no Redis server's"
+_RECORD_BYTES = 65_536
+"""Bytes that a reply may have besides its largest value: a record, which is looked up together with a rendition."""
 _SCAN_COUNT = 500
 """Keys in one step of a scan."""
 
@@ -43,14 +45,19 @@ class RedisCache:
 
     A lookup has *timeout* seconds, and `acquire` twice as many, since it saves a render. A lease lasts *lease* seconds
     unless it is renewed. A put may follow its fence by *fence* seconds. Every command is tried once: with the library's
-    retries, a frozen server would delay a request for a minute.
+    retries, a frozen server would delay a request for a minute. A value that is larger than an entry with a body of
+    *max_body* bytes is a miss: the server drops it, and it is not received to its end.
     """
 
-    def __init__(self, url: str, *, prefix: str, timeout: float, max_fields: int, lease: float, fence: float) -> None:
+    def __init__(
+        self, url: str, *, prefix: str, timeout: float, max_body: int, max_fields: int, lease: float, fence: float
+    ) -> None:
         # Three connections: a large put must not delay a lookup.
         self._pool = pool = _pool(url)
-        self._url = url
-        self._read, self._leases = Pipeline(pool, timeout=timeout), Pipeline(pool, timeout=2 * timeout)
+        self._url, self._max_value = url, max_body + LONGEST_HEAD
+        max_reply = self._max_value + _RECORD_BYTES
+        self._read = Pipeline(pool, timeout=timeout, max_reply=max_reply, on_too_large=self._drop_too_large)
+        self._leases = Pipeline(pool, timeout=2 * timeout)
         self._write = Pipeline(pool, timeout=_TIMEOUT)
         self._client = Redis.from_pool(pool)
         self._prefix, self._channel, self._max_fields = prefix, f"{prefix}:news", max_fields
@@ -92,6 +99,8 @@ class RedisCache:
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
         try:
             values = await self._read.ask("HMGET", key := self.key(owner), *fields)
+        except ReplyTooLarge:
+            return [None] * len(fields)
         except ResponseError as error:
             if str(error).startswith("WRONGTYPE"):
                 return [None] * len(fields)  # a foreign value has this key
@@ -99,11 +108,15 @@ class RedisCache:
         if not isinstance(values, list) or len(values) != len(fields):
             raise CacheUnavailable(_FOREIGN)
         found = zip(fields, values, strict=True)
-        return [unpack(value, _place(key, field)) if isinstance(value, bytes) else None for field, value in found]
+        return [
+            unpack(value, _place(key, field)) if isinstance(value, bytes) and len(value) <= self._max_value else None
+            for field, value in found
+        ]
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
         try:
-            match await self._read.ask("EVAL", scripts.HEAD, 1, self.key(owner), field, LONGEST_HEAD):
+            args = self._max_value, field, LONGEST_HEAD
+            match await self._read.ask("EVAL", scripts.HEAD, 1, self.key(owner), *args):
                 case [bytes(beginning), int(size)]:
                     return unpack_head(beginning, size)
         except ResponseError as error:
@@ -197,12 +210,18 @@ class RedisCache:
     ) -> list[Any]:
         """Run the script ACQUIRE. Return the value, or None, the fence and the milliseconds of a held lease."""
         keys = self.key(owner), self._fence_key(owner), lease
-        match await _done(pipeline.ask("EVAL", scripts.ACQUIRE, 3, *keys, token, self._fence, life, field, version)):
+        args = token, self._fence, life, field, version, self._max_value
+        match await _done(pipeline.ask("EVAL", scripts.ACQUIRE, 3, *keys, *args)):
             case [bytes(value)] if field:
                 return [value]
             case [_, bytes(fence), int(held)]:
                 return [None, fence, held]
         raise CacheUnavailable(_FOREIGN)
+
+    def _drop_too_large(self, command: Command) -> None:
+        """Have the server drop the values that make the reply to *command* too large."""
+        if command[0] == "HMGET":
+            self._write.ask("EVAL", scripts.DROP_TOO_LARGE, 1, command[1], self._max_value, *command[2:])
 
     async def _run_purge(self, message: str, *keys: str) -> None:
         """Run the script PURGE. Raise `CacheUnavailable` unless the reply is its own."""

@@ -8,17 +8,32 @@ from __future__ import annotations
 
 from service.caches.entry_format import VERSION_AT
 
+DROP_TOO_LARGE = """
+-- KEYS: hash. ARGV: bytes of the largest value, fields. Returns the number of values that were larger.
+local dropped = 0
+for at = 2, #ARGV do
+  if redis.call('HSTRLEN', KEYS[1], ARGV[at]) > tonumber(ARGV[1]) then
+    dropped = dropped + redis.call('HDEL', KEYS[1], ARGV[at])
+  end
+end
+return dropped
+"""
+
 HEAD = """
--- KEYS: hash. ARGV: field, number of bytes. Returns the first bytes of the value, and its length.
-local value = redis.call('HGET', KEYS[1], ARGV[1])
-return value and {string.sub(value, 1, ARGV[2]), #value} or {false, 0}
+-- KEYS: hash. ARGV: bytes of the largest value, field, number of bytes. Returns the first bytes of the value, and its
+-- length. A value that is too large is dropped and missing.
+if redis.call('HSTRLEN', KEYS[1], ARGV[2]) > tonumber(ARGV[1]) then redis.call('HDEL', KEYS[1], ARGV[2]) end
+local value = redis.call('HGET', KEYS[1], ARGV[2])
+return value and {string.sub(value, 1, ARGV[3]), #value} or {false, 0}
 """
 
 ACQUIRE = f"""
--- KEYS: hash, fence, lease. ARGV: a token, ms of the fence, ms of the lease (0: only the fence), field, version.
--- Returns the value if it has that version. Otherwise false, the fence, and the remaining ms of another process's lease
--- (0: this process has got it).
+-- KEYS: hash, fence, lease. ARGV: a token, ms of the fence, ms of the lease (0: only the fence), field, version, bytes
+-- of the largest value. Returns the value if it has that version. Otherwise false, the fence, and the remaining ms of
+-- another process's lease (0: this process has got it). A value that is too large is dropped.
 if ARGV[4] ~= '' then
+  local size = redis.pcall('HSTRLEN', KEYS[1], ARGV[4])
+  if type(size) == 'number' and size > tonumber(ARGV[6]) then redis.call('HDEL', KEYS[1], ARGV[4]) end
   local value = redis.pcall('HGET', KEYS[1], ARGV[4])
   if type(value) == 'string' then
     local long = (string.byte(value, {VERSION_AT - 3}) or 0) * 256 + (string.byte(value, {VERSION_AT - 2}) or 0)

@@ -129,7 +129,7 @@ class FenceToken(NamedTuple):
 class SharedCache(Protocol):
     """The cache of the fleet, by owner and field. Every method raises `CacheUnavailable` and no other exception.
 
-    A damaged or foreign value is a miss. An entry may be lost at any time.
+    A damaged, foreign or too large value is a miss. An entry may be lost at any time.
     """
 
     def subscribe(self, on_purge: Callable[[int | None], None], on_change: Callable[[bool], None]) -> None:

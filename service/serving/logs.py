@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from typing import Any
 
 import structlog
@@ -11,6 +12,8 @@ import structlog
 from service.line_queue import STANDARD_ERROR
 from service.settings import LogSettings
 from service.web.request_log import REQUEST_ID
+
+log = structlog.get_logger()
 
 
 def configure_logs(settings: LogSettings) -> None:
@@ -40,6 +43,14 @@ def configure_logs(settings: LogSettings) -> None:
     handler = logging.StreamHandler(STANDARD_ERROR)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.captureWarnings(True)  # otherwise Python writes warnings and such exceptions to standard error itself
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_unraisable(ignored: sys.UnraisableHookArgs) -> None:
+    """Log an exception that Python can raise nowhere, for example in a finalizer."""
+    error = ignored.exc_value or ignored.exc_type()
+    log.error("server.exception_ignored", where=type(ignored.object).__name__, exc_info=error)
 
 
 def _with_request_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import structlog
 
+from service.line_queue import STANDARD_ERROR
 from service.settings import ServerSettings
 
 log = structlog.get_logger()
@@ -21,6 +22,8 @@ CLEANUP = 1.5
 """Seconds after `server.drain` and `server.shutdown_timeout` in which a process ends."""
 HURRIED_CLEANUP = 1.0
 """Seconds after a second signal in which a process ends."""
+_LAST_LINE = 0.25
+"""Seconds to wait until the last line of the log is written."""
 _TOGETHER = 0.5
 """Seconds in which signals count as one. A terminal and systemd send each signal to every process of a group."""
 
@@ -39,6 +42,7 @@ def end_after(seconds: float) -> None:
 
 def _end() -> None:
     log.warning("server.stop_cut")
+    STANDARD_ERROR.drain(_LAST_LINE)
     os._exit(0)
 
 

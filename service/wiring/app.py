@@ -245,6 +245,7 @@ def redis_cache(settings: Settings, url: str) -> RedisCache:
         url,
         prefix=settings.cache.prefix,
         timeout=settings.cache.timeout,
+        max_body=settings.cache.max_entry_bytes,
         max_fields=settings.cache.max_fields,
         lease=LEASE,
         fence=settings.images.timeout + 4 * settings.render.timeout,

@@ -21,7 +21,7 @@ _prefixes = itertools.count()
 
 
 def redis_cache(url: str, **changes: Any) -> RedisCache:
-    options: dict[str, Any] = {"timeout": 5.0, "max_fields": 8, "lease": 2.0, "fence": 10.0}
+    options: dict[str, Any] = {"timeout": 5.0, "max_body": 1_000_000, "max_fields": 8, "lease": 2.0, "fence": 10.0}
     return RedisCache(url, **({"prefix": f"contract-{next(_prefixes)}"} | options | changes))
 
 

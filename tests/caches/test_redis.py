@@ -8,18 +8,20 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from service.pictures.ports import CacheUnavailable
+from service.pictures.ports import CacheUnavailable, FenceToken
 from service.pictures.values import Entry
 from tests.caches.conftest import ENTRY, found, keep, redis_cache
 from tests.caches.wrong_server import giving
 from tests.conftest import Valkey
 from tests.operations.running import free_port
+from tests.waiting import until
 
 WRONG_REPLIES = [b"+OK\r\n", b":1\r\n", b"$-1\r\n", b"*0\r\n", b"*2\r\n$1\r\n0\r\n*0\r\n", b"$2\r\n\0\0\r\n"]
 """Valid replies of the protocol. The last two also end a scan of the keys."""
@@ -58,6 +60,38 @@ async def test_frozen_server_fails_within_the_time_limit(own_valkey: Valkey) -> 
     finally:
         own_valkey.process.send_signal(18)
     assert await found(cache, 1, "one") == ENTRY
+    await cache.close()
+
+
+@pytest.mark.parametrize("lookup", ["get", "head", "acquire"])
+async def test_value_above_the_limit_is_dropped_and_not_received_to_its_end(own_valkey: Valkey, lookup: str) -> None:
+    cache = redis_cache(own_valkey.url, max_body=100_000)
+    async with Redis.from_url(own_valkey.url) as client:
+        for field, size in (("whole", 100_000), ("large", 100_000), ("other", 1)):
+            await keep(cache, 42, field, replace(ENTRY, body=bytes(size)))
+        value = await client.hget(cache.key(42), "large")  # the version is right
+        await client.hset(cache.key(42), "large", value.ljust(16_777_216, b"\0"))
+        before = (await client.info("stats"))["total_net_output_bytes"]
+        if lookup == "get":
+            # In one turn: the lookups after the first one are sent once more.
+            lookups = [cache.get(42, fields) for fields in (("large", "other"), ("whole",), ("other",))]
+            large, whole, other = await asyncio.gather(*lookups)
+            assert large == [None, None]
+            assert whole == [replace(ENTRY, body=bytes(100_000))]
+            assert other == [replace(ENTRY, body=b"\0")]
+        elif lookup == "head":
+            assert await cache.head(42, "large") is None
+        else:
+            token = await cache.acquire(42, "large", ENTRY.version)
+            assert isinstance(token, FenceToken)
+            assert token.lease
+        assert (await client.info("stats"))["total_net_output_bytes"] - before < 8_388_608
+
+        async def dropped() -> bool:
+            return sorted(await client.hkeys(cache.key(42))) == [b"other", b"whole"]
+
+        await until(dropped)
+        assert await found(cache, 42, "whole") == replace(ENTRY, body=bytes(100_000))
     await cache.close()
 
 

@@ -18,7 +18,7 @@ from service.pictures.records import encode
 from service.pictures.values import RECORD, Entry, Original
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import NO_MEMORY, RENDERS, Client, settled, undisturbed
+from tests.faults.conftest import NO_MEMORY, RENDERS, Client, Readers, settled, undisturbed
 from tests.pixels import shown
 from tests.waiting import until
 from tests.web.conftest import Get
@@ -175,6 +175,26 @@ async def test_damaged_mezzanine_is_no_fault_of_the_original(
         response = await get(client, 7, f"?w={width}")
         assert response.status == 200
         assert shown(await response.read()).width == width
+
+
+async def test_large_values_are_dropped_and_all_answers_are_hits_again(
+    serve: Serve, people: Path, get: Get, own_valkey: Valkey
+) -> None:
+    own_valkey.stop()
+    own_valkey.start(maxmemory="512mb")
+    readers = Readers(await serve(url=own_valkey.url, cache={"prefix": "large"} | NO_MEMORY), get)
+    await readers.read()
+    await readers.in_use()
+    await settled(readers.client)
+    async with Redis.from_url(own_valkey.url, socket_timeout=60) as redis:
+        rendition = next(field for field in await redis.hkeys("large:{1}") if field != RECORD.encode())
+        for field in (RECORD, rendition):
+            await redis.hset("large:{1}", field, bytes(67_108_864))  # type: ignore[arg-type]
+        await readers.read(5)
+        await readers.in_use()
+        await settled(readers.client)
+        for field in (RECORD, rendition):
+            assert await redis.hstrlen("large:{1}", field) < 1_000_000  # type: ignore[arg-type]
 
 
 async def test_garbage_on_the_channel_is_ignored(client: Client, get: Get, shared_valkey: Valkey, prefix: str) -> None:

@@ -47,7 +47,7 @@ Failures (`shared_layer.py`). The shared cache never fails a request.
   are dropped.
 - Full: puts fail, lookups continue.
 - Overloaded: puts run in the background. When too many are under way, further ones are dropped.
-- Emptied, or with damaged or foreign values: these are misses. Without a fence a put is refused.
+- Emptied, or with damaged, foreign or too large values: these are misses. Without a fence a put is refused.
 
 What is guaranteed:
 
