@@ -32,8 +32,10 @@ _TOO_LONG = f"a message has more than {_MAX_MESSAGE:,} bytes"
 class Subscription:
     """A subscription to *channel*, renewed in the background until it is closed.
 
-    *on_message* is called with every message, and *on_change* with whether the subscription is up. Messages that are
-    sent while it is down are lost. *explain* returns a clearer reason for a failure than the library's error, or None.
+    *on_message* is called with every message, and *on_change* with whether the subscription is up. It is down, too, while
+    the server does not answer: then messages are late. *on_loss* is called when a new connection is subscribed, since
+    messages between two connections are lost. *explain* returns a clearer reason for a failure than the error of the
+    library, or None.
     """
 
     def __init__(
