@@ -57,13 +57,16 @@ class Pipeline:
         self._pending: deque[_Pending] = deque()
         self._send_scheduled = self._timer_running = self._timer_extended = False
         self._connection: _RedisConnection | None = None
-        self._connecting = False
+        self._connecting = self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def ask(self, *command: str | bytes | int) -> asyncio.Future[Any]:
         """Return a future of the server's reply. It raises `CacheUnavailable`, or ResponseError for an error reply."""
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
+        if self._closed:  # a render may end after the cache, and leave a mezzanine
+            _fail(reply, CacheUnavailable("the connection is closed"))
+            return reply
         pending = loop.time() + self._timeout, reply
         self._unsent.append((command, pending))
         self._pending.append(pending)
@@ -76,7 +79,8 @@ class Pipeline:
         return reply
 
     async def close(self) -> None:
-        """Close the connection, after all replies have come or have timed out."""
+        """Close the connection, after all replies have come or have timed out. Further commands fail at once."""
+        self._closed = True
         if unanswered := [reply for _, reply in self._pending if not reply.done()]:
             await asyncio.wait(unanswered)
         await self._settled()  # a connection may still be in the making, after its commands have timed out
@@ -165,6 +169,14 @@ class Pipeline:
             loop.call_later(pending[0][0] - now, self._expire, pending[0][0])
 
 
+def take_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asyncio.WriteTransport:
+    """Have *protocol* receive the data of *connection* in place of the library. Return the transport."""
+    writer = connection._writer  # the library has no public way to its transport
+    assert writer is not None
+    writer.transport.set_protocol(protocol)
+    return writer.transport
+
+
 class _RedisConnection(asyncio.Protocol):
     """A connection of the library, and the commands that were sent over it, in order."""
 
@@ -175,14 +187,11 @@ class _RedisConnection(asyncio.Protocol):
         on_too_large: Callable[[deque[_Sent]], None],
         on_end: Callable[[], None],
     ) -> None:
-        writer = connection._writer  # the library has no public way to its transport
-        assert writer is not None
-        self.transport, self._on_end = writer.transport, on_end
+        self.transport, self._on_end = take_over(connection, self), on_end
         self._reader = Reader(replyError=ResponseError, notEnoughData=_RedisConnection)
         self._max_reply, self._on_too_large = max_reply, on_too_large
         self.pending: deque[_Sent] = deque()
         self.ended = False
-        self.transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
         try:

@@ -12,6 +12,8 @@ from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
+from service.caches.pipeline import take_over
+
 log = structlog.get_logger()
 
 _PING_AFTER = 0.25
@@ -129,14 +131,11 @@ class _SubscribedConnection(asyncio.Protocol):
     """
 
     def __init__(self, connection: AbstractConnection, on_reply: Callable[[object], None]) -> None:
-        writer = connection._writer  # the library has no public way to its transport
-        assert writer is not None
-        self._transport, self._on_reply = writer.transport, on_reply
+        self._transport, self._on_reply = take_over(connection, self), on_reply
         self._reader = Reader(replyError=ResponseError, notEnoughData=_SubscribedConnection)
         self.received_at = time.monotonic()
         self.awaited_until: float | None = None
         self.ended: asyncio.Future[Exception] = asyncio.get_running_loop().create_future()
-        self._transport.set_protocol(self)
 
     def send(self, *command: str, within: float) -> None:
         """Send *command*, whose reply is late after *within* seconds."""

@@ -37,7 +37,7 @@ async def test_connection_that_is_made_too_late_is_closed(tmp_path: Path) -> Non
     await server.wait_closed()
 
 
-async def test_no_connection_is_made_for_a_command_that_was_cancelled_before_it_was_sent(tmp_path: Path) -> None:
+async def test_no_connection_is_made_for_a_cancelled_command_or_after_the_end(tmp_path: Path) -> None:
     connections = 0
 
     async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,6 +50,8 @@ async def test_no_connection_is_made_for_a_command_that_was_cancelled_before_it_
     pipeline = Pipeline(pool, timeout=60)
     pipeline.ask("GET", "a").cancel()
     await pipeline.close()
+    with pytest.raises(CacheUnavailable):
+        await pipeline.ask("GET", "a")
     await asyncio.sleep(SLOW)
     server.close()
     await server.wait_closed()
