@@ -21,7 +21,7 @@ _PING_AFTER = 0.25
 _TIMEOUT = 1.0
 """Seconds without a reply, after which the subscription is down."""
 _MAX_SILENCE = 30.0
-"""Seconds without a reply, after which another connection is made: this one may have no other end any more."""
+"""Seconds without a reply, after which another connection is made: the host of the server may be gone."""
 _PAUSE = 0.25
 """Seconds between two attempts to subscribe."""
 _MAX_MESSAGE = 4_096
@@ -34,10 +34,10 @@ _TOO_LONG = f"a message has more than {_MAX_MESSAGE:,} bytes"
 class Subscription:
     """A subscription to *channel*, renewed in the background until it is closed.
 
-    *on_message* is called with every message, and *on_change* with whether the subscription is up. It is down, too, while
-    the server does not answer: then messages are late. *on_loss* is called when a new connection is subscribed, since
-    messages between two connections are lost. *explain* returns a clearer reason for a failure than the error of the
-    library, or None.
+    *on_message* is called with every message, and *on_change* with whether the subscription is up. It is down, too,
+    while the server does not answer: then messages are late. *on_loss* is called when a new connection is subscribed,
+    since messages between two connections are lost. *explain* returns a clearer reason for a failure than the error of
+    the library, or None.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Subscription:
             await asyncio.sleep(_PAUSE)
 
     async def _receive(self) -> None:
-        """Receive messages until the server is silent. Raise when it cannot be reached, or the connection ends."""
+        """Receive messages until the server is silent for long. Raise if it cannot be reached or hangs up."""
         made: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(_TIMEOUT):
