@@ -68,6 +68,8 @@ log = structlog.get_logger()
 _ATTEMPTS = 2
 """Renders of a picture that may exceed the time limit before the picture is refused. A follower waits for both."""
 
+_LEAST_INDEX = 8_388_608
+"""Bytes of the index of repeats at least."""
 _WRITE_STEPS = 4
 """Times that `images.timeout` fits into the wait for a write: a lookup, the lock, the disk, and the purge."""
 
@@ -160,7 +162,7 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
     app[CACHE] = picture_cache = PictureCache(
         shared,
         app[METRICS],
-        memory_bytes=cache.memory_bytes,
+        memory_bytes=max(0, cache.memory_bytes - _index_bytes(cache)),
         max_body=cache.max_entry_bytes,
         max_wait=_max_wait(settings),
     )
@@ -196,11 +198,16 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
     app[PICTURES] = pictures = ContactPictures(cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes)
-    app[REPEATS] = Repeats(pictures, app[SHARING])
+    app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()
     await originals.close()
+
+
+def _index_bytes(settings: CacheSettings) -> int:
+    """Return the bytes of the index of repeats: a share of the memory cache, and enough to answer from Redis alone."""
+    return max(settings.memory_bytes // 4, _LEAST_INDEX)
 
 
 def _max_wait(settings: Settings) -> float:
