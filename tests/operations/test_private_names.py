@@ -34,7 +34,6 @@ PRIVATE = [
     "PIL.TiffImagePlugin.TiffImageFile._planar_configuration",
     "PIL.TiffImagePlugin.TiffImageFile._setup",
     "redis.asyncio.connection.AbstractConnection._writer",
-    "watchfiles._rust_notify",
 ]
 """Names with an underscore. The walks below find them: list what they find, and remove what they do not find."""
 
@@ -213,5 +212,4 @@ def test_every_undocumented_name_is_used() -> None:
 
 def test_name_that_is_gone_from_a_library_is_noticed() -> None:
     assert not found_in_library("PIL.Image._gone")
-    assert not found_in_library("watchfiles._gone")
     assert not found_in_library("redis.asyncio.connection.AbstractConnection._gone")
