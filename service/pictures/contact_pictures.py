@@ -198,7 +198,7 @@ class ContactPictures:
         After a temporary error, return an older rendition if there is one that is not too old.
         """
         owner, field, version = selection.owner, selection.field, selection.version
-        trace.demand = demand
+        trace.demand, trace.owner = demand, owner
         found = await self._cache.get(owner, field, trace)
         if found is not None and found.version == version:
             return Fetched(found)

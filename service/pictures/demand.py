@@ -14,6 +14,10 @@ class Client(Protocol):
     def half_closed(self) -> bool:
         """Whether the client sends nothing more. It may have left, or still wait for its answer."""
 
+    @property
+    def addresses(self) -> frozenset[str | None]:
+        """The network address, by which clients take turns; None if it is not known."""
+
 
 class Demand:
     """The clients that wait for one result; None is a client of which nothing is known.
@@ -34,6 +38,11 @@ class Demand:
     def half_closed(self) -> bool:
         """Whether no client will send anything more, and some may still wait."""
         return bool(self._clients) and all(each is not None and each.half_closed for each in self._clients)
+
+    @property
+    def addresses(self) -> frozenset[str | None]:
+        """The addresses of all clients. One that is not known is None."""
+        return frozenset().union(*((None,) if each is None else each.addresses for each in self._clients))
 
     @contextmanager
     def joined(self, client: Client | None) -> Iterator[None]:

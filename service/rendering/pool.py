@@ -97,7 +97,7 @@ class RenderPool:
             del data  # so that the job holds the only reference
             return await self._run_counted(trace, order, lambda _: job)
 
-        async with self._turn(trace):
+        async with self._turn(trace, self._costs.expected(order.format, trace.pixels)):
             process, rendered = await self._try_twice(attempt)
         idle = self._queue.waiting + self._supervisor.waiting == 0
         if receiver is not None and rendered.mezzanine_possible and (receiver.is_awaited() or idle):
@@ -119,7 +119,7 @@ class RenderPool:
                 return Job(worker.render_decoded_mezzanine, (order, key))
             return Job(worker.render_mezzanine, (order, key, mezzanine.reduction), mezzanine.data)
 
-        async with self._turn(trace):
+        async with self._turn(trace, self._costs.expected(order.format, trace.pixels)):
             process, rendered = await self._try_twice(lambda: self._run_counted(trace, order, make_job, key))
         process.mezzanines.keep(key, None)
         self._supervisor.release(process)
@@ -160,11 +160,11 @@ class RenderPool:
         await asyncio.gather(*self._mezzanine_tasks)  # they end, since their processes have ended
 
     @asynccontextmanager
-    async def _turn(self, trace: Trace) -> AsyncIterator[None]:
-        """Wait in the queue until an original may be read and rendered. Raise `Overloaded` when the queue is full."""
+    async def _turn(self, trace: Trace, seconds: float = 0.0) -> AsyncIterator[None]:
+        """Wait in the queue until an original may be read and rendered, which takes *seconds*. Raise `Overloaded`."""
         with trace.timed("queue"):
             try:
-                await self._queue.enter(trace.demand)
+                await self._queue.enter(trace.demand, trace.owner, seconds)
             except QueueFull as error:
                 raise Overloaded(FULL) from error
         try:

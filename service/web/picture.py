@@ -35,6 +35,7 @@ from service.web.keys import LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POL
 from service.web.request_values import contact_id
 from service.web.requester import REQUESTER, target
 from service.web.streaming import send, sent_whole
+from service.web.waiting_client import WaitingClient
 
 _ATTEMPTS = 8
 """Attempts to answer a request while the original changes."""
@@ -99,7 +100,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     """Select, compare validators, load, make the header, send."""
     request, contact, connection = asked.request, asked.contact, asked.request.protocol
     assert isinstance(connection, Connection)
-    trace = Trace(connection)
+    trace = Trace(WaitingClient(request, connection))
     with connection.cancelled_if_lost():
         (selection, language, detail), loaded, part = await _load_first_possible(asked, trace, reread=reread)
     if detail == _UNRENDERABLE:

@@ -18,6 +18,7 @@ class Waiting:
     """A client that waits."""
 
     half_closed: bool = False
+    addresses: frozenset[str | None] = frozenset((None,))
 
 
 class Stays(Demand):
@@ -114,6 +115,18 @@ async def test_half_closed_orders_begin_when_no_others_wait() -> None:
         await queue.add(name, Stays(Waiting(True)))
     await queue.finish()
     assert queue.begun == ["a", "b", "c"]
+
+
+async def test_order_of_another_address_replaces_the_newest_of_the_one_with_the_most() -> None:
+    queue = Queue(limit=3)
+    await queue.add("a")
+    flood = [await queue.add(f"flood {at}", Stays(Waiting(addresses=frozenset("1")))) for at in range(4)]
+    polite = [await queue.add(f"polite {at}", Stays(Waiting(addresses=frozenset("2")))) for at in range(2)]
+    assert [each.done() for each in flood] == [False, False, True, True]
+    assert [each.done() for each in polite] == [False, True]
+    await queue.finish()
+    await asyncio.gather(*flood, *polite, return_exceptions=True)
+    assert queue.begun == ["a", "flood 0", "polite 0", "flood 1"]
 
 
 async def test_half_closed_orders_do_not_fill_the_queue() -> None:
