@@ -21,6 +21,7 @@ from dataclasses import replace
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.pictures.caching.picture_cache import Fetched, PictureCache
 from service.pictures.candidates import Candidates
+from service.pictures.demand import Demand
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.originals import STORE_ERRORS, Originals
@@ -173,19 +174,22 @@ class ContactPictures:
     async def _find_or_make_once(self, selection: Selection, trace: Trace) -> Entry:
         """Return the result of `_find_or_make`, which identical requests of this process share."""
         key = selection.owner, selection.field, selection.version
-        fetched, joined = await self._flights.join(key, lambda: self._find_or_make(selection, trace))
+        fetched, joined = await self._flights.join_while_wanted(
+            key, trace.client, lambda demand: self._find_or_make(selection, trace, demand)
+        )
         if fetched.made:
             trace.fwd, trace.stored, trace.collapsed = "miss", fetched.stored, fetched.elsewhere or joined
             if trace.collapsed:
                 self._observer.collapsed()
         return fetched.entry
 
-    async def _find_or_make(self, selection: Selection, trace: Trace) -> Fetched:
-        """Return the entry from the cache, or have it made by one process of the fleet.
+    async def _find_or_make(self, selection: Selection, trace: Trace, demand: Demand) -> Fetched:
+        """Return the entry from the cache, or have it made by one process of the fleet, for the clients of *demand*.
 
         After a temporary error, return an older rendition if there is one that is not too old.
         """
         owner, field, version = selection.owner, selection.field, selection.version
+        trace.demand, trace.owner = demand, owner
         found = await self._cache.get(owner, field, trace)
         if found is not None and found.version == version:
             return Fetched(found)

@@ -16,7 +16,7 @@ from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, MezzanineFile, Original, Owner, Pieces
 
-Outcome = Literal["finished", "failed", "refused", "timed_out"]
+Outcome = Literal["finished", "failed", "refused", "timed_out", "abandoned"]
 Layer = Literal["memory", "shared"]
 Lookup = Literal["hit", "miss", "unavailable", "put_failed", "put_dropped"]
 Read = Callable[[], Awaitable[bytes]]

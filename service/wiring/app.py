@@ -49,6 +49,7 @@ from service.web.keys import (
     RESPONSE_POLICY,
     SHARING,
     STORE,
+    TRUSTED_PROXIES,
     UPLOAD_LIMITS,
     WRITES,
 )
@@ -103,6 +104,7 @@ def create_app(
     )
     app[BODIES] = BodySender(settings.server.unsent_bytes, settings.server.write_timeout)
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
+    app[TRUSTED_PROXIES] = settings.server.trusted_proxies
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
     app.cleanup_ctx.append(flush_metrics)
