@@ -19,19 +19,19 @@ import structlog
 import uvloop
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess, values
 from pydantic import SecretStr
 
 from service.caches.embedded import EmbeddedValkey
 from service.line_queue import STANDARD_ERROR
 from service.rendering.slots import RenderSlots
-from service.serving.arbiter import EventLogger, SafeArbiter
+from service.serving.arbiter import EventLogger, ReplaceableWorker, SafeArbiter
 from service.serving.budget import share
 from service.serving.one import serve
+from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
-from service.wiring.app import private_server
+from service.wiring.app import create_app, private_server
 
 log = structlog.get_logger()
 
@@ -44,16 +44,16 @@ _ORDER_TIMEOUT = 1.0
 
 
 def serve_by_several(
-    settings: Settings, listener: socket.socket, ready: Callable[[], None], folder: Path, shown: Sequence[int] = ()
+    reload: Reload, listener: socket.socket, ready: Callable[[], None], folder: Path, shown: Sequence[int] = ()
 ) -> None:
     """Serve on *listener* with `server.workers` processes until SIGTERM or SIGINT. Call *ready* before they start.
 
-    *folder* is for these processes only. `PROMETHEUS_MULTIPROC_DIR` has named it since before the import of
-    prometheus_client. *shown* is as in `create_app`.
+    The processes are started with the settings of *reload*, which SIGHUP changes. *folder* is for these processes only.
+    `PROMETHEUS_MULTIPROC_DIR` has named it since before the import of prometheus_client. *shown* is as in `create_app`.
     """
-    embedded = asyncio.run(private_server(settings.cache))  # one for all processes
+    embedded = asyncio.run(private_server(reload.settings.cache))  # one for all processes
     try:
-        _Workers(settings, listener, ready, folder, embedded, shown).run()
+        _Workers(reload, listener, ready, folder, embedded, shown).run()
     except SystemExit as end:
         if end.code:
             raise
@@ -67,20 +67,20 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(
         self,
-        settings: Settings,
+        reload: Reload,
         listener: socket.socket,
         ready: Callable[[], None],
         folder: Path,
         embedded: EmbeddedValkey | None,
         shown: Sequence[int],
     ) -> None:
-        self.settings, self.listener, self.ready = settings, listener, ready
+        self.settings_reload, self.listener, self.ready = reload, listener, ready
         self.folder, self.embedded, self.shown = folder, embedded, shown
         self.life, self.life_held = os.pipe()  # only the arbiter holds the other end, so its death closes the pipe
         super().__init__()
 
     def load_config(self) -> None:
-        server = self.settings.server
+        server = self.settings_reload.settings.server
         for name, value in {
             "workers": server.workers,
             "worker_class": _Process,
@@ -88,7 +88,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "logger_class": EventLogger,
             "control_socket_disable": True,
             "when_ready": lambda _: self.ready(),
-            "pre_fork": _set_number,
+            "pre_fork": SafeArbiter.place,
             "child_exit": _forget_gauges,
         }.items():
             self.cfg.set(name, value)
@@ -98,14 +98,12 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         every_second = self.embedded.revive if self.embedded is not None else lambda: None
-        self.arbiter = SafeArbiter(self, self.listener, self.settings.server, every_second)
+        self.arbiter = SafeArbiter(self, self.listener, self.settings_reload, every_second)
         self.arbiter.run()
 
 
-class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
-    """A process that serves. *number*, from 0, is unique among the running ones."""
-
-    number = 0
+class _Process(ReplaceableWorker):
+    """A process that serves."""
 
     def init_signals(self) -> None:
         """Let SIGTERM end this process until it serves. Ignore the other signals: the arbiter acts on them."""
@@ -138,7 +136,7 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
         if workers.embedded is not None:
             workers.embedded.disown()
         values.ValueClass = values.MultiProcessValue(lambda: self.number)  # type: ignore[no-untyped-call]
-        settings, slots = share(workers.settings, self.number, workers.folder)
+        settings, slots = share(workers.settings_reload.settings, self.part, workers.folder)
         if workers.embedded is not None:
             cache = settings.cache.model_copy(update={"url": SecretStr(workers.embedded.url)})
             settings = settings.model_copy(update={"cache": cache})
@@ -151,12 +149,14 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
         loop.add_signal_handler(signal.SIGTERM, loop.call_later, _ORDER_TIMEOUT, stop.request_alone)
         heartbeat = asyncio.create_task(self._beat())
         try:
-            await serve(settings, self.wsgi.listener, self._ready, stop, slots, self.wsgi.shown)
+            app = create_app(settings, slots=slots, shown=self.wsgi.shown)
+            await serve(app, settings.server, self.wsgi.listener, self._ready, stop)
         finally:
             heartbeat.cancel()
 
     def _ready(self) -> None:
         self.booted = True
+        self.report_serving()
         if self.age > self.cfg.workers:  # `server.listening` reports the first ones
             log.info("server.worker_started", pid=self.pid)
 
@@ -176,12 +176,6 @@ def _end_with_arbiter(life: int, folder: Path) -> None:
         pass
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
-
-
-def _set_number(arbiter: Arbiter, worker: _Process) -> None:
-    """Give *worker* the lowest free number. A successor continues the counters of its predecessor."""
-    taken = {other.number for other in arbiter.WORKERS.values()}
-    worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 def _forget_gauges(_: Arbiter, worker: _Process) -> None:

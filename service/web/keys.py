@@ -5,6 +5,8 @@ The modules of these objects do not import this one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
 
 from service.pictures.caching.picture_cache import PictureCache
@@ -21,6 +23,11 @@ from service.web.request_log import RefusalLog
 from service.web.security import Authenticator
 from service.web.sharing import SharingHeaders
 
+AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
+"""Functions that are called when a reload has changed settings, or was ordered without a change.
+
+With several processes, new ones replace those that run, and these functions are not called.
+"""
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 CACHE = web.AppKey("cache", PictureCache)
 CORS = web.AppKey("cors", Cors)

@@ -129,7 +129,7 @@ def test_killed_process_is_logged_takes_its_renderers_with_it_and_is_replaced(pa
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["to the arbiter", "to the group, as from a terminal"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_waits_for_a_render_under_way_and_leaves_nothing(
     pair: Service, number: signal.Signals, whole_group: bool
 ) -> None:
