@@ -22,6 +22,7 @@ from service.web.repeats import Repeats
 from service.web.request_log import RefusalLog
 from service.web.security import Authenticator
 from service.web.sharing import SharingHeaders
+from service.web.streaming import BodySender
 
 AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
 """Functions that are called when a reload has changed settings, or was ordered without a change.
@@ -29,6 +30,7 @@ AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
 With several processes, new ones replace those that run, and these functions are not called.
 """
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
+BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)
 CORS = web.AppKey("cors", Cors)
 LANGUAGES = web.AppKey("languages", Languages)

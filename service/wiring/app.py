@@ -37,6 +37,7 @@ from service.web.cors import Cors
 from service.web.health import flush_metrics
 from service.web.keys import (
     AFTER_RELOAD,
+    BODIES,
     CACHE,
     CORS,
     LANGUAGES,
@@ -59,6 +60,7 @@ from service.web.repeats import Repeats
 from service.web.request_log import RefusalLog
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
+from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
 from service.wiring.stores import store_type
 
@@ -98,8 +100,8 @@ def create_app(
         response_lifetimes(settings.http),
         settings.render.preferred,
         settings.render.max_dimension,
-        settings.server.write_timeout,
     )
+    app[BODIES] = BodySender(settings.server.unsent_bytes, settings.server.write_timeout)
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
