@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import mmap
 import os
 import signal
@@ -28,6 +29,8 @@ log = structlog.get_logger()
 
 _PAUSE = 0.05
 """Seconds between two looks at the processes that end."""
+_FAILED_START_PAUSE = 1.0
+"""Seconds until another attempt to start a process."""
 _SPARE = 0.2
 """Seconds that a process may be late before it is killed, and twice that before the arbiter ends without cleanup."""
 
@@ -119,14 +122,20 @@ class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         self.stopping, self.hurrying = Broadcast(), Broadcast()
         self._server = reload.settings.server
         self._reload, self._generation, self._reloading = reload, 0, False
+        self._starts_from = -math.inf
         self._ending = ending_signals()
         self._counter = SignalCounter(lambda: self.SIG_QUEUE.put_nowait(signal.SIGTERM), self.hurrying.send)
 
     def manage_workers(self) -> None:
         """Start processes in place of those that have ended. After a reload, replace one process after the other."""
-        self._start_missing()
-        if self._reloading:
-            self._replace_one()
+        if time.monotonic() >= self._starts_from:
+            try:
+                self._start_missing()
+                if self._reloading:
+                    self._replace_one()
+            except OSError as error:  # no descriptors, no processes, no memory, a full disk
+                self._starts_from = time.monotonic() + _FAILED_START_PAUSE
+                log.error("server.worker_not_started", reason=str(error))
         self._every_second()
 
     def place(self, worker: ReplaceableWorker) -> None:

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,6 +40,8 @@ _HEARTBEAT_TIMEOUT = 30
 """Seconds without a heartbeat after which a process is killed and replaced: its event loop is blocked."""
 _HEARTBEAT = 1.0
 """Seconds between two heartbeats of a process."""
+_FAILED_START_PAUSE = 1.0
+"""Seconds after which a successor that cannot serve ends, and another one is started."""
 _ORDER_TIMEOUT = 1.0
 """Seconds after SIGTERM in which the order of the arbiter arrives, if every process of the service got the signal."""
 
@@ -115,20 +118,29 @@ class _Process(ReplaceableWorker):
 
     def init_process(self) -> None:
         """Serve, and end this process. Returning would clean up the arbiter's temporary folders."""
-        code = Arbiter.WORKER_BOOT_ERROR
+        code = 1
         try:
             super().init_process()
             code = 0
         except BaseException:
-            code = code if not self.booted else 1
             log.exception("server.worker_failed")
+            if not self.booted:
+                if self.is_first:
+                    code = Arbiter.WORKER_BOOT_ERROR  # the arbiter gives up
+                else:
+                    time.sleep(_FAILED_START_PAUSE)
         finally:
             STANDARD_ERROR.drain()
             os._exit(code)
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this is one of the first processes, and not a successor."""
+        return bool(self.age <= self.cfg.workers)
+
     def run(self) -> None:
         workers = self.wsgi
-        self.booted = False  # an end before it serves makes the arbiter give up
+        self.booted = False  # it is True when the process serves
         os.close(workers.life_held)
         threading.Thread(target=_end_with_arbiter, args=(workers.life, workers.folder), daemon=True).start()
         workers.arbiter.stopping.disown()
@@ -157,7 +169,7 @@ class _Process(ReplaceableWorker):
     def _ready(self) -> None:
         self.booted = True
         self.report_serving()
-        if self.age > self.cfg.workers:  # `server.listening` reports the first ones
+        if not self.is_first:  # `server.listening` reports the first ones
             log.info("server.worker_started", pid=self.pid)
 
     async def _beat(self) -> None:
