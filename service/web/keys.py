@@ -5,7 +5,7 @@ The modules of these objects do not import this one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
@@ -25,6 +25,11 @@ from service.web.security import Authenticator
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 
+AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
+"""Functions that are called when a reload has changed settings, or was ordered without a change.
+
+With several processes, new ones replace those that run, and these functions are not called.
+"""
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)

@@ -36,6 +36,7 @@ from service.settings import CacheSettings, HttpSettings, RenderSettings, Settin
 from service.web.cors import Cors
 from service.web.health import flush_metrics
 from service.web.keys import (
+    AFTER_RELOAD,
     BODIES,
     CACHE,
     CORS,
@@ -94,6 +95,7 @@ def create_app(
     that shows them.
     """
     app = web.Application()
+    app[AFTER_RELOAD] = []
     app[METRICS] = Metrics()
     app[REFUSALS] = RefusalLog()
     app[LANGUAGES] = Languages.load()
