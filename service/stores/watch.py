@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from service.stores.inotify import FOLDER_GONE, NAME_CHANGED, OVERFLOW, Inotify
+from service.stores.inotify import FOLDER_GONE, NAME_CHANGED, OVERFLOW, UNMOUNTED, Inotify
 from service.stores.names import contact_in_name, is_shard, shard
 
 log = structlog.get_logger()
@@ -37,6 +37,10 @@ _MAX_CONTACTS = 10_000
 """Contacts reported at once. More become None, which bounds the memory of a burst."""
 _THREAD_TIMEOUT = 2.0
 """Seconds to wait for the thread to begin, and to end. It takes longer only when a disk does not respond."""
+
+
+class _Unmounted(Exception):
+    """The file system of a watched folder was unmounted."""
 
 
 class Watch:
@@ -69,16 +73,23 @@ class Watch:
         await asyncio.to_thread(self._thread.join, _THREAD_TIMEOUT)
 
     def _run(self) -> None:
-        first, failing = True, False
+        first, failing, unmounted = True, False, False
         while not self._ended.is_set():
             pause = _RETRY
             try:
+                if unmounted and not _has_pictures(self._root):
+                    self._ended.wait(pause)
+                    continue
+                unmounted = False
                 with closing(_changes(self._root, self._ended)) as changes:
                     for contacts in changes:
                         if failing:
                             log.info("images.watched")
                         self._report(set() if first else contacts)  # at first, nothing was missed
                         first = failing = False
+            except _Unmounted:
+                log.warning("store.unmounted", folder=str(self._root))
+                first, failing, unmounted = False, True, True
             except OSError as error:
                 if not failing:
                     log.warning("images.unwatched", reason=str(error))
@@ -104,23 +115,45 @@ class Watch:
 def _changes(root: Path, ended: threading.Event) -> Generator[Contacts, None, None]:
     """Yield changes until the folders must be watched again. First yield None, for changes from before the watch.
 
-    Every folder is watched separately: a recursive watch would visit every file.
+    Raise `_Unmounted` after an unmount: what is missing then was not removed. Every folder is watched separately: a
+    recursive watch would visit every file.
     """
     folder = root.resolve(strict=True)
     identity = _identity(folder)
     with closing(Inotify()) as inotify:
         folders = _watch_folders(inotify, folder)
+        had_pictures = _has_pictures(folder)
         yield None
-        complete = True
-        while complete and not ended.is_set() and _identity(root) == identity:
+        while not ended.is_set():
+            same = _identity(root) == identity  # before the wait: the event of an unmount comes after this changes
             if inotify.wait(_STEP):
                 contacts, complete = _burst(inotify, folders)
+                had_pictures = had_pictures or bool(contacts)
                 yield contacts
+                if not complete:
+                    return
+            if not same:
+                if had_pictures and root.resolve(strict=True) == folder and not _has_pictures(folder):
+                    raise _Unmounted  # here only: elsewhere the file system is still in use, so there is no event
+                return
 
 
-def _identity(folder: Path) -> tuple[int, int]:
-    status = os.stat(folder)
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return the device and the inode of *folder*, or None if it is missing."""
+    try:
+        status = os.stat(folder)
+    except FileNotFoundError:
+        return None
     return status.st_dev, status.st_ino
+
+
+def _has_pictures(folder: Path) -> bool:
+    """Return whether *folder* has a picture or a shard. The folder below a file system usually has none."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(is_shard(entry.name) or contact_in_name(entry.name) is not None for entry in entries)
+    except FileNotFoundError:
+        return False
 
 
 def _watch_folders(inotify: Inotify, folder: Path) -> dict[int, set[str]]:
@@ -141,7 +174,8 @@ def _watch_folders(inotify: Inotify, folder: Path) -> dict[int, set[str]]:
 def _burst(inotify: Inotify, folders: dict[int, set[str]]) -> tuple[set[int], bool]:
     """Return the contacts of a burst of changes, and whether the watch is still complete.
 
-    It is not when a shard was added or removed, when a watched folder is gone, or when events were lost.
+    It is not when a shard was added or removed, when a watched folder is gone, or when events were lost. Raise
+    `_Unmounted` after an unmount.
     """
     contacts: set[int] = set()
     complete, end = True, time.monotonic() + _MAX_BURST
@@ -152,6 +186,8 @@ def _burst(inotify: Inotify, folders: dict[int, set[str]]) -> tuple[set[int], bo
             if event.flags & OVERFLOW:
                 log.warning("images.changes_lost", reason="fs.inotify.max_queued_events was reached")
                 complete = False
+            elif event.flags & UNMOUNTED:
+                raise _Unmounted
             elif event.flags & FOLDER_GONE:
                 complete = False
             elif contact is None:

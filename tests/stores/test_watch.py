@@ -17,6 +17,7 @@ import pytest
 
 from service.stores.inotify import Inotify
 from service.stores.watch import Watch
+from tests.privileges import mount_namespace
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="changes are reported on Linux only")
 
@@ -138,6 +139,7 @@ async def test_folder_that_is_removed_and_created_is_watched_again(watch: Watch,
 async def test_folder_whose_parent_is_replaced_is_watched_again(tmp_path: Path) -> None:
     for release in ("current", "next"):
         (tmp_path / release / "images").mkdir(parents=True)
+        (tmp_path / release / "images" / "7.jpg").write_bytes(b"old")
     watch = Watch(tmp_path / "current" / "images")
     await watch.start()
     try:
@@ -165,6 +167,64 @@ async def test_new_target_of_a_link_is_watched(tmp_path: Path) -> None:
         await expect_changes(watch, {5})
     finally:
         await watch.close()
+
+
+WATCH_MOUNTED_FOLDER = """
+import asyncio, os, subprocess, sys
+from pathlib import Path
+from service.stores.watch import Watch
+
+mounted, images, unmount = sys.argv[1:]
+TIMEOUT = 60
+
+def mount():
+    subprocess.run(["mount", "-t", "tmpfs", "none", mounted], check=True)
+    os.makedirs(images, exist_ok=True)
+    Path(images, "7.jpg").write_bytes(b"new")
+
+async def main():
+    mount()
+    watch = Watch(Path(images))
+    await watch.start()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    shell = subprocess.Popen(["sh", "-c", f"{unmount} && echo && exec cat"], **pipes)
+    await asyncio.to_thread(shell.stdout.readline)
+    try:
+        print("reported", await asyncio.wait_for(watch.changed(), 1.5))
+    except TimeoutError:
+        print("nothing reported")
+    await asyncio.to_thread(mount)
+    print("back", await asyncio.wait_for(watch.changed(), TIMEOUT))
+    Path(images, "8.jpg").write_bytes(b"new")
+    print("then", await asyncio.wait_for(watch.changed(), TIMEOUT))
+    await watch.close()
+    shell.communicate()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("mounted", "unmount"),
+    [
+        ("images", "umount {root}/images"),
+        ("images", "exec 9<{root}/images/7.jpg; umount --lazy {root}/images"),
+        (".", "umount {root}"),
+    ],
+    ids=["unmounted", "unmounted while a file is open", "unmounted with its parent"],
+)
+async def test_unmounted_folder_reports_nothing_until_it_is_back(tmp_path: Path, mounted: str, unmount: str) -> None:
+    """In a process with mounts of its own."""
+    if mounted == "images":
+        (tmp_path / "images").mkdir()
+    script = [sys.executable, "-c", WATCH_MOUNTED_FOLDER]
+    arguments = [str(tmp_path / mounted), str(tmp_path / "images"), unmount.format(root=tmp_path)]
+    done = await asyncio.to_thread(
+        subprocess.run, [*mount_namespace(), *script, *arguments], capture_output=True, text=True, timeout=3 * TIMEOUT
+    )
+    assert done.returncode == 0, done.stderr
+    steps = ["store.unmounted", "nothing reported", "images.watched", "back None", "then {8}"]
+    assert [step for line in done.stdout.splitlines() for step in steps if step in line] == steps, done.stdout
 
 
 async def test_folder_that_is_created_later_is_watched(tmp_path: Path) -> None:
