@@ -93,7 +93,7 @@ class RedisCache:
                 self._awaited.clear()
 
         self._subscription = Subscription(
-            self._pool, self._channel, received, changed, partial(disagreement, self._url)
+            self._pool, self._channel, received, changed, partial(on_purge, None), partial(disagreement, self._url)
         )
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:

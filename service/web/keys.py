@@ -23,8 +23,10 @@ from service.web.repeats import Repeats
 from service.web.request_log import RefusalLog
 from service.web.security import Authenticator
 from service.web.sharing import SharingHeaders
+from service.web.streaming import BodySender
 
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
+BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)
 CORS = web.AppKey("cors", Cors)
 LANGUAGES = web.AppKey("languages", Languages)

@@ -33,16 +33,25 @@ class PrebuiltResponse(web.StreamResponse):
     def __init__(self, status: int, head: bytes, lines: str, body: bytes) -> None:
         super().__init__(status=status)
         self._head, self._lines, self._whole = head, lines, body
+        self._written = False
+
+    @property
+    def length(self) -> int:
+        """The length of the body in bytes."""
+        return len(self._whole)
 
     @property
     def keep_alive(self) -> bool:
         return True
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Write the whole answer. Raise `ConnectionResetError` if the connection is closed."""
+        """Write the whole answer at the first call. Raise `ConnectionResetError` if the connection is closed."""
+        if self._written:
+            return None
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
+        self._written = True
         length = f"Content-Length: {len(self._whole)}\r\n" if self.status == 200 else ""
         rest = f"{self._lines}{length}Date: {_date(int(time.time()))}\r\n\r\n".encode()
         if self.status == 200 and request.method != hdrs.METH_HEAD:

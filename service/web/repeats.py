@@ -87,7 +87,7 @@ class Repeats:
             leader.missed = missed
             leader.settled.set()
 
-    async def follow(self, request: web.BaseRequest, requester: Requester) -> web.StreamResponse | None:
+    async def follow(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
         """Wait for an equal request that is being answered, and return its answer; None if there is none to share.
 
         If no equal request is being answered, *request* becomes the leader until `settle` or `release`.
@@ -115,7 +115,7 @@ class Repeats:
 
     def answer(
         self, request: web.BaseRequest, requester: Requester, earlier: _EarlierAnswer
-    ) -> web.StreamResponse | None:
+    ) -> PrebuiltResponse | None:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
         begun = time.perf_counter()
         found = self._pictures.revalidate_local(earlier.selection)
@@ -123,7 +123,7 @@ class Repeats:
 
     async def answer_shared(
         self, request: web.BaseRequest, requester: Requester, earlier: _EarlierAnswer
-    ) -> web.StreamResponse | None:
+    ) -> PrebuiltResponse | None:
         """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain."""
         begun = time.perf_counter()
         found = await self._pictures.revalidate_shared(earlier.selection)

@@ -36,6 +36,7 @@ from service.settings import CacheSettings, HttpSettings, RenderSettings, Settin
 from service.web.cors import Cors
 from service.web.health import flush_metrics
 from service.web.keys import (
+    BODIES,
     CACHE,
     CORS,
     LANGUAGES,
@@ -59,6 +60,7 @@ from service.web.repeats import Repeats
 from service.web.request_log import RefusalLog
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
+from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
 from service.wiring.stores import store_type
 
@@ -97,8 +99,8 @@ def create_app(
         response_lifetimes(settings.http),
         settings.render.preferred,
         settings.render.max_dimension,
-        settings.server.write_timeout,
     )
+    app[BODIES] = BodySender(settings.server.unsent_bytes, settings.server.write_timeout)
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
     app[TRUSTED_PROXIES] = settings.server.trusted_proxies
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
