@@ -208,7 +208,8 @@ class RenderPool:
             self._costs.add(order.format, trace.pixels, begun.seconds)
             return result
         except asyncio.CancelledError:
-            outcome = "abandoned"
+            if trace.demand is not None and trace.demand.abandoned:
+                outcome = "abandoned"
             raise
         except RenderTimedOut:
             outcome = "timed_out"
