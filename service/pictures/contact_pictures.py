@@ -19,14 +19,16 @@ import time
 from dataclasses import replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
+from service.imaging.order import Placeholder
 from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
 from service.pictures.candidates import Candidates
+from service.pictures.demand import Demand
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
-from service.pictures.originals import STORE_ERRORS, Originals, RecordedOriginal
+from service.pictures.originals import STORE_ERRORS, Originals
 from service.pictures.ports import Admission, CountedOrder, Layer, Observer
-from service.pictures.renditions import Renditions
-from service.pictures.selection import Recipe, Selection, entity_tag, pixels
+from service.pictures.renditions import Renditions, pixels_of
+from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
@@ -75,6 +77,7 @@ class ContactPictures:
         `NoPicture` or `Unrenderable` (then the result of `placeholder` can be served), `NotAcceptable`, `BadParameter`,
         `Unwritable` if every acceptable format has failed, and the errors of the store.
         """
+        trace.owner = contact
         recorded = await self._originals.find(contact, trace, reload=reload)
         original = recorded.original
         if original is None:
@@ -106,30 +109,23 @@ class ContactPictures:
         etag = entity_tag(PLACEHOLDERS, "", field, choice)
         return Selection(PLACEHOLDERS, field, "", etag, choice, None, work, placeholder=requested.if_blank)
 
-    def revalidate_local(self, selection: Selection) -> tuple[Entry, int] | None:
-        """Return the entry of an earlier *selection* and the seconds it stays fresh, if it is valid and in memory.
+    def revalidate_local(self, selected: Selected) -> tuple[Entry, int] | None:
+        """Return the entry of an earlier selection and the seconds it stays fresh, if it is valid and in memory.
 
         The selection is valid while its record is the one in the cache: a newer record, a purge, a fault and an
         eviction end it.
         """
-        recorded = selection.recorded
-        if recorded is None:
+        record = self._cache.local(selected.owner, RECORD)
+        if record is not selected.record and record != selected.record:
             return None
-        record = self._cache.local(selection.owner, RECORD)
-        if record is not recorded.record and record != recorded.record:
-            return None
-        entry = self._cache.local(selection.owner, selection.field)
-        return self._fresh(selection, recorded, entry, "memory")
+        return self._fresh(selected, self._cache.local(selected.owner, selected.field), "memory")
 
-    async def revalidate_shared(self, selection: Selection) -> tuple[Entry, int] | None:
+    async def revalidate_shared(self, selected: Selected) -> tuple[Entry, int] | None:
         """Return the same as `revalidate_local`, by one lookup in the shared cache."""
-        recorded = selection.recorded
-        if recorded is None:
+        found = await self._cache.shared(selected.owner, (RECORD, selected.field), Trace())
+        if not found or (found[0] is not selected.record and found[0] != selected.record):
             return None
-        found = await self._cache.shared(selection.owner, (RECORD, selection.field), Trace())
-        if not found or (found[0] is not recorded.record and found[0] != recorded.record):
-            return None
-        return self._fresh(selection, recorded, found[1], "shared")
+        return self._fresh(selected, found[1], "shared")
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """Return the selected picture. Without *body* (HEAD), its length: if it is cached, no body is read.
@@ -174,11 +170,9 @@ class ContactPictures:
         """Cancel the work under way."""
         await self._flights.close()
 
-    def _fresh(
-        self, selection: Selection, recorded: RecordedOriginal, entry: Entry | None, layer: Layer
-    ) -> tuple[Entry, int] | None:
-        ttl = recorded.until - time.time()
-        if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh:
+    def _fresh(self, selected: Selected, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
+        ttl = selected.until - time.time()
+        if entry is None or entry.version != selected.record.version or not 0 < ttl <= self._lifetimes.fresh:
             return None
         if layer == "memory":
             self._observer.cache(layer, "hit")
@@ -187,23 +181,28 @@ class ContactPictures:
     async def _find_or_make_once(self, selection: Selection, trace: Trace) -> Entry:
         """Return the result of `_find_or_make`, which identical requests of this process share."""
         key = selection.owner, selection.field, selection.version
+        trace.owner = selection.owner
         accepted = selection.work is None or trace.begin_by is not None
-        if not accepted and self._admission.full and key not in self._flights:
+        if not accepted and key not in self._flights and self._admission.refuses(trace):
             if (found := await self._find_or_refuse(selection, trace)) is not None:
                 return found
             accepted = True
-        fetched, joined = await self._flights.join(key, lambda: self._find_or_make(selection, trace, accepted))
+        fetched, joined = await self._flights.join_while_wanted(
+            key, trace.client, lambda demand: self._find_or_make(selection, trace, demand, accepted)
+        )
         if fetched.made:
             trace.fwd, trace.stored, trace.collapsed = "miss", fetched.stored, fetched.elsewhere or joined
             if trace.collapsed:
                 self._observer.collapsed()
         return fetched.entry
 
-    async def _find_or_make(self, selection: Selection, trace: Trace, accepted: bool) -> Fetched:
-        """Return the entry from the cache, or have it made by one process of the fleet, if it is or can be *accepted*.
+    async def _find_or_make(self, selection: Selection, trace: Trace, demand: Demand, accepted: bool) -> Fetched:
+        """Return the entry from the cache, or have it made by one process of the fleet, for the clients of *demand*.
 
-        After a temporary error, return an older rendition if there is one that is not too old.
+        Raise `Overloaded` unless the order is or can be *accepted*. After a temporary error, return an older rendition
+        if there is one that is not too old.
         """
+        trace.demand = demand
         found = await self._cache.get(selection.owner, selection.field, trace)
         if found is not None and found.version == selection.version:
             return Fetched(found)
@@ -211,10 +210,8 @@ class ContactPictures:
             if selection.work is None:
                 return await self._make_once(selection, trace)
             if not accepted:
-                self._admission.require()
-            with self._admission.count(
-                trace, selection.work.format, pixels(selection.work, selection.original)
-            ) as order:
+                self._admission.require(trace)
+            with self._admission.count(trace, selection.work.format, _pixels(selection)) as order:
                 return await self._make_once(selection, trace, order)
         except _TEMPORARY_ERRORS:
             if found is None or self._is_too_old(found):
@@ -233,7 +230,7 @@ class ContactPictures:
         if await self._cache.is_led(selection.owner, selection.field, trace):
             return None
         try:
-            self._admission.require()
+            self._admission.require(trace)
         except Overloaded:
             if found is None or self._is_too_old(found):
                 raise
@@ -279,3 +276,10 @@ class ContactPictures:
     def _is_streamed(self, original: Original) -> bool:
         """Return whether the stored bytes are sent from the store: slow readers do not share them in memory."""
         return original.size > min(_LARGEST_CACHED, self._cache.max_body)
+
+
+def _pixels(selection: Selection) -> int:
+    """Return the pixels that the cost of the work depends on; 0 if they are not known."""
+    if isinstance(selection.work, Placeholder):
+        return selection.work.width * selection.work.height
+    return pixels_of(selection.original, selection.work) if selection.original and selection.work else 0

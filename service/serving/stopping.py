@@ -12,12 +12,13 @@ from collections.abc import Callable
 import structlog
 
 from service.line_queue import STANDARD_ERROR
+from service.serving.hangup import Hangup, meaning
 from service.settings import ServerSettings
 
 log = structlog.get_logger()
 
-ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
-"""Signals that end the service."""
+ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
+"""Signals that end the service, however it was started."""
 CLEANUP = 1.5
 """Seconds after `server.drain` and `server.shutdown_timeout` in which a process ends."""
 HURRIED_CLEANUP = 1.0
@@ -29,8 +30,8 @@ _TOGETHER = 0.5
 
 
 def ending_signals() -> frozenset[signal.Signals]:
-    """Return the signals that end the service. SIGHUP is not one of them if it was ignored at the start (nohup)."""
-    return ENDING - {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else ENDING
+    """Return the signals that end the service."""
+    return ENDING | {signal.SIGHUP} if meaning() is Hangup.STOPS else ENDING
 
 
 def end_after(seconds: float) -> None:

@@ -39,6 +39,8 @@ from service.web.cors import Cors
 from service.web.health import flush_metrics
 from service.web.keys import (
     ADMISSION,
+    AFTER_RELOAD,
+    BODIES,
     CACHE,
     CORS,
     LANGUAGES,
@@ -51,6 +53,7 @@ from service.web.keys import (
     RESPONSE_POLICY,
     SHARING,
     STORE,
+    TRUSTED_PROXIES,
     UPLOAD_LIMITS,
     WRITES,
 )
@@ -61,6 +64,7 @@ from service.web.repeats import Repeats
 from service.web.request_log import RefusalLog
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
+from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
 from service.wiring.stores import store_type
 
@@ -69,6 +73,8 @@ log = structlog.get_logger()
 _ATTEMPTS = 2
 """Renders of a picture that may exceed the time limit before the picture is refused. A follower waits for both."""
 
+_LEAST_INDEX = 8_388_608
+"""Bytes of the index of repeats at least."""
 _WRITE_STEPS = 4
 """Times that `images.timeout` fits into the wait for a write: a lookup, the lock, the disk, and the purge."""
 
@@ -92,6 +98,7 @@ def create_app(
     that shows them.
     """
     app = web.Application()
+    app[AFTER_RELOAD] = []
     app[METRICS] = Metrics()
     app[REFUSALS] = RefusalLog()
     app[LANGUAGES] = Languages.load()
@@ -99,9 +106,10 @@ def create_app(
         response_lifetimes(settings.http),
         settings.render.preferred,
         settings.render.max_dimension,
-        settings.server.write_timeout,
     )
+    app[BODIES] = BodySender(settings.server.unsent_bytes, settings.server.write_timeout)
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
+    app[TRUSTED_PROXIES] = settings.server.trusted_proxies
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
     app.cleanup_ctx.append(flush_metrics)
@@ -126,7 +134,7 @@ async def _report_refusals(app: web.Application) -> AsyncIterator[None]:
 async def _renderer(
     app: web.Application, settings: RenderSettings, given: Renderer | None, slots: RenderSlots | None
 ) -> AsyncIterator[None]:
-    workers, ready = settings.workers or cores(), lambda: True
+    workers, costs, ready = settings.workers or cores(), Costs(), lambda: True
     if given is None:
         given = pool = RenderPool(
             app[METRICS],
@@ -137,11 +145,11 @@ async def _renderer(
             slots=slots,
         )
         pool.open()
-        ready = pool.is_ready
+        costs, ready = pool.costs, pool.is_ready
     app[RENDERER] = given
     shared = SharedWork(slots.directory / "work") if slots is not None else None
     app[ADMISSION] = admission = Admission(
-        Costs(),
+        costs,
         renderers=workers,
         queue_timeout=settings.queue_timeout,
         start_timeout=settings.timeout,
@@ -173,7 +181,7 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
     app[CACHE] = picture_cache = PictureCache(
         shared,
         app[METRICS],
-        memory_bytes=cache.memory_bytes,
+        memory_bytes=max(0, cache.memory_bytes - _index_bytes(cache)),
         max_body=cache.max_entry_bytes,
         max_wait=_max_wait(settings),
     )
@@ -211,11 +219,16 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
     app[PICTURES] = pictures = ContactPictures(
         cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
     )
-    app[REPEATS] = Repeats(pictures, app[SHARING])
+    app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()
     await originals.close()
+
+
+def _index_bytes(settings: CacheSettings) -> int:
+    """Return the bytes of the index of repeats: a share of the memory cache, and enough to answer from Redis alone."""
+    return max(settings.memory_bytes // 4, _LEAST_INDEX)
 
 
 def _max_wait(settings: Settings) -> float:

@@ -111,7 +111,7 @@ class TestBound:
             with service.frozen_renderers():
                 answer = reader.submit(service.get, f"{PICTURE}?w=300&type=avif")
                 block_until(lambda: service.renders_started == 1, 60, "the render has begun")
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
                     service.send_group(number)
                 block_until(lambda: refuses(service), 60, "no process listens")
                 time.sleep(1.2)
@@ -174,7 +174,7 @@ class TestOtherSignals:
             service.send(signal.SIGTERM)
             assert_stopped(service, before)
 
-    def test_sighup_does_not_end_a_service_that_nohup_started(self, pictures: Path, workers: int) -> None:
+    def test_sighup_neither_ends_nor_reloads_a_service_that_nohup_started(self, pictures: Path, workers: int) -> None:
         with ready_service(pictures, workers, command=("nohup", *COMMAND)) as service:
             before = family(service.process.pid)
             service.send(signal.SIGHUP)
@@ -182,6 +182,7 @@ class TestOtherSignals:
             time.sleep(1.2)
             assert service.get(f"{PICTURE}?w=62").status == 200
             assert family(service.process.pid) == before
+            assert "server.reload" not in service.logged
             service.send(signal.SIGTERM)
             assert service.end() == 0
             nothing_left(service, before)
