@@ -224,10 +224,10 @@ class ContactPictures:
         Return None if the rendition is about to come from another process, or if there is room again. Raise
         `Overloaded` without a task, a lease or a look into the store: a refusal costs about what a hit costs.
         """
-        found = await self._cache.get(selection.owner, selection.field, trace)
+        found, led = await self._cache.get_or_led(selection.owner, selection.field, trace)
         if found is not None and found.version == selection.version:
             return found
-        if await self._cache.is_led(selection.owner, selection.field, trace):
+        if led:
             return None
         try:
             self._admission.require(trace)

@@ -118,9 +118,21 @@ class PictureCache:
             self._observer.cache("shared", "hit")
         return head
 
-    async def is_led(self, owner: Owner, field: str, trace: Trace) -> bool:
-        """Return whether a process holds the lease of the entry, so that the entry is about to come."""
-        return self.subscribed and bool(await self._ask(owner, lambda shared: shared.is_led(owner, field), trace))
+    async def get_or_led(self, owner: Owner, field: str, trace: Trace) -> tuple[Entry | None, bool]:
+        """Return the entry, and whether another one is about to come: a process holds its lease. This is one lookup."""
+        epoch, entry = self._memory.epoch(owner), self._memory.get(owner, field)
+        self._observer.cache("memory", "miss" if entry is None else "hit")
+        if trace.unknown:
+            return entry, False
+        found = await self._ask(owner, lambda shared: shared.get_or_led(owner, field), trace)
+        if found is None:
+            return entry, False
+        shared, led = found
+        self._observer.cache("shared", "miss" if shared is None else "hit")
+        if shared is not None and (entry is None or entry.stored_at < shared.stored_at):
+            self._memory.put(owner, field, shared, epoch)
+            entry = shared
+        return entry, led and self.subscribed
 
     # Puts
 
