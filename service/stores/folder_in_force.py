@@ -128,19 +128,25 @@ class FolderInForce:
 
     def _status(self) -> os.stat_result:
         """Return the status of the folder at the path. Raise OSError unless it is in force, or none is."""
-        if self._marker:
-            return os.stat(self._marker)
         status, numbers = os.stat(self._root), self._numbers
         if not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._root)
         inode = numbers[_INODE]
-        if inode and (numbers[_LOST] or status.st_ino != inode or status.st_dev != numbers[_DEVICE]):
+        if self._marker:
+            self._require_marker()
+        elif inode and (numbers[_LOST] or status.st_ino != inode or status.st_dev != numbers[_DEVICE]):
             with self._lock:
                 self._replace(status)
         if self._reported:
             self._reported = False
             log.info("images.back", folder=self._root)
         return status
+
+    def _require_marker(self) -> None:
+        try:
+            os.stat(self._marker)
+        except FileNotFoundError:
+            self._raise_lost(f"{os.path.basename(self._marker)} is missing")
 
     def _replace(self, status: os.stat_result) -> None:
         """Put the folder with *status* in force, if it may replace the one that is."""

@@ -60,6 +60,7 @@ def store_type(settings: Settings) -> StoreType:
 
 def _make_folder(settings: Settings, in_force: FolderInForce | None = None) -> WritableDirectory:
     images = settings.images
+    in_force = in_force or FolderInForce(images.directory, images.marker)
     return WritableDirectory(images.directory, max_bytes=images.max_bytes, timeout=images.timeout, in_force=in_force)
 
 
@@ -67,15 +68,16 @@ def _prepare_folder(settings: Settings) -> FolderInForce:
     """Log a warning if the folder cannot be read, or cannot be written to although writes are enabled.
 
     Return what is known of it. The service then starts unready, and becomes ready when the folder appears: a volume may
-    be mounted later. Raise `BadSettings` if the parent folder is missing too, which is more likely a wrong setting.
+    be mounted later. Raise `BadSettings` if the parent folder is missing too and no marker is set, which is more likely
+    a wrong setting.
     """
     folder = settings.images.directory
-    in_force = FolderInForce(folder)
+    in_force = FolderInForce(folder, settings.images.marker)
     try:
         in_force.look()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        if missing and not os.path.isdir(Path.cwd() / folder.parent):
+        if missing and not settings.images.marker and not os.path.isdir(Path.cwd() / folder.parent):
             raise BadSettings(
                 [
                     "images.directory (CONTACT_IMAGE_IMAGES__DIRECTORY): "

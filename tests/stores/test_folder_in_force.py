@@ -256,3 +256,31 @@ async def test_one_picture_that_is_missing_often_is_no_outage(root: Path, store:
     root.mkdir()
     for _ in range(30):
         await find_known(store, range(1, 3))
+
+
+@pytest.fixture
+async def marked(root: Path) -> AsyncIterator[WritableDirectory]:
+    """A store in a folder that has its marker."""
+    filled(root, 1)
+    (root / ".store").touch()
+    made = WritableDirectory(root, max_bytes=1_000_000, timeout=5.0, in_force=FolderInForce(root, ".store"))
+    assert await made.find(1) is not None
+    yield made
+    await made.close()
+
+
+async def test_folder_without_the_marker_is_lost_whatever_it_holds(root: Path, marked: WritableDirectory) -> None:
+    (root / ".store").rename(root / ".away")
+    await assert_lost(marked, root)
+    (root / ".away").rename(root / ".store")
+    assert await marked.find(1) is not None
+    replaced(root, 1)
+    await assert_lost(marked, root)
+
+
+async def test_any_folder_with_the_marker_is_used(root: Path, marked: WritableDirectory) -> None:
+    replaced(root, 50)
+    (root / ".store").touch()
+    await find_known(marked, range(1, 40))
+    assert await marked.find(50) is not None
+    await put(marked, 7, PNG)
