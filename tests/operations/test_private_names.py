@@ -33,6 +33,7 @@ PRIVATE = [
     "PIL.JpegImagePlugin.JpegImageFile._open",
     "PIL.TiffImagePlugin.TiffImageFile._planar_configuration",
     "PIL.TiffImagePlugin.TiffImageFile._setup",
+    "aiohttp.web.RequestHandler._request_factory",
     "redis.asyncio.connection.AbstractConnection._writer",
     "watchfiles._rust_notify",
 ]
