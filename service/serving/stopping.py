@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
 """Signals that end the service, however it was started."""
-CLEANUP = 1.5
+CLEANUP = 1.3
 """Seconds after `server.drain` and `server.shutdown_timeout` in which a process ends."""
 HURRIED_CLEANUP = 1.0
 """Seconds after a second signal in which a process ends."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
 import time
@@ -116,6 +117,17 @@ class TestBound:
             nothing_left(service, before)
             assert service.errors == []
             assert "Traceback" not in service.logged
+
+    def test_frozen_process_does_not_keep_the_others_from_ending(self, pictures: Path) -> None:
+        """The promise is 3 seconds."""
+        with ready_service(pictures, 2, shutdown_timeout=1) as service:
+            before = family(service.process.pid)
+            os.kill(min(each.pid for each in service.servers), signal.SIGSTOP)
+            begun = time.monotonic()
+            service.send(signal.SIGTERM)
+            assert service.end(60) == 0
+            assert time.monotonic() - begun < 20
+            nothing_left(service, before)
 
     def test_second_signal_ends_the_service_at_once(self, pictures: Path, workers: int) -> None:
         with ready_service(pictures, workers, shutdown_timeout=600) as service:
