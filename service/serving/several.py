@@ -43,7 +43,10 @@ _HEARTBEAT = 1.0
 _FAILED_START_PAUSE = 1.0
 """Seconds after which a successor that cannot serve ends, and another one is started."""
 _ORDER_TIMEOUT = 1.0
-"""Seconds after SIGTERM in which the order of the arbiter arrives, if every process of the service got the signal."""
+"""Seconds after SIGTERM in which the order of the arbiter arrives, if every process of the service got the signal.
+
+In this time, clients with kept connections learn from their answers to open others.
+"""
 
 
 def serve_by_several(
@@ -158,7 +161,12 @@ class _Process(ReplaceableWorker):
         loop, stop, arbiter = asyncio.get_running_loop(), Stop(settings.server), self.wsgi.arbiter
         arbiter.stopping.receive(stop.request)
         arbiter.hurrying.receive(stop.hurry)
-        loop.add_signal_handler(signal.SIGTERM, loop.call_later, _ORDER_TIMEOUT, stop.request_alone)
+
+        def end_soon() -> None:
+            stop.announced.set()
+            loop.call_later(_ORDER_TIMEOUT, stop.request_alone)
+
+        loop.add_signal_handler(signal.SIGTERM, end_soon)
         heartbeat = asyncio.create_task(self._beat())
         try:
             app = create_app(settings, slots=slots, shown=self.wsgi.shown)
