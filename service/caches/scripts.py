@@ -57,12 +57,12 @@ return {{false, fence, 0}}
 
 PUT = """
 -- KEYS: hash, fence, and the lease to release, if any. ARGV: field, value, fence, largest number of fields, ms of the
--- hash, the record's field, '1' to replace the hash; the lease's token, the channel, the message.
--- Returns 1 if the value was stored, 0 if the fence was deleted in between.
+-- hash, the record's field, '1' to replace the hash, field of a large body, its value ('': there is none); the lease's
+-- token, the channel, the message. Returns 1 if the value was stored, 0 if the fence was deleted in between.
 local function release()
-  if KEYS[3] and redis.call('GET', KEYS[3]) == ARGV[8] then
+  if KEYS[3] and redis.call('GET', KEYS[3]) == ARGV[10] then
     redis.call('UNLINK', KEYS[3])
-    redis.call('PUBLISH', ARGV[9], ARGV[10])
+    redis.call('PUBLISH', ARGV[11], ARGV[12])
   end
 end
 if redis.call('GET', KEYS[2]) ~= ARGV[3] then
@@ -71,15 +71,19 @@ if redis.call('GET', KEYS[2]) ~= ARGV[3] then
 end
 local kind = redis.call('TYPE', KEYS[1]).ok
 if ARGV[7] == '1' or (kind ~= 'hash' and kind ~= 'none') then redis.call('UNLINK', KEYS[1]) end
-if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) and redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
-  for _, victim in ipairs(redis.call('HRANDFIELD', KEYS[1], 2)) do
-    if victim ~= ARGV[6] then
-      redis.call('HDEL', KEYS[1], victim)
-      break
+local function store(field, value)
+  if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) and redis.call('HEXISTS', KEYS[1], field) == 0 then
+    for _, victim in ipairs(redis.call('HRANDFIELD', KEYS[1], 4)) do
+      if victim ~= ARGV[1] and victim ~= ARGV[6] and victim ~= ARGV[8] then
+        redis.call('HDEL', KEYS[1], victim)
+        break
+      end
     end
   end
+  return redis.pcall('HSET', KEYS[1], field, value)
 end
-local stored = redis.pcall('HSET', KEYS[1], ARGV[1], ARGV[2])
+if ARGV[9] ~= '' then store(ARGV[8], ARGV[9]) else redis.call('HDEL', KEYS[1], ARGV[8]) end
+local stored = store(ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 release()
 return type(stored) == 'table' and stored or 1

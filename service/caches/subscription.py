@@ -20,6 +20,8 @@ _PING_AFTER = 0.25
 """Seconds without a message, after which the server is pinged."""
 _TIMEOUT = 1.0
 """Seconds without a reply, after which the subscription is down."""
+_MAX_SILENCE = 30.0
+"""Seconds without a reply, after which another connection is made: the host of the server may be gone."""
 _PAUSE = 0.25
 """Seconds between two attempts to subscribe."""
 _MAX_MESSAGE = 4_096
@@ -32,8 +34,10 @@ _TOO_LONG = f"a message has more than {_MAX_MESSAGE:,} bytes"
 class Subscription:
     """A subscription to *channel*, renewed in the background until it is closed.
 
-    *on_message* is called with every message, and *on_change* with whether the subscription is up. Messages that are
-    sent while it is down are lost. *explain* returns a clearer reason for a failure than the library's error, or None.
+    *on_message* is called with every message, and *on_change* with whether the subscription is up. It is down, too,
+    while the server does not answer: then messages are late. *on_loss* is called when a new connection is subscribed,
+    since messages between two connections are lost. *explain* returns a clearer reason for a failure than the error of
+    the library, or None.
     """
 
     def __init__(
@@ -42,10 +46,12 @@ class Subscription:
         channel: str,
         on_message: Callable[[str], None],
         on_change: Callable[[bool], None],
+        on_loss: Callable[[], None],
         explain: Callable[[], Awaitable[str | None]],
     ) -> None:
         self._pool, self._channel = pool, channel
-        self._on_message, self._on_change, self._explain = on_message, on_change, explain
+        self._on_message, self._on_change, self._on_loss, self._explain = on_message, on_change, on_loss, explain
+        self._confirmed = self._up = False
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
@@ -63,14 +69,15 @@ class Subscription:
             except Exception as error:  # errors of the library too: this loop must not end
                 reason = f"{type(error).__name__}: {error}"
             finally:
-                self._on_change(False)
+                self._confirmed = False
+                self._change(up=False)
             if reason and reason != logged:
                 log.warning("cache.no_news", reason=await self._explain() or reason)
             logged = reason
             await asyncio.sleep(_PAUSE)
 
     async def _receive(self) -> None:
-        """Receive messages until the server is silent. Raise when it cannot be reached, or the connection ends."""
+        """Receive messages until the server is silent for long. Raise if it cannot be reached or hangs up."""
         made: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             async with asyncio.timeout(_TIMEOUT):
@@ -87,15 +94,27 @@ class Subscription:
                 elif awaited is None:
                     connection.send("PING", within=_TIMEOUT - _PING_AFTER)
                 else:
-                    break
-            log.warning("cache.no_news", reason=f"no answer for {_TIMEOUT} s")
+                    if self._up or not self._confirmed:
+                        log.warning("cache.no_news", reason=f"no answer for {_TIMEOUT} s")
+                    if not self._confirmed or time.monotonic() - connection.received_at > _MAX_SILENCE:
+                        break
+                    self._change(up=False)
+                    connection.awaited_until = time.monotonic() + _TIMEOUT
         finally:
             await made.disconnect(nowait=True)
+
+    def _change(self, *, up: bool) -> None:
+        self._up = up
+        self._on_change(up)
 
     def _on_reply(self, reply: object) -> None:
         match reply:
             case [b"subscribe", *_]:
-                self._on_change(True)
+                self._confirmed = True
+                self._on_loss()
+                self._change(up=True)
+            case [b"pong", *_] if not self._up:  # it follows all messages of the silence
+                self._change(up=True)
             case [b"message", _, bytes(data)]:
                 if len(data) > _MAX_MESSAGE:
                     raise ConnectionError(_TOO_LONG)

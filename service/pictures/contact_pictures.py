@@ -21,12 +21,13 @@ from dataclasses import replace
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.pictures.caching.picture_cache import Fetched, PictureCache
 from service.pictures.candidates import Candidates
+from service.pictures.demand import Demand
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
-from service.pictures.originals import STORE_ERRORS, Originals, RecordedOriginal
+from service.pictures.originals import STORE_ERRORS, Originals
 from service.pictures.ports import Layer, Observer
 from service.pictures.renditions import Renditions
-from service.pictures.selection import Recipe, Selection, entity_tag
+from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
@@ -101,30 +102,23 @@ class ContactPictures:
         etag = entity_tag(PLACEHOLDERS, "", field, choice)
         return Selection(PLACEHOLDERS, field, "", etag, choice, None, work, placeholder=requested.if_blank)
 
-    def revalidate_local(self, selection: Selection) -> tuple[Entry, int] | None:
-        """Return the entry of an earlier *selection* and the seconds it stays fresh, if it is valid and in memory.
+    def revalidate_local(self, selected: Selected) -> tuple[Entry, int] | None:
+        """Return the entry of an earlier selection and the seconds it stays fresh, if it is valid and in memory.
 
         The selection is valid while its record is the one in the cache: a newer record, a purge, a fault and an
         eviction end it.
         """
-        recorded = selection.recorded
-        if recorded is None:
+        record = self._cache.local(selected.owner, RECORD)
+        if record is not selected.record and record != selected.record:
             return None
-        record = self._cache.local(selection.owner, RECORD)
-        if record is not recorded.record and record != recorded.record:
-            return None
-        entry = self._cache.local(selection.owner, selection.field)
-        return self._fresh(selection, recorded, entry, "memory")
+        return self._fresh(selected, self._cache.local(selected.owner, selected.field), "memory")
 
-    async def revalidate_shared(self, selection: Selection) -> tuple[Entry, int] | None:
+    async def revalidate_shared(self, selected: Selected) -> tuple[Entry, int] | None:
         """Return the same as `revalidate_local`, by one lookup in the shared cache."""
-        recorded = selection.recorded
-        if recorded is None:
+        found = await self._cache.shared(selected.owner, (RECORD, selected.field), Trace())
+        if not found or (found[0] is not selected.record and found[0] != selected.record):
             return None
-        found = await self._cache.shared(selection.owner, (RECORD, selection.field), Trace())
-        if not found or (found[0] is not recorded.record and found[0] != recorded.record):
-            return None
-        return self._fresh(selection, recorded, found[1], "shared")
+        return self._fresh(selected, found[1], "shared")
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """Return the selected picture. Without *body* (HEAD), its length: if it is cached, no body is read.
@@ -169,11 +163,9 @@ class ContactPictures:
         """Cancel the work under way."""
         await self._flights.close()
 
-    def _fresh(
-        self, selection: Selection, recorded: RecordedOriginal, entry: Entry | None, layer: Layer
-    ) -> tuple[Entry, int] | None:
-        ttl = recorded.until - time.time()
-        if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh:
+    def _fresh(self, selected: Selected, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
+        ttl = selected.until - time.time()
+        if entry is None or entry.version != selected.record.version or not 0 < ttl <= self._lifetimes.fresh:
             return None
         if layer == "memory":
             self._observer.cache(layer, "hit")
@@ -182,19 +174,22 @@ class ContactPictures:
     async def _find_or_make_once(self, selection: Selection, trace: Trace) -> Entry:
         """Return the result of `_find_or_make`, which identical requests of this process share."""
         key = selection.owner, selection.field, selection.version
-        fetched, joined = await self._flights.join(key, lambda: self._find_or_make(selection, trace))
+        fetched, joined = await self._flights.join_while_wanted(
+            key, trace.client, lambda demand: self._find_or_make(selection, trace, demand)
+        )
         if fetched.made:
             trace.fwd, trace.stored, trace.collapsed = "miss", fetched.stored, fetched.elsewhere or joined
             if trace.collapsed:
                 self._observer.collapsed()
         return fetched.entry
 
-    async def _find_or_make(self, selection: Selection, trace: Trace) -> Fetched:
-        """Return the entry from the cache, or have it made by one process of the fleet.
+    async def _find_or_make(self, selection: Selection, trace: Trace, demand: Demand) -> Fetched:
+        """Return the entry from the cache, or have it made by one process of the fleet, for the clients of *demand*.
 
         After a temporary error, return an older rendition if there is one that is not too old.
         """
         owner, field, version = selection.owner, selection.field, selection.version
+        trace.demand, trace.owner = demand, owner
         found = await self._cache.get(owner, field, trace)
         if found is not None and found.version == version:
             return Fetched(found)

@@ -16,7 +16,7 @@ from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, MezzanineFile, Original, Owner, Pieces
 
-Outcome = Literal["finished", "failed", "refused", "timed_out"]
+Outcome = Literal["finished", "failed", "refused", "timed_out", "abandoned"]
 Layer = Literal["memory", "shared"]
 Lookup = Literal["hit", "miss", "unavailable", "put_failed", "put_dropped"]
 Read = Callable[[], Awaitable[bytes]]
@@ -135,8 +135,9 @@ class SharedCache(Protocol):
     def subscribe(self, on_purge: Callable[[int | None], None], on_change: Callable[[bool], None]) -> None:
         """Subscribe to the other processes, in the background.
 
-        *on_purge* is called with each contact that another process purges or announces, and with None for all. When
-        *on_change* is called with False, the subscription is down and calls are lost until it is called with True.
+        *on_purge* is called with each contact that another process purges or announces. It is called with None for all
+        contacts, and when calls may have been lost. *on_change* is called with whether the subscription is up. While it
+        is down, calls are late or lost.
         """
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from service.formats import IfBlank
 from service.imaging.order import Encoding, Limits, Order, Placeholder
 from service.pictures.originals import RecordedOriginal
-from service.pictures.values import Original, Owner
+from service.pictures.values import Entry, Original, Owner
 from service.protocol.negotiate import FormatChoice
 
 
@@ -27,8 +27,7 @@ class Selection:
     """The picture that a request gets.
 
     *work* is the order or the placeholder to draw; None means the stored bytes. *placeholder* is the kind of a
-    placeholder, and None for a picture. *recorded* is the record that the selection was made from, for
-    `ContactPictures.revalidate_local`.
+    placeholder, and None for a picture. *recorded* is the record that the selection was made from.
     """
 
     owner: Owner
@@ -41,6 +40,19 @@ class Selection:
     original: Original | None = None
     placeholder: IfBlank | None = None
     recorded: RecordedOriginal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What is kept of a `Selection` to tell later whether it is still valid: its *record*, fresh until *until*.
+
+    *until* is in Unix seconds.
+    """
+
+    owner: Owner
+    field: str
+    record: Entry
+    until: float
 
 
 def entity_tag(owner: Owner, version: str, field: str, choice: FormatChoice) -> str:

@@ -23,8 +23,8 @@ RECORD = "original"
 Pieces = AsyncGenerator[bytes | memoryview, None]
 """A body in pieces. Its receiver closes it."""
 
-PIECE = 18_432
-"""Bytes of one piece of a streamed picture; in base64 they are 24 KiB. A slow reader holds one piece."""
+PIECE = 65_535
+"""Bytes of one piece of a streamed picture. It is divisible by three, for base64. A slow reader holds one piece."""
 
 
 class MezzanineOwner(NamedTuple):

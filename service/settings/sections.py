@@ -26,6 +26,7 @@ class ServerSettings(Section):
     header_timeout: Seconds
     keepalive_timeout: Seconds
     write_timeout: Seconds
+    unsent_bytes: Bytes
     drain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     shutdown_timeout: Seconds
     trusted_proxies: Listed[IPvAnyNetwork]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -13,14 +12,16 @@ from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 
 from service.access.identity import Role
 from service.errors import N_, BadParameter, PictureError, Unexpected
-from service.web.connections import Connection
+from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
-from service.web.keys import AUTHENTICATOR, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
+from service.web.keys import AUTHENTICATOR, BODIES, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
 from service.web.malformed import for_server, malformed, names_a_host
+from service.web.prebuilt import PrebuiltResponse
 from service.web.refusals import WENT_WRONG, refuse_unread
-from service.web.request_log import REQUEST_ID, log_request, new_request_id
+from service.web.request_log import REQUEST_ID, log_abandoned, log_request, new_request_id
 from service.web.request_values import METHODS
 from service.web.requester import REQUESTER, Requester
+from service.web.streaming import SMALL
 
 log = structlog.get_logger()
 
@@ -28,22 +29,16 @@ _READS = (hdrs.METH_GET, hdrs.METH_HEAD)
 
 
 class FastPath:
-    """Answers repeats for a started *app*, and passes all other requests to its own *handler*.
-
-    *write_timeout* is the number of seconds that a client has to read most of its earlier answers.
-    """
+    """Answers repeats for a started *app*, and passes all other requests to its own *handler*."""
 
     def __init__(
-        self,
-        app: web.Application,
-        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
-        write_timeout: float,
+        self, app: web.Application, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
     ) -> None:
         self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
-        self._refusals = app[REFUSALS]
+        self._refusals, self._bodies = app[REFUSALS], app[BODIES]
         self._default_requester = self._authenticator.default_requester
-        self._handler, self._write_timeout = handler, write_timeout
+        self._handler = handler
         self._logs = bool(log.bind().is_enabled_for(logging.DEBUG))  # does not change, and costs time on every hit
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -53,34 +48,42 @@ class FastPath:
         begun = time.perf_counter()
         repeats, requester = self._repeats, self._known_reader(request)
         earlier = repeats.find(request, requester) if requester is not None else None
+        response = None
         if earlier is not None and requester is not None and not connection.writing_paused and names_a_host(request):
             # `find` has checked the version, and an earlier request with this target was not malformed.
             response = repeats.answer(request, requester, earlier)
-            if response is not None:
+            if response is not None and response.length <= SMALL:
                 connection.mark_idle()
-                return self._counted(request, response, time.perf_counter() - begun)
-        if malformed(request):
+                return self._counted(request, response, begun)
+        if response is None and malformed(request):
             connection.mark_idle()
             return self._refuse_malformed(request)
         connection.mark_busy()
         try:
+            if response is not None:
+                return await self._send(request, response, begun)
             if connection.writing_paused:
-                await self._drain(request)
+                await self._wait_sent(request, 0)
             if for_server(request):
                 return self._describe_server(request)
             if requester is not None:
                 request[REQUESTER] = requester  # it is not authorized again
             if requester is None or request.method != hdrs.METH_GET:
                 return await self._handler(request)
-            response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
-            if response is None and (response := await repeats.follow(request, requester)) is not None:
-                self._metrics.collapsed()
+            with connection.cancelled_if_lost():
+                response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
+                if response is None and (response := await repeats.follow(request, requester)) is not None:
+                    self._metrics.collapsed()
             if response is not None:
-                return self._counted(request, response, time.perf_counter() - begun)
+                return await self._send(request, response, begun)
             try:
                 return await self._handler(request)
             finally:
                 repeats.release(request)
+        except ClientLeft:
+            self._metrics.abandoned()
+            log_abandoned(request, time.perf_counter() - begun)
+            raise
         finally:
             connection.mark_idle()
 
@@ -91,8 +94,18 @@ class FastPath:
         requester = self._default_requester or self._authenticator.known_requester(request)
         return requester if requester is not None and Role.READ in requester.roles else None
 
-    def _counted(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> web.StreamResponse:
+    async def _send(self, request: web.BaseRequest, response: PrebuiltResponse, begun: float) -> web.StreamResponse:
+        """Send *response* if it is large, and return it. If there is no room for it, have the handler answer."""
+        if response.length > SMALL:
+            if not self._bodies.has_room(response.length):
+                return await self._handler(request)
+            await response.prepare(request)
+            await self._wait_sent(request, response.length)
+        return self._counted(request, response, begun)
+
+    def _counted(self, request: web.BaseRequest, response: web.StreamResponse, begun: float) -> web.StreamResponse:
         """Count and log *response* to a repeat, and return it."""
+        seconds = time.perf_counter() - begun
         self._metrics.request("image", request.method, response.status, seconds)  # only pictures are repeated
         if self._logs:
             REQUEST_ID.set(new_request_id())
@@ -127,13 +140,13 @@ class FastPath:
         self._metrics.request("other", request.method, response.status, 0.0)
         return response
 
-    async def _drain(self, request: web.BaseRequest) -> None:
-        """Wait until the client has read most of its earlier answers, so that they do not fill the memory."""
+    async def _wait_sent(self, request: web.BaseRequest, length: int) -> None:
+        """Wait until the client has read its answers so far, the last of them with a body of *length* bytes."""
+        if request.transport is None:
+            return
         try:
-            async with asyncio.timeout(self._write_timeout):
-                await request.writer.drain()
+            await self._bodies.wait_sent(request.transport, request.writer, length)
         except TimeoutError:
             log.info("response.cut", reason="TimeoutError")
-            if request.transport is not None:
-                request.transport.abort()
+            request.transport.abort()
             raise ConnectionResetError("the client reads nothing") from None

@@ -5,6 +5,9 @@ The modules of these objects do not import this one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network
+
 from aiohttp import web
 
 from service.pictures.caching.picture_cache import PictureCache
@@ -20,8 +23,10 @@ from service.web.repeats import Repeats
 from service.web.request_log import RefusalLog
 from service.web.security import Authenticator
 from service.web.sharing import SharingHeaders
+from service.web.streaming import BodySender
 
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
+BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)
 CORS = web.AppKey("cors", Cors)
 LANGUAGES = web.AppKey("languages", Languages)
@@ -34,5 +39,6 @@ REPEATS = web.AppKey("repeats", Repeats)
 RESPONSE_POLICY = web.AppKey("response_policy", ResponsePolicy)
 SHARING = web.AppKey("sharing", SharingHeaders)
 STORE = web.AppKey("store", WritableStore)
+TRUSTED_PROXIES = web.AppKey("trusted_proxies", Sequence[IPv4Network | IPv6Network])
 UPLOAD_LIMITS = web.AppKey("upload_limits", UploadLimits)
 WRITES = web.AppKey("writes", Writes)

@@ -29,11 +29,12 @@ from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_query
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
+from service.web.connections import Connection
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
-from service.web.keys import LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
+from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
 from service.web.request_values import contact_id
 from service.web.requester import REQUESTER, target
-from service.web.streaming import send, sent_whole
+from service.web.waiting_client import WaitingClient
 
 _ATTEMPTS = 8
 """Attempts to answer a request while the original changes."""
@@ -96,8 +97,11 @@ async def picture(request: web.Request) -> web.StreamResponse:
 
 async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     """Select, compare validators, load, make the header, send."""
-    request, contact, trace = asked.request, asked.contact, Trace()
-    (selection, language, detail), loaded, part = await _load_first_possible(asked, trace, reread=reread)
+    request, contact, connection = asked.request, asked.contact, asked.request.protocol
+    assert isinstance(connection, Connection)
+    trace = Trace(WaitingClient(request, connection))
+    with connection.cancelled_if_lost():
+        (selection, language, detail), loaded, part = await _load_first_possible(asked, trace, reread=reread)
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 
@@ -117,13 +121,12 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     elif part is not None and selection.original is not None:
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
-    elif not stale and sent_whole(loaded) and _is_repeatable(selection):
+    elif not stale and isinstance(loaded.body, bytes) and _is_repeatable(selection):
         repeats.keep(asked.target, asked.accept, selection, headers, unchanged)
     if request.method == "GET":
         repeats.settle(asked.target, asked.accept, missed=trace.fwd is not None)
     add_trace(headers, trace, detail or loaded.detail)
-    json, timeout = selection.choice.json, policy.write_timeout
-    return await send(request, headers, loaded, status=status, json=json, timeout=timeout)
+    return await request.app[BODIES].send(request, headers, loaded, status=status, json=selection.choice.json)
 
 
 async def _load_first_possible(asked: _Asked, trace: Trace, *, reread: bool) -> _Loaded:

@@ -48,14 +48,12 @@ class ResponseLifetimes:
 class ResponsePolicy:
     """The settings of answers with a picture.
 
-    *preference* orders formats that `Accept` likes equally, *max_dimension* is the largest width or height in pixels,
-    and *write_timeout* is the number of seconds within which a client must take the next piece of an answer.
+    *preference* orders formats that `Accept` likes equally. *max_dimension* is the largest width or height in pixels.
     """
 
     lifetimes: ResponseLifetimes
     preference: tuple[Format, ...]
     max_dimension: int
-    write_timeout: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from multidict import CIMultiDict
 
 _REASONS = {200: "OK", 304: "Not Modified"}
 
 
-def head(status: int, fields: CIMultiDict[str]) -> bytes:
+def head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
     """Return the status line and *fields* as HTTP/1.1 sends them. `PrebuiltResponse` adds the rest."""
-    lines = (f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in fields.items()), "")
+    lines = (f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in fields), "")
     return "\r\n".join(lines).encode()
 
 
@@ -33,16 +33,25 @@ class PrebuiltResponse(web.StreamResponse):
     def __init__(self, status: int, head: bytes, lines: str, body: bytes) -> None:
         super().__init__(status=status)
         self._head, self._lines, self._whole = head, lines, body
+        self._written = False
+
+    @property
+    def length(self) -> int:
+        """The length of the body in bytes."""
+        return len(self._whole)
 
     @property
     def keep_alive(self) -> bool:
         return True
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
-        """Write the whole answer. Raise `ConnectionResetError` if the connection is closed."""
+        """Write the whole answer at the first call. Raise `ConnectionResetError` if the connection is closed."""
+        if self._written:
+            return None
         transport = request.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
+        self._written = True
         length = f"Content-Length: {len(self._whole)}\r\n" if self.status == 200 else ""
         rest = f"{self._lines}{length}Date: {_date(int(time.time()))}\r\n\r\n".encode()
         if self.status == 200 and request.method != hdrs.METH_HEAD:

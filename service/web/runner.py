@@ -44,7 +44,7 @@ class Runner(web.ServerRunner):
         await self._application.setup()
         inner = self._application.server
         assert inner is not None
-        fast_path = FastPath(self._application.app, inner.request_handler, self._limits.write)
+        fast_path = FastPath(self._application.app, inner.request_handler)
         self._connection_server.request_handler = fast_path.answer
         self._connection_server.request_factory = inner.request_factory
         self._connection_server.refuse = fast_path.refuse

@@ -36,6 +36,7 @@ from service.settings import CacheSettings, HttpSettings, RenderSettings, Settin
 from service.web.cors import Cors
 from service.web.health import flush_metrics
 from service.web.keys import (
+    BODIES,
     CACHE,
     CORS,
     LANGUAGES,
@@ -48,6 +49,7 @@ from service.web.keys import (
     RESPONSE_POLICY,
     SHARING,
     STORE,
+    TRUSTED_PROXIES,
     UPLOAD_LIMITS,
     WRITES,
 )
@@ -58,6 +60,7 @@ from service.web.repeats import Repeats
 from service.web.request_log import RefusalLog
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
+from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
 from service.wiring.stores import store_type
 
@@ -66,6 +69,8 @@ log = structlog.get_logger()
 _ATTEMPTS = 2
 """Renders of a picture that may exceed the time limit before the picture is refused. A follower waits for both."""
 
+_LEAST_INDEX = 8_388_608
+"""Bytes of the index of repeats at least."""
 _WRITE_STEPS = 4
 """Times that `images.timeout` fits into the wait for a write: a lookup, the lock, the disk, and the purge."""
 
@@ -96,9 +101,10 @@ def create_app(
         response_lifetimes(settings.http),
         settings.render.preferred,
         settings.render.max_dimension,
-        settings.server.write_timeout,
     )
+    app[BODIES] = BodySender(settings.server.unsent_bytes, settings.server.write_timeout)
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
+    app[TRUSTED_PROXIES] = settings.server.trusted_proxies
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
     app.cleanup_ctx.append(flush_metrics)
@@ -158,7 +164,7 @@ async def _cache(app: web.Application, settings: Settings, given: SharedCache | 
     app[CACHE] = picture_cache = PictureCache(
         shared,
         app[METRICS],
-        memory_bytes=cache.memory_bytes,
+        memory_bytes=max(0, cache.memory_bytes - _index_bytes(cache)),
         max_body=cache.max_entry_bytes,
         max_wait=_max_wait(settings),
     )
@@ -194,11 +200,16 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
     app[PICTURES] = pictures = ContactPictures(cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes)
-    app[REPEATS] = Repeats(pictures, app[SHARING])
+    app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()
     await originals.close()
+
+
+def _index_bytes(settings: CacheSettings) -> int:
+    """Return the bytes of the index of repeats: a share of the memory cache, and enough to answer from Redis alone."""
+    return max(settings.memory_bytes // 4, _LEAST_INDEX)
 
 
 def _max_wait(settings: Settings) -> float:

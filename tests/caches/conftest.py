@@ -35,12 +35,17 @@ async def found(cache: SharedCache, owner: Owner, field: str) -> Entry | None:
 
 
 class Subscriber:
-    """The purges that a cache reports, and the states of its subscription."""
+    """The purges that a cache reports after the subscription is up for the first time, and the states of the latter."""
 
     def __init__(self, cache: SharedCache) -> None:
         self.purged: list[int | None] = []
         self.states: list[bool] = []
-        cache.subscribe(self.purged.append, self.states.append)
+        cache.subscribe(self.purged.append, self._on_change)
+
+    def _on_change(self, up: bool) -> None:
+        if up and True not in self.states:
+            self.purged.clear()
+        self.states.append(up)
 
 
 @pytest.fixture(params=["redis", "stub"])

@@ -34,9 +34,14 @@ class StubCache:
         self.set_subscribed: Callable[[bool], None] = lambda _: None
 
     def subscribe(self, on_purge: Callable[[int | None], None], on_change: Callable[[bool], None]) -> None:
-        self._on_purge, self.set_subscribed = on_purge, on_change
+        def changed(up: bool) -> None:
+            if up:
+                on_purge(None)  # calls may have been lost
+            on_change(up)
+
+        self._on_purge, self.set_subscribed = on_purge, changed
         self.server.caches.append(self)
-        on_change(self.server.error is None)
+        changed(self.server.error is None)
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
         self._answer()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from dataclasses import replace
 
 import pytest
@@ -123,11 +124,31 @@ async def test_longer_message_ends_the_subscription_and_is_not_read(own_valkey: 
             await until(lambda: subscriber.states == [True, False, True])
         sent = (await client.info("stats"))["total_net_output_bytes"] - before
         await client.publish(f"{prefix_of(cache)}:news", "purged x 8")
-        await until(lambda: subscriber.purged == [8])
+        await until(lambda: subscriber.purged == [None, 8])
     assert sent < 8_388_608  # what the kernel holds of it
     (line,) = lines
     assert line["event"] == "cache.no_news"
     assert line["reason"] == "ConnectionError: a message has more than 4,096 bytes"
+    await cache.close()
+
+
+async def test_frozen_server_loses_no_message_and_a_killed_one_may(own_valkey: Valkey) -> None:
+    cache = redis_cache(own_valkey.url)
+    subscriber = Subscriber(cache)
+    states, purged = subscriber.states, subscriber.purged
+    await until(lambda: states == [True])
+    assert own_valkey.process is not None
+    own_valkey.process.send_signal(signal.SIGSTOP)
+    try:
+        await until(lambda: states[-1] is False)
+    finally:
+        own_valkey.process.send_signal(signal.SIGCONT)
+    await until(lambda: states[-1] is True)
+    assert purged == []
+    own_valkey.stop()
+    own_valkey.start()
+    await until(lambda: purged == [None])
+    await until(lambda: states[-1] is True)
     await cache.close()
 
 

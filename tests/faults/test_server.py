@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import NO_MEMORY, RENDERS, Readers, undisturbed
+from tests.faults.conftest import NO_MEMORY, RENDERS, Readers, subscribed, undisturbed
 from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
@@ -23,6 +24,8 @@ from tests.web.test_coalescing import metric
 Fault = Callable[[Valkey], Awaitable[None]]
 SILENCE = 1.2
 """Seconds of silence: longer than the time limits of the cache, which are at most a second."""
+
+SHARED_HITS = 'contact_image_cache_total{layer="shared",outcome="hit"}'
 
 
 async def frozen(server: Valkey) -> None:
@@ -117,6 +120,26 @@ async def test_full_server_still_answers_lookups(readers: Readers, own_valkey: V
         assert await readers.renders() - before == 20
 
     await undisturbed(trial, readers.client)
+
+
+async def test_pictures_in_memory_stay_hits_when_a_frozen_server_answers_again(
+    serve: Serve, get: Get, own_valkey: Valkey, people: object
+) -> None:
+    client = await serve(url=own_valkey.url)
+    readers, cache = Readers(client, get), client.server.app[CACHE]  # type: ignore[attr-defined]
+    await readers.read()
+    await subscribed(client)
+    assert own_valkey.process is not None
+    own_valkey.process.send_signal(signal.SIGSTOP)
+    try:
+        await until(lambda: not cache.subscribed)
+        await readers.read()
+    finally:
+        own_valkey.process.send_signal(signal.SIGCONT)
+    await subscribed(client)
+    before = [await metric(client, name) for name in (RENDERS, SHARED_HITS)]
+    await readers.read()
+    assert [await metric(client, name) for name in (RENDERS, SHARED_HITS)] == before
 
 
 async def test_server_that_is_missing_at_the_start_is_used_later(

@@ -33,6 +33,9 @@ PRIVATE = [
     "PIL.JpegImagePlugin.JpegImageFile._open",
     "PIL.TiffImagePlugin.TiffImageFile._planar_configuration",
     "PIL.TiffImagePlugin.TiffImageFile._setup",
+    "aiohttp.web.RequestHandler._current_request",
+    "aiohttp.web.RequestHandler._messages",
+    "aiohttp.web.RequestHandler._waiter",
     "redis.asyncio.connection.AbstractConnection._writer",
 ]
 """Names with an underscore. The walks below find them: list what they find, and remove what they do not find."""

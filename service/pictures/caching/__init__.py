@@ -36,9 +36,10 @@ Pending purges. A purge that the shared cache does not acknowledge is *pending*.
 is acknowledged. Until then this process does not ask the shared cache about that contact, because the old entries are
 still there. After too many pending purges, a purge of everything takes their place.
 
-Subscription. Messages are lost while a process has no connection to the channel. It is then *unsubscribed*, and serves
-a stale record only if the store fails. When the subscription is up again, the process empties its memory, because the
-lost messages may have concerned any contact.
+Subscription. While the server does not answer, messages are late; while a process has no connection to the channel,
+they are lost. In both cases it is *unsubscribed*, and serves a stale record only if the store fails. If the connection
+is the same when the server answers again, the process has received all messages, and memory stays. With a new
+connection it empties its memory, because the lost messages may have concerned any contact.
 
 Failures (`shared_layer.py`). The shared cache never fails a request.
 

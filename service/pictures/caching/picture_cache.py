@@ -225,7 +225,7 @@ class PictureCache:
         deadline, waited = time.monotonic() + self._max_wait, False
         while True:
             epoch = self._memory.epoch(owner)
-            found = await self._ask(owner, lambda shared: shared.acquire(owner, field, version), trace)
+            found = await self._acquire(owner, field, version, trace)
             if isinstance(found, Entry):
                 self._observer.cache("shared", "hit")
                 self._memory.put(owner, field, found, epoch)
@@ -237,6 +237,21 @@ class PictureCache:
             with suppress(TimeoutError), trace.timed("queue"):
                 async with asyncio.timeout(min(held.seconds + _LEASE_MARGIN, remaining)):
                     await held.ended.wait()
+
+    async def _acquire(self, owner: Owner, field: str, version: str, trace: Trace) -> Entry | FenceToken | None:
+        """As `SharedCache.acquire`. A lease that arrives after this call was cancelled is released."""
+        asking = asyncio.ensure_future(self._ask(owner, lambda shared: shared.acquire(owner, field, version), trace))
+
+        def release(asked: asyncio.Future[Entry | FenceToken | None]) -> None:
+            found = None if asked.cancelled() or asked.exception() else asked.result()
+            if isinstance(found, FenceToken) and (lease := found.lease) is not None:
+                self._layer.in_background(owner, lambda shared: shared.release(lease))
+
+        try:
+            return await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            asking.add_done_callback(release)
+            raise
 
     async def _renew(self, lease: Lease) -> None:
         """Renew *lease* until this task is cancelled or the lease is lost."""

@@ -73,8 +73,6 @@ class Purges:
             await asyncio.gather(self._retrying, return_exceptions=True)
 
     def _subscription_changed(self, up: bool) -> None:
-        if up and not self._is_subscribed:
-            self._memory.forget(None)  # the purges of the time without a subscription are lost
         self._is_subscribed = up
         self._subscription_tried.set()
 
