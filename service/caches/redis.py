@@ -23,7 +23,7 @@ from service.caches.pipeline import Command, Pipeline, ReplyTooLarge
 from service.caches.subscription import Subscription
 from service.caches.tls import disagreement
 from service.pictures.ports import CacheFull, CacheUnavailable, FenceToken, HeldLease, Lease
-from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
+from service.pictures.values import ABSENCE, RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
 
 T = TypeVar("T")
 
@@ -144,7 +144,7 @@ class RedisCache:
         else:
             value = pack(entry, _place(key, field))
         args: list[str | bytes | int] = [field, value, token.fence, self._max_fields, _milliseconds(life), RECORD]
-        args += int(sole), body_field, body
+        args += pack(entry, _place(key, ABSENCE)) if sole else b"", body_field, body
         if (lease := token.lease) is not None:
             keys.append(lease.name)
             args += (lease.token, self._channel, _arrived(lease))

@@ -63,7 +63,7 @@ from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
-from service.wiring.stores import store_type
+from service.wiring.stores import StoreState, store_type
 
 log = structlog.get_logger()
 
@@ -86,13 +86,14 @@ def create_app(
     cache: SharedCache | None = None,
     renderer: Renderer | None = None,
     slots: RenderSlots | None = None,
+    in_force: StoreState | None = None,
     shown: Sequence[int] = (),
 ) -> web.Application:
     """Return the application of the whole service.
 
     *store*, *cache* and *renderer* replace the adapters that *settings* describe. The application closes them.
-    *slots* limit the renders of all processes that share them. *shown* are contacts with pictures: `/` is then a page
-    that shows them.
+    *slots* limit the renders of all processes that share them. *in_force* is what they share about the store.
+    *shown* are contacts with pictures: `/` is then a page that shows them.
     """
     app = web.Application()
     app[AFTER_RELOAD] = []
@@ -113,12 +114,12 @@ def create_app(
     app.cleanup_ctx.append(_report_refusals)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
-    app.cleanup_ctx.append(lambda app: _store(app, settings, store))
+    app.cleanup_ctx.append(lambda app: _store(app, settings, store, in_force))
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache))
     app.cleanup_ctx.append(lambda app: _pictures(app, settings))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
-        app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[CACHE].purge))
+        app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
     add_routes(app, shown)
     return app
 
@@ -147,8 +148,10 @@ async def _renderer(
     await given.close()
 
 
-async def _store(app: web.Application, settings: Settings, given: WritableStore | None) -> AsyncIterator[None]:
-    app[STORE] = store = given or store_type(settings).make(settings)
+async def _store(
+    app: web.Application, settings: Settings, given: WritableStore | None, in_force: StoreState | None
+) -> AsyncIterator[None]:
+    app[STORE] = store = given or store_type(settings).make(settings, in_force)
     if settings.writes.enabled or settings.auth.schemes:
         try:
             await store.sweep()
