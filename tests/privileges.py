@@ -1,9 +1,10 @@
-"""A folder that every user can reach, and code that runs without the privileges of root."""
+"""A folder that every user can reach, code without the privileges of root, and processes with mounts of their own."""
 
 from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,3 +46,15 @@ def unprivileged() -> Iterator[None]:
     finally:
         if root:
             os.seteuid(0)
+
+
+def mount_namespace() -> tuple[str, ...]:
+    """Return the beginning of a command that may mount file systems, which only it sees. Skip the test if none may."""
+    command = ("unshare", "--mount", *(("--user", "--map-root-user") if os.geteuid() else ()))
+    try:
+        subprocess.run(
+            [*command, "mount", "-t", "tmpfs", "none", tempfile.gettempdir()], check=True, capture_output=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("file systems cannot be mounted here")
+    return command

@@ -1,4 +1,7 @@
-"""The stored form of an entry: a header with format, lengths and checksum, then the body. It is never unpickled."""
+"""The stored form of an entry: a header with format, lengths and checksum, then the body. It is never unpickled.
+
+A *reference* is a header whose body is in another place.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from service.pictures.values import Entry, EntryHead
 
 _MAGIC = b"CIr\x03"
 """The first bytes of the format. A value of another format is a miss, and is replaced."""
+_REFERENCE_MAGIC = b"CIl\x03"
+"""The first bytes of a reference."""
 _HEAD = Struct(">4sIdIHH")
 """Magic, CRC-32 of the rest, Unix seconds of the entry, and the lengths of body, version and detail in bytes."""
 _CHECKED_FROM = 8
@@ -26,43 +31,68 @@ _MEMOISED = 1024
 
 def pack(entry: Entry, place: str) -> bytes:
     """Return *entry* as bytes. The checksum includes its *place*, so the value is damaged in any other place."""
-    version, detail, body = entry.version.encode(), entry.detail.encode(), entry.body
-    head = _HEAD.pack(_MAGIC, 0, entry.stored_at, len(body), len(version), len(detail))
-    rest = head[_CHECKED_FROM:] + version + detail + body
-    return _MAGIC + crc32(rest, crc32(place.encode())).to_bytes(4) + rest
+    return _pack(_MAGIC, entry, entry.body, place)
+
+
+def pack_reference(entry: Entry, place: str) -> bytes:
+    """Return a reference to *entry*, whose *place* is that of the reference."""
+    return _pack(_REFERENCE_MAGIC, entry, b"", place)
+
+
+def is_reference(value: bytes) -> bool:
+    """Return whether *value* is a reference. It may be damaged."""
+    return value.startswith(_REFERENCE_MAGIC)
 
 
 def unpack(value: bytes, place: str) -> Entry | None:
     """Return the entry of *value*, or None if it is damaged, foreign, or packed for another place."""
-    return _unpack(value, place) if len(value) > _MEMOISED else _unpack_small(value, place)
+    if len(value) > _MEMOISED:
+        return _unpack(value, place)
+    return _unpack_small(value, place) if value else None
 
 
 def unpack_head(beginning: bytes, size: int) -> EntryHead | None:
-    """Return the head of a value of *size* bytes, from its first `LONGEST_HEAD` bytes. Return None as `unpack`."""
+    """Return the head of a value of *size* bytes, from its first `LONGEST_HEAD` bytes. Return None as `unpack`.
+
+    The value may be a reference.
+    """
     head = _parse(beginning, size)
-    return EntryHead(head[2], head[3], size - head[4]) if head else None
+    return EntryHead(head[2], head[3], head[5]) if head else None
+
+
+def _pack(magic: bytes, entry: Entry, body: bytes, place: str) -> bytes:
+    version, detail = entry.version.encode(), entry.detail.encode()
+    head = _HEAD.pack(magic, 0, entry.stored_at, len(entry.body), len(version), len(detail))
+    rest = head[_CHECKED_FROM:] + version + detail + body
+    return magic + crc32(rest, crc32(place.encode())).to_bytes(4) + rest
 
 
 def _unpack(value: bytes, place: str) -> Entry | None:
     head = _parse(value, len(value))
     if head is None or crc32(memoryview(value)[_CHECKED_FROM:], crc32(place.encode())) != head[0]:
         return None
-    _, stored_at, version, detail, begin = head
+    _, stored_at, version, detail, begin, length = head
+    if length != len(value) - begin:  # a reference
+        return None
     return Entry(version, stored_at, detail, value[begin:])
 
 
 _unpack_small = lru_cache(4096)(_unpack)
 
 
-def _parse(beginning: bytes, size: int) -> tuple[int, float, str, str, int] | None:
-    """Return the checksum, the time, the version, the detail, and the position of the body."""
+def _parse(beginning: bytes, size: int) -> tuple[int, float, str, str, int, int] | None:
+    """Return the checksum, the time, the version, the detail, and the position and the length of the body."""
     if len(beginning) < VERSION_AT:
         return None
     magic, checksum, stored_at, length, version, detail = _HEAD.unpack_from(beginning)
     middle, begin = VERSION_AT + version, VERSION_AT + version + detail
-    if magic != _MAGIC or size != begin + length or len(beginning) < begin or not 0 <= stored_at < _MAX_TIME:
+    if magic != _MAGIC and magic != _REFERENCE_MAGIC:
+        return None
+    end = begin + length if magic == _MAGIC else begin
+    if size != end or len(beginning) < begin or not 0 <= stored_at < _MAX_TIME:
         return None
     try:
-        return checksum, stored_at, beginning[VERSION_AT:middle].decode(), beginning[middle:begin].decode(), begin
+        texts = beginning[VERSION_AT:middle].decode(), beginning[middle:begin].decode()
     except UnicodeDecodeError:
         return None
+    return checksum, stored_at, *texts, begin, length

@@ -19,12 +19,16 @@ from redis.exceptions import ResponseError
 from service.pictures.ports import CacheUnavailable
 
 Command = tuple[str | bytes | int, ...]
-_Pending = tuple[float, asyncio.Future[Any]]
-"""The deadline of a command on the loop's clock, and the future of its reply."""
+_Pending = tuple[float, asyncio.Future[Any], int]
+"""The deadline of a command on the loop's clock, the future of its reply, and the bytes received before the command."""
 _Sent = tuple[Command, _Pending]
 
 _TIMEOUT = 1.0
 """Seconds to connect, and to wait for any reply before the connection is given up."""
+_PER_MEBIBYTE = 0.01
+"""Seconds that a command has in addition, for each MiB that is received meanwhile."""
+_LONGEST = 0.15
+"""Seconds that a command has at most, with these. A longer time-out of the pipeline stays as it is."""
 _LATE = 0.005
 """Seconds by which a busy event loop delays the timer. After that, unread replies get the time limit once more."""
 
@@ -36,8 +40,9 @@ class ReplyTooLarge(CacheUnavailable):
 class Pipeline:
     """Commands to a Redis server, over a connection of *pool*. It works within one event loop.
 
-    A command has *timeout* seconds. A later reply is read and dropped. The pipeline of the library costs five times as
-    much for each command: it reads from streams, and its callers wait for each other.
+    A command has *timeout* seconds, and more while bytes are received: its reply may be long, or behind a long one. A
+    later reply is read and dropped. The pipeline of the library costs five times as much for each command: it reads
+    from streams, and its callers wait for each other.
 
     A reply of more than *max_reply* bytes is not read to its end. Its connection is closed, *on_too_large* is called
     with the command, and the later commands are sent once more. So they must have no effect that counts twice.
@@ -53,6 +58,8 @@ class Pipeline:
     ) -> None:
         self._pool, self._timeout = pool, timeout
         self._max_reply, self._on_too_large = max_reply, on_too_large
+        self._most_in_addition = max(0.0, _LONGEST - timeout)
+        self._received = 0
         self._unsent: deque[_Sent] = deque()
         self._pending: deque[_Pending] = deque()
         self._send_scheduled = self._timer_running = self._timer_extended = False
@@ -67,7 +74,7 @@ class Pipeline:
         if self._closed:  # a render may end after the cache, and leave a mezzanine
             _fail(reply, CacheUnavailable("the connection is closed"))
             return reply
-        pending = loop.time() + self._timeout, reply
+        pending = loop.time() + self._timeout, reply, self._received
         self._unsent.append((command, pending))
         self._pending.append(pending)
         if not self._send_scheduled:
@@ -81,7 +88,7 @@ class Pipeline:
     async def close(self) -> None:
         """Close the connection, after all replies have come or have timed out. Further commands fail at once."""
         self._closed = True
-        if unanswered := [reply for _, reply in self._pending if not reply.done()]:
+        if unanswered := [reply for _, reply, _ in self._pending if not reply.done()]:
             await asyncio.wait(unanswered)
         await self._settled()  # a connection may still be in the making, after its commands have timed out
         if self._connection is not None:
@@ -97,7 +104,7 @@ class Pipeline:
         connection = self._connection
         if connection is None or connection.ended:
             self._connection = None
-            if all(reply.done() for _, (_, reply) in self._unsent):  # all callers are gone: `close` may have ended
+            if all(reply.done() for _, (_, reply, _) in self._unsent):  # all callers are gone: `close` may have ended
                 self._unsent.clear()
             elif not self._connecting:
                 self._connecting = True
@@ -123,21 +130,28 @@ class Pipeline:
                 _fail(self._unsent.popleft()[1][1], CacheUnavailable(f"{type(error).__name__}: {error}"))
         else:
             self._connection = _RedisConnection(
-                made, self._max_reply, self._reply_too_large, lambda: self._spawn(made.disconnect(nowait=True))
+                made,
+                self._max_reply,
+                self._count,
+                self._reply_too_large,
+                lambda: self._spawn(made.disconnect(nowait=True)),
             )
         finally:
             self._connecting = False
         if self._unsent:
             self._send()
 
+    def _count(self, size: int) -> None:
+        self._received += size
+
     def _reply_too_large(self, sent: deque[_Sent]) -> None:
         """Give up the first command of *sent*, and send the others once more. Their time begins again."""
-        command, (_, reply) = sent.popleft()
+        command, (_, reply, _) = sent.popleft()
         _fail(reply, ReplyTooLarge(f"the reply has more than {self._max_reply:,} bytes"))
         due = asyncio.get_running_loop().time() + self._timeout
-        again = [(each, (due, reply)) for each, (_, reply) in sent if not reply.done()]
+        again = [(each, (due, reply, self._received)) for each, (_, reply, _) in sent if not reply.done()]
         sent.clear()
-        moved = {reply for _, (_, reply) in again}
+        moved = {reply for _, (_, reply, _) in again}
         self._pending = deque(each for each in self._pending if each[1] not in moved)
         self._pending.extend(pending for _, pending in again)
         self._unsent.extendleft(reversed(again))
@@ -158,15 +172,21 @@ class Pipeline:
             loop.call_later(self._timeout, self._expire, now + self._timeout)
             return
         self._timer_extended = False
-        while pending and (pending[0][0] <= now or pending[0][1].done()):
-            _, reply = pending.popleft()
+        while pending and (pending[0][1].done() or self._deadline(pending[0]) <= now):
+            due, reply, _ = pending.popleft()
             if not reply.done():
-                _fail(reply, CacheUnavailable(f"no answer within {self._timeout:g} s"))
+                _fail(reply, CacheUnavailable(f"no answer within {now - due + self._timeout:.2g} s"))
         if self._connection is not None:
             self._connection.end_if_silent(now - _TIMEOUT + self._timeout)
         self._timer_running = bool(pending)
         if pending:
-            loop.call_later(pending[0][0] - now, self._expire, pending[0][0])
+            due = self._deadline(pending[0])
+            loop.call_later(due - now, self._expire, due)
+
+    def _deadline(self, pending: _Pending) -> float:
+        due, _, received = pending
+        in_addition = (self._received - received) / 1_048_576 * _PER_MEBIBYTE
+        return due + min(in_addition, self._most_in_addition)
 
 
 def take_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asyncio.WriteTransport:
@@ -184,16 +204,18 @@ class _RedisConnection(asyncio.Protocol):
         self,
         connection: AbstractConnection,
         max_reply: int,
+        on_data: Callable[[int], None],
         on_too_large: Callable[[deque[_Sent]], None],
         on_end: Callable[[], None],
     ) -> None:
         self.transport, self._on_end = take_over(connection, self), on_end
         self._reader = Reader(replyError=ResponseError, notEnoughData=_RedisConnection)
-        self._max_reply, self._on_too_large = max_reply, on_too_large
+        self._max_reply, self._on_data, self._on_too_large = max_reply, on_data, on_too_large
         self.pending: deque[_Sent] = deque()
         self.ended = False
 
     def data_received(self, data: bytes) -> None:
+        self._on_data(len(data))
         try:
             self._reader.feed(data)
             while (answer := self._reader.gets()) is not _RedisConnection:

@@ -18,12 +18,12 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from service.caches import scripts
-from service.caches.entry_format import LONGEST_HEAD, pack, unpack, unpack_head
+from service.caches.entry_format import LONGEST_HEAD, is_reference, pack, pack_reference, unpack, unpack_head
 from service.caches.pipeline import Command, Pipeline, ReplyTooLarge
 from service.caches.subscription import Subscription
 from service.caches.tls import disagreement
 from service.pictures.ports import CacheFull, CacheUnavailable, FenceToken, HeldLease, Lease
-from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
+from service.pictures.values import ABSENCE, RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
 
 T = TypeVar("T")
 
@@ -36,6 +36,8 @@ _ALL = "*"
 _FOREIGN = "the answer is no Redis server's"
 _RECORD_BYTES = 65_536
 """Bytes that a reply may have besides its largest value: a record, which is looked up together with a rendition."""
+_LARGE = 262_144
+"""Bytes of the largest body that is kept in its entry's field, and received together with records."""
 _SCAN_COUNT = 500
 """Keys in one step of a scan."""
 
@@ -47,16 +49,20 @@ class RedisCache:
     unless it is renewed. A put may follow its fence by *fence* seconds. Every command is tried once: with the library's
     retries, a frozen server would delay a request for a minute. A value that is larger than an entry with a body of
     *max_body* bytes is a miss: the server drops it, and it is not received to its end.
+
+    A body above `_LARGE` bytes has a field of its own, and the field of its entry has a reference. It is received over
+    a connection of its own, so that no other lookup waits behind it.
     """
 
     def __init__(
         self, url: str, *, prefix: str, timeout: float, max_body: int, max_fields: int, lease: float, fence: float
     ) -> None:
-        # Three connections: a large put must not delay a lookup.
+        # Four connections: neither a large put nor a large body must delay a lookup.
         self._pool = pool = _pool(url)
         self._url, self._max_value = url, max_body + LONGEST_HEAD
         max_reply = self._max_value + _RECORD_BYTES
         self._read = Pipeline(pool, timeout=timeout, max_reply=max_reply, on_too_large=self._drop_too_large)
+        self._large = Pipeline(pool, timeout=timeout, max_reply=max_reply, on_too_large=self._drop_too_large)
         self._leases = Pipeline(pool, timeout=2 * timeout)
         self._write = Pipeline(pool, timeout=_TIMEOUT)
         self._client = Redis.from_pool(pool)
@@ -97,21 +103,7 @@ class RedisCache:
         )
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
-        try:
-            values = await self._read.ask("HMGET", key := self.key(owner), *fields)
-        except ReplyTooLarge:
-            return [None] * len(fields)
-        except ResponseError as error:
-            if str(error).startswith("WRONGTYPE"):
-                return [None] * len(fields)  # a foreign value has this key
-            raise CacheUnavailable(str(error)) from error
-        if not isinstance(values, list) or len(values) != len(fields):
-            raise CacheUnavailable(_FOREIGN)
-        found = zip(fields, values, strict=True)
-        return [
-            unpack(value, _place(key, field)) if isinstance(value, bytes) and len(value) <= self._max_value else None
-            for field, value in found
-        ]
+        return await self._look_up(self._read, self.key(owner), fields)
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
         try:
@@ -134,7 +126,7 @@ class RedisCache:
         ended = self._awaited.setdefault(name, asyncio.Event())  # before the command: the lease may end at once
         answer = await self._run_acquire(self._leases, owner, name, token, lease, field, version)
         if len(answer) == 1:
-            if (entry := unpack(answer[0], _place(self.key(owner), field))) is not None:
+            if (entry := await self._entry(self.key(owner), field, answer[0])) is not None:
                 return entry
             answer = await self._run_acquire(self._leases, owner, name, token, lease, "", "")  # the value is damaged
         _, fence, held = answer
@@ -142,12 +134,20 @@ class RedisCache:
             return FenceToken(fence, held=HeldLease(held / 1000, ended))
         return FenceToken(fence, Lease(name, token, self._lease))
 
+    async def is_led(self, owner: Owner, field: str) -> bool:
+        return bool(await _done(self._read.ask("EXISTS", self._lease_name(owner, field))))
+
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False
     ) -> bool:
         keys = [key := self.key(owner), self._fence_key(owner)]
-        value, life_ms = pack(entry, _place(key, field)), _milliseconds(life)
-        args: list[str | bytes | int] = [field, value, token.fence, self._max_fields, life_ms, RECORD, int(sole)]
+        body_field, body = _body_field(field), b""
+        if len(entry.body) > _LARGE:
+            value, body = pack_reference(entry, _place(key, field)), pack(entry, _place(key, body_field))
+        else:
+            value = pack(entry, _place(key, field))
+        args: list[str | bytes | int] = [field, value, token.fence, self._max_fields, _milliseconds(life), RECORD]
+        args += pack(entry, _place(key, ABSENCE)) if sole else b"", body_field, body
         if (lease := token.lease) is not None:
             keys.append(lease.name)
             args += (lease.token, self._channel, _arrived(lease))
@@ -192,7 +192,7 @@ class RedisCache:
     async def close(self) -> None:
         if self._subscription is not None:
             await self._subscription.close()
-        for pipeline in (self._read, self._leases, self._write):
+        for pipeline in (self._read, self._large, self._leases, self._write):
             await pipeline.close()
         await self._client.aclose()
 
@@ -204,6 +204,30 @@ class RedisCache:
 
     def _lease_name(self, owner: Owner, field: str) -> str:
         return f"{self.key(owner)}:lead:{field}"
+
+    async def _look_up(self, pipeline: Pipeline, key: str, fields: Sequence[str]) -> list[Entry | None]:
+        try:
+            values = await pipeline.ask("HMGET", key, *fields)
+        except ReplyTooLarge:
+            return [None] * len(fields)
+        except ResponseError as error:
+            if str(error).startswith("WRONGTYPE"):
+                return [None] * len(fields)  # a foreign value has this key
+            raise CacheUnavailable(str(error)) from error
+        if not isinstance(values, list) or len(values) != len(fields):
+            raise CacheUnavailable(_FOREIGN)
+        found = zip(fields, values, strict=True)
+        return [
+            await self._entry(key, field, value) if isinstance(value, bytes) and len(value) <= self._max_value else None
+            for field, value in found
+        ]
+
+    async def _entry(self, key: str, field: str, value: bytes) -> Entry | None:
+        """Return the entry of *value*, or of the field to which *value* refers. Return None if it is damaged."""
+        if not is_reference(value):
+            return unpack(value, _place(key, field))
+        (entry,) = await self._look_up(self._large, key, (_body_field(field),))
+        return entry
 
     async def _run_acquire(
         self, pipeline: Pipeline, owner: Owner, lease: str, token: str, life: int, field: str, version: str
@@ -252,6 +276,10 @@ def _pool(url: str) -> ConnectionPool:
 def _place(key: str, field: str) -> str:
     """Return what the checksum of a value includes: a value that is found in another place is damaged."""
     return f"{key} {field}"
+
+
+def _body_field(field: str) -> str:
+    return f"{field} body"
 
 
 def _arrived(lease: Lease) -> str:

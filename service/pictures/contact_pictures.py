@@ -19,14 +19,15 @@ import time
 from dataclasses import replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
-from service.pictures.caching.picture_cache import Fetched, PictureCache
+from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
 from service.pictures.candidates import Candidates
+from service.pictures.demand import Demand
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
-from service.pictures.originals import STORE_ERRORS, Originals, RecordedOriginal
-from service.pictures.ports import Layer, Observer
+from service.pictures.originals import STORE_ERRORS, Originals
+from service.pictures.ports import Admission, CountedOrder, Layer, Observer
 from service.pictures.renditions import Renditions
-from service.pictures.selection import Recipe, Selection, entity_tag
+from service.pictures.selection import Recipe, Selected, Selection, entity_tag, pixels
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
@@ -39,7 +40,10 @@ _TEMPORARY_ERRORS = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied
 
 
 class ContactPictures:
-    """The pictures of contacts: selected by their *originals*, loaded from the *cache* or made by *renditions*."""
+    """The pictures of contacts: selected by their *originals*, loaded from the *cache* or made by *renditions*.
+
+    *admission* accepts or refuses what is not in the cache.
+    """
 
     def __init__(
         self,
@@ -50,8 +54,10 @@ class ContactPictures:
         *,
         recipe: Recipe,
         lifetimes: RecordLifetimes,
+        admission: Admission,
     ) -> None:
         self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
+        self._admission = admission
         self._candidates, self._digest, self._lifetimes = Candidates(recipe), recipe.digest, lifetimes
         self._flights = SingleFlight()
 
@@ -101,30 +107,23 @@ class ContactPictures:
         etag = entity_tag(PLACEHOLDERS, "", field, choice)
         return Selection(PLACEHOLDERS, field, "", etag, choice, None, work, placeholder=requested.if_blank)
 
-    def revalidate_local(self, selection: Selection) -> tuple[Entry, int] | None:
-        """Return the entry of an earlier *selection* and the seconds it stays fresh, if it is valid and in memory.
+    def revalidate_local(self, selected: Selected) -> tuple[Entry, int] | None:
+        """Return the entry of an earlier selection and the seconds it stays fresh, if it is valid and in memory.
 
         The selection is valid while its record is the one in the cache: a newer record, a purge, a fault and an
         eviction end it.
         """
-        recorded = selection.recorded
-        if recorded is None:
+        record = self._cache.local(selected.owner, RECORD)
+        if record is not selected.record and record != selected.record:
             return None
-        record = self._cache.local(selection.owner, RECORD)
-        if record is not recorded.record and record != recorded.record:
-            return None
-        entry = self._cache.local(selection.owner, selection.field)
-        return self._fresh(selection, recorded, entry, "memory")
+        return self._fresh(selected, self._cache.local(selected.owner, selected.field), "memory")
 
-    async def revalidate_shared(self, selection: Selection) -> tuple[Entry, int] | None:
+    async def revalidate_shared(self, selected: Selected) -> tuple[Entry, int] | None:
         """Return the same as `revalidate_local`, by one lookup in the shared cache."""
-        recorded = selection.recorded
-        if recorded is None:
+        found = await self._cache.shared(selected.owner, (RECORD, selected.field), Trace())
+        if not found or (found[0] is not selected.record and found[0] != selected.record):
             return None
-        found = await self._cache.shared(selection.owner, (RECORD, selection.field), Trace())
-        if not found or (found[0] is not recorded.record and found[0] != recorded.record):
-            return None
-        return self._fresh(selection, recorded, found[1], "shared")
+        return self._fresh(selected, found[1], "shared")
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """Return the selected picture. Without *body* (HEAD), its length: if it is cached, no body is read.
@@ -169,11 +168,9 @@ class ContactPictures:
         """Cancel the work under way."""
         await self._flights.close()
 
-    def _fresh(
-        self, selection: Selection, recorded: RecordedOriginal, entry: Entry | None, layer: Layer
-    ) -> tuple[Entry, int] | None:
-        ttl = recorded.until - time.time()
-        if entry is None or entry.version != selection.version or not 0 < ttl <= self._lifetimes.fresh:
+    def _fresh(self, selected: Selected, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
+        ttl = selected.until - time.time()
+        if entry is None or entry.version != selected.record.version or not 0 < ttl <= self._lifetimes.fresh:
             return None
         if layer == "memory":
             self._observer.cache(layer, "hit")
@@ -182,35 +179,82 @@ class ContactPictures:
     async def _find_or_make_once(self, selection: Selection, trace: Trace) -> Entry:
         """Return the result of `_find_or_make`, which identical requests of this process share."""
         key = selection.owner, selection.field, selection.version
-        fetched, joined = await self._flights.join(key, lambda: self._find_or_make(selection, trace))
+        accepted = selection.work is None or trace.begin_by is not None
+        if not accepted and self._admission.full and key not in self._flights:
+            if (found := await self._find_or_refuse(selection, trace)) is not None:
+                return found
+            accepted = True
+        fetched, joined = await self._flights.join_while_wanted(
+            key, trace.client, lambda demand: self._find_or_make(selection, trace, demand, accepted)
+        )
         if fetched.made:
             trace.fwd, trace.stored, trace.collapsed = "miss", fetched.stored, fetched.elsewhere or joined
             if trace.collapsed:
                 self._observer.collapsed()
         return fetched.entry
 
-    async def _find_or_make(self, selection: Selection, trace: Trace) -> Fetched:
-        """Return the entry from the cache, or have it made by one process of the fleet.
+    async def _find_or_make(self, selection: Selection, trace: Trace, demand: Demand, accepted: bool) -> Fetched:
+        """Return the entry from the cache, or have it made by one process of the fleet, for the clients of *demand*.
 
-        After a temporary error, return an older rendition if there is one that is not too old.
+        It is made if the order is or can be *accepted*. After a temporary error, return an older rendition if there is
+        one that is not too old.
         """
-        owner, field, version = selection.owner, selection.field, selection.version
-        found = await self._cache.get(owner, field, trace)
-        if found is not None and found.version == version:
+        trace.demand, trace.owner = demand, selection.owner
+        found = await self._cache.get(selection.owner, selection.field, trace)
+        if found is not None and found.version == selection.version:
             return Fetched(found)
         try:
-            return await self._cache.make_once(
-                owner,
-                field,
-                version,
-                lambda token: self._renditions.make(selection, token, trace),
-                trace,
-                life=self._lifetimes.kept,
-            )
+            if selection.work is None:
+                return await self._make_once(selection, trace)
+            if not accepted:
+                self._admission.require()
+            trace.pixels = pixels(selection.work, selection.original)
+            with self._admission.count(trace, selection.work.format, trace.pixels) as order:
+                return await self._make_once(selection, trace, order)
         except _TEMPORARY_ERRORS:
-            if found is None or time.time() - found.stored_at > self._lifetimes.stale_if_error:
+            if found is None or self._is_too_old(found):
                 raise
             return Fetched(found)
+
+    async def _find_or_refuse(self, selection: Selection, trace: Trace) -> Entry | None:
+        """Return the entry from the cache, or an older rendition, while no order is accepted.
+
+        Return None if the rendition is about to come from another process, or if there is room again. Raise
+        `Overloaded` without a task, a lease or a look into the store: a refusal costs about what a hit costs.
+        """
+        found = await self._cache.get(selection.owner, selection.field, trace)
+        if found is not None and found.version == selection.version:
+            return found
+        if await self._cache.is_led(selection.owner, selection.field, trace):
+            return None
+        try:
+            self._admission.require()
+        except Overloaded:
+            if found is None or self._is_too_old(found):
+                raise
+            return found
+        return None
+
+    async def _make_once(self, selection: Selection, trace: Trace, order: CountedOrder | None = None) -> Fetched:
+        """Have the entry made by one process of the fleet. *order* counts while this one does it or is about to."""
+
+        async def make(token: PutToken) -> Entry:
+            if order is not None and token.waited:
+                order.resume()
+            return await self._renditions.make(selection, token, trace)
+
+        return await self._cache.make_once(
+            selection.owner,
+            selection.field,
+            selection.version,
+            make,
+            trace,
+            life=self._lifetimes.kept,
+            on_wait=None if order is None else order.pause,
+        )
+
+    def _is_too_old(self, entry: Entry) -> bool:
+        return time.time() - entry.stored_at > self._lifetimes.stale_if_error
 
     async def _head(self, selection: Selection, trace: Trace) -> Picture | None:
         head = await self._cache.head(selection.owner, selection.field, trace)

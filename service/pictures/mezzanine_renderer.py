@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import nullcontext
 
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import Overloaded, Unrenderable
 from service.imaging.order import LARGEST_SERVED, Order, Reduction, Rendered
 from service.pictures.caching.picture_cache import PictureCache, PutToken
+from service.pictures.demand import Demand
 from service.pictures.ports import FULL, Observer, Read, Renderer
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, MezzanineFile, MezzanineOwner, Original
@@ -26,13 +28,25 @@ class _FirstRender:
     """
 
     def __init__(
-        self, mezzanines: MezzanineRenderer, original: Original, key: str, token: PutToken, queue: BoundedQueue
+        self,
+        mezzanines: MezzanineRenderer,
+        original: Original,
+        key: str,
+        token: PutToken,
+        queue: BoundedQueue,
+        demand: Demand | None,
     ) -> None:
         self._mezzanines, self.original, self.key, self.token, self.queue = mezzanines, original, key, token, queue
+        self._demand = demand
         self.ended = asyncio.Event()
 
     def is_awaited(self) -> bool:
         return self.queue.waiting > 0
+
+    async def wait(self, demand: Demand | None) -> None:
+        """Wait for the end of the render, on behalf of the clients of *demand*. Raise `QueueFull`."""
+        with self._demand.joined(demand) if self._demand is not None else nullcontext():
+            await self.queue.wait(self.ended.wait)
 
     async def receive(self, mezzanine: MezzanineFile | None, *, impossible: bool) -> None:
         await self._mezzanines.receive(self, mezzanine, impossible=impossible)
@@ -110,21 +124,23 @@ class MezzanineRenderer:
             return None, None
         mezzanine = self._in_memory(original, key)
         if order.least_side is None or order.least_side > LARGEST_SERVED:  # too slow to wait for
-            return None, self._first_render(original, key, token) if mezzanine is None else None
+            return None, self._first_render(original, key, token, trace) if mezzanine is None else None
         while mezzanine is None and key not in self._without:
             first = self._first_renders.get(key)
             if first is None:
-                return await self._begin(self._first_render(original, key, token), trace)
+                return await self._begin(self._first_render(original, key, token, trace), trace)
             try:
                 with trace.timed("queue"):
-                    await first.queue.wait(first.ended.wait)
-            except QueueFull as error:
+                    async with asyncio.timeout(trace.wait_limit(self._max_wait)):
+                        await first.wait(trace.demand)
+            except (QueueFull, TimeoutError) as error:
                 raise Overloaded(FULL) from error
             mezzanine = self._in_memory(original, key)
         return mezzanine, None
 
-    def _first_render(self, original: Original, key: str, token: PutToken) -> _FirstRender:
-        return _FirstRender(self, original, key, token, BoundedQueue(self._limit, self._max_wait))
+    def _first_render(self, original: Original, key: str, token: PutToken, trace: Trace) -> _FirstRender:
+        queue = BoundedQueue(self._limit, self._max_wait)
+        return _FirstRender(self, original, key, token, queue, trace.demand)
 
     async def _begin(self, first: _FirstRender, trace: Trace) -> tuple[MezzanineFile | None, _FirstRender | None]:
         """Register *first*, unless another process has put the mezzanine into the shared cache."""

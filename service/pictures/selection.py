@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from service.errors import PictureError
 from service.formats import IfBlank
 from service.imaging.order import Encoding, Limits, Order, Placeholder
 from service.pictures.originals import RecordedOriginal
-from service.pictures.values import Original, Owner
+from service.pictures.values import Entry, Original, Owner
 from service.protocol.negotiate import FormatChoice
 
 
@@ -27,8 +29,7 @@ class Selection:
     """The picture that a request gets.
 
     *work* is the order or the placeholder to draw; None means the stored bytes. *placeholder* is the kind of a
-    placeholder, and None for a picture. *recorded* is the record that the selection was made from, for
-    `ContactPictures.revalidate_local`.
+    placeholder, and None for a picture. *recorded* is the record that the selection was made from.
     """
 
     owner: Owner
@@ -41,6 +42,31 @@ class Selection:
     original: Original | None = None
     placeholder: IfBlank | None = None
     recorded: RecordedOriginal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """What is kept of a `Selection` to tell later whether it is still valid: its *record*, fresh until *until*.
+
+    *until* is in Unix seconds.
+    """
+
+    owner: Owner
+    field: str
+    record: Entry
+    until: float
+
+
+def pixels(work: Order | Placeholder, original: Original | None) -> int:
+    """Return the pixels of the original and of the rendition together; 0 if the size of the original is not known."""
+    if isinstance(work, Placeholder):
+        return work.width * work.height
+    if original is None or original.dimensions is None:
+        return 0
+    made = (0, 0)
+    with suppress(PictureError):  # the render reports an impossible size
+        made = work.plan(original.dimensions).size
+    return made[0] * made[1] + original.dimensions[0] * original.dimensions[1]
 
 
 def entity_tag(owner: Owner, version: str, field: str, choice: FormatChoice) -> str:

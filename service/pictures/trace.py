@@ -4,20 +4,48 @@ from __future__ import annotations
 
 import time
 
+from service.pictures.demand import Client, Demand
+from service.pictures.values import Owner
+
 
 class Trace:
-    """A record of one request, filled while it is answered. Durations are in seconds."""
+    """A record of one request, filled while it is answered. Durations are in seconds.
 
-    __slots__ = ("collapsed", "fwd", "seconds", "stored", "ttl", "unanswered", "unknown")
+    *client* is the one that waits for the answer, if it is known.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "begin_by",
+        "client",
+        "collapsed",
+        "demand",
+        "fwd",
+        "owner",
+        "pixels",
+        "seconds",
+        "stored",
+        "ttl",
+        "unanswered",
+        "unknown",
+    )
+
+    def __init__(self, client: Client | None = None) -> None:
+        self.client = client
+        self.demand: Demand | None = None  # the clients that wait for what this request has made; None: unknown
+        self.owner: Owner | None = None  # of what this request has made
+        self.pixels = 0  # of the original and of the rendition together, if this request has one made
         self.seconds: dict[str, float] = {}
         self.fwd: str | None = None  # RFC 9211 section 2.2: why the store or the renderer was used; None: it was not
         self.collapsed = False
         self.stored = False
         self.ttl: int | None = None
         self.unanswered = 0  # lookups that the shared cache did not answer
+        self.begin_by: float | None = None  # monotonic seconds at which an accepted order is refused if it only waits
         self.unknown = False  # the contact has no record, so its other entries are not looked up
+
+    def wait_limit(self, usual: float) -> float:
+        """Return the seconds that may pass until the render begins: *usual* if the request has no limit of its own."""
+        return usual if self.begin_by is None else max(0.0, self.begin_by - time.monotonic())
 
     def timed(self, name: str) -> _Timed:
         """Return a context manager that adds the duration of its block to the time of *name*."""

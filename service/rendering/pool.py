@@ -11,15 +11,18 @@ from typing import TypeVar
 
 import structlog
 
-from service.bounded_queue import BoundedQueue, QueueFull
+from service.bounded_queue import QueueFull
 from service.errors import N_, BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
+from service.pictures.demand import Demand
 from service.pictures.ports import FULL, MezzanineReceiver, Observer, Outcome, Read
 from service.pictures.trace import Trace
 from service.pictures.values import MezzanineFile
 from service.rendering import worker
+from service.rendering.costs import Costs
 from service.rendering.kills import Kills
 from service.rendering.process import DiedAtWork, DiedIdle, Job, RenderProcess
+from service.rendering.render_queue import RenderQueue
 from service.rendering.slots import RenderSlots
 from service.rendering.supervisor import Supervisor
 
@@ -31,6 +34,25 @@ log = structlog.get_logger()
 
 _RECENT = 3.0
 """Seconds during which a job that succeeded answers `probe`."""
+_LONG = 2.0
+"""Seconds of a long render. If its clients have left and other orders wait, it is ended."""
+
+
+class _BegunRender:
+    """A render that has begun, for the clients of *demand* (None: unknown). *expected* is its duration in seconds."""
+
+    def __init__(self, demand: Demand | None, expected: float) -> None:
+        self.demand, self._expected, self._begun = demand, expected, time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """The seconds since its beginning."""
+        return time.monotonic() - self._begun
+
+    @property
+    def is_long(self) -> bool:
+        """Whether the rest of it is expected to be long. A late render is expected to be late once more as much."""
+        return abs(self._expected - self.seconds) > _LONG
 
 
 class RenderPool:
@@ -39,7 +61,7 @@ class RenderPool:
     A job whose process dies is tried once more in another process, if *timeout* seconds from its beginning suffice.
 
     Each process has at most *memory_bytes* of address space (0: no limit). *slots* bound the processes that are at work
-    at the same time, in all pools that share them.
+    at the same time, in all pools that share them. *costs* are the seconds of renders, which `Admission` measures.
     """
 
     def __init__(
@@ -54,11 +76,13 @@ class RenderPool:
     ) -> None:
         self._observer, self._timeout = observer, timeout
         self._supervisor = Supervisor(workers, memory_bytes, slots)
-        self._queue = BoundedQueue(queue, timeout, observer.queued)
-        self._turns = asyncio.Semaphore(workers + 1)  # one more than can run, so that the next original is read
+        # One more place than processes, so that the next original is read.
+        self._queue = RenderQueue(workers + 1, queue, timeout, observer.queued)
         self._mezzanine_tasks: set[asyncio.Task[None]] = set()
         self._succeeded_at = -math.inf
         self._kills = Kills()
+        self.costs = Costs()
+        self._begun: set[_BegunRender] = set()
 
     def open(self) -> None:
         """Start the processes in the background."""
@@ -71,9 +95,9 @@ class RenderPool:
             data = await read()
             job = Job(worker.render_original, (order, receiver is not None and receiver.is_awaited()), data)
             del data  # so that the job holds the only reference
-            return await self._run_counted(trace, lambda _: job)
+            return await self._run_counted(trace, order, lambda _: job)
 
-        async with self._turn(trace):
+        async with self._turn(trace, self.costs.expected(order.format, trace.pixels)):
             process, rendered = await self._try_twice(attempt)
         idle = self._queue.waiting + self._supervisor.waiting == 0
         if receiver is not None and rendered.mezzanine_possible and (receiver.is_awaited() or idle):
@@ -95,8 +119,8 @@ class RenderPool:
                 return Job(worker.render_decoded_mezzanine, (order, key))
             return Job(worker.render_mezzanine, (order, key, mezzanine.reduction), mezzanine.data)
 
-        async with self._turn(trace):
-            process, rendered = await self._try_twice(lambda: self._run_counted(trace, make_job, key))
+        async with self._turn(trace, self.costs.expected(order.format, trace.pixels)):
+            process, rendered = await self._try_twice(lambda: self._run_counted(trace, order, make_job, key))
         process.mezzanines.keep(key, None)
         self._supervisor.release(process)
         return rendered
@@ -125,6 +149,10 @@ class RenderPool:
             process, _ = await self._try_twice(lambda: self._run(Trace(), lambda _: Job(worker.probe, ())))
             self._supervisor.release(process)
 
+    def is_ready(self) -> bool:
+        """Return whether a process has started."""
+        return bool(self._supervisor.pids)
+
     @property
     def pids(self) -> list[int]:
         """The ids of the processes that are idle or at work."""
@@ -136,17 +164,18 @@ class RenderPool:
         await asyncio.gather(*self._mezzanine_tasks)  # they end, since their processes have ended
 
     @asynccontextmanager
-    async def _turn(self, trace: Trace) -> AsyncIterator[None]:
-        """Wait in the queue until an original may be read and rendered. Raise `Overloaded` when the queue is full."""
+    async def _turn(self, trace: Trace, seconds: float = 0.0) -> AsyncIterator[None]:
+        """Wait in the queue until an original may be read and rendered, which takes *seconds*. Raise `Overloaded`."""
         with trace.timed("queue"):
             try:
-                await self._queue.wait(self._turns.acquire)
-            except QueueFull as error:
+                async with asyncio.timeout(trace.wait_limit(self._timeout)):
+                    await self._queue.enter(trace.demand, trace.owner, seconds)
+            except (QueueFull, TimeoutError) as error:
                 raise Overloaded(FULL) from error
         try:
             yield
         finally:
-            self._turns.release()
+            self._queue.leave()
 
     async def _try_twice(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """Return the result of *attempt*, which is called once more if its process dies.
@@ -168,15 +197,24 @@ class RenderPool:
         strikes = sum(not (each.killed and self._kills.concern_others(each.subject)) for each in deaths)
         raise RenderWorkerDied(N_("The render process ended unexpectedly."), strikes=strikes)
 
-    async def _run_counted(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> Done[T]:
-        """Do the same as `_run`, and report the start and the outcome of the render to the observer."""
+    async def _run_counted(self, trace: Trace, order: Order, make_job: MakeJob[T], key: str = "") -> Done[T]:
+        """Do the same as `_run`, and report the start and the outcome of the render to the observer.
+
+        A render that has begun continues when its clients leave, unless it is long and others wait.
+        """
         process = await self._idle_process(trace, key)
         self._observer.render_started()
         outcome: Outcome = "failed"
+        begun = _BegunRender(trace.demand, self.costs.expected(order.format, trace.pixels))
+        self._begun.add(begun)
         try:
             result = await self._run_on(process, trace, make_job, key)
             outcome = "finished"
             return result
+        except asyncio.CancelledError:
+            if trace.demand is not None and trace.demand.abandoned:
+                outcome = "abandoned"
+            raise
         except RenderTimedOut:
             outcome = "timed_out"
             raise
@@ -184,7 +222,15 @@ class RenderPool:
             outcome = "refused"  # because of the request, before anything was decoded
             raise
         finally:
+            self._begun.discard(begun)
             self._observer.render_ended(outcome)
+
+    def _end_abandoned(self) -> None:
+        """If orders wait for a process, end the long renders whose clients have left. Their processes are replaced."""
+        if self._supervisor.waiting:
+            for render in list(self._begun):
+                if render.demand is not None and render.demand.abandoned and render.is_long:
+                    render.demand.abandon()
 
     async def _run(self, trace: Trace, make_job: MakeJob[T], key: str = "") -> Done[T]:
         """Run a job on the next idle process, and return the process, which the caller must release, and the result.
@@ -196,10 +242,14 @@ class RenderPool:
 
     async def _idle_process(self, trace: Trace, key: str) -> RenderProcess:
         with trace.timed("queue"):
+            asyncio.get_running_loop().call_soon(self._end_abandoned)  # if this order has to wait
             try:
-                return await self._supervisor.take(self._timeout, key)
+                process = await self._supervisor.take(trace.wait_limit(self._timeout), key)
             except TimeoutError as error:
                 raise Overloaded(FULL) from error
+        if trace.demand is not None:
+            trace.demand.hold(self._end_abandoned)
+        return process
 
     async def _run_on(self, process: RenderProcess, trace: Trace, make_job: MakeJob[T], key: str) -> Done[T]:
         while True:

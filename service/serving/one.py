@@ -33,7 +33,7 @@ async def serve_alone(
     `create_app`.
     """
     loop, settings = asyncio.get_running_loop(), reload.settings
-    stop, app = Stop(settings.server), create_app(settings, shown=shown)
+    stop, app = Stop(settings.server), create_app(settings, in_force=reload.in_force, shown=shown)
     counter = SignalCounter(stop.request, stop.hurry)
     for number in ending_signals():
         loop.add_signal_handler(number, counter.receive)

@@ -161,7 +161,8 @@ class _Process(ReplaceableWorker):
         uvloop.run(self._serve(settings, slots))
 
     async def _serve(self, settings: Settings, slots: RenderSlots | None) -> None:
-        loop, stop, arbiter = asyncio.get_running_loop(), Stop(settings.server), self.wsgi.arbiter
+        workers = self.wsgi
+        loop, stop, arbiter = asyncio.get_running_loop(), Stop(settings.server), workers.arbiter
         arbiter.stopping.receive(stop.request)
         arbiter.hurrying.receive(stop.hurry)
 
@@ -172,8 +173,8 @@ class _Process(ReplaceableWorker):
         loop.add_signal_handler(signal.SIGTERM, end_soon)
         heartbeat = asyncio.create_task(self._beat())
         try:
-            app = create_app(settings, slots=slots, shown=self.wsgi.shown)
-            await serve(app, settings.server, self.wsgi.listener, self._ready, stop)
+            app = create_app(settings, slots=slots, in_force=workers.settings_reload.in_force, shown=workers.shown)
+            await serve(app, settings.server, workers.listener, self._ready, stop)
         finally:
             heartbeat.cancel()
 

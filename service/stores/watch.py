@@ -6,17 +6,16 @@ A change that is not reported (network file systems report none) is found when t
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import time
 from collections.abc import Generator
 from contextlib import closing, suppress
 from pathlib import Path
 
 import structlog
-from watchfiles import Change
 
-# The "Rust backend" of watchfiles' documentation. Its public `watch` does not report that it has begun to watch.
-from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
-
+from service.stores.inotify import FOLDER_GONE, NAME_CHANGED, OVERFLOW, UNMOUNTED, Inotify
 from service.stores.names import contact_in_name, is_shard, shard
 
 log = structlog.get_logger()
@@ -24,20 +23,24 @@ log = structlog.get_logger()
 Contacts = set[int] | None
 """The contacts whose files have changed; None: the files of any contact may have."""
 
-_QUIET = 50
-"""Milliseconds without a change that end a burst of changes."""
-_MAX_BURST = 200
-"""Milliseconds after which a burst of changes is reported before it ends."""
-_CHECK_ROOT = 500
-"""Milliseconds between two checks that *root* is still the folder that is watched."""
+_QUIET = 0.02
+"""Seconds without a change that end a burst of changes."""
+_MAX_BURST = 0.2
+"""Seconds after which a burst of changes is reported before it ends."""
+_STEP = 0.1
+"""Seconds between two checks that *root* is still the folder that is watched, and that the watch has not ended."""
 _RETRY = 0.25
-"""Seconds before a missing folder is looked for again."""
+"""Seconds before the folders are watched again, or a missing folder is looked for again."""
 _RETRY_LIMITS = 30.0
 """Seconds before another try after any other error, such as a limit of the kernel."""
 _MAX_CONTACTS = 10_000
 """Contacts reported at once. More become None, which bounds the memory of a burst."""
 _THREAD_TIMEOUT = 2.0
 """Seconds to wait for the thread to begin, and to end. It takes longer only when a disk does not respond."""
+
+
+class _Unmounted(Exception):
+    """The file system of a watched folder was unmounted."""
 
 
 class Watch:
@@ -70,17 +73,24 @@ class Watch:
         await asyncio.to_thread(self._thread.join, _THREAD_TIMEOUT)
 
     def _run(self) -> None:
-        first, failing = True, False
+        first, failing, unmounted = True, False, False
         while not self._ended.is_set():
             pause = _RETRY
             try:
+                if unmounted and not _has_pictures(self._root):
+                    self._ended.wait(pause)
+                    continue
+                unmounted = False
                 with closing(_changes(self._root, self._ended)) as changes:
                     for contacts in changes:
                         if failing:
                             log.info("images.watched")
                         self._report(set() if first else contacts)  # at first, nothing was missed
                         first = failing = False
-            except (OSError, WatchfilesRustInternalError) as error:
+            except _Unmounted:
+                log.warning("store.unmounted", folder=str(self._root))
+                first, failing, unmounted = False, True, True
+            except OSError as error:
                 if not failing:
                     log.warning("images.unwatched", reason=str(error))
                 if not isinstance(error, FileNotFoundError):
@@ -103,34 +113,86 @@ class Watch:
 
 
 def _changes(root: Path, ended: threading.Event) -> Generator[Contacts, None, None]:
-    """Yield changes until the set of folders changes. First yield None, for changes from before the watch.
+    """Yield changes until the folders must be watched again. First yield None, for changes from before the watch.
 
-    Every folder is watched separately. A recursive watch would visit every file, and hold the interpreter lock.
+    Raise `_Unmounted` after an unmount: what is missing then was not removed. Every folder is watched separately: a
+    recursive watch would visit every file.
     """
     folder = root.resolve(strict=True)
-    shards = _shards(folder)
-    with RustNotify([str(folder), *shards], False, False, 0, False, False) as watcher:
-        if _shards(folder) != shards:
-            return  # a shard was added before the watch began
+    identity = _identity(folder)
+    with closing(Inotify()) as inotify:
+        folders = _watch_folders(inotify, folder)
+        had_pictures = _has_pictures(folder)
         yield None
-        while root.resolve(strict=True) == folder:
-            result = watcher.watch(_MAX_BURST, _QUIET, _CHECK_ROOT, ended)
-            if result == "stop":
+        while not ended.is_set():
+            same = _identity(root) == identity  # before the wait: the event of an unmount comes after this changes
+            if inotify.wait(_STEP):
+                contacts, complete = _burst(inotify, folders)
+                had_pictures = had_pictures or bool(contacts)
+                yield contacts
+                if not complete:
+                    return
+            if not same:
+                if had_pictures and root.resolve(strict=True) == folder and not _has_pictures(folder):
+                    raise _Unmounted  # here only: elsewhere the file system is still in use, so there is no event
                 return
-            changes = () if isinstance(result, str) else result
-            yield {contact for _, path in changes if (contact := _contact(folder, Path(path)))}
-            moved = (Path(path) for change, path in changes if change != Change.modified)
-            if any(path == folder or (path.parent == folder and is_shard(path.name)) for path in moved):
-                return
 
 
-def _shards(folder: Path) -> list[str]:
-    """Return the shards that exist. Their names are tried, since a list of *folder* may have a million files."""
-    shards = (folder / shard(number) for number in range(1000))
-    return [str(path) for path in shards if path.is_dir()]
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return the device and the inode of *folder*, or None if it is missing."""
+    try:
+        status = os.stat(folder)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
-def _contact(folder: Path, path: Path) -> int | None:
-    """Return the contact whose file is at *path*, if `DirectoryStore` would look for it there."""
-    contact = contact_in_name(path.name)
-    return contact if contact is not None and path.parent in (folder, folder / shard(contact)) else None
+def _has_pictures(folder: Path) -> bool:
+    """Return whether *folder* has a picture or a shard. The folder below a file system usually has none."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(is_shard(entry.name) or contact_in_name(entry.name) is not None for entry in entries)
+    except FileNotFoundError:
+        return False
+
+
+def _watch_folders(inotify: Inotify, folder: Path) -> dict[int, set[str]]:
+    """Watch *folder* and its shards. Return the names of the shards by watch; the name of *folder* is empty.
+
+    *folder* is the first, so a shard that is added meanwhile gives an event. The names of shards are tried, since a
+    list of *folder* may have a million files.
+    """
+    folders = {inotify.add(str(folder)): {""}}
+    for name in map(shard, range(1000)):
+        path = f"{folder}/{name}"
+        if os.path.isdir(path):
+            with suppress(FileNotFoundError, NotADirectoryError):  # removed since
+                folders.setdefault(inotify.add(path), set()).add(name)
+    return folders
+
+
+def _burst(inotify: Inotify, folders: dict[int, set[str]]) -> tuple[set[int], bool]:
+    """Return the contacts of a burst of changes, and whether the watch is still complete.
+
+    It is not when a shard was added or removed, when a watched folder is gone, or when events were lost. Raise
+    `_Unmounted` after an unmount.
+    """
+    contacts: set[int] = set()
+    complete, end = True, time.monotonic() + _MAX_BURST
+    while complete and time.monotonic() < end and (events := list(inotify.read())):
+        for event in events:
+            names = folders.get(event.watch, set())
+            contact = contact_in_name(event.name)
+            if event.flags & OVERFLOW:
+                log.warning("images.changes_lost", reason="fs.inotify.max_queued_events was reached")
+                complete = False
+            elif event.flags & UNMOUNTED:
+                raise _Unmounted
+            elif event.flags & FOLDER_GONE:
+                complete = False
+            elif contact is None:
+                complete = complete and not (event.flags & NAME_CHANGED and "" in names and is_shard(event.name))
+            elif not names.isdisjoint(("", shard(contact))):  # `DirectoryStore` would look for it there
+                contacts.add(contact)
+        time.sleep(_QUIET)
+    return contacts, complete

@@ -31,6 +31,21 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
     return str(address)
 
 
+def address_in_turn(
+    peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]
+) -> str | None:
+    """Return the address whose clients take turns together: the client's, or its network of 64 bits for IPv6.
+
+    Return None if the connection tells nothing of the client: it is one of a unix socket, or one of a *trusted* proxy
+    that forwards no address. The parameters are those of `client_address`.
+    """
+    connection = _address(peer or "")
+    if connection is None or (not forwarded_for and any(connection in network for network in trusted)):
+        return None
+    address = ip_address(client_address(peer, forwarded_for, trusted))
+    return str(address) if address.version == 4 else str(IPv6Network((int(address) >> 64 << 64, 64)))
+
+
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """Return *text* as an address, an IPv4-mapped IPv6 address as IPv4; None if it is no address."""
     try:

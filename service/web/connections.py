@@ -47,19 +47,34 @@ class ConnectionLimits:
     """Connections that wait to be accepted."""
 
 
+class ClientLeft(ConnectionResetError):
+    """The client has closed the connection before its request was answered."""
+
+
 class Connection(web.RequestHandler):
     """A client's connection.
 
-    *waits_since* is the `time.monotonic()` at which the wait for a whole header began, `_IDLE` or `_BUSY`.
+    *half_closed*: the client has closed its sending half while it waits for an answer. *lost*: it has closed the whole
+    connection. *waits_since* is the `time.monotonic()` at which the wait for a whole header began, `_IDLE` or `_BUSY`.
     *closing_since* is that at which the connection was first seen closed with bytes still to send, or infinity.
     """
 
-    __slots__ = ("_client_transport", "_connection_server", "closing_since", "waits_since")
+    __slots__ = (
+        "_client_transport",
+        "_connection_server",
+        "_waiting",
+        "closing_since",
+        "half_closed",
+        "lost",
+        "waits_since",
+    )
 
     def __init__(self, server: ConnectionServer, **options: Any) -> None:
         super().__init__(server, **options)
         self._connection_server = server
         self._client_transport: asyncio.BaseTransport | None = None
+        self._waiting: asyncio.Task[object] | None = None
+        self.half_closed = self.lost = False
         self.waits_since = time.monotonic()
         self.closing_since = math.inf
 
@@ -72,6 +87,29 @@ class Connection(web.RequestHandler):
             self.waits_since = time.monotonic()
         super().data_received(data)
 
+    def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's protocols return whether to stay open
+        """Keep the connection open while there are requests to answer, since the client may have closed one half only.
+
+        If a body is cut short, there is nothing to answer.
+        """
+        waits, request = self._waiter is not None, self._current_request
+        if (waits and not self._messages) or (request is not None and not request.content.is_eof()):
+            return False
+        self.half_closed = True
+        if self.waits_since != _BUSY:
+            self._close_after_last()
+        return True
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self.lost = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    def cancelled_if_lost(self) -> _CancelledIfLost:
+        """Return a context manager that raises `ClientLeft` as soon as the connection is lost."""
+        return _CancelledIfLost(self)
+
     def mark_busy(self) -> None:
         """Note that the header of a request is complete."""
         self.waits_since = _BUSY
@@ -79,6 +117,12 @@ class Connection(web.RequestHandler):
     def mark_idle(self) -> None:
         """Note that the answer is being sent: the next bytes are another header."""
         self.waits_since = _IDLE
+        if self.half_closed:
+            self._close_after_last()
+
+    def _close_after_last(self) -> None:
+        if not self._messages:
+            self.close()
 
     @property
     def request_factory(self) -> Callable[..., web.BaseRequest]:
@@ -109,6 +153,26 @@ class Connection(web.RequestHandler):
         response = self._connection_server.refuse(request, exc)
         response.force_close()
         return response
+
+
+class _CancelledIfLost:
+    """See `Connection.cancelled_if_lost`. It is a class because a generator takes longer, on every hit in Redis."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        if not self._connection.connected:
+            raise ClientLeft
+        self._connection._waiting = asyncio.current_task()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        task, self._connection._waiting = self._connection._waiting, None
+        if kind is asyncio.CancelledError and task is not None and self._connection.lost:
+            task.uncancel()
+            raise ClientLeft from None
 
 
 class ConnectionServer(web.Server):

@@ -12,13 +12,13 @@ from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 
 from service.access.identity import Role
 from service.errors import N_, BadParameter, PictureError, Unexpected
-from service.web.connections import Connection
+from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
 from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.prebuilt import PrebuiltResponse
 from service.web.refusals import WENT_WRONG, refuse_unread
-from service.web.request_log import REQUEST_ID, log_request, new_request_id
+from service.web.request_log import REQUEST_ID, log_abandoned, log_request, new_request_id
 from service.web.request_values import METHODS
 from service.web.requester import REQUESTER, Requester
 from service.web.streaming import SMALL
@@ -75,15 +75,20 @@ class FastPath:
                 request[REQUESTER] = requester  # it is not authorized again
             if requester is None or request.method != hdrs.METH_GET:
                 return await self._handler(request)
-            response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
-            if response is None and (response := await repeats.follow(request, requester)) is not None:
-                self._metrics.collapsed()
+            with connection.cancelled_if_lost():
+                response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
+                if response is None and (response := await repeats.follow(request, requester)) is not None:
+                    self._metrics.collapsed()
             if response is not None:
                 return await self._send(request, response, begun)
             try:
                 return await self._handler(request)
             finally:
                 repeats.release(request)
+        except ClientLeft:
+            self._metrics.abandoned()
+            log_abandoned(request, time.perf_counter() - begun)
+            raise
         finally:
             connection.mark_idle()
 

@@ -83,11 +83,16 @@ def describe_body(headers: CIMultiDict[str], selection: Selection, contact: int,
     json, format_ = selection.choice.json, selection.choice.format
     suffix = "json" if json else format_.suffix
     headers["Content-Type"] = "application/json; charset=utf-8" if json else format_.media_type
-    headers["Content-Disposition"] = f'inline; filename="contact-{contact}.{suffix}"'
+    headers["Content-Disposition"] = disposition(contact, suffix)
     if selection.placeholder is not None and selection.placeholder.worded:
         headers["Content-Language"] = language
     if serves_ranges(selection):
         headers["Accept-Ranges"] = "bytes"
+
+
+def disposition(contact: int, suffix: str) -> str:
+    """Return the value of `Content-Disposition`, which names the file."""
+    return f'inline; filename="contact-{contact}.{suffix}"'
 
 
 def serves_ranges(selection: Selection) -> bool:

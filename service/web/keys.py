@@ -5,13 +5,14 @@ The modules of these objects do not import this one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
 
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
-from service.pictures.ports import Renderer, WritableStore
+from service.pictures.ports import Admission, Renderer, WritableStore
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.web.cors import Cors
@@ -29,6 +30,7 @@ AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
 
 With several processes, new ones replace those that run, and these functions are not called.
 """
+ADMISSION = web.AppKey("admission", Admission)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)
@@ -43,5 +45,6 @@ REPEATS = web.AppKey("repeats", Repeats)
 RESPONSE_POLICY = web.AppKey("response_policy", ResponsePolicy)
 SHARING = web.AppKey("sharing", SharingHeaders)
 STORE = web.AppKey("store", WritableStore)
+TRUSTED_PROXIES = web.AppKey("trusted_proxies", Sequence[IPv4Network | IPv6Network])
 UPLOAD_LIMITS = web.AppKey("upload_limits", UploadLimits)
 WRITES = web.AppKey("writes", Writes)

@@ -47,6 +47,7 @@ class Metrics:
         )
         # Looked up once, not on every hit.
         self._durations = {route: duration.labels(route) for route in get_args(Route)}
+        self._abandoned = counter("contact_image_abandoned", "Requests whose clients left before the answer.")
         self._cache = counter("contact_image_cache", "Look-ups by layer and outcome.", ["layer", "outcome"])
         self._answered: defaultdict[tuple[Route, str, int], int] = defaultdict(int)
         self._looked_up: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -60,6 +61,7 @@ class Metrics:
             "failed": counter("contact_image_renders_failed", "Renders that failed."),
             "refused": counter("contact_image_renders_refused", "Renders of an impossible size."),
             "timed_out": counter("contact_image_renders_timed_out", "Renders that exceeded their time limit."),
+            "abandoned": counter("contact_image_renders_abandoned", "Renders ended because their clients had left."),
         }
         self._first_frames = counter("contact_image_first_frames", "Animations over the budget, rendered as one frame.")
         self._unwritable = counter(
@@ -85,6 +87,10 @@ class Metrics:
         label = method if method in METHODS else "other"  # clients must not create series
         self._answered[route, label, status] += 1
         self._durations[route].observe(seconds)
+
+    def abandoned(self) -> None:
+        """Count a request whose client left before it was answered."""
+        self._abandoned.inc()
 
     def cache(self, layer: Layer, outcome: Lookup) -> None:
         self._looked_up[layer, outcome] += 1

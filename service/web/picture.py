@@ -29,10 +29,12 @@ from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_query
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
+from service.web.connections import Connection
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
 from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
 from service.web.request_values import contact_id
 from service.web.requester import REQUESTER, target
+from service.web.waiting_client import WaitingClient
 
 _ATTEMPTS = 8
 """Attempts to answer a request while the original changes."""
@@ -95,8 +97,11 @@ async def picture(request: web.Request) -> web.StreamResponse:
 
 async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     """Select, compare validators, load, make the header, send."""
-    request, contact, trace = asked.request, asked.contact, Trace()
-    (selection, language, detail), loaded, part = await _load_first_possible(asked, trace, reread=reread)
+    request, contact, connection = asked.request, asked.contact, asked.request.protocol
+    assert isinstance(connection, Connection)
+    trace = Trace(WaitingClient(request, connection))
+    with connection.cancelled_if_lost():
+        (selection, language, detail), loaded, part = await _load_first_possible(asked, trace, reread=reread)
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 

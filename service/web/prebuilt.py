@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from email.utils import formatdate
 from functools import lru_cache
 
 from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.abc import AbstractStreamWriter
-from multidict import CIMultiDict
 
 _REASONS = {200: "OK", 304: "Not Modified"}
 
 
-def head(status: int, fields: CIMultiDict[str]) -> bytes:
+def head(status: int, fields: Iterable[tuple[str, str]]) -> bytes:
     """Return the status line and *fields* as HTTP/1.1 sends them. `PrebuiltResponse` adds the rest."""
-    lines = (f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in fields.items()), "")
+    lines = (f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in fields), "")
     return "\r\n".join(lines).encode()
 
 

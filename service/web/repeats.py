@@ -1,25 +1,28 @@
 """Answers to repeats: requests with the target and `Accept` of an earlier one.
 
-The index holds selections and prebuilt headers, no bodies: the cache holds these, within its bounds. A selection is
-used only while the cache still holds the record of the original that it was made from.
+The index holds no bodies: the cache holds these, within its bounds. An earlier answer is used only while the cache
+still holds the record of the original that it was made from.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from aiohttp import hdrs, web
 from moka_py import Moka
 from multidict import CIMultiDict
 
 from service.pictures.contact_pictures import ContactPictures
-from service.pictures.selection import Selection
+from service.pictures.selection import Selected, Selection
 from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
+from service.web.headers import disposition
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
 from service.web.request_values import field
 from service.web.requester import Requester, target
@@ -27,22 +30,35 @@ from service.web.sharing import SharingHeaders
 
 _MAX_TEXT = 512
 """Characters of target and `Accept` together. Longer ones are rare, and would make the index large."""
+_OVERHEAD = 1_250
+"""Bytes of an entry in addition to its target and its own fields, and 400 of the record (measured, rounded up)."""
+_OWN = ("ETag", "Last-Modified", "Surrogate-Key", "Cache-Tag")
+"""Fields with other values for each picture."""
 _CONDITIONS = frozenset((hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE))
 """Fields of requests that may be answered without the whole picture."""
 
 _Key = tuple[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _EarlierAnswer:
-    """The selection for a request, and the prebuilt headers of its answers with 200 and 304.
+class _Heads(NamedTuple):
+    """The parts of the headers of 200 and 304 that many pictures have in common, and the suffix of their files."""
 
-    The trace and the fields of `SharingHeaders.lines` are missing from these headers.
-    """
-
-    selection: Selection
     full: bytes
     unchanged: bytes
+    suffix: str
+
+
+@dataclass(frozen=True, slots=True)
+class _EarlierAnswer(Selected):
+    """What was selected for a request, its validators, and the header of its answer: *heads* and its *own* lines.
+
+    The trace and the fields of `SharingHeaders.lines` are missing from the header.
+    """
+
+    etag: str
+    modified: int | None
+    heads: _Heads
+    own: str
 
 
 class _LeadingRequest:
@@ -55,14 +71,14 @@ class _LeadingRequest:
 
 
 class Repeats:
-    """An index of answers by target and `Accept`, with room for *capacity*, and the requests that are being answered.
+    """An index of answers by target and `Accept`, of *capacity* bytes, and the requests that are being answered.
 
     The requester is not part of the key: every requester who may see a picture gets the same one.
     """
 
-    def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int = 8192) -> None:
+    def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int) -> None:
         self._pictures, self._sharing = pictures, sharing
-        self._index: Moka[_Key, _EarlierAnswer] = Moka(capacity)
+        self._index: Moka[_Key, _EarlierAnswer] = Moka(capacity, weigher=_weight)
         self._leaders: dict[_Key, _LeadingRequest] = {}
 
     def keep(
@@ -74,12 +90,20 @@ class Repeats:
         unchanged: CIMultiDict[str],
     ) -> None:
         """Remember the answer to GET of *target* with *accept*: *full* are the headers of 200, *unchanged* of 304."""
-        if len(target) + len(accept or "") <= _MAX_TEXT:
-            sharing = self._sharing
-            earlier = _EarlierAnswer(
-                selection, head(200, sharing.prebuilt(full)), head(304, sharing.prebuilt(unchanged))
-            )
-            self._index.set((target, accept), earlier)
+        if len(target) + len(accept or "") > _MAX_TEXT or (recorded := selection.recorded) is None:
+            return
+        own = "".join(f"{name}: {unchanged[name]}\r\n" for name in _OWN if name in unchanged)
+        earlier = _EarlierAnswer(
+            selection.owner,
+            selection.field,
+            recorded.record,
+            recorded.until,
+            selection.etag,
+            selection.last_modified,
+            _heads(self._common(full), self._common(unchanged), selection.choice.format.suffix),
+            own,
+        )
+        self._index.set((target, accept and sys.intern(accept)), earlier)
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
         """Wake the followers of GET of *target* with *accept*: its answer is known, though not yet sent."""
@@ -102,7 +126,7 @@ class Repeats:
             return None
         await leader.settled.wait()  # needs no time-out: `release` is called however the leader ends
         earlier = self._index.get(key)
-        found = earlier and self._pictures.revalidate_local(earlier.selection)
+        found = earlier and self._pictures.revalidate_local(earlier)
         if not earlier or not found:
             return None
         return self._response(request, requester, earlier, *found, begun, collapsed=leader.missed)
@@ -118,7 +142,7 @@ class Repeats:
     ) -> PrebuiltResponse | None:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
         begun = time.perf_counter()
-        found = self._pictures.revalidate_local(earlier.selection)
+        found = self._pictures.revalidate_local(earlier)
         return self._response(request, requester, earlier, *found, begun) if found else None
 
     async def answer_shared(
@@ -126,7 +150,7 @@ class Repeats:
     ) -> PrebuiltResponse | None:
         """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain."""
         begun = time.perf_counter()
-        found = await self._pictures.revalidate_shared(earlier.selection)
+        found = await self._pictures.revalidate_shared(earlier)
         return self._response(request, requester, earlier, *found, begun) if found else None
 
     def release(self, request: web.BaseRequest) -> None:
@@ -147,20 +171,37 @@ class Repeats:
         collapsed: bool = False,
     ) -> PrebuiltResponse:
         """Return 200 or 304 with *entry*, which is fresh for *ttl* seconds. *begun* is from `time.perf_counter`."""
-        fields, selection = request.headers, earlier.selection
+        fields = request.headers
         unchanged = False
         if hdrs.IF_NONE_MATCH in fields or hdrs.IF_MODIFIED_SINCE in fields:
             tags, date = field(request, hdrs.IF_NONE_MATCH), field(request, hdrs.IF_MODIFIED_SINCE)
-            etag = selection.etag
             # Most clients send one tag, which the first comparison finds.
-            unchanged = tags == etag or not_modified(etag, selection.last_modified, tags, date)
+            unchanged = tags == earlier.etag or not_modified(earlier.etag, earlier.modified, tags, date)
         took = (time.perf_counter() - begun) * 1000
         status = _collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail)
         sharing = self._sharing.lines(request, requester)
-        changing = f"{sharing}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
+        changing = f"{earlier.own}{sharing}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
         if unchanged:
-            return PrebuiltResponse(304, earlier.unchanged, changing, b"")
-        return PrebuiltResponse(200, earlier.full, changing, entry.body)
+            return PrebuiltResponse(304, earlier.heads.unchanged, changing, b"")
+        assert isinstance(earlier.owner, int)  # placeholders are not kept
+        named = f"{changing}Content-Disposition: {disposition(earlier.owner, earlier.heads.suffix)}\r\n"
+        return PrebuiltResponse(200, earlier.heads.full, named, entry.body)
+
+    def _common(self, headers: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
+        """Return the fields of *headers* that many pictures have in common."""
+        common = self._sharing.prebuilt(headers)
+        for name in (*_OWN, hdrs.CONTENT_DISPOSITION):
+            common.pop(name, None)
+        return tuple(common.items())
+
+
+@lru_cache(256)
+def _heads(full: tuple[tuple[str, str], ...], unchanged: tuple[tuple[str, str], ...], suffix: str) -> _Heads:
+    return _Heads(head(200, full), head(304, unchanged), suffix)
+
+
+def _weight(key: _Key, earlier: _EarlierAnswer) -> int:
+    return len(key[0]) + len(earlier.own) + _OVERHEAD
 
 
 @lru_cache(1024)

@@ -38,6 +38,11 @@ def log_request(request: web.BaseRequest, response: web.StreamResponse, seconds:
     log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
 
 
+def log_abandoned(request: web.BaseRequest, seconds: float) -> None:
+    """Log that the client of *request* left *seconds* after it was read. There is no answer, and so no status."""
+    log.debug("request.abandoned", method=request.method, path=request.path, seconds=seconds)
+
+
 class RefusalLog:
     """Logs refused requests: the first `_REFUSALS` of a second have a line each, and the others one line together.
 

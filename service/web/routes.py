@@ -10,6 +10,7 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected, UnknownPath
+from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz
@@ -76,6 +77,8 @@ def _answered(route: Route, handler: Handler) -> Handler:
             response = refuse(request, error, request_id)
             client = request.app[AUTHENTICATOR].address(request)
             request.app[REFUSALS].refused(request, error, response.status, client)
+        except ClientLeft:
+            raise  # `FastPath` counts and logs it
         except Exception:  # a bug: the traceback is for the log only
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(WENT_WRONG), request_id)

@@ -188,11 +188,13 @@ class Service:
         """The lines of the log at the level of errors."""
         return [line for line in self.events if line["level"] in ("error", "critical")]
 
-    def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
+    def get(
+        self, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None
+    ) -> Answer:
         """Send a request and read the whole answer. Raises if the body is cut short."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
-            connection.request(method, path, headers=headers or {})
+            connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, fields, response.read())

@@ -15,7 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from service.stores.inotify import Inotify
 from service.stores.watch import Watch
+from tests.privileges import mount_namespace
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="changes are reported on Linux only")
 
 TIMEOUT = 60.0
 """Seconds. Changes are reported within one second, but the test machine may be busy."""
@@ -95,6 +99,29 @@ async def test_new_shard_reports_all_contacts_and_is_watched(watch: Watch, root:
     await expect_changes(watch, {1042})
 
 
+async def test_shard_that_is_moved_in_reports_all_contacts_and_is_watched(watch: Watch, root: Path) -> None:
+    (root.parent / "prepared").mkdir()
+    (root.parent / "prepared" / "42.jpg").write_bytes(b"new")
+    (root.parent / "prepared").rename(root / "042")
+    await expect_changes(watch, None)
+    (root / "042" / "42.jpg").write_bytes(b"newer")
+    await expect_changes(watch, {42})
+
+
+async def test_shards_that_are_links_to_one_folder_are_watched(root: Path) -> None:
+    (root.parent / "pictures").mkdir()
+    for name in ("042", "043"):
+        (root / name).symlink_to(root.parent / "pictures")
+    watch = Watch(root)
+    await watch.start()
+    try:
+        for contact in (42, 43):
+            (root.parent / "pictures" / f"{contact}.jpg").write_bytes(b"new")
+            await expect_changes(watch, {contact})
+    finally:
+        await watch.close()
+
+
 async def test_shard_that_is_moved_away_reports_all_contacts(watch: Watch, root: Path) -> None:
     (root / "007").rename(root / "elsewhere")
     await expect_changes(watch, None)
@@ -107,6 +134,22 @@ async def test_folder_that_is_removed_and_created_is_watched_again(watch: Watch,
     await expect_changes(watch, None)
     (root / "9.jpg").write_bytes(b"new")
     await expect_changes(watch, {9})
+
+
+async def test_folder_whose_parent_is_replaced_is_watched_again(tmp_path: Path) -> None:
+    for release in ("current", "next"):
+        (tmp_path / release / "images").mkdir(parents=True)
+        (tmp_path / release / "images" / "7.jpg").write_bytes(b"old")
+    watch = Watch(tmp_path / "current" / "images")
+    await watch.start()
+    try:
+        (tmp_path / "current").rename(tmp_path / "last")
+        (tmp_path / "next").rename(tmp_path / "current")
+        await expect_changes(watch, None)
+        (tmp_path / "current" / "images" / "5.jpg").write_bytes(b"new")
+        await expect_changes(watch, {5})
+    finally:
+        await watch.close()
 
 
 async def test_new_target_of_a_link_is_watched(tmp_path: Path) -> None:
@@ -124,6 +167,64 @@ async def test_new_target_of_a_link_is_watched(tmp_path: Path) -> None:
         await expect_changes(watch, {5})
     finally:
         await watch.close()
+
+
+WATCH_MOUNTED_FOLDER = """
+import asyncio, os, subprocess, sys
+from pathlib import Path
+from service.stores.watch import Watch
+
+mounted, images, unmount = sys.argv[1:]
+TIMEOUT = 60
+
+def mount():
+    subprocess.run(["mount", "-t", "tmpfs", "none", mounted], check=True)
+    os.makedirs(images, exist_ok=True)
+    Path(images, "7.jpg").write_bytes(b"new")
+
+async def main():
+    mount()
+    watch = Watch(Path(images))
+    await watch.start()
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    shell = subprocess.Popen(["sh", "-c", f"{unmount} && echo && exec cat"], **pipes)
+    await asyncio.to_thread(shell.stdout.readline)
+    try:
+        print("reported", await asyncio.wait_for(watch.changed(), 1.5))
+    except TimeoutError:
+        print("nothing reported")
+    await asyncio.to_thread(mount)
+    print("back", await asyncio.wait_for(watch.changed(), TIMEOUT))
+    Path(images, "8.jpg").write_bytes(b"new")
+    print("then", await asyncio.wait_for(watch.changed(), TIMEOUT))
+    await watch.close()
+    shell.communicate()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("mounted", "unmount"),
+    [
+        ("images", "umount {root}/images"),
+        ("images", "exec 9<{root}/images/7.jpg; umount --lazy {root}/images"),
+        (".", "umount {root}"),
+    ],
+    ids=["unmounted", "unmounted while a file is open", "unmounted with its parent"],
+)
+async def test_unmounted_folder_reports_nothing_until_it_is_back(tmp_path: Path, mounted: str, unmount: str) -> None:
+    """In a process with mounts of its own."""
+    if mounted == "images":
+        (tmp_path / "images").mkdir()
+    script = [sys.executable, "-c", WATCH_MOUNTED_FOLDER]
+    arguments = [str(tmp_path / mounted), str(tmp_path / "images"), unmount.format(root=tmp_path)]
+    done = await asyncio.to_thread(
+        subprocess.run, [*mount_namespace(), *script, *arguments], capture_output=True, text=True, timeout=3 * TIMEOUT
+    )
+    assert done.returncode == 0, done.stderr
+    steps = ["store.unmounted", "nothing reported", "images.watched", "back None", "then {8}"]
+    assert [step for line in done.stdout.splitlines() for step in steps if step in line] == steps, done.stdout
 
 
 async def test_folder_that_is_created_later_is_watched(tmp_path: Path) -> None:
@@ -158,8 +259,20 @@ async def test_burst_reports_all_contacts_and_does_not_block_the_loop(watch: Wat
                 named = await asyncio.wait_for(watch.changed(), 1.0) or set()
 
 
-async def test_watch_that_is_impossible_is_logged_once(root: Path) -> None:
-    """In a process without free file descriptors."""
+NO_DESCRIPTORS = (
+    'resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) - 1, 4096))',
+    "the process's limit of descriptors, is used up",
+)
+TWO_WATCHES = (
+    'Path("/proc/sys/user/max_inotify_watches").write_text("2")',
+    "fs.inotify.max_user_watches is used up",
+)
+
+
+@pytest.mark.parametrize(("limit", "reason"), [NO_DESCRIPTORS, TWO_WATCHES], ids=["descriptors", "watches"])
+async def test_watch_that_is_impossible_is_logged_once(root: Path, limit: str, reason: str) -> None:
+    """In a process in which *limit* holds. Limits of watches belong to a user namespace."""
+    (root / "008").mkdir()  # the third folder
     script = f"""
 import asyncio, concurrent.futures.thread, os, resource
 from pathlib import Path
@@ -167,7 +280,7 @@ from service.stores.watch import Watch
 
 async def main():
     watch = Watch(Path({str(root)!r}))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/dev/fd")) - 1, 4096))
+    {limit}
     await watch.start()
     await asyncio.sleep(0.6)
     await watch.close()
@@ -175,12 +288,26 @@ async def main():
 
 asyncio.run(main())
 """
+    namespace = ["unshare", "--user", "--map-root-user"] if limit == TWO_WATCHES[0] else []
+    if namespace:
+        try:
+            subprocess.run([*namespace, "true"], check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            pytest.skip("user namespaces are not allowed here")
     done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+        subprocess.run, [*namespace, sys.executable, "-c", script], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
     assert "went on" in done.stdout
     assert (done.stdout + done.stderr).count("images.unwatched") == 1
+    assert reason in done.stdout + done.stderr
+
+
+def test_other_systems_report_no_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watch then logs the reason, as it does for a limit."""
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with pytest.raises(OSError, match="on Linux only"):
+        Inotify()
 
 
 async def test_close_ends_the_thread(root: Path) -> None:

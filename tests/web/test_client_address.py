@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.web.client_address import client_address
+from service.web.client_address import address_in_turn, client_address
 from tests.conftest import Serve
 
 PROXIES = tuple(map(ip_network, ("10.0.0.0/8", "192.0.2.1/32", "fd00::/8", "::1/128")))
@@ -55,6 +55,28 @@ def test_last_address_that_is_not_a_trusted_proxy_is_the_client(
     peer: str | None, lines: list[str], address: str
 ) -> None:
     assert client_address(peer, lines, PROXIES) == address
+
+
+@pytest.mark.parametrize(
+    ("peer", "lines", "address"),
+    [
+        ("203.0.113.9", [], "203.0.113.9"),
+        ("203.0.113.9", ["198.51.100.7"], "203.0.113.9"),
+        ("10.0.0.1", ["198.51.100.7"], "198.51.100.7"),
+        ("10.0.0.1", ["10.0.0.3"], "10.0.0.3"),
+        ("10.0.0.1", [], None),
+        ("::ffff:10.0.0.1", [], None),
+        (None, ["198.51.100.7"], None),
+        ("", [], None),
+        ("2001:db8:1:2:3:4:5:6", [], "2001:db8:1:2::/64"),
+        ("::1", ["2001:db8:1:2:ffff::1"], "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.9", [], "203.0.113.9"),
+    ],
+)
+def test_clients_take_turns_by_address_or_by_network_of_64_bits(
+    peer: str | None, lines: list[str], address: str | None
+) -> None:
+    assert address_in_turn(peer, lines, PROXIES) == address
 
 
 def test_field_is_ignored_without_trusted_proxies() -> None:

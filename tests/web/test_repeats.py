@@ -7,7 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
+from multidict import CIMultiDict
 
+from service.access.identity import READER
+from service.pictures.trace import Trace
+from service.protocol.negotiate import requested_picture
+from service.protocol.query import Query
+from service.web.keys import PICTURES, RESPONSE_POLICY, SHARING
+from service.web.repeats import Repeats
+from service.web.requester import Requester
 from tests.conftest import Serve
 from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric
@@ -160,3 +169,21 @@ async def test_pipelined_requests_are_answered_in_order(serve: Serve, get: Get) 
         length = int(expected.headers["Content-Length"])
         assert await asyncio.wait_for(reader.readexactly(length), 60) == await expected.read()
     writer.close()
+
+
+async def test_index_holds_as_many_answers_as_its_bytes_allow(serve: Serve) -> None:
+    client = await serve()
+    app, reader = client.server.app, Requester(READER, private=False)  # type: ignore[attr-defined]
+    requested = requested_picture(Query(), None, app[RESPONSE_POLICY].preference)
+    selection = await app[PICTURES].select(1, requested, Trace())
+    repeats = Repeats(app[PICTURES], app[SHARING], 50_000)
+    headers = CIMultiDict({"Cache-Control": "public", "ETag": selection.etag, "Content-Disposition": "inline"})
+    targets = [f"/api/v1/Contact/1/Image?w={width}" for width in range(1, 401)]
+    for target in targets:
+        repeats.keep(target, "image/*", selection, headers, headers)
+        repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader)
+    found = [
+        repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader) is not None
+        for target in targets
+    ]
+    assert 10 <= sum(found) <= 50  # of about 1,300 bytes each

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,10 @@ from tests.conftest import Serve
 from tests.web.conftest import Get
 from tools.pictures.drawing import saved, see_through
 
-pytestmark = pytest.mark.usefixtures("people")
+pytestmark = [
+    pytest.mark.usefixtures("people"),
+    pytest.mark.skipif(sys.platform != "linux", reason="changes are reported on Linux only"),
+]
 
 NEW = saved(see_through(90, 60), "PNG")
 CHANGE_TIMEOUT = 60.0

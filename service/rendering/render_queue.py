@@ -1,0 +1,91 @@
+"""The queue of the orders that wait to be rendered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from service.bounded_queue import QueueFull
+from service.pictures.demand import Demand
+from service.pictures.values import Owner
+from service.rendering.fairness import FairQueue, WaitingOrder
+
+
+class _QueuedOrder(WaitingOrder):
+    """An order that waits for its *place*."""
+
+    def __init__(self, demand: Demand | None, owner: Owner | None, seconds: float) -> None:
+        super().__init__(demand, owner, seconds)
+        self.place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+
+class RenderQueue:
+    """Gives orders one of *places*. At most *limit* orders wait for one, each for at most *timeout* seconds.
+
+    An order whose clients are all half-closed comes after all others. If others wait when its turn would come, it is
+    refused: its clients may have left.
+
+    *changed* is called with the number of waiting orders after every change.
+    """
+
+    def __init__(self, places: int, limit: int, timeout: float, changed: Callable[[int], None]) -> None:
+        self._free, self._limit, self._timeout, self._changed = places, limit, timeout, changed
+        self._waiting: FairQueue[_QueuedOrder] = FairQueue()
+
+    @property
+    def waiting(self) -> int:
+        """The number of orders that wait."""
+        return len(self._waiting)
+
+    async def enter(self, demand: Demand | None, owner: Owner | None = None, seconds: float = 0.0) -> None:
+        """Wait for a place, which the caller gives back by `leave`.
+
+        The order is for the clients of *demand*, and concerns *owner*, as far as they are known. It takes *seconds*.
+
+        Raise `QueueFull` after *timeout* seconds, and when the order is refused: because *limit* orders wait already,
+        none of which is half-closed or of a client with more orders, or because of a later one.
+        """
+        if self._free and not self._waiting:
+            self._free -= 1
+            return
+        order = _QueuedOrder(demand, owner, seconds)
+        self._waiting.add(order)
+        if len(self._waiting) > self._limit and not order.half_closed:
+            self._refuse_half_closed()
+        if len(self._waiting) > self._limit:
+            self._refuse(self._waiting.surplus())
+        self._changed(len(self._waiting))
+        try:
+            async with asyncio.timeout(self._timeout):
+                await order.place
+        except TimeoutError as error:
+            self._withdraw(order)
+            raise QueueFull from error
+        except asyncio.CancelledError:
+            self._withdraw(order)
+            raise
+
+    def leave(self) -> None:
+        """Give a place back: the next order gets it."""
+        self._free += 1
+        while self._free and self._waiting:
+            if not all(each.half_closed for each in self._waiting):
+                self._refuse_half_closed()
+            self._free -= 1
+            self._waiting.next().place.set_result(None)
+            self._changed(len(self._waiting))
+
+    def _withdraw(self, order: _QueuedOrder) -> None:
+        if not order.place.done() or order.place.cancelled():
+            self._waiting.remove(order)
+            self._changed(len(self._waiting))
+        elif order.place.exception() is None:
+            self.leave()  # it got its place just before
+
+    def _refuse_half_closed(self) -> None:
+        for order in [each for each in self._waiting if each.half_closed]:
+            self._refuse(order)
+
+    def _refuse(self, order: _QueuedOrder) -> None:
+        self._waiting.remove(order)
+        order.place.set_exception(QueueFull())
