@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from service.settings import BadSettings, Settings
+    from service.settings import BadSettings, Settings, SettingsSources
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,9 +46,10 @@ def serve(
     """Serve pictures until SIGTERM or Ctrl-C."""
     from tempfile import TemporaryDirectory
 
-    stop = _EarlyStop()
+    early = _EarlySignals()
     with ExitStack() as stack:
-        settings = _settings(config, images, host=host, port=port, workers=workers)
+        sources = _sources(config, images, host=host, port=port, workers=workers)
+        settings = _load(sources)
         if demo:
             if images is not None:
                 raise click.UsageError("--demo makes a folder of its own; leave --images out.")
@@ -57,11 +58,12 @@ def serve(
 
             configure_logs(settings.log)
             # A signal between the making of the folder and its registration would leave the folder behind.
-            signal.pthread_sigmask(signal.SIG_BLOCK, stop.SIGNALS)
+            signal.pthread_sigmask(signal.SIG_BLOCK, early.ending)
             folder = Path(stack.enter_context(TemporaryDirectory(prefix="contact-image-demo-")))
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, stop.SIGNALS)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, early.ending)
             images, defaults = make_demo(folder, writable=settings.is_local)
-            settings = _settings(config, images, defaults, host=host, port=port, workers=workers)
+            sources = _sources(config, images, defaults, host=host, port=port, workers=workers)
+            settings = _load(sources)
         from service.line_queue import STANDARD_OUTPUT
         from service.serving.run import run
         from service.settings import BadSettings
@@ -69,10 +71,10 @@ def serve(
         def ready(base: str) -> None:
             if demo:
                 STANDARD_OUTPUT.write(welcome(base) + "\n")
-            stop.raise_pending()
+            early.raise_pending()
 
         try:
-            run(settings, ready, PICTURED if demo else ())
+            run(settings, sources, ready, PICTURED if demo else ())
         except BadSettings as error:
             raise _unusable(error) from None
         except OSError as error:
@@ -89,7 +91,7 @@ def check(images: Path | None, config: Path | None) -> None:
     from service.serving.check import inspect
     from service.serving.logs import configure_logs
 
-    settings = _settings(config, images)
+    settings = _load(_sources(config, images))
     configure_logs(settings.log)  # findings go to standard output, everything else to standard error
     click.echo("settings: valid")
     findings = asyncio.run(inspect(settings))
@@ -111,7 +113,7 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
 
     if everything == bool(contacts):
         raise click.UsageError("name the contacts, or --all.")
-    settings = _settings(config)
+    settings = _load(_sources(config))
     url = settings.cache.url.get_secret_value()
     if not url:
         raise click.ClickException(
@@ -168,7 +170,7 @@ def add(name: str, file: Path | None, roles: tuple[str, ...], config: Path | Non
     from service.access.identity import Role
     from service.access.verifiers.users_storage import add_user
 
-    if file is None and not (named := _settings(config).auth.users_file):
+    if file is None and not (named := _load(_sources(config)).auth.users_file):
         raise click.UsageError("auth.users_file is empty: give --file.")
     path = file or Path(named)
     try:
@@ -223,7 +225,7 @@ def sign(target: str, expires: int, base: str, config: Path | None) -> None:
     from service.protocol.signatures import parse_key
     from service.protocol.signatures import sign as signed
 
-    settings = _settings(config)
+    settings = _load(_sources(config))
     if not settings.auth.signing_keys:
         raise click.ClickException(
             "auth.signing_keys is empty: make a secret with `openssl rand -hex 32`, "
@@ -244,18 +246,25 @@ def sign(target: str, expires: int, base: str, config: Path | None) -> None:
         raise click.ClickException(str(error)) from None
 
 
-def _settings(
+def _sources(
     config: Path | None, images: Path | None = None, defaults: Path | None = None, **server: str | int | None
-) -> Settings:
-    """Return the settings in force, with *server*'s values that are not None. Raise `click.ClickException`."""
-    from service.settings import BadSettings, load_settings
+) -> SettingsSources:
+    """Return the sources of the settings, with *server*'s values that are not None."""
+    from service.settings import SettingsSources
 
     given = {name: value for name, value in server.items() if value is not None}
     options: dict[str, dict[str, Any]] = {"server": given} if given else {}
     if images is not None:
         options["images"] = {"directory": images}
+    return SettingsSources(config, defaults, options)
+
+
+def _load(sources: SettingsSources) -> Settings:
+    """Return the settings of *sources*. Raise `click.ClickException`."""
+    from service.settings import BadSettings
+
     try:
-        return load_settings(config, defaults, **options)
+        return sources.load()
     except BadSettings as error:
         raise _unusable(error) from None
 
@@ -266,26 +275,36 @@ def _unusable(error: BadSettings) -> click.ClickException:
     return click.ClickException(f"the settings cannot be used:\n{lines}")
 
 
-class _EarlyStop:
-    """Handlers of SIGTERM and SIGINT until the server has its own. They end the process with exit code 0."""
-
-    SIGNALS = (signal.SIGTERM, signal.SIGINT)
+class _EarlySignals:
+    """Handlers of signals until the server has its own. Those that end the service end it with exit code 0."""
 
     def __init__(self) -> None:
-        self._received = False
-        for number in self.SIGNALS:
+        from service.serving.hangup import Hangup, meaning
+
+        self._stop = self._hangup = False
+        self.ending = {signal.SIGTERM, signal.SIGINT}
+        if (of_hangup := meaning()) is Hangup.STOPS:
+            self.ending.add(signal.SIGHUP)
+        elif of_hangup is Hangup.RELOADS:
+            signal.signal(signal.SIGHUP, self._remember)
+        for number in self.ending:
             signal.signal(number, self._end)
         for number in (signal.SIGUSR1, signal.SIGUSR2):  # their default is to end a process
             signal.signal(number, signal.SIG_IGN)
 
     def _end(self, *_: object) -> None:
-        self._received = True
+        self._stop = True
         sys.exit(0)
 
+    def _remember(self, *_: object) -> None:
+        self._hangup = True
+
     def raise_pending(self) -> None:
-        """Raise SIGTERM again if a signal had no effect.
+        """Raise signals again that had no effect: SIGHUP if it reloads, and one that ends the service.
 
         Some modules swallow an exception that is raised while they are imported.
         """
-        if self._received:
+        if self._hangup:
+            signal.raise_signal(signal.SIGHUP)
+        if self._stop:
             signal.raise_signal(signal.SIGTERM)

@@ -43,9 +43,12 @@ class CredentialVerification:
 
     def __init__(self, verifiers: Mapping[Scheme, Verifier], throttle: Throttle, *, remember_for: float) -> None:
         self._verifiers, self._throttle, self._remember_for = verifiers, throttle, remember_for
+        self._in_force = frozenset(verifiers.values())
         self._keyed_hash = blake2b(key=secrets.token_bytes(32), digest_size=16)
-        self._results: Moka[bytes, tuple[float, _Result]] = Moka(_CAPACITY)  # with the time of expiry
+        # With the time of expiry, and the verifier that the result is from.
+        self._results: Moka[bytes, tuple[float, _Result, Verifier]] = Moka(_CAPACITY)
         self._running: dict[bytes, asyncio.Task[_Result]] = {}
+        self._replaced: list[dict[bytes, asyncio.Task[_Result]]] = []  # running ones of replaced verifiers
 
     def digest(self, presented: object) -> bytes:
         """Return the digest of *presented*, a text or a tuple of texts: the key of a remembered result."""
@@ -103,9 +106,18 @@ class CredentialVerification:
             self._throttle.failed(address)  # guesses fail in these ways
         raise _without_traceback(result)
 
+    def replace(self, verifiers: Mapping[Scheme, Verifier]) -> None:
+        """Verify by *verifiers* from now on. Results of verifiers that are not among them are forgotten.
+
+        Verifications that have begun end as they would have, and their results are not remembered.
+        """
+        self._verifiers, self._in_force = verifiers, frozenset(verifiers.values())
+        self._replaced = [running for running in (*self._replaced, self._running) if running]
+        self._running = {}
+
     async def close(self) -> None:
         """Cancel running verifications, and close the verifiers."""
-        tasks = tuple(self._running.values())
+        tasks = tuple(task for running in (*self._replaced, self._running) for task in running.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -114,14 +126,17 @@ class CredentialVerification:
 
     def _remembered(self, digest: bytes) -> _Result | None:
         found = self._results.get(digest)
-        return found[1] if found is not None and time.monotonic() < found[0] else None
+        if found is None or found[2] not in self._in_force or time.monotonic() >= found[0]:
+            return None
+        return found[1]
 
     async def _verify_once(self, digest: bytes, credential: Credential, app_token: str | None) -> _Result:
         """Return the result that all concurrent callers with *digest* share. A cancelled caller does not end it."""
-        task = self._running.get(digest)
+        running = self._running
+        task = running.get(digest)
         if task is None:
-            task = self._running[digest] = asyncio.create_task(self._verify(digest, credential, app_token))
-            task.add_done_callback(lambda _: self._running.pop(digest, None))
+            task = running[digest] = asyncio.create_task(self._verify(digest, credential, app_token))
+            task.add_done_callback(lambda _: running.pop(digest, None))
         return await asyncio.shield(task)
 
     async def _verify(self, digest: bytes, credential: Credential, app_token: str | None) -> _Result:
@@ -141,7 +156,7 @@ class CredentialVerification:
         seconds = self._remember_for if isinstance(result, Identity) else min(_REMEMBER_REFUSAL_FOR, self._remember_for)
         if isinstance(result, Identity) and result.until is not None:
             seconds = min(seconds, result.until - time.time())
-        self._results.set(digest, (time.monotonic() + seconds, result))
+        self._results.set(digest, (time.monotonic() + seconds, result, verifier))
         return result
 
 

@@ -23,7 +23,7 @@ from service.caches.pipeline import Command, Pipeline, ReplyTooLarge
 from service.caches.subscription import Subscription
 from service.caches.tls import disagreement
 from service.pictures.ports import CacheFull, CacheUnavailable, FenceToken, HeldLease, Lease
-from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
+from service.pictures.values import ABSENCE, RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
 
 T = TypeVar("T")
 
@@ -134,6 +134,9 @@ class RedisCache:
             return FenceToken(fence, held=HeldLease(held / 1000, ended))
         return FenceToken(fence, Lease(name, token, self._lease))
 
+    async def is_led(self, owner: Owner, field: str) -> bool:
+        return bool(await _done(self._read.ask("EXISTS", self._lease_name(owner, field))))
+
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False
     ) -> bool:
@@ -144,7 +147,7 @@ class RedisCache:
         else:
             value = pack(entry, _place(key, field))
         args: list[str | bytes | int] = [field, value, token.fence, self._max_fields, _milliseconds(life), RECORD]
-        args += int(sole), body_field, body
+        args += pack(entry, _place(key, ABSENCE)) if sole else b"", body_field, body
         if (lease := token.lease) is not None:
             keys.append(lease.name)
             args += (lease.token, self._channel, _arrived(lease))

@@ -7,6 +7,10 @@ expiry, whose value is the token of the process that renders.
 from __future__ import annotations
 
 from service.caches.entry_format import VERSION_AT
+from service.pictures.values import ABSENCE
+
+VERSION_LENGTH = f"((string.byte({{0}}, {VERSION_AT - 3}) or 0) * 256 + (string.byte({{0}}, {VERSION_AT - 2}) or 0))"
+"""The expression for the length of the version in a value, which is the second-last number of its header."""
 
 DROP_TOO_LARGE = """
 -- KEYS: hash. ARGV: bytes of the largest value, fields. Returns the number of values that were larger.
@@ -36,7 +40,7 @@ if ARGV[4] ~= '' then
   if type(size) == 'number' and size > tonumber(ARGV[6]) then redis.call('HDEL', KEYS[1], ARGV[4]) end
   local value = redis.pcall('HGET', KEYS[1], ARGV[4])
   if type(value) == 'string' then
-    local long = (string.byte(value, {VERSION_AT - 3}) or 0) * 256 + (string.byte(value, {VERSION_AT - 2}) or 0)
+    local long = {VERSION_LENGTH.format("value")}
     if string.sub(value, {VERSION_AT + 1}, {VERSION_AT} + long) == ARGV[5] then return {{value}} end
   end
 end
@@ -55,10 +59,11 @@ return {{false, fence, 0}}
 """
 """Look the value up once more. If it is missing, get the fence and, if it is free, the lease."""
 
-PUT = """
+PUT = f"""
 -- KEYS: hash, fence, and the lease to release, if any. ARGV: field, value, fence, largest number of fields, ms of the
--- hash, the record's field, '1' to replace the hash, field of a large body, its value ('': there is none); the lease's
--- token, the channel, the message. Returns 1 if the value was stored, 0 if the fence was deleted in between.
+-- hash, the record's field, the absence's value if the value is the record of a missing picture (otherwise ''), field
+-- of a large body, its value ('': there is none); the lease's token, the channel, the message. Returns 1 if a value was
+-- stored, 0 if the fence was deleted in between.
 local function release()
   if KEYS[3] and redis.call('GET', KEYS[3]) == ARGV[10] then
     redis.call('UNLINK', KEYS[3])
@@ -70,7 +75,13 @@ if redis.call('GET', KEYS[2]) ~= ARGV[3] then
   return 0
 end
 local kind = redis.call('TYPE', KEYS[1]).ok
-if ARGV[7] == '1' or (kind ~= 'hash' and kind ~= 'none') then redis.call('UNLINK', KEYS[1]) end
+local record = ARGV[7] ~= '' and kind == 'hash' and redis.call('HGET', KEYS[1], ARGV[6])
+if record and {VERSION_LENGTH.format("record")} > 0 then
+  local noted = redis.pcall('HSET', KEYS[1], '{ABSENCE}', ARGV[7])
+  release()
+  return type(noted) == 'table' and noted or 1
+end
+if ARGV[7] ~= '' or (kind ~= 'hash' and kind ~= 'none') then redis.call('UNLINK', KEYS[1]) end
 local function store(field, value)
   if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) and redis.call('HEXISTS', KEYS[1], field) == 0 then
     for _, victim in ipairs(redis.call('HRANDFIELD', KEYS[1], 4)) do
@@ -84,11 +95,16 @@ local function store(field, value)
 end
 if ARGV[9] ~= '' then store(ARGV[8], ARGV[9]) else redis.call('HDEL', KEYS[1], ARGV[8]) end
 local stored = store(ARGV[1], ARGV[2])
+if ARGV[1] == ARGV[6] then redis.call('HDEL', KEYS[1], '{ABSENCE}') end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 release()
 return type(stored) == 'table' and stored or 1
 """
-"""Store a value unless the contact was purged since the fence was read, and wake the processes that wait for it."""
+"""Store a value unless the contact was purged since the fence was read, and wake the processes that wait for it.
+
+The record of a missing picture replaces all values. If there is the record of a picture, an absence is stored beside it
+instead, which the next record deletes.
+"""
 
 PURGE = """
 -- KEYS: hash, mezzanine, fence; or none if they are unlinked already. ARGV: channel, message. Returns the message.

@@ -21,7 +21,6 @@ def configure_logs(settings: LogSettings) -> None:
 
     Lines of libraries have the level WARNING at least.
     """
-    level = logging.getLevelNamesMapping()[settings.level]
     shared: list[structlog.typing.Processor] = [
         _with_request_id,
         structlog.processors.add_log_level,
@@ -35,16 +34,33 @@ def configure_logs(settings: LogSettings) -> None:
     )
     structlog.configure(
         processors=[_Rendered(*shared, final)],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=_LevelLogger,
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
     logging.raiseExceptions = False  # a handler that fails would print a traceback, which can block
     handler = logging.StreamHandler(STANDARD_ERROR)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
-    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.basicConfig(handlers=[handler], force=True)
+    set_level(settings)
     logging.captureWarnings(True)  # otherwise Python writes warnings and such exceptions to standard error itself
     sys.unraisablehook = _log_unraisable
+
+
+def set_level(settings: LogSettings) -> None:
+    """Set the level of all loggers, also of those that are in use."""
+    level = logging.getLevelNamesMapping()[settings.level]
+    for name, method in vars(structlog.make_filtering_bound_logger(level)).items():
+        if not name.startswith("__"):
+            setattr(_LevelLogger, name, method)
+    logging.getLogger().setLevel(max(level, logging.WARNING))
+
+
+class _LevelLogger(structlog.BoundLoggerBase):
+    """The class of all loggers. `set_level` sets its methods: those below the level do nothing.
+
+    A logger that is in use keeps its class, so another class for another level would have no effect on it.
+    """
 
 
 def _log_unraisable(ignored: sys.UnraisableHookArgs) -> None:

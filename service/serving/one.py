@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,10 +12,11 @@ from contextlib import suppress
 import structlog
 from aiohttp import web
 
-from service.rendering.slots import RenderSlots
+from service.serving.hangup import Hangup, meaning
 from service.serving.listening import connection_limits
+from service.serving.reloading import Reload, reload_at
 from service.serving.stopping import SignalCounter, Stop, ending_signals
-from service.settings import Settings
+from service.settings import ServerSettings
 from service.web.keys import READINESS
 from service.web.runner import Runner
 from service.wiring.app import create_app
@@ -23,33 +25,39 @@ log = structlog.get_logger()
 
 
 async def serve_alone(
-    settings: Settings, listener: socket.socket, ready: Callable[[], None], shown: Sequence[int] = ()
+    reload: Reload, listener: socket.socket, ready: Callable[[], None], shown: Sequence[int] = ()
 ) -> None:
-    """Serve on *listener* until SIGTERM, SIGINT, SIGQUIT or SIGHUP. A second signal hurries the stop.
+    """Serve on *listener* with the settings of *reload* until SIGTERM, SIGINT or SIGQUIT. A second hurries the stop.
 
-    Call *ready* when the service listens. *shown* is as in `create_app`.
+    SIGHUP reloads them, or is one of the signals that end. Call *ready* when the service listens. *shown* is as in
+    `create_app`.
     """
-    stop = Stop(settings.server)
+    loop, settings = asyncio.get_running_loop(), reload.settings
+    stop, app = Stop(settings.server), create_app(settings, in_force=reload.in_force, shown=shown)
     counter = SignalCounter(stop.request, stop.hurry)
     for number in ending_signals():
-        asyncio.get_running_loop().add_signal_handler(number, counter.receive)
-    await serve(settings, listener, ready, stop, shown=shown)
+        loop.add_signal_handler(number, counter.receive)
+    ordered = asyncio.Event()
+    reloading = asyncio.create_task(reload_at(ordered, lambda: reload.in_application(app)))
+
+    def listening() -> None:
+        if meaning() is Hangup.RELOADS:
+            loop.add_signal_handler(signal.SIGHUP, ordered.set)
+        ready()
+
+    try:
+        await serve(app, settings.server, listener, listening, stop)
+    finally:
+        reloading.cancel()
 
 
 async def serve(
-    settings: Settings,
-    listener: socket.socket,
-    ready: Callable[[], None],
-    stop: Stop,
-    slots: RenderSlots | None = None,
-    shown: Sequence[int] = (),
+    app: web.Application, server: ServerSettings, listener: socket.socket, ready: Callable[[], None], stop: Stop
 ) -> None:
-    """Serve on *listener* until *stop* is ordered. Then drain, close *listener* and finish the requests in flight.
+    """Serve *app* on *listener* until *stop* is ordered. Then drain, close *listener* and finish requests in flight.
 
-    Call *ready* when the service listens. *slots* and *shown* are as in `create_app`.
+    Call *ready* when the service listens.
     """
-    server = settings.server
-    app = create_app(settings, slots=slots, shown=shown)
     limits = connection_limits(server)
     runner = Runner(app, limits, shutdown_timeout=server.shutdown_timeout, hurried=stop.hurried)
     try:
@@ -58,6 +66,8 @@ async def serve(
         gc.freeze()  # garbage collections skip modules, settings and catalogues: 4 % of a hit
         await web.SockSite(runner, listener, backlog=limits.backlog).start()
         ready()
+        await stop.announced.wait()
+        runner.close_after_answers()
         await stop.requested.wait()
         if stop.drain:
             log.info("server.draining", seconds=stop.drain)

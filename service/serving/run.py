@@ -8,38 +8,46 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from service.settings import Settings
+from service.settings import Settings, SettingsSources
 
 
-def run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int] = ()) -> None:
+def run(settings: Settings, sources: SettingsSources, ready: Callable[[str], None], shown: Sequence[int] = ()) -> None:
     """Serve until SIGTERM or SIGINT. Then drain, and finish the requests in flight. A second signal ends at once.
 
+    *settings* are those of *sources*. SIGHUP reloads them, unless it was ignored or standard input is a terminal.
     Call *ready* with the base URL when the service listens. *shown* is as in `create_app`.
 
     Raise OSError if the port cannot be had, and `BadSettings` if a file or folder of the settings cannot be used.
     """
     if settings.server.workers == 1:
-        _run(settings, ready, shown, None)
+        _run(settings, sources, ready, shown, None)
     else:
         with TemporaryDirectory(prefix="contact-image-", ignore_cleanup_errors=True) as folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # prometheus_client reads it when it is imported
-            _run(settings, ready, shown, Path(folder))
+            _run(settings, sources, ready, shown, Path(folder))
 
 
-def _run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int], folder: Path | None) -> None:
+def _run(
+    settings: Settings,
+    sources: SettingsSources,
+    ready: Callable[[str], None],
+    shown: Sequence[int],
+    folder: Path | None,
+) -> None:
     import structlog
 
     from service.serving.listening import base_url, listen
     from service.serving.logs import configure_logs
+    from service.serving.reloading import Reload
     from service.wiring.credentials import check_files
     from service.wiring.stores import store_type
 
     configure_logs(settings.log)
     log = structlog.get_logger()
-    store_type(settings).prepare(settings)
+    in_force = store_type(settings).prepare(settings)
     if settings.auth.schemes:
         asyncio.run(check_files(settings.auth))
-    listener = listen(settings.server)
+    listener, reload = listen(settings.server), Reload(settings, sources, in_force)
 
     def announce() -> None:
         base = base_url(listener)
@@ -51,9 +59,9 @@ def _run(settings: Settings, ready: Callable[[str], None], shown: Sequence[int],
 
         from service.serving.one import serve_alone
 
-        uvloop.run(serve_alone(settings, listener, announce, shown))
+        uvloop.run(serve_alone(reload, listener, announce, shown))
     else:
         from service.serving.several import serve_by_several
 
-        serve_by_several(settings, listener, announce, folder, shown)
+        serve_by_several(reload, listener, announce, folder, shown)
     log.info("server.stopped")

@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,19 +20,19 @@ import structlog
 import uvloop
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
-from gunicorn.workers.base import Worker
 from prometheus_client import multiprocess, values
 from pydantic import SecretStr
 
 from service.caches.embedded import EmbeddedValkey
 from service.line_queue import STANDARD_ERROR
 from service.rendering.slots import RenderSlots
-from service.serving.arbiter import EventLogger, SafeArbiter
+from service.serving.arbiter import EventLogger, ReplaceableWorker, SafeArbiter
 from service.serving.budget import share
 from service.serving.one import serve
+from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
-from service.wiring.app import private_server
+from service.wiring.app import create_app, private_server
 
 log = structlog.get_logger()
 
@@ -39,21 +40,26 @@ _HEARTBEAT_TIMEOUT = 30
 """Seconds without a heartbeat after which a process is killed and replaced: its event loop is blocked."""
 _HEARTBEAT = 1.0
 """Seconds between two heartbeats of a process."""
+_FAILED_START_PAUSE = 1.0
+"""Seconds after which a successor that cannot serve ends, and another one is started."""
 _ORDER_TIMEOUT = 1.0
-"""Seconds after SIGTERM in which the order of the arbiter arrives, if every process of the service got the signal."""
+"""Seconds after SIGTERM in which the order of the arbiter arrives, if every process of the service got the signal.
+
+In this time, clients with kept connections learn from their answers to open others.
+"""
 
 
 def serve_by_several(
-    settings: Settings, listener: socket.socket, ready: Callable[[], None], folder: Path, shown: Sequence[int] = ()
+    reload: Reload, listener: socket.socket, ready: Callable[[], None], folder: Path, shown: Sequence[int] = ()
 ) -> None:
     """Serve on *listener* with `server.workers` processes until SIGTERM or SIGINT. Call *ready* before they start.
 
-    *folder* is for these processes only. `PROMETHEUS_MULTIPROC_DIR` has named it since before the import of
-    prometheus_client. *shown* is as in `create_app`.
+    The processes are started with the settings of *reload*, which SIGHUP changes. *folder* is for these processes only.
+    `PROMETHEUS_MULTIPROC_DIR` has named it since before the import of prometheus_client. *shown* is as in `create_app`.
     """
-    embedded = asyncio.run(private_server(settings.cache))  # one for all processes
+    embedded = asyncio.run(private_server(reload.settings.cache))  # one for all processes
     try:
-        _Workers(settings, listener, ready, folder, embedded, shown).run()
+        _Workers(reload, listener, ready, folder, embedded, shown).run()
     except SystemExit as end:
         if end.code:
             raise
@@ -67,20 +73,20 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(
         self,
-        settings: Settings,
+        reload: Reload,
         listener: socket.socket,
         ready: Callable[[], None],
         folder: Path,
         embedded: EmbeddedValkey | None,
         shown: Sequence[int],
     ) -> None:
-        self.settings, self.listener, self.ready = settings, listener, ready
+        self.settings_reload, self.listener, self.ready = reload, listener, ready
         self.folder, self.embedded, self.shown = folder, embedded, shown
         self.life, self.life_held = os.pipe()  # only the arbiter holds the other end, so its death closes the pipe
         super().__init__()
 
     def load_config(self) -> None:
-        server = self.settings.server
+        server = self.settings_reload.settings.server
         for name, value in {
             "workers": server.workers,
             "worker_class": _Process,
@@ -88,7 +94,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
             "logger_class": EventLogger,
             "control_socket_disable": True,
             "when_ready": lambda _: self.ready(),
-            "pre_fork": _set_number,
+            "pre_fork": SafeArbiter.place,
             "child_exit": _forget_gauges,
         }.items():
             self.cfg.set(name, value)
@@ -98,14 +104,12 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         every_second = self.embedded.revive if self.embedded is not None else lambda: None
-        self.arbiter = SafeArbiter(self, self.listener, self.settings.server, every_second)
+        self.arbiter = SafeArbiter(self, self.listener, self.settings_reload, every_second)
         self.arbiter.run()
 
 
-class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
-    """A process that serves. *number*, from 0, is unique among the running ones."""
-
-    number = 0
+class _Process(ReplaceableWorker):
+    """A process that serves."""
 
     def init_signals(self) -> None:
         """Let SIGTERM end this process until it serves. Ignore the other signals: the arbiter acts on them."""
@@ -117,20 +121,29 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
 
     def init_process(self) -> None:
         """Serve, and end this process. Returning would clean up the arbiter's temporary folders."""
-        code = Arbiter.WORKER_BOOT_ERROR
+        code = 1
         try:
             super().init_process()
             code = 0
         except BaseException:
-            code = code if not self.booted else 1
             log.exception("server.worker_failed")
+            if not self.booted:
+                if self.is_first:
+                    code = Arbiter.WORKER_BOOT_ERROR  # the arbiter gives up
+                else:
+                    time.sleep(_FAILED_START_PAUSE)
         finally:
             STANDARD_ERROR.drain()
             os._exit(code)
 
+    @property
+    def is_first(self) -> bool:
+        """Whether this is one of the first processes, and not a successor."""
+        return bool(self.age <= self.cfg.workers)
+
     def run(self) -> None:
         workers = self.wsgi
-        self.booted = False  # an end before it serves makes the arbiter give up
+        self.booted = False  # it is True when the process serves
         os.close(workers.life_held)
         threading.Thread(target=_end_with_arbiter, args=(workers.life, workers.folder), daemon=True).start()
         workers.arbiter.stopping.disown()
@@ -138,26 +151,34 @@ class _Process(Worker):  # type: ignore[misc]  # gunicorn has no types
         if workers.embedded is not None:
             workers.embedded.disown()
         values.ValueClass = values.MultiProcessValue(lambda: self.number)  # type: ignore[no-untyped-call]
-        settings, slots = share(workers.settings, self.number, workers.folder)
+        settings, slots = share(workers.settings_reload.settings, self.part, workers.folder)
         if workers.embedded is not None:
             cache = settings.cache.model_copy(update={"url": SecretStr(workers.embedded.url)})
             settings = settings.model_copy(update={"cache": cache})
         uvloop.run(self._serve(settings, slots))
 
     async def _serve(self, settings: Settings, slots: RenderSlots | None) -> None:
-        loop, stop, arbiter = asyncio.get_running_loop(), Stop(settings.server), self.wsgi.arbiter
+        workers = self.wsgi
+        loop, stop, arbiter = asyncio.get_running_loop(), Stop(settings.server), workers.arbiter
         arbiter.stopping.receive(stop.request)
         arbiter.hurrying.receive(stop.hurry)
-        loop.add_signal_handler(signal.SIGTERM, loop.call_later, _ORDER_TIMEOUT, stop.request_alone)
+
+        def end_soon() -> None:
+            stop.announced.set()
+            loop.call_later(_ORDER_TIMEOUT, stop.request_alone)
+
+        loop.add_signal_handler(signal.SIGTERM, end_soon)
         heartbeat = asyncio.create_task(self._beat())
         try:
-            await serve(settings, self.wsgi.listener, self._ready, stop, slots, self.wsgi.shown)
+            app = create_app(settings, slots=slots, in_force=workers.settings_reload.in_force, shown=workers.shown)
+            await serve(app, settings.server, workers.listener, self._ready, stop)
         finally:
             heartbeat.cancel()
 
     def _ready(self) -> None:
         self.booted = True
-        if self.age > self.cfg.workers:  # `server.listening` reports the first ones
+        self.report_serving()
+        if not self.is_first:  # `server.listening` reports the first ones
             log.info("server.worker_started", pid=self.pid)
 
     async def _beat(self) -> None:
@@ -176,12 +197,6 @@ def _end_with_arbiter(life: int, folder: Path) -> None:
         pass
     shutil.rmtree(folder, ignore_errors=True)
     os._exit(1)
-
-
-def _set_number(arbiter: Arbiter, worker: _Process) -> None:
-    """Give *worker* the lowest free number. A successor continues the counters of its predecessor."""
-    taken = {other.number for other in arbiter.WORKERS.values()}
-    worker.number = next(number for number in range(len(taken) + 1) if number not in taken)
 
 
 def _forget_gauges(_: Arbiter, worker: _Process) -> None:

@@ -12,12 +12,13 @@ from collections.abc import Callable
 import structlog
 
 from service.line_queue import STANDARD_ERROR
+from service.serving.hangup import Hangup, meaning
 from service.settings import ServerSettings
 
 log = structlog.get_logger()
 
-ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP))
-"""Signals that end the service."""
+ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
+"""Signals that end the service, however it was started."""
 CLEANUP = 1.5
 """Seconds after `server.drain` and `server.shutdown_timeout` in which a process ends."""
 HURRIED_CLEANUP = 1.0
@@ -29,8 +30,8 @@ _TOGETHER = 0.5
 
 
 def ending_signals() -> frozenset[signal.Signals]:
-    """Return the signals that end the service. SIGHUP is not one of them if it was ignored at the start (nohup)."""
-    return ENDING - {signal.SIGHUP} if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else ENDING
+    """Return the signals that end the service."""
+    return ENDING | {signal.SIGHUP} if meaning() is Hangup.STOPS else ENDING
 
 
 def end_after(seconds: float) -> None:
@@ -64,10 +65,14 @@ class SignalCounter:
 
 
 class Stop:
-    """The stop of this process, which serves. It is ordered by `request`, and hurried by `hurry`."""
+    """The stop of this process, which serves. It is ordered by `request`, and hurried by `hurry`.
+
+    *announced* is set before: answers then close their connections.
+    """
 
     def __init__(self, settings: ServerSettings) -> None:
         self.drain = settings.drain
+        self.announced = asyncio.Event()
         self.requested = asyncio.Event()
         self.hurried = asyncio.Event()
         self._shutdown_timeout = settings.shutdown_timeout
@@ -75,6 +80,7 @@ class Stop:
     def request(self) -> None:
         """Order the stop. Requests are taken for another `drain` seconds."""
         if not self.requested.is_set():
+            self.announced.set()
             self.requested.set()
             end_after(self.drain + self._shutdown_timeout + CLEANUP)
 

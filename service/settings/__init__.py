@@ -4,9 +4,11 @@ from service.settings.auth import AuthSettings
 from service.settings.cache import CacheSettings
 from service.settings.loading import BadSettings, load_settings
 from service.settings.sections import HttpSettings, ImagesSettings, LogSettings, RenderSettings, ServerSettings
+from service.settings.sources import RELOADABLE, SettingsSources, differences
 from service.settings.whole import Settings
 
 __all__ = [
+    "RELOADABLE",
     "AuthSettings",
     "BadSettings",
     "CacheSettings",
@@ -16,5 +18,7 @@ __all__ = [
     "RenderSettings",
     "ServerSettings",
     "Settings",
+    "SettingsSources",
+    "differences",
     "load_settings",
 ]

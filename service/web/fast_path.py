@@ -14,7 +14,7 @@ from service.access.identity import Role
 from service.errors import N_, BadParameter, PictureError, Unexpected
 from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
-from service.web.keys import AUTHENTICATOR, BODIES, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
+from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.prebuilt import PrebuiltResponse
 from service.web.refusals import WENT_WRONG, refuse_unread
@@ -39,7 +39,12 @@ class FastPath:
         self._refusals, self._bodies = app[REFUSALS], app[BODIES]
         self._default_requester = self._authenticator.default_requester
         self._handler = handler
-        self._logs = bool(log.bind().is_enabled_for(logging.DEBUG))  # does not change, and costs time on every hit
+        self._read_level()
+        app[AFTER_RELOAD].append(self._read_level)
+
+    def _read_level(self) -> None:
+        """Find out whether requests are logged. That costs too much time to do for every hit."""
+        self._logs = bool(log.bind().is_enabled_for(logging.DEBUG))
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer *request*. Raise `ConnectionResetError` if the client does not read its earlier answers."""

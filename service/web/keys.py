@@ -5,14 +5,14 @@ The modules of these objects do not import this one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 
 from aiohttp import web
 
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
-from service.pictures.ports import Renderer, WritableStore
+from service.pictures.ports import Admission, Renderer, WritableStore
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.web.cors import Cors
@@ -25,6 +25,12 @@ from service.web.security import Authenticator
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 
+AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
+"""Functions that are called when a reload has changed settings, or was ordered without a change.
+
+With several processes, new ones replace those that run, and these functions are not called.
+"""
+ADMISSION = web.AppKey("admission", Admission)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)

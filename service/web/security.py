@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from aiohttp import web
@@ -20,6 +20,9 @@ from service.errors import N_, Forbidden, NotAuthenticated
 from service.protocol.signatures import has_signature, verify
 from service.web.credentials import XSRF_MISSING, CredentialReader, is_session, parse_credential
 from service.web.requester import Requester
+
+_SIGNED_CAPACITY = 8192
+"""Signed URLs that are remembered as verified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class Authenticator:
         self._verification, self._policy, self._schemes = verification, policy, policy.schemes
         self._anonymous = Requester(policy.anonymous) if policy.anonymous or not policy.schemes else None
         self._presented = CredentialReader(policy.schemes, policy.session_cookie).presented
-        self._signed: Moka[bytes, Requester] = Moka(8192)
+        self._signed: Moka[bytes, Requester] = Moka(_SIGNED_CAPACITY)
         self.challenge = ", ".join(
             row.challenge for scheme, row in SCHEMES.items() if scheme in policy.schemes and row.challenge
         )
@@ -53,6 +56,11 @@ class Authenticator:
     def default_requester(self) -> Requester | None:
         """The requester of every request when no authentication scheme is configured; None otherwise."""
         return None if self._schemes else self._anonymous
+
+    def replace_keys(self, keys: Mapping[str, bytes]) -> None:
+        """Verify signed URLs by *keys* from now on, those too that were verified before."""
+        self._policy = replace(self._policy, keys=keys)
+        self._signed = Moka(_SIGNED_CAPACITY)
 
     def address(self, request: web.BaseRequest) -> str:
         """Return the address of the client that sent *request*."""

@@ -30,12 +30,16 @@ from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
+from service.rendering.admission import Admission, SharedWork
+from service.rendering.costs import Costs
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
 from service.web.cors import Cors
 from service.web.health import flush_metrics
 from service.web.keys import (
+    ADMISSION,
+    AFTER_RELOAD,
     BODIES,
     CACHE,
     CORS,
@@ -62,7 +66,7 @@ from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
-from service.wiring.stores import store_type
+from service.wiring.stores import StoreState, store_type
 
 log = structlog.get_logger()
 
@@ -85,15 +89,17 @@ def create_app(
     cache: SharedCache | None = None,
     renderer: Renderer | None = None,
     slots: RenderSlots | None = None,
+    in_force: StoreState | None = None,
     shown: Sequence[int] = (),
 ) -> web.Application:
     """Return the application of the whole service.
 
     *store*, *cache* and *renderer* replace the adapters that *settings* describe. The application closes them.
-    *slots* limit the renders of all processes that share them. *shown* are contacts with pictures: `/` is then a page
-    that shows them.
+    *slots* limit the renders of all processes that share them. *in_force* is what they share about the store.
+    *shown* are contacts with pictures: `/` is then a page that shows them.
     """
     app = web.Application()
+    app[AFTER_RELOAD] = []
     app[METRICS] = Metrics()
     app[REFUSALS] = RefusalLog()
     app[LANGUAGES] = Languages.load()
@@ -111,12 +117,12 @@ def create_app(
     app.cleanup_ctx.append(_report_refusals)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
-    app.cleanup_ctx.append(lambda app: _store(app, settings, store))
+    app.cleanup_ctx.append(lambda app: _store(app, settings, store, in_force))
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache))
     app.cleanup_ctx.append(lambda app: _pictures(app, settings))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
-        app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[CACHE].purge))
+        app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
     add_routes(app, shown)
     return app
 
@@ -129,8 +135,8 @@ async def _report_refusals(app: web.Application) -> AsyncIterator[None]:
 async def _renderer(
     app: web.Application, settings: RenderSettings, given: Renderer | None, slots: RenderSlots | None
 ) -> AsyncIterator[None]:
+    workers, ready, costs = settings.workers or cores(), lambda: True, Costs()
     if given is None:
-        workers = settings.workers or cores()
         given = pool = RenderPool(
             app[METRICS],
             workers=workers,
@@ -140,13 +146,27 @@ async def _renderer(
             slots=slots,
         )
         pool.open()
+        ready, costs = pool.is_ready, pool.costs
     app[RENDERER] = given
+    shared = SharedWork(slots.directory / "work") if slots is not None else None
+    app[ADMISSION] = admission = Admission(
+        costs,
+        renderers=workers,
+        queue_timeout=settings.queue_timeout,
+        start_timeout=settings.timeout,
+        ready=ready,
+        shared=shared,
+        slots=slots.count if slots is not None else 0,
+    )
     yield
     await given.close()
+    admission.close()
 
 
-async def _store(app: web.Application, settings: Settings, given: WritableStore | None) -> AsyncIterator[None]:
-    app[STORE] = store = given or store_type(settings).make(settings)
+async def _store(
+    app: web.Application, settings: Settings, given: WritableStore | None, in_force: StoreState | None
+) -> AsyncIterator[None]:
+    app[STORE] = store = given or store_type(settings).make(settings, in_force)
     if settings.writes.enabled or settings.auth.schemes:
         try:
             await store.sweep()
@@ -196,10 +216,12 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         queue=settings.render.queue,
         max_wait=_max_wait(settings),
     )
-    originals = Originals(app[STORE], cache, observer, lifetimes)
+    originals = Originals(app[STORE], cache, observer, lifetimes, app[ADMISSION])
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
-    app[PICTURES] = pictures = ContactPictures(cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes)
+    app[PICTURES] = pictures = ContactPictures(
+        cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
+    )
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
@@ -224,6 +246,7 @@ async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[Non
         app[STORE],
         app[CACHE],
         app[RENDERER],
+        app[ADMISSION],
         limits=made.limits,
         strip=made.encoding if settings.writes.strip_metadata else None,
         max_wait=_WRITE_STEPS * images.timeout,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from pkgutil import resolve_name
+from types import MappingProxyType
 
 import structlog
 from aiohttp import web
@@ -22,20 +23,63 @@ from service.web.security import AccessPolicy, Authenticator
 
 log = structlog.get_logger()
 
+_FILES = ("users_file", "jwt_key_file")
+"""Settings of `[auth]` that name files."""
 _MIN_KEY_BYTES = 16
 """Bytes of a signing key, at least. A shorter one can be found from one signed URL by trial."""
 
 
 async def authenticator(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     """A cleanup context of *app*: make its `Authenticator` from *settings*, and close it at the end."""
-    auth = settings.auth
-    for kid, secret in _signing_keys(auth).items():
-        if len(secret) < _MIN_KEY_BYTES:
-            log.warning("auth.short_signing_key", key=kid, bytes=len(secret), at_least=_MIN_KEY_BYTES)
-    verification = CredentialVerification(make_verifiers(auth), Throttle(), remember_for=auth.remember_for)
-    app[AUTHENTICATOR] = Authenticator(verification, _access_policy(settings))
+    app[CREDENTIALS] = credentials = Credentials(settings)
+    app[AUTHENTICATOR] = credentials.authenticator
     yield
-    await verification.close()
+    await credentials.close()
+
+
+class Credentials:
+    """The verifiers and the signing keys of an application, made from *settings*. A reload replaces some of them."""
+
+    def __init__(self, settings: Settings) -> None:
+        auth = settings.auth
+        self._superoffice = _superoffice(auth)
+        self._verifiers = make_verifiers(auth, self._superoffice)
+        self._verification = CredentialVerification(self._verifiers, Throttle(), remember_for=auth.remember_for)
+        self.authenticator = Authenticator(self._verification, _access_policy(settings))
+        _warn_of_short_keys(auth)
+
+    def read(self, auth: AuthSettings) -> Callable[[], None]:
+        """Read the files of users and keys that *auth* names. Return a function that replaces what was in force.
+
+        It does not change the verifiers that ask servers, nor what is remembered of their results. This method blocks.
+        Raise `BadSettings`.
+        """
+        try:
+            verifiers = make_verifiers(auth, self._superoffice, self._verifiers)
+        except BadFile as error:
+            raise BadSettings([str(error)]) from error
+
+        def replace() -> None:
+            # A replaced verifier ends the verifications that have begun. Its threads end when it is deleted.
+            self._verifiers = verifiers
+            self._verification.replace(verifiers)
+            self.authenticator.replace_keys(_signing_keys(auth))
+            _warn_of_short_keys(auth)
+
+        return replace
+
+    async def close(self) -> None:
+        """Close the verifiers."""
+        await self._verification.close()
+
+
+CREDENTIALS = web.AppKey("credentials", Credentials)
+
+
+def files_in_use(auth: AuthSettings) -> list[str]:
+    """Return the names of the settings whose files the verifiers of *auth* read."""
+    used = {_setting(scheme, auth) for scheme in auth.schemes}
+    return [f"auth.{name}" for name in _FILES if name in used]
 
 
 async def check_files(auth: AuthSettings) -> None:
@@ -65,28 +109,36 @@ async def check_verifiers(auth: AuthSettings) -> None:
 
 def _verifiers(auth: AuthSettings) -> dict[Scheme, Verifier]:
     try:
-        return make_verifiers(auth)
+        return make_verifiers(auth, _superoffice(auth))
     except BadFile as error:
         raise BadSettings([str(error)]) from error
 
 
-def make_verifiers(auth: AuthSettings) -> dict[Scheme, Verifier]:
+def make_verifiers(
+    auth: AuthSettings, superoffice: Verifier | None, kept: Mapping[Scheme, Verifier] = MappingProxyType({})
+) -> dict[Scheme, Verifier]:
     """Return the verifier of every scheme in *auth*; several schemes may share one. The caller closes them.
 
-    A verifier is imported here: most are not needed, and their libraries would take a tenth of the start.
+    *superoffice* is the verifier of SuperOffice, if it has a URL. Verifiers of *kept* that read no file are returned as
+    they are. A verifier is imported here: most are not needed, and their libraries would take a tenth of the start.
     Raises `BadFile`.
     """
-    superoffice = _superoffice(auth)
     verifiers: dict[Scheme, Verifier] = {}
     for scheme in auth.schemes:
-        row = SCHEMES[scheme]
-        setting = next((name for name in row.needs if getattr(auth, name)), None)
+        setting, factory = _setting(scheme, auth), SCHEMES[scheme].verifier
         if setting == "superoffice_url" and superoffice is not None:
             verifiers[scheme] = superoffice
-        elif setting is not None and row.verifier:
-            make: VerifierFactory = resolve_name(row.verifier)
+        elif scheme in kept and setting not in _FILES:
+            verifiers[scheme] = kept[scheme]
+        elif setting is not None and factory:
+            make: VerifierFactory = resolve_name(factory)
             verifiers[scheme] = make(auth, superoffice)
     return verifiers
+
+
+def _setting(scheme: Scheme, auth: AuthSettings) -> str | None:
+    """Return the name of the setting in *auth* that decides what verifies *scheme*."""
+    return next((name for name in SCHEMES[scheme].needs if getattr(auth, name)), None)
 
 
 def _superoffice(auth: AuthSettings) -> Verifier | None:
@@ -101,6 +153,12 @@ def _superoffice(auth: AuthSettings) -> Verifier | None:
 def _signing_keys(auth: AuthSettings) -> dict[str, bytes]:
     """Return the keys of signed URLs by their ids."""
     return dict(parse_key(key.get_secret_value()) for key in auth.signing_keys)
+
+
+def _warn_of_short_keys(auth: AuthSettings) -> None:
+    for kid, secret in _signing_keys(auth).items():
+        if len(secret) < _MIN_KEY_BYTES:
+            log.warning("auth.short_signing_key", key=kid, bytes=len(secret), at_least=_MIN_KEY_BYTES)
 
 
 def _access_policy(settings: Settings) -> AccessPolicy:

@@ -23,6 +23,7 @@ from service.errors import (
 )
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
+EXPIRED = CredentialExpired("The credentials have expired.")
 
 
 class StubVerifier:
@@ -224,3 +225,45 @@ async def test_concurrent_requests_share_a_verification_while_all_slots_are_take
     await asyncio.sleep(0.01)
     await asyncio.gather(*(identify(verification) for _ in range(100)), *others)
     assert verifier.calls == 21
+
+
+async def test_replaced_verifier_has_no_remembered_results_and_the_others_keep_theirs() -> None:
+    replaced, kept, new = StubVerifier(Identity(READER)), StubVerifier(Identity(READER)), StubVerifier(EXPIRED)
+    verification = CredentialVerification(
+        {Scheme.BEARER: replaced, Scheme.SOTICKET: kept}, Throttle(), remember_for=60.0
+    )
+    ticket = verification.digest("SoTicket 7T:x")
+    await identify(verification)
+    await verification.identify(ticket, SoTicket("7T:x"), None, HERE)
+    verification.replace({Scheme.BEARER: new, Scheme.SOTICKET: kept})
+    assert verification.remembered(ticket) == Identity(READER)
+    assert verification.remembered(verification.digest("Bearer 8A:x")) is None
+    with pytest.raises(CredentialExpired):
+        await identify(verification)
+
+
+async def test_verification_that_began_before_the_replacement_ends_and_is_not_remembered() -> None:
+    replaced, new = StubVerifier(Identity(READER)), StubVerifier(EXPIRED)
+    replaced.pause = 0.1
+    verification = CredentialVerification({Scheme.BEARER: replaced}, Throttle(), remember_for=60.0)
+    earlier = asyncio.create_task(identify(verification))
+    await asyncio.sleep(0.01)
+    verification.replace({Scheme.BEARER: new})
+    with pytest.raises(CredentialExpired):
+        await identify(verification)
+    assert await earlier == Identity(READER)
+    with pytest.raises(CredentialExpired):
+        await identify(verification)
+
+
+async def test_close_ends_verifications_of_replaced_verifiers() -> None:
+    replaced, new = StubVerifier(Identity(READER)), StubVerifier(Identity(READER))
+    replaced.pause = 60.0
+    verification = CredentialVerification({Scheme.BEARER: replaced}, Throttle(), remember_for=60.0)
+    earlier = asyncio.create_task(identify(verification))
+    await asyncio.sleep(0.01)
+    verification.replace({Scheme.BEARER: new})
+    await verification.close()
+    with pytest.raises(asyncio.CancelledError):
+        await earlier
+    assert new.closed

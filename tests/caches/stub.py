@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from service.pictures.ports import CacheUnavailable, FenceToken, HeldLease, Lease
-from service.pictures.values import Entry, EntryHead, MezzanineOwner, Owner, contact_of
+from service.pictures.values import ABSENCE, RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
 
 
 class StubServer:
@@ -68,14 +68,25 @@ class StubCache:
         self.server.waiting[name] = asyncio.Event()
         return FenceToken(fence, lease)
 
+    async def is_led(self, owner: Owner, field: str) -> bool:
+        self._answer()
+        _, end = self.server.leases.get(f"{owner}:{field}", ("", 0.0))
+        return end > asyncio.get_running_loop().time()
+
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False
     ) -> bool:
         self._answer()
         valid = self.server.fences.get(contact_of(owner)) == token.fence
         if valid:
-            kept = {} if sole else self.server.entries.get(owner, {})
-            self.server.entries[owner] = kept | {field: entry}
+            kept = self.server.entries.get(owner, {})
+            if sole and RECORD in kept and kept[RECORD].version:
+                self.server.entries[owner] = kept | {ABSENCE: entry}
+            else:
+                kept = {} if sole else kept
+                self.server.entries[owner] = kept | {field: entry}
+                if field == RECORD:
+                    self.server.entries[owner].pop(ABSENCE, None)
         if token.lease is not None:
             await self.release(token.lease)
         return valid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import http.client
 import itertools
 import json
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -183,11 +185,13 @@ class Service:
         """The lines of the log at the level of errors."""
         return [line for line in self.events if line["level"] in ("error", "critical")]
 
-    def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
+    def get(
+        self, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None
+    ) -> Answer:
         """Send a request and read the whole answer. Raises if the body is cut short."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
-            connection.request(method, path, headers=headers or {})
+            connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, fields, response.read())
@@ -276,13 +280,22 @@ def running(
     port: int | None = None,
     out: int | None = None,
     err: int | None = None,
+    terminal: int | None = None,
     **variables: str,
 ) -> Iterator[Service]:
     """Run `contact-image serve` with *arguments* in an empty directory. At the end of the block, kill it if it runs.
 
     The service gets *variables*, and no other CONTACT_IMAGE_ variable. It has one render process unless they say more.
-    *out* and *err* are descriptors in place of the files of standard output and standard error.
+    *out* and *err* are descriptors in place of the files of standard output and standard error. *terminal* is the
+    descriptor of a terminal that controls the service, and is its standard input.
     """
+
+    def prepare() -> None:
+        # A run of the tests under nohup ignores SIGHUP, and the service would inherit that.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        if terminal is not None:
+            fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
+
     port = port or free_port()
     # Not pytest's folder: the path of a unix socket has 108 bytes at most.
     with tempfile.TemporaryDirectory(prefix="service-", ignore_cleanup_errors=True) as name:
@@ -296,12 +309,11 @@ def running(
                 [*command, "serve", "--port", str(port), *map(str, arguments)],
                 cwd=folder / "empty",
                 env=environment,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if terminal is None else terminal,
                 stdout=printed if out is None else out,
                 stderr=logged if err is None else err,
                 start_new_session=True,
-                # A run of the tests under nohup ignores SIGHUP, and the service would inherit that.
-                preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+                preexec_fn=prepare,
             )
         service = Service(process, port, folder)
         try:

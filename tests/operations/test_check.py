@@ -52,6 +52,15 @@ def test_missing_folder_is_a_failure_of_the_store(tmp_path: Path, shared_valkey:
     assert re.search(r"(?m)^cache: Valkey", result.stdout)
 
 
+def test_folder_without_its_marker_is_a_failure_of_the_store(pictures: Path, shared_valkey: Valkey) -> None:
+    variables = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_IMAGES__MARKER": ".store"}
+    result = invoke("check", "--images", pictures, **variables)
+    assert result.exit_code == 1
+    assert re.search(r"(?m)^store: FAILED: .*\.store is missing", result.stdout)
+    (pictures / ".store").touch()
+    assert invoke("check", "--images", pictures, **variables).exit_code == 0
+
+
 def test_unreadable_picture_is_a_failure_that_names_the_file(shared_valkey: Valkey) -> None:
     with open_folder() as folder:
         for name in ("1.jpg", "2.jpg", "3.jpg"):

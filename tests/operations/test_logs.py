@@ -18,7 +18,7 @@ import gunicorn.arbiter
 import pytest
 from structlog.testing import capture_logs
 
-from service.cli import _EarlyStop
+from service.cli import _EarlySignals
 from service.serving import arbiter
 from service.serving.arbiter import EventLogger, SafeArbiter
 from service.serving.stopping import ENDING
@@ -27,6 +27,7 @@ from tests.conftest import Serve
 from tests.operations.running import block_until, running
 from tools.pictures.drawing import quarters, saved
 
+EARLY = (signal.SIGTERM, signal.SIGINT)
 ONE, TWO = (), ("--workers", "2")
 STOPS = {
     "SIGTERM": lambda service: service.send(signal.SIGTERM),
@@ -144,28 +145,28 @@ def test_ending_signals_are_blocked_while_a_process_is_forked(monkeypatch: pytes
 
 @pytest.fixture
 def restored_handlers() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in _EarlyStop.SIGNALS}
+    before = {number: signal.getsignal(number) for number in (*EARLY, signal.SIGHUP)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("restored_handlers")
-@pytest.mark.parametrize("number", _EarlyStop.SIGNALS)
+@pytest.mark.parametrize("number", EARLY)
 def test_signal_that_an_import_swallowed_is_raised_again(number: signal.Signals) -> None:
-    stop, received = _EarlyStop(), []
+    early, received = _EarlySignals(), []
     with pytest.raises(SystemExit) as end:  # a module with `except BaseException: pass` swallows this
         signal.raise_signal(number)
     assert end.value.code == 0
     signal.signal(signal.SIGTERM, lambda *_: received.append("stop"))  # the handler of the server
-    stop.raise_pending()
+    early.raise_pending()
     assert received == ["stop"]
 
 
 @pytest.mark.usefixtures("restored_handlers")
 def test_no_signal_is_raised_if_none_arrived() -> None:
     received: list[str] = []
-    stop = _EarlyStop()
+    early = _EarlySignals()
     signal.signal(signal.SIGTERM, lambda *_: received.append("stop"))
-    stop.raise_pending()
+    early.raise_pending()
     assert received == []

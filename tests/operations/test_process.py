@@ -44,10 +44,8 @@ HEAVIER = f"{PICTURE}?w=4000&type=avif"
 HOW_TO_STOP = {
     "SIGTERM": lambda service: service.send(signal.SIGTERM),
     "SIGINT": lambda service: service.send(signal.SIGINT),
-    "SIGHUP": lambda service: service.send(signal.SIGHUP),
     "SIGTERM to the group": lambda service: service.send_group(signal.SIGTERM),
     "SIGINT to the group, as from a terminal": lambda service: service.send_group(signal.SIGINT),
-    "SIGHUP to the group, as from a terminal that closes": lambda service: service.send_group(signal.SIGHUP),
 }
 
 

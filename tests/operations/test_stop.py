@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import signal
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,31 @@ def ready_service(
     with running("--images", pictures, "--workers", str(workers), command=command, **variables) as service:
         service.with_renderers(workers)
         yield service
+
+
+class KeptConnection:
+    """A connection that is used for several requests."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+
+    def __enter__(self) -> KeptConnection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def get(self, path: str) -> tuple[int, str | None]:
+        """Return the status and the field `Connection` of the answer."""
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(self._socket, method="GET")
+        answer.begin()
+        answer.read()
+        return answer.status, answer.headers["Connection"]
+
+    def closed(self) -> bool:
+        """Wait until the service closes the connection. Return whether it sends nothing before."""
+        return self._socket.recv(1) == b""
 
 
 @contextmanager
@@ -111,7 +137,7 @@ class TestBound:
             with service.frozen_renderers():
                 answer = reader.submit(service.get, f"{PICTURE}?w=300&type=avif")
                 block_until(lambda: service.renders_started == 1, 60, "the render has begun")
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
                     service.send_group(number)
                 block_until(lambda: refuses(service), 60, "no process listens")
                 time.sleep(1.2)
@@ -153,6 +179,28 @@ class TestDrain:
             nothing_left(service, before)
             assert service.errors == []
 
+    def test_kept_connections_are_closed_after_the_next_answer(self, pictures: Path, workers: int) -> None:
+        """A picture that is repeated, one that is not, an error, and a request without an answer of the application."""
+        paths = (f"{PICTURE}?w=60", f"{PICTURE}?w=63", "/nothing", "/readyz")
+        with ready_service(pictures, workers, drain=600) as service, ExitStack() as stack:
+            assert {service.get(paths[0]).status for _ in range(12)} == {200}
+            kept = [stack.enter_context(KeptConnection(service.port)) for _ in paths]
+            for each in kept:
+                assert each.get("/healthz")[1] is None
+            service.send(signal.SIGTERM)
+            block_until(lambda: all(readiness(service)[0] == 503 for _ in range(8)), 60, "the drain has begun")
+            assert [each.get(path) for each, path in zip(kept, paths, strict=True)] == [
+                (200, "close"),
+                (200, "close"),
+                (404, "close"),
+                (503, "close"),
+            ]
+            for each in kept:
+                assert each.closed()
+            time.sleep(0.6)  # earlier ones count as the same signal
+            service.send(signal.SIGTERM)
+            assert service.end(60) == 0
+
     def test_drain_ends_by_itself(self, pictures: Path, workers: int) -> None:
         with ready_service(pictures, workers, drain=1) as service:
             before = family(service.process.pid)
@@ -174,7 +222,7 @@ class TestOtherSignals:
             service.send(signal.SIGTERM)
             assert_stopped(service, before)
 
-    def test_sighup_does_not_end_a_service_that_nohup_started(self, pictures: Path, workers: int) -> None:
+    def test_sighup_neither_ends_nor_reloads_a_service_that_nohup_started(self, pictures: Path, workers: int) -> None:
         with ready_service(pictures, workers, command=("nohup", *COMMAND)) as service:
             before = family(service.process.pid)
             service.send(signal.SIGHUP)
@@ -182,6 +230,7 @@ class TestOtherSignals:
             time.sleep(1.2)
             assert service.get(f"{PICTURE}?w=62").status == 200
             assert family(service.process.pid) == before
+            assert "server.reload" not in service.logged
             service.send(signal.SIGTERM)
             assert service.end() == 0
             nothing_left(service, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import time
 from collections.abc import Iterator
@@ -129,7 +130,7 @@ def test_killed_process_is_logged_takes_its_renderers_with_it_and_is_replaced(pa
 
 
 @pytest.mark.parametrize("whole_group", [False, True], ids=["to the arbiter", "to the group, as from a terminal"])
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_waits_for_a_render_under_way_and_leaves_nothing(
     pair: Service, number: signal.Signals, whole_group: bool
 ) -> None:
@@ -155,6 +156,43 @@ def test_death_of_the_arbiter_ends_every_process_and_frees_the_port(pair: Servic
         assert_port_is_free(pair)
         with pytest.raises(OSError):
             answer.result()
+
+
+def test_successor_that_cannot_serve_does_not_end_the_service(pictures: Path, tmp_path: Path) -> None:
+    """The file of users is spoiled when a process dies."""
+    users = tmp_path / "users"
+    users.touch()
+    variables = {"CONTACT_IMAGE_AUTH__SCHEMES": "basic", "CONTACT_IMAGE_AUTH__USERS_FILE": str(users)}
+    with running("--images", pictures, "--workers", "2", **variables) as service:
+        block_until(lambda: len(service.servers) == 2, 60, "two processes serve")
+        users.write_text("no user", "utf-8")
+        victim = min(service.servers, key=lambda server: server.pid)
+        os.kill(victim.pid, signal.SIGKILL)
+        block_until(lambda: service.logged.count('"server.worker_failed"') == 2, 60, "two successors have failed")
+        assert service.get("/healthz").status == 200
+        assert service.process.poll() is None
+        users.write_text("", "utf-8")
+        block_until(lambda: '"server.worker_started"' in service.logged, 60, "a successor serves")
+        before = family(service.process.pid)
+        service.send(signal.SIGTERM)
+        assert service.end() == 0
+        nothing_left(service, before)
+
+
+def test_failure_to_start_a_process_does_not_end_the_service(pair: Service) -> None:
+    """No descriptor is free when a process dies."""
+    arbiter, victim = pair.process.pid, min(pair.servers, key=lambda server: server.pid)
+    limits = resource.prlimit(arbiter, resource.RLIMIT_NOFILE)
+    resource.prlimit(arbiter, resource.RLIMIT_NOFILE, (3, limits[1]))
+    os.kill(victim.pid, signal.SIGKILL)
+    block_until(lambda: pair.logged.count('"server.worker_not_started"') == 2, 60, "two attempts have failed")
+    assert pair.get(PICTURE).status == 200
+    resource.prlimit(arbiter, resource.RLIMIT_NOFILE, limits)
+    block_until(lambda: '"server.worker_started"' in pair.logged, 60, "a successor serves")
+    before = family(arbiter)
+    pair.send(signal.SIGTERM)
+    assert pair.end() == 0
+    nothing_left(pair, before)
 
 
 def test_demo_on_a_public_address_is_read_only_and_its_folder_outlives_one_process() -> None:

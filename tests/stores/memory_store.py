@@ -26,7 +26,7 @@ class MemoryStore:
         self._kept += 1
         self._pictures[contact] = data, str(self._kept), modified
 
-    async def find(self, contact: int) -> Original | None:
+    async def find(self, contact: int, *, known: bool = False) -> Original | None:
         if contact not in self._pictures:
             return None
         data, version, modified = self._pictures[contact]

@@ -86,7 +86,7 @@ class KeyFile:
         return self._keys
 
     async def newer(self) -> tuple[Key, ...]:
-        """Return the same keys: a change of the file needs a restart, as a change of settings does."""
+        """Return the same keys: a change of the file needs a reload, as a change of settings does."""
         return self._keys
 
     async def close(self) -> None:

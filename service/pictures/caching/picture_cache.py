@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from service.pictures.caching.memory import MemoryCache
@@ -15,7 +15,7 @@ from service.pictures.caching.shared_layer import SharedLayer
 from service.pictures.lifetimes import jitter
 from service.pictures.ports import CacheUnavailable, FenceToken, Lease, Observer, SharedCache
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, EntryHead, Owner
+from service.pictures.values import ABSENCE, DOUBTED, RECORD, Entry, EntryHead, Owner
 
 T = TypeVar("T")
 
@@ -87,22 +87,29 @@ class PictureCache:
     async def shared(self, owner: Owner, fields: Sequence[str], trace: Trace) -> list[Entry | None] | None:
         """Return the entries from the shared cache, by one lookup, and put them into memory.
 
-        An entry in memory that is at least as new stays there and is returned: its put may be under way. Return None
-        when the shared cache does not answer.
+        An entry in memory that is at least as new stays there and is returned: its put may be under way. A record that
+        is older than the absence beside it has the detail `DOUBTED`, and is not put into memory. Return None when the
+        shared cache does not answer.
         """
         epoch = self._memory.epoch(owner)
-        found = await self._ask(owner, lambda shared: shared.get(owner, fields), trace)
+        asked = (*fields, ABSENCE) if RECORD in fields else fields
+        found = await self._ask(owner, lambda shared: shared.get(owner, asked), trace)
         if found is None:
             return None
+        absence = found.pop() if asked is not fields else None
         for at, (field, entry) in enumerate(zip(fields, found, strict=True)):
             self._observer.cache("shared", "miss" if entry is None else "hit")
             if entry is None:
                 continue
             held = self._memory.get(owner, field)
-            if held is None or held.stored_at < entry.stored_at:
-                self._memory.put(owner, field, entry, epoch)
-            else:
+            if held is not None and held.stored_at > entry.stored_at:
                 found[at] = held
+            elif field == RECORD and absence is not None and absence.stored_at >= entry.stored_at:
+                found[at] = replace(entry, detail=DOUBTED)
+            elif held is not None and held.stored_at == entry.stored_at:
+                found[at] = held
+            else:
+                self._memory.put(owner, field, entry, epoch)
         return found
 
     async def head(self, owner: Owner, field: str, trace: Trace) -> EntryHead | None:
@@ -118,6 +125,10 @@ class PictureCache:
             self._observer.cache("shared", "hit")
         return head
 
+    async def is_led(self, owner: Owner, field: str, trace: Trace) -> bool:
+        """Return whether a process holds the lease of the entry, so that the entry is about to come."""
+        return self.subscribed and bool(await self._ask(owner, lambda shared: shared.is_led(owner, field), trace))
+
     # Puts
 
     async def fence(self, owner: Owner, trace: Trace) -> PutToken:
@@ -130,8 +141,8 @@ class PictureCache:
     ) -> bool:
         """Put *entry* into memory now and into the shared cache in the background, where it lives for *life* seconds.
 
-        With *sole*, it replaces all entries of the owner in the shared cache. Return whether it is small enough for the
-        shared cache.
+        With *sole*, it is the record of a missing picture, which the shared cache puts in place of all entries of the
+        owner, or beside the record of a picture. Return whether it is small enough for the shared cache.
         """
         self._memory.put(owner, field, entry, token.epoch)  # a large one too: slow readers share it
         if len(entry.body) > self.max_body:
@@ -151,13 +162,14 @@ class PictureCache:
         trace: Trace,
         *,
         life: float,
+        on_wait: Callable[[], None] | None = None,
     ) -> Fetched:
         """Have the entry of that *version* made by one process of the fleet, and return it.
 
         *make* is called if this process gets the lease, or if it cannot wait for the process that holds it. The entry
-        is put for *life* seconds, shortened by `jitter`.
+        is put for *life* seconds, shortened by `jitter`. *on_wait* is called when another process makes it.
         """
-        found = await self._lead_or_follow(owner, field, version, trace)
+        found = await self._lead_or_follow(owner, field, version, trace, on_wait)
         if isinstance(found, Entry):
             return Fetched(found, made=True, elsewhere=True)
         lease = found.shared.lease if found.shared else None
@@ -220,7 +232,9 @@ class PictureCache:
         """As `SharedLayer.ask`. Return None too while a purge of *owner* is pending."""
         return None if self._purges.pending(owner) else await self._layer.ask(call, trace)
 
-    async def _lead_or_follow(self, owner: Owner, field: str, version: str, trace: Trace) -> Entry | PutToken:
+    async def _lead_or_follow(
+        self, owner: Owner, field: str, version: str, trace: Trace, on_wait: Callable[[], None] | None
+    ) -> Entry | PutToken:
         """Return the entry as soon as another process has made it, or a token when this process is to make it."""
         deadline, waited = time.monotonic() + self._max_wait, False
         while True:
@@ -234,6 +248,8 @@ class PictureCache:
             if not held or not self.subscribed or remaining <= 0:
                 return PutToken(epoch, found, waited)
             waited = True
+            if on_wait is not None:
+                on_wait()
             with suppress(TimeoutError), trace.timed("queue"):
                 async with asyncio.timeout(min(held.seconds + _LEASE_MARGIN, remaining)):
                     await held.ended.wait()
