@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -38,6 +39,8 @@ _RECORD_BYTES = 65_536
 """Bytes that a reply may have besides its largest value: a record, which is looked up together with a rendition."""
 _LARGE = 262_144
 """Bytes of the largest body that is kept in its entry's field, and received together with records."""
+_STORE_NOTED = 120
+"""Seconds for which the identity of a store is kept after it was noted."""
 _SCAN_COUNT = 500
 """Keys in one step of a scan."""
 
@@ -188,6 +191,13 @@ class RedisCache:
         limit = int(info.get("maxmemory", 0))
         bound = f"{limit:,} bytes, {info.get('maxmemory_policy')}" if limit else "no memory limit"
         return f"{name} {version}, {bound}"
+
+    async def stores(self, own: str | None) -> list[str]:
+        args = int(time.time()), _STORE_NOTED, own or ""  # the access list need not allow TIME
+        match await _done(self._write.ask("EVAL", scripts.STORES, 1, f"{self._prefix}:stores", *args)):
+            case list() as found if all(isinstance(each, bytes) for each in found):
+                return [each.decode(errors="replace") for each in found]
+        raise CacheUnavailable(_FOREIGN)
 
     async def close(self) -> None:
         if self._subscription is not None:

@@ -114,6 +114,18 @@ return ARGV[2]
 """
 """Drop what is cached of a contact. No reply but the message acknowledges it."""
 
+STORES = """
+-- KEYS: sorted set by time. ARGV: Unix seconds now, seconds for which a store is kept, a store to note ('': none).
+-- Returns the stores.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1] - ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('ZADD', KEYS[1], ARGV[1], ARGV[3])
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return redis.call('ZREVRANGE', KEYS[1], 0, 15)
+"""
+"""Note a store, and return those that were noted lately, the last first."""
+
 RENEW = """
 -- KEYS: lease. ARGV: its token, its ms.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
