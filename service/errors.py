@@ -136,7 +136,10 @@ class StoreTimedOut(PictureError):
 
 
 class Overloaded(PictureError):
-    """The render queue is full (503)."""
+    """The service has too much to do (503). In *seconds* there may be room for the request."""
+
+    def __init__(self, message: str, values: Values | None = None, *, seconds: int = 1) -> None:
+        super().__init__(message, {"seconds": max(1, seconds), **(values or {})})
 
 
 class PurgePending(PictureError):

@@ -183,7 +183,7 @@ def served(
         # A busy machine keeps these time limits. A test of a limit sets its own.
         "images": {"directory": images, "watch": False, "timeout": 60},
         "cache": {"url": url, "prefix": f"test-{next(_prefixes)}"},
-        "render": {"workers": 1, "timeout": 60},
+        "render": {"workers": 1, "timeout": 60, "queue_timeout": 60},
     }
     for name, values in sections.items():
         options[name] = options.get(name, {}) | values

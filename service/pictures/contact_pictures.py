@@ -19,15 +19,15 @@ import time
 from dataclasses import replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
-from service.pictures.caching.picture_cache import Fetched, PictureCache
+from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
 from service.pictures.candidates import Candidates
 from service.pictures.demand import Demand
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.originals import STORE_ERRORS, Originals
-from service.pictures.ports import Layer, Observer
+from service.pictures.ports import Admission, CountedOrder, Layer, Observer
 from service.pictures.renditions import Renditions
-from service.pictures.selection import Recipe, Selected, Selection, entity_tag
+from service.pictures.selection import Recipe, Selected, Selection, entity_tag, pixels
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
@@ -40,7 +40,10 @@ _TEMPORARY_ERRORS = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied
 
 
 class ContactPictures:
-    """The pictures of contacts: selected by their *originals*, loaded from the *cache* or made by *renditions*."""
+    """The pictures of contacts: selected by their *originals*, loaded from the *cache* or made by *renditions*.
+
+    *admission* accepts or refuses what is not in the cache.
+    """
 
     def __init__(
         self,
@@ -51,8 +54,10 @@ class ContactPictures:
         *,
         recipe: Recipe,
         lifetimes: RecordLifetimes,
+        admission: Admission,
     ) -> None:
         self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
+        self._admission = admission
         self._candidates, self._digest, self._lifetimes = Candidates(recipe), recipe.digest, lifetimes
         self._flights = SingleFlight()
 
@@ -174,8 +179,13 @@ class ContactPictures:
     async def _find_or_make_once(self, selection: Selection, trace: Trace) -> Entry:
         """Return the result of `_find_or_make`, which identical requests of this process share."""
         key = selection.owner, selection.field, selection.version
+        accepted = selection.work is None or trace.begin_by is not None
+        if not accepted and self._admission.full and key not in self._flights:
+            if (found := await self._find_or_refuse(selection, trace)) is not None:
+                return found
+            accepted = True
         fetched, joined = await self._flights.join_while_wanted(
-            key, trace.client, lambda demand: self._find_or_make(selection, trace, demand)
+            key, trace.client, lambda demand: self._find_or_make(selection, trace, demand, accepted)
         )
         if fetched.made:
             trace.fwd, trace.stored, trace.collapsed = "miss", fetched.stored, fetched.elsewhere or joined
@@ -183,29 +193,68 @@ class ContactPictures:
                 self._observer.collapsed()
         return fetched.entry
 
-    async def _find_or_make(self, selection: Selection, trace: Trace, demand: Demand) -> Fetched:
+    async def _find_or_make(self, selection: Selection, trace: Trace, demand: Demand, accepted: bool) -> Fetched:
         """Return the entry from the cache, or have it made by one process of the fleet, for the clients of *demand*.
 
-        After a temporary error, return an older rendition if there is one that is not too old.
+        It is made if the order is or can be *accepted*. After a temporary error, return an older rendition if there is
+        one that is not too old.
         """
-        owner, field, version = selection.owner, selection.field, selection.version
-        trace.demand, trace.owner = demand, owner
-        found = await self._cache.get(owner, field, trace)
-        if found is not None and found.version == version:
+        trace.demand, trace.owner = demand, selection.owner
+        found = await self._cache.get(selection.owner, selection.field, trace)
+        if found is not None and found.version == selection.version:
             return Fetched(found)
         try:
-            return await self._cache.make_once(
-                owner,
-                field,
-                version,
-                lambda token: self._renditions.make(selection, token, trace),
-                trace,
-                life=self._lifetimes.kept,
-            )
+            if selection.work is None:
+                return await self._make_once(selection, trace)
+            if not accepted:
+                self._admission.require()
+            trace.pixels = pixels(selection.work, selection.original)
+            with self._admission.count(trace, selection.work.format, trace.pixels) as order:
+                return await self._make_once(selection, trace, order)
         except _TEMPORARY_ERRORS:
-            if found is None or time.time() - found.stored_at > self._lifetimes.stale_if_error:
+            if found is None or self._is_too_old(found):
                 raise
             return Fetched(found)
+
+    async def _find_or_refuse(self, selection: Selection, trace: Trace) -> Entry | None:
+        """Return the entry from the cache, or an older rendition, while no order is accepted.
+
+        Return None if the rendition is about to come from another process, or if there is room again. Raise
+        `Overloaded` without a task, a lease or a look into the store: a refusal costs about what a hit costs.
+        """
+        found = await self._cache.get(selection.owner, selection.field, trace)
+        if found is not None and found.version == selection.version:
+            return found
+        if await self._cache.is_led(selection.owner, selection.field, trace):
+            return None
+        try:
+            self._admission.require()
+        except Overloaded:
+            if found is None or self._is_too_old(found):
+                raise
+            return found
+        return None
+
+    async def _make_once(self, selection: Selection, trace: Trace, order: CountedOrder | None = None) -> Fetched:
+        """Have the entry made by one process of the fleet. *order* counts while this one does it or is about to."""
+
+        async def make(token: PutToken) -> Entry:
+            if order is not None and token.waited:
+                order.resume()
+            return await self._renditions.make(selection, token, trace)
+
+        return await self._cache.make_once(
+            selection.owner,
+            selection.field,
+            selection.version,
+            make,
+            trace,
+            life=self._lifetimes.kept,
+            on_wait=None if order is None else order.pause,
+        )
+
+    def _is_too_old(self, entry: Entry) -> bool:
+        return time.time() - entry.stored_at > self._lifetimes.stale_if_error
 
     async def _head(self, selection: Selection, trace: Trace) -> Picture | None:
         head = await self._cache.head(selection.owner, selection.field, trace)

@@ -131,8 +131,9 @@ class MezzanineRenderer:
                 return await self._begin(self._first_render(original, key, token, trace), trace)
             try:
                 with trace.timed("queue"):
-                    await first.wait(trace.demand)
-            except QueueFull as error:
+                    async with asyncio.timeout(trace.wait_limit(self._max_wait)):
+                        await first.wait(trace.demand)
+            except (QueueFull, TimeoutError) as error:
                 raise Overloaded(FULL) from error
             mezzanine = self._in_memory(original, key)
         return mezzanine, None

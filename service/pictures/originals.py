@@ -13,7 +13,7 @@ from service.pictures import records
 from service.pictures.caching.picture_cache import PictureCache, PutToken
 from service.pictures.failures import unexpired
 from service.pictures.lifetimes import RecordLifetimes, jitter
-from service.pictures.ports import Observer, OriginalStore
+from service.pictures.ports import Admission, Observer, OriginalStore
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import DOUBTED, PIECE, RECORD, Entry, Original, OriginalEmpty, Pieces
@@ -40,12 +40,17 @@ class RecordedOriginal:
 
 
 class Originals:
-    """The originals of a *store*, and their records in the *cache*."""
+    """The originals of a *store*, and their records in the *cache*. *admission* limits the lookups of unknown ones."""
 
     def __init__(
-        self, store: OriginalStore, cache: PictureCache, observer: Observer, lifetimes: RecordLifetimes
+        self,
+        store: OriginalStore,
+        cache: PictureCache,
+        observer: Observer,
+        lifetimes: RecordLifetimes,
+        admission: Admission,
     ) -> None:
-        self._store, self._cache, self._observer = store, cache, observer
+        self._store, self._cache, self._observer, self._admission = store, cache, observer, admission
         self._lifetimes = lifetimes
         self._flights = SingleFlight()
         self._breaker = CircuitBreaker(threshold=3, pause=1.0)
@@ -53,10 +58,15 @@ class Originals:
     async def find(self, contact: int, trace: Trace, *, reload: bool) -> RecordedOriginal:
         """Return the original of *contact*, from its record if that may be used; with *reload*, from the store.
 
-        Raise the errors of the store.
+        Raise the errors of the store, and `Overloaded` if there is no record and a render could not begin in time.
         """
         recorded = await self._look_up_record(contact, trace)
         trace.unknown = recorded is None
+        if recorded is None and (*self._key(contact), reload) not in self._flights:
+            trace.fwd = "miss"
+            self._admission.require()
+            with self._admission.count(trace):
+                return await self._ask_store_once(contact, None, trace, reload=reload)
         if recorded is None or reload:
             trace.fwd = "miss"
             return await self._ask_store_once(contact, recorded, trace, reload=reload)

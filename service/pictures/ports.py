@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
 from service.errors import N_
+from service.formats import Format
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, MezzanineFile, Original, Owner, Pieces
@@ -156,6 +157,9 @@ class SharedCache(Protocol):
     async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
         """Return the entry if it has that *version*. Otherwise return a token, with the lease if it is free."""
 
+    async def is_led(self, owner: Owner, field: str) -> bool:
+        """Return whether a process holds the lease of the entry."""
+
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False
     ) -> bool:
@@ -186,6 +190,33 @@ class SharedCache(Protocol):
 
     async def close(self) -> None:
         """Close the connections."""
+
+
+class CountedOrder(AbstractContextManager["CountedOrder"], Protocol):
+    """An order that counts as unfinished in its `with` block."""
+
+    def pause(self) -> None:
+        """Do not count it for now: another process renders it."""
+
+    def resume(self) -> None:
+        """Count it again, with a new time by which its render must begin."""
+
+
+class Admission(Protocol):
+    """Accepts the orders whose render can begin in time."""
+
+    @property
+    def full(self) -> bool:
+        """Whether a new order could not begin in time."""
+
+    def require(self) -> None:
+        """Raise `Overloaded` if a new order could not begin in time."""
+
+    def count(self, trace: Trace, format: Format | None = None, pixels: int = 0) -> CountedOrder:
+        """Return a `with` block that counts an order as unfinished, and sets the time by which its render must begin.
+
+        Without *format* its cost is unknown. *pixels* are those of the original and of the rendition together.
+        """
 
 
 class MezzanineReceiver(Protocol):

@@ -25,6 +25,9 @@ class SingleFlight:
         self._flights: dict[Hashable, _Flight] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._tasks
+
     async def join(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, bool]:
         """Return the result of *work*, and whether another caller had started it.
 

@@ -15,6 +15,7 @@ class Trace:
     """
 
     __slots__ = (
+        "begin_by",
         "client",
         "collapsed",
         "demand",
@@ -39,7 +40,12 @@ class Trace:
         self.stored = False
         self.ttl: int | None = None
         self.unanswered = 0  # lookups that the shared cache did not answer
+        self.begin_by: float | None = None  # monotonic seconds at which an accepted order is refused if it only waits
         self.unknown = False  # the contact has no record, so its other entries are not looked up
+
+    def wait_limit(self, usual: float) -> float:
+        """Return the seconds that may pass until the render begins: *usual* if the request has no limit of its own."""
+        return usual if self.begin_by is None else max(0.0, self.begin_by - time.monotonic())
 
     def timed(self, name: str) -> _Timed:
         """Return a context manager that adds the duration of its block to the time of *name*."""

@@ -12,7 +12,8 @@ import structlog
 from service.errors import N_, Overloaded, StoreTimedOut
 from service.imaging.order import Encoding, Limits
 from service.pictures.caching.picture_cache import PictureCache
-from service.pictures.ports import Check, OriginalStore, Renderer, Upload, WritableStore
+from service.pictures.ports import Admission, Check, OriginalStore, Renderer, Upload, WritableStore
+from service.pictures.trace import Trace
 from service.pictures.values import Original, OriginalEmpty
 
 T = TypeVar("T")
@@ -42,12 +43,13 @@ class Writes:
         store: WritableStore,
         cache: PictureCache,
         renderer: Renderer,
+        admission: Admission,
         *,
         limits: Limits,
         strip: Encoding | None,
         max_wait: float,
     ) -> None:
-        self._store, self._cache, self._renderer = store, cache, renderer
+        self._store, self._cache, self._renderer, self._admission = store, cache, renderer, admission
         self._limits, self._strip, self._max_wait = limits, strip, max_wait
         self._uploads = 0
         self._changes: set[asyncio.Task[Any]] = set()
@@ -65,7 +67,11 @@ class Writes:
             self._uploads -= 1
 
     async def require(self, contact: int, check: Check) -> None:
-        """Raise what *check* raises, before the body is received. `put` checks again."""
+        """Raise what *check* raises, before the body is received. `put` checks again.
+
+        Raise `Overloaded` if the picture in the body could not be decoded in time.
+        """
+        self._admission.require()
         check(await stored_original(self._store, contact))
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:
@@ -73,7 +79,8 @@ class Writes:
 
         Raise `UnsupportedUpload`, `Unrenderable`, `PreconditionFailed`, and the errors of the store and the renderer.
         """
-        stripped = await self._renderer.admit(upload.read, self._limits, self._strip)
+        with self._admission.count(Trace()):
+            stripped = await self._renderer.admit(upload.read, self._limits, self._strip)
         if stripped is not None:
             await upload.replace(stripped)
         return await self._complete(contact, self._store.put(contact, upload, check))

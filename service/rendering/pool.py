@@ -61,7 +61,7 @@ class RenderPool:
     A job whose process dies is tried once more in another process, if *timeout* seconds from its beginning suffice.
 
     Each process has at most *memory_bytes* of address space (0: no limit). *slots* bound the processes that are at work
-    at the same time, in all pools that share them.
+    at the same time, in all pools that share them. *costs* are the seconds of renders, which `Admission` measures.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class RenderPool:
         self._mezzanine_tasks: set[asyncio.Task[None]] = set()
         self._succeeded_at = -math.inf
         self._kills = Kills()
-        self._costs = Costs()
+        self.costs = Costs()
         self._begun: set[_BegunRender] = set()
 
     def open(self) -> None:
@@ -97,7 +97,7 @@ class RenderPool:
             del data  # so that the job holds the only reference
             return await self._run_counted(trace, order, lambda _: job)
 
-        async with self._turn(trace, self._costs.expected(order.format, trace.pixels)):
+        async with self._turn(trace, self.costs.expected(order.format, trace.pixels)):
             process, rendered = await self._try_twice(attempt)
         idle = self._queue.waiting + self._supervisor.waiting == 0
         if receiver is not None and rendered.mezzanine_possible and (receiver.is_awaited() or idle):
@@ -119,7 +119,7 @@ class RenderPool:
                 return Job(worker.render_decoded_mezzanine, (order, key))
             return Job(worker.render_mezzanine, (order, key, mezzanine.reduction), mezzanine.data)
 
-        async with self._turn(trace, self._costs.expected(order.format, trace.pixels)):
+        async with self._turn(trace, self.costs.expected(order.format, trace.pixels)):
             process, rendered = await self._try_twice(lambda: self._run_counted(trace, order, make_job, key))
         process.mezzanines.keep(key, None)
         self._supervisor.release(process)
@@ -149,6 +149,10 @@ class RenderPool:
             process, _ = await self._try_twice(lambda: self._run(Trace(), lambda _: Job(worker.probe, ())))
             self._supervisor.release(process)
 
+    def is_ready(self) -> bool:
+        """Return whether a process has started."""
+        return bool(self._supervisor.pids)
+
     @property
     def pids(self) -> list[int]:
         """The ids of the processes that are idle or at work."""
@@ -164,8 +168,9 @@ class RenderPool:
         """Wait in the queue until an original may be read and rendered, which takes *seconds*. Raise `Overloaded`."""
         with trace.timed("queue"):
             try:
-                await self._queue.enter(trace.demand, trace.owner, seconds)
-            except QueueFull as error:
+                async with asyncio.timeout(trace.wait_limit(self._timeout)):
+                    await self._queue.enter(trace.demand, trace.owner, seconds)
+            except (QueueFull, TimeoutError) as error:
                 raise Overloaded(FULL) from error
         try:
             yield
@@ -200,15 +205,15 @@ class RenderPool:
         process = await self._idle_process(trace, key)
         self._observer.render_started()
         outcome: Outcome = "failed"
-        begun = _BegunRender(trace.demand, self._costs.expected(order.format, trace.pixels))
+        begun = _BegunRender(trace.demand, self.costs.expected(order.format, trace.pixels))
         self._begun.add(begun)
         try:
             result = await self._run_on(process, trace, make_job, key)
             outcome = "finished"
-            self._costs.add(order.format, trace.pixels, begun.seconds)
             return result
         except asyncio.CancelledError:
-            outcome = "abandoned"
+            if trace.demand is not None and trace.demand.abandoned:
+                outcome = "abandoned"
             raise
         except RenderTimedOut:
             outcome = "timed_out"
@@ -239,7 +244,7 @@ class RenderPool:
         with trace.timed("queue"):
             asyncio.get_running_loop().call_soon(self._end_abandoned)  # if this order has to wait
             try:
-                process = await self._supervisor.take(self._timeout, key)
+                process = await self._supervisor.take(trace.wait_limit(self._timeout), key)
             except TimeoutError as error:
                 raise Overloaded(FULL) from error
         if trace.demand is not None:

@@ -20,6 +20,7 @@ class RenderSlots:
     """At most *count* slots are taken at the same time by all processes that use *directory*."""
 
     def __init__(self, directory: Path, count: int) -> None:
+        self.directory, self.count = directory, count
         self._queue = directory / "queue"
         self._slots = [directory / f"slot-{number}" for number in range(count)]
 

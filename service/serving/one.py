@@ -66,6 +66,8 @@ async def serve(
         gc.freeze()  # garbage collections skip modules, settings and catalogues: 4 % of a hit
         await web.SockSite(runner, listener, backlog=limits.backlog).start()
         ready()
+        await stop.announced.wait()
+        runner.close_after_answers()
         await stop.requested.wait()
         if stop.drain:
             log.info("server.draining", seconds=stop.drain)

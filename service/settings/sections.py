@@ -62,6 +62,7 @@ class RenderSettings(Section):
 
     workers: Annotated[int, Field(ge=0, le=256)]
     queue: Count
+    queue_timeout: Seconds
     timeout: Seconds
     memory_bytes: Annotated[int, Field(ge=0)]
     max_dimension: Annotated[int, Field(gt=0, le=16_383)]

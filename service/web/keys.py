@@ -12,7 +12,7 @@ from aiohttp import web
 
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
-from service.pictures.ports import Renderer, WritableStore
+from service.pictures.ports import Admission, Renderer, WritableStore
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.web.cors import Cors
@@ -30,6 +30,7 @@ AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
 
 With several processes, new ones replace those that run, and these functions are not called.
 """
+ADMISSION = web.AppKey("admission", Admission)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)

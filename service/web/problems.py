@@ -51,7 +51,7 @@ TABLE: dict[type[PictureError], _Row] = {
     errors.Unexpected: _Row(500, "SoException", N_("Internal error")),
     errors.Unwritable: _Row(500, "SoImageException", N_("Picture cannot be written")),
     errors.StoreFailed: _Row(502, "SoStorageException", N_("Store failed")),
-    errors.Overloaded: _Row(503, "SoOverloadException", N_("Overloaded"), _RETRY_SOON),
+    errors.Overloaded: _Row(503, "SoOverloadException", N_("Overloaded"), _RETRY_LATER),
     errors.PurgePending: _Row(503, "SoTimeoutException", N_("Purge not acknowledged"), _RETRY_SOON),
     errors.VerificationUnavailable: _Row(503, "SoTimeoutException", N_("Credentials cannot be verified"), _RETRY_SOON),
     errors.RenderTimedOut: _Row(503, "SoTimeoutException", N_("Render timed out"), _RETRY_SOON),

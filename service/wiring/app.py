@@ -31,12 +31,15 @@ from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
+from service.rendering.admission import Admission, SharedWork
+from service.rendering.costs import Costs
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
 from service.web.cors import Cors
 from service.web.health import flush_metrics
 from service.web.keys import (
+    ADMISSION,
     AFTER_RELOAD,
     BODIES,
     CACHE,
@@ -138,8 +141,8 @@ async def _report_refusals(app: web.Application) -> AsyncIterator[None]:
 async def _renderer(
     app: web.Application, settings: RenderSettings, given: Renderer | None, slots: RenderSlots | None
 ) -> AsyncIterator[None]:
+    workers, ready, costs = settings.workers or cores(), lambda: True, Costs()
     if given is None:
-        workers = settings.workers or cores()
         given = pool = RenderPool(
             app[METRICS],
             workers=workers,
@@ -149,9 +152,21 @@ async def _renderer(
             slots=slots,
         )
         pool.open()
+        ready, costs = pool.is_ready, pool.costs
     app[RENDERER] = given
+    shared = SharedWork(slots.directory / "work") if slots is not None else None
+    app[ADMISSION] = admission = Admission(
+        costs,
+        renderers=workers,
+        queue_timeout=settings.queue_timeout,
+        start_timeout=settings.timeout,
+        ready=ready,
+        shared=shared,
+        slots=slots.count if slots is not None else 0,
+    )
     yield
     await given.close()
+    admission.close()
 
 
 async def _store(
@@ -227,10 +242,12 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         queue=settings.render.queue,
         max_wait=_max_wait(settings),
     )
-    originals = Originals(app[STORE], cache, observer, lifetimes)
+    originals = Originals(app[STORE], cache, observer, lifetimes, app[ADMISSION])
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
-    app[PICTURES] = pictures = ContactPictures(cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes)
+    app[PICTURES] = pictures = ContactPictures(
+        cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
+    )
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
@@ -255,6 +272,7 @@ async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[Non
         app[STORE],
         app[CACHE],
         app[RENDERER],
+        app[ADMISSION],
         limits=made.limits,
         strip=made.encoding if settings.writes.strip_metadata else None,
         max_wait=_WRITE_STEPS * images.timeout,

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import signal
-import threading
 import time
 from base64 import b64encode
 from collections.abc import Iterator
@@ -180,24 +179,14 @@ class TestReload:
             assert refused(service, basic("anna"))
 
     def test_reloads_under_load_fail_no_request(self, pictures: Path, files: Files, workers: int) -> None:
-        over, answered = threading.Event(), []
-
-        def ask(number: int) -> None:
-            while not over.is_set():
-                path = signed("old", OLD, f"{PICTURE}?w={60 + number}")
-                headers = basic("anna") if number % 2 else None
-                answered.append(service.get(path, headers).status)
-
-        with secured(pictures, files, workers) as service, ThreadPoolExecutor(4) as clients:
-            asking = [clients.submit(ask, number) for number in range(4)]
-            try:
+        paths = [signed("old", OLD, f"{PICTURE}?w={60 + number}") for number in range(4)]
+        requests = [(path, basic("anna") if number % 2 else {}) for number, path in enumerate(paths)]
+        with secured(pictures, files, workers) as service:
+            with service.under_load(*requests) as answered:
                 for times in (1, 2, 3):
+                    before = len(answered)
                     reload(service, times)
-            finally:
-                over.set()
-            for each in asking:
-                each.result()  # raises what a client met
-            assert len(answered) > 20
+                    block_until(lambda before=before: len(answered) > before + 20, 60, "requests are answered")
             assert set(answered) == {200}
             assert service.errors == []
 

@@ -15,6 +15,7 @@ _NAMES = {
     "locked": "rate of cached renditions with credentials, against anonymous requests",
     "thumbor": "rate of cached renditions, against thumbor, two processes each",
     "tail": "latency of hits while misses keep every renderer busy",
+    "overload": "ten and fifty times the orders that can be rendered, in an open loop",
     "stampede": "a thousand identical cold requests at once, over two processes",
     "soak": "memory of the service after 100,000 hits, against after 20,000",
     "growth": "rate of hits over more contacts, more renditions and larger pictures: a table and docs/growth.png",
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument(
         "--contacts", type=int, default=1_000_000, help="of lookup: contacts in the large folder (1,000,000)"
     )
+    parser.add_argument("--load-seconds", type=int, default=60, help="of overload: seconds of each load (60)")
     parser.add_argument("--only", default="", metavar="WORDS", help="of memory: run only the jobs that contain WORDS")
     parser.add_argument(
         "--verbose", action="store_true", help="of start: also print the slowest imports; of memory: each row"

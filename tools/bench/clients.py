@@ -54,6 +54,11 @@ class Client(asyncio.Protocol):
         self._send_next()
         return self._done
 
+    @property
+    def closed(self) -> bool:
+        """Whether one side has closed the connection."""
+        return self._transport.is_closing()
+
     def close(self) -> None:
         self._transport.abort()
 

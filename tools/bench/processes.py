@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from service.caches.embedded import find_server
 
@@ -53,13 +54,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def process(*command: str, variables: Mapping[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+def process(
+    *command: str, variables: Mapping[str, str] | None = None, log: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run *command* in the project's folder. End it by SIGTERM, and by SIGKILL if that takes too long.
+
+    Its standard error goes to *log*, or to that of this process.
 
     SIGKILL also ends the processes of its group that it did not end itself.
     """
     environment = {**os.environ, "CONTACT_IMAGE_LOG__LEVEL": "ERROR", **(variables or {})}
-    child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, process_group=0)
+    child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log, process_group=0)
     try:
         yield child
     finally:
@@ -107,11 +112,11 @@ def service_command(images: Path, port: int) -> list[str]:
 
 
 @contextmanager
-def service(images: Path, **settings: str) -> Iterator[Server]:
-    """Start the service over *images*, with settings such as `cache__url=…`."""
+def service(images: Path, log: IO[bytes] | None = None, **settings: str) -> Iterator[Server]:
+    """Start the service over *images*, with settings such as `cache__url=…`. It logs to *log* as in `process`."""
     port = free_port()
     variables = {f"CONTACT_IMAGE_{name.upper()}": value for name, value in settings.items()}
-    with process(*service_command(images, port), variables=variables) as child:
+    with process(*service_command(images, port), variables=variables, log=log) as child:
         listening(child, socket.AF_INET, (HOST, port))
         yield Server(port, child)
 

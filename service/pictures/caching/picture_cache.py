@@ -125,6 +125,10 @@ class PictureCache:
             self._observer.cache("shared", "hit")
         return head
 
+    async def is_led(self, owner: Owner, field: str, trace: Trace) -> bool:
+        """Return whether a process holds the lease of the entry, so that the entry is about to come."""
+        return self.subscribed and bool(await self._ask(owner, lambda shared: shared.is_led(owner, field), trace))
+
     # Puts
 
     async def fence(self, owner: Owner, trace: Trace) -> PutToken:
@@ -158,13 +162,14 @@ class PictureCache:
         trace: Trace,
         *,
         life: float,
+        on_wait: Callable[[], None] | None = None,
     ) -> Fetched:
         """Have the entry of that *version* made by one process of the fleet, and return it.
 
         *make* is called if this process gets the lease, or if it cannot wait for the process that holds it. The entry
-        is put for *life* seconds, shortened by `jitter`.
+        is put for *life* seconds, shortened by `jitter`. *on_wait* is called when another process makes it.
         """
-        found = await self._lead_or_follow(owner, field, version, trace)
+        found = await self._lead_or_follow(owner, field, version, trace, on_wait)
         if isinstance(found, Entry):
             return Fetched(found, made=True, elsewhere=True)
         lease = found.shared.lease if found.shared else None
@@ -233,7 +238,9 @@ class PictureCache:
         """As `SharedLayer.ask`. Return None too while a purge of *owner* is pending."""
         return None if self._purges.pending(owner) else await self._layer.ask(call, trace)
 
-    async def _lead_or_follow(self, owner: Owner, field: str, version: str, trace: Trace) -> Entry | PutToken:
+    async def _lead_or_follow(
+        self, owner: Owner, field: str, version: str, trace: Trace, on_wait: Callable[[], None] | None
+    ) -> Entry | PutToken:
         """Return the entry as soon as another process has made it, or a token when this process is to make it."""
         deadline, waited = time.monotonic() + self._max_wait, False
         while True:
@@ -247,6 +254,8 @@ class PictureCache:
             if not held or not self.subscribed or remaining <= 0:
                 return PutToken(epoch, found, waited)
             waited = True
+            if on_wait is not None:
+                on_wait()
             with suppress(TimeoutError), trace.timed("queue"):
                 async with asyncio.timeout(min(held.seconds + _LEASE_MARGIN, remaining)):
                     await held.ended.wait()
