@@ -1,7 +1,8 @@
-"""Lua scripts, which the server runs atomically. All keys of a script belong to one contact, so they share a slot.
+"""Lua scripts, which the server runs atomically. All their keys, but that of the generation, belong to one contact.
 
-The hash has a field for each rendition. The fence is a token that every purge deletes. The lease is a lock with an
-expiry, whose value is the token of the process that renders.
+The generation is a hash with the number of purges and the epoch (`generation.py`). The hash of a contact has a field
+for each rendition. The fence is a token that every purge deletes. The lease is a lock with an expiry, whose value is
+the token of the process that renders.
 """
 
 from __future__ import annotations
@@ -106,13 +107,51 @@ The record of a missing picture replaces all values. If there is the record of a
 instead, which the next record deletes.
 """
 
-PURGE = """
--- KEYS: hash, mezzanine, fence; or none if they are unlinked already. ARGV: channel, message. Returns the message.
-if KEYS[1] then redis.call('UNLINK', unpack(KEYS)) end
-redis.call('PUBLISH', ARGV[1], ARGV[2])
-return ARGV[2]
+_STATE = """#!lua flags=allow-oom
+local state = redis.call('TYPE', KEYS[1]).ok == 'hash' and redis.call('HMGET', KEYS[1], 'generation', 'epoch') or {}
+local number, epoch = tonumber(state[1] or ''), state[2]
+local function set(new_number, new_epoch)
+  number, epoch = new_number, new_epoch
+  redis.call('HSET', KEYS[1], 'generation', number, 'epoch', epoch)
+end
+if not (number and epoch) then  -- the server is new, or a foreign value has the key
+  redis.call('UNLINK', KEYS[1])
+  set(math.max(1, ARGV[3]), ARGV[4])
+end
+"""
+"""KEYS: generation. ARGV: channel, sender, number and epoch that the sender knows. A new server takes these two."""
+
+PURGE = f"""{_STATE}
+-- KEYS: ..., hash, mezzanine, fence, unless they are unlinked already. ARGV: ..., contact. Returns the message.
+if KEYS[2] then redis.call('UNLINK', unpack(KEYS, 2)) end
+set(number + 1, epoch)
+local message = 'purged ' .. ARGV[2] .. ':' .. number .. ':' .. epoch .. ' ' .. ARGV[5]
+redis.call('PUBLISH', ARGV[1], message)
+return message
 """
 """Drop what is cached of a contact. No reply but the message acknowledges it."""
+
+STORES = """
+-- KEYS: sorted set by time. ARGV: Unix seconds now, seconds for which a store is kept, a store to note ('': none).
+-- Returns the stores.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1] - ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('ZADD', KEYS[1], ARGV[1], ARGV[3])
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return redis.call('ZREVRANGE', KEYS[1], 0, 15)
+"""
+"""Note a store, and return those that were noted lately, the last first."""
+PROPOSE_EPOCH = f"""{_STATE}
+-- ARGV: ..., the epoch to replace. Returns the number and the epoch of the server. They are another process's if the
+-- server does not have the epoch to replace.
+if epoch == ARGV[5] then
+  set(math.max(number, ARGV[3]) + 1, ARGV[4])
+  redis.call('PUBLISH', ARGV[1], 'purged ' .. ARGV[2] .. ':' .. number .. ':' .. epoch .. ' *')
+end
+return {{tostring(number), epoch}}
+"""
+"""Make all values void, once for all processes."""
 
 RENEW = """
 -- KEYS: lease. ARGV: its token, its ms.

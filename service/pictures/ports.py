@@ -50,6 +50,9 @@ class OriginalStore(Protocol):
     async def check(self) -> str:
         """Return a short description of the store, or raise."""
 
+    async def identity(self) -> str | None:
+        """Return the text that tells this store from others. None: there is none."""
+
     async def close(self) -> None:
         """Close what is open."""
 
@@ -181,6 +184,9 @@ class SharedCache(Protocol):
 
     async def check(self) -> str:
         """Return a short description of the cache."""
+
+    async def stores(self, own: str | None) -> list[str]:
+        """Return the identities of stores that processes have noted in the last minutes, and note *own* if given."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -76,6 +76,9 @@ class DirectoryStore:
             return False
         return True
 
+    async def identity(self) -> str | None:
+        return await self._bounded(lambda: self._in_thread(self._in_force.identity))
+
     async def sample(self, limit: int) -> tuple[int, list[OSError]]:
         """Read the beginning of the first *limit* pictures in the folder, in the order in which the system lists them.
 

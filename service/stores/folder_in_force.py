@@ -32,6 +32,8 @@ _ABSENT_WITHIN = 10.0
 """Seconds in which known pictures are counted as missing."""
 _LOOK_PAUSE = 0.5
 """Seconds between two looks for these contacts during an outage."""
+_MAX_IDENTITY = 256
+"""Bytes of the marker that are its identity."""
 
 _DEVICE, _INODE, _PATH, _LOST, _NEXT = range(5)
 """Positions in the shared numbers. They are followed by the contacts; 0 is none."""
@@ -121,6 +123,14 @@ class FolderInForce:
             if not any(self._contacts):
                 with self._lock:
                     self._put_in_force(os.stat(self._root), self._listed())
+
+    def identity(self) -> str | None:
+        """Return the text in the marker, or None if there is no marker or no text in it. Raise as `require`."""
+        self._status()
+        if not self._marker:
+            return None
+        with open(self._marker, "rb") as marker:
+            return marker.read(_MAX_IDENTITY).decode(errors="replace").strip() or None
 
     def accept_any(self) -> None:
         """Accept the folder that is at the path from now on, whatever it holds."""

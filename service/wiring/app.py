@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import blake2b
 
@@ -25,7 +26,7 @@ from service.pictures.faults import FaultRecorder
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.mezzanine_renderer import MezzanineRenderer
 from service.pictures.originals import Originals
-from service.pictures.ports import Renderer, SharedCache, WritableStore
+from service.pictures.ports import CacheUnavailable, Renderer, SharedCache, WritableStore
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
 from service.pictures.writes import Writes
@@ -78,6 +79,9 @@ _LEAST_INDEX = 8_388_608
 _WRITE_STEPS = 4
 """Times that `images.timeout` fits into the wait for a write: a lookup, the lock, the disk, and the purge."""
 
+_COMPARE_PAUSE = 30.0
+"""Seconds between two looks whether all processes that share the cache have the same store."""
+
 LEASE = 2.0
 """Seconds until the lease of a leader that has died ends. A leader renews the lease while it renders."""
 
@@ -123,6 +127,8 @@ def create_app(
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
+    if settings.images.marker:
+        app.cleanup_ctx.append(_compare_stores)
     add_routes(app, shown)
     return app
 
@@ -174,6 +180,26 @@ async def _store(
             log.warning("uploads.not_swept", reason=str(error), cause=repr(error.__cause__))
     yield
     await store.close()
+
+
+async def _compare_stores(app: web.Application) -> AsyncIterator[None]:
+    comparing = asyncio.create_task(_report_other_stores(app[STORE], app[CACHE]))
+    yield
+    comparing.cancel()
+    await asyncio.wait((comparing,))
+
+
+async def _report_other_stores(store: WritableStore, cache: PictureCache) -> None:
+    """Log the identities of other stores with which processes use the cache, once for each set of them."""
+    reported: list[str] = []
+    while True:
+        with suppress(PictureError, CacheUnavailable):  # `/readyz` reports them
+            if (own := await store.identity()) is not None:
+                others = await cache.other_stores(own)
+                if others and others != reported:
+                    log.warning("images.stores_differ", own=own, others=others)
+                    reported = others
+        await asyncio.sleep(_COMPARE_PAUSE)
 
 
 async def _cache(app: web.Application, settings: Settings, given: SharedCache | None) -> AsyncIterator[None]:

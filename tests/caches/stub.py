@@ -21,6 +21,7 @@ class StubServer:
         """The token of each lease, and its end by the loop's clock."""
         self.waiting: dict[str, asyncio.Event] = {}
         self.caches: list[StubCache] = []
+        self.stores: set[str] = set()
 
 
 class StubCache:
@@ -128,6 +129,11 @@ class StubCache:
     async def check(self) -> str:
         self._answer()
         return "stub"
+
+    async def stores(self, own: str | None) -> list[str]:
+        self._answer()
+        self.server.stores |= {own} if own else set()
+        return list(self.server.stores)
 
     async def close(self) -> None:
         if self in self.server.caches:

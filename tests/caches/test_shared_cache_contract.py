@@ -87,6 +87,15 @@ async def test_absence_is_the_record_where_no_picture_is_known(cache: SharedCach
         assert await cache.get(42, ("one", RECORD, ABSENCE)) == [None, newer, None]
 
 
+async def test_noted_stores_are_returned_to_every_process(connect: Connect) -> None:
+    one, other = connect(), connect()
+    assert await one.stores(None) == []
+    assert await one.stores("one") == ["one"]
+    assert {*await other.stores("two")} == {*await one.stores(None)} == {"one", "two"}
+    await one.purge(None)
+    assert {*await one.stores(None)} == {"one", "two"}
+
+
 async def test_purge_drops_the_absence_too(cache: SharedCache) -> None:
     await keep(cache, 42, RECORD)
     await cache.put(42, RECORD, replace(ENTRY, version=""), await cache.fence(42), life=5, sole=True)

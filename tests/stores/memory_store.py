@@ -80,6 +80,9 @@ class MemoryStore:
     async def check(self) -> str:
         return f"memory, {len(self._pictures)} pictures"
 
+    async def identity(self) -> str | None:
+        return None
+
     async def close(self) -> None:
         self._pictures.clear()
 

@@ -55,6 +55,8 @@ Failures (`shared_layer.py`). The shared cache never fails a request.
 - Full: puts fail, lookups continue.
 - Overloaded: puts run in the background. When too many are under way, further ones are dropped.
 - Emptied, or with damaged, foreign or too large values: these are misses. Without a fence a put is refused.
+- Restored from an older dump, or replaced by a replica that lacks the last writes: the adapter makes all entries void
+  when a process connects that has received a purge which the server has lost (`service/caches/generation.py`).
 
 What is guaranteed:
 
@@ -72,4 +74,5 @@ What is not guaranteed:
   have waited for `max_wait` seconds.
 - That other processes have received a purge when it returns. There is no acknowledgement from them.
 - That a pending purge is completed. It is given up when its process ends.
+- That a purge outlasts a loss of writes if no running process has received it.
 """

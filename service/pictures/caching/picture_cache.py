@@ -223,6 +223,12 @@ class PictureCache:
         """Return a short description of the shared cache. Raise `CacheUnavailable` when it does not answer."""
         return await self._layer.check()
 
+    async def other_stores(self, own: str) -> list[str]:
+        """Note the identity of this process's store, and return those of others. Raise as `check`."""
+        shared = self._layer.cache
+        found = await shared.stores(own) if shared is not None else []
+        return sorted({*found} - {own})
+
     async def close(self) -> None:
         """Give up the pending purges, wait for the puts, and close the shared cache."""
         await self._purges.close()
