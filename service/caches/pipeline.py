@@ -22,6 +22,8 @@ Command = tuple[str | bytes | int, ...]
 _Pending = tuple[float, asyncio.Future[Any], int]
 """The deadline of a command on the loop's clock, the future of its reply, and the bytes received before the command."""
 _Sent = tuple[Command, _Pending]
+Greeting = tuple[Command, Callable[[object], None]]
+"""The first command of a connection, and what receives its reply. If that raises, the connection is closed."""
 
 _TIMEOUT = 1.0
 """Seconds to connect, and to wait for any reply before the connection is given up."""
@@ -46,6 +48,8 @@ class Pipeline:
 
     A reply of more than *max_reply* bytes is not read to its end. Its connection is closed, *on_too_large* is called
     with the command, and the later commands are sent once more. So they must have no effect that counts twice.
+
+    *greeting* is called for each new connection. The reply to its command is received before all others.
     """
 
     def __init__(
@@ -55,8 +59,9 @@ class Pipeline:
         timeout: float,
         max_reply: int = sys.maxsize,
         on_too_large: Callable[[Command], None] = lambda _: None,
+        greeting: Callable[[], Greeting] | None = None,
     ) -> None:
-        self._pool, self._timeout = pool, timeout
+        self._pool, self._timeout, self._greeting = pool, timeout, greeting
         self._max_reply, self._on_too_large = max_reply, on_too_large
         self._most_in_addition = max(0.0, _LONGEST - timeout)
         self._received = 0
@@ -131,6 +136,7 @@ class Pipeline:
         else:
             self._connection = _RedisConnection(
                 made,
+                self._greeting() if self._greeting else None,
                 self._max_reply,
                 self._count,
                 self._reply_too_large,
@@ -203,6 +209,7 @@ class _RedisConnection(asyncio.Protocol):
     def __init__(
         self,
         connection: AbstractConnection,
+        greeting: Greeting | None,
         max_reply: int,
         on_data: Callable[[int], None],
         on_too_large: Callable[[deque[_Sent]], None],
@@ -211,6 +218,10 @@ class _RedisConnection(asyncio.Protocol):
         self.transport, self._on_end = take_over(connection, self), on_end
         self._reader = Reader(replyError=ResponseError, notEnoughData=_RedisConnection)
         self._max_reply, self._on_data, self._on_too_large = max_reply, on_data, on_too_large
+        self._on_greeting: Callable[[object], None] | None = None
+        if greeting is not None:
+            command, self._on_greeting = greeting
+            self.transport.write(pack_command(command))  # type: ignore[arg-type]  # its stub has only tuples of one
         self.pending: deque[_Sent] = deque()
         self.ended = False
 
@@ -219,6 +230,10 @@ class _RedisConnection(asyncio.Protocol):
         try:
             self._reader.feed(data)
             while (answer := self._reader.gets()) is not _RedisConnection:
+                if (on_greeting := self._on_greeting) is not None:
+                    self._on_greeting = None
+                    on_greeting(answer)
+                    continue
                 reply = self.pending.popleft()[1][1]
                 if reply.done():
                     continue

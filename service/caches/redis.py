@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -19,11 +20,12 @@ from redis.exceptions import ResponseError
 
 from service.caches import scripts
 from service.caches.entry_format import LONGEST_HEAD, is_reference, pack, pack_reference, unpack, unpack_head
+from service.caches.generation import Generation
 from service.caches.pipeline import Command, Pipeline, ReplyTooLarge
 from service.caches.subscription import Subscription
 from service.caches.tls import disagreement
 from service.pictures.ports import CacheFull, CacheUnavailable, FenceToken, HeldLease, Lease
-from service.pictures.values import RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
+from service.pictures.values import ABSENCE, RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
 
 T = TypeVar("T")
 
@@ -38,6 +40,8 @@ _RECORD_BYTES = 65_536
 """Bytes that a reply may have besides its largest value: a record, which is looked up together with a rendition."""
 _LARGE = 262_144
 """Bytes of the largest body that is kept in its entry's field, and received together with records."""
+_STORE_NOTED = 60
+"""Seconds for which the identity of a store is kept after it was noted."""
 _SCAN_COUNT = 500
 """Keys in one step of a scan."""
 
@@ -60,15 +64,17 @@ class RedisCache:
         # Four connections: neither a large put nor a large body must delay a lookup.
         self._pool = pool = _pool(url)
         self._url, self._max_value = url, max_body + LONGEST_HEAD
-        max_reply = self._max_value + _RECORD_BYTES
-        self._read = Pipeline(pool, timeout=timeout, max_reply=max_reply, on_too_large=self._drop_too_large)
-        self._large = Pipeline(pool, timeout=timeout, max_reply=max_reply, on_too_large=self._drop_too_large)
-        self._leases = Pipeline(pool, timeout=2 * timeout)
-        self._write = Pipeline(pool, timeout=_TIMEOUT)
-        self._client = Redis.from_pool(pool)
         self._prefix, self._channel, self._max_fields = prefix, f"{prefix}:news", max_fields
         self._lease, self._fence = lease, _milliseconds(fence)
         self._process = secrets.token_hex(6)
+        self._generation = Generation(f"{prefix}:generation", self._channel, self._process)
+        pipeline = partial(Pipeline, pool, greeting=self._generation.greeting)
+        limits: dict[str, Any] = {"max_reply": self._max_value + _RECORD_BYTES, "on_too_large": self._drop_too_large}
+        self._read, self._large = (pipeline(timeout=timeout, **limits) for _ in range(2))
+        self._leases, self._write = pipeline(timeout=2 * timeout), pipeline(timeout=_TIMEOUT)
+        self._generation.ask = self._write.ask
+        self._client = Redis.from_pool(pool)
+        self._watching: asyncio.Task[None] | None = None
         self._subscription: Subscription | None = None
         self._awaited: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
 
@@ -86,9 +92,11 @@ class RedisCache:
                     event.set()
             elif kind == "purged":
                 sender, _, contact = rest.partition(" ")
+                process, _, state = sender.partition(":")
+                self._generation.heard(state)
                 if contact == _ALL:
                     on_purge(None)
-                elif sender != self._process and contact.isdecimal() and len(contact) <= _MAX_DIGITS:
+                elif process != self._process and contact.isdecimal() and len(contact) <= _MAX_DIGITS:
                     on_purge(int(contact))
 
         def changed(up: bool) -> None:
@@ -98,8 +106,10 @@ class RedisCache:
                     event.set()
                 self._awaited.clear()
 
+        self._generation.on_loss = lost = partial(on_purge, None)
+        self._watching = asyncio.create_task(self._generation.watch())
         self._subscription = Subscription(
-            self._pool, self._channel, received, changed, partial(on_purge, None), partial(disagreement, self._url)
+            self._pool, self._channel, received, changed, lost, partial(disagreement, self._url)
         )
 
     async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
@@ -147,13 +157,14 @@ class RedisCache:
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False
     ) -> bool:
         keys = [key := self.key(owner), self._fence_key(owner)]
-        body_field, body = _body_field(field), b""
+        fence, _, epoch = token.fence.rpartition(b" ")
+        place, body_field, body = _place(key, field, epoch.decode()), _body_field(field), b""
         if len(entry.body) > _LARGE:
-            value, body = pack_reference(entry, _place(key, field)), pack(entry, _place(key, body_field))
+            value, body = pack_reference(entry, place), pack(entry, _place(key, body_field, epoch.decode()))
         else:
-            value = pack(entry, _place(key, field))
-        args: list[str | bytes | int] = [field, value, token.fence, self._max_fields, _milliseconds(life), RECORD]
-        args += int(sole), body_field, body
+            value = pack(entry, place)
+        args: list[str | bytes | int] = [field, value, fence, self._max_fields, _milliseconds(life), RECORD]
+        args += pack(entry, _place(key, ABSENCE, epoch.decode())) if sole else b"", body_field, body
         if (lease := token.lease) is not None:
             keys.append(lease.name)
             args += (lease.token, self._channel, _arrived(lease))
@@ -168,16 +179,16 @@ class RedisCache:
         await _done(self._write.ask("EVAL", scripts.RELEASE, 1, lease.name, *args))
 
     async def announce(self, contact: int) -> None:
-        await _done(self._write.ask("PUBLISH", self._channel, self._purged(contact)))
+        await _done(self._write.ask("PUBLISH", self._channel, f"purged {self._process} {contact}"))
 
     async def purge(self, contact: int | None) -> None:
         if contact is None:
             await _done(self._unlink(f"{self._prefix}:{{*:fence"))  # first, so that puts under way are refused
             await _done(self._unlink(f"{self._prefix}:{{*"))
-            await self._run_purge(self._purged(_ALL))
+            await self._run_purge(_ALL)
         else:
             keys = self.key(contact), self.key(MezzanineOwner(contact)), self._fence_key(contact)
-            await self._run_purge(self._purged(contact), *keys)
+            await self._run_purge(str(contact), *keys)
 
     async def check(self) -> str:
         try:
@@ -195,15 +206,21 @@ class RedisCache:
         bound = f"{limit:,} bytes, {info.get('maxmemory_policy')}" if limit else "no memory limit"
         return f"{name} {version}, {bound}"
 
+    async def stores(self, own: str | None) -> list[str]:
+        args = int(time.time()), _STORE_NOTED, own or ""  # the access list need not allow TIME
+        match await _done(self._write.ask("EVAL", scripts.STORES, 1, f"{self._prefix}:stores", *args)):
+            case list() as found if all(isinstance(each, bytes) for each in found):
+                return [each.decode(errors="replace") for each in found]
+        raise CacheUnavailable(_FOREIGN)
+
     async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
         if self._subscription is not None:
             await self._subscription.close()
         for pipeline in (self._read, self._large, self._leases, self._write):
             await pipeline.close()
         await self._client.aclose()
-
-    def _purged(self, contact: int | str) -> str:
-        return f"purged {self._process} {contact}"
 
     def _fence_key(self, owner: Owner) -> str:
         return f"{self._prefix}:{{{contact_of(owner)}}}:fence"
@@ -231,7 +248,7 @@ class RedisCache:
     async def _entry(self, key: str, field: str, value: bytes) -> Entry | None:
         """Return the entry of *value*, or of the field to which *value* refers. Return None if it is damaged."""
         if not is_reference(value):
-            return unpack(value, _place(key, field))
+            return unpack(value, _place(key, field, self._generation.epoch))
         (entry,) = await self._look_up(self._large, key, (_body_field(field),))
         return entry
 
@@ -245,7 +262,7 @@ class RedisCache:
             case [bytes(value)] if field:
                 return [value]
             case [_, bytes(fence), int(held)]:
-                return [None, fence, held]
+                return [None, b"%b %b" % (fence, self._generation.epoch.encode()), held]
         raise CacheUnavailable(_FOREIGN)
 
     def _drop_too_large(self, command: Command) -> None:
@@ -253,10 +270,14 @@ class RedisCache:
         if command[0] == "HMGET":
             self._write.ask("EVAL", scripts.DROP_TOO_LARGE, 1, command[1], self._max_value, *command[2:])
 
-    async def _run_purge(self, message: str, *keys: str) -> None:
+    async def _run_purge(self, contact: str, *keys: str) -> None:
         """Run the script PURGE. Raise `CacheUnavailable` unless the reply is its own."""
-        reply = await _done(self._write.ask("EVAL", scripts.PURGE, len(keys), *keys, self._channel, message))
-        if reply != message.encode():
+        known = self._generation
+        args = *known.arguments, contact
+        reply = await _done(self._write.ask("EVAL", scripts.PURGE, len(keys) + 1, known.key, *keys, *args))
+        beginning, end = f"purged {self._process}:", f" {contact}"
+        text = reply.decode(errors="replace") if isinstance(reply, bytes) else ""
+        if not (text.startswith(beginning) and text.endswith(end) and known.heard(text[len(beginning) : -len(end)])):
             raise CacheUnavailable(_FOREIGN)
 
     async def _unlink(self, pattern: str) -> None:
@@ -279,9 +300,9 @@ def _pool(url: str) -> ConnectionPool:
     )
 
 
-def _place(key: str, field: str) -> str:
-    """Return what the checksum of a value includes: a value that is found in another place is damaged."""
-    return f"{key} {field}"
+def _place(key: str, field: str, epoch: str) -> str:
+    """Return what the checksum of a value includes. A value of another place or epoch is damaged."""
+    return f"{key} {field} {epoch}" if epoch else f"{key} {field}"
 
 
 def _body_field(field: str) -> str:

@@ -1,12 +1,17 @@
-"""Lua scripts, which the server runs atomically. All keys of a script belong to one contact, so they share a slot.
+"""Lua scripts, which the server runs atomically. All their keys, but that of the generation, belong to one contact.
 
-The hash has a field for each rendition. The fence is a token that every purge deletes. The lease is a lock with an
-expiry, whose value is the token of the process that renders.
+The generation is a hash with the number of purges and the epoch (`generation.py`). The hash of a contact has a field
+for each rendition. The fence is a token that every purge deletes. The lease is a lock with an expiry, whose value is
+the token of the process that renders.
 """
 
 from __future__ import annotations
 
 from service.caches.entry_format import VERSION_AT
+from service.pictures.values import ABSENCE
+
+VERSION_LENGTH = f"((string.byte({{0}}, {VERSION_AT - 3}) or 0) * 256 + (string.byte({{0}}, {VERSION_AT - 2}) or 0))"
+"""The expression for the length of the version in a value, which is the second-last number of its header."""
 
 DROP_TOO_LARGE = """
 -- KEYS: hash. ARGV: bytes of the largest value, fields. Returns the number of values that were larger.
@@ -36,7 +41,7 @@ if ARGV[4] ~= '' then
   if type(size) == 'number' and size > tonumber(ARGV[6]) then redis.call('HDEL', KEYS[1], ARGV[4]) end
   local value = redis.pcall('HGET', KEYS[1], ARGV[4])
   if type(value) == 'string' then
-    local long = (string.byte(value, {VERSION_AT - 3}) or 0) * 256 + (string.byte(value, {VERSION_AT - 2}) or 0)
+    local long = {VERSION_LENGTH.format("value")}
     if string.sub(value, {VERSION_AT + 1}, {VERSION_AT} + long) == ARGV[5] then return {{value}} end
   end
 end
@@ -55,10 +60,11 @@ return {{false, fence, 0}}
 """
 """Look the value up once more. If it is missing, get the fence and, if it is free, the lease."""
 
-PUT = """
+PUT = f"""
 -- KEYS: hash, fence, and the lease to release, if any. ARGV: field, value, fence, largest number of fields, ms of the
--- hash, the record's field, '1' to replace the hash, field of a large body, its value ('': there is none); the lease's
--- token, the channel, the message. Returns 1 if the value was stored, 0 if the fence was deleted in between.
+-- hash, the record's field, the absence's value if the value is the record of a missing picture (otherwise ''), field
+-- of a large body, its value ('': there is none); the lease's token, the channel, the message. Returns 1 if a value was
+-- stored, 0 if the fence was deleted in between.
 local function release()
   if KEYS[3] and redis.call('GET', KEYS[3]) == ARGV[10] then
     redis.call('UNLINK', KEYS[3])
@@ -70,7 +76,13 @@ if redis.call('GET', KEYS[2]) ~= ARGV[3] then
   return 0
 end
 local kind = redis.call('TYPE', KEYS[1]).ok
-if ARGV[7] == '1' or (kind ~= 'hash' and kind ~= 'none') then redis.call('UNLINK', KEYS[1]) end
+local record = ARGV[7] ~= '' and kind == 'hash' and redis.call('HGET', KEYS[1], ARGV[6])
+if record and {VERSION_LENGTH.format("record")} > 0 then
+  local noted = redis.pcall('HSET', KEYS[1], '{ABSENCE}', ARGV[7])
+  release()
+  return type(noted) == 'table' and noted or 1
+end
+if ARGV[7] ~= '' or (kind ~= 'hash' and kind ~= 'none') then redis.call('UNLINK', KEYS[1]) end
 local function store(field, value)
   if redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[4]) and redis.call('HEXISTS', KEYS[1], field) == 0 then
     for _, victim in ipairs(redis.call('HRANDFIELD', KEYS[1], 4)) do
@@ -84,19 +96,62 @@ local function store(field, value)
 end
 if ARGV[9] ~= '' then store(ARGV[8], ARGV[9]) else redis.call('HDEL', KEYS[1], ARGV[8]) end
 local stored = store(ARGV[1], ARGV[2])
+if ARGV[1] == ARGV[6] then redis.call('HDEL', KEYS[1], '{ABSENCE}') end
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 release()
 return type(stored) == 'table' and stored or 1
 """
-"""Store a value unless the contact was purged since the fence was read, and wake the processes that wait for it."""
+"""Store a value unless the contact was purged since the fence was read, and wake the processes that wait for it.
 
-PURGE = """
--- KEYS: hash, mezzanine, fence; or none if they are unlinked already. ARGV: channel, message. Returns the message.
-if KEYS[1] then redis.call('UNLINK', unpack(KEYS)) end
-redis.call('PUBLISH', ARGV[1], ARGV[2])
-return ARGV[2]
+The record of a missing picture replaces all values. If there is the record of a picture, an absence is stored beside it
+instead, which the next record deletes.
+"""
+
+_STATE = """#!lua flags=allow-oom
+local state = redis.call('TYPE', KEYS[1]).ok == 'hash' and redis.call('HMGET', KEYS[1], 'generation', 'epoch') or {}
+local number, epoch = tonumber(state[1] or ''), state[2]
+local function set(new_number, new_epoch)
+  number, epoch = new_number, new_epoch
+  redis.call('HSET', KEYS[1], 'generation', number, 'epoch', epoch)
+end
+if not (number and epoch) then  -- the server is new, or a foreign value has the key
+  redis.call('UNLINK', KEYS[1])
+  set(math.max(1, ARGV[3]), ARGV[4])
+end
+"""
+"""KEYS: generation. ARGV: channel, sender, number and epoch that the sender knows. A new server takes these two."""
+
+PURGE = f"""{_STATE}
+-- KEYS: ..., hash, mezzanine, fence, unless they are unlinked already. ARGV: ..., contact. Returns the message.
+if KEYS[2] then redis.call('UNLINK', unpack(KEYS, 2)) end
+set(number + 1, epoch)
+local message = 'purged ' .. ARGV[2] .. ':' .. number .. ':' .. epoch .. ' ' .. ARGV[5]
+redis.call('PUBLISH', ARGV[1], message)
+return message
 """
 """Drop what is cached of a contact. No reply but the message acknowledges it."""
+
+STORES = """
+-- KEYS: sorted set by time. ARGV: Unix seconds now, seconds for which a store is kept, a store to note ('': none).
+-- Returns the stores.
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1] - ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('ZADD', KEYS[1], ARGV[1], ARGV[3])
+  redis.call('EXPIRE', KEYS[1], ARGV[2])
+end
+return redis.call('ZREVRANGE', KEYS[1], 0, 15)
+"""
+"""Note a store, and return those that were noted lately, the last first."""
+PROPOSE_EPOCH = f"""{_STATE}
+-- ARGV: ..., the epoch to replace. Returns the number and the epoch of the server. They are another process's if the
+-- server does not have the epoch to replace.
+if epoch == ARGV[5] then
+  set(math.max(number, ARGV[3]) + 1, ARGV[4])
+  redis.call('PUBLISH', ARGV[1], 'purged ' .. ARGV[2] .. ':' .. number .. ':' .. epoch .. ' *')
+end
+return {{tostring(number), epoch}}
+"""
+"""Make all values void, once for all processes."""
 
 RENEW = """
 -- KEYS: lease. ARGV: its token, its ms.

@@ -19,7 +19,6 @@ import time
 from dataclasses import replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
-from service.imaging.order import Placeholder
 from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
 from service.pictures.candidates import Candidates
 from service.pictures.demand import Demand
@@ -27,8 +26,8 @@ from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.originals import STORE_ERRORS, Originals
 from service.pictures.ports import Admission, CountedOrder, Layer, Observer
-from service.pictures.renditions import Renditions, pixels_of
-from service.pictures.selection import Recipe, Selected, Selection, entity_tag
+from service.pictures.renditions import Renditions
+from service.pictures.selection import Recipe, Selected, Selection, entity_tag, pixels
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
@@ -199,8 +198,8 @@ class ContactPictures:
     async def _find_or_make(self, selection: Selection, trace: Trace, demand: Demand, accepted: bool) -> Fetched:
         """Return the entry from the cache, or have it made by one process of the fleet, for the clients of *demand*.
 
-        Raise `Overloaded` unless the order is or can be *accepted*. After a temporary error, return an older rendition
-        if there is one that is not too old.
+        It is made if the order is or can be *accepted*. After a temporary error, return an older rendition if there is
+        one that is not too old.
         """
         trace.demand = demand
         found = await self._cache.get(selection.owner, selection.field, trace)
@@ -211,7 +210,8 @@ class ContactPictures:
                 return await self._make_once(selection, trace)
             if not accepted:
                 self._admission.require(trace)
-            with self._admission.count(trace, selection.work.format, _pixels(selection)) as order:
+            trace.pixels = pixels(selection.work, selection.original)
+            with self._admission.count(trace, selection.work.format, trace.pixels) as order:
                 return await self._make_once(selection, trace, order)
         except _TEMPORARY_ERRORS:
             if found is None or self._is_too_old(found):
@@ -276,10 +276,3 @@ class ContactPictures:
     def _is_streamed(self, original: Original) -> bool:
         """Return whether the stored bytes are sent from the store: slow readers do not share them in memory."""
         return original.size > min(_LARGEST_CACHED, self._cache.max_body)
-
-
-def _pixels(selection: Selection) -> int:
-    """Return the pixels that the cost of the work depends on; 0 if they are not known."""
-    if isinstance(selection.work, Placeholder):
-        return selection.work.width * selection.work.height
-    return pixels_of(selection.original, selection.work) if selection.original and selection.work else 0

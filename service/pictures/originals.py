@@ -16,7 +16,7 @@ from service.pictures.lifetimes import RecordLifetimes, jitter
 from service.pictures.ports import Admission, Observer, OriginalStore
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
-from service.pictures.values import PIECE, RECORD, Entry, Original, OriginalEmpty, Pieces
+from service.pictures.values import DOUBTED, PIECE, RECORD, Entry, Original, OriginalEmpty, Pieces
 
 log = structlog.get_logger()
 
@@ -28,11 +28,15 @@ _CLOCK_SKEW = 5.0
 
 @dataclass(frozen=True, slots=True)
 class RecordedOriginal:
-    """A contact's original (None: it has none) and its record, which is fresh until *until* (Unix seconds)."""
+    """A contact's original (None: it has none) and its record, which is fresh until *until* (Unix seconds).
+
+    It is *doubted*, and stale, if a process has found no picture since. Each process asks its own store then.
+    """
 
     original: Original | None
     record: Entry
     until: float
+    doubted: bool = False
 
 
 class Originals:
@@ -76,7 +80,7 @@ class Originals:
             return await self._ask_store_once(contact, None, trace)
         usable = stale < self._lifetimes.stale_while_revalidate and self._cache.subscribed
         # A missing original is looked up before the answer, so that the first picture of a contact is shown soon.
-        if usable and recorded.original is not None:
+        if usable and recorded.original is not None and not recorded.doubted:
             self._flights.start(self._key(contact), lambda: self._revalidate(contact, recorded))
             return self._stale(recorded, stale, trace)
         if not self._breaker.admits() and stale < self._lifetimes.stale_if_error:
@@ -157,7 +161,9 @@ class Originals:
 
     def _with_expiry(self, original: Original | None, record: Entry) -> RecordedOriginal:
         life = self._lifetimes.fresh if original else self._lifetimes.missing
-        return RecordedOriginal(original, record, record.stored_at + life * jitter(record))
+        doubted = record.detail == DOUBTED
+        until = record.stored_at + (0 if doubted else life * jitter(record))
+        return RecordedOriginal(original, record, until, doubted=doubted)
 
     def _key(self, contact: int) -> tuple[int, int]:
         return contact, self._cache.epoch(contact)
@@ -187,7 +193,7 @@ class Originals:
         before = recorded.original if recorded else None
         try:
             with trace.timed("store"):
-                found = await self._store.find(contact)
+                found = await self._store.find(contact, known=before is not None)
         except OriginalEmpty:  # not recorded: a copy may be under way
             self._breaker.succeeded()
             now = time.time()
@@ -208,6 +214,6 @@ class Originals:
         if changed:
             token = replace(token, epoch=self._cache.forget(contact))
         latest = await self._record(found, contact, token, since=time.time())
-        if changed:
+        if changed and not (found is None and recorded and recorded.doubted):  # the absence has been announced
             self._cache.announce(contact)
         return latest

@@ -31,9 +31,10 @@ FULL = N_("Too many pictures wait to be rendered. Try again soon.")
 class OriginalStore(Protocol):
     """The store of the originals. Every method raises `StoreFailed` or `StoreTimedOut`."""
 
-    async def find(self, contact: int) -> Original | None:
+    async def find(self, contact: int, *, known: bool = False) -> Original | None:
         """Return the original of *contact*, or None. An original that cannot be used has a `Fault`.
 
+        *known* is whether a record says that there is a picture: when many of these are missing, the store has failed.
         Raise `OriginalEmpty` when there are only files without bytes.
         """
 
@@ -48,6 +49,9 @@ class OriginalStore(Protocol):
 
     async def check(self) -> str:
         """Return a short description of the store, or raise."""
+
+    async def identity(self) -> str | None:
+        """Return the text that tells this store from others. None: there is none."""
 
     async def close(self) -> None:
         """Close what is open."""
@@ -159,9 +163,11 @@ class SharedCache(Protocol):
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False
     ) -> bool:
-        """Put *entry* for *life* seconds, and release the lease of *token*. With *sole*, it replaces all others.
+        """Put *entry* for *life* seconds, and release the lease of *token*. A record deletes the absence beside it.
 
-        Return False when the fence was deleted in between.
+        With *sole*, *entry* is the record of a missing picture and replaces all others. But if there is the record of a
+        picture, *entry* is put beside it as `ABSENCE`, for as long as the others. Return False when the fence was
+        deleted in between.
         """
 
     async def renew(self, lease: Lease) -> bool:
@@ -178,6 +184,9 @@ class SharedCache(Protocol):
 
     async def check(self) -> str:
         """Return a short description of the cache."""
+
+    async def stores(self, own: str | None) -> list[str]:
+        """Return the identities of stores that processes have noted in the last minutes, and note *own* if given."""
 
     async def close(self) -> None:
         """Close the connections."""

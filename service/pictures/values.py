@@ -20,6 +20,12 @@ PLACEHOLDERS: Literal["blank"] = "blank"
 RECORD = "original"
 """The field of a contact's record."""
 
+ABSENCE = "absence"
+"""The field that says that a process found no picture, although the record says that there is one."""
+
+DOUBTED = "doubted"
+"""The detail of a record that is older than the absence beside it."""
+
 Pieces = AsyncGenerator[bytes | memoryview, None]
 """A body in pieces. Its receiver closes it."""
 

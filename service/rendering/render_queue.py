@@ -95,4 +95,5 @@ class RenderQueue:
 
     def _refuse(self, order: _QueuedOrder) -> None:
         self._waiting.remove(order)
-        order.place.set_exception(QueueFull())
+        if not order.place.done():
+            order.place.set_exception(QueueFull())

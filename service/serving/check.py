@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from service.caches.embedded import CannotEmbed, EmbeddedValkey, find_server
-from service.pictures.ports import CacheUnavailable
+from service.errors import PictureError
+from service.pictures.ports import CacheUnavailable, OriginalStore
 from service.settings import BadSettings, Settings
 from service.wiring import credentials
 from service.wiring.app import redis_cache
@@ -42,10 +43,22 @@ async def _inspect_cache(settings: Settings) -> tuple[bool, str]:
 
 
 async def _inspect_server(settings: Settings, url: str) -> tuple[bool, str]:
-    cache = redis_cache(settings, url)
+    cache, store = redis_cache(settings, url), store_type(settings).make(settings, None)
     try:
-        return True, await cache.check()
+        description = await cache.check()
+        own, noted = await _identity(store), await cache.stores(None)
+        if own is not None and (others := sorted({*noted} - {own})):
+            return False, f"it is shared with another store: {', '.join(others)}, and this one is {own}"
+        return True, description
     except CacheUnavailable as error:
         return False, str(error)
     finally:
         await cache.close()
+        await store.close()
+
+
+async def _identity(store: OriginalStore) -> str | None:
+    try:
+        return await store.identity()
+    except PictureError:  # a finding of its own
+        return None

@@ -33,7 +33,7 @@ async def serve_alone(
     `create_app`.
     """
     loop, settings = asyncio.get_running_loop(), reload.settings
-    stop, app = Stop(settings.server), create_app(settings, shown=shown)
+    stop, app = Stop(settings.server), create_app(settings, in_force=reload.in_force, shown=shown)
     counter = SignalCounter(stop.request, stop.hurry)
     for number in ending_signals():
         loop.add_signal_handler(number, counter.receive)
@@ -66,6 +66,8 @@ async def serve(
         gc.freeze()  # garbage collections skip modules, settings and catalogues: 4 % of a hit
         await web.SockSite(runner, listener, backlog=limits.backlog).start()
         ready()
+        await stop.announced.wait()
+        runner.close_after_answers()
         await stop.requested.wait()
         if stop.drain:
             log.info("server.draining", seconds=stop.drain)

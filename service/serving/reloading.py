@@ -12,15 +12,19 @@ from service.serving.logs import set_level
 from service.settings import RELOADABLE, BadSettings, Settings, SettingsSources, differences
 from service.web.keys import AFTER_RELOAD
 from service.wiring.credentials import CREDENTIALS, check_files, files_in_use
+from service.wiring.stores import StoreState
 
 log = structlog.get_logger()
 
 
 class Reload:
-    """The *settings* in force, and their reload from *sources*. A reload that fails changes nothing, and is logged."""
+    """The *settings* in force, and their reload from *sources*. A reload that fails changes nothing, and is logged.
 
-    def __init__(self, settings: Settings, sources: SettingsSources) -> None:
-        self.settings = settings
+    A reload also accepts the folder that is at the path of the pictures: *in_force* is what is known of it.
+    """
+
+    def __init__(self, settings: Settings, sources: SettingsSources, in_force: StoreState) -> None:
+        self.settings, self.in_force = settings, in_force
         self._sources = sources
         self._changed: set[str] = set()
 
@@ -68,6 +72,7 @@ class Reload:
     def _accept(self, settings: Settings) -> None:
         self._changed.update(differences(self.settings, settings))
         self.settings = settings
+        self.in_force.accept_any()
         set_level(settings.log)
 
 

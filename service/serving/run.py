@@ -44,10 +44,10 @@ def _run(
 
     configure_logs(settings.log)
     log = structlog.get_logger()
-    store_type(settings).prepare(settings)
+    in_force = store_type(settings).prepare(settings)
     if settings.auth.schemes:
         asyncio.run(check_files(settings.auth))
-    listener, reload = listen(settings.server), Reload(settings, sources)
+    listener, reload = listen(settings.server), Reload(settings, sources, in_force)
 
     def announce() -> None:
         base = base_url(listener)

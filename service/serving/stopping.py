@@ -19,7 +19,7 @@ log = structlog.get_logger()
 
 ENDING = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT))
 """Signals that end the service, however it was started."""
-CLEANUP = 1.5
+CLEANUP = 1.3
 """Seconds after `server.drain` and `server.shutdown_timeout` in which a process ends."""
 HURRIED_CLEANUP = 1.0
 """Seconds after a second signal in which a process ends."""
@@ -65,10 +65,14 @@ class SignalCounter:
 
 
 class Stop:
-    """The stop of this process, which serves. It is ordered by `request`, and hurried by `hurry`."""
+    """The stop of this process, which serves. It is ordered by `request`, and hurried by `hurry`.
+
+    *announced* is set before: answers then close their connections.
+    """
 
     def __init__(self, settings: ServerSettings) -> None:
         self.drain = settings.drain
+        self.announced = asyncio.Event()
         self.requested = asyncio.Event()
         self.hurried = asyncio.Event()
         self._shutdown_timeout = settings.shutdown_timeout
@@ -76,6 +80,7 @@ class Stop:
     def request(self) -> None:
         """Order the stop. Requests are taken for another `drain` seconds."""
         if not self.requested.is_set():
+            self.announced.set()
             self.requested.set()
             end_after(self.drain + self._shutdown_timeout + CLEANUP)
 

@@ -36,10 +36,18 @@ class ImagesSettings(Section):
     """Where the originals are stored, and how they are read."""
 
     directory: Path
+    marker: Annotated[str, Field(pattern=r"^[^/\x00-\x1f]{0,255}$")]
     max_bytes: Bytes
     as_stored: Literal["verbatim", "clean"]
     timeout: Seconds
     watch: bool
+
+    @field_validator("marker")
+    @classmethod
+    def _names_a_file(cls, name: str) -> str:
+        if name in (".", ".."):
+            raise ValueError("must be the name of a file")
+        return name
 
 
 class WritesSettings(Section):

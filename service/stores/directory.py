@@ -7,9 +7,7 @@ in threads.
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import stat
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +22,8 @@ from aiofiles.threadpool.binary import AsyncBufferedReader
 from service.imaging.containers.window import HEAD_BYTES
 from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
 from service.stores.describe import describe
-from service.stores.names import contact_in_name, files_of, is_shard
+from service.stores.folder_in_force import FolderInForce
+from service.stores.names import files_of, pictures_in
 from service.stores.os_errors import as_store_errors
 from service.stores.versions import FileIdentity, file_identity, read_at, read_unchanged, require_version, version_of
 
@@ -39,15 +38,17 @@ class DirectoryStore:
     """An `OriginalStore` in the folder *root*.
 
     *max_bytes* is the largest size of an original. *timeout* is the number of seconds that one operation may take.
+    The processes of a service share *in_force*.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int, timeout: float) -> None:
+    def __init__(self, root: Path, *, max_bytes: int, timeout: float, in_force: FolderInForce | None = None) -> None:
         self._root, self._max_bytes, self._timeout = root, max_bytes, timeout
+        self._in_force = in_force or FolderInForce(root)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._closing: set[asyncio.Future[None]] = set()
 
-    async def find(self, contact: int) -> Original | None:
-        return await self._bounded(lambda: self._in_thread(self._find, contact))
+    async def find(self, contact: int, *, known: bool = False) -> Original | None:
+        return await self._bounded(lambda: self._in_thread(self._find, contact, known))
 
     async def read(self, original: Original) -> bytes:
         return await self._bounded(lambda: self._in_thread(self._read, original))
@@ -60,19 +61,32 @@ class DirectoryStore:
 
     async def check(self) -> str:
         def describe_folder() -> str:
+            self._in_force.look()
             with os.scandir(self._root) as entries:
                 return "has files" if next(entries, None) else "is empty"
 
         return f"{self._root} {await self._bounded(lambda: self._in_thread(describe_folder))}"
+
+    async def is_in_force(self) -> bool:
+        """Return whether the folder at the path may be used. A failure is not logged: this is asked in a loop."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._in_thread(self._in_force.require)
+        except OSError:
+            return False
+        return True
+
+    async def identity(self) -> str | None:
+        return await self._bounded(lambda: self._in_thread(self._in_force.identity))
 
     async def sample(self, limit: int) -> tuple[int, list[OSError]]:
         """Read the beginning of the first *limit* pictures in the folder, in the order in which the system lists them.
 
         Return the number of pictures, and the errors of those that cannot be read.
         """
-        paths = await self._bounded(lambda: self._in_thread(lambda: list(islice(self._picture_paths(), limit))))
-        errors = [await self._bounded(partial(self._in_thread, _read_error, path)) for path in paths]
-        return len(paths), [error for error in errors if error is not None]
+        found = await self._bounded(lambda: self._in_thread(lambda: list(islice(pictures_in(self._root), limit))))
+        errors = [await self._bounded(partial(self._in_thread, _read_error, path)) for _, path in found]
+        return len(found), [error for error in errors if error is not None]
 
     async def close(self) -> None:
         if self._closing:
@@ -119,7 +133,7 @@ class DirectoryStore:
         finally:
             self._close_soon(file)
 
-    def _find(self, contact: int) -> Original | None:
+    def _find(self, contact: int, known: bool = False) -> Original | None:
         empty = False
         for path, size in files_of(self._root, contact):
             if size == 0:
@@ -131,11 +145,13 @@ class DirectoryStore:
             except FileNotFoundError:
                 continue  # removed since it was listed
             if original.size:
+                self._in_force.present(contact)
                 return original
             empty = True
         if empty:
+            self._in_force.require()
             raise OriginalEmpty
-        self._require_root()
+        self._in_force.absent(contact, known=known)
         return None
 
     def _described(self, contact: int, file: int) -> Original:
@@ -176,28 +192,8 @@ class DirectoryStore:
         for path, size in files_of(self._root, contact):
             if size:
                 return path
-        self._require_root()
+        self._in_force.require()
         raise OriginalChanged
-
-    def _picture_paths(self) -> Iterator[str]:
-        """Yield the paths of the pictures in the folder, then of those in its shards."""
-        shards = []
-        with os.scandir(self._root) as entries:
-            for entry in entries:
-                if is_shard(entry.name):
-                    shards.append(entry.path)
-                elif contact_in_name(entry.name) is not None and entry.is_file():
-                    yield entry.path
-        for folder in shards:
-            with os.scandir(folder) as entries:
-                yield from (
-                    entry.path for entry in entries if contact_in_name(entry.name) is not None and entry.is_file()
-                )
-
-    def _require_root(self) -> None:
-        """Raise OSError when the folder is missing. Otherwise all contacts would seem to have no picture."""
-        if not stat.S_ISDIR(os.stat(self._root).st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self._root))
 
     def _in_thread(self, call: Callable[..., T], *args: object) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)

@@ -58,6 +58,22 @@ def files_of(root: Path, contact: int) -> Iterator[ContactFile]:
         yield from _files_in(folder, contact)
 
 
+def pictures_in(root: Path | str) -> Iterator[tuple[int, str]]:
+    """Yield contact and path of each picture in *root*, then of those in its shards, as the system lists them."""
+    shards = []
+    with os.scandir(root) as entries:
+        for entry in entries:
+            if is_shard(entry.name):
+                shards.append(entry.path)
+            elif (contact := contact_in_name(entry.name)) is not None and entry.is_file():
+                yield contact, entry.path
+    for folder in shards:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if (contact := contact_in_name(entry.name)) is not None and entry.is_file():
+                    yield contact, entry.path
+
+
 def _files_in(folder: str, contact: int) -> Iterator[ContactFile]:
     for suffix in SUFFIXES:
         path = f"{folder}/{contact}.{suffix}"

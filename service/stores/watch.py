@@ -23,7 +23,7 @@ log = structlog.get_logger()
 Contacts = set[int] | None
 """The contacts whose files have changed; None: the files of any contact may have."""
 
-_QUIET = 0.02
+_QUIET = 0.05
 """Seconds without a change that end a burst of changes."""
 _MAX_BURST = 0.2
 """Seconds after which a burst of changes is reported before it ends."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,6 +18,7 @@ from service.formats import Format
 from service.pictures.ports import Check, Upload
 from service.pictures.values import Original, OriginalEmpty
 from service.stores.directory import DirectoryStore
+from service.stores.folder_in_force import FolderInForce
 from service.stores.names import files_of, shard
 from service.stores.os_errors import as_store_errors
 from service.stores.uploads import UploadFile, UploadFolder, make_names_durable
@@ -40,14 +41,14 @@ class WritableDirectory(DirectoryStore):
     too, before the call returns.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int, timeout: float) -> None:
-        super().__init__(root, max_bytes=max_bytes, timeout=timeout)
+    def __init__(self, root: Path, *, max_bytes: int, timeout: float, in_force: FolderInForce | None = None) -> None:
+        super().__init__(root, max_bytes=max_bytes, timeout=timeout, in_force=in_force)
         self._uploads = UploadFolder(root, timeout)
         self._writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-write")
 
     @asynccontextmanager
     async def uploading(self) -> AsyncIterator[Upload]:
-        begun = self._writers.submit(self._uploads.begin)
+        begun = self._writers.submit(self._begin)
         try:
             file = await self._bounded(lambda: asyncio.wrap_future(begun))
         except BaseException:
@@ -75,9 +76,13 @@ class WritableDirectory(DirectoryStore):
         await super().close()
         self._writers.shutdown(wait=False, cancel_futures=True)
 
+    def _begin(self) -> UploadFile:
+        self._in_force.require()
+        return self._uploads.begin()
+
     def _put(self, contact: int, upload: UploadFile, check: Check) -> Original:
         upload.make_durable()
-        with self._uploads.write_lock():
+        with self._write_lock():
             present = self._present(contact)
             check(present)
             moment = _moment(present)
@@ -93,10 +98,11 @@ class WritableDirectory(DirectoryStore):
                     Path(file.path).unlink(missing_ok=True)
             upload.path.rename(path)
         make_names_durable(path.parent)
+        self._in_force.present(contact)
         return original
 
     def _delete(self, contact: int, check: Check) -> None:
-        with self._uploads.write_lock():
+        with self._write_lock():
             check(self._present(contact))
             paths = [Path(file.path) for file in files_of(self._root, contact)]
             for path in reversed(paths[1:]):  # the present picture last, so that no older one is ever visible
@@ -106,6 +112,14 @@ class WritableDirectory(DirectoryStore):
                 path.unlink(missing_ok=True)
         for path in paths[:1]:
             make_names_durable(path.parent)
+        self._in_force.removed(contact)
+
+    @contextmanager
+    def _write_lock(self) -> Iterator[None]:
+        """Hold the lock of the folder in force. Nothing is created in another folder."""
+        self._in_force.require()
+        with self._uploads.write_lock():
+            yield
 
     def _present(self, contact: int) -> Original | None:
         """Return the picture of *contact*. A file without bytes is none."""

@@ -124,6 +124,15 @@ class Connection(web.RequestHandler):
         if not self._messages:
             self.close()
 
+    @property
+    def request_factory(self) -> Callable[..., web.BaseRequest]:
+        """The function that makes requests. Only a stop replaces it, so a request costs no look for a stop."""
+        return self._request_factory  # type: ignore[return-value]  # it is never None here
+
+    @request_factory.setter
+    def request_factory(self, make: Callable[..., web.BaseRequest]) -> None:
+        self._request_factory = make
+
     def abort(self) -> None:
         """Close the connection at once; unsent bytes are discarded."""
         if self._client_transport is not None:
@@ -208,6 +217,20 @@ class ConnectionServer(web.Server):
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)
         self._spare_descriptors.discard(handler)
+
+    def close_after_answers(self) -> None:
+        """Close each connection after its next answer, which says so (RFC 9112 section 9.6).
+
+        A connection that is closed while it is idle may lose a request that is on its way.
+        """
+        make_request = self.request_factory
+
+        def make_last_request(message: Any, *rest: Any) -> web.BaseRequest:
+            return make_request(message._replace(should_close=True), *rest)
+
+        self.request_factory = make_last_request
+        for each in self._open_connections():
+            each.request_factory = make_last_request
 
     async def watch_connections(self) -> None:
         """Close connections whose header is late, or whose last bytes the client does not read, until cancelled."""

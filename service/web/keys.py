@@ -25,12 +25,12 @@ from service.web.security import Authenticator
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 
-ADMISSION = web.AppKey("admission", Admission)
 AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
 """Functions that are called when a reload has changed settings, or was ordered without a change.
 
 With several processes, new ones replace those that run, and these functions are not called.
 """
+ADMISSION = web.AppKey("admission", Admission)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)

@@ -51,6 +51,10 @@ class Runner(web.ServerRunner):
         self._watching = asyncio.create_task(self._connection_server.watch_connections())
         await super().setup()
 
+    def close_after_answers(self) -> None:
+        """Close each connection after its next answer, which says so. The stop follows."""
+        self._connection_server.close_after_answers()
+
     async def cleanup(self) -> None:
         """Close the listening socket, finish the requests in flight, cut late ones, and end the application."""
         for site in self.sites:

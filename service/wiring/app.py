@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from hashlib import blake2b
 
@@ -25,7 +26,7 @@ from service.pictures.faults import FaultRecorder
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.mezzanine_renderer import MezzanineRenderer
 from service.pictures.originals import Originals
-from service.pictures.ports import Renderer, SharedCache, WritableStore
+from service.pictures.ports import CacheUnavailable, Renderer, SharedCache, WritableStore
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
 from service.pictures.writes import Writes
@@ -66,7 +67,7 @@ from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
-from service.wiring.stores import store_type
+from service.wiring.stores import StoreState, store_type
 
 log = structlog.get_logger()
 
@@ -77,6 +78,9 @@ _LEAST_INDEX = 8_388_608
 """Bytes of the index of repeats at least."""
 _WRITE_STEPS = 4
 """Times that `images.timeout` fits into the wait for a write: a lookup, the lock, the disk, and the purge."""
+
+_COMPARE_PAUSE = 10.0
+"""Seconds between two looks whether all processes that share the cache have the same store."""
 
 LEASE = 2.0
 """Seconds until the lease of a leader that has died ends. A leader renews the lease while it renders."""
@@ -89,13 +93,14 @@ def create_app(
     cache: SharedCache | None = None,
     renderer: Renderer | None = None,
     slots: RenderSlots | None = None,
+    in_force: StoreState | None = None,
     shown: Sequence[int] = (),
 ) -> web.Application:
     """Return the application of the whole service.
 
     *store*, *cache* and *renderer* replace the adapters that *settings* describe. The application closes them.
-    *slots* limit the renders of all processes that share them. *shown* are contacts with pictures: `/` is then a page
-    that shows them.
+    *slots* limit the renders of all processes that share them. *in_force* is what they share about the store.
+    *shown* are contacts with pictures: `/` is then a page that shows them.
     """
     app = web.Application()
     app[AFTER_RELOAD] = []
@@ -116,12 +121,14 @@ def create_app(
     app.cleanup_ctx.append(_report_refusals)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
-    app.cleanup_ctx.append(lambda app: _store(app, settings, store))
+    app.cleanup_ctx.append(lambda app: _store(app, settings, store, in_force))
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache))
     app.cleanup_ctx.append(lambda app: _pictures(app, settings))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
-        app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[CACHE].purge))
+        app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
+    if settings.images.marker:
+        app.cleanup_ctx.append(_compare_stores)
     add_routes(app, shown)
     return app
 
@@ -163,8 +170,10 @@ async def _renderer(
     admission.close()
 
 
-async def _store(app: web.Application, settings: Settings, given: WritableStore | None) -> AsyncIterator[None]:
-    app[STORE] = store = given or store_type(settings).make(settings)
+async def _store(
+    app: web.Application, settings: Settings, given: WritableStore | None, in_force: StoreState | None
+) -> AsyncIterator[None]:
+    app[STORE] = store = given or store_type(settings).make(settings, in_force)
     if settings.writes.enabled or settings.auth.schemes:
         try:
             await store.sweep()
@@ -172,6 +181,26 @@ async def _store(app: web.Application, settings: Settings, given: WritableStore 
             log.warning("uploads.not_swept", reason=str(error), cause=repr(error.__cause__))
     yield
     await store.close()
+
+
+async def _compare_stores(app: web.Application) -> AsyncIterator[None]:
+    comparing = asyncio.create_task(_report_other_stores(app[STORE], app[CACHE]))
+    yield
+    comparing.cancel()
+    await asyncio.wait((comparing,))
+
+
+async def _report_other_stores(store: WritableStore, cache: PictureCache) -> None:
+    """Log the identities of other stores with which processes use the cache, once for each set of them."""
+    reported: list[str] = []
+    while True:
+        with suppress(PictureError, CacheUnavailable):  # `/readyz` reports them
+            if (own := await store.identity()) is not None:
+                others = await cache.other_stores(own)
+                if others and others != reported:
+                    log.warning("images.stores_differ", own=own, others=others)
+                    reported = others
+        await asyncio.sleep(_COMPARE_PAUSE)
 
 
 async def _cache(app: web.Application, settings: Settings, given: SharedCache | None) -> AsyncIterator[None]:

@@ -16,6 +16,7 @@ import structlog
 from service.errors import PictureError
 from service.pictures.ports import WritableStore
 from service.settings import BadSettings, Settings
+from service.stores.folder_in_force import FolderInForce
 from service.stores.os_errors import error_fields
 from service.stores.uploads import UploadFolder
 from service.stores.watch import Watch
@@ -25,7 +26,12 @@ log = structlog.get_logger()
 
 _SAMPLE = 100
 """Pictures whose beginning `contact-image check` reads."""
+_LOST_PAUSE = 0.25
+"""Seconds between two looks whether a lost folder is back."""
 
+
+StoreState = FolderInForce
+"""What the processes of a service share about the store."""
 
 Purge = Callable[[int | None], Awaitable[object]]
 """A function that purges one contact; None: every contact."""
@@ -34,13 +40,16 @@ Purge = Callable[[int | None], Awaitable[object]]
 class StoreType(NamedTuple):
     """The functions of one type of store."""
 
-    make: Callable[[Settings], WritableStore]
+    make: Callable[[Settings, StoreState | None], WritableStore]
     """Return the store. The caller closes it."""
-    prepare: Callable[[Settings], None]
-    """Check the store before the service listens. Raise `BadSettings`, or log a warning if the service can start."""
+    prepare: Callable[[Settings], StoreState]
+    """Check the store before the service listens, and return what its processes share.
+
+    Raise `BadSettings`, or log a warning if the service can start.
+    """
     inspect: Callable[[Settings], Awaitable[tuple[bool, str]]]
     """Return for `contact-image check` whether the store can be used, and a description or the reason."""
-    watch: Callable[[Settings, Purge], AsyncIterator[None]]
+    watch: Callable[[Settings, WritableStore, Purge], AsyncIterator[None]]
     """Purge contacts whose originals other programs change, from the first item of the iterator to its end."""
 
 
@@ -49,23 +58,26 @@ def store_type(settings: Settings) -> StoreType:
     return _FOLDER
 
 
-def _make_folder(settings: Settings) -> WritableDirectory:
+def _make_folder(settings: Settings, in_force: FolderInForce | None = None) -> WritableDirectory:
     images = settings.images
-    return WritableDirectory(images.directory, max_bytes=images.max_bytes, timeout=images.timeout)
+    in_force = in_force or FolderInForce(images.directory, images.marker)
+    return WritableDirectory(images.directory, max_bytes=images.max_bytes, timeout=images.timeout, in_force=in_force)
 
 
-def _prepare_folder(settings: Settings) -> None:
+def _prepare_folder(settings: Settings) -> FolderInForce:
     """Log a warning if the folder cannot be read, or cannot be written to although writes are enabled.
 
-    The service then starts unready, and becomes ready when the folder appears: a volume may be mounted later. Raise
-    `BadSettings` if the parent folder is missing too, which is more likely a wrong setting.
+    Return what is known of it. The service then starts unready, and becomes ready when the folder appears: a volume may
+    be mounted later. Raise `BadSettings` if the parent folder is missing too and no marker is set, which is more likely
+    a wrong setting.
     """
     folder = settings.images.directory
+    in_force = FolderInForce(folder, settings.images.marker)
     try:
-        os.scandir(folder).close()
+        in_force.look()
     except OSError as error:
         missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        if missing and not os.path.isdir(Path.cwd() / folder.parent):
+        if missing and not settings.images.marker and not os.path.isdir(Path.cwd() / folder.parent):
             raise BadSettings(
                 [
                     "images.directory (CONTACT_IMAGE_IMAGES__DIRECTORY): "
@@ -73,12 +85,13 @@ def _prepare_folder(settings: Settings) -> None:
                 ]
             ) from error
         log.warning("images.unreadable", **error_fields(error, str(folder)), status="unready until it can be read")
-        return
+        return in_force
     if settings.writes.enabled:
         try:
             _try_upload(settings)
         except OSError as error:
             log.warning("images.unwritable", **error_fields(error, str(folder)))
+    return in_force
 
 
 async def _inspect_folder(settings: Settings) -> tuple[bool, str]:
@@ -104,25 +117,37 @@ def _try_upload(settings: Settings) -> None:
     UploadFolder(settings.images.directory, settings.images.timeout).begin().discard()
 
 
-async def _watch_folder(settings: Settings, purge: Purge) -> AsyncIterator[None]:
+async def _watch_folder(settings: Settings, store: WritableStore, purge: Purge) -> AsyncIterator[None]:
     if not settings.images.watch:
         yield
         return
+    assert isinstance(store, WritableDirectory)
     watch = Watch(settings.images.directory)
     await watch.start()
-    task = asyncio.create_task(_purge_changed(watch, purge))
+    task = asyncio.create_task(_purge_changed(watch, store, purge))
     yield
     task.cancel()
     await asyncio.wait((task,))
     await watch.close()
 
 
-async def _purge_changed(watch: Watch, purge: Purge) -> None:
-    """Purge what has changed. Every process of the fleet does this: a repeated purge does no harm."""
+async def _purge_changed(watch: Watch, store: WritableDirectory, purge: Purge) -> None:
+    """Purge what has changed. Every process of the fleet does this: a repeated purge does no harm.
+
+    While the folder is lost nothing is purged: another folder in its place says nothing about the pictures.
+    """
     while True:
         contacts = await watch.changed()
+        await _wait_until_in_force(store)
         for contact in (None,) if contacts is None else contacts:
             await purge(contact)
+
+
+async def _wait_until_in_force(store: WritableDirectory) -> None:
+    while True:
+        if await store.is_in_force():
+            return
+        await asyncio.sleep(_LOST_PAUSE)
 
 
 _FOLDER = StoreType(_make_folder, _prepare_folder, _inspect_folder, _watch_folder)

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from service.pictures.ports import CacheUnavailable, FenceToken, HeldLease, Lease
-from service.pictures.values import Entry, EntryHead, MezzanineOwner, Owner, contact_of
+from service.pictures.values import ABSENCE, RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
 
 
 class StubServer:
@@ -21,6 +21,7 @@ class StubServer:
         """The token of each lease, and its end by the loop's clock."""
         self.waiting: dict[str, asyncio.Event] = {}
         self.caches: list[StubCache] = []
+        self.stores: set[str] = set()
 
 
 class StubCache:
@@ -79,8 +80,14 @@ class StubCache:
         self._answer()
         valid = self.server.fences.get(contact_of(owner)) == token.fence
         if valid:
-            kept = {} if sole else self.server.entries.get(owner, {})
-            self.server.entries[owner] = kept | {field: entry}
+            kept = self.server.entries.get(owner, {})
+            if sole and RECORD in kept and kept[RECORD].version:
+                self.server.entries[owner] = kept | {ABSENCE: entry}
+            else:
+                kept = {} if sole else kept
+                self.server.entries[owner] = kept | {field: entry}
+                if field == RECORD:
+                    self.server.entries[owner].pop(ABSENCE, None)
         if token.lease is not None:
             await self.release(token.lease)
         return valid
@@ -122,6 +129,11 @@ class StubCache:
     async def check(self) -> str:
         self._answer()
         return "stub"
+
+    async def stores(self, own: str | None) -> list[str]:
+        self._answer()
+        self.server.stores |= {own} if own else set()
+        return list(self.server.stores)
 
     async def close(self) -> None:
         if self in self.server.caches:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from service.pictures.ports import FenceToken, SharedCache
-from service.pictures.values import PLACEHOLDERS, RECORD, EntryHead, MezzanineOwner
+from service.pictures.values import ABSENCE, PLACEHOLDERS, RECORD, EntryHead, MezzanineOwner
 from tests.caches.conftest import ENTRY, Connect, Subscriber, found, keep
 from tests.waiting import until
 
@@ -64,6 +64,43 @@ async def test_sole_put_replaces_all_entries_of_the_owner(cache: SharedCache) ->
     await keep(cache, 42, "one")
     assert await cache.put(42, RECORD, ENTRY, await cache.fence(42), life=5, sole=True)
     assert await cache.get(42, ("one", RECORD)) == [None, ENTRY]
+
+
+async def test_absence_is_put_beside_the_record_of_a_picture_until_the_next_record(cache: SharedCache) -> None:
+    missing = replace(ENTRY, version="", body=b"null")
+    for field in (RECORD, "one"):
+        await keep(cache, 42, field)
+    assert await cache.put(42, RECORD, missing, await cache.fence(42), life=5, sole=True)
+    assert await cache.get(42, ("one", RECORD, ABSENCE)) == [ENTRY, ENTRY, missing]
+    await keep(cache, 42, "two")
+    assert await cache.get(42, (RECORD, ABSENCE)) == [ENTRY, missing]
+    await keep(cache, 42, RECORD)
+    assert await cache.get(42, ("one", RECORD, ABSENCE)) == [ENTRY, ENTRY, None]
+
+
+async def test_absence_is_the_record_where_no_picture_is_known(cache: SharedCache) -> None:
+    missing = replace(ENTRY, version="", body=b"null")
+    await keep(cache, 42, "one")
+    for at in range(2):
+        newer = replace(missing, stored_at=missing.stored_at + at)
+        assert await cache.put(42, RECORD, newer, await cache.fence(42), life=5, sole=True)
+        assert await cache.get(42, ("one", RECORD, ABSENCE)) == [None, newer, None]
+
+
+async def test_noted_stores_are_returned_to_every_process(connect: Connect) -> None:
+    one, other = connect(), connect()
+    assert await one.stores(None) == []
+    assert await one.stores("one") == ["one"]
+    assert {*await other.stores("two")} == {*await one.stores(None)} == {"one", "two"}
+    await one.purge(None)
+    assert {*await one.stores(None)} == {"one", "two"}
+
+
+async def test_purge_drops_the_absence_too(cache: SharedCache) -> None:
+    await keep(cache, 42, RECORD)
+    await cache.put(42, RECORD, replace(ENTRY, version=""), await cache.fence(42), life=5, sole=True)
+    await cache.purge(42)
+    assert await cache.get(42, (RECORD, ABSENCE)) == [None, None]
 
 
 async def test_purge_drops_all_entries_of_the_contact_and_reaches_the_other_processes(

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from service.web.keys import CACHE
 from tests.caches.wrong_server import giving
 from tests.conftest import Serve, Valkey
-from tests.faults.conftest import RENDERS, Pair, settled
+from tests.faults.conftest import RENDERS, Pair, settled, subscribed
 from tests.pixels import shown
 from tests.waiting import until
 from tests.web.conftest import IMAGE, Get
@@ -113,6 +113,30 @@ async def test_write_while_the_server_is_down_reaches_all_processes_when_it_is_b
         return await (await get(other, 1)).read() == new
 
     await until(new_in_both, 60, "both serve the new picture")
+
+
+async def test_write_stays_when_the_server_is_restored_from_an_older_dump(
+    serve_two: Callable[..., Awaitable[Pair]], get: Get, own_valkey: Valkey
+) -> None:
+    pair = await serve_two(url=own_valkey.url, cache={"prefix": "fleet"})
+    old, new = (saved(quarters(40, size), "JPEG") for size in (41, 42))
+    await pair[0].put(IMAGE.format(1), data=old)
+    assert [await (await get(client, 1)).read() for client in pair] == [old, old]
+    await settled(pair[0])
+    async with Redis.from_url(own_valkey.url) as redis:
+        await command(redis, "SAVE")
+    assert (await pair[0].put(IMAGE.format(1), data=new)).status == 200
+
+    async def heard() -> bool:
+        return await (await get(pair[1], 1)).read() == new
+
+    await until(heard, 60, "the other process has dropped the old picture from memory")
+    own_valkey.stop()
+    own_valkey.start()
+    for _ in range(2):
+        for _ in range(50):
+            assert [await (await get(client, 1)).read() for client in pair] == [new, new]
+        await subscribed(*pair)  # memory is empty once more
 
 
 async def test_entries_that_were_purged_while_unsubscribed_are_not_served_afterwards(

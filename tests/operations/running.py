@@ -6,6 +6,7 @@ import fcntl
 import http.client
 import itertools
 import json
+import math
 import os
 import random
 import re
@@ -15,8 +16,10 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,16 +188,60 @@ class Service:
         """The lines of the log at the level of errors."""
         return [line for line in self.events if line["level"] in ("error", "critical")]
 
-    def get(self, path: str, headers: dict[str, str] | None = None, method: str = "GET") -> Answer:
+    def get(
+        self, path: str, headers: dict[str, str] | None = None, method: str = "GET", body: bytes | None = None
+    ) -> Answer:
         """Send a request and read the whole answer. Raises if the body is cut short."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
         try:
-            connection.request(method, path, headers=headers or {})
+            connection.request(method, path, body, headers or {})
             response = connection.getresponse()
             fields = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, fields, response.read())
         finally:
             connection.close()
+
+    def get_unless_slow(self, path: str, headers: dict[str, str]) -> Answer | None:
+        """Send a request and read the whole answer. None if there is none and this client was slow to send the request.
+
+        A process that ends waits only a moment for the header of a new connection.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT)
+        begun, sent = time.monotonic(), math.inf
+        connection.connect()
+        try:
+            connection.request("GET", path, headers=headers)
+            sent = time.monotonic()
+            response = connection.getresponse()
+            return Answer(response.status, {}, response.read())
+        except (OSError, http.client.HTTPException):
+            if sent - begun < 0.1:
+                raise
+            return None
+        finally:
+            connection.close()
+
+    @contextmanager
+    def under_load(self, *requests: tuple[str, dict[str, str]]) -> Iterator[list[int]]:
+        """Send each of *requests*, a path and headers, again and again until the block ends. Yield the statuses.
+
+        Raise what a client raises.
+        """
+        over, statuses = threading.Event(), list[int]()
+
+        def ask(path: str, headers: dict[str, str]) -> None:
+            while not over.is_set():
+                if (answer := self.get_unless_slow(path, headers)) is not None:
+                    statuses.append(answer.status)
+
+        with ThreadPoolExecutor(len(requests)) as clients:
+            asking = [clients.submit(ask, *request) for request in requests]
+            try:
+                yield statuses
+            finally:
+                over.set()
+            for each in asking:
+                each.result()
 
     @property
     def answers(self) -> bool:

@@ -15,7 +15,7 @@ from PIL import Image
 from service.serving.check import inspect
 from service.settings import load_settings
 from tests.conftest import Valkey
-from tests.operations.running import free_port, invoke, run
+from tests.operations.running import block_until, free_port, invoke, run, running
 from tests.privileges import open_folder, unprivileged
 
 
@@ -50,6 +50,40 @@ def test_missing_folder_is_a_failure_of_the_store(tmp_path: Path, shared_valkey:
     assert result.exit_code == 1
     assert re.search(r"(?m)^store: FAILED: .*gone", result.stdout)
     assert re.search(r"(?m)^cache: Valkey", result.stdout)
+
+
+def test_folder_without_its_marker_is_a_failure_of_the_store(pictures: Path, shared_valkey: Valkey) -> None:
+    variables = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_IMAGES__MARKER": ".store"}
+    result = invoke("check", "--images", pictures, **variables)
+    assert result.exit_code == 1
+    assert re.search(r"(?m)^store: FAILED: .*\.store is missing", result.stdout)
+    (pictures / ".store").touch()
+    assert invoke("check", "--images", pictures, **variables).exit_code == 0
+
+
+def test_other_store_with_the_same_cache_is_a_failure_of_the_cache(
+    pictures: Path, own_valkey: Valkey, tmp_path: Path
+) -> None:
+    """The one whose marker has another text. An empty marker tells nothing."""
+    variables = {"CONTACT_IMAGE_CACHE__URL": own_valkey.url, "CONTACT_IMAGE_IMAGES__MARKER": ".store"}
+    (pictures / ".store").write_text("volume one\n")
+    (tmp_path / "images").mkdir()
+    with running("--images", pictures, **variables) as service:
+        for text, code in (("volume one", 0), ("", 0), ("volume two", 1)):
+            (tmp_path / "images" / ".store").write_text(text)
+            block_until(
+                lambda code=code: invoke("check", "--images", tmp_path / "images", **variables).exit_code == code,
+                60,
+                f"{text} is {'the same' if code == 0 else 'another'} store",
+            )
+        result = invoke("check", "--images", tmp_path / "images", **variables)
+        assert re.search(r"(?m)^cache: FAILED: .*volume one.*volume two", result.stdout)
+        assert "images.stores_differ" not in service.logged
+        with running("--images", tmp_path / "images", **variables) as other:
+            block_until(lambda: "images.stores_differ" in other.logged, 60, "the later service tells it")
+            block_until(lambda: "images.stores_differ" in service.logged, 60, "the earlier service tells it")
+        (line,) = (each for each in service.events if each["event"] == "images.stores_differ")
+        assert (line["own"], line["others"]) == ("volume one", ["volume two"])
 
 
 def test_unreadable_picture_is_a_failure_that_names_the_file(shared_valkey: Valkey) -> None:

@@ -46,6 +46,27 @@ def test_service_without_its_folder_is_unready_until_the_folder_appears(tmp_path
         assert (answer.status, shown(answer.body).size) == (200, (20, 20))
 
 
+@pytest.mark.parametrize("given", ["images", "no/images"], ids=["marker", "folder"])
+def test_service_without_its_marker_is_unready_until_the_marker_appears(tmp_path: Path, given: str) -> None:
+    folder = tmp_path / given
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "images" / "1.jpg")
+    variables = {"CONTACT_IMAGE_IMAGES__MARKER": ".store", "CONTACT_IMAGE_WRITES__ENABLED": "1"}
+    with running("--images", folder, **variables) as service:
+        assert service.get("/readyz").status == 503
+        assert service.get(PICTURE).status == 502
+        assert "images.lost" in service.logged or "ENOENT" in service.logged
+        assert not (folder / ".uploads").exists()
+        (tmp_path / "images" / ".store").touch()
+        if folder.parent != tmp_path:
+            folder.parent.mkdir()
+            (tmp_path / "images").rename(folder)
+        block_until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
+        assert service.get(PICTURE).status == 200
+        (folder / ".store").unlink()
+        block_until(lambda: service.get("/readyz").status == 503, 20, "it is unready")
+
+
 def test_service_does_not_start_without_the_parent_folder(tmp_path: Path) -> None:
     folder = tmp_path / "no" / "images"
     result = run("serve", "--images", folder, "--port", "0", cwd=tmp_path)

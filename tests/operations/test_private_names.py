@@ -36,6 +36,7 @@ PRIVATE = [
     "aiohttp.web.RequestHandler._current_request",
     "aiohttp.web.RequestHandler._messages",
     "aiohttp.web.RequestHandler._waiter",
+    "aiohttp.web.RequestHandler._request_factory",
     "redis.asyncio.connection.AbstractConnection._writer",
 ]
 """Names with an underscore. The walks below find them: list what they find, and remove what they do not find."""

@@ -200,6 +200,8 @@ class TestFaults:
             ("SERVER__WRITE_TIMEOUT", "0"),
             ("SERVER__WRITE_TIMEOUT", "inf"),
             ("SERVER__SHUTDOWN_TIMEOUT", "nan"),
+            ("IMAGES__MARKER", "a/b"),
+            ("IMAGES__MARKER", ".."),
             ("CACHE__TIMEOUT", "0.06"),
             ("CACHE__PREFIX", "a b"),
             ("CACHE__URL", "http://cache"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import os
 import signal
 import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,31 @@ def ready_service(
     with running("--images", pictures, "--workers", str(workers), command=command, **variables) as service:
         service.with_renderers(workers)
         yield service
+
+
+class KeptConnection:
+    """A connection that is used for several requests."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+
+    def __enter__(self) -> KeptConnection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def get(self, path: str) -> tuple[int, str | None]:
+        """Return the status and the field `Connection` of the answer."""
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(self._socket, method="GET")
+        answer.begin()
+        answer.read()
+        return answer.status, answer.headers["Connection"]
+
+    def closed(self) -> bool:
+        """Wait until the service closes the connection. Return whether it sends nothing before."""
+        return self._socket.recv(1) == b""
 
 
 @contextmanager
@@ -90,6 +117,17 @@ class TestBound:
             nothing_left(service, before)
             assert service.errors == []
             assert "Traceback" not in service.logged
+
+    def test_frozen_process_does_not_keep_the_others_from_ending(self, pictures: Path) -> None:
+        """The promise is 3 seconds."""
+        with ready_service(pictures, 2, shutdown_timeout=1) as service:
+            before = family(service.process.pid)
+            os.kill(min(each.pid for each in service.servers), signal.SIGSTOP)
+            begun = time.monotonic()
+            service.send(signal.SIGTERM)
+            assert service.end(60) == 0
+            assert time.monotonic() - begun < 20
+            nothing_left(service, before)
 
     def test_second_signal_ends_the_service_at_once(self, pictures: Path, workers: int) -> None:
         with ready_service(pictures, workers, shutdown_timeout=600) as service:
@@ -152,6 +190,28 @@ class TestDrain:
             assert service.end(60) == 0
             nothing_left(service, before)
             assert service.errors == []
+
+    def test_kept_connections_are_closed_after_the_next_answer(self, pictures: Path, workers: int) -> None:
+        """A picture that is repeated, one that is not, an error, and a request without an answer of the application."""
+        paths = (f"{PICTURE}?w=60", f"{PICTURE}?w=63", "/nothing", "/readyz")
+        with ready_service(pictures, workers, drain=600) as service, ExitStack() as stack:
+            assert {service.get(paths[0]).status for _ in range(12)} == {200}
+            kept = [stack.enter_context(KeptConnection(service.port)) for _ in paths]
+            for each in kept:
+                assert each.get("/healthz")[1] is None
+            service.send(signal.SIGTERM)
+            block_until(lambda: all(readiness(service)[0] == 503 for _ in range(8)), 60, "the drain has begun")
+            assert [each.get(path) for each, path in zip(kept, paths, strict=True)] == [
+                (200, "close"),
+                (200, "close"),
+                (404, "close"),
+                (503, "close"),
+            ]
+            for each in kept:
+                assert each.closed()
+            time.sleep(0.6)  # earlier ones count as the same signal
+            service.send(signal.SIGTERM)
+            assert service.end(60) == 0
 
     def test_drain_ends_by_itself(self, pictures: Path, workers: int) -> None:
         with ready_service(pictures, workers, drain=1) as service:

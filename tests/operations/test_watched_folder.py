@@ -31,8 +31,9 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def replace_picture(images: Path) -> None:
-    Image.new("RGB", (40, 40), "blue").save(images / ".upload-1", "PNG")
+def put_picture(images: Path, colour: str) -> None:
+    """Put a picture of contact 1 into place, whole from the beginning."""
+    Image.new("RGB", (40, 40), colour).save(images / ".upload-1", "PNG")
     os.replace(images / ".upload-1", images / "1.png")
 
 
@@ -62,7 +63,7 @@ def test_overflow_of_the_queue_of_changes_purges_everything_and_is_logged(images
         old = tag(service)
         service.send(signal.SIGSTOP)
         fill_queue(images)
-        replace_picture(images)
+        put_picture(images, "blue")
         service.send(signal.SIGCONT)
         block_until(lambda: tag(service) != old, NOTICED_WITHIN, "the new picture is served")
         (line,) = [line for line in service.events if line["event"] == "images.changes_lost"]
@@ -80,7 +81,7 @@ def test_unmounted_folder_purges_nothing_and_is_watched_again_when_it_is_back(tm
         mounted = Path(f"/proc/{service.process.pid}/root{folder}")
         assert service.get(PICTURE).status == 404
         in_mount_namespace(service, "mount", "-t", "tmpfs", "none", folder)
-        Image.new("RGB", (40, 40), "red").save(mounted / "1.png")
+        put_picture(mounted, "red")
         block_until(lambda: service.get(PICTURE).status == 200, NOTICED_WITHIN, "the mounted picture is served")
 
         old = tag(service)
@@ -91,7 +92,7 @@ def test_unmounted_folder_purges_nothing_and_is_watched_again_when_it_is_back(tm
             assert tag(service) == old
 
         in_mount_namespace(service, "mount", "-t", "tmpfs", "none", folder)
-        Image.new("RGB", (40, 40), "blue").save(mounted / "1.png")
+        put_picture(mounted, "blue")
         block_until(lambda: tag(service) != old, NOTICED_WITHIN, "the new picture is served")
         assert [line["event"] for line in service.events if line["event"] in ("images.watched", "store.unmounted")] == [
             "store.unmounted",

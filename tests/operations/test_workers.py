@@ -158,6 +158,21 @@ def test_death_of_the_arbiter_ends_every_process_and_frees_the_port(pair: Servic
             answer.result()
 
 
+def test_processes_that_are_ended_one_after_the_other_under_load_fail_no_request(pair: Service) -> None:
+    requests: list[tuple[str, dict[str, str]]] = [(f"{PICTURE}?w={width}", {}) for width in range(60, 64)]
+    with pair.under_load(*requests) as answered:
+        for ended in (1, 2, 3):
+            victim = min(pair.servers, key=lambda server: server.pid)
+            os.kill(victim.pid, signal.SIGTERM)
+            block_until(lambda victim=victim: not victim.alive, 60, "it has ended")
+            block_until(
+                lambda ended=ended: pair.logged.count('"server.worker_started"') == ended, 60, "a successor serves"
+            )
+    assert len(answered) > 20
+    assert set(answered) == {200}
+    assert pair.errors == []
+
+
 def test_successor_that_cannot_serve_does_not_end_the_service(pictures: Path, tmp_path: Path) -> None:
     """The file of users is spoiled when a process dies."""
     users = tmp_path / "users"

@@ -26,7 +26,7 @@ class MemoryStore:
         self._kept += 1
         self._pictures[contact] = data, str(self._kept), modified
 
-    async def find(self, contact: int) -> Original | None:
+    async def find(self, contact: int, *, known: bool = False) -> Original | None:
         if contact not in self._pictures:
             return None
         data, version, modified = self._pictures[contact]
@@ -79,6 +79,9 @@ class MemoryStore:
 
     async def check(self) -> str:
         return f"memory, {len(self._pictures)} pictures"
+
+    async def identity(self) -> str | None:
+        return None
 
     async def close(self) -> None:
         self._pictures.clear()

@@ -45,12 +45,12 @@ class UnreliableStore(DirectoryStore):
         self.time_limit = 5.0
         self.available.set()
 
-    async def find(self, contact: int) -> Original | None:
+    async def find(self, contact: int, *, known: bool = False) -> Original | None:
         self.lookups += 1
         if self.fails:
             raise StoreFailed(N_("The place where pictures are stored failed."))
         await as_store_errors(self.available.wait, self.time_limit)
-        return await super().find(contact)
+        return await super().find(contact, known=known)
 
 
 @pytest.fixture

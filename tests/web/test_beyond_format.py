@@ -32,10 +32,10 @@ class Measured(MemoryStore):
         for contact, size in SIZES.items():
             self.keep(contact, animation() if contact == 3 else saved(quarters(*size), "PNG"))
 
-    async def find(self, contact: int) -> Original | None:
-        original = await super().find(contact)
-        known = SIZES[contact] if self.known and contact in SIZES else None
-        return original and replace(original, dimensions=known)
+    async def find(self, contact: int, *, known: bool = False) -> Original | None:
+        original = await super().find(contact, known=known)
+        size = SIZES[contact] if self.known and contact in SIZES else None
+        return original and replace(original, dimensions=size)
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ async def test_missing_folder_is_502_and_not_404(serve: Serve, get: Get, tmp_pat
 
 async def test_unexpected_error_is_500_without_its_text(serve: Serve, get: Get) -> None:
     class Broken(MemoryStore):
-        async def find(self, contact: int) -> Original | None:
+        async def find(self, contact: int, *, known: bool = False) -> Original | None:
             raise RuntimeError("innards")
 
     client = await serve(adapters={"store": Broken()})

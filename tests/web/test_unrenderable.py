@@ -160,10 +160,10 @@ class TestPlaceholderDoesNotReplaceOtherErrors:
         self, serve: Serve, get: Get, error: Exception, status: int, step: str
     ) -> None:
         class Failing(MemoryStore):
-            async def find(self, contact: int) -> Original | None:
+            async def find(self, contact: int, *, known: bool = False) -> Original | None:
                 if step == "find":
                     raise error
-                return await super().find(contact)
+                return await super().find(contact, known=known)
 
             async def read(self, original: Original) -> bytes:
                 raise error

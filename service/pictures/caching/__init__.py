@@ -32,6 +32,12 @@ its fence, and publishes the contact. Every other process increments its epoch w
 process increments its own epoch once more after the script, because a lookup in between may have brought an old entry
 into memory. `announce` publishes a contact without deleting anything: a newer record has been put.
 
+Absences. The record of a missing picture replaces all other entries of its contact in the shared cache. But if the
+record there is that of a picture, it is put beside it as an *absence*: another host's folder may have the picture. A
+record that is older than its absence is *doubted*. It is returned as such, it is never put into memory, and the caller
+asks the store. The next record deletes the absence. The process that has put the absence has the record of a missing
+picture in its own memory.
+
 Pending purges. A purge that the shared cache does not acknowledge is *pending*. It is retried twice a second until it
 is acknowledged. Until then this process does not ask the shared cache about that contact, because the old entries are
 still there. After too many pending purges, a purge of everything takes their place.
@@ -49,6 +55,8 @@ Failures (`shared_layer.py`). The shared cache never fails a request.
 - Full: puts fail, lookups continue.
 - Overloaded: puts run in the background. When too many are under way, further ones are dropped.
 - Emptied, or with damaged, foreign or too large values: these are misses. Without a fence a put is refused.
+- Restored from an older dump, or replaced by a replica that lacks the last writes: the adapter makes all entries void
+  when a process connects that has received a purge which the server has lost (`service/caches/generation.py`).
 
 What is guaranteed:
 
@@ -66,4 +74,5 @@ What is not guaranteed:
   have waited for `max_wait` seconds.
 - That other processes have received a purge when it returns. There is no acknowledgement from them.
 - That a pending purge is completed. It is given up when its process ends.
+- That a purge outlasts a loss of writes if no running process has received it.
 """

@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
 from service.pictures.caching.memory import MemoryCache
@@ -15,7 +15,7 @@ from service.pictures.caching.shared_layer import SharedLayer
 from service.pictures.lifetimes import jitter
 from service.pictures.ports import CacheUnavailable, FenceToken, Lease, Observer, SharedCache
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, EntryHead, Owner
+from service.pictures.values import ABSENCE, DOUBTED, RECORD, Entry, EntryHead, Owner
 
 T = TypeVar("T")
 
@@ -87,22 +87,29 @@ class PictureCache:
     async def shared(self, owner: Owner, fields: Sequence[str], trace: Trace) -> list[Entry | None] | None:
         """Return the entries from the shared cache, by one lookup, and put them into memory.
 
-        An entry in memory that is at least as new stays there and is returned: its put may be under way. Return None
-        when the shared cache does not answer.
+        An entry in memory that is at least as new stays there and is returned: its put may be under way. A record that
+        is older than the absence beside it has the detail `DOUBTED`, and is not put into memory. Return None when the
+        shared cache does not answer.
         """
         epoch = self._memory.epoch(owner)
-        found = await self._ask(owner, lambda shared: shared.get(owner, fields), trace)
+        asked = (*fields, ABSENCE) if RECORD in fields else fields
+        found = await self._ask(owner, lambda shared: shared.get(owner, asked), trace)
         if found is None:
             return None
+        absence = found.pop() if asked is not fields else None
         for at, (field, entry) in enumerate(zip(fields, found, strict=True)):
             self._observer.cache("shared", "miss" if entry is None else "hit")
             if entry is None:
                 continue
             held = self._memory.get(owner, field)
-            if held is None or held.stored_at < entry.stored_at:
-                self._memory.put(owner, field, entry, epoch)
-            else:
+            if held is not None and held.stored_at > entry.stored_at:
                 found[at] = held
+            elif field == RECORD and absence is not None and absence.stored_at >= entry.stored_at:
+                found[at] = replace(entry, detail=DOUBTED)
+            elif held is not None and held.stored_at == entry.stored_at:
+                found[at] = held
+            else:
+                self._memory.put(owner, field, entry, epoch)
         return found
 
     async def head(self, owner: Owner, field: str, trace: Trace) -> EntryHead | None:
@@ -146,8 +153,8 @@ class PictureCache:
     ) -> bool:
         """Put *entry* into memory now and into the shared cache in the background, where it lives for *life* seconds.
 
-        With *sole*, it replaces all entries of the owner in the shared cache. Return whether it is small enough for the
-        shared cache.
+        With *sole*, it is the record of a missing picture, which the shared cache puts in place of all entries of the
+        owner, or beside the record of a picture. Return whether it is small enough for the shared cache.
         """
         self._memory.put(owner, field, entry, token.epoch)  # a large one too: slow readers share it
         if len(entry.body) > self.max_body:
@@ -227,6 +234,12 @@ class PictureCache:
     async def check(self) -> str:
         """Return a short description of the shared cache. Raise `CacheUnavailable` when it does not answer."""
         return await self._layer.check()
+
+    async def other_stores(self, own: str) -> list[str]:
+        """Note the identity of this process's store, and return those of others. Raise as `check`."""
+        shared = self._layer.cache
+        found = await shared.stores(own) if shared is not None else []
+        return sorted({*found} - {own})
 
     async def close(self) -> None:
         """Give up the pending purges, wait for the puts, and close the shared cache."""
