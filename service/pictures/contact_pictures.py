@@ -19,6 +19,7 @@ import time
 from dataclasses import replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
+from service.imaging.order import Placeholder
 from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
 from service.pictures.candidates import Candidates
 from service.pictures.demand import Demand
@@ -26,8 +27,8 @@ from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.originals import STORE_ERRORS, Originals
 from service.pictures.ports import Admission, CountedOrder, Layer, Observer
-from service.pictures.renditions import Renditions
-from service.pictures.selection import Recipe, Selected, Selection, entity_tag, pixels
+from service.pictures.renditions import Renditions, pixels_of
+from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
@@ -76,6 +77,7 @@ class ContactPictures:
         `NoPicture` or `Unrenderable` (then the result of `placeholder` can be served), `NotAcceptable`, `BadParameter`,
         `Unwritable` if every acceptable format has failed, and the errors of the store.
         """
+        trace.owner = contact
         recorded = await self._originals.find(contact, trace, reload=reload)
         original = recorded.original
         if original is None:
@@ -179,8 +181,9 @@ class ContactPictures:
     async def _find_or_make_once(self, selection: Selection, trace: Trace) -> Entry:
         """Return the result of `_find_or_make`, which identical requests of this process share."""
         key = selection.owner, selection.field, selection.version
+        trace.owner = selection.owner
         accepted = selection.work is None or trace.begin_by is not None
-        if not accepted and self._admission.full and key not in self._flights:
+        if not accepted and key not in self._flights and self._admission.refuses(trace):
             if (found := await self._find_or_refuse(selection, trace)) is not None:
                 return found
             accepted = True
@@ -196,10 +199,10 @@ class ContactPictures:
     async def _find_or_make(self, selection: Selection, trace: Trace, demand: Demand, accepted: bool) -> Fetched:
         """Return the entry from the cache, or have it made by one process of the fleet, for the clients of *demand*.
 
-        It is made if the order is or can be *accepted*. After a temporary error, return an older rendition if there is
-        one that is not too old.
+        Raise `Overloaded` unless the order is or can be *accepted*. After a temporary error, return an older rendition
+        if there is one that is not too old.
         """
-        trace.demand, trace.owner = demand, selection.owner
+        trace.demand = demand
         found = await self._cache.get(selection.owner, selection.field, trace)
         if found is not None and found.version == selection.version:
             return Fetched(found)
@@ -207,9 +210,8 @@ class ContactPictures:
             if selection.work is None:
                 return await self._make_once(selection, trace)
             if not accepted:
-                self._admission.require()
-            trace.pixels = pixels(selection.work, selection.original)
-            with self._admission.count(trace, selection.work.format, trace.pixels) as order:
+                self._admission.require(trace)
+            with self._admission.count(trace, selection.work.format, _pixels(selection)) as order:
                 return await self._make_once(selection, trace, order)
         except _TEMPORARY_ERRORS:
             if found is None or self._is_too_old(found):
@@ -228,7 +230,7 @@ class ContactPictures:
         if await self._cache.is_led(selection.owner, selection.field, trace):
             return None
         try:
-            self._admission.require()
+            self._admission.require(trace)
         except Overloaded:
             if found is None or self._is_too_old(found):
                 raise
@@ -274,3 +276,10 @@ class ContactPictures:
     def _is_streamed(self, original: Original) -> bool:
         """Return whether the stored bytes are sent from the store: slow readers do not share them in memory."""
         return original.size > min(_LARGEST_CACHED, self._cache.max_body)
+
+
+def _pixels(selection: Selection) -> int:
+    """Return the pixels that the cost of the work depends on; 0 if they are not known."""
+    if isinstance(selection.work, Placeholder):
+        return selection.work.width * selection.work.height
+    return pixels_of(selection.original, selection.work) if selection.original and selection.work else 0

@@ -64,7 +64,7 @@ class Originals:
         trace.unknown = recorded is None
         if recorded is None and (*self._key(contact), reload) not in self._flights:
             trace.fwd = "miss"
-            self._admission.require()
+            self._admission.require(trace)
             with self._admission.count(trace):
                 return await self._ask_store_once(contact, None, trace, reload=reload)
         if recorded is None or reload:

@@ -205,17 +205,16 @@ class CountedOrder(AbstractContextManager["CountedOrder"], Protocol):
 class Admission(Protocol):
     """Accepts the orders whose render can begin in time."""
 
-    @property
-    def full(self) -> bool:
-        """Whether a new order could not begin in time."""
+    def refuses(self, trace: Trace) -> bool:
+        """Return whether the order of a new request, of which *trace* is the record, could not begin in time."""
 
-    def require(self) -> None:
-        """Raise `Overloaded` if a new order could not begin in time."""
+    def require(self, trace: Trace) -> None:
+        """Raise `Overloaded` if `refuses` is true."""
 
     def count(self, trace: Trace, format: Format | None = None, pixels: int = 0) -> CountedOrder:
         """Return a `with` block that counts an order as unfinished, and sets the time by which its render must begin.
 
-        Without *format* its cost is unknown. *pixels* are those of the original and of the rendition together.
+        *pixels* are those of the original and of the rendition together. Without it or *format* the cost is unknown.
         """
 
 

@@ -26,7 +26,7 @@ class SingleFlight:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def __contains__(self, key: Hashable) -> bool:
-        return key in self._tasks
+        return key in self._flights
 
     async def join(self, key: Hashable, work: Callable[[], Coroutine[Any, Any, T]]) -> tuple[T, bool]:
         """Return the result of *work*, and whether another caller had started it.

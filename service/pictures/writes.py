@@ -12,6 +12,7 @@ import structlog
 from service.errors import N_, Overloaded, StoreTimedOut
 from service.imaging.order import Encoding, Limits
 from service.pictures.caching.picture_cache import PictureCache
+from service.pictures.demand import Client
 from service.pictures.ports import Admission, Check, OriginalStore, Renderer, Upload, WritableStore
 from service.pictures.trace import Trace
 from service.pictures.values import Original, OriginalEmpty
@@ -66,12 +67,12 @@ class Writes:
         finally:
             self._uploads -= 1
 
-    async def require(self, contact: int, check: Check) -> None:
+    async def require(self, contact: int, client: Client, check: Check) -> None:
         """Raise what *check* raises, before the body is received. `put` checks again.
 
-        Raise `Overloaded` if the picture in the body could not be decoded in time.
+        Raise `Overloaded` if the picture in the body could not be decoded in time for *client*.
         """
-        self._admission.require()
+        self._admission.require(Trace(client))
         check(await stored_original(self._store, contact))
 
     async def put(self, contact: int, upload: Upload, check: Check) -> Original:

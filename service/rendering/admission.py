@@ -9,12 +9,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from service.errors import Overloaded
 from service.formats import Format
 from service.pictures.ports import FULL
 from service.pictures.trace import Trace
 from service.rendering.costs import Costs
+from service.rendering.fairness import Group
+
+Key = TypeVar("Key")
 
 _ACCEPTED = 0.8
 """Share of the limit up to which an order may be expected to wait, since costs are estimates."""
@@ -25,6 +29,8 @@ _CELLS = 512
 _CELL_BYTES = 8
 _LOOK = 0.1
 """Seconds between two looks for processes that have died."""
+_LOOK_AT_ORDERS = 0.01
+"""Seconds between two looks for orders whose clients have left."""
 
 
 class Admission:
@@ -48,63 +54,87 @@ class Admission:
         self._costs, self._renderers = costs, renderers
         self._queue_timeout, self._start_timeout, self._ready = queue_timeout, max(queue_timeout, start_timeout), ready
         self._shared, self._slots = shared, slots
-        self._unfinished: dict[Format | None, _Sum] = {}
+        self._by_format: _Sums[Format | None] = _Sums()
+        self._by_group: _Sums[Group] = _Sums()
+        self._orders: set[CountedOrder] = set()
+        self._looked_at = -math.inf
 
-    @property
-    def full(self) -> bool:
-        """Whether a new order could not begin in time."""
-        return self._wait() >= _ACCEPTED * self._limit()
+    def refuses(self, trace: Trace) -> bool:
+        """Return whether the order of a new request, of which *trace* is the record, could not begin in time."""
+        if self._wait(trace) < _ACCEPTED * self._limit():
+            return False
+        if (now := time.monotonic()) >= self._looked_at + _LOOK_AT_ORDERS:
+            self._looked_at = now
+            self._forget_abandoned()
+        return self._wait(trace) >= _ACCEPTED * self._limit()
 
-    def require(self) -> None:
-        """Raise `Overloaded` if a new order could not begin in time."""
-        if self.full:
-            raise Overloaded(FULL, seconds=math.ceil(self._wait()))
+    def require(self, trace: Trace) -> None:
+        """Raise `Overloaded` if `refuses` is true."""
+        if self.refuses(trace):
+            raise Overloaded(FULL, seconds=math.ceil(self._wait(trace)))
 
     def count(self, trace: Trace, format: Format | None = None, pixels: int = 0) -> CountedOrder:
-        """Return a `with` block that counts an order as unfinished, and measures its render by *trace*.
+        """Return a `with` block that counts the order of a request as unfinished.
 
-        Without *format* its cost is that of a usual render.
+        Without *format* or *pixels* its cost is that of a usual render.
         """
         return CountedOrder(self, trace, format, pixels)
 
-    def begin_by(self) -> float:
-        """Return the monotonic seconds at which an order that is accepted now is refused if it has not begun."""
-        return time.monotonic() + _LATE * self._limit()
+    def add(self, order: CountedOrder) -> None:
+        """Count *order*, and set the time at which it is refused if it has not begun."""
+        order.trace.begin_by = time.monotonic() + _LATE * self._limit()
+        order.seconds, most = self._costs.expected(order.format, order.pixels), _ACCEPTED * self._limit()
+        if order.seconds > most:  # it keeps one renderer from all others, and no more than one
+            order.seconds, order.pixels = most, int(order.pixels * most / order.seconds)
+        self._orders.add(order)
+        self._by_format.change(order.format, 1, order)
+        self._by_group.change(order.group, 1, order)
+        self._tell_others()
 
-    def counted_pixels(self, format: Format | None, pixels: int) -> int:
-        """Return the pixels that an order of that many *pixels* counts for.
-
-        A long order keeps one renderer from all other orders, and no more than one.
-        """
-        cost, most = self._costs.expected(format, pixels), _ACCEPTED * self._limit()
-        return pixels if cost <= most else int(pixels * most / cost)
-
-    def change(self, format: Format | None, count: int, pixels: int) -> None:
-        """Add to the unfinished orders in *format*."""
-        unfinished = self._unfinished.setdefault(format, _Sum())
-        unfinished.count += count
-        unfinished.pixels += pixels
-        if self._shared is not None:
-            self._shared.set(self._seconds())
-
-    def rendered(self, format: Format | None, pixels: int, seconds: float) -> None:
-        """Learn from a render that took *seconds*."""
-        if format is not None:
-            self._costs.add(format, pixels, seconds)
+    def remove(self, order: CountedOrder) -> None:
+        """Count *order* no more."""
+        self._orders.discard(order)
+        self._by_format.change(order.format, -1, order)
+        self._by_group.change(order.group, -1, order)
+        self._tell_others()
 
     def close(self) -> None:
         """Close the shared file."""
         if self._shared is not None:
             self._shared.close()
 
-    def _wait(self) -> float:
-        """Return the seconds until a new order could begin."""
-        wait = self._seconds() / self._renderers
-        return wait if self._shared is None else max(wait, self._shared.total() / self._slots)
+    def _forget_abandoned(self) -> None:
+        """Do not count renders whose clients have left, nor orders whose clients may have: they yield to all others."""
+        for order in list(self._orders):
+            demand = order.trace.demand
+            client = demand or order.trace.client
+            if (demand is not None and demand.abandoned) or (client is not None and client.half_closed):
+                order.pause()
+
+    def _tell_others(self) -> None:
+        if self._shared is not None:
+            self._shared.set(self._seconds())
 
     def _seconds(self) -> float:
-        """Return the seconds of the renders that this process has not finished."""
-        return sum(self._costs.expected(format, of.pixels, of.count) for format, of in self._unfinished.items())
+        """Return the seconds of the renders that this process has not finished, by their present costs."""
+        return sum(self._costs.expected(format, of.pixels, of.count) for format, of in self._by_format.items())
+
+    def _wait(self, trace: Trace) -> float:
+        """Return the seconds until the order of a new request could begin.
+
+        Addresses of clients take turns, so the orders of another one come before it only as far as they are no more
+        than those of its own. The same is true of processes.
+        """
+        before, another = self._seconds(), self._costs.expected(None, 0)
+        counted = {group: orders.seconds for group, orders in self._by_group.items()}
+        if total := sum(counted.values()):
+            own = counted.get(_group(trace), 0.0)
+            before *= sum(min(seconds, own + another) for seconds in counted.values()) / total
+        wait = before / self._renderers
+        if self._shared is None:
+            return wait
+        of_others = sum(min(seconds, before + another) for seconds in self._shared.others())
+        return max(wait, (before + of_others) / self._slots)
 
     def _limit(self) -> float:
         return self._queue_timeout if self._ready() else self._start_timeout
@@ -114,41 +144,55 @@ class CountedOrder:
     """An order that is counted as unfinished in its `with` block. See `Admission.count`."""
 
     def __init__(self, admission: Admission, trace: Trace, format: Format | None, pixels: int) -> None:
-        self._admission, self._trace, self._format, self._pixels = admission, trace, format, pixels
-        self._counted: int | None = None
+        self._admission, self.trace = admission, trace
+        self.format, self.pixels = format if pixels else None, pixels
+        self.group, self.seconds = _group(trace), 0.0
+        self._counted = False
 
     def __enter__(self) -> CountedOrder:
-        self._rendered_before = self._rendered()
         self.resume()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.pause()
-        if (seconds := self._rendered() - self._rendered_before) > 0:
-            self._admission.rendered(self._format, self._pixels, seconds)
 
     def pause(self) -> None:
         """Do not count this order for now: another process renders it."""
-        if self._counted is not None:
-            self._admission.change(self._format, -1, -self._counted)
-            self._counted = None
+        if self._counted:
+            self._admission.remove(self)
+        self._counted = False
 
     def resume(self) -> None:
-        """Count this order, if it is not counted, and give it a time by which its render must begin."""
-        self._trace.begin_by = self._admission.begin_by()
-        if self._counted is None:
-            self._counted = self._admission.counted_pixels(self._format, self._pixels)
-            self._admission.change(self._format, 1, self._counted)
-
-    def _rendered(self) -> float:
-        return self._trace.seconds.get("render", 0.0)
+        """Count this order, and give it a new time at which it is refused if it has not begun."""
+        self.pause()
+        self._admission.add(self)
+        self._counted = True
 
 
 class _Sum:
-    """The number of some orders, and their pixels together."""
+    """The number of some orders, their pixels together, and the seconds that were expected when they were added."""
 
     def __init__(self) -> None:
-        self.count = self.pixels = 0
+        self.count, self.pixels, self.seconds = 0, 0, 0.0
+
+
+class _Sums(dict[Key, _Sum]):
+    """The sums of the orders that have a key in common."""
+
+    def change(self, key: Key, by: int, order: CountedOrder) -> None:
+        """Add *order* (*by* is 1) or subtract it (-1)."""
+        changed = self.setdefault(key, _Sum())
+        changed.count += by
+        changed.pixels += by * order.pixels
+        changed.seconds += by * order.seconds
+        if not changed.count:
+            del self[key]
+
+
+def _group(trace: Trace) -> Group:
+    """Return the group of the orders with which that of a request shares turns, as in `fairness`."""
+    (address, *_) = trace.client.addresses if trace.client is not None else (None,)
+    return (None, trace.owner) if address is None else (address, None)
 
 
 class SharedWork:
@@ -171,12 +215,12 @@ class SharedWork:
         """Set the seconds of this process."""
         self._cells[self._own] = seconds
 
-    def total(self) -> float:
-        """Return the seconds of all processes that are alive."""
+    def others(self) -> list[float]:
+        """Return the seconds of each other process that is alive and has any."""
         if (now := time.monotonic()) >= self._looked_at + _LOOK:
             self._looked_at = now
             self._forget_dead()
-        return math.fsum(self._cells)
+        return [seconds for cell, seconds in enumerate(self._cells) if seconds and cell != self._own]
 
     def close(self) -> None:
         """Unmap and close the file. This process counts no more."""

@@ -15,7 +15,7 @@ from service.pictures.values import Owner
 _OLDEST = 4
 """Of so many orders, one is the oldest."""
 
-_Group = tuple[str | None, Owner | None]
+Group = tuple[str | None, Owner | None]
 """Orders that share turns: those of one address, or, of clients without an address, those of one owner."""
 
 
@@ -31,7 +31,7 @@ class WaitingOrder:
         return self.demand is not None and self.demand.half_closed
 
     @property
-    def groups(self) -> Iterable[_Group]:
+    def groups(self) -> Iterable[Group]:
         """The groups of its clients."""
         addresses = frozenset((None,)) if self.demand is None else self.demand.addresses
         return [(None, self.owner) if address is None else (address, None) for address in addresses]
@@ -88,12 +88,12 @@ class FairQueue(Generic[Queued]):
         counts = Counter(groups)
         return self._orders[max(range(len(groups)), key=lambda at: (counts[groups[at]], at))]
 
-    def _groups(self) -> list[_Group]:
+    def _groups(self) -> list[Group]:
         """Return the group that each order belongs to."""
         possible = [list(order.groups) for order in self._orders]
         counts = Counter(group for groups in possible for group in groups)
         return [min(groups, key=lambda group: (counts[group], self._begun_at.get(group, 0))) for groups in possible]
 
-    def _rank(self, order: Queued, group: _Group) -> tuple[int, int, float]:
+    def _rank(self, order: Queued, group: Group) -> tuple[int, int, float]:
         begun_at = self._begun_at.get
         return begun_at(group, 0), begun_at((group, order.owner), 0), order.seconds

@@ -61,7 +61,7 @@ class RenderPool:
     A job whose process dies is tried once more in another process, if *timeout* seconds from its beginning suffice.
 
     Each process has at most *memory_bytes* of address space (0: no limit). *slots* bound the processes that are at work
-    at the same time, in all pools that share them. *costs* are the seconds of renders, which `Admission` measures.
+    at the same time, in all pools that share them.
     """
 
     def __init__(
@@ -210,6 +210,7 @@ class RenderPool:
         try:
             result = await self._run_on(process, trace, make_job, key)
             outcome = "finished"
+            self.costs.add(order.format, trace.pixels, begun.seconds)
             return result
         except asyncio.CancelledError:
             if trace.demand is not None and trace.demand.abandoned:

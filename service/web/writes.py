@@ -13,10 +13,12 @@ from service.protocol.conditionals import preconditions_hold
 from service.protocol.negotiate import requested_picture
 from service.protocol.query import Query
 from service.web.bodies import receive
+from service.web.connections import Connection
 from service.web.headers import uncached
 from service.web.keys import CACHE, PICTURES, RESPONSE_POLICY, UPLOAD_LIMITS, WRITES
 from service.web.request_values import contact_id
 from service.web.requester import REQUESTER
+from service.web.waiting_client import WaitingClient
 
 
 async def put_picture(request: web.Request) -> web.StreamResponse:
@@ -25,7 +27,9 @@ async def put_picture(request: web.Request) -> web.StreamResponse:
     if contact <= 0:
         raise NoPicture(N_("There is no contact %(contact)s."), {"contact": str(contact)})
     check = _conditions(request)
-    await writes.require(contact, check)
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    await writes.require(contact, WaitingClient(request, connection), check)
     async with writes.uploading() as upload:
         await receive(request, upload.write, max_bytes=limits.max_bytes, timeout=limits.timeout)
         original = await writes.put(contact, upload, check)

@@ -141,7 +141,7 @@ async def _report_refusals(app: web.Application) -> AsyncIterator[None]:
 async def _renderer(
     app: web.Application, settings: RenderSettings, given: Renderer | None, slots: RenderSlots | None
 ) -> AsyncIterator[None]:
-    workers, ready, costs = settings.workers or cores(), lambda: True, Costs()
+    workers, costs, ready = settings.workers or cores(), Costs(), lambda: True
     if given is None:
         given = pool = RenderPool(
             app[METRICS],
@@ -152,7 +152,7 @@ async def _renderer(
             slots=slots,
         )
         pool.open()
-        ready, costs = pool.is_ready, pool.costs
+        costs, ready = pool.costs, pool.is_ready
     app[RENDERER] = given
     shared = SharedWork(slots.directory / "work") if slots is not None else None
     app[ADMISSION] = admission = Admission(

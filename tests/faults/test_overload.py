@@ -47,9 +47,9 @@ async def know(client: Client, get: Get, contacts: range) -> None:
         assert (await get(client, contact, "?w=100", If_None_Match="*")).status == 304
 
 
-async def burst(client: Client, get: Get, contacts: range) -> list[asyncio.Task[ClientResponse]]:
+async def burst(client: Client, get: Get, contacts: range, **headers: str) -> list[asyncio.Task[ClientResponse]]:
     """Request a picture of each contact. Return when as many are answered as cannot be accepted."""
-    asked = [asyncio.create_task(get(client, contact, "?w=100")) for contact in contacts]
+    asked = [asyncio.create_task(get(client, contact, "?w=100", **headers)) for contact in contacts]
     await until(lambda: sum(each.done() for each in asked) == len(contacts) - CAPACITY)
     return asked
 
@@ -99,10 +99,10 @@ class ClosedStore(DirectoryStore):
         super().__init__(images, max_bytes=30_000_000, timeout=60)
         self.opened, self.finds = asyncio.Event(), 0
 
-    async def find(self, contact: int) -> Original | None:
+    async def find(self, contact: int, *, known: bool = False) -> Original | None:
         self.finds += 1
         await self.opened.wait()
-        return await super().find(contact)
+        return await super().find(contact, known=known)
 
 
 @pytest.mark.usefixtures("cold")
@@ -195,3 +195,17 @@ async def test_upload_is_refused_before_its_body_is_read(serve: Serve, get: Get,
     os.kill(pid, signal.SIGCONT)
     await asyncio.gather(*asked)
     await assert_nothing_is_stored(images)
+
+
+@pytest.mark.usefixtures("cold")
+async def test_orders_of_one_address_do_not_shut_out_another(serve: Serve, get: Get) -> None:
+    client = await serve(render=LIMIT, server={"trusted_proxies": ["127.0.0.1"]})
+    await know(client, get, COLD)
+    pid = await frozen_worker(client)
+    asked = await burst(client, get, COLD[: CAPACITY + 1], X_Forwarded_For="192.0.2.1")
+    another = asyncio.create_task(get(client, COLD[50], "?w=100", X_Forwarded_For="192.0.2.2"))
+    refused = await get(client, COLD[51], "?w=100", X_Forwarded_For="192.0.2.1")
+    assert (refused.status, another.done()) == (503, False)
+    os.kill(pid, signal.SIGCONT)
+    assert (await another).status == 200
+    await asyncio.gather(*asked)

@@ -20,6 +20,7 @@ from tests.web.ageing import serve_fresh as serve_fresh
 from tests.web.ageing import store as store
 from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
+from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 
@@ -137,6 +138,27 @@ async def test_full_queue_returns_the_older_rendition(serve_fresh: Serve, get: G
         await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)  # refused: the queue is full
         await is_the_older(await get(client, 1, "?w=20"), older)
         assert (await get(client, 20, "?w=30")).status == 503  # this size has no older rendition
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert {(await other).status for other in others} == {200, 503}
+
+
+@pytest.mark.usefixtures("spawned_renderers")
+async def test_request_that_is_refused_by_time_gets_the_older_rendition(
+    serve_fresh: Serve, get: Get, images: Path
+) -> None:
+    client = await serve_fresh(render={"queue_timeout": 3.0})
+    older = await with_an_older_rendition(client, get, images)
+    (images / "large").write_bytes(saved(quarters(4000, 3000), "JPEG"))
+    for contact in range(10, 16):
+        os.link(images / "large", images / f"{contact}.jpg")
+        assert (await get(client, contact, "?w=30", If_None_Match="*")).status == 304
+    pid = await frozen_worker(client)
+    try:
+        others = [asyncio.create_task(get(client, contact, "?w=30")) for contact in range(10, 16)]
+        await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)  # refused: the orders before it take 2.4 s
+        await is_the_older(await get(client, 1, "?w=20"), older)
+        assert (await get(client, 1, "?w=21")).status == 503  # this size has no older rendition
     finally:
         os.kill(pid, signal.SIGCONT)
     assert {(await other).status for other in others} == {200, 503}
