@@ -40,7 +40,7 @@ _RECORD_BYTES = 65_536
 """Bytes that a reply may have besides its largest value: a record, which is looked up together with a rendition."""
 _LARGE = 262_144
 """Bytes of the largest body that is kept in its entry's field, and received together with records."""
-_STORE_NOTED = 120
+_STORE_NOTED = 60
 """Seconds for which the identity of a store is kept after it was noted."""
 _SCAN_COUNT = 500
 """Keys in one step of a scan."""

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import blake2b
-from itertools import islice
+from itertools import accumulate, chain, islice, repeat
 from mmap import mmap
 from pathlib import Path
 
@@ -28,15 +28,15 @@ _CONTACTS = 32
 """Contacts that are looked for in another folder: the last ones that had a picture."""
 _MAX_ABSENT = 10
 """Known pictures that are missing within `_ABSENT_WITHIN`, and none present, that are an outage."""
-_ABSENT_WITHIN = 10.0
-"""Seconds in which known pictures are counted as missing."""
+_ABSENT_WITHIN = 10_000
+"""Milliseconds in which known pictures are counted as missing."""
 _LOOK_PAUSE = 0.5
 """Seconds between two looks for these contacts during an outage."""
 _MAX_IDENTITY = 256
 """Bytes of the marker that are its identity."""
 
 _DEVICE, _INODE, _PATH, _LOST, _NEXT = range(5)
-"""Positions in the shared numbers. They are followed by the contacts; 0 is none."""
+"""Positions in the shared numbers. They are followed by contacts, of which 0 is none, and times."""
 
 
 class FolderLost(OSError):
@@ -58,10 +58,12 @@ class FolderInForce:
 
     def __init__(self, root: Path, marker: str = "") -> None:
         self._root, self._marker = os.fspath(root), f"{root}/{marker}" if marker else ""
-        numbers = memoryview(mmap(-1, 8 * (_NEXT + 1 + _CONTACTS))).cast("Q")
-        self._numbers, self._contacts = numbers[: _NEXT + 1], numbers[_NEXT + 1 :]
-        self._lock = threading.Lock()  # for what follows, which belongs to this process
-        self._absent: dict[int, float] = {}
+        parts = _NEXT + 1, _CONTACTS, _MAX_ABSENT, _MAX_ABSENT
+        shared = memoryview(mmap(-1, 8 * sum(parts))).cast("Q")
+        ends = [*accumulate(parts)]
+        self._numbers, self._contacts = shared[: ends[0]], shared[ends[0] : ends[1]]
+        self._absent, self._absent_at = shared[ends[1] : ends[2]], shared[ends[2] :]
+        self._lock = threading.Lock()  # of this process
         self._next_look = 0.0
         self._reported = False
 
@@ -86,7 +88,8 @@ class FolderInForce:
         status = self._status()
         if self._marker:
             return
-        self._absent.clear()
+        if self._absent[0]:
+            self._keep_absent({})
         if not self._numbers[_INODE]:
             with self._lock:
                 self._put_in_force(status, (contact,))
@@ -103,12 +106,13 @@ class FolderInForce:
         if self._marker or not known:
             return
         with self._lock:
-            now = time.monotonic()
-            absent = {each: at for each, at in self._absent.items() if now - at < _ABSENT_WITHIN} | {contact: now}
-            self._absent = absent
+            now = int(time.monotonic() * 1000)
+            earlier = zip(self._absent, self._absent_at, strict=True)
+            absent = {each: at for each, at in earlier if each and now - at < _ABSENT_WITHIN} | {contact: now}
             if len(absent) < _MAX_ABSENT:
+                self._keep_absent(absent)
                 return
-            self._absent = {}
+            self._keep_absent({})
             known_ones = [*filter(None, self._contacts), *absent][:_CONTACTS]
             if not self._one_has_a_picture(known_ones):
                 self._put_in_force(status, known_ones)
@@ -186,6 +190,11 @@ class FolderInForce:
             log.warning("images.lost", folder=self._root, reason=reason)
         self._reported = True
         raise FolderLost(f"{self._root}: {reason}")
+
+    def _keep_absent(self, absent: dict[int, int]) -> None:
+        """Keep the contacts whose known pictures are missing, each with the time of its last lookup."""
+        for at, (contact, time_ms) in enumerate(islice(chain(absent.items(), repeat((0, 0))), _MAX_ABSENT)):
+            self._absent[at], self._absent_at[at] = contact, time_ms
 
     def _path(self) -> int:
         """Return a number for the path without links."""

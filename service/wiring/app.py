@@ -79,7 +79,7 @@ _LEAST_INDEX = 8_388_608
 _WRITE_STEPS = 4
 """Times that `images.timeout` fits into the wait for a write: a lookup, the lock, the disk, and the purge."""
 
-_COMPARE_PAUSE = 30.0
+_COMPARE_PAUSE = 10.0
 """Seconds between two looks whether all processes that share the cache have the same store."""
 
 LEASE = 2.0
