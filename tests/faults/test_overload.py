@@ -99,10 +99,10 @@ class ClosedStore(DirectoryStore):
         super().__init__(images, max_bytes=30_000_000, timeout=60)
         self.opened, self.finds = asyncio.Event(), 0
 
-    async def find(self, contact: int) -> Original | None:
+    async def find(self, contact: int, *, known: bool = False) -> Original | None:
         self.finds += 1
         await self.opened.wait()
-        return await super().find(contact)
+        return await super().find(contact, known=known)
 
 
 @pytest.mark.usefixtures("cold")
