@@ -71,14 +71,17 @@ class RenderQueue:
         while self._free and self._waiting:
             if not all(each.half_closed for each in self._waiting):
                 self._refuse_half_closed()
-            self._free -= 1
-            self._waiting.next().place.set_result(None)
+            order = self._waiting.next()
+            if not order.place.done():  # otherwise its task is being cancelled
+                self._free -= 1
+                order.place.set_result(None)
             self._changed(len(self._waiting))
 
     def _withdraw(self, order: _QueuedOrder) -> None:
         if not order.place.done() or order.place.cancelled():
-            self._waiting.remove(order)
-            self._changed(len(self._waiting))
+            if order in self._waiting:
+                self._waiting.remove(order)
+                self._changed(len(self._waiting))
         elif order.place.exception() is None:
             self.leave()  # it got its place just before
 
@@ -88,4 +91,5 @@ class RenderQueue:
 
     def _refuse(self, order: _QueuedOrder) -> None:
         self._waiting.remove(order)
-        order.place.set_exception(QueueFull())
+        if not order.place.done():
+            order.place.set_exception(QueueFull())

@@ -176,7 +176,7 @@ async def test_long_render_without_clients_is_ended_while_others_wait(
     serve: Serve, get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is no strike, and no render is tried again."""
-    monkeypatch.setattr("service.rendering.costs.Costs.expected", lambda *_: 60.0)
+    monkeypatch.setattr("service.rendering.pool._LONG", 0.0)
     client = await serve()
     await frozen_worker(client)
     _, writer = await send(client, 1, "?w=79")
@@ -194,7 +194,7 @@ async def test_long_render_without_clients_is_ended_while_others_wait(
 async def test_render_of_a_client_that_stays_is_not_ended_while_others_wait(
     serve: Serve, get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.rendering.costs.Costs.expected", lambda *_: 60.0)
+    monkeypatch.setattr("service.rendering.pool._LONG", 0.0)
     client = await serve()
     async with busy_renderer(client):
         waiting = asyncio.create_task(get(client, 2, "?w=79"))

@@ -81,19 +81,37 @@ async def test_order_that_waits_too_long_is_refused() -> None:
     assert queue.waiting == 0
 
 
-@pytest.mark.parametrize("has_its_place", [False, True])
-async def test_cancelled_order_keeps_no_place(has_its_place: bool) -> None:
+@pytest.mark.parametrize("when", ["before", "at once", "after"])
+async def test_order_that_is_cancelled_about_when_its_turn_comes_keeps_no_place(when: str) -> None:
     queue = Queue()
     await queue.add("a")
     cancelled, later = await queue.add("b"), await queue.add("c")
-    if has_its_place:
+    if when == "after":
         queue.leave()
     cancelled.cancel()
-    await asyncio.sleep(0.01)
-    if not has_its_place:
+    if when == "before":
+        await asyncio.sleep(0.01)
+    if when != "after":
         queue.leave()
     await later
-    assert queue.begun == ["a", "c"]
+    await asyncio.sleep(0.01)
+    assert (queue.begun, queue.waiting) == (["a", "c"], 0)
+    queue.leave()
+    await queue.enter(None)  # the place is free
+
+
+async def test_order_that_is_refused_while_it_is_cancelled_is_cancelled() -> None:
+    queue = Queue(limit=2)
+    await queue.add("a")
+    cancelled = [await queue.add(name, Stays(Waiting(True))) for name in "bc"]
+    for each in cancelled:
+        each.cancel()
+    later = asyncio.create_task(queue.order("d"))
+    await asyncio.sleep(0.01)
+    await queue.finish()
+    await later
+    assert queue.begun == ["a", "d"]
+    assert all(each.cancelled() for each in cancelled)
 
 
 async def test_half_closed_orders_are_refused_when_another_would_come_after_them() -> None:
