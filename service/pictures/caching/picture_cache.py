@@ -84,6 +84,15 @@ class PictureCache:
         found = await self.shared(owner, (field,), trace)
         return found[0] if found else None
 
+    async def get_both(self, owner: Owner, one: str, other: str, trace: Trace) -> list[Entry | None] | None:
+        """Return the entries in two fields, neither of which is in memory, by one lookup in the shared cache.
+
+        Return None when the shared cache does not answer.
+        """
+        for _ in (one, other):
+            self._observer.cache("memory", "miss")
+        return await self.shared(owner, (one, other), trace)
+
     async def shared(self, owner: Owner, fields: Sequence[str], trace: Trace) -> list[Entry | None] | None:
         """Return the entries from the shared cache, by one lookup, and put them into memory.
 
