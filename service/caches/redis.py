@@ -144,14 +144,8 @@ class RedisCache:
             return FenceToken(fence, held=HeldLease(held / 1000, ended))
         return FenceToken(fence, Lease(name, token, self._lease))
 
-    async def get_or_led(self, owner: Owner, field: str) -> tuple[Entry | None, bool]:
-        led = self._read.ask("EXISTS", self._lease_name(owner, field))
-        try:
-            (entry,) = await self.get(owner, (field,))
-        except BaseException:
-            led.cancel()
-            raise
-        return entry, bool(await _done(led))
+    async def is_led(self, owner: Owner, field: str) -> bool:
+        return bool(await _done(self._read.ask("EXISTS", self._lease_name(owner, field))))
 
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False

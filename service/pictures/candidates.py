@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -18,6 +19,9 @@ from service.pictures.failures import active_fault, refusal
 from service.pictures.selection import Recipe
 from service.pictures.values import Failure, Original
 from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
+
+_USUAL = Original(0, "", 0, None, Format.JPEG, alpha=False)
+"""An original as most are: an opaque JPEG of a moderate size."""
 
 
 class Candidate(NamedTuple):
@@ -33,6 +37,7 @@ class Candidates:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        self.likely_field = lru_cache(1024)(self._likely_field)
 
     def of_picture(self, original: Original, requested: RequestedPicture, ruled_out: RuledOut) -> Candidate:
         """Return the best candidate for *requested*.
@@ -56,6 +61,13 @@ class Candidates:
         if too_large and original.dimensions is not None:
             order.plan(original.dimensions)  # a size that is too large for one format may be too large for all
         return Candidate(replace(choice, as_stored=False), self._field(requested, choice.format), order)
+
+    def _likely_field(self, requested: RequestedPicture) -> str | None:
+        """Return the field of the best candidate for *requested* of a usual original, or None if there is none."""
+        try:
+            return self.of_picture(_USUAL, requested, NONE_RULED_OUT).field
+        except PictureError:
+            return None
 
     def of_placeholder(
         self, requested: RequestedPicture, text: str, language: str, failures: tuple[Failure, ...], ruled_out: RuledOut

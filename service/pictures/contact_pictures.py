@@ -19,6 +19,7 @@ import time
 from dataclasses import replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
+from service.imaging.order import Placeholder
 from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
 from service.pictures.candidates import Candidates
 from service.pictures.demand import Demand
@@ -26,8 +27,8 @@ from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.originals import STORE_ERRORS, Originals
 from service.pictures.ports import Admission, CountedOrder, Layer, Observer
-from service.pictures.renditions import Renditions
-from service.pictures.selection import Recipe, Selected, Selection, entity_tag, pixels
+from service.pictures.renditions import Renditions, pixels_of
+from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
@@ -69,15 +70,18 @@ class ContactPictures:
         *,
         reload: bool = False,
         ruled_out: RuledOut = NONE_RULED_OUT,
+        whole: bool = False,
     ) -> Selection:
         """Return the picture that *requested* gets. With *reload*, the store is asked even if the record is fresh.
 
+        With *whole*, `load` will be asked for the body, which is looked up together with the record where possible.
         *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raise
         `NoPicture` or `Unrenderable` (then the result of `placeholder` can be served), `NotAcceptable`, `BadParameter`,
         `Unwritable` if every acceptable format has failed, and the errors of the store.
         """
         trace.owner = contact
-        recorded = await self._originals.find(contact, trace, reload=reload)
+        likely = self._candidates.likely_field(requested) if whole else None
+        recorded = await self._originals.find(contact, trace, reload=reload, likely=likely)
         original = recorded.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
@@ -178,16 +182,29 @@ class ContactPictures:
         return entry, int(ttl)
 
     async def _find_or_make_once(self, selection: Selection, trace: Trace) -> Entry:
-        """Return the result of `_find_or_make`, which identical requests of this process share."""
-        key = selection.owner, selection.field, selection.version
+        """Return the entry from the cache, or have it made. Identical requests of this process share the making.
+
+        While no order is accepted, return an older rendition, or raise `Overloaded`, without a task, a lease or a look
+        into the store: a refusal costs about what a hit costs.
+        """
+        key, older = (selection.owner, selection.field, selection.version), None
         trace.owner = selection.owner
         accepted = selection.work is None or trace.begin_by is not None
+        if key not in self._flights:
+            older = await self._look_up(selection, trace)
+            if older is not None and older.version == selection.version:
+                return older
         if not accepted and key not in self._flights and self._admission.refuses(trace):
-            if (found := await self._find_or_refuse(selection, trace)) is not None:
-                return found
+            if not await self._cache.is_led(selection.owner, selection.field, trace):
+                try:
+                    self._admission.require(trace)
+                except Overloaded:
+                    if older is None or self._is_too_old(older):
+                        raise
+                    return older
             accepted = True
         fetched, joined = await self._flights.join_while_wanted(
-            key, trace.client, lambda demand: self._find_or_make(selection, trace, demand, accepted)
+            key, trace.client, lambda demand: self._make(selection, older, trace, demand, accepted)
         )
         if fetched.made:
             trace.fwd, trace.stored, trace.collapsed = "miss", fetched.stored, fetched.elsewhere or joined
@@ -195,47 +212,38 @@ class ContactPictures:
                 self._observer.collapsed()
         return fetched.entry
 
-    async def _find_or_make(self, selection: Selection, trace: Trace, demand: Demand, accepted: bool) -> Fetched:
-        """Return the entry from the cache, or have it made by one process of the fleet, for the clients of *demand*.
+    async def _look_up(self, selection: Selection, trace: Trace) -> Entry | None:
+        """Return the entry of the selected field from the cache. It may have another version."""
+        if trace.found is not None and trace.found[0] == selection.field:
+            found = trace.found[1]
+        else:
+            found = await self._cache.get(selection.owner, selection.field, trace)
+        # It may have been made in the meantime, and be on its way to the shared cache.
+        return self._cache.local(selection.owner, selection.field) or found
 
-        It is made if the order is or can be *accepted*. After a temporary error, return an older rendition if there is
-        one that is not too old.
+    async def _make(
+        self, selection: Selection, older: Entry | None, trace: Trace, demand: Demand, accepted: bool
+    ) -> Fetched:
+        """Have the entry made by one process of the fleet, for the clients of *demand*.
+
+        Raise `Overloaded` unless the order is or can be *accepted*. After a temporary error, return *older* if it is
+        not too old.
         """
         trace.demand = demand
-        found = await self._cache.get(selection.owner, selection.field, trace)
-        if found is not None and found.version == selection.version:
-            return Fetched(found)
         try:
             if selection.work is None:
                 return await self._make_once(selection, trace)
             if not accepted:
                 self._admission.require(trace)
-            trace.pixels = pixels(selection.work, selection.original)
-            with self._admission.count(trace, selection.work.format, trace.pixels) as order:
+            with self._admission.count(trace, selection.work.format, _pixels(selection)) as order:
                 return await self._make_once(selection, trace, order)
         except _TEMPORARY_ERRORS:
-            if found is None or self._is_too_old(found):
+            if older is None or self._is_too_old(older):
                 raise
-            return Fetched(found)
+            return Fetched(older)
 
-    async def _find_or_refuse(self, selection: Selection, trace: Trace) -> Entry | None:
-        """Return the entry from the cache, or an older rendition, while no order is accepted.
-
-        Return None if the rendition is about to come from another process, or if there is room again. Raise
-        `Overloaded` without a task, a lease or a look into the store: a refusal costs about what a hit costs.
-        """
-        found, led = await self._cache.get_or_led(selection.owner, selection.field, trace)
-        if found is not None and found.version == selection.version:
-            return found
-        if led:
-            return None
-        try:
-            self._admission.require(trace)
-        except Overloaded:
-            if found is None or self._is_too_old(found):
-                raise
-            return found
-        return None
+    def _is_too_old(self, entry: Entry) -> bool:
+        return time.time() - entry.stored_at > self._lifetimes.stale_if_error
 
     async def _make_once(self, selection: Selection, trace: Trace, order: CountedOrder | None = None) -> Fetched:
         """Have the entry made by one process of the fleet. *order* counts while this one does it or is about to."""
@@ -255,9 +263,6 @@ class ContactPictures:
             on_wait=None if order is None else order.pause,
         )
 
-    def _is_too_old(self, entry: Entry) -> bool:
-        return time.time() - entry.stored_at > self._lifetimes.stale_if_error
-
     async def _head(self, selection: Selection, trace: Trace) -> Picture | None:
         head = await self._cache.head(selection.owner, selection.field, trace)
         if head is None or head.version != selection.version:
@@ -276,3 +281,10 @@ class ContactPictures:
     def _is_streamed(self, original: Original) -> bool:
         """Return whether the stored bytes are sent from the store: slow readers do not share them in memory."""
         return original.size > min(_LARGEST_CACHED, self._cache.max_body)
+
+
+def _pixels(selection: Selection) -> int:
+    """Return the pixels that the cost of the work depends on; 0 if they are not known."""
+    if isinstance(selection.work, Placeholder):
+        return selection.work.width * selection.work.height
+    return pixels_of(selection.original, selection.work) if selection.original and selection.work else 0

@@ -55,12 +55,13 @@ class Originals:
         self._flights = SingleFlight()
         self._breaker = CircuitBreaker(threshold=3, pause=1.0)
 
-    async def find(self, contact: int, trace: Trace, *, reload: bool) -> RecordedOriginal:
+    async def find(self, contact: int, trace: Trace, *, reload: bool, likely: str | None = None) -> RecordedOriginal:
         """Return the original of *contact*, from its record if that may be used; with *reload*, from the store.
 
+        If the record is looked up in the shared cache, the entry in the field *likely* is too, and is put into *trace*.
         Raise the errors of the store, and `Overloaded` if there is no record and a render could not begin in time.
         """
-        recorded = await self._look_up_record(contact, trace)
+        recorded = await self._look_up_record(contact, trace, likely)
         trace.unknown = recorded is None
         if recorded is None and (*self._key(contact), reload) not in self._flights:
             trace.fwd = "miss"
@@ -138,16 +139,17 @@ class Originals:
         await self._cache.put(contact, RECORD, record, token, life=life * jitter(record), sole=original is None)
         return self._with_expiry(original, record)
 
-    async def _look_up_record(self, contact: int, trace: Trace) -> RecordedOriginal | None:
+    async def _look_up_record(self, contact: int, trace: Trace, likely: str | None = None) -> RecordedOriginal | None:
         with trace.timed("cache"):
             entry = self._cache.local(contact, RECORD)
-        if entry is None:  # concurrent requests share one lookup
-            look_up = self._flights.join((*self._key(contact), RECORD), lambda: self._cache.get(contact, RECORD, trace))
-            entry, _ = await look_up
-            if entry is None:
-                return None
-        else:
+        if entry is not None:
             self._observer.cache("memory", "hit")
+        elif likely is None or self._cache.local(contact, likely) is not None:
+            entry = await self._cache.get(contact, RECORD, trace)
+        elif found := await self._cache.get_both(contact, RECORD, likely, trace):
+            entry, trace.found = found[0], (likely, found[1])
+        if entry is None:
+            return None
         try:
             original = records.decode(entry.body)
         except ValueError:

@@ -157,8 +157,8 @@ class SharedCache(Protocol):
     async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
         """Return the entry if it has that *version*. Otherwise return a token, with the lease if it is free."""
 
-    async def get_or_led(self, owner: Owner, field: str) -> tuple[Entry | None, bool]:
-        """Return the entry, None if it is not there, and whether a process holds its lease, by one round trip."""
+    async def is_led(self, owner: Owner, field: str) -> bool:
+        """Return whether a process holds the lease of the entry."""
 
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import suppress
 
+from service.errors import BadParameter
 from service.imaging.order import Order, Placeholder
 from service.pictures.caching.picture_cache import PutToken
 from service.pictures.failures import active_fault, refusal
@@ -62,7 +65,7 @@ class Renditions:
             failures = (await self._originals.current(original, trace)).failures
             if failure := refusal(failures, selection.field, order.format, time.time()):
                 raise failure  # it failed in the process that this one waited for
-        further = token.without_lease()
+        further, trace.pixels = token.without_lease(), pixels_of(original, order)
 
         async def read() -> bytes:
             nonlocal original
@@ -85,3 +88,13 @@ class Renditions:
         if fault := active_fault(current.fault, self._faults.digest, as_stored=as_stored):
             raise fault.error()
         return current
+
+
+def pixels_of(original: Original, order: Order) -> int:
+    """Return the pixels of *original* and of the rendition together, as far as they are known."""
+    if original.dimensions is None:
+        return 0
+    pixels = math.prod(original.dimensions)
+    with suppress(BadParameter):  # no format can hold this size
+        pixels += math.prod(order.plan(original.dimensions).size)
+    return pixels

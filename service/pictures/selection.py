@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from service.errors import PictureError
 from service.formats import IfBlank
 from service.imaging.order import Encoding, Limits, Order, Placeholder
 from service.pictures.originals import RecordedOriginal
@@ -55,18 +53,6 @@ class Selected:
     field: str
     record: Entry
     until: float
-
-
-def pixels(work: Order | Placeholder, original: Original | None) -> int:
-    """Return the pixels of the original and of the rendition together; 0 if the size of the original is not known."""
-    if isinstance(work, Placeholder):
-        return work.width * work.height
-    if original is None or original.dimensions is None:
-        return 0
-    made = (0, 0)
-    with suppress(PictureError):  # the render reports an impossible size
-        made = work.plan(original.dimensions).size
-    return made[0] * made[1] + original.dimensions[0] * original.dimensions[1]
 
 
 def entity_tag(owner: Owner, version: str, field: str, choice: FormatChoice) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from service.pictures.demand import Client, Demand
-from service.pictures.values import Owner
+from service.pictures.values import Entry, Owner
 
 
 class Trace:
@@ -19,6 +19,7 @@ class Trace:
         "client",
         "collapsed",
         "demand",
+        "found",
         "fwd",
         "owner",
         "pixels",
@@ -41,6 +42,7 @@ class Trace:
         self.ttl: int | None = None
         self.unanswered = 0  # lookups that the shared cache did not answer
         self.begin_by: float | None = None  # monotonic seconds at which an accepted order is refused if it only waits
+        self.found: tuple[str, Entry | None] | None = None  # a field that was looked up with the record, and its entry
         self.unknown = False  # the contact has no record, so its other entries are not looked up
 
     def wait_limit(self, usual: float) -> float:

@@ -28,7 +28,9 @@ _CELLS = 512
 """Processes that can share a file, twice as many as one service has. The file is a page of memory."""
 _CELL_BYTES = 8
 _LOOK = 0.1
-"""Seconds between two looks for processes that have died, and for orders whose clients have left."""
+"""Seconds between two looks for processes that have died."""
+_LOOK_AT_ORDERS = 0.01
+"""Seconds between two looks for orders whose clients have left."""
 
 
 class Admission:
@@ -104,16 +106,18 @@ class Admission:
         """Return the seconds that the order of a new request would wait, if they are too many."""
         if (wait := self._wait(trace)) < (most := _ACCEPTED * self._limit()):
             return None
-        if (now := time.monotonic()) >= self._looked_at + _LOOK:
+        if (now := time.monotonic()) >= self._looked_at + _LOOK_AT_ORDERS:
             self._looked_at = now
             self._forget_abandoned()
             wait = self._wait(trace)
         return wait if wait >= most else None
 
     def _forget_abandoned(self) -> None:
-        """Do not count renders whose clients have left: they end when another order waits, or soon."""
+        """Do not count renders whose clients have left, nor orders whose clients may have: they yield to all others."""
         for order in list(self._orders):
-            if order.trace.demand is not None and order.trace.demand.abandoned:
+            demand = order.trace.demand
+            client = demand or order.trace.client
+            if (demand is not None and demand.abandoned) or (client is not None and client.half_closed):
                 order.pause()
 
     def _tell_others(self) -> None:

@@ -61,7 +61,7 @@ class RenderPool:
     A job whose process dies is tried once more in another process, if *timeout* seconds from its beginning suffice.
 
     Each process has at most *memory_bytes* of address space (0: no limit). *slots* bound the processes that are at work
-    at the same time, in all pools that share them. *costs* are the seconds of renders, which `Admission` measures.
+    at the same time, in all pools that share them.
     """
 
     def __init__(

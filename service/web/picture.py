@@ -32,7 +32,7 @@ from service.web import request_values
 from service.web.connections import Connection
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
 from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
-from service.web.request_values import contact_id
+from service.web.request_values import CONDITIONS, contact_id
 from service.web.requester import REQUESTER, target
 from service.web.waiting_client import WaitingClient
 
@@ -159,9 +159,15 @@ async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: b
     pictures, requested = asked.request.app[PICTURES], asked.requested
     if not failures.unrenderable:
         try:
-            return _Chosen(
-                await pictures.select(asked.contact, requested, trace, reload=reread, ruled_out=failures.of_picture)
+            selection = await pictures.select(
+                asked.contact,
+                requested,
+                trace,
+                reload=reread,
+                ruled_out=failures.of_picture,
+                whole=_wants_whole(asked.request),
             )
+            return _Chosen(selection)
         except (NoPicture, Unrenderable) as error:
             if requested.if_blank is IfBlank.NULL:
                 raise
@@ -175,6 +181,11 @@ async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: b
 def _is_valid_at_client(request: web.Request, selection: Selection) -> bool:
     etags, date = request_values.field(request, "If-None-Match"), request_values.field(request, "If-Modified-Since")
     return not_modified(selection.etag, selection.last_modified, etags, date)
+
+
+def _wants_whole(request: web.Request) -> bool:
+    """Return whether the answer has the whole body, whatever the selection is."""
+    return request.method == "GET" and CONDITIONS.isdisjoint(request.headers)
 
 
 def _requested_part(request: web.Request, selection: Selection) -> range | None:

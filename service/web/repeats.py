@@ -24,7 +24,7 @@ from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
 from service.web.headers import disposition
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
-from service.web.request_values import field
+from service.web.request_values import CONDITIONS, field
 from service.web.requester import Requester, target
 from service.web.sharing import SharingHeaders
 
@@ -34,9 +34,6 @@ _OVERHEAD = 1_250
 """Bytes of an entry in addition to its target and its own fields, and 400 of the record (measured, rounded up)."""
 _OWN = ("ETag", "Last-Modified", "Surrogate-Key", "Cache-Tag")
 """Fields with other values for each picture."""
-_CONDITIONS = frozenset((hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE))
-"""Fields of requests that may be answered without the whole picture."""
-
 _Key = tuple[str, str | None]
 
 
@@ -116,7 +113,7 @@ class Repeats:
 
         If no equal request is being answered, *request* becomes the leader until `settle` or `release`.
         """
-        if _CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
+        if CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
             return None
         begun = time.perf_counter()
         key = requester.target or request.raw_path, field(request, hdrs.ACCEPT)

@@ -1,16 +1,18 @@
-"""The methods and the type of handlers, and the values that several modules read from a request."""
+"""The methods, the conditions and the type of handlers, and the values that several modules read from a request."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from service.protocol.languages import Languages
 from service.protocol.query import parse_contact_id
 
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PURGE", "OPTIONS")
 """The methods that the service implements, as `Allow` lists them."""
+CONDITIONS = frozenset((hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE))
+"""Fields of requests that may be answered without the whole picture."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _MAX_FIELD = 16_384

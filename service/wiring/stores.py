@@ -6,16 +6,14 @@ A further store is an adapter in `service/stores/`, its `StoreType` here, which 
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import structlog
 
 from service.errors import PictureError
 from service.pictures.ports import WritableStore
-from service.settings import BadSettings, Settings
+from service.settings import Settings
 from service.stores.folder_in_force import FolderInForce
 from service.stores.os_errors import error_fields
 from service.stores.uploads import UploadFolder
@@ -68,22 +66,13 @@ def _prepare_folder(settings: Settings) -> FolderInForce:
     """Log a warning if the folder cannot be read, or cannot be written to although writes are enabled.
 
     Return what is known of it. The service then starts unready, and becomes ready when the folder appears: a volume may
-    be mounted later. Raise `BadSettings` if the parent folder is missing too and no marker is set, which is more likely
-    a wrong setting.
+    be mounted later.
     """
     folder = settings.images.directory
     in_force = FolderInForce(folder, settings.images.marker)
     try:
         in_force.look()
     except OSError as error:
-        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        if missing and not settings.images.marker and not os.path.isdir(Path.cwd() / folder.parent):
-            raise BadSettings(
-                [
-                    "images.directory (CONTACT_IMAGE_IMAGES__DIRECTORY): "
-                    f"neither {folder} nor the folder that it would be in exists"
-                ]
-            ) from error
         log.warning("images.unreadable", **error_fields(error, str(folder)), status="unready until it can be read")
         return in_force
     if settings.writes.enabled:

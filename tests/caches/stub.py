@@ -69,10 +69,10 @@ class StubCache:
         self.server.waiting[name] = asyncio.Event()
         return FenceToken(fence, lease)
 
-    async def get_or_led(self, owner: Owner, field: str) -> tuple[Entry | None, bool]:
-        (entry,) = await self.get(owner, (field,))
+    async def is_led(self, owner: Owner, field: str) -> bool:
+        self._answer()
         _, end = self.server.leases.get(f"{owner}:{field}", ("", 0.0))
-        return entry, end > asyncio.get_running_loop().time()
+        return end > asyncio.get_running_loop().time()
 
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: FenceToken, *, life: float, sole: bool = False

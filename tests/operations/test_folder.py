@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from structlog.testing import capture_logs
 
-from service.settings import BadSettings, Settings, load_settings
+from service.settings import Settings, load_settings
 from service.wiring.stores import store_type
 from tests.operations.running import COMMAND, STARTED_WITHIN, block_until, run, running
 from tests.pixels import shown
@@ -67,22 +67,28 @@ def test_service_without_its_marker_is_unready_until_the_marker_appears(tmp_path
         block_until(lambda: service.get("/readyz").status == 503, 20, "it is unready")
 
 
-def test_service_does_not_start_without_the_parent_folder(tmp_path: Path) -> None:
+def test_service_without_the_parent_of_its_folder_is_unready_until_both_appear(tmp_path: Path) -> None:
     folder = tmp_path / "no" / "images"
-    result = run("serve", "--images", folder, "--port", "0", cwd=tmp_path)
-    assert result.returncode == 1
-    assert "images.directory" in result.stderr and str(folder) in result.stderr
-    assert "Traceback" not in result.stderr
+    with running("--images", folder) as service:
+        assert service.get("/readyz").status == 503
+        assert service.get(PICTURE).status == 502
+        assert service.logged.count("images.unreadable") == 1
+        folder.mkdir(parents=True)
+        Image.new("RGB", (40, 40), "red").save(folder / "1.jpg")
+        block_until(lambda: service.get("/readyz").status == 200, STARTED_WITHIN, "it is ready")
+        assert service.get(PICTURE).status == 200
 
 
 @pytest.mark.parametrize("parent", ["no", "file", "file/no"])
-def test_missing_parent_folder_is_a_fault_of_the_setting(tmp_path: Path, parent: str) -> None:
+def test_start_and_check_differ_in_what_a_missing_parent_folder_means(tmp_path: Path, parent: str) -> None:
+    """A volume may be mounted later, so the start tolerates it; `check` reports what is there now."""
     (tmp_path / "file").touch()
     folder = tmp_path / parent / "images"
-    with pytest.raises(BadSettings) as refused:
-        prepare(load_settings(images={"directory": folder}))
-    (fault,) = refused.value.faults
-    assert "images.directory" in fault and str(folder) in fault
+    prepare(load_settings(images={"directory": folder}))
+    result = run("check", "--images", folder, cwd=tmp_path)
+    assert result.returncode == 1
+    assert str(folder) in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def _without_privileges() -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import pytest
 
 from service.errors import Overloaded
 from service.formats import Format
+from service.pictures.demand import Demand
 from service.pictures.trace import Trace
 from service.rendering.admission import Admission, SharedWork
 from service.rendering.costs import Costs
@@ -123,6 +124,17 @@ def test_orders_of_one_address_do_not_shut_out_another() -> None:
         admitted.count(trace_of("2.2.2.2"), Format.JPEG, 20 * MEGAPIXELS).__enter__()
         accepted += 1
     assert accepted == 2  # the next one would come after these and two of the other address
+
+
+@pytest.mark.parametrize(("half_closed", "accepted"), [((True,), True), ((True, False), False), ((), True)])
+def test_orders_whose_clients_have_or_may_have_left_do_not_count(half_closed: tuple[bool, ...], accepted: bool) -> None:
+    admitted, trace = admission(), trace_of("1.1.1.1")
+    trace.demand = Demand(lambda: None)
+    with ExitStack() as stack:
+        for each in half_closed:
+            stack.enter_context(trace.demand.joined(ClientAt(frozenset(), each)))
+        stack.enter_context(admitted.count(trace, Format.JPEG, 60 * MEGAPIXELS))
+        assert admitted.refuses(trace_of("1.1.1.1")) is not accepted
 
 
 def test_orders_of_many_addresses_come_before_that_of_another() -> None:

@@ -84,6 +84,15 @@ class PictureCache:
         found = await self.shared(owner, (field,), trace)
         return found[0] if found else None
 
+    async def get_both(self, owner: Owner, one: str, other: str, trace: Trace) -> list[Entry | None] | None:
+        """Return the entries in two fields, neither of which is in memory, by one lookup in the shared cache.
+
+        Return None when the shared cache does not answer.
+        """
+        for _ in (one, other):
+            self._observer.cache("memory", "miss")
+        return await self.shared(owner, (one, other), trace)
+
     async def shared(self, owner: Owner, fields: Sequence[str], trace: Trace) -> list[Entry | None] | None:
         """Return the entries from the shared cache, by one lookup, and put them into memory.
 
@@ -125,21 +134,9 @@ class PictureCache:
             self._observer.cache("shared", "hit")
         return head
 
-    async def get_or_led(self, owner: Owner, field: str, trace: Trace) -> tuple[Entry | None, bool]:
-        """Return the entry, and whether another one is about to come: a process holds its lease. This is one lookup."""
-        epoch, entry = self._memory.epoch(owner), self._memory.get(owner, field)
-        self._observer.cache("memory", "miss" if entry is None else "hit")
-        if trace.unknown:
-            return entry, False
-        found = await self._ask(owner, lambda shared: shared.get_or_led(owner, field), trace)
-        if found is None:
-            return entry, False
-        shared, led = found
-        self._observer.cache("shared", "miss" if shared is None else "hit")
-        if shared is not None and (entry is None or entry.stored_at < shared.stored_at):
-            self._memory.put(owner, field, shared, epoch)
-            entry = shared
-        return entry, led and self.subscribed
+    async def is_led(self, owner: Owner, field: str, trace: Trace) -> bool:
+        """Return whether a process holds the lease of the entry, so that the entry is about to come."""
+        return self.subscribed and bool(await self._ask(owner, lambda shared: shared.is_led(owner, field), trace))
 
     # Puts
 

@@ -1,0 +1,65 @@
+"""The number of lookups in Redis that a request costs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from redis import Redis
+
+from tests.conftest import Serve, Valkey
+from tests.web.conftest import Client, Get
+
+pytestmark = pytest.mark.usefixtures("people")
+
+
+@contextmanager
+def lookups(server: Valkey, contact: int) -> Iterator[list[list[str]]]:
+    """Fill a list with the fields of each lookup of *contact* during the block."""
+    client, fields = Redis.from_url(server.url), list[list[str]]()
+    with client.monitor() as monitor:
+        yield fields
+        client.ping()
+        while (command := monitor.next_command()["command"]) != "PING":
+            name, *arguments = command.split()
+            if name == "HMGET" and f"{{{contact}}}" in arguments[0]:
+                fields.append(arguments[1:])
+
+
+async def made_and_forgotten(serve: Serve, get: Get, server: Valkey, *request: object, **headers: str) -> Client:
+    """Have a picture made by one service. Return another one, whose memory is empty."""
+    contact, query = request
+    await get(await serve(url=server.url, cache={"prefix": "lookups"}), contact, str(query), **headers)
+    return await serve(url=server.url, cache={"prefix": "lookups"})
+
+
+@pytest.mark.parametrize("query", ["", "?w=40", "?w=40&type=PNG", "?w=30&h=20&fit=cover"])
+async def test_hit_in_redis_costs_one_lookup(serve: Serve, get: Get, own_valkey: Valkey, query: str) -> None:
+    client = await made_and_forgotten(serve, get, own_valkey, 1, query)
+    with lookups(own_valkey, 1) as found:
+        response = await get(client, 1, query)
+    assert response.headers["Cache-Status"].startswith("contact-image; hit")
+    assert len(found) == 1
+
+
+async def test_304_and_head_look_up_the_record_and_no_picture(serve: Serve, get: Get, own_valkey: Valkey) -> None:
+    client = await made_and_forgotten(serve, get, own_valkey, 1, "?w=40")
+    with lookups(own_valkey, 1) as of_head:
+        etag = (await get(client, 1, "?w=40", method="HEAD")).headers["ETag"]
+    client = await serve(url=own_valkey.url, cache={"prefix": "lookups"})
+    with lookups(own_valkey, 1) as of_304:
+        assert (await get(client, 1, "?w=40", If_None_Match=etag)).status == 304
+    assert of_head == of_304 == [["original", "absence"]]
+
+
+async def test_picture_of_another_kind_than_most_costs_a_second_lookup(
+    serve: Serve, get: Get, own_valkey: Valkey
+) -> None:
+    accept = "image/png, image/jpeg"  # a PNG with alpha stays a PNG
+    client = await made_and_forgotten(serve, get, own_valkey, 2, "?w=40", Accept=accept)
+    with lookups(own_valkey, 2) as found:
+        response = await get(client, 2, "?w=40", Accept=accept)
+    assert response.content_type == "image/png"
+    assert response.headers["Cache-Status"].startswith("contact-image; hit")
+    assert len(found) == 2
