@@ -248,6 +248,7 @@ class RenderPool:
                 process = await self._supervisor.take(trace.wait_limit(self._timeout), key)
             except TimeoutError as error:
                 raise Overloaded(FULL) from error
+        trace.begin()
         if trace.demand is not None:
             trace.demand.hold(self._end_abandoned)
         return process
