@@ -192,7 +192,7 @@ async def test_drawing_and_admission_are_tried_once_more(pools: Pools) -> None:
     placeholder = Placeholder(IfBlank.DEFAULT, 40, 30, Format.PNG, "", Encoding())
     jobs: list[Callable[[], Awaitable[object]]] = [
         lambda: pool.draw(placeholder, Trace()),
-        lambda: pool.admit(read, Limits(), None),
+        lambda: pool.admit(read, Limits(), None, Trace()),
         pool.probe,
     ]
     for job in jobs:
