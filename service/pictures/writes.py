@@ -81,7 +81,7 @@ class Writes:
         Raise `UnsupportedUpload`, `Unrenderable`, `PreconditionFailed`, and the errors of the store and the renderer.
         """
         with self._admission.count(Trace()):
-            stripped = await self._renderer.admit(upload.read, self._limits, self._strip)
+            stripped = await self._renderer.admit(upload.open, self._limits, self._strip)
         if stripped is not None:
             await upload.replace(stripped)
         return await self._complete(contact, self._store.put(contact, upload, check))
