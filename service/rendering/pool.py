@@ -153,7 +153,7 @@ class RenderPool:
 
     def is_ready(self) -> bool:
         """Return whether a process has started."""
-        return bool(self._supervisor.pids)
+        return self._supervisor.ready
 
     @property
     def pids(self) -> list[int]:
@@ -170,9 +170,8 @@ class RenderPool:
         """Wait in the queue until an original may be read and rendered, which takes *seconds*. Raise `Overloaded`."""
         with trace.timed("queue"):
             try:
-                async with asyncio.timeout(trace.wait_limit(self._timeout)):
-                    await self._queue.enter(trace.demand, trace.owner, seconds)
-            except (QueueFull, TimeoutError) as error:
+                await self._queue.enter(trace.demand, trace.owner, seconds, trace.wait_limit(self._timeout))
+            except QueueFull as error:
                 raise Overloaded(FULL) from error
         try:
             yield

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from service.caches.redis import RedisCache
 from service.pictures.values import Original
+from service.rendering.process import RenderProcess
 from service.stores.directory import DirectoryStore
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
@@ -138,10 +139,20 @@ async def test_accepted_order_that_does_not_begin_in_time_is_refused(serve: Serv
     assert (await get(client, 2, "?w=20")).status == 200
 
 
-async def test_orders_wait_for_the_first_renderer(serve: Serve, get: Get) -> None:
-    client = await serve(render={"queue_timeout": 0.01})
-    asked = await asyncio.gather(*(get(client, 1 + at % 5, f"?w={20 + at}") for at in range(20)))
-    assert {each.status for each in asked} == {200}
+async def test_orders_wait_for_the_first_renderer(serve: Serve, get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, may_start = RenderProcess.start, asyncio.Event()
+
+    async def start_later(process: RenderProcess) -> None:
+        await may_start.wait()
+        await start(process)
+
+    monkeypatch.setattr(RenderProcess, "start", start_later)
+    client = await serve(render={"queue_timeout": 0.2})
+    asked = [asyncio.create_task(get(client, 1 + at % 5, f"?w={20 + at}")) for at in range(20)]
+    await asyncio.sleep(0.5)  # longer than an order may wait for a renderer that is ready
+    assert not any(each.done() for each in asked)
+    may_start.set()
+    assert {(await each).status for each in asked} == {200}
 
 
 @pytest.mark.usefixtures("cold")

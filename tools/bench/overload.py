@@ -20,8 +20,7 @@ from threading import Event, Thread
 
 import uvloop
 
-from tools.bench.arrivals import HITS, Outcome, cold_path, hit_path, outcomes, started
-from tools.bench.bare import ACCEPT
+from tools.bench.arrivals import ACCEPT, HITS, Outcome, cold_path, hit_path, outcomes, started
 from tools.bench.clients import Answer, connected, converse, request, succeeded
 from tools.bench.figures import show
 from tools.bench.pictures import photograph
