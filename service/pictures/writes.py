@@ -83,7 +83,7 @@ class Writes:
         trace = Trace(client)
         trace.owner, trace.demand = contact, Demand(lambda: None)
         with trace.demand.joined(client), self._admission.count(trace):
-            stripped = await self._renderer.admit(upload.read, self._limits, self._strip, trace)
+            stripped = await self._renderer.admit(upload.open, self._limits, self._strip, trace)
         if stripped is not None:
             await upload.replace(stripped)
         return await self._complete(contact, self._store.put(contact, upload, check))

@@ -20,12 +20,14 @@ import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from service.imaging.containers.window import HEAD_BYTES
+from service.open_file import FileIdentity, OpenFile, file_identity, read_at
 from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
 from service.stores.describe import describe
 from service.stores.folder_in_force import FolderInForce
 from service.stores.names import files_of, pictures_in
+from service.stores.near import is_near
 from service.stores.os_errors import as_store_errors
-from service.stores.versions import FileIdentity, file_identity, read_at, read_unchanged, require_version, version_of
+from service.stores.versions import picture_of, read_unchanged, require_version, version_of
 
 T = TypeVar("T")
 
@@ -52,6 +54,9 @@ class DirectoryStore:
 
     async def read(self, original: Original) -> bytes:
         return await self._bounded(lambda: self._in_thread(self._read, original))
+
+    async def open(self, original: Original) -> bytes | OpenFile:
+        return await self._bounded(lambda: self._in_thread(self._open, original))
 
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
         file, identity = await self._bounded(lambda: self._open_original(original))
@@ -187,6 +192,19 @@ class DirectoryStore:
         if not same or len(data) != status.st_size or version_of(status, data) != original.version:
             raise OriginalChanged
         return data
+
+    def _open(self, original: Original) -> bytes | OpenFile:
+        """Open the file and verify its version. Read it if it is not local, as another process might wait for it."""
+        path = self._path_of(original.contact)
+        try:
+            with _open(path) as file:
+                near = is_near(file)
+                if near:
+                    identity = require_version(file, original.version)
+                    return OpenFile(os.dup(file), identity, picture_of(original.version), lambda: self.read(original))
+        except FileNotFoundError as error:
+            raise OriginalChanged from error
+        return self._read(original)
 
     def _path_of(self, contact: int) -> str:
         for path, size in files_of(self._root, contact):
