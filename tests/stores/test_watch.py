@@ -240,7 +240,9 @@ async def test_folder_that_is_created_later_is_watched(tmp_path: Path) -> None:
         await watch.close()
 
 
-@pytest.mark.parametrize("put", [Path.touch, lambda path: path.symlink_to(path), os.mkfifo], ids=["file", "loop", "pipe"])
+@pytest.mark.parametrize(
+    "put", [Path.touch, lambda path: path.symlink_to(path), os.mkfifo], ids=["file", "loop", "pipe"]
+)
 async def test_folder_that_was_something_else_for_a_while_is_watched_again(
     watch: Watch, root: Path, put: Callable[[Path], None]
 ) -> None:
