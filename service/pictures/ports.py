@@ -256,7 +256,7 @@ class Renderer(Protocol):
     async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         """Carry out *order* on a mezzanine."""
 
-    async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
+    async def admit(self, read: Read, limits: Limits, strip: Encoding | None, trace: Trace) -> bytes | None:
         """Decode an upload once. With *strip*, return the bytes to store in its place, without metadata.
 
         Raise `UnsupportedUpload` too.

@@ -127,9 +127,7 @@ class RenderPool:
         self._supervisor.release(process)
         return rendered
 
-    async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
-        trace = Trace()
-
+    async def admit(self, read: Read, limits: Limits, strip: Encoding | None, trace: Trace) -> bytes | None:
         async def attempt() -> Done[bytes | None]:
             with Job(worker.admit_upload, (limits, strip), await read()) as job:
                 return await self._run(trace, lambda _: job)
@@ -249,6 +247,7 @@ class RenderPool:
                 process = await self._supervisor.take(trace.wait_limit(self._timeout), key)
             except TimeoutError as error:
                 raise Overloaded(FULL) from error
+        trace.begin()
         if trace.demand is not None:
             trace.demand.hold(self._end_abandoned)
         return process
