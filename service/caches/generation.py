@@ -9,6 +9,8 @@ what they had dropped. The process then gives the server another epoch: all valu
 - A process never takes an epoch again that it has found void, whatever the number.
 - A server without a number is new. Over a connection that was there before, it was emptied, and what was put since then
   is good. Over a new connection, it may have been restored from the dump of an older release.
+- The numbers are serial numbers (RFC 1982): after the last one follows 1. So no number that a stranger writes or
+  publishes is the end of them, or later than all others. Other foreign values are replaced.
 - A process that has not received the lost purge cannot know of it. If only such processes purge at first, and as often,
   the number is as high as before, and the loss is not noticed.
 """
@@ -33,7 +35,7 @@ log = structlog.get_logger()
 
 _CHECK_PERIOD = 1.0
 """Seconds between two checks. A new connection is checked at once."""
-_STATE = re.compile(r"([0-9]{1,15}):([0-9a-f]{0,16})")
+_STATE = re.compile(r"([0-9]{1,12}):([0-9a-f]{0,16})")
 """A number and an epoch in a message."""
 _NONE = "-"
 """In place of the epoch that a new server does not have."""
@@ -62,7 +64,7 @@ class Generation:
 
     @property
     def _lookup(self) -> Command:
-        return "HMGET", self.key, "generation", "epoch"
+        return "EVAL", scripts.GET_GENERATION, 1, self.key
 
     def greeting(self) -> tuple[Command, Callable[[object], None]]:
         """Return the first command of a new connection, and what receives its reply before all others are received."""
@@ -90,8 +92,6 @@ class Generation:
                 found = _STATE.fullmatch(f"{number.decode(errors='replace')}:{epoch.decode(errors='replace')}")
             case [_, _]:
                 found = None
-            case ResponseError() if str(reply).startswith("WRONGTYPE"):
-                found = None  # a foreign value has this key
             case ResponseError():
                 raise reply
             case _:
@@ -100,7 +100,7 @@ class Generation:
             if reconnected and known and not self._proposing:  # emptied, or restored from a dump without a number
                 self._make_void(self.epoch)
             self._propose(_NONE)
-        elif int(found[1]) < known and found[2] not in self._void:
+        elif _is_earlier(int(found[1]), known) and found[2] not in self._void:
             log.warning("cache.lost_writes", generation=int(found[1]), known=known)
             self._make_void(found[2])
             self._propose(found[2])
@@ -110,7 +110,7 @@ class Generation:
     def _adopt(self, number: int, epoch: str) -> None:
         if epoch in self._void:
             self._propose(epoch)
-        elif number >= self.number:  # otherwise the news is late
+        elif not _is_earlier(number, self.number):  # otherwise the news is late
             self.number = number
             if epoch != self.epoch:
                 self.epoch = epoch
@@ -134,3 +134,8 @@ class Generation:
             self._proposing = False  # after a failure, the next check proposes again
 
         self.ask("EVAL", scripts.PROPOSE_EPOCH, 1, self.key, *self.arguments, seen).add_done_callback(replied)
+
+
+def _is_earlier(number: int, other: int) -> bool:
+    """Return whether *number* is earlier than *other*, which is 0 if it is not known yet."""
+    return bool(other) and (number - other) % scripts.GENERATIONS >= scripts.GENERATIONS // 2

@@ -107,24 +107,43 @@ The record of a missing picture replaces all values. If there is the record of a
 instead, which the next record deletes.
 """
 
-_STATE = """#!lua flags=allow-oom
-local state = redis.call('TYPE', KEYS[1]).ok == 'hash' and redis.call('HMGET', KEYS[1], 'generation', 'epoch') or {}
-local number, epoch = tonumber(state[1] or ''), state[2]
+GENERATIONS = 10**12
+"""Numbers of generations: 1 follows the last one. The later one of two is less than half of them ahead of the other."""
+
+_GENERATION = """
+local function valid(field, longest, pattern)
+  if redis.call('TYPE', KEYS[1]).ok ~= 'hash' or redis.call('HSTRLEN', KEYS[1], field) > longest then return false end
+  local value = redis.call('HGET', KEYS[1], field)
+  return value and string.match(value, pattern) or false
+end
+local number, epoch = valid('generation', 12, '^[0-9]+$'), valid('epoch', 16, '^[0-9a-f]*$')
+"""
+GET_GENERATION = f"""#!lua flags=no-writes,allow-oom
+-- KEYS: generation. Returns the number and the epoch, or false for each that is missing or foreign.
+{_GENERATION}
+return {{number, epoch}}
+"""
+
+_STATE = f"""#!lua flags=allow-oom
+{_GENERATION}
+-- KEYS: generation, ... ARGV: channel, sender, number and epoch that the sender knows. A new server takes these two.
+local size, known = {GENERATIONS}, tonumber(ARGV[3])
+number = tonumber(number or '')
 local function set(new_number, new_epoch)
   number, epoch = new_number, new_epoch
   redis.call('HSET', KEYS[1], 'generation', number, 'epoch', epoch)
 end
+local function after(earlier) return earlier % (size - 1) + 1 end
 if not (number and epoch) then  -- the server is new, or a foreign value has the key
   redis.call('UNLINK', KEYS[1])
-  set(math.max(1, ARGV[3]), ARGV[4])
+  set(math.max(1, known), ARGV[4])
 end
 """
-"""KEYS: generation. ARGV: channel, sender, number and epoch that the sender knows. A new server takes these two."""
 
 PURGE = f"""{_STATE}
 -- KEYS: ..., hash, mezzanine, fence, unless they are unlinked already. ARGV: ..., contact. Returns the message.
 if KEYS[2] then redis.call('UNLINK', unpack(KEYS, 2)) end
-set(number + 1, epoch)
+set(after(number), epoch)
 local message = 'purged ' .. ARGV[2] .. ':' .. number .. ':' .. epoch .. ' ' .. ARGV[5]
 redis.call('PUBLISH', ARGV[1], message)
 return message
@@ -146,7 +165,8 @@ PROPOSE_EPOCH = f"""{_STATE}
 -- ARGV: ..., the epoch to replace. Returns the number and the epoch of the server. They are another process's if the
 -- server does not have the epoch to replace.
 if epoch == ARGV[5] then
-  set(math.max(number, ARGV[3]) + 1, ARGV[4])
+  local ahead = known > 0 and (known - number) % size < size / 2
+  set(after(ahead and known or number), ARGV[4])
   redis.call('PUBLISH', ARGV[1], 'purged ' .. ARGV[2] .. ':' .. number .. ':' .. epoch .. ' *')
 end
 return {{tostring(number), epoch}}

@@ -29,11 +29,13 @@ _HEAD = struct.Struct("iIII")
 """The fields of an event before its name: watch, flags, cookie, and the length of the name in bytes."""
 _BUFFER = 1 << 20
 """Bytes read at once: more than a full queue of usual events."""
-_LIMITS = {
+LIMITS = {
     errno.ENOSPC: "fs.inotify.max_user_watches is used up",
     errno.EMFILE: "fs.inotify.max_user_instances, or the process's limit of descriptors, is used up",
+    errno.ENFILE: "fs.file-max is used up",
+    errno.ENOSYS: "changes of files are reported on Linux only",
 }
-"""The reasons of errors whose usual texts speak of disks and files."""
+"""The reasons of errors that mean that there is no watch. Their usual texts speak of disks and files."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -51,7 +53,7 @@ class Inotify:
 
     def __init__(self) -> None:
         if sys.platform != "linux":
-            raise OSError(errno.ENOSYS, "changes of files are reported on Linux only")
+            raise OSError(errno.ENOSYS, LIMITS[errno.ENOSYS])
         self._file = _result(_libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK))
         self._poll = select.poll()
         self._poll.register(self._file, select.POLLIN)
@@ -84,5 +86,5 @@ def _result(value: int, path: str | None = None) -> int:
     """Return the result of a function of the C library. Raise OSError if it is -1."""
     if value == -1:
         number = ctypes.get_errno()
-        raise OSError(number, _LIMITS.get(number) or os.strerror(number), path)
+        raise OSError(number, LIMITS.get(number) or os.strerror(number), path)
     return value

@@ -30,8 +30,7 @@ def version_of(status: os.stat_result, data: bytes) -> str:
 
 def picture_of(version: str) -> object:
     """Return what copies of one picture have in common: the size, and the digest of the first bytes."""
-    size, _, digest = version.split("-")
-    return size, digest
+    return version.partition("-")[0], version.rpartition("-")[2]
 
 
 def read_unchanged(file: int, read: Callable[[os.stat_result], T]) -> tuple[os.stat_result, T, bool]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import structlog
 
-from service.stores.inotify import FOLDER_GONE, NAME_CHANGED, OVERFLOW, UNMOUNTED, Inotify
+from service.stores.inotify import FOLDER_GONE, LIMITS, NAME_CHANGED, OVERFLOW, UNMOUNTED, Inotify
 from service.stores.names import contact_in_name, is_shard, shard
 
 log = structlog.get_logger()
@@ -30,9 +30,9 @@ _MAX_BURST = 0.2
 _STEP = 0.1
 """Seconds between two checks that *root* is still the folder that is watched, and that the watch has not ended."""
 _RETRY = 0.25
-"""Seconds before the folders are watched again, or a missing folder is looked for again."""
+"""Seconds before the folders are watched again, or looked for again where there is no folder."""
 _RETRY_LIMITS = 30.0
-"""Seconds before another try after any other error, such as a limit of the kernel."""
+"""Seconds before another try where the kernel allows no watch."""
 _MAX_CONTACTS = 10_000
 """Contacts reported at once. More become None, which bounds the memory of a burst."""
 _THREAD_TIMEOUT = 2.0
@@ -93,7 +93,7 @@ class Watch:
             except OSError as error:
                 if not failing:
                     log.warning("images.unwatched", reason=str(error))
-                if not isinstance(error, FileNotFoundError):
+                if error.errno in LIMITS:
                     pause = _RETRY_LIMITS
                 self._report(set())
                 first, failing = False, True
@@ -118,7 +118,7 @@ def _changes(root: Path, ended: threading.Event) -> Generator[Contacts, None, No
     Raise `_Unmounted` after an unmount: what is missing then was not removed. Every folder is watched separately: a
     recursive watch would visit every file.
     """
-    folder = root.resolve(strict=True)
+    folder = _resolved(root)
     identity = _identity(folder)
     with closing(Inotify()) as inotify:
         folders = _watch_folders(inotify, folder)
@@ -133,9 +133,13 @@ def _changes(root: Path, ended: threading.Event) -> Generator[Contacts, None, No
                 if not complete:
                     return
             if not same:
-                if had_pictures and root.resolve(strict=True) == folder and not _has_pictures(folder):
+                if had_pictures and _resolved(root) == folder and not _has_pictures(folder):
                     raise _Unmounted  # here only: elsewhere the file system is still in use, so there is no event
                 return
+
+
+def _resolved(root: Path) -> Path:
+    return Path(os.path.realpath(root, strict=True))  # `Path.resolve` raises RuntimeError for a link to itself
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:

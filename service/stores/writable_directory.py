@@ -89,7 +89,7 @@ class WritableDirectory(DirectoryStore):
             check(present)
             moment = _moment(present)
             os.utime(upload.file.fileno(), ns=(moment, moment))
-            original = self._described(contact, upload.file.fileno())
+            original, _ = self._described(contact, upload.file.fileno())
             if original.fault is not None:  # without its metadata it may be too large
                 raise original.fault.error()
             found = [*files_of(self._root, contact)]

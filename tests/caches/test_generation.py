@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,58 @@ async def test_foreign_value_at_the_key_of_the_generation_is_replaced(own_valkey
     await cache.purge(42)
     assert await found(cache, 42, "one") is None
     assert await command(own_valkey, "TYPE", "generation:generation") == b"hash"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("generation", "9223372036854775808"),
+        ("generation", "999999999999999"),
+        ("generation", "999999999999"),
+        ("generation", "nan"),
+        ("generation", "-5"),
+        ("generation", "5.5"),
+        ("epoch", "no epoch"),
+        ("epoch", "a" * 1_000_000),
+    ],
+    ids=lambda value: value[:20],
+)
+async def test_purges_and_puts_go_on_after_a_stranger_has_changed_the_generation(
+    own_valkey: Valkey, join: Join, field: str, value: str
+) -> None:
+    caches = join(), join()
+    await joined(*caches)
+    await caches[0].purge(42)
+    await command(own_valkey, "HSET", "generation:generation", field, value)
+    await in_use(*caches)
+    for each in caches:
+        await put(each, ENTRY)
+        await until(partial(_purges, each))
+        assert await found(each, 42, "one") is None
+    await in_use(*caches, join())
+
+
+@pytest.mark.parametrize("number", [999_999_999_999_999, 999_999_999_999, 499_999_999_999, 6])
+async def test_purges_and_puts_go_on_after_a_stranger_has_published_a_generation(
+    own_valkey: Valkey, join: Join, number: int
+) -> None:
+    caches = join(), join()
+    await joined(*caches)
+    for _ in range(5):
+        await caches[0].purge(42)
+    await command(own_valkey, "PUBLISH", "generation:news", f"purged stranger:{number}:abcdef *")
+    await asyncio.sleep(1.2)  # until each process has checked the server
+    for each in caches:
+        await until(partial(_purges, each))
+    await in_use(*caches, join())
+
+
+async def _purges(cache: RedisCache) -> bool:
+    try:
+        await cache.purge(42)
+    except CacheUnavailable:
+        return False
+    return True
 
 
 async def test_failover_to_a_lagging_replica_costs_misses(own_valkey: Valkey, tmp_path: Path, join: Join) -> None:

@@ -67,7 +67,7 @@ async def test_render_process_reads_the_file(pools: Pools, picture: Path) -> Non
     opened: list[OpenFile] = []
     rendered = await pool.render_original(opening(picture, opened), ORDER, Trace())
     assert near(shown(rendered.data).convert("RGB").getpixel((2, 2)), RED)
-    assert await pool.admit(opening(picture, opened), Limits(), None) is None
+    assert await pool.admit(opening(picture, opened), Limits(), None, Trace()) is None
     assert [file.descriptor for file in opened] == [-1, -1]
 
 
@@ -177,7 +177,7 @@ async def test_no_descriptor_is_left_open(pools: Pools, deadly: Deadly, picture:
         await pool.render_original(opening(picture), ORDER, Trace())
         with pytest.raises(Unrenderable):
             await pool.render_original(opening(bad), ORDER, Trace())
-        await pool.admit(opening(picture), Limits(), None)
+        await pool.admit(opening(picture), Limits(), None, Trace())
     assert (pool.pids, open_files_of(worker)) == ([worker], held)
     for _ in range(2):
         with pytest.raises(RenderWorkerDied):

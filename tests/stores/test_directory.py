@@ -13,7 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.errors import StoreFailed
+from service.open_file import OpenFile
 from service.pictures.values import OriginalChanged, OriginalEmpty
+from service.stores import found_files
 from service.stores.directory import DirectoryStore
 from service.stores.names import SUFFIXES, shard
 from service.stores.near import is_near
@@ -147,10 +149,61 @@ async def test_picture_is_opened_only_on_a_local_file_system(
     store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "42.jpg").write_bytes(JPEG)
+    monkeypatch.setattr("service.stores.directory.is_near", lambda file: False)
     seen = await store.find(42)
     assert seen is not None
-    monkeypatch.setattr("service.stores.directory.is_near", lambda file: False)
     assert await store.open(seen) == JPEG
+
+
+async def test_file_that_a_lookup_has_opened_is_kept_for_the_next_render(
+    store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "42.jpg").write_bytes(JPEG)
+    seen = await store.find(42)
+    assert seen is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_open", None)
+        kept = await store.open(seen)
+    assert isinstance(kept, OpenFile)
+    again = await store.open(seen)
+    assert isinstance(again, OpenFile)
+    assert again.identity == kept.identity
+    assert again.descriptor != kept.descriptor
+
+
+@pytest.mark.parametrize("change", ["rename", "remove", "touch", "replace"])
+async def test_kept_file_is_not_used_after_a_change(store: DirectoryStore, tmp_path: Path, change: str) -> None:
+    path = tmp_path / "42.jpg"
+    path.write_bytes(JPEG)
+    os.utime(path, ns=(0, 10**18))
+    seen = await store.find(42)
+    assert seen is not None
+    await asyncio.sleep(0.02)  # the clock of the file system has ticks
+    if change == "rename":
+        path.rename(tmp_path / "43.jpg")
+    elif change == "remove":
+        path.unlink()
+    elif change == "touch":
+        os.utime(path)
+    else:
+        (tmp_path / "new").write_bytes(JPEG)
+        os.replace(tmp_path / "new", path)
+    with pytest.raises(OriginalChanged):
+        await store.open(seen)
+
+
+async def test_few_files_are_kept_and_not_for_long(
+    store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for contact in range(1, 41):
+        (tmp_path / f"{contact}.jpg").write_bytes(JPEG)
+    await store.find(1)
+    before = len(os.listdir("/dev/fd"))
+    monkeypatch.setattr(found_files, "_KEPT", 0.1)
+    for contact in range(2, 41):
+        assert await store.find(contact) is not None
+        assert len(os.listdir("/dev/fd")) < before + 8
+    await until(lambda: len(os.listdir("/dev/fd")) < before)
 
 
 def test_network_file_systems_and_those_of_the_kernel_are_not_local(tmp_path: Path) -> None:

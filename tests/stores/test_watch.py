@@ -240,6 +240,23 @@ async def test_folder_that_is_created_later_is_watched(tmp_path: Path) -> None:
         await watch.close()
 
 
+@pytest.mark.parametrize(
+    "put", [Path.touch, lambda path: path.symlink_to(path), os.mkfifo], ids=["file", "loop", "pipe"]
+)
+async def test_folder_that_was_something_else_for_a_while_is_watched_again(
+    watch: Watch, root: Path, put: Callable[[Path], None]
+) -> None:
+    root.rename(root.parent / "away")
+    put(root)
+    await asyncio.sleep(0.6)  # the watch is tried again several times
+    root.unlink()
+    (root.parent / "away").rename(root)
+    async with asyncio.timeout(10):  # it takes a quarter of a second
+        await expect_changes(watch, None)
+        (root / "8.jpg").write_bytes(b"new")
+        await expect_changes(watch, {8})
+
+
 async def test_burst_reports_all_contacts_and_does_not_block_the_loop(watch: Watch, root: Path) -> None:
     def write_many() -> None:
         for number in range(1, 50_001):
