@@ -39,6 +39,8 @@ class Format(Enum):
     BMP = _Traits("image/bmp", "bmp", writable=False)
     HEIC = _Traits("image/heic", "heic", writable=False)
 
+    __hash__ = object.__hash__  # that of `Enum` is a call in Python, and formats are keys of many tables
+
     @property
     def media_type(self) -> str:
         """The registered media type, for example `image/jpeg`."""

@@ -1,6 +1,6 @@
 """The values that go to a render process and come back from it.
 
-This module does not import Pillow.
+Their classes have no slots: a frozen class with slots is pickled by code in Python. This module does not import Pillow.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LARGEST_SERVED = 720
 """Pixels of the shorter side of the largest rendition that is made from a mezzanine. A mezzanine has 1,126 at most."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """The limits on the cost of one picture. They are compared with the header, before a pixel is decoded."""
 
@@ -42,7 +42,7 @@ class Limits:
     """Whether a rendition may be larger than its original."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Encoding:
     """The settings of the writers. `python -m tools.bench writers` measures size, time and SSIM of the defaults."""
 
@@ -66,7 +66,7 @@ class Encoding:
     """Whether still GIFs are dithered. Animations are not: the grain would move from frame to frame."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     """A request for one rendition. Sides are in pixels, or None where the request names none."""
 
@@ -123,7 +123,7 @@ class Reduction:
         return order.plan(self.original).ratio(self.original) <= _SHARE * share
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rendered:
     """A finished rendition."""
 
@@ -137,7 +137,7 @@ class Rendered:
     """Whether a mezzanine can be made of the original."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Placeholder:
     """A request for one placeholder. Sides are in pixels; *text* is empty for the kinds without words."""
 

@@ -9,6 +9,7 @@ import structlog
 
 from service.breaker import CircuitBreaker
 from service.errors import StoreFailed, StoreTimedOut
+from service.open_file import OpenFile
 from service.pictures import records
 from service.pictures.caching.picture_cache import PictureCache, PutToken
 from service.pictures.failures import unexpired
@@ -107,6 +108,12 @@ class Originals:
         self._observer.store_read()
         with trace.timed("store"):
             return await self._store.read(original)
+
+    async def open(self, original: Original, trace: Trace) -> bytes | OpenFile:
+        """Return the open file of *original*, or its bytes. Raise as `read`."""
+        self._observer.store_read()
+        with trace.timed("store"):
+            return await self._store.open(original)
 
     async def stream(self, original: Original, span: range, trace: Trace) -> Pieces:
         """Return the bytes of *original* at *span*, in pieces. Raise as `read`."""

@@ -14,14 +14,15 @@ from typing import Literal, NamedTuple, Protocol
 from service.errors import N_
 from service.formats import Format
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
+from service.open_file import OpenFile
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, MezzanineFile, Original, Owner, Pieces
 
 Outcome = Literal["finished", "failed", "refused", "timed_out", "abandoned"]
 Layer = Literal["memory", "shared"]
 Lookup = Literal["hit", "miss", "unavailable", "put_failed", "put_dropped"]
-Read = Callable[[], Awaitable[bytes]]
-"""Returns the bytes of an original or of an upload."""
+Read = Callable[[], Awaitable[bytes | OpenFile]]
+"""Returns the bytes of an original or of an upload, or its open file, which the caller closes."""
 
 
 FULL = N_("Too many pictures wait to be rendered. Try again soon.")
@@ -40,6 +41,9 @@ class OriginalStore(Protocol):
 
     async def read(self, original: Original) -> bytes:
         """Return the bytes of *original*. Raise `OriginalChanged` when the stored version is another one."""
+
+    async def open(self, original: Original) -> bytes | OpenFile:
+        """Return the open file of *original*, or its bytes if another process may not read it. Raise as `read`."""
 
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
         """Return the same bytes, or those at *span*, in pieces of *piece* bytes. The last piece may be shorter.
@@ -69,6 +73,9 @@ class Upload(Protocol):
 
     async def read(self) -> bytes:
         """Return all bytes written so far."""
+
+    async def open(self) -> bytes | OpenFile:
+        """Return the open file with all bytes written so far, or these bytes if another process may not read it."""
 
     async def replace(self, data: bytes) -> None:
         """Replace all bytes by *data*."""
@@ -249,7 +256,7 @@ class Renderer(Protocol):
     async def render_mezzanine(self, mezzanine: MezzanineFile, order: Order, trace: Trace) -> Rendered:
         """Carry out *order* on a mezzanine."""
 
-    async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
+    async def admit(self, read: Read, limits: Limits, strip: Encoding | None, trace: Trace) -> bytes | None:
         """Decode an upload once. With *strip*, return the bytes to store in its place, without metadata.
 
         Raise `UnsupportedUpload` too.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import lru_cache
 from types import UnionType
 
@@ -13,6 +13,8 @@ from service.pictures.values import LAST_SECOND, Failure, Fault, Original
 
 MISSING = b"null"
 """The record of a contact without a picture."""
+_FACTS = tuple(field.name for field in fields(Original))
+"""The names of the facts in a record, in their order."""
 _MAX_RECORD = 32_768
 """Bytes of a record. A record with the largest number of failures has 8 KiB."""
 _MAX_SIDE = 2**64
@@ -23,10 +25,15 @@ def encode(original: Original | None) -> bytes:
     """Return the record of *original*; with None, of a missing original."""
     if original is None:
         return MISSING
-    facts = asdict(original) | {"format": original.format.name}
-    if original.fault and math.isinf(original.fault.until):
-        facts["fault"] |= {"until": None}  # JSON has no infinity
-    if not original.failures:
+    facts = {name: getattr(original, name) for name in _FACTS}  # `asdict` copies each value, which takes 17 µs
+    facts["format"] = original.format.name
+    if original.fault:
+        facts["fault"] = asdict(original.fault)
+        if original.fault.permanent:
+            facts["fault"]["until"] = None  # JSON has no infinity
+    if original.failures:
+        facts["failures"] = [asdict(each) for each in original.failures]
+    else:
         del facts["failures"]  # processes of an earlier release can read the record then
     if not original.strike_extent:
         del facts["strike_extent"]  # likewise

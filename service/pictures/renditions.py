@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from service.errors import BadParameter
 from service.imaging.order import Order, Placeholder
+from service.open_file import OpenFile
 from service.pictures.caching.picture_cache import PutToken
 from service.pictures.failures import active_fault, refusal
 from service.pictures.faults import RECORDED_ERRORS, FaultRecorder
@@ -67,10 +68,10 @@ class Renditions:
                 raise failure  # it failed in the process that this one waited for
         further, trace.pixels = token.without_lease(), pixels_of(original, order)
 
-        async def read() -> bytes:
+        async def read() -> bytes | OpenFile:
             nonlocal original
             original = await self._sound(original, trace)
-            return await self._originals.read(original, trace)
+            return await self._originals.open(original, trace)
 
         try:
             rendered = await self._mezzanines.rendition(original, read, order, further, trace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 from service.pictures.demand import Client, Demand
@@ -47,7 +48,12 @@ class Trace:
 
     def wait_limit(self, usual: float) -> float:
         """Return the seconds that may pass until the render begins: *usual* if the request has no limit of its own."""
-        return usual if self.begin_by is None else max(0.0, self.begin_by - time.monotonic())
+        return usual if self.begin_by is None else min(usual, max(0.0, self.begin_by - time.monotonic()))
+
+    def begin(self) -> None:
+        """Note that the render has begun: another try, or another render for the same order, has the usual limit."""
+        if self.begin_by is not None:
+            self.begin_by = math.inf
 
     def timed(self, name: str) -> _Timed:
         """Return a context manager that adds the duration of its block to the time of *name*."""

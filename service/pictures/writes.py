@@ -12,7 +12,7 @@ import structlog
 from service.errors import N_, Overloaded, StoreTimedOut
 from service.imaging.order import Encoding, Limits
 from service.pictures.caching.picture_cache import PictureCache
-from service.pictures.demand import Client
+from service.pictures.demand import Client, Demand
 from service.pictures.ports import Admission, Check, OriginalStore, Renderer, Upload, WritableStore
 from service.pictures.trace import Trace
 from service.pictures.values import Original, OriginalEmpty
@@ -75,19 +75,25 @@ class Writes:
         self._admission.require(Trace(client))
         check(await stored_original(self._store, contact))
 
-    async def put(self, contact: int, upload: Upload, check: Check) -> Original:
-        """Check *upload*, make it the original of *contact*, and purge the contact.
+    async def put(self, contact: int, client: Client, upload: Upload, check: Check) -> Original:
+        """Check *upload* of *client*, make it the original of *contact*, and purge the contact.
 
         Raise `UnsupportedUpload`, `Unrenderable`, `PreconditionFailed`, and the errors of the store and the renderer.
         """
-        with self._admission.count(Trace()):
-            stripped = await self._renderer.admit(upload.read, self._limits, self._strip)
+        trace = Trace(client)
+        trace.owner, trace.demand = contact, Demand(lambda: None)
+        with trace.demand.joined(client), self._admission.count(trace):
+            stripped = await self._renderer.admit(upload.open, self._limits, self._strip, trace)
         if stripped is not None:
             await upload.replace(stripped)
         return await self._complete(contact, self._store.put(contact, upload, check))
 
     async def delete(self, contact: int, check: Check) -> None:
-        """Delete the original of *contact*, and purge the contact. Raise `PreconditionFailed` and store errors."""
+        """Delete the original of *contact*, and purge the contact. Raise `PreconditionFailed` and store errors.
+
+        If the store cannot be used at all, nothing is purged: what is cached is served in the meantime.
+        """
+        check(await stored_original(self._store, contact))
         await self._complete(contact, self._store.delete(contact, check))
 
     async def close(self) -> None:

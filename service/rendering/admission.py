@@ -36,8 +36,9 @@ _LOOK_AT_ORDERS = 0.01
 class Admission:
     """Accepts orders whose render can begin within *queue_timeout* seconds, as far as *costs* can tell.
 
-    The orders are rendered by *renderers* processes. Until one of them is *ready*, orders may wait for *start_timeout*
-    seconds. With *shared*, the orders of the other processes come before a new one, too: all share *slots* renderers.
+    At most *queue* orders wait, as far as their clients share turns. The orders are rendered by *renderers* processes.
+    Until one of them is *ready*, orders may wait for *start_timeout* seconds. With *shared*, the orders of the other
+    processes come before a new one, too: all share *slots* renderers.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Admission:
         costs: Costs,
         *,
         renderers: int,
+        queue: int,
         queue_timeout: float,
         start_timeout: float,
         ready: Callable[[], object],
@@ -52,6 +54,7 @@ class Admission:
         slots: int = 0,
     ) -> None:
         self._costs, self._renderers = costs, renderers
+        self._most_orders = queue + renderers + 1  # besides those that wait, some are rendered, and one is read
         self._queue_timeout, self._start_timeout, self._ready = queue_timeout, max(queue_timeout, start_timeout), ready
         self._shared, self._slots = shared, slots
         self._by_format: _Sums[Format | None] = _Sums()
@@ -61,17 +64,12 @@ class Admission:
 
     def refuses(self, trace: Trace) -> bool:
         """Return whether the order of a new request, of which *trace* is the record, could not begin in time."""
-        if self._wait(trace) < _ACCEPTED * self._limit():
-            return False
-        if (now := time.monotonic()) >= self._looked_at + _LOOK_AT_ORDERS:
-            self._looked_at = now
-            self._forget_abandoned()
-        return self._wait(trace) >= _ACCEPTED * self._limit()
+        return self._too_long(trace) is not None
 
     def require(self, trace: Trace) -> None:
         """Raise `Overloaded` if `refuses` is true."""
-        if self.refuses(trace):
-            raise Overloaded(FULL, seconds=math.ceil(self._wait(trace)))
+        if (wait := self._too_long(trace)) is not None:
+            raise Overloaded(FULL, seconds=math.ceil(wait))
 
     def count(self, trace: Trace, format: Format | None = None, pixels: int = 0) -> CountedOrder:
         """Return a `with` block that counts the order of a request as unfinished.
@@ -83,9 +81,10 @@ class Admission:
     def add(self, order: CountedOrder) -> None:
         """Count *order*, and set the time at which it is refused if it has not begun."""
         order.trace.begin_by = time.monotonic() + _LATE * self._limit()
-        order.seconds, most = self._costs.expected(order.format, order.pixels), _ACCEPTED * self._limit()
-        if order.seconds > most:  # it keeps one renderer from all others, and no more than one
-            order.seconds, order.pixels = most, int(order.pixels * most / order.seconds)
+        seconds, most = self._costs.expected(order.format, order.pixels), _ACCEPTED * self._limit()
+        if seconds > most:  # it keeps one renderer from all others, and no more than one
+            seconds, order.pixels = most, int(order.pixels * most / seconds)
+        order.seconds = max(seconds, self._least_seconds())
         self._orders.add(order)
         self._by_format.change(order.format, 1, order)
         self._by_group.change(order.group, 1, order)
@@ -103,6 +102,16 @@ class Admission:
         if self._shared is not None:
             self._shared.close()
 
+    def _too_long(self, trace: Trace) -> float | None:
+        """Return the seconds that the order of a new request would wait, if they are too many."""
+        if (wait := self._wait(trace)) < (most := _ACCEPTED * self._limit()):
+            return None
+        if (now := time.monotonic()) >= self._looked_at + _LOOK_AT_ORDERS:
+            self._looked_at = now
+            self._forget_abandoned()
+            wait = self._wait(trace)
+        return wait if wait >= most else None
+
     def _forget_abandoned(self) -> None:
         """Do not count renders whose clients have left, nor orders whose clients may have: they yield to all others."""
         for order in list(self._orders):
@@ -117,7 +126,12 @@ class Admission:
 
     def _seconds(self) -> float:
         """Return the seconds of the renders that this process has not finished, by their present costs."""
-        return sum(self._costs.expected(format, of.pixels, of.count) for format, of in self._by_format.items())
+        seconds = sum(self._costs.expected(format, of.pixels, of.count) for format, of in self._by_format.items())
+        return max(seconds, len(self._orders) * self._least_seconds())
+
+    def _least_seconds(self) -> float:
+        """Return the seconds that an order counts for at least, so that the number of orders is bounded."""
+        return _ACCEPTED * self._limit() * self._renderers / self._most_orders
 
     def _wait(self, trace: Trace) -> float:
         """Return the seconds until the order of a new request could begin.
@@ -125,7 +139,7 @@ class Admission:
         Addresses of clients take turns, so the orders of another one come before it only as far as they are no more
         than those of its own. The same is true of processes.
         """
-        before, another = self._seconds(), self._costs.expected(None, 0)
+        before, another = self._seconds(), max(self._costs.expected(None, 0), self._least_seconds())
         counted = {group: orders.seconds for group, orders in self._by_group.items()}
         if total := sum(counted.values()):
             own = counted.get(_group(trace), 0.0)

@@ -5,6 +5,8 @@ This module does not know processes and the event loop.
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Generic, TypeVar
@@ -15,15 +17,27 @@ from service.pictures.values import Owner
 _OLDEST = 4
 """Of so many orders, one is the oldest."""
 
+_PART = 0.5
+"""Part of its time to begin after which an order is due."""
+
 Group = tuple[str | None, Owner | None]
 """Orders that share turns: those of one address, or, of clients without an address, those of one owner."""
 
 
 class WaitingOrder:
-    """An order for the clients of *demand* (None: unknown), of an entry of *owner*. It takes about *seconds*."""
+    """An order for the clients of *demand* (None: unknown), of an entry of *owner*. It takes about *seconds*.
 
-    def __init__(self, demand: Demand | None, owner: Owner | None, seconds: float) -> None:
+    It should begin within *limit* seconds.
+    """
+
+    def __init__(self, demand: Demand | None, owner: Owner | None, seconds: float, limit: float = math.inf) -> None:
         self.demand, self.owner, self.seconds = demand, owner, seconds
+        self._due = time.monotonic() + _PART * limit
+
+    @property
+    def due(self) -> bool:
+        """Whether cheaper orders of its group do not come before it any more."""
+        return time.monotonic() >= self._due
 
     @property
     def half_closed(self) -> bool:
@@ -44,6 +58,7 @@ class FairQueue(Generic[Queued]):
     """The waiting orders, the oldest first.
 
     Addresses take turns, and so do the owners of the orders of one address; of an owner the cheapest order comes first.
+    An order that is due comes before the others of its address.
     But every `_OLDEST` orders the oldest of all comes. An order that several addresses share belongs to the one with
     the fewest orders.
     """
@@ -94,6 +109,8 @@ class FairQueue(Generic[Queued]):
         counts = Counter(group for groups in possible for group in groups)
         return [min(groups, key=lambda group: (counts[group], self._begun_at.get(group, 0))) for groups in possible]
 
-    def _rank(self, order: Queued, group: Group) -> tuple[int, int, float]:
+    def _rank(self, order: Queued, group: Group) -> tuple[int, bool, int, float]:
         begun_at = self._begun_at.get
-        return begun_at(group, 0), begun_at((group, order.owner), 0), order.seconds
+        if order.due:
+            return begun_at(group, 0), False, 0, 0.0
+        return begun_at(group, 0), True, begun_at((group, order.owner), 0), order.seconds

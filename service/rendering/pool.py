@@ -14,10 +14,11 @@ import structlog
 from service.bounded_queue import QueueFull
 from service.errors import N_, BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
+from service.open_file import FileUnread
 from service.pictures.demand import Demand
 from service.pictures.ports import FULL, MezzanineReceiver, Observer, Outcome, Read
 from service.pictures.trace import Trace
-from service.pictures.values import MezzanineFile
+from service.pictures.values import MezzanineFile, OriginalChanged
 from service.rendering import worker
 from service.rendering.costs import Costs
 from service.rendering.kills import Kills
@@ -92,10 +93,11 @@ class RenderPool:
         self, read: Read, order: Order, trace: Trace, receiver: MezzanineReceiver | None = None
     ) -> Rendered:
         async def attempt() -> Done[Rendered]:
-            data = await read()
-            job = Job(worker.render_original, (order, receiver is not None and receiver.is_awaited()), data)
-            del data  # so that the job holds the only reference
-            return await self._run_counted(trace, order, lambda _: job)
+            source = await read()
+            job = Job(worker.render_original, (order, receiver is not None and receiver.is_awaited()), source)
+            del source  # so that the job holds the only reference
+            with job:
+                return await self._run_counted(trace, order, lambda _: job)
 
         async with self._turn(trace, self.costs.expected(order.format, trace.pixels)):
             process, rendered = await self._try_twice(attempt)
@@ -125,12 +127,10 @@ class RenderPool:
         self._supervisor.release(process)
         return rendered
 
-    async def admit(self, read: Read, limits: Limits, strip: Encoding | None) -> bytes | None:
-        trace = Trace()
-
+    async def admit(self, read: Read, limits: Limits, strip: Encoding | None, trace: Trace) -> bytes | None:
         async def attempt() -> Done[bytes | None]:
-            job = Job(worker.admit_upload, (limits, strip), await read())
-            return await self._run(trace, lambda _: job)
+            with Job(worker.admit_upload, (limits, strip), await read()) as job:
+                return await self._run(trace, lambda _: job)
 
         async with self._turn(trace):
             process, stripped = await self._try_twice(attempt)
@@ -151,7 +151,7 @@ class RenderPool:
 
     def is_ready(self) -> bool:
         """Return whether a process has started."""
-        return bool(self._supervisor.pids)
+        return self._supervisor.ready
 
     @property
     def pids(self) -> list[int]:
@@ -168,9 +168,8 @@ class RenderPool:
         """Wait in the queue until an original may be read and rendered, which takes *seconds*. Raise `Overloaded`."""
         with trace.timed("queue"):
             try:
-                async with asyncio.timeout(trace.wait_limit(self._timeout)):
-                    await self._queue.enter(trace.demand, trace.owner, seconds)
-            except (QueueFull, TimeoutError) as error:
+                await self._queue.enter(trace.demand, trace.owner, seconds, trace.wait_limit(self._timeout))
+            except QueueFull as error:
                 raise Overloaded(FULL) from error
         try:
             yield
@@ -219,8 +218,8 @@ class RenderPool:
         except RenderTimedOut:
             outcome = "timed_out"
             raise
-        except BadParameter:
-            outcome = "refused"  # because of the request, before anything was decoded
+        except (BadParameter, OriginalChanged):
+            outcome = "refused"  # before anything was decoded
             raise
         finally:
             self._begun.discard(begun)
@@ -248,15 +247,22 @@ class RenderPool:
                 process = await self._supervisor.take(trace.wait_limit(self._timeout), key)
             except TimeoutError as error:
                 raise Overloaded(FULL) from error
+        trace.begin()
         if trace.demand is not None:
             trace.demand.hold(self._end_abandoned)
         return process
 
     async def _run_on(self, process: RenderProcess, trace: Trace, make_job: MakeJob[T], key: str) -> Done[T]:
         while True:
+            job = make_job(process)
             try:
-                with trace.timed("render"):
-                    result = await process.perform(make_job(process), self._timeout)
+                try:
+                    with trace.timed("render"):
+                        result = await process.perform(job, self._timeout)
+                except FileUnread:
+                    with trace.timed("store"):
+                        await job.read_file()
+                    continue
                 break
             except DiedIdle:
                 self._supervisor.replace(process)

@@ -1,8 +1,9 @@
-"""One render process and the thread that talks to it. The death of one process affects no other.
+"""One render process, and the socket and the pipe to it. The death of one process affects no other.
 
-The thread writes a call and the original into one pipe, and reads the result from another. `ProcessPoolExecutor` uses
-three threads for this, keeps a process idle for longer between two renders, and breaks as a whole when one process
-dies. `pebble` shares one pipe among its workers, and takes up to three seconds to end a worker that does not respond.
+Calls, open files and results pass through the socket, by the event loop. Bytes pass through the pipe, by a thread.
+`ProcessPoolExecutor` uses three threads, keeps a process idle for longer between two renders, and breaks as a whole
+when one process dies. `pebble` shares one pipe among its workers, and takes up to three seconds to end a worker that
+does not respond.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ import math
 import os
 import resource
 import signal
+import socket
 import sys
 import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context, resource_tracker
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Generic, TypeVar
 
 import structlog
 
 from service.errors import N_, RenderTimedOut
+from service.open_file import FileIdentity, OpenFile
 from service.rendering import worker
+from service.rendering.channel import Channel
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
 T = TypeVar("T")
@@ -37,20 +41,44 @@ _END_TIMEOUT = 5.0
 """Seconds to wait for the end of a killed process."""
 _IDENTIFYING = 64
 """Bytes at the end of a picture that distinguish it from others of the same length."""
+_STATM_BYTES = 256
+"""Bytes that hold the numbers of proc_pid_statm(5)."""
 _PIPE_BYTES = 1_048_576
-"""Bytes of each pipe's buffer. 2 MB take 1 ms to send, and 4 ms with the usual 64 KiB."""
+"""Bytes of the pipe's buffer. 2 MB take 1 ms to send, and 4 ms with the usual 64 KiB."""
 
 
 class Job(Generic[T]):
-    """A call in a render process, and the bytes that are sent for it, if any.
+    """A call in a render process, and its first argument: bytes that are sent, a file whose bytes are read, or none.
 
     *data* is dropped once it is sent. Otherwise the traceback of an error would hold it until a garbage collection.
-    *subject* identifies the picture: the length of the data and its end, or the arguments if there is no data.
+    *file* is closed once it is sent. *subject* identifies the picture: the length of the data and its end, the picture
+    of the file, or the arguments if there is neither.
     """
 
-    def __init__(self, call: Callable[..., T], args: tuple[object, ...], data: bytes | None = None) -> None:
-        self.call, self.args, self.data = call, args, data
-        self.subject: object = args if data is None else (len(data), data[-_IDENTIFYING:])
+    def __init__(
+        self, call: Callable[..., T], args: tuple[object, ...], source: bytes | OpenFile | None = None
+    ) -> None:
+        self.call, self.args = call, args
+        self.file = source if isinstance(source, OpenFile) else None
+        self.data = None if isinstance(source, OpenFile) else source
+        self.subject: object = args
+        if self.file is not None:
+            self.subject = self.file.picture
+        elif self.data is not None:
+            self.subject = len(self.data), self.data[-_IDENTIFYING:]
+
+    async def read_file(self) -> None:
+        """Read the file by the store, so that its bytes are sent. Raise the errors of the store."""
+        assert self.file is not None
+        file, self.file = self.file, None
+        self.data = await file.read()
+
+    def __enter__(self) -> Job[T]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.file is not None:
+            self.file.close()
 
 
 class DiedIdle(Exception):
@@ -77,11 +105,11 @@ class RenderProcess:
 
     def __init__(self, memory_bytes: int) -> None:
         context = get_context("spawn")
-        child_calls, self._calls = context.Pipe(duplex=False)
-        self._results, child_results = context.Pipe(duplex=False)
-        for pipe in (self._calls, child_results):
-            _enlarge(pipe)
-        self._child_ends = child_calls, child_results
+        own_end, child_end = socket.socketpair()
+        self._channel = Channel(own_end)
+        child_data, self._data = context.Pipe(duplex=False)
+        _enlarge(self._data)
+        self._child_ends = child_end, child_data
         self.child = context.Process(target=worker.serve, args=(memory_bytes, *self._child_ends), daemon=True)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self.pid = 0
@@ -93,16 +121,20 @@ class RenderProcess:
     def resident(self) -> int:
         """Bytes of resident memory; 0 where the system does not provide the number."""
         try:
-            with open(f"/proc/{self.pid}/statm", "rb") as file:  # reads no disk
-                return int(file.read().split()[1]) * resource.getpagesize()
+            file = os.open(f"/proc/{self.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)  # reads no disk
+            try:
+                return int(os.read(file, _STATM_BYTES).split()[1]) * resource.getpagesize()
+            finally:
+                os.close(file)
         except (OSError, IndexError):
             return 0
 
     async def start(self) -> None:
         """Start the process, and return when it is ready. Spawning blocks for milliseconds, so the thread does it."""
+        self._channel.open()
         async with asyncio.timeout(_START_TIMEOUT):
             await self._in_thread(self._spawn)
-            self.pid = await self._in_thread(self._exchange, Job(worker.identify, ()))
+            self.pid = await self._exchange(Job(worker.identify, ()))
 
     async def perform(self, job: Job[T], timeout: float) -> T:
         """Return the result of *job*, or raise its exception.
@@ -112,7 +144,7 @@ class RenderProcess:
         begun, on_processor = time.monotonic(), _processor_seconds(self.pid)
         try:
             async with asyncio.timeout(timeout):
-                return await self._in_thread(self._exchange, job)
+                return await self._exchange(job)
         except TimeoutError as error:
             idle = _processor_seconds(self.pid) - on_processor < timeout / 2
             raise RenderTimedOut(
@@ -131,14 +163,14 @@ class RenderProcess:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def wait_ended(self) -> None:
-        """Wait until a killed process and its thread have ended, then close the pipes."""
+        """Wait until a killed process and its thread have ended, then close the socket and the pipe."""
         try:
             async with asyncio.timeout(_END_TIMEOUT):
                 await asyncio.to_thread(self._thread.shutdown)
                 if self.child.pid is not None:
                     await asyncio.to_thread(self.child.join)
-            for pipe in (self._calls, self._results):
-                pipe.close()
+            self._channel.close()
+            self._data.close()
         except TimeoutError:
             log.warning("render.worker_lingers", pid=self.pid)
 
@@ -150,31 +182,40 @@ class RenderProcess:
         signal.pthread_sigmask(signal.SIG_BLOCK, worker.IGNORED)  # the new process inherits the mask
         self.child.start()
         weakref.finalize(self, self.child.kill)  # the interpreter would wait for the process when it exits
-        for pipe in self._child_ends:
-            pipe.close()  # so that the other ends report the end of the process
+        for end in self._child_ends:
+            end.close()  # so that the other ends report the end of the process
 
     def _was_killed(self) -> bool:
-        """Wait for the end of a process that has closed its pipes. Return whether SIGKILL ended it."""
+        """Wait for the end of a process that has closed its socket. Return whether SIGKILL ended it."""
         self.child.join(_END_TIMEOUT)
         return self.child.exitcode == -signal.SIGKILL
 
-    def _exchange(self, job: Job[T]) -> T:
-        if wait([self.child.sentinel], 0):
-            raise DiedIdle
+    async def _exchange(self, job: Job[T]) -> T:
+        source: FileIdentity | int | None = None if job.data is None else len(job.data)
+        descriptor = None
+        if job.file is not None:
+            source, descriptor = job.file.identity, job.file.descriptor
         try:
-            self._calls.send((job.call, job.args, None if job.data is None else len(job.data)))
-        except BrokenPipeError as error:
+            answer = await self._channel.send((job.call, job.args, source), descriptor)
+        except (BrokenPipeError, ConnectionResetError) as error:
             raise DiedIdle from error
-        data, job.data = job.data, None
-        if data is not None:
-            unsent = memoryview(data)
-            while unsent:
-                unsent = unsent[os.write(self._calls.fileno(), unsent) :]
-            del data, unsent
-        succeeded, result = self._results.recv()
+        if job.file is not None:
+            job.file.close()
+        if job.data is not None:
+            sending = self._in_thread(self._write, job.data)
+            job.data = None
+            await sending
+        if (outcome := await answer) is None:
+            raise EOFError
+        succeeded, value = outcome
         if not succeeded:
-            raise result
-        return result  # type: ignore[no-any-return]  # the return type of `job.call`
+            raise value
+        return value  # type: ignore[no-any-return]  # the return type of `job.call`
+
+    def _write(self, data: bytes) -> None:
+        unsent = memoryview(data)
+        while unsent:
+            unsent = unsent[os.write(self._data.fileno(), unsent) :]
 
 
 def _processor_seconds(pid: int) -> float:

@@ -14,8 +14,8 @@ from service.rendering.fairness import FairQueue, WaitingOrder
 class _QueuedOrder(WaitingOrder):
     """An order that waits for its *place*."""
 
-    def __init__(self, demand: Demand | None, owner: Owner | None, seconds: float) -> None:
-        super().__init__(demand, owner, seconds)
+    def __init__(self, demand: Demand | None, owner: Owner | None, seconds: float, limit: float) -> None:
+        super().__init__(demand, owner, seconds, limit)
         self.place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
@@ -37,18 +37,22 @@ class RenderQueue:
         """The number of orders that wait."""
         return len(self._waiting)
 
-    async def enter(self, demand: Demand | None, owner: Owner | None = None, seconds: float = 0.0) -> None:
+    async def enter(
+        self, demand: Demand | None, owner: Owner | None = None, seconds: float = 0.0, seconds_left: float | None = None
+    ) -> None:
         """Wait for a place, which the caller gives back by `leave`.
 
         The order is for the clients of *demand*, and concerns *owner*, as far as they are known. It takes *seconds*.
 
-        Raise `QueueFull` after *timeout* seconds, and when the order is refused: because *limit* orders wait already,
-        none of which is half-closed or of a client with more orders, or because of a later one.
+        Raise `QueueFull` after *seconds_left* (None: after *timeout* seconds), and when the order is refused: because
+        *limit* orders wait already, none of which is half-closed or of a client with more orders, or because of a later
+        one.
         """
         if self._free and not self._waiting:
             self._free -= 1
             return
-        order = _QueuedOrder(demand, owner, seconds)
+        seconds_left = self._timeout if seconds_left is None else seconds_left
+        order = _QueuedOrder(demand, owner, seconds, seconds_left)
         self._waiting.add(order)
         if len(self._waiting) > self._limit and not order.half_closed:
             self._refuse_half_closed()
@@ -56,7 +60,7 @@ class RenderQueue:
             self._refuse(self._waiting.surplus())
         self._changed(len(self._waiting))
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds_left):
                 await order.place
         except TimeoutError as error:
             self._withdraw(order)

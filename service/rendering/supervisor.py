@@ -46,6 +46,11 @@ class Supervisor:
             self._start_one()
 
     @property
+    def ready(self) -> bool:
+        """Whether a process is idle or at work."""
+        return bool(self._ready)
+
+    @property
     def pids(self) -> list[int]:
         """The ids of the processes that are idle or at work."""
         return [process.pid for process in self._ready]

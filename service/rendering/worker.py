@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import socket
 import sys
 import threading
 from multiprocessing.connection import Connection
@@ -14,11 +15,13 @@ from multiprocessing.connection import Connection
 from service.formats import Fit, Format
 from service.imaging.admission import admit
 from service.imaging.drawing.placeholders import draw
-from service.imaging.errors import as_unrenderable
+from service.imaging.errors import as_unrenderable, out_of_memory
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Reduction, Rendered
 from service.imaging.render import render, rendition
 from service.imaging.source import Source
+from service.open_file import FileIdentity, read_whole
+from service.rendering.channel import receive, send
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
@@ -39,22 +42,25 @@ _source: Source | None = None
 _mezzanines: DecodedMezzanines[Mezzanine] = DecodedMezzanines()
 
 
-def serve(memory_bytes: int, calls: Connection, results: Connection) -> None:
+def serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
     """Run jobs until the parent process ends, with at most *memory_bytes* of address space (0: no limit).
 
-    *calls* gives a function, its arguments, and the number of bytes that follow as its first argument, or None.
-    *results* takes True and the result, or False and the exception.
+    *service* gives a function, its arguments, and what its first argument is: bytes from *data*, of which there is the
+    number; those of a file, of which there are the descriptor and the identity; or None. It takes True and the result,
+    or False and the exception.
     """
     _set_up_process(memory_bytes)
     while True:
-        function, args, size = calls.recv()
-        if size is not None:
-            args = _read_exactly(calls.fileno(), size), *args
+        (function, args, source), descriptor = receive(service)
+        if isinstance(source, int):
+            args = _read_exactly(data.fileno(), source), *args
         try:
+            if descriptor is not None:
+                args = _read_file(descriptor, source), *args
             outcome = True, function(*args)
         except Exception as error:  # the parent raises it
             outcome = False, error.with_traceback(None)
-        results.send(outcome)
+        send(service, outcome)
         del args, outcome  # several megabytes, which the next render may need
 
 
@@ -88,6 +94,15 @@ def _tune_allocator() -> None:
     if hasattr(allocator, "mallopt"):  # glibc
         for parameter, value in _MALLOC.items():
             allocator.mallopt(parameter, value)
+
+
+def _read_file(descriptor: int, identity: FileIdentity) -> bytes:
+    try:
+        return read_whole(descriptor, identity)
+    except MemoryError:
+        raise out_of_memory() from None
+    finally:
+        os.close(descriptor)
 
 
 def _read_exactly(pipe: int, size: int) -> bytes:

@@ -20,12 +20,15 @@ import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from service.imaging.containers.window import HEAD_BYTES
+from service.open_file import FileIdentity, OpenFile, file_identity, read_at
 from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
 from service.stores.describe import describe
 from service.stores.folder_in_force import FolderInForce
+from service.stores.found_files import FoundFiles
 from service.stores.names import files_of, pictures_in
+from service.stores.near import is_near
 from service.stores.os_errors import as_store_errors
-from service.stores.versions import FileIdentity, file_identity, read_at, read_unchanged, require_version, version_of
+from service.stores.versions import picture_of, read_unchanged, require_version, version_of
 
 T = TypeVar("T")
 
@@ -46,12 +49,23 @@ class DirectoryStore:
         self._in_force = in_force or FolderInForce(root)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._closing: set[asyncio.Future[None]] = set()
+        self._found = FoundFiles()
 
     async def find(self, contact: int, *, known: bool = False) -> Original | None:
-        return await self._bounded(lambda: self._in_thread(self._find, contact, known))
+        opened: list[OpenFile] = []
+        look_up = partial(self._in_thread, self._find, contact, known, None if known else opened)
+        original = await self._bounded(look_up)
+        if original is not None and opened:
+            self._found.keep(original, opened[0])
+        return original
 
     async def read(self, original: Original) -> bytes:
         return await self._bounded(lambda: self._in_thread(self._read, original))
+
+    async def open(self, original: Original) -> bytes | OpenFile:
+        if (file := self._found.take(original)) is not None:
+            return file
+        return await self._bounded(lambda: self._in_thread(self._open, original))
 
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
         file, identity = await self._bounded(lambda: self._open_original(original))
@@ -89,6 +103,7 @@ class DirectoryStore:
         return len(found), [error for error in errors if error is not None]
 
     async def close(self) -> None:
+        self._found.close()
         if self._closing:
             await asyncio.wait(self._closing, timeout=self._timeout)
         self._threads.shutdown(wait=False, cancel_futures=True)  # a thread that does not respond must not delay this
@@ -133,7 +148,8 @@ class DirectoryStore:
         finally:
             self._close_soon(file)
 
-    def _find(self, contact: int, known: bool = False) -> Original | None:
+    def _find(self, contact: int, known: bool = False, opened: list[OpenFile] | None = None) -> Original | None:
+        """Find the picture of *contact*. Its file is added to *opened*, if another process can read it."""
         empty = False
         for path, size in files_of(self._root, contact):
             if size == 0:
@@ -141,7 +157,9 @@ class DirectoryStore:
                 continue
             try:
                 with _open(path) as file:
-                    original = self._described(contact, file)
+                    original, identity = self._described(contact, file)
+                    if opened is not None and identity is not None and not original.fault and is_near(file):
+                        opened.append(self._opened(original, file, identity))
             except FileNotFoundError:
                 continue  # removed since it was listed
             if original.size:
@@ -154,10 +172,10 @@ class DirectoryStore:
         self._in_force.absent(contact, known=known)
         return None
 
-    def _described(self, contact: int, file: int) -> Original:
-        """Describe the open *file* as a picture of *contact*.
+    def _described(self, contact: int, file: int) -> tuple[Original, FileIdentity | None]:
+        """Describe the open *file* as a picture of *contact*, and return its identity.
 
-        A file that is being written may give a mixture. Its version then differs when it is read.
+        A file that is being written may give a mixture, and no identity. Its version then differs when it is read.
         """
 
         def described(status: os.stat_result) -> Original:
@@ -172,7 +190,8 @@ class DirectoryStore:
                 read=partial(read_at, file),
             )
 
-        return read_unchanged(file, described)[1]
+        status, original, same = read_unchanged(file, described)
+        return original, file_identity(status) if same else None
 
     def _read(self, original: Original) -> bytes:
         """Read all of it in one call: a change of threads takes longer than reading a usual picture."""
@@ -187,6 +206,20 @@ class DirectoryStore:
         if not same or len(data) != status.st_size or version_of(status, data) != original.version:
             raise OriginalChanged
         return data
+
+    def _open(self, original: Original) -> bytes | OpenFile:
+        """Open the file and verify its version. Read it if it is not local, as another process might wait for it."""
+        path = self._path_of(original.contact)
+        try:
+            with _open(path) as file:
+                if is_near(file):
+                    return self._opened(original, file, require_version(file, original.version))
+        except FileNotFoundError as error:
+            raise OriginalChanged from error
+        return self._read(original)
+
+    def _opened(self, original: Original, file: int, identity: FileIdentity) -> OpenFile:
+        return OpenFile(os.dup(file), identity, picture_of(original.version), lambda: self.read(original))
 
     def _path_of(self, contact: int) -> str:
         for path, size in files_of(self._root, contact):

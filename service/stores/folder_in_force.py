@@ -189,7 +189,7 @@ class FolderInForce:
         if not self._reported:
             log.warning("images.lost", folder=self._root, reason=reason)
         self._reported = True
-        raise FolderLost(f"{self._root}: {reason}")
+        raise FolderLost(reason)
 
     def _keep_absent(self, absent: dict[int, int]) -> None:
         """Keep the contacts whose known pictures are missing, each with the time of its last lookup."""

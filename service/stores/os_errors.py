@@ -39,5 +39,6 @@ async def as_store_errors(call: Callable[[], Awaitable[T]], timeout: float | Non
 
 def error_fields(error: OSError, file: str | None = None) -> dict[str, str | None]:
     """Return the fields of a log event for *error*. *file* is used when the error names no file."""
-    code = errno.errorcode.get(error.errno or 0, str(error.errno))
-    return {"file": error.filename or file, "errno": code, "reason": error.strerror or repr(error)}
+    number = error.errno
+    code = None if number is None else errno.errorcode.get(number, str(number))
+    return {"file": error.filename or file, "errno": code, "reason": error.strerror or str(error)}

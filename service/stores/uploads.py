@@ -32,6 +32,11 @@ class UploadFile:
         self.file.seek(0)
         return self.file.read()
 
+    def open(self) -> int:
+        """Return a descriptor for reading all bytes written so far."""
+        self.file.flush()
+        return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+
     def replace(self, data: bytes) -> None:
         """Replace the contents by *data*."""
         self.file.seek(0)

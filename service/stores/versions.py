@@ -13,11 +13,10 @@ from hashlib import sha256
 from typing import TypeVar
 
 from service.imaging.containers.window import HEAD_BYTES
+from service.open_file import FileIdentity, file_identity, read_at
 from service.pictures.values import OriginalChanged
 
 T = TypeVar("T")
-FileIdentity = tuple[int, int, int, int, int]
-"""Device, inode, size, modification time and change time. Every change of a file changes at least one on this host."""
 
 _TRIES = 3
 """Reads of a file that changes during the read. A new hard link also changes the change time, once."""
@@ -29,9 +28,9 @@ def version_of(status: os.stat_result, data: bytes) -> str:
     return f"{status.st_size:x}-{status.st_mtime_ns:x}-{digest[:24]}"
 
 
-def file_identity(status: os.stat_result) -> FileIdentity:
-    """Return the identity of a file with this *status*."""
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+def picture_of(version: str) -> object:
+    """Return what copies of one picture have in common: the size, and the digest of the first bytes."""
+    return version.partition("-")[0], version.rpartition("-")[2]
 
 
 def read_unchanged(file: int, read: Callable[[os.stat_result], T]) -> tuple[os.stat_result, T, bool]:
@@ -55,11 +54,3 @@ def require_version(file: int, expected: str) -> FileIdentity:
     if not same or version_of(status, head) != expected:
         raise OriginalChanged
     return file_identity(status)
-
-
-def read_at(file: int, position: int, size: int) -> bytes:
-    """Return *size* bytes of the open *file* from *position*, or fewer at its end."""
-    data = os.pread(file, size, position)
-    while len(data) < size and (more := os.pread(file, size - len(data), position + len(data))):
-        data += more  # network file systems may return fewer bytes than there are
-    return data

@@ -9,17 +9,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import structlog
 
 from service.errors import PictureError
 from service.formats import Format
+from service.open_file import OpenFile, file_identity
 from service.pictures.ports import Check, Upload
 from service.pictures.values import Original, OriginalEmpty
 from service.stores.directory import DirectoryStore
 from service.stores.folder_in_force import FolderInForce
 from service.stores.names import files_of, shard
+from service.stores.near import is_near
 from service.stores.os_errors import as_store_errors
 from service.stores.uploads import UploadFile, UploadFolder, make_names_durable
 
@@ -87,7 +89,7 @@ class WritableDirectory(DirectoryStore):
             check(present)
             moment = _moment(present)
             os.utime(upload.file.fileno(), ns=(moment, moment))
-            original = self._described(contact, upload.file.fileno())
+            original, _ = self._described(contact, upload.file.fileno())
             if original.fault is not None:  # without its metadata it may be too large
                 raise original.fault.error()
             found = [*files_of(self._root, contact)]
@@ -141,22 +143,37 @@ class WritableDirectory(DirectoryStore):
         return asyncio.get_running_loop().run_in_executor(self._writers, call)
 
 
+class _InThread(Protocol):
+    def __call__(self, call: Callable[[], T], /) -> Awaitable[T]: ...
+
+
 class _Upload:
     """An `Upload` in a file. *in_thread* runs a call in a thread."""
 
-    def __init__(self, file: UploadFile, in_thread: Callable[[Callable[[], object]], Awaitable[object]]) -> None:
+    def __init__(self, file: UploadFile, in_thread: _InThread) -> None:
         self.file, self._in_thread = file, in_thread
 
     async def write(self, piece: bytes) -> None:
         await self._in_thread(lambda: self.file.file.write(piece))
 
     async def read(self) -> bytes:
-        data = await self._in_thread(self.file.read)
-        assert isinstance(data, bytes)
-        return data
+        return await self._in_thread(self.file.read)
+
+    async def open(self) -> bytes | OpenFile:
+        opened = await self._in_thread(self._open)
+        return await self.read() if opened is None else opened
 
     async def replace(self, data: bytes) -> None:
         await self._in_thread(lambda: self.file.replace(data))
+
+    def _open(self) -> OpenFile | None:
+        """Return the file, opened for reading, or None if it is not local."""
+        descriptor = self.file.open()
+        if is_near(descriptor):
+            identity = file_identity(os.fstat(descriptor))
+            return OpenFile(descriptor, identity, identity, self.read)
+        os.close(descriptor)
+        return None
 
 
 def _discard(begun: Future[UploadFile]) -> None:

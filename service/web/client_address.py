@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 _NODE = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?|([0-9.]{7,15})(?::[0-9]{1,5})?|([0-9A-Fa-f:.]{2,45})")
@@ -42,10 +43,11 @@ def address_in_turn(
     connection = _address(peer or "")
     if connection is None or (not forwarded_for and any(connection in network for network in trusted)):
         return None
-    address = ip_address(client_address(peer, forwarded_for, trusted))
+    address = _address(client_address(peer, forwarded_for, trusted)) or connection
     return str(address) if address.version == 4 else str(IPv6Network((int(address) >> 64 << 64, 64)))
 
 
+@lru_cache(1024)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """Return *text* as an address, an IPv4-mapped IPv6 address as IPv4; None if it is no address."""
     try:

@@ -29,10 +29,11 @@ async def put_picture(request: web.Request) -> web.StreamResponse:
     check = _conditions(request)
     connection = request.protocol
     assert isinstance(connection, Connection)
-    await writes.require(contact, WaitingClient(request, connection), check)
+    client = WaitingClient(request, connection)
+    await writes.require(contact, client, check)
     async with writes.uploading() as upload:
         await receive(request, upload.write, max_bytes=limits.max_bytes, timeout=limits.timeout)
-        original = await writes.put(contact, upload, check)
+        original = await writes.put(contact, client, upload, check)
     headers = uncached(contact)
     headers["ETag"] = _etag(request, original)
     return web.json_response(blob_id(contact, original.version), headers=headers)

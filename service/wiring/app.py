@@ -158,6 +158,7 @@ async def _renderer(
     app[ADMISSION] = admission = Admission(
         costs,
         renderers=workers,
+        queue=settings.queue,
         queue_timeout=settings.queue_timeout,
         start_timeout=settings.timeout,
         ready=ready,

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from service.caches.redis import RedisCache
 from service.pictures.values import Original
+from service.rendering.process import RenderProcess
 from service.stores.directory import DirectoryStore
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
@@ -21,6 +22,7 @@ from tests.faults.conftest import RENDERS, Client, Pair
 from tests.waiting import until
 from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric
+from tests.web.test_writes import JPEG
 from tests.web.test_writes_clients import ON, RawConnection, assert_nothing_is_stored, request
 from tools.pictures.drawing import quarters, saved
 
@@ -138,10 +140,20 @@ async def test_accepted_order_that_does_not_begin_in_time_is_refused(serve: Serv
     assert (await get(client, 2, "?w=20")).status == 200
 
 
-async def test_orders_wait_for_the_first_renderer(serve: Serve, get: Get) -> None:
-    client = await serve(render={"queue_timeout": 0.01})
-    asked = await asyncio.gather(*(get(client, 1 + at % 5, f"?w={20 + at}") for at in range(20)))
-    assert {each.status for each in asked} == {200}
+async def test_orders_wait_for_the_first_renderer(serve: Serve, get: Get, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, may_start = RenderProcess.start, asyncio.Event()
+
+    async def start_later(process: RenderProcess) -> None:
+        await may_start.wait()
+        await start(process)
+
+    monkeypatch.setattr(RenderProcess, "start", start_later)
+    client = await serve(render={"queue_timeout": 0.2})
+    asked = [asyncio.create_task(get(client, 1 + at % 5, f"?w={20 + at}")) for at in range(20)]
+    await asyncio.sleep(0.5)  # longer than an order may wait for a renderer that is ready
+    assert not any(each.done() for each in asked)
+    may_start.set()
+    assert {(await each).status for each in asked} == {200}
 
 
 @pytest.mark.usefixtures("cold")
@@ -209,3 +221,30 @@ async def test_orders_of_one_address_do_not_shut_out_another(serve: Serve, get: 
     os.kill(pid, signal.SIGCONT)
     assert (await another).status == 200
     await asyncio.gather(*asked)
+
+
+async def two_wait(client: Client) -> bool:
+    return await metric(client, "contact_image_render_queue_depth") == 2
+
+
+async def test_uploads_of_one_address_do_not_shut_out_those_of_another(serve: Serve) -> None:
+    """An upload that waits to be decoded counts for the address of its client."""
+    proxies = {"trusted_proxies": ["127.0.0.1"]}
+    client = await serve(render={"queue_timeout": 30.0, "queue": 2}, writes=ON, server=proxies)
+    pid = await frozen_worker(client)
+    lines = [await RawConnection.open(client) for _ in range(6)]
+    statuses = [asyncio.create_task(line.read_status()) for line in lines]
+    whole = f"Content-Length: {len(JPEG)}"
+    for contact, line in enumerate(lines[:4], 1):
+        await line.send(request(whole, "X-Forwarded-For: 192.0.2.1", contact=contact), JPEG)
+    await until(lambda: two_wait(client))
+    await lines[4].send(request(whole, "Expect: 100-continue", "X-Forwarded-For: 192.0.2.1"))
+    assert "503" in await statuses[4]
+    await lines[5].send(request(whole, "X-Forwarded-For: 192.0.2.2"), JPEG)
+    (first, *_), _ = await asyncio.wait(statuses[:4], return_when=asyncio.FIRST_COMPLETED)
+    assert "503" in first.result()  # it makes room
+    os.kill(pid, signal.SIGCONT)
+    assert "200" in await statuses[5]
+    assert sum("200" in status for status in await asyncio.gather(*statuses[:4])) == 3
+    for line in lines:
+        await line.close()

@@ -55,7 +55,9 @@ def test_service_without_its_marker_is_unready_until_the_marker_appears(tmp_path
     with running("--images", folder, **variables) as service:
         assert service.get("/readyz").status == 503
         assert service.get(PICTURE).status == 502
-        assert "images.lost" in service.logged or "ENOENT" in service.logged
+        (start,) = (each for each in service.events if each["event"] == "images.unreadable")
+        wrong = (None, ".store is missing") if folder.parent == tmp_path else ("ENOENT", "No such file or directory")
+        assert (start["errno"], start["reason"]) == wrong
         assert not (folder / ".uploads").exists()
         (tmp_path / "images" / ".store").touch()
         if folder.parent != tmp_path:

@@ -242,3 +242,20 @@ def test_more_processes_than_renders_take_turns(pictures: Path) -> None:
 def _processor_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_processes_that_share_one_renderer_answer_what_they_accept_and_refuse_the_rest(tmp_path: Path) -> None:
+    contacts = range(1, 101)
+    Image.effect_noise((3000, 2000), 60).convert("RGB").save(tmp_path / "large", "JPEG", quality=80)
+    for contact in contacts:
+        os.link(tmp_path / "large", tmp_path / f"{contact}.jpg")
+    variables = {"CONTACT_IMAGE_RENDER__WORKERS": "1", "CONTACT_IMAGE_RENDER__QUEUE_TIMEOUT": "1"}
+    with running("--images", tmp_path, "--workers", "2", **variables) as service:
+        service.with_renderers(2)
+        with ThreadPoolExecutor(len(contacts)) as clients:
+            answers = list(clients.map(lambda contact: service.get(f"/api/v1/Contact/{contact}/Image?w=900"), contacts))
+        statuses = [answer.status for answer in answers]
+        assert set(statuses) == {200, 503}
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in answers if answer.status == 503)
+        refused = contacts[statuses.index(503)]
+        assert service.get(f"/api/v1/Contact/{refused}/Image?w=900").status == 200

@@ -37,7 +37,7 @@ def admission(renderers: int = 1, **options: Any) -> Admission:
 
     A render of 20 megapixels is expected to take one second.
     """
-    defaults: dict[str, Any] = {"queue_timeout": 3.75, "start_timeout": 12.5, "ready": lambda: True}
+    defaults: dict[str, Any] = {"queue": 1000, "queue_timeout": 3.75, "start_timeout": 12.5, "ready": lambda: True}
     return Admission(options.pop("costs", Costs()), renderers=renderers, **(defaults | options))
 
 
@@ -80,6 +80,10 @@ def test_finished_order_makes_room() -> None:
         order.resume()
         assert admitted.refuses(Trace())
     assert not admitted.refuses(Trace())
+
+
+def test_number_of_waiting_orders_is_bounded() -> None:
+    assert fill(admission(2, queue=10), megapixels=0) == 2 + 1 + 10  # two are rendered, and one is read
 
 
 def test_one_long_render_does_not_shut_out_the_other_renderer() -> None:

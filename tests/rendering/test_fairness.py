@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -24,8 +25,10 @@ class From:
 class Order(WaitingOrder):
     """An order of clients that do not leave, at *addresses*."""
 
-    def __init__(self, name: str, *addresses: str | None, owner: int = 1, seconds: float = 1.0) -> None:
-        super().__init__(Demand(lambda: None), owner, seconds)
+    def __init__(
+        self, name: str, *addresses: str | None, owner: int = 1, seconds: float = 1.0, limit: float = math.inf
+    ) -> None:
+        super().__init__(Demand(lambda: None), owner, seconds, limit)
         self.name, self._stack = name, ExitStack()
         for address in addresses:
             assert self.demand is not None
@@ -52,6 +55,12 @@ def test_addresses_take_turns() -> None:
 def test_owners_take_turns_within_an_address() -> None:
     queue = queued(*(Order("a", "1", owner=1) for _ in range(4)), *(Order("b", "1", owner=2) for _ in range(2)))
     assert begun(queue) == "abaaba"
+
+
+def test_order_that_is_due_comes_before_cheaper_ones_of_its_address() -> None:
+    queue = queued(*(Order("a", "1", seconds=1) for _ in range(3)), Order("b", "1", seconds=9, limit=0.0))
+    queue.add(Order("c", "2"))
+    assert begun(queue) == "bcaaa"
 
 
 def test_cheaper_orders_of_an_owner_come_first_but_every_fourth_is_the_oldest() -> None:

@@ -126,6 +126,17 @@ async def test_render_whose_process_dies_is_tried_once_more(pools: Pools, deadly
     assert value(metrics, "contact_image_renders_finished_total") == 1
 
 
+async def test_render_is_tried_once_more_although_it_could_not_begin_any_more(pools: Pools, metrics: Metrics) -> None:
+    pool, trace = await pools(timeout=60.0), Trace()
+    os.kill(pool.pids[0], signal.SIGSTOP)
+    trace.begin_by = time.monotonic() + 2
+    render = asyncio.create_task(pool.render_original(read, ORDER, trace))
+    await until(lambda: value(metrics, "contact_image_renders_started_total") == 1)
+    await asyncio.sleep(2.1)
+    os.kill(pool.pids[0], signal.SIGKILL)
+    assert shown((await render).data).size == (16, 12)
+
+
 async def test_render_that_ends_two_processes_fails_with_two_strikes(pools: Pools, deadly: Deadly) -> None:
     pool = await pools(timeout=60.0)
     picture = deadly(PICTURE, signal.SIGSEGV, signal.SIGSEGV)
@@ -181,7 +192,7 @@ async def test_drawing_and_admission_are_tried_once_more(pools: Pools) -> None:
     placeholder = Placeholder(IfBlank.DEFAULT, 40, 30, Format.PNG, "", Encoding())
     jobs: list[Callable[[], Awaitable[object]]] = [
         lambda: pool.draw(placeholder, Trace()),
-        lambda: pool.admit(read, Limits(), None),
+        lambda: pool.admit(read, Limits(), None, Trace()),
         pool.probe,
     ]
     for job in jobs:

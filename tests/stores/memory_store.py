@@ -48,6 +48,9 @@ class MemoryStore:
             raise OriginalChanged
         return data
 
+    async def open(self, original: Original) -> bytes:
+        return await self.read(original)
+
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
         data = await self.read(original)
         if span is not None:
@@ -95,6 +98,9 @@ class _Upload:
         self._data += piece
 
     async def read(self) -> bytes:
+        return self._data
+
+    async def open(self) -> bytes:
         return self._data
 
     async def replace(self, data: bytes) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,11 +13,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.errors import StoreFailed
+from service.open_file import OpenFile
 from service.pictures.values import OriginalChanged, OriginalEmpty
+from service.stores import found_files
 from service.stores.directory import DirectoryStore
 from service.stores.names import SUFFIXES, shard
+from service.stores.near import is_near
 from service.stores.os_errors import as_store_errors
 from tests.privileges import unprivileged
+from tests.waiting import until
 from tools.pictures.drawing import quarters, saved
 
 JPEG = saved(quarters(64, 48), "JPEG")
@@ -120,6 +126,8 @@ async def test_another_picture_of_the_same_size_and_time_is_not_read_instead(
     with pytest.raises(OriginalChanged):
         await store.read(seen)
     with pytest.raises(OriginalChanged):
+        await store.open(seen)
+    with pytest.raises(OriginalChanged):
         await store.stream(seen, 1_000)
 
 
@@ -135,6 +143,91 @@ async def test_picture_that_is_replaced_is_streamed_to_its_end(store: DirectoryS
     os.replace(tmp_path / "new", tmp_path / "42.jpg")
     got += [bytes(piece) async for piece in pieces]
     assert b"".join(got) == data
+
+
+async def test_picture_is_opened_only_on_a_local_file_system(
+    store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "42.jpg").write_bytes(JPEG)
+    monkeypatch.setattr("service.stores.directory.is_near", lambda file: False)
+    seen = await store.find(42)
+    assert seen is not None
+    assert await store.open(seen) == JPEG
+
+
+async def test_file_that_a_lookup_has_opened_is_kept_for_the_next_render(
+    store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "42.jpg").write_bytes(JPEG)
+    seen = await store.find(42)
+    assert seen is not None
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "_open", None)
+        kept = await store.open(seen)
+    assert isinstance(kept, OpenFile)
+    again = await store.open(seen)
+    assert isinstance(again, OpenFile)
+    assert again.identity == kept.identity
+    assert again.descriptor != kept.descriptor
+
+
+@pytest.mark.parametrize("change", ["rename", "remove", "touch", "replace"])
+async def test_kept_file_is_not_used_after_a_change(store: DirectoryStore, tmp_path: Path, change: str) -> None:
+    path = tmp_path / "42.jpg"
+    path.write_bytes(JPEG)
+    os.utime(path, ns=(0, 10**18))
+    seen = await store.find(42)
+    assert seen is not None
+    await asyncio.sleep(0.02)  # the clock of the file system has ticks
+    if change == "rename":
+        path.rename(tmp_path / "43.jpg")
+    elif change == "remove":
+        path.unlink()
+    elif change == "touch":
+        os.utime(path)
+    else:
+        (tmp_path / "new").write_bytes(JPEG)
+        os.replace(tmp_path / "new", path)
+    with pytest.raises(OriginalChanged):
+        await store.open(seen)
+
+
+async def test_few_files_are_kept_and_not_for_long(
+    store: DirectoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for contact in range(1, 41):
+        (tmp_path / f"{contact}.jpg").write_bytes(JPEG)
+    await store.find(1)
+    before = len(os.listdir("/dev/fd"))
+    monkeypatch.setattr(found_files, "_KEPT", 0.1)
+    for contact in range(2, 41):
+        assert await store.find(contact) is not None
+        assert len(os.listdir("/dev/fd")) < before + 8
+    await until(lambda: len(os.listdir("/dev/fd")) < before)
+
+
+def test_network_file_systems_and_those_of_the_kernel_are_not_local(tmp_path: Path) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux is asked for the file system")
+    with open("/proc/self/stat", "rb") as file:
+        assert not is_near(file.fileno())
+    with (tmp_path / "file").open("wb") as file:
+        assert is_near(file.fileno())
+
+
+async def test_opened_picture_that_is_not_taken_is_closed(store: DirectoryStore, tmp_path: Path) -> None:
+    (tmp_path / "42.jpg").write_bytes(JPEG)
+    seen = await store.find(42)
+    assert seen is not None
+    before = os.listdir("/dev/fd")
+    for _ in range(20):
+        await store.open(seen)
+        opening = asyncio.create_task(store.open(seen))
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait((opening,))
+    await store.read(seen)
+    await until(lambda: len(os.listdir("/dev/fd")) <= len(before))
 
 
 async def test_empty_files_are_ignored(store: DirectoryStore, tmp_path: Path) -> None:

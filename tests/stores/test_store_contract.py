@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import pytest
 
 from service.errors import PreconditionFailed, Unrenderable
 from service.formats import Format
+from service.open_file import OpenFile, read_whole
 from service.pictures.ports import OriginalStore, WritableStore
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
@@ -146,6 +148,17 @@ async def test_original_is_read_whole_and_in_pieces(kept: tuple[OriginalStore, K
     assert {len(piece) for piece in pieces[:-1]} == {1_000}
 
 
+async def test_original_is_opened_or_read(kept: tuple[OriginalStore, Keep]) -> None:
+    store, keep = kept
+    keep(42, JPEG)
+    opened = await store.open(await found(store))
+    if isinstance(opened, OpenFile):
+        assert await opened.read() == JPEG
+        with closing(opened):
+            opened = read_whole(opened.descriptor, opened.identity)
+    assert opened == JPEG
+
+
 async def test_part_of_an_original_is_streamed(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, JPEG)
@@ -162,6 +175,8 @@ async def test_another_version_is_never_read_instead(kept: tuple[OriginalStore, 
     keep(42, saved(see_through(), "PNG"))
     with pytest.raises(OriginalChanged):
         await store.read(old)
+    with pytest.raises(OriginalChanged):
+        await store.open(old)
     with pytest.raises(OriginalChanged):
         await store.stream(old, 1_000)
     assert (await found(store)).version != old.version

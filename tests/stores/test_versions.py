@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from service.pictures.values import OriginalChanged
-from service.stores.versions import file_identity, read_at, read_unchanged, require_version, version_of
+from service.stores.versions import file_identity, picture_of, read_at, read_unchanged, require_version, version_of
 
 
 @pytest.fixture
@@ -65,3 +66,11 @@ def test_read_at_ends_at_the_end_of_the_file(path: Path) -> None:
     with path.open("rb") as file:
         assert read_at(file.fileno(), 1, 100) == b"ld"
         assert read_at(file.fileno(), 9, 100) == b""
+
+
+@pytest.mark.parametrize("date", [1, 0, -1, 10**18])
+def test_copies_of_one_picture_have_the_same_size_and_digest(path: Path, date: int) -> None:
+    os.utime(path, ns=(date, date))
+    data = path.read_bytes()
+    assert picture_of(version_of(path.stat(), data)) == picture_of(f"{len(data):x}-0-{sha256(data).hexdigest()[:24]}")
+    assert picture_of(version_of(path.stat(), data)) != picture_of(version_of(path.stat(), data[:-1]))

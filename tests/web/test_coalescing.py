@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from service.open_file import OpenFile
 from service.pictures import records
 from service.pictures.values import RECORD, Original
 from service.stores.directory import DirectoryStore
@@ -239,14 +240,14 @@ class KillingStore(DirectoryStore):
     workers = 0
     reads = 0
 
-    async def read(self, original: Original) -> bytes:
+    async def open(self, original: Original) -> bytes | OpenFile:
         self.reads += 1
         await self.full()
         pids = self.pool.pids
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)  # until the original has been sent to it
         asyncio.get_running_loop().call_later(0.2, lambda: [os.kill(pid, signal.SIGKILL) for pid in pids])
-        return await super().read(original)
+        return await super().open(original)
 
     async def full(self) -> None:
         """Wait until every process has started."""

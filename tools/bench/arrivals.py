@@ -17,13 +17,14 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from random import Random
 
-from tools.bench.bare import ACCEPT
 from tools.bench.clients import Answer, Client, connected, request
 from tools.bench.processes import ROOT
 
 HITS = range(1, 21)
 """Contacts whose pictures are in the memory of the service."""
-WIDTHS = (64, 100, 150, 200, 319, 400, 480, 640)
+WIDTHS = (64, 128, 200, 320, 480, 640, 1024, 1600)
+ACCEPT = {"Accept": "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"}
+"""The Accept field of browsers, which get AVIF."""
 _HIT_WIDTH = 200
 _HIT_SHARE = 0.2
 """Share of the requests that are for a picture in memory."""
