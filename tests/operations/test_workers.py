@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.operations.running import (
+    NEEDS_PROC,
     SAMPLE_CREDENTIAL,
     Service,
     assert_port_is_free,
@@ -26,7 +27,7 @@ from tests.operations.running import (
     running,
 )
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+pytestmark = NEEDS_PROC
 
 PICTURE = "/api/v1/Contact/1/Image"
 
