@@ -180,7 +180,7 @@ def test_successor_that_cannot_serve_does_not_end_the_service(pictures: Path, tm
     users.touch()
     variables = {"CONTACT_IMAGE_AUTH__SCHEMES": "basic", "CONTACT_IMAGE_AUTH__USERS_FILE": str(users)}
     with running("--images", pictures, "--workers", "2", **variables) as service:
-        block_until(lambda: len(service.servers) == 2, 60, "two processes serve")
+        service.with_renderers(2)  # both processes have read the file
         users.write_text("no user", "utf-8")
         victim = min(service.servers, key=lambda server: server.pid)
         os.kill(victim.pid, signal.SIGKILL)
