@@ -9,6 +9,8 @@ import asyncio
 import pickle
 import socket
 import struct
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 _LENGTH = struct.Struct("!I")
@@ -17,6 +19,8 @@ _RECEIVED = 65_536
 """Bytes of the first read of a message. Most renditions are smaller."""
 _RECEIVED_MORE = 262_144
 """Bytes of each further read, more than the buffer of a socket has."""
+_CALLS = 128
+"""Packed calls that are kept. Requests ask for few sizes, and to pack an order takes longer than to send it."""
 
 
 class Channel:
@@ -34,14 +38,16 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._end, self._receive)
 
-    async def send(self, call: object, descriptor: int | None = None) -> asyncio.Future[Any]:
-        """Send *call*, and a duplicate of *descriptor*. Return the future of its result, None if the process ends.
+    async def send(
+        self, function: Callable[..., object], args: tuple[object, ...], source: object, descriptor: int | None = None
+    ) -> asyncio.Future[Any]:
+        """Send a call, what its first argument is read from, and a duplicate of *descriptor*.
 
-        Raise OSError if the process has ended.
+        Return the future of its result, None if the process ends. Raise OSError if the process has ended.
         """
         if self._loop is None:
             raise BrokenPipeError
-        message = _packed(call)
+        message = _packed((_packed_call(function, args), source))
         self._result = self._loop.create_future()
         sent = self._end.send(message) if descriptor is None else socket.send_fds(self._end, [message], [descriptor])
         if sent < len(message):
@@ -84,8 +90,8 @@ def send(end: socket.socket, result: object) -> None:
     end.sendall(_packed(result))
 
 
-def receive(end: socket.socket) -> tuple[Any, int | None]:
-    """Wait for the next call in the render process. Return it, and the descriptor that came with it.
+def receive(end: socket.socket) -> tuple[Callable[..., Any], tuple[Any, ...], Any, int | None]:
+    """Wait for the next call in the render process. Return what `Channel.send` was given.
 
     Raise `EOFError` when the service has ended.
     """
@@ -95,7 +101,18 @@ def receive(end: socket.socket) -> tuple[Any, int | None]:
         if not more:
             raise EOFError
         data += more
-    return pickle.loads(memoryview(data)[_LENGTH.size :]), descriptors[0] if descriptors else None
+    call, source = pickle.loads(memoryview(data)[_LENGTH.size :])
+    return *_unpacked_call(call), source, descriptors[0] if descriptors else None
+
+
+@lru_cache(_CALLS)
+def _packed_call(function: Callable[..., object], args: tuple[object, ...]) -> bytes:
+    return pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL)
+
+
+@lru_cache(_CALLS)
+def _unpacked_call(data: bytes) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    return pickle.loads(data)  # type: ignore[no-any-return]  # only `_packed_call` makes such bytes
 
 
 def _packed(message: object) -> bytes:
