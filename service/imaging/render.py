@@ -21,7 +21,7 @@ from service.imaging.source import Source, Still
 from service.imaging.writing.encode import encode_animation, encode_still
 from service.imaging.writing.writers import WRITERS
 
-_REVISION = 5
+_REVISION = 6
 """The number of this way of rendering, a part of every entity tag. It rises when the same order gives other pixels."""
 
 
