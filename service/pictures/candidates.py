@@ -17,7 +17,7 @@ from service.formats import MOST_PIXELS, WRITABLE, Format, IfBlank
 from service.imaging.order import LARGEST_SIDE, Order, Placeholder
 from service.pictures.failures import active_fault, refusal
 from service.pictures.selection import Recipe
-from service.pictures.values import Failure, Original
+from service.pictures.values import STORED, Failure, Original
 from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
 
 _USUAL = Original(0, "", 0, None, Format.JPEG, alpha=False)
@@ -56,11 +56,25 @@ class Candidates:
             ruled_out = {**too_large, **failed, **ruled_out}
         choice = requested.resolve(original.format, original.alpha, ruled_out, verbatim=recipe.as_stored)
         if choice.as_stored and recipe.as_stored:
-            return Candidate(choice, "stored", None)
+            return Candidate(choice, STORED, None)
         order = self._order(requested, choice.format)
         if too_large and original.dimensions is not None:
             order.plan(original.dimensions)  # a size that is too large for one format may be too large for all
         return Candidate(replace(choice, as_stored=False), self._field(requested, choice.format), order)
+
+    def as_stored(self, original: Original | None, requested: RequestedPicture) -> FormatChoice | None:
+        """Return the choice if the stored bytes of *original* are sent, whatever has failed. None: it is not certain.
+
+        Without *original*, this is for a usual one.
+        """
+        if not self._recipe.as_stored or requested.width or requested.height or requested.type:
+            return None
+        original = original or _USUAL
+        try:
+            choice = requested.resolve(original.format, original.alpha)
+        except PictureError:
+            return None
+        return choice if choice.as_stored and not (choice.json and requested.acceptable) else None
 
     def _likely_field(self, requested: RequestedPicture) -> str | None:
         """Return the field of the best candidate for *requested* of a usual original, or None if there is none."""

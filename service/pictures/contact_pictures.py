@@ -25,13 +25,14 @@ from service.pictures.candidates import Candidates
 from service.pictures.demand import Demand
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
-from service.pictures.originals import STORE_ERRORS, Originals
+from service.pictures.near import NearPictures
+from service.pictures.originals import STORE_ERRORS, Originals, RecordedOriginal
 from service.pictures.ports import Admission, CountedOrder, Layer, Observer
 from service.pictures.renditions import Renditions, pixels_of
 from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
-from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
+from service.pictures.values import PLACEHOLDERS, RECORD, STORED, Entry, Original, Picture, StoredEntry
 from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
@@ -60,6 +61,8 @@ class ContactPictures:
         self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
         self._admission = admission
         self._candidates, self._digest, self._lifetimes = Candidates(recipe), recipe.digest, lifetimes
+        self._most = min(_LARGEST_CACHED, cache.max_body)
+        self._near = NearPictures(originals, cache, observer, lifetimes, most=self._most)
         self._flights = SingleFlight()
 
     async def select(
@@ -80,8 +83,19 @@ class ContactPictures:
         `Unwritable` if every acceptable format has failed, and the errors of the store.
         """
         trace.owner = contact
-        likely = self._candidates.likely_field(requested) if whole else None
+        likely = None
+        if self._near.near and not reload and self._candidates.as_stored(None, requested):
+            seen = await self._near.see(
+                contact, trace, lambda original: self._candidates.as_stored(original, requested) is not None
+            )
+            if seen.entry is not None:
+                return self._of_stored(seen.entry, seen.until, requested, trace)
+            reload = seen.changed
+        elif whole:
+            likely = self._candidates.likely_field(requested)
         recorded = await self._originals.find(contact, trace, reload=reload, likely=likely)
+        if self._near.contradicts(contact, recorded.record.version):
+            recorded = await self._originals.find(contact, trace, reload=True)
         original = recorded.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
@@ -93,6 +107,25 @@ class ContactPictures:
         etag = entity_tag(contact, original.version, field, choice)
         return Selection(
             contact, field, original.version, etag, choice, original.modified, work, original, recorded=recorded
+        )
+
+    def _of_stored(self, entry: StoredEntry, until: float, requested: RequestedPicture, trace: Trace) -> Selection:
+        """Return the selection of the stored picture that a near store holds, which is fresh until *until*."""
+        original, trace.found = entry.original, (STORED, entry)
+        choice = self._candidates.as_stored(original, requested)
+        assert choice is not None
+        etag = entity_tag(original.contact, original.version, STORED, choice)
+        recorded = RecordedOriginal(original, replace(entry, body=b""), until)
+        return Selection(
+            original.contact,
+            STORED,
+            original.version,
+            etag,
+            choice,
+            original.modified,
+            None,
+            original,
+            recorded=recorded,
         )
 
     def validator(self, original: Original, requested: RequestedPicture) -> str:
@@ -118,6 +151,11 @@ class ContactPictures:
         The selection is valid while its record is the one in the cache: a newer record, a purge, a fault and an
         eviction end it.
         """
+        if isinstance(selected.record, StoredEntry):
+            entry = self._cache.local(selected.owner, selected.field)
+            if entry is None or entry.stored_at != selected.record.stored_at:
+                return None
+            return self._fresh(selected, entry, "memory")
         record = self._cache.local(selected.owner, RECORD)
         if record is not selected.record and record != selected.record:
             return None
@@ -125,6 +163,8 @@ class ContactPictures:
 
     async def revalidate_shared(self, selected: Selected) -> tuple[Entry, int] | None:
         """Return the same as `revalidate_local`, by one lookup in the shared cache."""
+        if isinstance(selected.record, StoredEntry):
+            return None  # it is in memory only
         found = await self._cache.shared(selected.owner, (RECORD, selected.field), Trace())
         if not found or (found[0] is not selected.record and found[0] != selected.record):
             return None
@@ -146,8 +186,12 @@ class ContactPictures:
             return head
         with trace.timed("cache"):
             entry = self._cache.local(selection.owner, selection.field)
-        if entry is not None and entry.version == selection.version:
+        if trace.found is not None and isinstance(trace.found[1], StoredEntry):
+            entry = trace.found[1]
+        elif entry is not None and entry.version == selection.version:
             self._observer.cache("memory", "hit")
+        elif original is not None and selection.work is None and self._near.near:
+            entry = await self._near.read(original, trace)
         else:
             entry = await self._find_or_make_once(selection, trace)
         older = None
@@ -172,6 +216,7 @@ class ContactPictures:
     async def close(self) -> None:
         """Cancel the work under way."""
         await self._flights.close()
+        await self._near.close()
 
     def _fresh(self, selected: Selected, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
         ttl = selected.until - time.time()
@@ -280,7 +325,7 @@ class ContactPictures:
 
     def _is_streamed(self, original: Original) -> bool:
         """Return whether the stored bytes are sent from the store: slow readers do not share them in memory."""
-        return original.size > min(_LARGEST_CACHED, self._cache.max_body)
+        return original.size > self._most
 
 
 def _pixels(selection: Selection) -> int:

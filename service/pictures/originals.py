@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import structlog
 
@@ -14,11 +16,12 @@ from service.pictures import records
 from service.pictures.caching.picture_cache import PictureCache, PutToken
 from service.pictures.failures import unexpired
 from service.pictures.lifetimes import RecordLifetimes, jitter
-from service.pictures.ports import Admission, Observer, OriginalStore
+from service.pictures.ports import Admission, Loaded, Observer, OriginalStore
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
-from service.pictures.values import DOUBTED, PIECE, RECORD, Entry, Original, OriginalEmpty, Pieces
+from service.pictures.values import DOUBTED, PIECE, RECORD, STORED, Entry, Original, OriginalEmpty, Pieces
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 STORE_ERRORS = StoreFailed, StoreTimedOut
@@ -109,6 +112,19 @@ class Originals:
         with trace.timed("store"):
             return await self._store.read(original)
 
+    @property
+    def near(self) -> bool:
+        """Whether the store is near."""
+        return self._store.near
+
+    def failing(self) -> bool:
+        """Return whether the store has failed, so that it is not to be asked now."""
+        return not self._breaker.admits()
+
+    async def load(self, contact: int, most: int) -> Loaded | None:
+        """Return the original of *contact* and its bytes, as `OriginalStore.load` does."""
+        return await self._counted(self._store.load(contact, most))
+
     async def open(self, original: Original, trace: Trace) -> bytes | OpenFile:
         """Return the open file of *original*, or its bytes. Raise as `read`."""
         self._observer.store_read()
@@ -198,23 +214,16 @@ class Originals:
     async def _ask_store(self, contact: int, recorded: RecordedOriginal | None, trace: Trace) -> RecordedOriginal:
         """Ask the store for the original, and put a new record."""
         token = await self._cache.fence(contact, trace)
-        self._observer.store_read()
-        before = recorded.original if recorded else None
+        before, held = recorded.original if recorded else None, self._cache.local(contact, STORED)
+        known = [each.version for each in (before, held) if each is not None]
         try:
             with trace.timed("store"):
-                found = await self._store.find(contact, known=before is not None)
+                found = await self._counted(self._store.find(contact, known=bool(known)))
         except OriginalEmpty:  # not recorded: a copy may be under way
-            self._breaker.succeeded()
             now = time.time()
             return RecordedOriginal(None, Entry("", now, "", records.MISSING), until=now)
-        except STORE_ERRORS as error:
-            if not self._breaker.open:
-                log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))
-            self._breaker.failed()
-            raise
-        self._breaker.succeeded()
-        changed = before is not None and (found is None or found.version != before.version)
-        if found and before and not changed:
+        changed = any(found is None or found.version != version for version in known)
+        if found and before and found.version == before.version:
             before = await self.current(before, trace)  # renders may have failed since
             kept = None if before.fault and before.fault.permanent else before.fault  # `find` finds permanent ones
             failures = unexpired(before.failures, time.time())
@@ -226,3 +235,19 @@ class Originals:
         if changed and not (found is None and recorded and recorded.doubted):  # the absence has been announced
             self._cache.announce(contact)
         return latest
+
+    async def _counted(self, asking: Coroutine[Any, Any, T]) -> T:
+        """Return what the store answers. Whether it does is counted: after failures it is asked once a second."""
+        self._observer.store_read()
+        try:
+            found = await asking
+        except OriginalEmpty:
+            self._breaker.succeeded()
+            raise
+        except STORE_ERRORS as error:
+            if not self._breaker.open:
+                log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))
+            self._breaker.failed()
+            raise
+        self._breaker.succeeded()
+        return found
