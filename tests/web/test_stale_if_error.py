@@ -18,7 +18,7 @@ from tests.waiting import until
 from tests.web.ageing import OLD, SHORT, STALE, Client, UnreliableStore, age, change, ttl
 from tests.web.ageing import serve_fresh as serve_fresh
 from tests.web.ageing import store as store
-from tests.web.conftest import Get
+from tests.web.conftest import IMAGE, Get
 from tests.web.test_coalescing import frozen_worker, metric, until_metric
 from tools.pictures.drawing import quarters, saved
 
@@ -69,6 +69,16 @@ async def test_missing_folder_is_not_an_absence_of_pictures(serve_fresh: Serve, 
     assert ttl(response) < 0
     assert await response.read() == await truth.read()
     assert (await get(client, 2, "?w=20")).status == 502
+
+
+async def test_refused_write_leaves_what_is_cached(serve_fresh: Serve, get: Get, images: Path) -> None:
+    client = await serve_fresh(writes={"enabled": True})
+    truth = await get(client, 1, "?w=20")
+    images.rename(images.with_name("elsewhere"))
+    for method in ("DELETE", "PUT"):
+        refused = await client.request(method, IMAGE.format(1), data=b"" if method == "DELETE" else await truth.read())
+        assert refused.status == 502
+        assert (await get(client, 1, "?w=20")).status == 200
 
 
 async def test_absence_is_served_stale_while_the_store_fails(
