@@ -76,6 +76,12 @@ class Candidates:
             return None
         return choice if choice.as_stored and not (choice.json and requested.acceptable) else None
 
+    def formats_as_stored(self, requested: RequestedPicture) -> frozenset[Format]:
+        """Return the formats of originals whose stored bytes are sent as they are, and not in JSON."""
+        originals = (replace(_USUAL, format=each) for each in Format)
+        choices = ((each.format, self.as_stored(each, requested)) for each in originals)
+        return frozenset(format for format, choice in choices if choice is not None and not choice.json)
+
     def _likely_field(self, requested: RequestedPicture) -> str | None:
         """Return the field of the best candidate for *requested* of a usual original, or None if there is none."""
         try:

@@ -19,13 +19,14 @@ import time
 from dataclasses import replace
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
+from service.formats import Format
 from service.imaging.order import Placeholder
 from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
 from service.pictures.candidates import Candidates
 from service.pictures.demand import Demand
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
-from service.pictures.near import NearPictures
+from service.pictures.near import NearPictures, Seen
 from service.pictures.originals import STORE_ERRORS, Originals, RecordedOriginal
 from service.pictures.ports import Admission, CountedOrder, Layer, Observer
 from service.pictures.renditions import Renditions, pixels_of
@@ -33,10 +34,12 @@ from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, STORED, Entry, Original, Picture, StoredEntry
-from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
+from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
 """Bytes of the largest stored picture that is cached like a rendition. Larger ones are streamed from the store."""
+_USUAL_FORMAT = Format.JPEG
+"""The format of most originals. Where these are not sent as stored, few others are."""
 _TEMPORARY_ERRORS = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied)
 """Errors after which an older rendition is served, if there is one."""
 
@@ -74,10 +77,12 @@ class ContactPictures:
         reload: bool = False,
         ruled_out: RuledOut = NONE_RULED_OUT,
         whole: bool = False,
+        seen: Seen | None = None,
     ) -> Selection:
         """Return the picture that *requested* gets. With *reload*, the store is asked even if the record is fresh.
 
         With *whole*, `load` will be asked for the body, which is looked up together with the record where possible.
+        *seen* is what `stored` has returned for this request.
         *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raise
         `NoPicture` or `Unrenderable` (then the result of `placeholder` can be served), `NotAcceptable`, `BadParameter`,
         `Unwritable` if every acceptable format has failed, and the errors of the store.
@@ -85,11 +90,17 @@ class ContactPictures:
         trace.owner = contact
         likely = None
         if self._near.near and not reload and self._candidates.as_stored(None, requested):
-            seen = await self._near.see(
-                contact, trace, lambda original: self._candidates.as_stored(original, requested) is not None
-            )
+            if seen is None:
+                seen = await self._near.see(
+                    contact, trace, lambda original: self._candidates.as_stored(original, requested) is not None
+                )
+            elif seen.entry is not None:
+                left = seen.until - time.time()
+                trace.ttl = int(left) if left > 0 else int(left) - 1
             if seen.entry is not None:
-                return self._of_stored(seen.entry, seen.until, requested, trace)
+                choice = self._candidates.as_stored(seen.entry.original, requested)
+                assert choice is not None
+                return self._of_stored(seen.entry, seen.until, choice, trace)
             reload = seen.changed
         elif whole:
             likely = self._candidates.likely_field(requested)
@@ -109,18 +120,37 @@ class ContactPictures:
             contact, field, original.version, etag, choice, original.modified, work, original, recorded=recorded
         )
 
-    def _of_stored(self, entry: StoredEntry, until: float, requested: RequestedPicture, trace: Trace) -> Selection:
+    def formats_as_stored(self, requested: RequestedPicture) -> frozenset[Format]:
+        """Return the formats of originals whose stored bytes are sent for *requested* as they are, and not in JSON."""
+        return self._candidates.formats_as_stored(requested)
+
+    async def stored(
+        self, contact: int, formats: frozenset[Format], trace: Trace
+    ) -> tuple[Selection, StoredEntry] | Seen | None:
+        """Return the stored picture of a near store and its selection, if it has one of *formats*.
+
+        It is fresh and whole. Otherwise return what was seen instead, or None if nothing was looked for. Raise
+        `OriginalChanged` and the errors of the store.
+        """
+        if not self._near.near or _USUAL_FORMAT not in formats:
+            return None
+        seen = await self._near.see(contact, trace, lambda original: original.format in formats)
+        if seen.entry is None or not seen.entry.body or seen.until <= time.time():
+            return seen
+        choice = FormatChoice(seen.entry.original.format, as_stored=True)
+        return self._of_stored(seen.entry, seen.until, choice, trace), seen.entry
+
+    def _of_stored(self, entry: StoredEntry, until: float, choice: FormatChoice, trace: Trace) -> Selection:
         """Return the selection of the stored picture that a near store holds, which is fresh until *until*."""
         original, trace.found = entry.original, (STORED, entry)
-        choice = self._candidates.as_stored(original, requested)
-        assert choice is not None
-        etag = entity_tag(original.contact, original.version, STORED, choice)
-        recorded = RecordedOriginal(original, replace(entry, body=b""), until)
+        recorded = RecordedOriginal(
+            original, StoredEntry(entry.version, entry.stored_at, entry.detail, b"", original), until
+        )
         return Selection(
             original.contact,
             STORED,
             original.version,
-            etag,
+            entity_tag(original.contact, original.version, STORED, choice),
             choice,
             original.modified,
             None,
@@ -216,7 +246,6 @@ class ContactPictures:
     async def close(self) -> None:
         """Cancel the work under way."""
         await self._flights.close()
-        await self._near.close()
 
     def _fresh(self, selected: Selected, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
         ttl = selected.until - time.time()

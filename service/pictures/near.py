@@ -7,8 +7,10 @@ which tells the fleet.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
+from enum import Enum
 from typing import NamedTuple
 
 from service.pictures import records
@@ -16,13 +18,21 @@ from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.lifetimes import RecordLifetimes, jitter
 from service.pictures.originals import STORE_ERRORS, Originals
 from service.pictures.ports import Observer
-from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import RECORD, STORED, Original, OriginalChanged, OriginalEmpty, StoredEntry
 
 
+class _Abandoned(Enum):
+    """The result of a read whose request was cancelled."""
+
+    ABANDONED = 0
+
+
+_ABANDONED = _Abandoned.ABANDONED
+
+
 class Seen(NamedTuple):
-    """The stored picture (None: use the record), fresh until *until*. It is *changed* if the record must be renewed."""
+    """The stored picture, fresh until *until*. None: use the record, which must be renewed if it has *changed*."""
 
     entry: StoredEntry | None
     until: float = 0.0
@@ -37,7 +47,7 @@ class NearPictures:
     ) -> None:
         self._originals, self._cache, self._observer = originals, cache, observer
         self._lifetimes, self._most = lifetimes, most
-        self._flights = SingleFlight()
+        self._reads: dict[tuple[int, int], asyncio.Future[StoredEntry | _Abandoned | None]] = {}
 
     @property
     def near(self) -> bool:
@@ -72,9 +82,9 @@ class NearPictures:
         if held and usable and self._originals.failing():
             return self._stale(held, until, trace)
         self._observer.cache("memory", "miss")
-        trace.fwd = "stale" if held else "miss"
+        trace.fwd, epoch = "stale" if held else "miss", self._cache.epoch(contact)
         try:
-            found = await self._read_once(contact, trace)
+            found = await self._read_once(contact, epoch, trace)
         except STORE_ERRORS:
             if held is None or not usable:
                 raise
@@ -85,19 +95,18 @@ class NearPictures:
             return Seen(None, changed=True)
         if found is None or not _is_sound(found.original) or not is_sendable(found.original):
             return Seen(None)
+        self._cache.keep(contact, STORED, found, epoch)
         return Seen(found, self._until(found))
 
     async def read(self, original: Original, trace: Trace) -> StoredEntry:
         """Return the bytes of *original*. Raise `OriginalChanged` if there are others, and the errors of the store."""
         trace.fwd = trace.fwd or "miss"
-        found = await self._read_once(original.contact, trace)
+        epoch = self._cache.epoch(original.contact)
+        found = await self._read_once(original.contact, epoch, trace)
         if found is None or found.version != original.version or len(found.body) != original.size:
             raise OriginalChanged
+        self._cache.keep(original.contact, STORED, found, epoch)
         return found
-
-    async def close(self) -> None:
-        """Cancel the reads under way."""
-        await self._flights.close()
 
     def _may_be_sent(self, contact: int, held: StoredEntry | None, is_sendable: Callable[[Original], bool]) -> bool:
         """Return False if this process knows that there is no picture, or none that is sent as stored."""
@@ -120,17 +129,35 @@ class NearPictures:
         self._observer.stale_served()
         return Seen(held, until)
 
-    async def _read_once(self, contact: int, trace: Trace) -> StoredEntry | None:
-        """Read the picture, once for simultaneous requests, and put it into memory. None: there is none to be sent."""
-        epoch = self._cache.epoch(contact)
+    async def _read_once(self, contact: int, epoch: int, trace: Trace) -> StoredEntry | None:
+        """Read the picture, once for simultaneous requests in one *epoch*. None: there is none."""
+        key = contact, epoch
         with trace.timed("store"):
-            found, joined = await self._flights.join((contact, epoch), lambda: self._read(contact, epoch))
-        if joined:
-            trace.collapsed = True
-            self._observer.collapsed()
-        return found
+            while (reading := self._reads.get(key)) is not None:
+                found = await asyncio.shield(reading)
+                if found is not _ABANDONED:
+                    trace.collapsed = True
+                    self._observer.collapsed()
+                    return found
+            return await self._lead(key)
 
-    async def _read(self, contact: int, epoch: int) -> StoredEntry | None:
+    async def _lead(self, key: tuple[int, int]) -> StoredEntry | None:
+        """Read the picture. Others wait for this read meanwhile; if it is cancelled, one of them reads."""
+        reading = self._reads[key] = asyncio.get_running_loop().create_future()
+        try:
+            found = await self._read(key[0])
+            reading.set_result(found)
+            return found
+        except Exception as error:
+            reading.set_exception(error)
+            reading.exception()  # no other request may wait: asyncio warns of exceptions that are not retrieved
+            raise
+        finally:
+            del self._reads[key]
+            if not reading.done():
+                reading.set_result(_ABANDONED)
+
+    async def _read(self, contact: int) -> StoredEntry | None:
         since = time.time()
         try:
             loaded = await self._originals.load(contact, self._most)
@@ -141,12 +168,7 @@ class NearPictures:
         original, data = loaded
         if data is None and original.size <= self._most:
             raise OriginalChanged
-        entry, held = StoredEntry(original.version, since, "", data or b"", original), self.held(contact)
-        if not _is_sound(original):
-            return entry
-        if held is None or held.version == original.version:  # another one stays until the record is renewed
-            self._cache.keep(contact, STORED, entry, epoch)
-        return entry
+        return StoredEntry(original.version, since, "", data or b"", original)
 
 
 def _is_sound(original: Original) -> bool:

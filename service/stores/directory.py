@@ -24,6 +24,7 @@ from service.open_file import FileIdentity, OpenFile, file_identity, read_at
 from service.pictures.ports import Loaded
 from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
 from service.stores.describe import describe
+from service.stores.descriptions import Descriptions
 from service.stores.folder_in_force import FolderInForce
 from service.stores.found_files import FoundFiles
 from service.stores.names import files_of, pictures_in
@@ -54,7 +55,7 @@ class DirectoryStore:
         in_force: FolderInForce | None = None,
         near: bool | Literal["auto"] = False,
     ) -> None:
-        self._nearness = Nearness(near)
+        self._nearness, self._descriptions = Nearness(near), Descriptions()
         self._root, self._max_bytes, self._timeout = root, max_bytes, timeout
         self._in_force = in_force or FolderInForce(root)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
@@ -206,15 +207,20 @@ class DirectoryStore:
         def described(status: os.stat_result) -> Loaded:
             size = status.st_size
             data = read_at(file, 0, size if size <= most else min(HEAD_BYTES, size))
-            original = describe(
-                contact,
-                version=version_of(status, data),
-                size=size,
-                modified=_modified(status),
-                max_bytes=self._max_bytes,
-                head=data,
-                read=partial(read_at, file),
-            )
+            version, modified = version_of(status, data), _modified(status)
+            original = self._descriptions.find(contact, version, size, modified)
+            if original is None:
+                original = describe(
+                    contact,
+                    version=version,
+                    size=size,
+                    modified=modified,
+                    max_bytes=self._max_bytes,
+                    head=data,
+                    read=partial(read_at, file),
+                )
+                if len(data) == size:
+                    self._descriptions.keep(original)
             return Loaded(original, data if len(data) == size <= most else None)
 
         status, loaded, same = read_unchanged(file, described)

@@ -73,7 +73,13 @@ class FastPath:
                 return self._describe_server(request)
             if requester is not None:
                 request[REQUESTER] = requester  # it is not authorized again
-            if requester is None or request.method != hdrs.METH_GET:
+            if requester is None:
+                return await self._handler(request)
+            with connection.cancelled_if_lost():
+                response = await repeats.answer_stored(request, requester)
+            if response is not None:
+                return await self._send(request, response, begun)
+            if request.method != hdrs.METH_GET:
                 return await self._handler(request)
             with connection.cancelled_if_lost():
                 response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None

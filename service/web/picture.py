@@ -20,6 +20,7 @@ from service.errors import (
     Unwritable,
 )
 from service.formats import Format, IfBlank
+from service.pictures.near import Seen
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged, Picture
@@ -32,6 +33,7 @@ from service.web import request_values
 from service.web.connections import Connection
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
 from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
+from service.web.repeats import SEEN
 from service.web.request_values import CONDITIONS, contact_id
 from service.web.requester import REQUESTER, target
 from service.web.waiting_client import WaitingClient
@@ -83,6 +85,9 @@ class _Loaded(NamedTuple):
 
 async def picture(request: web.Request) -> web.StreamResponse:
     """Answer GET and HEAD of a contact's picture."""
+    seen = request.get(SEEN)
+    if isinstance(seen, PictureError):
+        raise seen
     policy, whole, accept = request.app[RESPONSE_POLICY], target(request), request_values.field(request, "Accept")
     contact = contact_id(request)
     query = parse_query(whole.partition("?")[2], policy.max_dimension)
@@ -156,7 +161,7 @@ async def _load_first_possible(asked: _Asked, trace: Trace, *, reread: bool) -> 
 
 async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: bool) -> _Chosen:
     """Select the picture, or the placeholder if the request asks for one in place of it."""
-    pictures, requested = asked.request.app[PICTURES], asked.requested
+    pictures, requested, seen = asked.request.app[PICTURES], asked.requested, asked.request.get(SEEN)
     if not failures.unrenderable:
         try:
             selection = await pictures.select(
@@ -166,6 +171,7 @@ async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: b
                 reload=reread,
                 ruled_out=failures.of_picture,
                 whole=_wants_whole(asked.request),
+                seen=seen if isinstance(seen, Seen) else None,
             )
             return _Chosen(selection)
         except (NoPicture, Unrenderable) as error:

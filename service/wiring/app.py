@@ -249,7 +249,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
     app[PICTURES] = pictures = ContactPictures(
         cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
     )
-    app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
+    app[REPEATS] = Repeats(pictures, app[SHARING], app[RESPONSE_POLICY], _index_bytes(settings.cache))
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()

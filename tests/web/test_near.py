@@ -6,11 +6,14 @@ import asyncio
 import itertools
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 from redis.asyncio import Redis
 
+from service.pictures.ports import Loaded
+from service.stores.directory import DirectoryStore
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.waiting import until
@@ -27,8 +30,22 @@ _OWN = {"Cache-Status", "Server-Timing", "Date", "X-Request-Id"}
 _prefixes = itertools.count()
 
 
+class SlowStore(DirectoryStore):
+    """A folder whose pictures can be loaded when `available` is set."""
+
+    def __init__(self, root: Path, **options: Any) -> None:
+        super().__init__(root, **options)
+        self.asked, self.available = asyncio.Event(), asyncio.Event()
+
+    async def load(self, contact: int, most: int) -> Loaded | None:
+        self.asked.set()
+        await self.available.wait()
+        return await super().load(contact, most)
+
+
 def answer(response: ClientResponse) -> tuple[int, dict[str, str]]:
-    return response.status, {name: value for name, value in response.headers.items() if name not in _OWN}
+    own = _OWN | ({"Content-Length"} if response.status >= 400 else set())  # a problem has the id of its request
+    return response.status, {name: value for name, value in response.headers.items() if name not in own}
 
 
 ACCEPTS = [
@@ -100,6 +117,19 @@ async def test_simultaneous_requests_share_one_read(serve: Serve, get: Get) -> N
     answers = await asyncio.gather(*(get(client, 1, f"?v={number % 4}") for number in range(20)))
     assert {each.status for each in answers} == {200}
     assert await metric(client, READS) - before == 1
+
+
+async def test_request_that_leaves_does_not_end_the_read_of_others(serve: Serve, get: Get, people: Path) -> None:
+    store = SlowStore(people, max_bytes=10_000_000, timeout=60.0, near=True)
+    client = await serve(adapters={"store": store})
+    first = asyncio.create_task(get(client, 1))
+    await store.asked.wait()
+    others = [asyncio.create_task(get(client, 1, query)) for query in ("", "?v=1", "?v=2")]
+    await asyncio.sleep(0.1)
+    first.cancel()
+    await asyncio.sleep(0.1)
+    store.available.set()
+    assert {each.status for each in await asyncio.gather(*others)} == {200}
 
 
 async def test_change_that_one_process_sees_reaches_all(serve: Serve, get: Get, people: Path) -> None:

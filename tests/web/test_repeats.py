@@ -176,7 +176,7 @@ async def test_index_holds_as_many_answers_as_its_bytes_allow(serve: Serve) -> N
     app, reader = client.server.app, Requester(READER, private=False)  # type: ignore[attr-defined]
     requested = requested_picture(Query(), None, app[RESPONSE_POLICY].preference)
     selection = await app[PICTURES].select(1, requested, Trace())
-    repeats = Repeats(app[PICTURES], app[SHARING], 50_000)
+    repeats = Repeats(app[PICTURES], app[SHARING], app[RESPONSE_POLICY], 50_000)
     headers = CIMultiDict({"Cache-Control": "public", "ETag": selection.etag, "Content-Disposition": "inline"})
     targets = [f"/api/v1/Contact/1/Image?w={width}" for width in range(1, 401)]
     for target in targets:
