@@ -133,8 +133,8 @@ class FolderInForce:
         self._status()
         if not self._marker:
             return None
-        with open(self._marker, "rb") as marker:
-            return marker.read(_MAX_IDENTITY).decode(errors="replace").strip() or None
+        with open(self._marker, "rb", buffering=0, opener=_open_without_waiting) as marker:
+            return (marker.read(_MAX_IDENTITY) or b"").decode(errors="replace").strip() or None
 
     def accept_any(self) -> None:
         """Accept the folder that is at the path from now on, whatever it holds."""
@@ -209,3 +209,7 @@ class FolderInForce:
 
     def _one_has_a_picture(self, contacts: Iterable[int]) -> bool:
         return any(file.size for contact in contacts for file in files_of(Path(self._root), contact))
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # the marker may be a named pipe

@@ -37,8 +37,8 @@ async def receive(request: web.Request, sink: Sink, *, max_bytes: int, timeout: 
         raise UnsupportedUpload(N_("An encoded body is not accepted."))
     if (request.content_length or 0) > max_bytes + (_MAX_FORM_OVERHEAD if form else 0):
         raise _too_large(max_bytes)
-    await _continue(request)
     try:
+        await _continue(request)
         size = await (_form(request, sink, max_bytes, timeout) if form else _raw(request, sink, max_bytes, timeout))
     except TimeoutError:
         raise UploadTimedOut(N_("The upload stood still for too long.")) from None

@@ -211,8 +211,10 @@ class ConnectionServer(web.Server):
             waiting = [each for each in others if each.waits_since != _BUSY and each.connected]
             replaced = max(waiting, key=_waiting_order, default=None)
             log.info("server.crowded", connections=len(others))
-            if replaced is not None or others:
-                (replaced or handler).force_close()
+            if replaced is not None:
+                replaced.force_close()
+            elif others:  # not at once: aiohttp has not begun to wait for its requests
+                asyncio.get_running_loop().call_soon(handler.force_close)
 
     def connection_lost(self, handler: web.RequestHandler, exc: BaseException | None = None) -> None:
         super().connection_lost(handler, exc)

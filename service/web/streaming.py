@@ -103,7 +103,8 @@ class BodySender:
                 if left >= before:
                     raise TimeoutError
         finally:
-            transport.set_write_buffer_limits()
+            if not transport.is_closing():  # uvloop raises RuntimeError once the connection is closed
+                transport.set_write_buffer_limits()
 
 
 async def _cut(body: bytes | memoryview) -> Pieces:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import signal
 import socket
 import struct
@@ -13,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.conftest import Serve
 from tests.faults.conftest import RENDERS, Client, Pair
@@ -286,3 +288,29 @@ def test_service_notices_clients_that_leave_and_answers_half_closed_ones(service
     assert service.get(f"{IMAGE.format(1)}?w=50").status == 200
     assert service.renders_started <= 1 + 1 + 1
     assert service.logged.count('"request.abandoned"') == 10
+
+
+def test_clients_that_leave_within_a_large_answer_or_an_upload_cause_no_error(people: Path) -> None:
+    """The service has another event loop than the tests."""
+    noise = Image.frombytes("RGB", (1500, 1400), random.Random(1).randbytes(3 * 1500 * 1400))
+    (people / "9.jpg").write_bytes(saved(noise, "JPEG", quality=95))
+    rest = " HTTP/1.1\r\nHost: test\r\nAccept: image/png\r\n\r\n"  # more bytes than the system takes at once
+    upload = "Content-Type: image/jpeg\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
+    requests = [
+        f"GET {IMAGE.format(9)}?w=1450&h=1350{rest}",
+        f"GET {IMAGE.format(9)}?w=1450&h=1350&q=1{rest}",
+        f"PUT {IMAGE.format(8)}{rest[:-2]}{upload}",
+    ]
+    with running("--images", people, CONTACT_IMAGE_WRITES__ENABLED="true") as service:
+        assert len(service.get(f"{IMAGE.format(9)}?w=1450&h=1350", {"Accept": "image/png"}).body) > 5_000_000
+        for at in range(60):
+            with socket.socket() as line:
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+                line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                line.connect(("127.0.0.1", service.port))
+                line.sendall(requests[at % 3].encode())
+                time.sleep(0.005 * (at % 10))
+        assert service.get(f"{IMAGE.format(9)}?w=20").status == 200
+        assert service.errors == []
+        failed = [each for each in service.get("/metrics").body.decode().splitlines() if 'status="500"' in each]
+        assert failed == []

@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -223,6 +223,28 @@ def test_half_open_connections_leave_descriptors_for_other_requests(tmp_path: Pa
             assert "fwd=miss" in answer.headers["cache-status"]
         assert service.get("/readyz").status == 200
         assert service.errors == []
+
+
+def test_connections_beyond_the_limit_are_closed_while_all_are_busy(tmp_path: Path) -> None:
+    Image.effect_noise((120, 120), 60).convert("RGB").save(tmp_path / "1.jpg")
+    limits = {"CONTACT_IMAGE_SERVER__CONNECTIONS": "16", "CONTACT_IMAGE_RENDER__WORKERS": "1"}
+    with running("--images", tmp_path, **limits) as service, ExitStack() as stack:
+        service.with_renderers(1)
+        with service.frozen_renderers():
+            busy = [stack.enter_context(connect(service)) for _ in range(16)]
+            for width, line in enumerate(busy, 1):
+                line.sendall(f"GET {PICTURE}?w={width} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+            time.sleep(0.5)  # all of them are being answered
+            for _ in range(10):
+                line = stack.enter_context(connect(service))
+                with suppress(ConnectionError):
+                    line.sendall(HEALTH)
+                    assert line.recv(1) == b""
+        for line in busy:
+            assert whole_answer(line).startswith(b"HTTP/1.1 200")
+        assert service.get("/healthz").status == 200
+        assert service.errors == []
+        assert "Traceback" not in service.logged
 
 
 def test_unread_body_does_not_hold_a_connection(unread: Future[float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -284,3 +285,18 @@ async def test_any_folder_with_the_marker_is_used(root: Path, marked: WritableDi
     await find_known(marked, range(1, 40))
     assert await marked.find(50) is not None
     await put(marked, 7, PNG)
+
+
+async def test_marker_that_is_a_pipe_has_no_text_and_stops_no_thread(root: Path, marked: WritableDirectory) -> None:
+    """A thread that opens a pipe waits for a writer, and the store has eight of them."""
+    (root / ".store").unlink()
+    os.mkfifo(root / ".store")
+    try:
+        async with asyncio.timeout(4):  # the store's own limit is 5 s
+            assert await marked.identity() is None
+        with open(os.open(root / ".store", os.O_RDWR), "wb"):
+            assert await marked.identity() is None  # there is a writer, and no text yet
+    finally:
+        with open(os.open(root / ".store", os.O_RDWR | os.O_NONBLOCK), "wb"):
+            pass  # end the thread that waits
+    assert await marked.find(1) is not None

@@ -77,6 +77,27 @@ async def test_disconnect_does_not_cancel_the_shared_render(serve: Serve, get: G
     assert await metric(client, "contact_image_renders_started_total") == 1
 
 
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_picture_that_changes_before_its_render_is_answered_with_the_new_one(
+    serve: Serve, get: Get, images: Path, in_place: bool
+) -> None:
+    client = await serve()
+    pid = await frozen_worker(client)
+    request = asyncio.create_task(get(client, 1, "?w=76&type=PNG"))
+    await until_metric(client, "contact_image_renders_started_total", 1)
+    (path,) = images.glob("1.*")
+    new = saved(quarters(76, 38), "PNG")
+    if in_place:
+        path.write_bytes(new)
+    else:
+        (images / "new").write_bytes(new)
+        (images / "new").replace(path)
+    os.kill(pid, signal.SIGCONT)
+    response = await request
+    assert response.status == 200
+    assert shown(await response.read()).size == (76, 38)
+
+
 async def test_render_for_a_disconnected_client_is_cached(serve: Serve, get: Get) -> None:
     client = await serve()
     pid = await frozen_worker(client)

@@ -13,7 +13,7 @@ _OVERHEAD = 512
 _ORIGINAL = 512
 """Bytes of the original in a `StoredEntry` (measured, rounded up)."""
 _EPOCHS = 16_384
-"""Epochs in the table. Contacts that share an epoch are forgotten together."""
+"""Counters in the table of epochs. Contacts that share one are forgotten together."""
 
 
 class MemoryCache:
@@ -28,10 +28,11 @@ class MemoryCache:
         self._capacity = capacity
         self._entries: Moka[tuple[Owner, str, int], Entry] = Moka(capacity, weigher=lambda _key, entry: _weight(entry))
         self._epochs = array("Q", bytes(8 * _EPOCHS))
+        self._all = 0  # a part of every epoch: to increment all counters takes milliseconds, and messages may be many
 
     def get(self, owner: Owner, field: str) -> Entry | None:
         """Return the entry: the same object that was put, until another one replaces it."""
-        return self._entries.get((owner, field, self._epochs[_slot(owner)]))
+        return self._entries.get((owner, field, self._epochs[_slot(owner)] + self._all))
 
     def put(self, owner: Owner, field: str, entry: Entry, epoch: int) -> None:
         """Keep *entry*. *epoch* is the owner's epoch from before the entry was read or made."""
@@ -40,13 +41,12 @@ class MemoryCache:
 
     def epoch(self, owner: Owner) -> int:
         """Return the epoch of the owner's contact."""
-        return self._epochs[_slot(owner)]
+        return self._epochs[_slot(owner)] + self._all
 
     def forget(self, contact: int | None) -> None:
         """Drop all entries of *contact*; with None, of all contacts."""
         if contact is None:
-            for slot in range(_EPOCHS):
-                self._epochs[slot] += 1
+            self._all += 1
             self._entries.clear()
         else:
             self._epochs[_slot(contact)] += 1
