@@ -16,7 +16,7 @@ from service.formats import Format
 from service.pictures.ports import FULL
 from service.pictures.trace import Trace
 from service.rendering.costs import Costs
-from service.rendering.fairness import Group
+from service.rendering.fairness import Group, group_of
 
 Key = TypeVar("Key")
 
@@ -206,7 +206,7 @@ class _Sums(dict[Key, _Sum]):
 def _group(trace: Trace) -> Group:
     """Return the group of the orders with which that of a request shares turns, as in `fairness`."""
     (address, *_) = trace.client.addresses if trace.client is not None else (None,)
-    return (None, trace.owner) if address is None else (address, None)
+    return group_of(address, trace.owner)
 
 
 class SharedWork:

@@ -24,6 +24,11 @@ Group = tuple[str | None, Owner | None]
 """Orders that share turns: those of one address, or, of clients without an address, those of one owner."""
 
 
+def group_of(address: str | None, owner: Owner | None) -> Group:
+    """Return the group of an order for a client at *address*, of an entry of *owner*."""
+    return (None, owner) if address is None else (address, None)
+
+
 class WaitingOrder:
     """An order for the clients of *demand* (None: unknown), of an entry of *owner*. It takes about *seconds*.
 
@@ -48,7 +53,7 @@ class WaitingOrder:
     def groups(self) -> Iterable[Group]:
         """The groups of its clients."""
         addresses = frozenset((None,)) if self.demand is None else self.demand.addresses
-        return [(None, self.owner) if address is None else (address, None) for address in addresses]
+        return [group_of(address, self.owner) for address in addresses]
 
 
 Queued = TypeVar("Queued", bound=WaitingOrder)

@@ -78,7 +78,7 @@ class RenderPool:
         self._observer, self._timeout = observer, timeout
         self._supervisor = Supervisor(workers, memory_bytes, slots)
         # One more place than processes, so that the next original is read.
-        self._queue = RenderQueue(workers + 1, queue, timeout, observer.queued)
+        self._queue = RenderQueue(workers + 1, queue, observer.queued)
         self._mezzanine_tasks: set[asyncio.Task[None]] = set()
         self._succeeded_at = -math.inf
         self._kills = Kills()
@@ -168,7 +168,7 @@ class RenderPool:
         """Wait in the queue until an original may be read and rendered, which takes *seconds*. Raise `Overloaded`."""
         with trace.timed("queue"):
             try:
-                await self._queue.enter(trace.demand, trace.owner, seconds, trace.wait_limit(self._timeout))
+                await self._queue.enter(trace.wait_limit(self._timeout), trace.demand, trace.owner, seconds)
             except QueueFull as error:
                 raise Overloaded(FULL) from error
         try:

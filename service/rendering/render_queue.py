@@ -20,7 +20,7 @@ class _QueuedOrder(WaitingOrder):
 
 
 class RenderQueue:
-    """Gives orders one of *places*. At most *limit* orders wait for one, each for at most *timeout* seconds.
+    """Gives orders one of *places*. At most *limit* orders wait for one.
 
     An order whose clients are all half-closed comes after all others. If others wait when its turn would come, it is
     refused: its clients may have left.
@@ -28,8 +28,8 @@ class RenderQueue:
     *changed* is called with the number of waiting orders after every change.
     """
 
-    def __init__(self, places: int, limit: int, timeout: float, changed: Callable[[int], None]) -> None:
-        self._free, self._limit, self._timeout, self._changed = places, limit, timeout, changed
+    def __init__(self, places: int, limit: int, changed: Callable[[int], None]) -> None:
+        self._free, self._limit, self._changed = places, limit, changed
         self._waiting: FairQueue[_QueuedOrder] = FairQueue()
 
     @property
@@ -38,21 +38,19 @@ class RenderQueue:
         return len(self._waiting)
 
     async def enter(
-        self, demand: Demand | None, owner: Owner | None = None, seconds: float = 0.0, seconds_left: float | None = None
+        self, timeout: float, demand: Demand | None, owner: Owner | None = None, seconds: float = 0.0
     ) -> None:
         """Wait for a place, which the caller gives back by `leave`.
 
         The order is for the clients of *demand*, and concerns *owner*, as far as they are known. It takes *seconds*.
 
-        Raise `QueueFull` after *seconds_left* (None: after *timeout* seconds), and when the order is refused: because
-        *limit* orders wait already, none of which is half-closed or of a client with more orders, or because of a later
-        one.
+        Raise `QueueFull` after *timeout* seconds, and when the order is refused: because *limit* orders wait already,
+        none of which is half-closed or of a client with more orders, or because of a later one.
         """
         if self._free and not self._waiting:
             self._free -= 1
             return
-        seconds_left = self._timeout if seconds_left is None else seconds_left
-        order = _QueuedOrder(demand, owner, seconds, seconds_left)
+        order = _QueuedOrder(demand, owner, seconds, timeout)
         self._waiting.add(order)
         if len(self._waiting) > self._limit and not order.half_closed:
             self._refuse_half_closed()
@@ -60,7 +58,7 @@ class RenderQueue:
             self._refuse(self._waiting.surplus())
         self._changed(len(self._waiting))
         try:
-            async with asyncio.timeout(seconds_left):
+            async with asyncio.timeout(timeout):
                 await order.place
         except TimeoutError as error:
             self._withdraw(order)

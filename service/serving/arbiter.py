@@ -208,7 +208,7 @@ class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
             if time.monotonic() >= drained:
                 self._close_listeners()
             self._reap()
-            time.sleep(_PAUSE)
+            time.sleep(_PAUSE)  # the arbiter has no event loop
         self._close_listeners()
         self.kill_workers(signal.SIGKILL)
         self._reap()

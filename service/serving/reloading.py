@@ -90,7 +90,7 @@ async def _succeeds(reload: Callable[[], Awaitable[None]]) -> bool:
         await reload()
     except BadSettings as error:
         log.error("server.reload_failed", faults=error.faults)
-    except Exception:
+    except Exception:  # whatever fails, the settings in force stay
         log.exception("server.reload_failed")
     else:
         return True

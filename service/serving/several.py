@@ -128,13 +128,13 @@ class _Process(ReplaceableWorker):
         try:
             super().init_process()
             code = 0
-        except BaseException:
+        except BaseException:  # this process ends below, with a code that tells the arbiter
             log.exception("server.worker_failed")
             if not self.booted:
                 if self.is_first:
                     code = Arbiter.WORKER_BOOT_ERROR  # the arbiter gives up
                 else:
-                    time.sleep(_FAILED_START_PAUSE)
+                    time.sleep(_FAILED_START_PAUSE)  # its loop has ended; the arbiter would start the next one at once
         finally:
             STANDARD_ERROR.drain()
             os._exit(code)

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from click.testing import CliRunner, Result
 
 from service.cli import main
@@ -36,6 +37,8 @@ COMMAND = (str(Path(sys.executable).with_name("contact-image")),)
 SAMPLE_CREDENTIAL = {"Authorization": "Basic dGplMDpUamUw"}
 """The header field with the demo's user and password."""
 
+NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+"""The mark of tests that look at processes."""
 STARTED_WITHIN = 60.0
 """Seconds to wait until a started service answers; the machine may be busy."""
 TIMEOUT = 60.0

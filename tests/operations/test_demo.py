@@ -15,6 +15,7 @@ import pytest
 
 from tests.operations.running import (
     COMMAND,
+    NEEDS_PROC,
     SAMPLE_CREDENTIAL,
     TIMEOUT,
     Service,
@@ -26,7 +27,7 @@ from tests.operations.running import (
 )
 from tests.pixels import shown
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+pytestmark = NEEDS_PROC
 
 PICTURE = "/api/v1/Contact/1/Image"
 

@@ -21,6 +21,7 @@ from PIL import Image
 from redis import ConnectionError, Redis
 
 from tests.operations.running import (
+    NEEDS_PROC,
     Answer,
     Process,
     Service,
@@ -34,7 +35,7 @@ from tests.operations.running import (
 )
 from tests.pixels import shown
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+pytestmark = NEEDS_PROC
 
 PICTURE = "/api/v1/Contact/1/Image"
 BIG = "/api/v1/Contact/2/Image"

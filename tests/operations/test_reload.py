@@ -22,6 +22,7 @@ from PIL import Image
 from service.protocol.signatures import sign
 from tests.access.verifiers.tokens import AUDIENCE, ISSUER, pair, token
 from tests.operations.running import (
+    NEEDS_PROC,
     Service,
     assert_stopped,
     block_until,
@@ -31,7 +32,7 @@ from tests.operations.running import (
     running,
 )
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+pytestmark = NEEDS_PROC
 
 PICTURE = "/api/v1/Contact/1/Image"
 OLD, NEW = "old-signing-" + "secret", "new-signing-" + "secret"

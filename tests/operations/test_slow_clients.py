@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.operations.running import COMMAND, Service, block_until, running
+from tests.operations.running import COMMAND, NEEDS_PROC, Service, block_until, running
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to look at a process")
+pytestmark = NEEDS_PROC
 
 PICTURE = "/api/v1/Contact/1/Image"
 REQUEST = f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\n\r\n".encode()

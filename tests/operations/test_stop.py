@@ -16,9 +16,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.operations.running import COMMAND, Service, assert_stopped, block_until, family, nothing_left, running
+from tests.operations.running import (
+    COMMAND,
+    NEEDS_PROC,
+    Service,
+    assert_stopped,
+    block_until,
+    family,
+    nothing_left,
+    running,
+)
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+pytestmark = NEEDS_PROC
 
 PICTURE = "/api/v1/Contact/1/Image"
 BIG = "/api/v1/Contact/2/Image"

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.operations.running import (
+    NEEDS_PROC,
     SAMPLE_CREDENTIAL,
     Service,
     assert_port_is_free,
@@ -26,7 +27,7 @@ from tests.operations.running import (
     running,
 )
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
+pytestmark = NEEDS_PROC
 
 PICTURE = "/api/v1/Contact/1/Image"
 
@@ -179,7 +180,7 @@ def test_successor_that_cannot_serve_does_not_end_the_service(pictures: Path, tm
     users.touch()
     variables = {"CONTACT_IMAGE_AUTH__SCHEMES": "basic", "CONTACT_IMAGE_AUTH__USERS_FILE": str(users)}
     with running("--images", pictures, "--workers", "2", **variables) as service:
-        block_until(lambda: len(service.servers) == 2, 60, "two processes serve")
+        service.with_renderers(2)  # both processes have read the file
         users.write_text("no user", "utf-8")
         victim = min(service.servers, key=lambda server: server.pid)
         os.kill(victim.pid, signal.SIGKILL)

@@ -37,10 +37,11 @@ class Queue(RenderQueue):
     def __init__(self, limit: int = 8, timeout: float = 60.0) -> None:
         self.counts: list[int] = []
         self.begun: list[str] = []
-        super().__init__(1, limit, timeout, self.counts.append)
+        self.timeout = timeout
+        super().__init__(1, limit, self.counts.append)
 
     async def order(self, name: str, of: Demand | None = None) -> None:
-        await self.enter(of)
+        await self.enter(self.timeout, of)
         self.begun.append(name)
 
     async def add(self, name: str, of: Demand | None = None) -> asyncio.Task[None]:
@@ -70,14 +71,14 @@ async def test_one_order_more_than_the_limit_is_refused() -> None:
     await queue.add("a")
     await queue.add("b")
     with pytest.raises(QueueFull):
-        await queue.enter(None)
+        await queue.enter(queue.timeout, None)
 
 
 async def test_order_that_waits_too_long_is_refused() -> None:
     queue = Queue(timeout=0.01)
     await queue.add("a")
     with pytest.raises(QueueFull):
-        await queue.enter(None)
+        await queue.enter(queue.timeout, None)
     assert queue.waiting == 0
 
 
@@ -97,7 +98,7 @@ async def test_order_that_is_cancelled_about_when_its_turn_comes_keeps_no_place(
     await asyncio.sleep(0.01)
     assert (queue.begun, queue.waiting) == (["a", "c"], 0)
     queue.leave()
-    await queue.enter(None)  # the place is free
+    await queue.enter(queue.timeout, None)  # the place is free
 
 
 async def test_order_that_is_refused_while_it_is_cancelled_is_cancelled() -> None:
@@ -153,7 +154,7 @@ async def test_half_closed_orders_do_not_fill_the_queue() -> None:
     for name in "bc":
         await queue.add(name, Stays(Waiting(True)))
     with pytest.raises(QueueFull):
-        await queue.enter(Stays(Waiting(True)))
+        await queue.enter(queue.timeout, Stays(Waiting(True)))
     await queue.add("d")
     await queue.finish()
     assert queue.begun == ["a", "d"]
