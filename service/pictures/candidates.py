@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -38,6 +39,7 @@ class Candidates:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self.likely_field = lru_cache(1024)(self._likely_field)
+        self.stored_choices = lru_cache(1024)(self._stored_choices)
 
     def of_picture(self, original: Original, requested: RequestedPicture, ruled_out: RuledOut) -> Candidate:
         """Return the best candidate for *requested*.
@@ -62,25 +64,16 @@ class Candidates:
             order.plan(original.dimensions)  # a size that is too large for one format may be too large for all
         return Candidate(replace(choice, as_stored=False), self._field(requested, choice.format), order)
 
-    def as_stored(self, original: Original | None, requested: RequestedPicture) -> FormatChoice | None:
-        """Return the choice if the stored bytes of *original* are sent, whatever has failed. None: it is not certain.
-
-        Without *original*, this is for a usual one.
-        """
-        if not self._recipe.as_stored or requested.width or requested.height or requested.type:
-            return None
-        original = original or _USUAL
-        try:
-            choice = requested.resolve(original.format, original.alpha)
-        except PictureError:
-            return None
-        return choice if choice.as_stored and not (choice.json and requested.acceptable) else None
-
-    def formats_as_stored(self, requested: RequestedPicture) -> frozenset[Format]:
-        """Return the formats of originals whose stored bytes are sent as they are, and not in JSON."""
-        originals = (replace(_USUAL, format=each) for each in Format)
-        choices = ((each.format, self.as_stored(each, requested)) for each in originals)
-        return frozenset(format for format, choice in choices if choice is not None and not choice.json)
+    def _stored_choices(self, requested: RequestedPicture) -> dict[Format, FormatChoice]:
+        """Return the choice for each format of originals of which the stored bytes are sent, whatever has failed."""
+        choices = {}
+        if self._recipe.as_stored and not (requested.width or requested.height or requested.type):
+            for each in Format:
+                with suppress(PictureError):
+                    choice = requested.resolve(each, alpha=False)
+                    if choice.as_stored and not (choice.json and requested.acceptable):  # JSON may be ruled out
+                        choices[each] = choice
+        return choices
 
     def _likely_field(self, requested: RequestedPicture) -> str | None:
         """Return the field of the best candidate for *requested* of a usual original, or None if there is none."""

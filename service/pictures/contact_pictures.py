@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import NamedTuple
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.formats import Format
@@ -34,7 +35,7 @@ from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, STORED, Entry, Original, Picture, StoredEntry
-from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
+from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
 """Bytes of the largest stored picture that is cached like a rendition. Larger ones are streamed from the store."""
@@ -42,6 +43,16 @@ _USUAL_FORMAT = Format.JPEG
 """The format of most originals. Where these are not sent as stored, few others are."""
 _TEMPORARY_ERRORS = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied)
 """Errors after which an older rendition is served, if there is one."""
+
+
+class Look(NamedTuple):
+    """What one look for a picture has found: what was *seen* in a near store, or what the caches have *recorded*.
+
+    The rendition that was looked up with the record is in the trace.
+    """
+
+    seen: Seen | None = None
+    recorded: RecordedOriginal | None = None
 
 
 class ContactPictures:
@@ -77,36 +88,67 @@ class ContactPictures:
         reload: bool = False,
         ruled_out: RuledOut = NONE_RULED_OUT,
         whole: bool = False,
-        seen: Seen | None = None,
+        look: Look | None = None,
     ) -> Selection:
         """Return the picture that *requested* gets. With *reload*, the store is asked even if the record is fresh.
 
         With *whole*, `load` will be asked for the body, which is looked up together with the record where possible.
-        *seen* is what `stored` has returned for this request.
+        *look* is what `look` has returned for this request.
         *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raise
         `NoPicture` or `Unrenderable` (then the result of `placeholder` can be served), `NotAcceptable`, `BadParameter`,
         `Unwritable` if every acceptable format has failed, and the errors of the store.
         """
+        if reload:
+            recorded = await self._originals.look_up(contact, trace)
+        else:
+            seen, recorded = look or await self.look(contact, requested, trace, whole=whole)
+            if seen is not None:
+                if seen.error is not None:
+                    raise seen.error
+                if seen.entry is not None:
+                    return self._of_stored(seen.entry, seen.until, requested, trace)
+                reload = seen.changed
+                recorded = await self._originals.look_up(contact, trace)
+        found = await self._originals.find(contact, recorded, trace, reload=reload)
+        if self._near.contradicts(contact, found.record.version):
+            found = await self._originals.find(contact, found, trace, reload=True)
+        return self._of_recorded(contact, found, requested, ruled_out)
+
+    async def look(self, contact: int, requested: RequestedPicture, trace: Trace, *, whole: bool) -> Look:
+        """Look for the picture once: in a near store, or in the caches. *whole* is as in `select`.
+
+        Raise `OriginalChanged`.
+        """
         trace.owner = contact
-        likely = None
-        if self._near.near and not reload and self._candidates.as_stored(None, requested):
-            if seen is None:
-                seen = await self._near.see(
-                    contact, trace, lambda original: self._candidates.as_stored(original, requested) is not None
-                )
-            elif seen.entry is not None:
-                left = seen.until - time.time()
-                trace.ttl = int(left) if left > 0 else int(left) - 1
-            if seen.entry is not None:
-                choice = self._candidates.as_stored(seen.entry.original, requested)
-                assert choice is not None
-                return self._of_stored(seen.entry, seen.until, choice, trace)
-            reload = seen.changed
-        elif whole:
-            likely = self._candidates.likely_field(requested)
-        recorded = await self._originals.find(contact, trace, reload=reload, likely=likely)
+        if self._near.near and _USUAL_FORMAT in (choices := self._candidates.stored_choices(requested)):
+            return Look(seen=await self._near.see(contact, trace, choices))
+        likely = self._candidates.likely_field(requested) if whole else None
+        return Look(recorded=await self._originals.look_up(contact, trace, likely))
+
+    def whole(self, look: Look, requested: RequestedPicture, trace: Trace) -> tuple[Selection, Entry] | None:
+        """Return the selection and its bytes if *look* has found both, and they are fresh. Raise as `select`."""
+        now = time.time()
+        if look.seen is not None and look.seen.entry is not None:
+            seen, until = look.seen.entry, look.seen.until
+            return (self._of_stored(seen, until, requested, trace), seen) if seen.body and now < until else None
+        recorded = look.recorded
+        if recorded is None or recorded.original is None or not self._originals.is_fresh(recorded, trace):
+            return None
+        contact = recorded.original.contact
         if self._near.contradicts(contact, recorded.record.version):
-            recorded = await self._originals.find(contact, trace, reload=True)
+            return None
+        selection = self._of_recorded(contact, recorded, requested, NONE_RULED_OUT)
+        entry = self._cache.local(contact, selection.field)
+        if entry is None:
+            entry = trace.found[1] if trace.found is not None and trace.found[0] == selection.field else None
+        else:
+            self._observer.cache("memory", "hit")
+        return (selection, entry) if entry is not None and entry.version == selection.version else None
+
+    def _of_recorded(
+        self, contact: int, recorded: RecordedOriginal, requested: RequestedPicture, ruled_out: RuledOut
+    ) -> Selection:
+        """Return the selection of a recorded original. Raise as `select`."""
         original = recorded.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
@@ -120,29 +162,10 @@ class ContactPictures:
             contact, field, original.version, etag, choice, original.modified, work, original, recorded=recorded
         )
 
-    def formats_as_stored(self, requested: RequestedPicture) -> frozenset[Format]:
-        """Return the formats of originals whose stored bytes are sent for *requested* as they are, and not in JSON."""
-        return self._candidates.formats_as_stored(requested)
-
-    async def stored(
-        self, contact: int, formats: frozenset[Format], trace: Trace
-    ) -> tuple[Selection, StoredEntry] | Seen | None:
-        """Return the stored picture of a near store and its selection, if it has one of *formats*.
-
-        It is fresh and whole. Otherwise return what was seen instead, or None if nothing was looked for. Raise
-        `OriginalChanged` and the errors of the store.
-        """
-        if not self._near.near or _USUAL_FORMAT not in formats:
-            return None
-        seen = await self._near.see(contact, trace, lambda original: original.format in formats)
-        if seen.entry is None or not seen.entry.body or seen.until <= time.time():
-            return seen
-        choice = FormatChoice(seen.entry.original.format, as_stored=True)
-        return self._of_stored(seen.entry, seen.until, choice, trace), seen.entry
-
-    def _of_stored(self, entry: StoredEntry, until: float, choice: FormatChoice, trace: Trace) -> Selection:
+    def _of_stored(self, entry: StoredEntry, until: float, requested: RequestedPicture, trace: Trace) -> Selection:
         """Return the selection of the stored picture that a near store holds, which is fresh until *until*."""
         original, trace.found = entry.original, (STORED, entry)
+        choice = self._candidates.stored_choices(requested)[original.format]
         recorded = RecordedOriginal(
             original, StoredEntry(entry.version, entry.stored_at, entry.detail, b"", original), until
         )

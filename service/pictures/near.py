@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Container
 from enum import Enum
 from typing import NamedTuple
 
+from service.errors import PictureError
+from service.formats import Format
 from service.pictures import records
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.lifetimes import RecordLifetimes, jitter
@@ -32,11 +34,15 @@ _ABANDONED = _Abandoned.ABANDONED
 
 
 class Seen(NamedTuple):
-    """The stored picture, fresh until *until*. None: use the record, which must be renewed if it has *changed*."""
+    """The stored picture, fresh until *until*, or the *error* of the store.
+
+    Without both, use the record, which must be renewed if the picture has *changed*.
+    """
 
     entry: StoredEntry | None
     until: float = 0.0
     changed: bool = False
+    error: PictureError | None = None
 
 
 class NearPictures:
@@ -64,14 +70,13 @@ class NearPictures:
         held = self.held(contact) if self.near else None
         return held is not None and held.version != version
 
-    async def see(self, contact: int, trace: Trace, is_sendable: Callable[[Original], bool]) -> Seen:
-        """Return the stored picture from memory if it is fresh, or else from the store, if *is_sendable*.
+    async def see(self, contact: int, trace: Trace, formats: Container[Format]) -> Seen:
+        """Return the stored picture from memory if it is fresh, or else from the store, if it has one of *formats*.
 
-        If the store fails, what memory has is served as a stale record is. Raise `OriginalChanged` and the errors of
-        the store.
+        If the store fails, what memory has is served as a stale record is. Raise `OriginalChanged`.
         """
         held, now = self.held(contact), time.time()
-        if not self._may_be_sent(contact, held, is_sendable):
+        if not self._may_be_sent(contact, held, formats):
             return Seen(None)
         until = self._until(held) if held else 0.0
         if held and now < until <= now + self._lifetimes.fresh:
@@ -85,15 +90,15 @@ class NearPictures:
         trace.fwd, epoch = "stale" if held else "miss", self._cache.epoch(contact)
         try:
             found = await self._read_once(contact, epoch, trace)
-        except STORE_ERRORS:
+        except STORE_ERRORS as error:
             if held is None or not usable:
-                raise
+                return Seen(None, error=error)
             trace.fwd = None
             return self._stale(held, until, trace)
         known = held or self._cache.local(contact, RECORD)
         if known is not None and (found is None or known.version != found.version):
             return Seen(None, changed=True)
-        if found is None or not _is_sound(found.original) or not is_sendable(found.original):
+        if found is None or not _is_sound(found.original) or found.original.format not in formats:
             return Seen(None)
         self._cache.keep(contact, STORED, found, epoch)
         return Seen(found, self._until(found))
@@ -108,10 +113,10 @@ class NearPictures:
         self._cache.keep(original.contact, STORED, found, epoch)
         return found
 
-    def _may_be_sent(self, contact: int, held: StoredEntry | None, is_sendable: Callable[[Original], bool]) -> bool:
+    def _may_be_sent(self, contact: int, held: StoredEntry | None, formats: Container[Format]) -> bool:
         """Return False if this process knows that there is no picture, or none that is sent as stored."""
         if held is not None:
-            return is_sendable(held.original)
+            return held.original.format in formats
         record = self._cache.local(contact, RECORD)
         if record is None:
             return True
@@ -119,7 +124,7 @@ class NearPictures:
             original = records.decode(record.body)
         except ValueError:
             return False
-        return original is not None and _is_sound(original) and is_sendable(original)
+        return original is not None and _is_sound(original) and original.format in formats
 
     def _until(self, entry: StoredEntry) -> float:
         return entry.stored_at + self._lifetimes.fresh * jitter(entry)

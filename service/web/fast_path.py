@@ -1,4 +1,4 @@
-"""The fast path below aiohttp's router: it answers repeats, and passes all other requests to the application."""
+"""The fast path below aiohttp's router: it answers hits, and passes all other requests to the application."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from service.access.identity import Role
 from service.errors import N_, BadParameter, PictureError, Unexpected
 from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
-from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
+from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, DIRECT, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.prebuilt import PrebuiltResponse
 from service.web.refusals import WENT_WRONG, refuse_unread
@@ -29,12 +29,13 @@ _READS = (hdrs.METH_GET, hdrs.METH_HEAD)
 
 
 class FastPath:
-    """Answers repeats for a started *app*, and passes all other requests to its own *handler*."""
+    """Answers hits for a started *app*, and passes all other requests to its own *handler*."""
 
     def __init__(
         self, app: web.Application, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
     ) -> None:
-        self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
+        self._repeats, self._direct = app[REPEATS], app[DIRECT]
+        self._metrics, self._languages = app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
         self._refusals, self._bodies = app[REFUSALS], app[BODIES]
         self._default_requester = self._authenticator.default_requester
@@ -75,19 +76,18 @@ class FastPath:
                 request[REQUESTER] = requester  # it is not authorized again
             if requester is None:
                 return await self._handler(request)
-            with connection.cancelled_if_lost():
-                response = await repeats.answer_stored(request, requester)
-            if response is not None:
-                return await self._send(request, response, begun)
-            if request.method != hdrs.METH_GET:
-                return await self._handler(request)
-            with connection.cancelled_if_lost():
-                response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
-                if response is None and (response := await repeats.follow(request, requester)) is not None:
-                    self._metrics.collapsed()
-            if response is not None:
-                return await self._send(request, response, begun)
+            if request.method == hdrs.METH_GET:
+                with connection.cancelled_if_lost():
+                    response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
+                    if response is None and (response := await repeats.follow(request, requester)) is not None:
+                        self._metrics.collapsed()
+                if response is not None:
+                    return await self._send(request, response, begun)
             try:
+                with connection.cancelled_if_lost():
+                    response = await self._direct.answer(request, requester)
+                if response is not None:
+                    return await self._send(request, response, begun)
                 return await self._handler(request)
             finally:
                 repeats.release(request)

@@ -7,48 +7,32 @@ still holds the record of the original that it was made from.
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 from aiohttp import hdrs, web
 from moka_py import Moka
-from multidict import CIMultiDict
 
-from service.errors import PictureError
 from service.formats import Format
 from service.pictures.contact_pictures import ContactPictures
-from service.pictures.near import Seen
 from service.pictures.selection import Selected, Selection
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, OriginalChanged
+from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
-from service.protocol.negotiate import requested_picture
-from service.protocol.query import parse_query
-from service.web.headers import describe_body, disposition, own_headers, picture_headers, vary
-from service.web.policy import ResponsePolicy
+from service.web.headers import common, describe_body, disposition, own_headers, serves_ranges, vary
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
 from service.web.request_values import CONDITIONS, field
 from service.web.requester import Requester, target
 from service.web.sharing import SharingHeaders
 
-SEEN = web.RequestKey("seen", object)
-"""What a store has answered to a request, or its error, so that it is not asked again for the same request."""
-
-_MAX_TEXT = 512
+MAX_TEXT = 512
 """Characters of target and `Accept` together. Longer ones are rare, and would make the index large."""
 _OVERHEAD = 1_250
 """Bytes of an entry in addition to its target and its own fields, and 400 of the record (measured, rounded up)."""
-_OWN = ("ETag", "Last-Modified", "Surrogate-Key", "Cache-Tag")
-"""Fields with other values for each picture."""
-_PLAIN = re.compile(r"/api/v1/Contact/([1-9][0-9]{0,8})/Image")
-"""The usual spelling of a target without a query. Other spellings go to the router."""
-_NO_QUERY = parse_query("", 1)
 _Key = tuple[str, str | None]
 
 
@@ -88,44 +72,29 @@ class Repeats:
     The requester is not part of the key: every requester who may see a picture gets the same one.
     """
 
-    def __init__(
-        self, pictures: ContactPictures, sharing: SharingHeaders, policy: ResponsePolicy, capacity: int
-    ) -> None:
-        self._pictures, self._sharing, self._policy = pictures, sharing, policy
-        self._formats_as_stored = lru_cache(1024)(self._find_formats_as_stored)
-        self._heads_by_format: dict[Format, _Heads] = {}
+    def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int) -> None:
+        self._pictures, self._sharing = pictures, sharing
+        self._heads: dict[tuple[Format, bool, bool], _Heads] = {}
         self._index: Moka[_Key, _EarlierAnswer] = Moka(capacity, weigher=_weight)
         self._leaders: dict[_Key, _LeadingRequest] = {}
 
-    def keep(
-        self,
-        target: str,
-        accept: str | None,
-        selection: Selection,
-        full: CIMultiDict[str],
-        unchanged: CIMultiDict[str],
-    ) -> None:
-        """Remember the answer to GET of *target* with *accept*: *full* are the headers of 200, *unchanged* of 304."""
-        heads = _heads(self._common(full), self._common(unchanged), selection.choice.format.suffix)
-        self._keep(target, accept, selection, heads, unchanged)
-
-    def _keep(
-        self, target: str, accept: str | None, selection: Selection, heads: _Heads, unchanged: Mapping[str, str]
-    ) -> _EarlierAnswer | None:
-        """Remember the answer, and return it. Return None if it cannot be repeated."""
-        if len(target) + len(accept or "") > _MAX_TEXT or (recorded := selection.recorded) is None:
-            return None
+    def keep(self, target: str, accept: str | None, selection: Selection, *, negotiated: bool) -> _EarlierAnswer:
+        """Remember the answer to GET of *target* with *accept*, and return it. *negotiated*: `Accept` counts."""
+        contact, recorded = selection.owner, selection.recorded
+        assert isinstance(contact, int)
+        assert recorded is not None  # placeholders have no record, and are not kept
         earlier = _EarlierAnswer(
-            selection.owner,
+            contact,
             selection.field,
             recorded.record,
             recorded.until,
             selection.etag,
             selection.last_modified,
-            heads,
-            "".join([f"{name}: {unchanged[name]}\r\n" for name in _OWN if name in unchanged]),
+            self._heads_of(selection, contact, negotiated),
+            "".join([f"{name}: {value}\r\n" for name, value in own_headers(selection, contact).items()]),
         )
-        self._index.set((target, accept and sys.intern(accept)), earlier)
+        if len(target) + len(accept or "") <= MAX_TEXT:
+            self._index.set((target, accept and sys.intern(accept)), earlier)
         return earlier
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
@@ -152,7 +121,9 @@ class Repeats:
         found = earlier and self._pictures.revalidate_local(earlier)
         if not earlier or not found:
             return None
-        return self._response(request, requester, earlier, *found, begun, collapsed=leader.missed)
+        entry, ttl = found
+        status = _status(ttl, "miss" if leader.missed else None, leader.missed, entry.detail)
+        return self._response(request, requester, earlier, entry, status, begun)
 
     def find(self, request: web.BaseRequest, requester: Requester) -> _EarlierAnswer | None:
         """Return the answer to an earlier GET or HEAD with the same key; None if *request* cannot be answered so."""
@@ -166,7 +137,9 @@ class Repeats:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
         begun = time.perf_counter()
         found = self._pictures.revalidate_local(earlier)
-        return self._response(request, requester, earlier, *found, begun) if found else None
+        if found is None:
+            return None
+        return self._response(request, requester, earlier, found[0], _hit(found[1], found[0].detail), begun)
 
     async def answer_shared(
         self, request: web.BaseRequest, requester: Requester, earlier: _EarlierAnswer
@@ -174,56 +147,28 @@ class Repeats:
         """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain."""
         begun = time.perf_counter()
         found = await self._pictures.revalidate_shared(earlier)
-        return self._response(request, requester, earlier, *found, begun) if found else None
+        if found is None:
+            return None
+        return self._response(request, requester, earlier, found[0], _hit(found[1], found[0].detail), begun)
 
-    async def answer_stored(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
-        """Return the answer to GET or HEAD of a contact's picture as it is stored, if the store is near.
-
-        Return None if the handler must answer. What the store has answered, or its error, is then put into *request*.
-        """
-        target, accept = requester.target or request.raw_path, field(request, hdrs.ACCEPT)
-        path = _PLAIN.fullmatch(target)
-        if path is None or hdrs.RANGE in request.headers or not takes_prebuilt(request):
-            return None
-        if accept is not None and len(accept) > _MAX_TEXT - len(target):
-            return None
-        begun, trace = time.perf_counter(), Trace()
-        try:
-            found = await self._pictures.stored(int(path[1]), self._formats_as_stored(accept), trace)
-        except OriginalChanged:
-            return None
-        except PictureError as error:
-            request[SEEN] = error
-            return None
-        if found is None or isinstance(found, Seen):
-            if found is not None:
-                request[SEEN] = found
-            return None
-        selection, entry = found
-        own = own_headers(selection, int(path[1]))
-        earlier = self._keep(target, accept, selection, self._stored_heads(selection, requester), own)
-        if earlier is None:
-            return None
-        status = _status(trace.ttl, trace.fwd, trace.collapsed)
-        return self._response(request, requester, earlier, entry, 0, begun, status=status)
-
-    def _find_formats_as_stored(self, accept: str | None) -> frozenset[Format]:
-        return self._pictures.formats_as_stored(requested_picture(_NO_QUERY, accept, self._policy.preference))
-
-    def _stored_heads(self, selection: Selection, requester: Requester) -> _Heads:
-        """Return the common parts of the headers of *selection*: they follow from its format."""
-        heads = self._heads_by_format.get(selection.choice.format)
-        if heads is None:
-            contact = selection.owner
-            assert isinstance(contact, int)
-            unchanged = picture_headers(
-                selection, contact, self._policy.lifetimes, requester, vary(negotiated=True, worded=False), stale=False
-            )
-            full = unchanged.copy()
-            describe_body(full, selection, contact, "")
-            heads = _heads(self._common(full), self._common(unchanged), selection.choice.format.suffix)
-            self._heads_by_format[selection.choice.format] = heads
-        return heads
+    def first_answer(
+        self,
+        request: web.BaseRequest,
+        requester: Requester,
+        selection: Selection,
+        entry: Entry,
+        trace: Trace,
+        begun: float,
+        *,
+        negotiated: bool,
+    ) -> PrebuiltResponse:
+        """Return the answer with *selection* and *entry*, which are not in the index, and remember it."""
+        key = target(request), field(request, hdrs.ACCEPT)
+        earlier = self.keep(*key, selection, negotiated=negotiated)
+        if request.method == hdrs.METH_GET:
+            self.settle(*key, missed=trace.fwd is not None)
+        status = _status(trace.ttl, trace.fwd, trace.collapsed, entry.detail)
+        return self._response(request, requester, earlier, entry, status, begun)
 
     def release(self, request: web.BaseRequest) -> None:
         """Wake the followers of *request*, which is answered or has failed, unless `settle` has."""
@@ -237,16 +182,10 @@ class Repeats:
         requester: Requester,
         earlier: _EarlierAnswer,
         entry: Entry,
-        ttl: int,
+        status: str,
         begun: float,
-        *,
-        collapsed: bool = False,
-        status: str | None = None,
     ) -> PrebuiltResponse:
-        """Return 200 or 304 with *entry*, which is fresh for *ttl* seconds. *begun* is from `time.perf_counter`.
-
-        *status* is `Cache-Status`; by default it says that it is a hit, or *collapsed*.
-        """
+        """Return 200 or 304 with *entry*. *status* is `Cache-Status`, *begun* is from `time.perf_counter`."""
         fields = request.headers
         unchanged = False
         if hdrs.IF_NONE_MATCH in fields or hdrs.IF_MODIFIED_SINCE in fields:
@@ -254,7 +193,6 @@ class Repeats:
             # Most clients send one tag, which the first comparison finds.
             unchanged = tags == earlier.etag or not_modified(earlier.etag, earlier.modified, tags, date)
         took = (time.perf_counter() - begun) * 1000
-        status = status or (_collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail))
         sharing = self._sharing.lines(request, requester)
         changing = f"{earlier.own}{sharing}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
         if unchanged:
@@ -263,17 +201,18 @@ class Repeats:
         named = f"{changing}Content-Disposition: {disposition(earlier.owner, earlier.heads.suffix)}\r\n"
         return PrebuiltResponse(200, earlier.heads.full, named, entry.body)
 
-    def _common(self, headers: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
-        """Return the fields of *headers* that many pictures have in common."""
-        common = self._sharing.prebuilt(headers)
-        for name in (*_OWN, hdrs.CONTENT_DISPOSITION):
-            common.pop(name, None)
-        return tuple(common.items())
-
-
-@lru_cache(256)
-def _heads(full: tuple[tuple[str, str], ...], unchanged: tuple[tuple[str, str], ...], suffix: str) -> _Heads:
-    return _Heads(head(200, full), head(304, unchanged), suffix)
+    def _heads_of(self, selection: Selection, contact: int, negotiated: bool) -> _Heads:
+        """Return the parts of the headers that all pictures of one format have in common."""
+        key = selection.choice.format, serves_ranges(selection), negotiated
+        if (heads := self._heads.get(key)) is None:
+            unchanged = common(None, vary(negotiated=negotiated, worded=False))
+            self._sharing.add_vary(unchanged)
+            full = unchanged.copy()
+            describe_body(full, selection, contact, "")
+            del full[hdrs.CONTENT_DISPOSITION]
+            heads = _Heads(head(200, full.items()), head(304, unchanged.items()), selection.choice.format.suffix)
+            self._heads[key] = heads
+        return heads
 
 
 def _weight(key: _Key, earlier: _EarlierAnswer) -> int:
@@ -282,14 +221,11 @@ def _weight(key: _Key, earlier: _EarlierAnswer) -> int:
 
 @lru_cache(1024)
 def _hit(ttl: int, detail: str) -> str:
-    return str(CacheStatus(hit=True, ttl=ttl, detail=detail or None))
-
-
-@lru_cache(16)
-def _collapsed(detail: str) -> str:
-    return str(CacheStatus(hit=False, fwd="miss", collapsed=True, detail=detail or None))
+    return _status(ttl, None, False, detail)
 
 
 @lru_cache(1024)
-def _status(ttl: int | None, fwd: str | None, collapsed: bool) -> str:
-    return str(CacheStatus(hit=fwd is None, ttl=None if fwd else ttl, fwd=fwd, collapsed=collapsed))
+def _status(ttl: int | None, fwd: str | None, collapsed: bool, detail: str) -> str:
+    """Return `Cache-Status` of an answer with the *detail* of its entry. The rest is as in `Trace`."""
+    hit = fwd is None
+    return str(CacheStatus(hit=hit, ttl=ttl if hit else None, fwd=fwd, collapsed=collapsed, detail=detail or None))
