@@ -10,8 +10,8 @@ from service.imaging.containers.window import HEAD_BYTES
 from service.pictures.values import Original
 from service.stores.versions import picture_of
 
-_SLOTS = 131_072
-"""Pictures in the table, which takes 2 MiB. Those that share a slot replace each other."""
+_SLOTS = 262_144
+"""Pictures in the table, which takes 4 MiB. Each may be in two of the slots, by two parts of its key."""
 _SIDE_BITS = 24
 """Bits of a side in pixels. Larger pictures are not kept."""
 _FORMATS = tuple(Format)
@@ -30,9 +30,10 @@ class Descriptions:
             return None  # the digest does not cover all of it
         key = _key(version)
         with self._lock:
-            if self._keys[key % _SLOTS] != key:
+            slot = next((each for each in _slots(key) if self._keys[each] == key), None)
+            if slot is None:
                 return None
-            value = self._values[key % _SLOTS]
+            value = self._values[slot]
         value, alpha = divmod(value, 2)
         value, height = divmod(value, 1 << _SIDE_BITS)
         index, width = divmod(value, 1 << _SIDE_BITS)
@@ -46,9 +47,15 @@ class Descriptions:
             return
         index = _FORMATS.index(original.format)
         key = _key(original.version)
+        first, second = _slots(key)
         with self._lock:
-            self._keys[key % _SLOTS] = key
-            self._values[key % _SLOTS] = (((index << _SIDE_BITS | width) << _SIDE_BITS | height) << 1) | original.alpha
+            slot = second if self._keys[first] not in (0, key) and self._keys[second] in (0, key) else first
+            self._keys[slot] = key
+            self._values[slot] = (((index << _SIDE_BITS | width) << _SIDE_BITS | height) << 1) | original.alpha
+
+
+def _slots(key: int) -> tuple[int, int]:
+    return key % _SLOTS, (key >> 32) % _SLOTS
 
 
 def _key(version: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,11 +24,12 @@ from service.imaging.containers.window import HEAD_BYTES
 from service.open_file import FileIdentity, OpenFile, file_identity, read_at
 from service.pictures.ports import Loaded
 from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
+from service.stores import cached_files
 from service.stores.describe import describe
 from service.stores.descriptions import Descriptions
 from service.stores.folder_in_force import FolderInForce
 from service.stores.found_files import FoundFiles
-from service.stores.names import files_of, pictures_in
+from service.stores.names import files_of, paths_of, pictures_in
 from service.stores.near import Nearness, is_near
 from service.stores.os_errors import as_store_errors
 from service.stores.versions import picture_of, read_unchanged, require_version, version_of
@@ -57,6 +59,7 @@ class DirectoryStore:
     ) -> None:
         self._nearness, self._descriptions = Nearness(near), Descriptions()
         self._root, self._max_bytes, self._timeout = root, max_bytes, timeout
+        self._folder = os.fspath(root)
         self._in_force = in_force or FolderInForce(root)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._closing: set[asyncio.Future[None]] = set()
@@ -67,6 +70,10 @@ class DirectoryStore:
         return self._nearness.near
 
     async def load(self, contact: int, most: int) -> Loaded | None:
+        try:
+            return self._load_cached(contact, min(most, HEAD_BYTES))
+        except OSError:
+            pass  # not all of it is in the kernel's memory, or the file is unusual: a thread finds out
         return await self._bounded(lambda: self._in_thread(self._load, contact, False, None, most))
 
     async def find(self, contact: int, *, known: bool = False) -> Original | None:
@@ -195,6 +202,50 @@ class DirectoryStore:
             raise OriginalEmpty
         self._in_force.absent(contact, known=known)
         return None
+
+    def _load_cached(self, contact: int, most: int) -> Loaded:
+        """Return the picture, which has *most* bytes at most and was described before, without waiting for the disk.
+
+        Raise OSError if that cannot be done.
+        """
+        folder = cached_files.open_folder(self._folder)
+        try:
+            status = os.fstat(folder)
+            if not self._nearness.devices.get(status.st_dev):
+                raise BlockingIOError
+            if (marker := self._in_force.marker) and not cached_files.exists(folder, marker):
+                raise BlockingIOError
+            files = (cached_files.open_file(folder, path) for path in paths_of(contact))
+            file = next((each for each in files if each is not None), None)
+            if file is None:
+                raise BlockingIOError
+            try:
+                loaded = self._described_cached(contact, file, most)
+            finally:
+                os.close(file)
+            if not self._in_force.present_in(status, contact):
+                raise BlockingIOError
+            return loaded
+        finally:
+            os.close(folder)
+
+    def _described_cached(self, contact: int, file: int, most: int) -> Loaded:
+        """Return the picture in the open *file*. The rest is as in `_load_cached`."""
+
+        def described(status: os.stat_result) -> Loaded:
+            if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= most:
+                raise BlockingIOError
+            data = cached_files.read(file, 0, status.st_size)
+            version = version_of(status, data)
+            original = self._descriptions.find(contact, version, status.st_size, _modified(status))
+            if original is None:
+                raise BlockingIOError
+            return Loaded(original, data)
+
+        _, loaded, same = read_unchanged(file, described)
+        if not same:
+            raise BlockingIOError
+        return loaded
 
     def _described(self, contact: int, file: int, most: int = 0) -> tuple[Loaded, FileIdentity | None]:
         """Describe the open *file* as a picture of *contact*, with its bytes if there are *most* at most.

@@ -35,16 +35,19 @@ def is_near(file: int) -> bool:
 
 
 class Nearness:
-    """Whether a folder is near. With "auto" it is what the file system of the last file shows, and far before."""
+    """Whether a folder is near. With "auto" it is what the file system of the last file shows, and far before.
+
+    *devices* says by device whether it is a local file system, as files have shown.
+    """
 
     def __init__(self, setting: bool | Literal["auto"]) -> None:
         self._auto = setting == "auto"
-        self._by_device: dict[int, bool] = {}
+        self.devices: dict[int, bool] = {}
         self.near = setting is True
 
     def note(self, file: int, device: int) -> None:
         """Note the file system of the open *file*, which is on *device*."""
+        if device not in self.devices:
+            self.devices[device] = is_near(file)
         if self._auto:
-            if device not in self._by_device:
-                self._by_device[device] = is_near(file)
-            self.near = self._by_device[device]
+            self.near = self.devices[device]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from hashlib import sha256
 
 import pytest
 
@@ -39,3 +40,13 @@ def test_others_are_not_kept(original: Original) -> None:
     descriptions = Descriptions()
     descriptions.keep(original)
     assert descriptions.find(7, VERSION, original.size, 1_700_000_000) is None
+
+
+def test_table_keeps_most_of_100000_pictures() -> None:
+    descriptions = Descriptions()
+    originals = [replace(ORIGINAL, version=f"2ef0-17b-{sha256(b'%d' % n).hexdigest()[:24]}") for n in range(100_000)]
+    for each in originals:
+        descriptions.keep(each)
+    found = [descriptions.find(7, each.version, 12_016, 1_700_000_000) for each in originals]
+    assert {*found} <= {*originals, None}
+    assert sum(each is not None for each in found) > 95_000
