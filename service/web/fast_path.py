@@ -18,6 +18,7 @@ from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, DIRECT, LANGUA
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.prebuilt import PrebuiltResponse
 from service.web.refusals import WENT_WRONG, refuse_unread
+from service.web.repeats import EarlierAnswer
 from service.web.request_log import REQUEST_ID, log_abandoned, log_request, new_request_id
 from service.web.request_values import METHODS
 from service.web.requester import REQUESTER, Requester
@@ -76,19 +77,12 @@ class FastPath:
                 request[REQUESTER] = requester  # it is not authorized again
             if requester is None:
                 return await self._handler(request)
-            if request.method == hdrs.METH_GET:
-                with connection.cancelled_if_lost():
-                    response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
-                    if response is None and (response := await repeats.follow(request, requester)) is not None:
-                        self._metrics.collapsed()
-                if response is not None:
-                    return await self._send(request, response, begun)
             try:
                 with connection.cancelled_if_lost():
-                    response = await self._direct.answer(request, requester)
-                if response is not None:
-                    return await self._send(request, response, begun)
-                return await self._handler(request)
+                    response = await self._look_up(request, requester, earlier)
+                if response is None:
+                    return await self._handler(request)
+                return await self._send(request, response, begun)
             finally:
                 repeats.release(request)
         except ClientLeft:
@@ -97,6 +91,18 @@ class FastPath:
             raise
         finally:
             connection.mark_idle()
+
+    async def _look_up(
+        self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer | None
+    ) -> PrebuiltResponse | None:
+        """Return the answer of a cache, a near store, or an equal request that is being answered; else None."""
+        if request.method == hdrs.METH_GET:
+            if earlier is not None and (response := await self._repeats.answer_shared(request, requester, earlier)):
+                return response
+            if (response := await self._repeats.follow(request, requester)) is not None:
+                self._metrics.collapsed()
+                return response
+        return await self._direct.answer(request, requester)
 
     def _known_reader(self, request: web.BaseRequest) -> Requester | None:
         """Return the requester of GET or HEAD if it is known without a verifier and may read; else None."""

@@ -45,7 +45,7 @@ class _Heads(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _EarlierAnswer(Selected):
+class EarlierAnswer(Selected):
     """What was selected for a request, its validators, and the header of its answer: *heads* and its *own* lines.
 
     The trace and the fields of `SharingHeaders.lines` are missing from the header.
@@ -75,15 +75,15 @@ class Repeats:
     def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int) -> None:
         self._pictures, self._sharing = pictures, sharing
         self._heads: dict[tuple[Format, bool, bool], _Heads] = {}
-        self._index: Moka[_Key, _EarlierAnswer] = Moka(capacity, weigher=_weight)
+        self._index: Moka[_Key, EarlierAnswer] = Moka(capacity, weigher=_weight)
         self._leaders: dict[_Key, _LeadingRequest] = {}
 
-    def keep(self, target: str, accept: str | None, selection: Selection, *, negotiated: bool) -> _EarlierAnswer:
+    def keep(self, target: str, accept: str | None, selection: Selection, *, negotiated: bool) -> EarlierAnswer:
         """Remember the answer to GET of *target* with *accept*, and return it. *negotiated*: `Accept` counts."""
         contact, recorded = selection.owner, selection.recorded
         assert isinstance(contact, int)
         assert recorded is not None  # placeholders have no record, and are not kept
-        earlier = _EarlierAnswer(
+        earlier = EarlierAnswer(
             contact,
             selection.field,
             recorded.record,
@@ -125,15 +125,13 @@ class Repeats:
         status = _status(ttl, "miss" if leader.missed else None, leader.missed, entry.detail)
         return self._response(request, requester, earlier, entry, status, begun)
 
-    def find(self, request: web.BaseRequest, requester: Requester) -> _EarlierAnswer | None:
+    def find(self, request: web.BaseRequest, requester: Requester) -> EarlierAnswer | None:
         """Return the answer to an earlier GET or HEAD with the same key; None if *request* cannot be answered so."""
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
         return self._index.get((requester.target or request.raw_path, field(request, hdrs.ACCEPT)))
 
-    def answer(
-        self, request: web.BaseRequest, requester: Requester, earlier: _EarlierAnswer
-    ) -> PrebuiltResponse | None:
+    def answer(self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer) -> PrebuiltResponse | None:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
         begun = time.perf_counter()
         found = self._pictures.revalidate_local(earlier)
@@ -142,7 +140,7 @@ class Repeats:
         return self._response(request, requester, earlier, found[0], _hit(found[1], found[0].detail), begun)
 
     async def answer_shared(
-        self, request: web.BaseRequest, requester: Requester, earlier: _EarlierAnswer
+        self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer
     ) -> PrebuiltResponse | None:
         """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain."""
         begun = time.perf_counter()
@@ -180,7 +178,7 @@ class Repeats:
         self,
         request: web.BaseRequest,
         requester: Requester,
-        earlier: _EarlierAnswer,
+        earlier: EarlierAnswer,
         entry: Entry,
         status: str,
         begun: float,
@@ -215,7 +213,7 @@ class Repeats:
         return heads
 
 
-def _weight(key: _Key, earlier: _EarlierAnswer) -> int:
+def _weight(key: _Key, earlier: EarlierAnswer) -> int:
     return len(key[0]) + len(earlier.own) + _OVERHEAD
 
 
