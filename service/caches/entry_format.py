@@ -39,16 +39,16 @@ def pack_reference(entry: Entry, place: str) -> bytes:
     return _pack(_REFERENCE_MAGIC, entry, b"", place)
 
 
-def is_reference(value: bytes) -> bool:
+def is_reference(value: bytes | memoryview) -> bool:
     """Return whether *value* is a reference. It may be damaged."""
-    return value.startswith(_REFERENCE_MAGIC)
+    return value[: len(_REFERENCE_MAGIC)] == _REFERENCE_MAGIC
 
 
-def unpack(value: bytes, place: str) -> Entry | None:
+def unpack(value: bytes | memoryview, place: str) -> Entry | None:
     """Return the entry of *value*, or None if it is damaged, foreign, or packed for another place."""
     if len(value) > _MEMOISED:
-        return _unpack(value, place)
-    return _unpack_small(value, place) if value else None
+        return _unpack(memoryview(value), place)
+    return _unpack_small(bytes(value), place) if value else None
 
 
 def unpack_head(beginning: bytes, size: int) -> EntryHead | None:
@@ -67,20 +67,22 @@ def _pack(magic: bytes, entry: Entry, body: bytes, place: str) -> bytes:
     return magic + crc32(rest, crc32(place.encode())).to_bytes(4) + rest
 
 
-def _unpack(value: bytes, place: str) -> Entry | None:
+def _unpack(value: memoryview, place: str) -> Entry | None:
     head = _parse(value, len(value))
-    if head is None or crc32(memoryview(value)[_CHECKED_FROM:], crc32(place.encode())) != head[0]:
+    if head is None or crc32(value[_CHECKED_FROM:], crc32(place.encode())) != head[0]:
         return None
     _, stored_at, version, detail, begin, length = head
     if length != len(value) - begin:  # a reference
         return None
-    return Entry(version, stored_at, detail, value[begin:])
+    return Entry(version, stored_at, detail, bytes(value[begin:]))
 
 
-_unpack_small = lru_cache(4096)(_unpack)
+@lru_cache(4096)
+def _unpack_small(value: bytes, place: str) -> Entry | None:
+    return _unpack(memoryview(value), place)
 
 
-def _parse(beginning: bytes, size: int) -> tuple[int, float, str, str, int, int] | None:
+def _parse(beginning: bytes | memoryview, size: int) -> tuple[int, float, str, str, int, int] | None:
     """Return the checksum, the time, the version, the detail, and the position and the length of the body."""
     if len(beginning) < VERSION_AT:
         return None
@@ -92,7 +94,7 @@ def _parse(beginning: bytes, size: int) -> tuple[int, float, str, str, int, int]
     if size != end or len(beginning) < begin or not 0 <= stored_at < _MAX_TIME:
         return None
     try:
-        texts = beginning[VERSION_AT:middle].decode(), beginning[middle:begin].decode()
+        texts = str(beginning[VERSION_AT:middle], "utf-8"), str(beginning[middle:begin], "utf-8")
     except UnicodeDecodeError:
         return None
     return checksum, stored_at, *texts, begin, length
