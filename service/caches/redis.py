@@ -246,10 +246,11 @@ class RedisCache:
         """Return the entry of each of the *values* of *fields*, None if it is missing or damaged, or `_REFERENCE`."""
         if not isinstance(values, list) or len(values) != len(fields):
             raise CacheUnavailable(_FOREIGN)
-        return [
-            self._entry(key, field, value) if isinstance(value, memoryview) and len(value) <= self._max_value else None
-            for field, value in zip(fields, values, strict=True)
-        ]
+        for at, value in enumerate(values):
+            if value is not None:
+                whole = isinstance(value, memoryview) and len(value) <= self._max_value
+                values[at] = self._entry(key, fields[at], value) if whole else None
+        return values
 
     def _entry(self, key: str, field: str, value: bytes | memoryview) -> Any:
         return _REFERENCE if is_reference(value) else unpack(value, _place(key, field, self._generation.epoch))

@@ -65,32 +65,39 @@ class ReplyBuffer:
 
     def _parse(self, at: int, bulk: Callable[[memoryview], Any]) -> tuple[Any, int]:
         """Return the reply that begins *at*, and where it ends."""
-        data = self._bytes
-        line_end = data.find(_LINE_END, at, self._end)
-        if line_end < 0:
-            raise self._incomplete(self._end + 1)
-        kind, line, at = data[at], data[at + 1 : line_end], line_end + 2
-        if kind == 0x24:  # "$"
-            if (length := int(line)) < 0:
-                return None, at
-            if (end := at + length) + 2 > self._end:
-                raise self._incomplete(end + 2)
-            return bulk(self._view[at:end]), end + 2
-        if kind == 0x2A:  # "*"
-            if (length := int(line)) > _MOST_ELEMENTS:
-                raise ValueError("a reply has too many elements")
-            elements = []
-            for _ in range(length):
-                element, at = self._parse(at, bulk)
-                elements.append(element)
-            return (elements if length >= 0 else None), at
-        if kind == 0x3A:  # ":"
-            return int(line), at
-        if kind == 0x2B:  # "+"
-            return bytes(line), at
-        if kind == 0x2D:  # "-"
-            return ResponseError(line.decode(errors="replace")), at
-        raise ValueError("the answer is no Redis server's")
+        data, received = self._bytes, self._end
+        elements: list[Any] | None = None
+        left = 1  # elements of the array to parse
+        while left:
+            line_end = data.find(_LINE_END, at, received)
+            if line_end < 0:
+                raise self._incomplete(received + 1)
+            kind, line, begin = data[at], data[at + 1 : line_end], line_end + 2
+            if kind == 0x24:  # "$"
+                if (length := int(line)) < 0:
+                    value, at = None, begin
+                else:
+                    end = begin + length
+                    at = end + 2
+                    if at > received:
+                        raise self._incomplete(at)
+                    value = bulk(self._view[begin:end])
+            elif kind == 0x2A and elements is None:  # "*"
+                if (left := int(line)) > _MOST_ELEMENTS:
+                    raise ValueError("a reply has too many elements")
+                if left < 0:
+                    return None, begin
+                elements, at = [], begin
+                continue
+            elif kind == 0x2A:
+                value, at = self._parse(at, bulk)
+            else:
+                value, at = _simple(kind, line), begin
+            if elements is None:
+                return value, at
+            elements.append(value)
+            left -= 1
+        return elements, at
 
     def _incomplete(self, awaited: int) -> Exception:
         """Return `Incomplete`, or `TooLong` if the reply reaches to *awaited* and may not."""
@@ -106,3 +113,13 @@ class ReplyBuffer:
         self._view[:rest] = old[self._begin : self._end]
         self._awaited -= self._begin
         self._begin, self._end = 0, rest
+
+
+def _simple(kind: int, line: bytearray) -> Any:
+    if kind == 0x3A:  # ":"
+        return int(line)
+    if kind == 0x2B:  # "+"
+        return bytes(line)
+    if kind == 0x2D:  # "-"
+        return ResponseError(line.decode(errors="replace"))
+    raise ValueError("the answer is no Redis server's")
