@@ -241,7 +241,8 @@ class RenderPool:
 
     async def _idle_process(self, trace: Trace, key: str) -> RenderProcess:
         with trace.timed("queue"):
-            asyncio.get_running_loop().call_soon(self._end_abandoned)  # if this order has to wait
+            if not self._supervisor.idle:
+                asyncio.get_running_loop().call_soon(self._end_abandoned)  # when this order waits
             try:
                 process = await self._supervisor.take(trace.wait_limit(self._timeout), key)
             except TimeoutError as error:

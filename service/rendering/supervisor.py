@@ -53,6 +53,11 @@ class Supervisor:
         return bool(self._ready)
 
     @property
+    def idle(self) -> bool:
+        """Whether a process is idle."""
+        return bool(self._idle)
+
+    @property
     def pids(self) -> list[int]:
         """The ids of the processes that are idle or at work."""
         return [process.pid for process in self._ready]

@@ -76,8 +76,7 @@ class PictureCache:
 
     async def get(self, owner: Owner, field: str, trace: Trace) -> Entry | None:
         """Return the entry from memory or from the shared cache."""
-        with trace.timed("cache"):
-            entry = self._memory.get(owner, field)
+        entry = self._memory.get(owner, field)
         self._observer.cache("memory", "miss" if entry is None else "hit")
         if entry is not None or trace.unknown:
             return entry
