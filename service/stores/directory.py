@@ -29,6 +29,7 @@ from service.stores.describe import describe
 from service.stores.descriptions import Descriptions
 from service.stores.folder_in_force import FolderInForce
 from service.stores.found_files import FoundFiles
+from service.stores.layout import Layout
 from service.stores.names import files_of, paths_of, pictures_in
 from service.stores.near import Nearness, is_near
 from service.stores.os_errors import as_store_errors
@@ -60,6 +61,7 @@ class DirectoryStore:
         self._nearness, self._descriptions = Nearness(near), Descriptions()
         self._root, self._max_bytes, self._timeout = root, max_bytes, timeout
         self._folder = os.fspath(root)
+        self._layout = Layout(self._folder)
         self._in_force = in_force or FolderInForce(root)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._closing: set[asyncio.Future[None]] = set()
@@ -180,8 +182,10 @@ class DirectoryStore:
 
     def _load(self, contact: int, known: bool, opened: list[OpenFile] | None = None, most: int = 0) -> Loaded | None:
         """Find the same, with its bytes if there are *most* at most."""
-        empty = False
-        for path, size in files_of(self._root, contact):
+        empty, folder = False, os.stat(self._root)
+        local = self._nearness.devices.get(folder.st_dev, False)  # elsewhere, the times may be those of a while ago
+        sharded = local and self._layout.is_sharded(folder, contact)
+        for path, size in files_of(self._root, contact, sharded=sharded):
             if size == 0:
                 empty = True
                 continue
@@ -195,6 +199,8 @@ class DirectoryStore:
                 continue  # removed since it was listed
             if original.size:
                 self._in_force.present(contact)
+                if self._nearness.devices.get(folder.st_dev):
+                    self._layout.learn(folder)
                 return loaded
             empty = True
         if empty:
@@ -211,11 +217,12 @@ class DirectoryStore:
         folder = cached_files.open_folder(self._folder)
         try:
             status = os.fstat(folder)
-            if not self._nearness.devices.get(status.st_dev):
+            if not self._nearness.devices.get(status.st_dev) or self._layout.is_unknown(status):
                 raise BlockingIOError
             if (marker := self._in_force.marker) and not cached_files.exists(folder, marker):
                 raise BlockingIOError
-            files = (cached_files.open_file(folder, path) for path in paths_of(contact))
+            paths = paths_of(contact, sharded=self._layout.is_sharded(status, contact))
+            files = (cached_files.open_file(folder, path) for path in paths)
             file = next((each for each in files if each is not None), None)
             if file is None:
                 raise BlockingIOError
