@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import aiofiles
+from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from service.imaging.containers.window import HEAD_BYTES
@@ -95,7 +96,8 @@ class DirectoryStore:
         return await self._bounded(lambda: self._in_thread(self._open, original))
 
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
-        file, identity = await self._bounded(lambda: self._open_original(original))
+        opened, identity = await self._bounded(lambda: self._in_thread(self._open_original, original))
+        file = wrap(opened, executor=self._threads)
         pieces = self._pieces(file, identity, original, range(original.size) if span is None else span, piece)
         await anext(pieces)  # a generator that has started closes the file when it is dropped
         return pieces
@@ -135,20 +137,6 @@ class DirectoryStore:
             await asyncio.wait(self._closing, timeout=self._timeout)
         self._threads.shutdown(wait=False, cancel_futures=True)  # a thread that does not respond must not delay this
 
-    async def _open_original(self, original: Original) -> tuple[AsyncBufferedReader, FileIdentity]:
-        """Open the file of *original*, and return it with its identity once its version is verified."""
-        path = await self._in_thread(self._path_of, original.contact)
-        try:
-            file = await aiofiles.open(path, "rb", executor=self._threads)
-        except FileNotFoundError as error:
-            raise OriginalChanged from error
-        try:
-            with _naming(path):
-                return file, await self._in_thread(require_version, file.fileno(), original.version)
-        except BaseException:
-            self._close_soon(file)
-            raise
-
     def _close_soon(self, file: AsyncBufferedReader) -> None:
         """Close *file* without waiting: a read that does not return holds it."""
         task = asyncio.ensure_future(file.close())
@@ -158,22 +146,43 @@ class DirectoryStore:
     async def _pieces(
         self, file: AsyncBufferedReader, identity: FileIdentity, original: Original, span: range, piece: int
     ) -> Pieces:
-        remaining, name = len(span), str(file.name)
+        at, position, name = 0, span.start, str(file.name)  # *at* is where the file object would read
+        local = self._nearness.devices.get(identity[0])
         try:
             yield b""
-            if span.start:
-                await self._bounded(partial(file.seek, span.start), name)
-            while remaining > 0:
-                data = await self._bounded(partial(file.read, min(piece, remaining)), name)
+            while position < span.stop:
+                size = min(piece, span.stop - position)
+                data = cached_files.read_if_cached(file.fileno(), position, size) if local else None
+                if data is None:
+                    if at != position:
+                        await self._bounded(partial(file.seek, position), name)
+                    data = await self._bounded(partial(file.read, size), name)
+                    at = position + len(data)
                 if not data:
                     raise OriginalChanged  # truncated since it was opened
-                remaining -= len(data)
-                if remaining == 0:  # a response that is cut short is better than a mixture of two pictures
+                position += len(data)
+                unchanged = local and file_identity(os.fstat(file.fileno())) == identity
+                if position == span.stop and not unchanged:
+                    # A response that is cut short is better than a mixture of two pictures.
                     check = partial(_require_unchanged, file.fileno(), identity, original.version)
                     await self._bounded(partial(self._in_thread, check), name)
                 yield data
         finally:
             self._close_soon(file)
+
+    def _open_original(self, original: Original) -> tuple[BufferedReader, FileIdentity]:
+        """Open the file of *original*, and return it with its identity once its version is verified."""
+        path = self._path_of(original.contact)
+        try:
+            file = os.fdopen(os.open(path, _READ_FLAGS), "rb")
+        except FileNotFoundError as error:
+            raise OriginalChanged from error
+        try:
+            with _naming(path):
+                return file, require_version(file.fileno(), original.version)
+        except BaseException:
+            file.close()
+            raise
 
     def _find(self, contact: int, known: bool = False, opened: list[OpenFile] | None = None) -> Original | None:
         """Find the picture of *contact*. Its file is added to *opened*, if another process can read it."""
