@@ -39,16 +39,16 @@ def pack_reference(entry: Entry, place: str) -> bytes:
     return _pack(_REFERENCE_MAGIC, entry, b"", place)
 
 
-def is_reference(value: bytes) -> bool:
+def is_reference(value: bytes | memoryview) -> bool:
     """Return whether *value* is a reference. It may be damaged."""
-    return value.startswith(_REFERENCE_MAGIC)
+    return value[: len(_REFERENCE_MAGIC)] == _REFERENCE_MAGIC
 
 
-def unpack(value: bytes, place: str) -> Entry | None:
+def unpack(value: bytes | memoryview, place: str) -> Entry | None:
     """Return the entry of *value*, or None if it is damaged, foreign, or packed for another place."""
     if len(value) > _MEMOISED:
-        return _unpack(value, place)
-    return _unpack_small(value, place) if value else None
+        return _unpack(memoryview(value), place)
+    return _unpack_small(bytes(value), place) if value else None
 
 
 def unpack_head(beginning: bytes, size: int) -> EntryHead | None:
@@ -56,8 +56,19 @@ def unpack_head(beginning: bytes, size: int) -> EntryHead | None:
 
     The value may be a reference.
     """
-    head = _parse(beginning, size)
-    return EntryHead(head[2], head[3], head[5]) if head else None
+    if len(beginning) < VERSION_AT:
+        return None
+    magic, _, stored_at, length, version, detail = _HEAD.unpack_from(beginning)
+    middle, begin = VERSION_AT + version, VERSION_AT + version + detail
+    whole = begin + length if magic == _MAGIC else begin
+    if magic not in (_MAGIC, _REFERENCE_MAGIC) or size != whole or len(beginning) < begin:
+        return None
+    if not 0 <= stored_at < _MAX_TIME:
+        return None
+    try:
+        return EntryHead(beginning[VERSION_AT:middle].decode(), beginning[middle:begin].decode(), length)
+    except UnicodeDecodeError:
+        return None
 
 
 def _pack(magic: bytes, entry: Entry, body: bytes, place: str) -> bytes:
@@ -67,32 +78,22 @@ def _pack(magic: bytes, entry: Entry, body: bytes, place: str) -> bytes:
     return magic + crc32(rest, crc32(place.encode())).to_bytes(4) + rest
 
 
-def _unpack(value: bytes, place: str) -> Entry | None:
-    head = _parse(value, len(value))
-    if head is None or crc32(memoryview(value)[_CHECKED_FROM:], crc32(place.encode())) != head[0]:
+def _unpack(value: memoryview, place: str) -> Entry | None:
+    if len(value) < VERSION_AT:
         return None
-    _, stored_at, version, detail, begin, length = head
-    if length != len(value) - begin:  # a reference
-        return None
-    return Entry(version, stored_at, detail, value[begin:])
-
-
-_unpack_small = lru_cache(4096)(_unpack)
-
-
-def _parse(beginning: bytes, size: int) -> tuple[int, float, str, str, int, int] | None:
-    """Return the checksum, the time, the version, the detail, and the position and the length of the body."""
-    if len(beginning) < VERSION_AT:
-        return None
-    magic, checksum, stored_at, length, version, detail = _HEAD.unpack_from(beginning)
+    magic, checksum, stored_at, length, version, detail = _HEAD.unpack_from(value)
     middle, begin = VERSION_AT + version, VERSION_AT + version + detail
-    if magic != _MAGIC and magic != _REFERENCE_MAGIC:
+    if magic != _MAGIC or len(value) != begin + length or not 0 <= stored_at < _MAX_TIME:
         return None
-    end = begin + length if magic == _MAGIC else begin
-    if size != end or len(beginning) < begin or not 0 <= stored_at < _MAX_TIME:
+    if crc32(value[_CHECKED_FROM:], crc32(place.encode())) != checksum:
         return None
     try:
-        texts = beginning[VERSION_AT:middle].decode(), beginning[middle:begin].decode()
+        texts = str(value[VERSION_AT:middle], "utf-8"), str(value[middle:begin], "utf-8") if detail else ""
     except UnicodeDecodeError:
         return None
-    return checksum, stored_at, *texts, begin, length
+    return Entry(texts[0], stored_at, texts[1], bytes(value[begin:]))
+
+
+@lru_cache(4096)
+def _unpack_small(value: bytes, place: str) -> Entry | None:
+    return _unpack(memoryview(value), place)

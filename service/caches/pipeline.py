@@ -6,22 +6,24 @@ The commands of one turn of the event loop are sent together, and no command wai
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from hiredis import Reader, pack_command
+from hiredis import pack_command
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
+from service.caches.replies import Incomplete, ReplyBuffer, TooLong
 from service.pictures.ports import CacheUnavailable
 
 Command = tuple[str | bytes | int, ...]
-_Pending = tuple[float, asyncio.Future[Any], int]
-"""The deadline of a command on the loop's clock, the future of its reply, and the bytes received before the command."""
-_Sent = tuple[Command, _Pending]
+Read = Callable[[Any], Any]
+"""A function that makes the result of a reply whose bulk strings are views of a buffer, which is overwritten later."""
+_Asked = tuple[float, asyncio.Future[Any], int, Command, Read | None]
+"""The deadline of a command on the loop's clock, the future of its result, the bytes received before the command, the
+command, and the function that reads its reply."""
 Greeting = tuple[Command, Callable[[object], None]]
 """The first command of a connection, and what receives its reply. If that raises, the connection is closed."""
 
@@ -46,8 +48,9 @@ class Pipeline:
     later reply is read and dropped. The pipeline of the library costs five times as much for each command: it reads
     from streams, and its callers wait for each other.
 
-    A reply of more than *max_reply* bytes is not read to its end. Its connection is closed, *on_too_large* is called
-    with the command, and the later commands are sent once more. So they must have no effect that counts twice.
+    A reply of more than *max_reply* bytes is not read to its end, and its connection is closed. With *on_too_large*,
+    that is called with the command, and the later commands are sent once more. So they must have no effect that counts
+    twice.
 
     *greeting* is called for each new connection. The reply to its command is received before all others.
     """
@@ -57,43 +60,48 @@ class Pipeline:
         pool: ConnectionPool,
         *,
         timeout: float,
-        max_reply: int = sys.maxsize,
-        on_too_large: Callable[[Command], None] = lambda _: None,
+        max_reply: int,
+        on_too_large: Callable[[Command], None] | None = None,
         greeting: Callable[[], Greeting] | None = None,
     ) -> None:
         self._pool, self._timeout, self._greeting = pool, timeout, greeting
         self._max_reply, self._on_too_large = max_reply, on_too_large
         self._most_in_addition = max(0.0, _LONGEST - timeout)
         self._received = 0
-        self._unsent: deque[_Sent] = deque()
-        self._pending: deque[_Pending] = deque()
+        self._unsent: deque[_Asked] = deque()
+        self._pending: deque[_Asked] = deque()
         self._send_scheduled = self._timer_running = self._timer_extended = False
         self._connection: _RedisConnection | None = None
         self._connecting = self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, *command: str | bytes | int) -> asyncio.Future[Any]:
-        """Return a future of the server's reply. It raises `CacheUnavailable`, or ResponseError for an error reply."""
+    def ask(self, *command: str | bytes | int, read: Read | None = None) -> asyncio.Future[Any]:
+        """Return a future of the server's reply. It raises `CacheUnavailable`, or ResponseError for an error reply.
+
+        With *read*, the future is of what this function returns for the reply. It may raise `CacheUnavailable`.
+        """
         loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
         if self._closed:  # a render may end after the cache, and leave a mezzanine
             _fail(reply, CacheUnavailable("the connection is closed"))
             return reply
-        pending = loop.time() + self._timeout, reply, self._received
-        self._unsent.append((command, pending))
-        self._pending.append(pending)
+        asked = loop.time() + self._timeout, reply, self._received, command, read
+        self._unsent.append(asked)
+        while self._pending and self._pending[0][1].done():  # each holds a body
+            self._pending.popleft()
+        self._pending.append(asked)
         if not self._send_scheduled:
             self._send_scheduled = True
             loop.call_soon(loop.call_soon, self._send)  # after all requests that were read in this turn
         if not self._timer_running:  # one timer for all commands: one each costs more than the sending
             self._timer_running = True
-            loop.call_later(self._timeout, self._expire, pending[0])
+            loop.call_later(self._timeout, self._expire, asked[0])
         return reply
 
     async def close(self) -> None:
         """Close the connection, after all replies have come or have timed out. Further commands fail at once."""
         self._closed = True
-        if unanswered := [reply for _, reply, _ in self._pending if not reply.done()]:
+        if unanswered := [each[1] for each in self._pending if not each[1].done()]:
             await asyncio.wait(unanswered)
         await self._settled()  # a connection may still be in the making, after its commands have timed out
         if self._connection is not None:
@@ -109,7 +117,7 @@ class Pipeline:
         connection = self._connection
         if connection is None or connection.ended:
             self._connection = None
-            if all(reply.done() for _, (_, reply, _) in self._unsent):  # all callers are gone: `close` may have ended
+            if all(each[1].done() for each in self._unsent):  # all callers are gone: `close` may have ended
                 self._unsent.clear()
             elif not self._connecting:
                 self._connecting = True
@@ -117,8 +125,8 @@ class Pipeline:
             return
         commands = []
         for each in self._unsent:
-            if not each[1][1].done():
-                commands.append(pack_command(each[0]))  # type: ignore[arg-type]  # its stub has only tuples of one
+            if not each[1].done():
+                commands.append(pack_command(each[3]))  # type: ignore[arg-type]  # its stub has only tuples of one
                 connection.pending.append(each)
         self._unsent.clear()
         if commands:
@@ -132,7 +140,7 @@ class Pipeline:
         except Exception as error:  # errors of the library too: the cache must not fail a request
             await made.disconnect(nowait=True)  # it may be in the middle of its handshake
             while self._unsent:
-                _fail(self._unsent.popleft()[1][1], CacheUnavailable(f"{type(error).__name__}: {error}"))
+                _fail(self._unsent.popleft()[1], CacheUnavailable(f"{type(error).__name__}: {error}"))
         else:
             self._connection = _RedisConnection(
                 made,
@@ -150,16 +158,18 @@ class Pipeline:
     def _count(self, size: int) -> None:
         self._received += size
 
-    def _reply_too_large(self, sent: deque[_Sent]) -> None:
+    def _reply_too_large(self, sent: deque[_Asked]) -> None:
         """Give up the first command of *sent*, and send the others once more. Their time begins again."""
-        command, (_, reply, _) = sent.popleft()
+        if self._on_too_large is None:
+            return
+        _, reply, _, command, _ = sent.popleft()
         _fail(reply, ReplyTooLarge(f"the reply has more than {self._max_reply:,} bytes"))
         due = asyncio.get_running_loop().time() + self._timeout
-        again = [(each, (due, reply, self._received)) for each, (_, reply, _) in sent if not reply.done()]
+        again = [(due, each[1], self._received, *each[3:]) for each in sent if not each[1].done()]
         sent.clear()
-        moved = {reply for _, (_, reply, _) in again}
+        moved = {each[1] for each in again}
         self._pending = deque(each for each in self._pending if each[1] not in moved)
-        self._pending.extend(pending for _, pending in again)
+        self._pending.extend(again)
         self._unsent.extendleft(reversed(again))
         self._on_too_large(command)
         asyncio.get_running_loop().call_soon(self._send)
@@ -179,7 +189,7 @@ class Pipeline:
             return
         self._timer_extended = False
         while pending and (pending[0][1].done() or self._deadline(pending[0]) <= now):
-            due, reply, _ = pending.popleft()
+            due, reply, *_ = pending.popleft()
             if not reply.done():
                 _fail(reply, CacheUnavailable(f"no answer within {now - due + self._timeout:.2g} s"))
         if self._connection is not None:
@@ -189,13 +199,13 @@ class Pipeline:
             due = self._deadline(pending[0])
             loop.call_later(due - now, self._expire, due)
 
-    def _deadline(self, pending: _Pending) -> float:
-        due, _, received = pending
+    def _deadline(self, asked: _Asked) -> float:
+        due, _, received, *_ = asked
         in_addition = (self._received - received) / 1_048_576 * _PER_MEBIBYTE
         return due + min(in_addition, self._most_in_addition)
 
 
-def take_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asyncio.WriteTransport:
+def take_over(connection: AbstractConnection, protocol: asyncio.BaseProtocol) -> asyncio.WriteTransport:
     """Have *protocol* receive the data of *connection* in place of the library. Return the transport."""
     writer = connection._writer  # the library has no public way to its transport
     assert writer is not None
@@ -203,7 +213,7 @@ def take_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asy
     return writer.transport
 
 
-class _RedisConnection(asyncio.Protocol):
+class _RedisConnection(asyncio.BufferedProtocol):
     """A connection of the library, and the commands that were sent over it, in order."""
 
     def __init__(
@@ -212,39 +222,51 @@ class _RedisConnection(asyncio.Protocol):
         greeting: Greeting | None,
         max_reply: int,
         on_data: Callable[[int], None],
-        on_too_large: Callable[[deque[_Sent]], None],
+        on_too_large: Callable[[deque[_Asked]], None],
         on_end: Callable[[], None],
     ) -> None:
+        self._replies, self._on_data, self._on_too_large = ReplyBuffer(max_reply), on_data, on_too_large
         self.transport, self._on_end = take_over(connection, self), on_end
-        self._reader = Reader(replyError=ResponseError, notEnoughData=_RedisConnection)
-        self._max_reply, self._on_data, self._on_too_large = max_reply, on_data, on_too_large
         self._on_greeting: Callable[[object], None] | None = None
         if greeting is not None:
             command, self._on_greeting = greeting
             self.transport.write(pack_command(command))  # type: ignore[arg-type]  # its stub has only tuples of one
-        self.pending: deque[_Sent] = deque()
+        self.pending: deque[_Asked] = deque()
         self.ended = False
 
-    def data_received(self, data: bytes) -> None:
-        self._on_data(len(data))
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._replies.space()
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._on_data(nbytes)
+        replies, pending = self._replies, self.pending
+        replies.received(nbytes)
         try:
-            self._reader.feed(data)
-            while (answer := self._reader.gets()) is not _RedisConnection:
-                if (on_greeting := self._on_greeting) is not None:
-                    self._on_greeting = None
-                    on_greeting(answer)
-                    continue
-                reply = self.pending.popleft()[1][1]
+            if (on_greeting := self._on_greeting) is not None:
+                answer = replies.take(bytes)
+                self._on_greeting = None
+                on_greeting(answer)
+            while True:
+                read = pending[0][4] if pending else None
+                answer = replies.take(memoryview if read else bytes)
+                reply = pending.popleft()[1]
                 if reply.done():
                     continue
                 if isinstance(answer, ResponseError):
                     _fail(reply, answer)
-                else:
+                elif read is None:
                     reply.set_result(answer)
-            if self._reader.len() > self._max_reply:
-                if self.pending:
-                    self._on_too_large(self.pending)
-                self.end(ConnectionError("a reply is too large"))
+                else:
+                    try:
+                        reply.set_result(read(answer))
+                    except CacheUnavailable as error:
+                        _fail(reply, error)
+        except Incomplete:
+            pass
+        except TooLong:
+            if pending:
+                self._on_too_large(pending)
+            self.end(ConnectionError("a reply is too large"))
         except Exception as error:  # not a Redis server, or a reply without a command: no reply can be trusted
             self.end(error)
 
@@ -253,7 +275,7 @@ class _RedisConnection(asyncio.Protocol):
 
     def end_if_silent(self, due: float) -> None:
         """End the connection if the deadline of its oldest command was before *due*."""
-        if self.pending and self.pending[0][1][0] < due:
+        if self.pending and self.pending[0][0] < due:
             self.end(TimeoutError(f"no answer within {_TIMEOUT:g} s"))
 
     def end(self, error: Exception) -> None:
@@ -262,7 +284,7 @@ class _RedisConnection(asyncio.Protocol):
             return
         self.ended = True
         while self.pending:
-            _fail(self.pending.popleft()[1][1], CacheUnavailable(f"{type(error).__name__}: {error}"))
+            _fail(self.pending.popleft()[1], CacheUnavailable(f"{type(error).__name__}: {error}"))
         self.transport.abort()
         self._on_end()
 

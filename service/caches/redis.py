@@ -40,6 +40,8 @@ _RECORD_BYTES = 65_536
 """Bytes that a reply may have besides its largest value: a record, which is looked up together with a rendition."""
 _LARGE = 262_144
 """Bytes of the largest body that is kept in its entry's field, and received together with records."""
+_REFERENCE = object()
+"""In place of an entry whose body is in another field."""
 _STORE_NOTED = 60
 """Seconds for which the identity of a store is kept after it was noted."""
 _SCAN_COUNT = 500
@@ -68,9 +70,9 @@ class RedisCache:
         self._lease, self._fence = lease, _milliseconds(fence)
         self._process = secrets.token_hex(6)
         self._generation = Generation(f"{prefix}:generation", self._channel, self._process)
-        pipeline = partial(Pipeline, pool, greeting=self._generation.greeting)
-        limits: dict[str, Any] = {"max_reply": self._max_value + _RECORD_BYTES, "on_too_large": self._drop_too_large}
-        self._read, self._large = (pipeline(timeout=timeout, **limits) for _ in range(2))
+        most = self._max_value + _RECORD_BYTES
+        pipeline = partial(Pipeline, pool, max_reply=most, greeting=self._generation.greeting)
+        self._read, self._large = (pipeline(timeout=timeout, on_too_large=self._drop_too_large) for _ in range(2))
         self._leases, self._write = pipeline(timeout=2 * timeout), pipeline(timeout=_TIMEOUT)
         self._generation.ask = self._write.ask
         self._client = Redis.from_pool(pool)
@@ -136,7 +138,10 @@ class RedisCache:
         ended = self._awaited.setdefault(name, asyncio.Event())  # before the command: the lease may end at once
         answer = await self._run_acquire(self._leases, owner, name, token, lease, field, version)
         if len(answer) == 1:
-            if (entry := await self._entry(self.key(owner), field, answer[0])) is not None:
+            entry = self._entry(key := self.key(owner), field, answer[0])
+            if entry is _REFERENCE:
+                entry = await self._referred(key, field)
+            if isinstance(entry, Entry):
                 return entry
             answer = await self._run_acquire(self._leases, owner, name, token, lease, "", "")  # the value is damaged
         _, fence, held = answer
@@ -224,25 +229,34 @@ class RedisCache:
 
     async def _look_up(self, pipeline: Pipeline, key: str, fields: Sequence[str]) -> list[Entry | None]:
         try:
-            values = await pipeline.ask("HMGET", key, *fields)
+            read = partial(self._entries, key, fields)
+            found: list[Any] = await pipeline.ask("HMGET", key, *fields, read=read)
         except ReplyTooLarge:
             return [None] * len(fields)
         except ResponseError as error:
             if str(error).startswith("WRONGTYPE"):
                 return [None] * len(fields)  # a foreign value has this key
             raise CacheUnavailable(str(error)) from error
+        for at, entry in enumerate(found):
+            if entry is _REFERENCE:
+                found[at] = await self._referred(key, fields[at])
+        return found
+
+    def _entries(self, key: str, fields: Sequence[str], values: object) -> list[Any]:
+        """Return the entry of each of the *values* of *fields*, None if it is missing or damaged, or `_REFERENCE`."""
         if not isinstance(values, list) or len(values) != len(fields):
             raise CacheUnavailable(_FOREIGN)
-        found = zip(fields, values, strict=True)
-        return [
-            await self._entry(key, field, value) if isinstance(value, bytes) and len(value) <= self._max_value else None
-            for field, value in found
-        ]
+        for at, value in enumerate(values):
+            if value is not None:
+                whole = isinstance(value, memoryview) and len(value) <= self._max_value
+                values[at] = self._entry(key, fields[at], value) if whole else None
+        return values
 
-    async def _entry(self, key: str, field: str, value: bytes) -> Entry | None:
-        """Return the entry of *value*, or of the field to which *value* refers. Return None if it is damaged."""
-        if not is_reference(value):
-            return unpack(value, _place(key, field, self._generation.epoch))
+    def _entry(self, key: str, field: str, value: bytes | memoryview) -> Any:
+        return _REFERENCE if is_reference(value) else unpack(value, _place(key, field, self._generation.epoch))
+
+    async def _referred(self, key: str, field: str) -> Entry | None:
+        """Return the entry to which the value in *field* refers. Return None if it is damaged."""
         (entry,) = await self._look_up(self._large, key, (_body_field(field),))
         return entry
 

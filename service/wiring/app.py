@@ -37,6 +37,7 @@ from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
 from service.web.cors import Cors
+from service.web.direct import DirectAnswers
 from service.web.health import flush_metrics
 from service.web.keys import (
     ADMISSION,
@@ -44,6 +45,7 @@ from service.web.keys import (
     BODIES,
     CACHE,
     CORS,
+    DIRECT,
     LANGUAGES,
     METRICS,
     PICTURES,
@@ -255,6 +257,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
     )
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
+    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY])
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()

@@ -1,8 +1,9 @@
-"""A pipeline closes its connection even if the connection is made too late."""
+"""A pipeline closes its connection even if the connection is made too late, and forgets what it has answered."""
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 
 from service.caches.pipeline import Pipeline
 from service.pictures.ports import CacheUnavailable
+from tests.caches.wrong_server import giving
 
 SLOW = 0.2
 
@@ -27,7 +29,7 @@ async def test_connection_that_is_made_too_late_is_closed(tmp_path: Path) -> Non
 
     server = await asyncio.start_unix_server(greet_slowly, tmp_path / "socket")
     pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=str(tmp_path / "socket"), protocol=2)
-    pipeline = Pipeline(pool, timeout=SLOW / 10)
+    pipeline = Pipeline(pool, timeout=SLOW / 10, max_reply=4096)
     with pytest.raises(CacheUnavailable):
         await pipeline.ask("GET", "a")
     await pipeline.close()
@@ -47,7 +49,7 @@ async def test_no_connection_is_made_for_a_cancelled_command_or_after_the_end(tm
 
     server = await asyncio.start_unix_server(count, tmp_path / "socket")
     pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=str(tmp_path / "socket"), protocol=2)
-    pipeline = Pipeline(pool, timeout=60)
+    pipeline = Pipeline(pool, timeout=60, max_reply=4096)
     pipeline.ask("GET", "a").cancel()
     await pipeline.close()
     with pytest.raises(CacheUnavailable):
@@ -56,3 +58,16 @@ async def test_no_connection_is_made_for_a_cancelled_command_or_after_the_end(tm
     server.close()
     await server.wait_closed()
     assert connections == 0
+
+
+async def test_reply_is_not_held_until_the_deadline_of_its_command(tmp_path: Path) -> None:
+    async with giving(b"$1\r\na\r\n", tmp_path / "socket"):
+        pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=str(tmp_path / "socket"), protocol=2)
+        pipeline = Pipeline(pool, timeout=60, max_reply=4096)
+        reply = pipeline.ask("GET", "a")
+        assert await reply == b"a"
+        held = weakref.ref(reply)
+        del reply
+        assert await pipeline.ask("GET", "b") == b"a"
+        assert held() is None
+        await pipeline.close()
