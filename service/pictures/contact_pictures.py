@@ -335,7 +335,8 @@ class ContactPictures:
                 return await self._make_once(selection, trace)
             if not accepted:
                 self._admission.require(trace)
-            with self._admission.count(trace, selection.work.format, _pixels(selection)) as order:
+            trace.pixels = _pixels(selection)
+            with self._admission.count(trace, selection.work.format, trace.pixels) as order:
                 return await self._make_once(selection, trace, order)
         except _TEMPORARY_ERRORS:
             if older is None or self._is_too_old(older):

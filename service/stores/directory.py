@@ -74,15 +74,19 @@ class DirectoryStore:
 
     async def load(self, contact: int, most: int) -> Loaded | None:
         try:
-            return self._load_cached(contact, min(most, HEAD_BYTES))
+            return self._in_cached(contact, lambda file: self._described_cached(contact, file, min(most, HEAD_BYTES)))
         except OSError:
             pass  # not all of it is in the kernel's memory, or the file is unusual: a thread finds out
         return await self._bounded(lambda: self._in_thread(self._load, contact, False, None, most))
 
     async def find(self, contact: int, *, known: bool = False) -> Original | None:
         opened: list[OpenFile] = []
-        look_up = partial(self._in_thread, self._find, contact, known, None if known else opened)
-        original = await self._bounded(look_up)
+        to_open = None if known else opened
+        original: Original | None
+        try:
+            original = self._in_cached(contact, lambda file: self._found_cached(contact, file, to_open))
+        except OSError:
+            original = await self._bounded(partial(self._in_thread, self._find, contact, known, to_open))
         if original is not None and opened:
             self._found.keep(original, opened[0])
         return original
@@ -200,7 +204,7 @@ class DirectoryStore:
                 continue
             try:
                 with _open(path) as file:
-                    loaded, identity = self._described(contact, file, most)
+                    loaded, identity = self._described(contact, file, most, read_at)
                     original = loaded.original
                     if opened is not None and identity is not None and not original.fault and is_near(file):
                         opened.append(self._opened(original, file, identity))
@@ -218,10 +222,10 @@ class DirectoryStore:
         self._in_force.absent(contact, known=known)
         return None
 
-    def _load_cached(self, contact: int, most: int) -> Loaded:
-        """Return the picture, which has *most* bytes at most and was described before, without waiting for the disk.
+    def _in_cached(self, contact: int, read: Callable[[int], T]) -> T:
+        """Return the result of *read* for the open file of the picture, without waiting for the disk.
 
-        Raise OSError if that cannot be done.
+        Raise OSError if that cannot be done, if there is no picture, and if *read* does.
         """
         folder = cached_files.open_folder(self._folder)
         try:
@@ -236,17 +240,20 @@ class DirectoryStore:
             if file is None:
                 raise BlockingIOError
             try:
-                loaded = self._described_cached(contact, file, most)
+                result = read(file)
             finally:
                 os.close(file)
             if not self._in_force.present_in(status, contact):
                 raise BlockingIOError
-            return loaded
+            return result
         finally:
             os.close(folder)
 
     def _described_cached(self, contact: int, file: int, most: int) -> Loaded:
-        """Return the picture in the open *file*. The rest is as in `_load_cached`."""
+        """Return the picture in the open *file*, which has *most* bytes at most and was described before.
+
+        Raise OSError otherwise, and if the file is not in memory.
+        """
 
         def described(status: os.stat_result) -> Loaded:
             if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= most:
@@ -263,17 +270,31 @@ class DirectoryStore:
             raise BlockingIOError
         return loaded
 
-    def _described(self, contact: int, file: int, most: int = 0) -> tuple[Loaded, FileIdentity | None]:
+    def _found_cached(self, contact: int, file: int, opened: list[OpenFile] | None) -> Original:
+        """Return the same as `_find`. Raise OSError if the file is not in memory, or if it may be no sound picture."""
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            raise BlockingIOError
+        (original, _), identity = self._described(contact, file, 0, cached_files.read)
+        if identity is None or original.fault:
+            raise BlockingIOError
+        if opened is not None:
+            opened.append(self._opened(original, file, identity))
+        return original
+
+    def _described(
+        self, contact: int, file: int, most: int, read: Callable[[int, int, int], bytes]
+    ) -> tuple[Loaded, FileIdentity | None]:
         """Describe the open *file* as a picture of *contact*, with its bytes if there are *most* at most.
 
-        Return its identity, too.
+        Return its identity, too. *read* takes the file, a position and a number of bytes.
 
         A file that is being written may give a mixture, and no identity. Its version then differs when it is read.
         """
 
         def described(status: os.stat_result) -> Loaded:
             size = status.st_size
-            data = read_at(file, 0, size if size <= most else min(HEAD_BYTES, size))
+            data = read(file, 0, size if size <= most else min(HEAD_BYTES, size))
             version, modified = version_of(status, data), _modified(status)
             original = self._descriptions.find(contact, version, size, modified)
             if original is None:
@@ -284,7 +305,7 @@ class DirectoryStore:
                     modified=modified,
                     max_bytes=self._max_bytes,
                     head=data,
-                    read=partial(read_at, file),
+                    read=partial(read, file),
                 )
                 if len(data) == size:
                     self._descriptions.keep(original)
