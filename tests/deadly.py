@@ -21,7 +21,7 @@ Deadly = Callable[..., bytes]
 @pytest.fixture
 def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deadly:
     """Return a picture whose renders end their processes by *signals*, one after the other, and are then finished."""
-    monkeypatch.setattr("service.rendering.worker.render_original", render_or_die)
+    monkeypatch.setattr("service.rendering.calls.RENDER_ORIGINAL", render_or_die)
     made = 0
 
     def make(picture: bytes, *signals: signal.Signals) -> bytes:

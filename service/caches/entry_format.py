@@ -6,13 +6,15 @@ secret: CRC-32 takes five times as long for 120 KB.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from struct import Struct
-
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING
 
 from service.pictures.values import Entry, EntryHead
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 _MAGIC = b"CIr\x04"
 """The first bytes of the format. A value of another format is a miss, and is replaced."""
@@ -26,7 +28,6 @@ VERSION_AT = _HEAD.size
 """Bytes before the version of the original. Its length is the second-last number of the header: the scripts read it."""
 LONGEST_HEAD = 512
 """Bytes that are read of a value to know it without its body."""
-_CIPHER = AESGCM(bytes(16))
 _CHECKSUM = 4
 """Bytes of the checksum."""
 _MAX_TIME = 1e11
@@ -106,4 +107,12 @@ def _unpack_small(value: bytes, place: str) -> Entry | None:
 
 
 def _checksum(data: bytes | memoryview, place: str) -> bytes:
-    return _CIPHER.encrypt(blake2b(place.encode(), digest_size=12).digest(), b"", data)[:_CHECKSUM]
+    return _cipher().encrypt(blake2b(place.encode(), digest_size=12).digest(), b"", data)[:_CHECKSUM]
+
+
+@cache
+def _cipher() -> AESGCM:
+    """Return the cipher of the checksums. It is imported with the first one, and not at the start: it takes 10 ms."""
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    return AESGCM(bytes(16))

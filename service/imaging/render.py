@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from PIL import Image, features
+from PIL import Image
 
 from service.imaging.errors import as_unrenderable, writing
 from service.imaging.mezzanine import Mezzanine
@@ -16,13 +16,8 @@ from service.imaging.order import Order, Rendered
 from service.imaging.pixels import Step
 from service.imaging.pixels.canvas import padded
 from service.imaging.pixels.colour import on_white
-from service.imaging.reading.heic import HEIF_VERSION
 from service.imaging.source import Source, Still
 from service.imaging.writing.encode import encode_animation, encode_still
-from service.imaging.writing.writers import WRITERS
-
-_REVISION = 5
-"""The number of this way of rendering, a part of every entity tag. It rises when the same order gives other pixels."""
 
 
 def render(data: bytes, order: Order) -> Rendered:
@@ -70,19 +65,3 @@ def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool
             first_frame=kind.animated and still.more_frames,
             mezzanine_possible=still.mezzanine_possible,
         )
-
-
-def encoder_versions() -> str:
-    """Return the versions of this package, of Pillow, and of every codec that affects a rendition's bytes.
-
-    They are a part of every entity tag.
-    """
-    written = {name: version for writer in WRITERS.values() for name, version in writer.versions.items()}
-    versions = {
-        "revision": str(_REVISION),
-        "pil": features.version("pil"),
-        **written,
-        "littlecms2": features.version("littlecms2") or "none",
-        "heif": HEIF_VERSION,
-    }
-    return " ".join(f"{name}={version}" for name, version in versions.items())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from hashlib import blake2b
@@ -17,7 +18,7 @@ from service.formats import MOST_PIXELS, WRITABLE, Format, IfBlank
 from service.imaging.order import LARGEST_SIDE, Order, Placeholder
 from service.pictures.failures import active_fault, refusal
 from service.pictures.selection import Recipe
-from service.pictures.values import Failure, Original
+from service.pictures.values import STORED, Failure, Original
 from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
 
 _USUAL = Original(0, "", 0, None, Format.JPEG, alpha=False)
@@ -38,6 +39,7 @@ class Candidates:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self.likely_field = lru_cache(1024)(self._likely_field)
+        self.stored_choices = lru_cache(1024)(self._stored_choices)
 
     def of_picture(self, original: Original, requested: RequestedPicture, ruled_out: RuledOut) -> Candidate:
         """Return the best candidate for *requested*.
@@ -56,11 +58,22 @@ class Candidates:
             ruled_out = {**too_large, **failed, **ruled_out}
         choice = requested.resolve(original.format, original.alpha, ruled_out, verbatim=recipe.as_stored)
         if choice.as_stored and recipe.as_stored:
-            return Candidate(choice, "stored", None)
+            return Candidate(choice, STORED, None)
         order = self._order(requested, choice.format)
         if too_large and original.dimensions is not None:
             order.plan(original.dimensions)  # a size that is too large for one format may be too large for all
         return Candidate(replace(choice, as_stored=False), self._field(requested, choice.format), order)
+
+    def _stored_choices(self, requested: RequestedPicture) -> dict[Format, FormatChoice]:
+        """Return the choice for each format of originals of which the stored bytes are sent, whatever has failed."""
+        choices = {}
+        if self._recipe.as_stored and not (requested.width or requested.height or requested.type):
+            for each in Format:
+                with suppress(PictureError):
+                    choice = requested.resolve(each, alpha=False)
+                    if choice.as_stored and not (choice.json and requested.acceptable):  # JSON may be ruled out
+                        choices[each] = choice
+        return choices
 
     def _likely_field(self, requested: RequestedPicture) -> str | None:
         """Return the field of the best candidate for *requested* of a usual original, or None if there is none."""

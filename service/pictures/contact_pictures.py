@@ -17,27 +17,42 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import NamedTuple
 
 from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
+from service.formats import Format
 from service.imaging.order import Placeholder
 from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
 from service.pictures.candidates import Candidates
 from service.pictures.demand import Demand
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
-from service.pictures.originals import STORE_ERRORS, Originals
+from service.pictures.near import NearPictures, Seen
+from service.pictures.originals import STORE_ERRORS, Originals, RecordedOriginal
 from service.pictures.ports import Admission, CountedOrder, Layer, Observer
 from service.pictures.renditions import Renditions, pixels_of
 from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
-from service.pictures.values import PLACEHOLDERS, RECORD, Entry, Original, Picture
+from service.pictures.values import PLACEHOLDERS, RECORD, STORED, Entry, Original, Picture, StoredEntry
 from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
 """Bytes of the largest stored picture that is cached like a rendition. Larger ones are streamed from the store."""
+_USUAL_FORMAT = Format.JPEG
+"""The format of most originals. Where these are not sent as stored, few others are."""
 _TEMPORARY_ERRORS = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied)
 """Errors after which an older rendition is served, if there is one."""
+
+
+class Look(NamedTuple):
+    """What one look for a picture has found: what was *seen* in a near store, or what the caches have *recorded*.
+
+    The rendition that was looked up with the record is in the trace.
+    """
+
+    seen: Seen | None = None
+    recorded: RecordedOriginal | None = None
 
 
 class ContactPictures:
@@ -60,6 +75,8 @@ class ContactPictures:
         self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
         self._admission = admission
         self._candidates, self._digest, self._lifetimes = Candidates(recipe), recipe.digest, lifetimes
+        self._most = min(_LARGEST_CACHED, cache.max_body)
+        self._near = NearPictures(originals, cache, observer, lifetimes, most=self._most)
         self._flights = SingleFlight()
 
     async def select(
@@ -71,17 +88,67 @@ class ContactPictures:
         reload: bool = False,
         ruled_out: RuledOut = NONE_RULED_OUT,
         whole: bool = False,
+        look: Look | None = None,
     ) -> Selection:
         """Return the picture that *requested* gets. With *reload*, the store is asked even if the record is fresh.
 
         With *whole*, `load` will be asked for the body, which is looked up together with the record where possible.
+        *look* is what `look` has returned for this request.
         *ruled_out* are the formats with which `load` has failed for this request, each with its error. Raise
         `NoPicture` or `Unrenderable` (then the result of `placeholder` can be served), `NotAcceptable`, `BadParameter`,
         `Unwritable` if every acceptable format has failed, and the errors of the store.
         """
+        if reload:
+            recorded = await self._originals.look_up(contact, trace)
+        else:
+            seen, recorded = look or await self.look(contact, requested, trace, whole=whole)
+            if seen is not None:
+                if seen.error is not None:
+                    raise seen.error
+                if seen.entry is not None:
+                    return self._of_stored(seen.entry, seen.until, requested, trace)
+                reload = seen.changed
+                recorded = await self._originals.look_up(contact, trace)
+        found = await self._originals.find(contact, recorded, trace, reload=reload)
+        if self._near.contradicts(contact, found.record.version):
+            found = await self._originals.find(contact, found, trace, reload=True)
+        return self._of_recorded(contact, found, requested, ruled_out)
+
+    async def look(self, contact: int, requested: RequestedPicture, trace: Trace, *, whole: bool) -> Look:
+        """Look for the picture once: in a near store, or in the caches. *whole* is as in `select`.
+
+        Raise `OriginalChanged`.
+        """
         trace.owner = contact
+        if self._near.near and _USUAL_FORMAT in (choices := self._candidates.stored_choices(requested)):
+            return Look(seen=await self._near.see(contact, trace, choices))
         likely = self._candidates.likely_field(requested) if whole else None
-        recorded = await self._originals.find(contact, trace, reload=reload, likely=likely)
+        return Look(recorded=await self._originals.look_up(contact, trace, likely))
+
+    def whole(self, look: Look, requested: RequestedPicture, trace: Trace) -> tuple[Selection, Entry] | None:
+        """Return the selection and its bytes if *look* has found both, and they are fresh. Raise as `select`."""
+        now = time.time()
+        if look.seen is not None and look.seen.entry is not None:
+            seen, until = look.seen.entry, look.seen.until
+            return (self._of_stored(seen, until, requested, trace), seen) if seen.body and now < until else None
+        recorded = look.recorded
+        if recorded is None or recorded.original is None or not self._originals.is_fresh(recorded, trace):
+            return None
+        contact = recorded.original.contact
+        if self._near.contradicts(contact, recorded.record.version):
+            return None
+        selection = self._of_recorded(contact, recorded, requested, NONE_RULED_OUT)
+        entry = self._cache.local(contact, selection.field)
+        if entry is None:
+            entry = trace.found[1] if trace.found is not None and trace.found[0] == selection.field else None
+        else:
+            self._observer.cache("memory", "hit")
+        return (selection, entry) if entry is not None and entry.version == selection.version else None
+
+    def _of_recorded(
+        self, contact: int, recorded: RecordedOriginal, requested: RequestedPicture, ruled_out: RuledOut
+    ) -> Selection:
+        """Return the selection of a recorded original. Raise as `select`."""
         original = recorded.original
         if original is None:
             raise NoPicture(N_("Contact %(contact)s has no picture."), {"contact": str(contact)})
@@ -93,6 +160,25 @@ class ContactPictures:
         etag = entity_tag(contact, original.version, field, choice)
         return Selection(
             contact, field, original.version, etag, choice, original.modified, work, original, recorded=recorded
+        )
+
+    def _of_stored(self, entry: StoredEntry, until: float, requested: RequestedPicture, trace: Trace) -> Selection:
+        """Return the selection of the stored picture that a near store holds, which is fresh until *until*."""
+        original, trace.found = entry.original, (STORED, entry)
+        choice = self._candidates.stored_choices(requested)[original.format]
+        recorded = RecordedOriginal(
+            original, StoredEntry(entry.version, entry.stored_at, entry.detail, b"", original), until
+        )
+        return Selection(
+            original.contact,
+            STORED,
+            original.version,
+            entity_tag(original.contact, original.version, STORED, choice),
+            choice,
+            original.modified,
+            None,
+            original,
+            recorded=recorded,
         )
 
     def validator(self, original: Original, requested: RequestedPicture) -> str:
@@ -118,6 +204,11 @@ class ContactPictures:
         The selection is valid while its record is the one in the cache: a newer record, a purge, a fault and an
         eviction end it.
         """
+        if isinstance(selected.record, StoredEntry):
+            entry = self._cache.local(selected.owner, selected.field)
+            if entry is None or entry.stored_at != selected.record.stored_at:
+                return None
+            return self._fresh(selected, entry, "memory")
         record = self._cache.local(selected.owner, RECORD)
         if record is not selected.record and record != selected.record:
             return None
@@ -125,6 +216,8 @@ class ContactPictures:
 
     async def revalidate_shared(self, selected: Selected) -> tuple[Entry, int] | None:
         """Return the same as `revalidate_local`, by one lookup in the shared cache."""
+        if isinstance(selected.record, StoredEntry):
+            return None  # it is in memory only
         found = await self._cache.shared(selected.owner, (RECORD, selected.field), Trace())
         if not found or (found[0] is not selected.record and found[0] != selected.record):
             return None
@@ -146,8 +239,12 @@ class ContactPictures:
             return head
         with trace.timed("cache"):
             entry = self._cache.local(selection.owner, selection.field)
-        if entry is not None and entry.version == selection.version:
+        if trace.found is not None and isinstance(trace.found[1], StoredEntry):
+            entry = trace.found[1]
+        elif entry is not None and entry.version == selection.version:
             self._observer.cache("memory", "hit")
+        elif original is not None and selection.work is None and self._near.near:
+            entry = await self._near.read(original, trace)
         else:
             entry = await self._find_or_make_once(selection, trace)
         older = None
@@ -280,7 +377,7 @@ class ContactPictures:
 
     def _is_streamed(self, original: Original) -> bool:
         """Return whether the stored bytes are sent from the store: slow readers do not share them in memory."""
-        return original.size > min(_LARGEST_CACHED, self._cache.max_body)
+        return original.size > self._most
 
 
 def _pixels(selection: Selection) -> int:

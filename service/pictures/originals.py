@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import structlog
 
@@ -14,11 +16,12 @@ from service.pictures import records
 from service.pictures.caching.picture_cache import PictureCache, PutToken
 from service.pictures.failures import unexpired
 from service.pictures.lifetimes import RecordLifetimes, jitter
-from service.pictures.ports import Admission, Observer, OriginalStore
+from service.pictures.ports import Admission, Loaded, Observer, OriginalStore
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
-from service.pictures.values import DOUBTED, PIECE, RECORD, Entry, Original, OriginalEmpty, Pieces
+from service.pictures.values import DOUBTED, PIECE, RECORD, STORED, Entry, Original, OriginalEmpty, Pieces
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 STORE_ERRORS = StoreFailed, StoreTimedOut
@@ -56,13 +59,35 @@ class Originals:
         self._flights = SingleFlight()
         self._breaker = CircuitBreaker(threshold=3, pause=1.0)
 
-    async def find(self, contact: int, trace: Trace, *, reload: bool, likely: str | None = None) -> RecordedOriginal:
-        """Return the original of *contact*, from its record if that may be used; with *reload*, from the store.
+    async def look_up(self, contact: int, trace: Trace, likely: str | None = None) -> RecordedOriginal | None:
+        """Return the original of *contact* as its record says, fresh or not. None: there is no record.
 
         If the record is looked up in the shared cache, the entry in the field *likely* is too, and is put into *trace*.
-        Raise the errors of the store, and `Overloaded` if there is no record and a render could not begin in time.
         """
-        recorded = await self._look_up_record(contact, trace, likely)
+        with trace.timed("cache"):
+            entry = self._cache.local(contact, RECORD)
+        if entry is not None:
+            self._observer.cache("memory", "hit")
+        elif likely is None or self._cache.local(contact, likely) is not None:
+            entry = await self._cache.get(contact, RECORD, trace)
+        elif found := await self._cache.get_both(contact, RECORD, likely, trace):
+            entry, trace.found = found[0], (likely, found[1])
+        if entry is None:
+            return None
+        try:
+            original = records.decode(entry.body)
+        except ValueError:
+            return None  # a foreign record, or one of another release
+        return self._with_expiry(original, entry) if original is None or original.contact == contact else None
+
+    async def find(
+        self, contact: int, recorded: RecordedOriginal | None, trace: Trace, *, reload: bool
+    ) -> RecordedOriginal:
+        """Return the original of *contact*, from its record if that may be used; with *reload*, from the store.
+
+        *recorded* is the result of `look_up`. Raise the errors of the store, and `Overloaded` if there is no record and
+        a render could not begin in time.
+        """
         trace.unknown = recorded is None
         if recorded is None and (*self._key(contact), reload) not in self._flights:
             trace.fwd = "miss"
@@ -72,11 +97,9 @@ class Originals:
         if recorded is None or reload:
             trace.fwd = "miss"
             return await self._ask_store_once(contact, recorded, trace, reload=reload)
-        now = time.time()
-        if now < recorded.until <= now + self._lifetimes.fresh + _CLOCK_SKEW:
-            trace.ttl = int(recorded.until - now)
+        if self.is_fresh(recorded, trace):
             return recorded
-        stale = now - recorded.until
+        stale = time.time() - recorded.until
         if stale < 0:  # the record is from the future: the clock of the host that wrote it is wrong
             trace.fwd = "miss"
             return await self._ask_store_once(contact, None, trace)
@@ -96,9 +119,17 @@ class Originals:
         trace.fwd = None
         return self._stale(recorded, stale, trace)
 
+    def is_fresh(self, recorded: RecordedOriginal, trace: Trace) -> bool:
+        """Return whether *recorded* is fresh, and note in *trace* for how long."""
+        now = time.time()
+        if not now < recorded.until <= now + self._lifetimes.fresh + _CLOCK_SKEW:
+            return False
+        trace.ttl = int(recorded.until - now)
+        return True
+
     async def current(self, original: Original, trace: Trace) -> Original:
         """Return *original* with the fault, strikes and failures that its record has now."""
-        recorded = await self._look_up_record(original.contact, trace)
+        recorded = await self.look_up(original.contact, trace)
         if recorded is not None and recorded.original is not None and recorded.original.version == original.version:
             return recorded.original
         return original
@@ -108,6 +139,19 @@ class Originals:
         self._observer.store_read()
         with trace.timed("store"):
             return await self._store.read(original)
+
+    @property
+    def near(self) -> bool:
+        """Whether the store is near."""
+        return self._store.near
+
+    def failing(self) -> bool:
+        """Return whether the store has failed, so that it is not to be asked now."""
+        return not self._breaker.admits()
+
+    async def load(self, contact: int, most: int) -> Loaded | None:
+        """Return the original of *contact* and its bytes, as `OriginalStore.load` does."""
+        return await self._counted(self._store.load(contact, most))
 
     async def open(self, original: Original, trace: Trace) -> bytes | OpenFile:
         """Return the open file of *original*, or its bytes. Raise as `read`."""
@@ -126,7 +170,7 @@ class Originals:
 
         The record keeps its age: the store was not asked, and failed renders must not keep a record fresh.
         """
-        recorded = await self._look_up_record(original.contact, trace)
+        recorded = await self.look_up(original.contact, trace)
         if recorded is not None and (recorded.original is None or recorded.original.version != original.version):
             return  # the original has been replaced
         since = time.time() if recorded is None else recorded.record.stored_at
@@ -145,23 +189,6 @@ class Originals:
         life = self._lifetimes.kept if original else self._lifetimes.missing
         await self._cache.put(contact, RECORD, record, token, life=life * jitter(record), sole=original is None)
         return self._with_expiry(original, record)
-
-    async def _look_up_record(self, contact: int, trace: Trace, likely: str | None = None) -> RecordedOriginal | None:
-        with trace.timed("cache"):
-            entry = self._cache.local(contact, RECORD)
-        if entry is not None:
-            self._observer.cache("memory", "hit")
-        elif likely is None or self._cache.local(contact, likely) is not None:
-            entry = await self._cache.get(contact, RECORD, trace)
-        elif found := await self._cache.get_both(contact, RECORD, likely, trace):
-            entry, trace.found = found[0], (likely, found[1])
-        if entry is None:
-            return None
-        try:
-            original = records.decode(entry.body)
-        except ValueError:
-            return None  # a foreign record, or one of another release
-        return self._with_expiry(original, entry) if original is None or original.contact == contact else None
 
     def _stale(self, recorded: RecordedOriginal, seconds: float, trace: Trace) -> RecordedOriginal:
         trace.ttl = -int(seconds) - 1
@@ -198,23 +225,16 @@ class Originals:
     async def _ask_store(self, contact: int, recorded: RecordedOriginal | None, trace: Trace) -> RecordedOriginal:
         """Ask the store for the original, and put a new record."""
         token = await self._cache.fence(contact, trace)
-        self._observer.store_read()
-        before = recorded.original if recorded else None
+        before, held = recorded.original if recorded else None, self._cache.local(contact, STORED)
+        known = [each.version for each in (before, held) if each is not None]
         try:
             with trace.timed("store"):
-                found = await self._store.find(contact, known=before is not None)
+                found = await self._counted(self._store.find(contact, known=bool(known)))
         except OriginalEmpty:  # not recorded: a copy may be under way
-            self._breaker.succeeded()
             now = time.time()
             return RecordedOriginal(None, Entry("", now, "", records.MISSING), until=now)
-        except STORE_ERRORS as error:
-            if not self._breaker.open:
-                log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))
-            self._breaker.failed()
-            raise
-        self._breaker.succeeded()
-        changed = before is not None and (found is None or found.version != before.version)
-        if found and before and not changed:
+        changed = any(found is None or found.version != version for version in known)
+        if found and before and found.version == before.version:
             before = await self.current(before, trace)  # renders may have failed since
             kept = None if before.fault and before.fault.permanent else before.fault  # `find` finds permanent ones
             failures = unexpired(before.failures, time.time())
@@ -226,3 +246,19 @@ class Originals:
         if changed and not (found is None and recorded and recorded.doubted):  # the absence has been announced
             self._cache.announce(contact)
         return latest
+
+    async def _counted(self, asking: Coroutine[Any, Any, T]) -> T:
+        """Return what the store answers. Whether it does is counted: after failures it is asked once a second."""
+        self._observer.store_read()
+        try:
+            found = await asking
+        except OriginalEmpty:
+            self._breaker.succeeded()
+            raise
+        except STORE_ERRORS as error:
+            if not self._breaker.open:
+                log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))
+            self._breaker.failed()
+            raise
+        self._breaker.succeeded()
+        return found

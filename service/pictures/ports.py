@@ -29,6 +29,13 @@ FULL = N_("Too many pictures wait to be rendered. Try again soon.")
 """The message of `Overloaded`."""
 
 
+class Loaded(NamedTuple):
+    """An original and its bytes (None: they were not read, or changed meanwhile)."""
+
+    original: Original
+    data: bytes | None
+
+
 class OriginalStore(Protocol):
     """The store of the originals. Every method raises `StoreFailed` or `StoreTimedOut`."""
 
@@ -41,6 +48,16 @@ class OriginalStore(Protocol):
 
     async def read(self, original: Original) -> bytes:
         """Return the bytes of *original*. Raise `OriginalChanged` when the stored version is another one."""
+
+    @property
+    def near(self) -> bool:
+        """Whether reading a picture costs less than a copy in the shared cache, as on a local file system."""
+
+    async def load(self, contact: int, most: int) -> Loaded | None:
+        """Return the original of *contact* and its bytes, read together. None: there is none.
+
+        There are no bytes if there are more than *most*, or if they changed during the read. Raise as `find`.
+        """
 
     async def open(self, original: Original) -> bytes | OpenFile:
         """Return the open file of *original*, or its bytes if another process may not read it. Raise as `read`."""

@@ -20,6 +20,9 @@ PLACEHOLDERS: Literal["blank"] = "blank"
 RECORD = "original"
 """The field of a contact's record."""
 
+STORED = "stored"
+"""The field of a contact's stored bytes."""
+
 ABSENCE = "absence"
 """The field that says that a process found no picture, although the record says that there is one."""
 
@@ -123,6 +126,16 @@ class Entry:
     stored_at: float
     detail: str
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry(Entry):
+    """Stored bytes and their *original*, as one look into a near store found them. It is in no shared cache.
+
+    The body is empty if the picture is larger than a cached one may be.
+    """
+
+    original: Original
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,11 @@ This module does not know what the messages are about.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from babel.messages.pofile import read_po
 
 from service.errors import N_
 from service.protocol.cultures import Grouping, load_cultures
@@ -24,6 +23,9 @@ NO_PHOTO = N_("NO PHOTO")
 """The words on placeholders that have any."""
 
 _LOCALE = Path(__file__).parent / "locale"
+_ENTRY = re.compile(r'^((?:#.*\n)*)msgid ((?:".*"\n)+)msgstr ((?:".*"\n)+)', re.MULTILINE)
+"""An entry of a catalogue: comments, message id and translation. One with plural forms does not match."""
+_FUZZY = re.compile(r"^#,.*\bfuzzy\b", re.MULTILINE)
 
 # SuperOffice's codes that differ from BCP 47: Bokmål, Brazilian Portuguese and Chinese.
 _SPELLINGS = {"no": "nb", "br": "pt-br", "ch": "zh"}
@@ -88,14 +90,18 @@ class Languages:
 
 
 def _read_catalogue(file: Path) -> dict[str, str]:
-    """Read the finished translations of a catalogue: not the header, fuzzy or empty translations, or plurals."""
-    with file.open("rb") as opened:
-        catalogue = read_po(opened)
-    return {
-        entry.id: entry.string
-        for entry in catalogue
-        if isinstance(entry.id, str) and isinstance(entry.string, str) and entry.id and entry.string and not entry.fuzzy
-    }
+    """Read the finished translations of a catalogue: not the header, fuzzy or empty translations, or plurals.
+
+    Babel's reader takes six times as long, and a start reads every catalogue.
+    """
+    entries = _ENTRY.findall(file.read_text(encoding="utf-8") + "\n")
+    read = ((_text(id), _text(translation)) for comments, id, translation in entries if not _FUZZY.search(comments))
+    return {id: translation for id, translation in read if id and translation}
+
+
+def _text(lines: str) -> str:
+    """Return the text of the strings in *lines*. Their escape sequences are also JSON's."""
+    return "".join(json.loads(line) if "\\" in line else line[1:-1] for line in lines.splitlines())
 
 
 @memoized

@@ -1,20 +1,14 @@
-"""The socket between the service and one render process: calls and descriptors go there, results come back.
-
-A message is its length and a pickled object. Render processes import this module.
-"""
+"""The end of the service of the socket to one render process. The other end is in `messages.py`."""
 
 from __future__ import annotations
 
 import asyncio
 import pickle
 import socket
-import struct
 from typing import Any
 
-_LENGTH = struct.Struct("!I")
-"""Bytes of a message's length."""
-_RECEIVED = 65_536
-"""Bytes of the first read of a message. Most renditions are smaller."""
+from service.rendering.messages import LENGTH, RECEIVED, packed
+
 _RECEIVED_MORE = 262_144
 """Bytes of each further read, more than the buffer of a socket has."""
 
@@ -41,7 +35,7 @@ class Channel:
         """
         if self._loop is None:
             raise BrokenPipeError
-        message = _packed(call)
+        message = packed(call)
         self._result = self._loop.create_future()
         sent = self._end.send(message) if descriptor is None else socket.send_fds(self._end, [message], [descriptor])
         if sent < len(message):
@@ -55,7 +49,7 @@ class Channel:
 
     def _receive(self) -> None:
         try:
-            data = self._end.recv(_RECEIVED_MORE if self._received else _RECEIVED)
+            data = self._end.recv(_RECEIVED_MORE if self._received else RECEIVED)
         except (BlockingIOError, InterruptedError):
             return
         except OSError:
@@ -64,12 +58,12 @@ class Channel:
             self._end_receiving()
             return
         self._received += data
-        if len(self._received) >= _LENGTH.size:
-            end = _LENGTH.size + _LENGTH.unpack_from(self._received)[0]
+        if len(self._received) >= LENGTH.size:
+            end = LENGTH.size + LENGTH.unpack_from(self._received)[0]
             if len(self._received) >= end:
                 received, self._received = self._received, bytearray()
                 if self._result is not None and not self._result.done():
-                    self._result.set_result(pickle.loads(memoryview(received)[_LENGTH.size : end]))
+                    self._result.set_result(pickle.loads(memoryview(received)[LENGTH.size : end]))
 
     def _end_receiving(self) -> None:
         if self._loop is not None:
@@ -77,27 +71,3 @@ class Channel:
             self._loop = None
         if self._result is not None and not self._result.done():
             self._result.set_result(None)  # an exception and the frames that await it would hold each other
-
-
-def send(end: socket.socket, result: object) -> None:
-    """Send *result* from the render process."""
-    end.sendall(_packed(result))
-
-
-def receive(end: socket.socket) -> tuple[Any, int | None]:
-    """Wait for the next call in the render process. Return it, and the descriptor that came with it.
-
-    Raise `EOFError` when the service has ended.
-    """
-    data, descriptors, _, _ = socket.recv_fds(end, _RECEIVED, 1)
-    while len(data) < _LENGTH.size or len(data) < _LENGTH.size + _LENGTH.unpack_from(data)[0]:
-        more = end.recv(_RECEIVED)
-        if not more:
-            raise EOFError
-        data += more
-    return pickle.loads(memoryview(data)[_LENGTH.size :]), descriptors[0] if descriptors else None
-
-
-def _packed(message: object) -> bytes:
-    data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-    return _LENGTH.pack(len(data)) + data

@@ -19,7 +19,7 @@ from service.pictures.demand import Demand
 from service.pictures.ports import FULL, MezzanineReceiver, Observer, Outcome, Read
 from service.pictures.trace import Trace
 from service.pictures.values import MezzanineFile, OriginalChanged
-from service.rendering import worker
+from service.rendering import calls
 from service.rendering.costs import Costs
 from service.rendering.kills import Kills
 from service.rendering.process import DiedAtWork, DiedIdle, Job, RenderProcess
@@ -94,7 +94,7 @@ class RenderPool:
     ) -> Rendered:
         async def attempt() -> Done[Rendered]:
             source = await read()
-            job = Job(worker.render_original, (order, receiver is not None and receiver.is_awaited()), source)
+            job = Job(calls.RENDER_ORIGINAL, (order, receiver is not None and receiver.is_awaited()), source)
             del source  # so that the job holds the only reference
             with job:
                 return await self._run_counted(trace, order, lambda _: job)
@@ -118,8 +118,8 @@ class RenderPool:
         def make_job(process: RenderProcess) -> Job[Rendered]:
             if key in process.mezzanines:
                 process.mezzanines.use(key)
-                return Job(worker.render_decoded_mezzanine, (order, key))
-            return Job(worker.render_mezzanine, (order, key, mezzanine.reduction), mezzanine.data)
+                return Job(calls.RENDER_DECODED_MEZZANINE, (order, key))
+            return Job(calls.RENDER_MEZZANINE, (order, key, mezzanine.reduction), mezzanine.data)
 
         async with self._turn(trace, self.costs.expected(order.format, trace.pixels)):
             process, rendered = await self._try_twice(lambda: self._run_counted(trace, order, make_job, key))
@@ -129,7 +129,7 @@ class RenderPool:
 
     async def admit(self, read: Read, limits: Limits, strip: Encoding | None, trace: Trace) -> bytes | None:
         async def attempt() -> Done[bytes | None]:
-            with Job(worker.admit_upload, (limits, strip), await read()) as job:
+            with Job(calls.ADMIT_UPLOAD, (limits, strip), await read()) as job:
                 return await self._run(trace, lambda _: job)
 
         async with self._turn(trace):
@@ -139,14 +139,14 @@ class RenderPool:
 
     async def draw(self, placeholder: Placeholder, trace: Trace) -> bytes:
         async with self._turn(trace):
-            job = Job(worker.draw_placeholder, (placeholder,))
+            job = Job(calls.DRAW_PLACEHOLDER, (placeholder,))
             process, drawn = await self._try_twice(lambda: self._run(trace, lambda _: job))
         self._supervisor.release(process)
         return drawn
 
     async def probe(self) -> None:
         if time.monotonic() - self._succeeded_at > _RECENT:
-            process, _ = await self._try_twice(lambda: self._run(Trace(), lambda _: Job(worker.probe, ())))
+            process, _ = await self._try_twice(lambda: self._run(Trace(), lambda _: Job(calls.PROBE, ())))
             self._supervisor.release(process)
 
     def is_ready(self) -> bool:
@@ -289,7 +289,7 @@ class RenderPool:
         """Make the mezzanine of the original that *process* has just rendered, then release the process."""
         mezzanine, impossible = None, False
         try:
-            made = await process.perform(Job(worker.make_mezzanine, (receiver.key,)), self._timeout)
+            made = await process.perform(Job(calls.MAKE_MEZZANINE, (receiver.key,)), self._timeout)
         except DiedAtWork as death:
             self._replace_dead(process, death)
         except (DiedIdle, RenderTimedOut, asyncio.CancelledError):

@@ -28,7 +28,7 @@ import structlog
 
 from service.errors import N_, RenderTimedOut
 from service.open_file import FileIdentity, OpenFile
-from service.rendering import worker
+from service.rendering import calls
 from service.rendering.channel import Channel
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
@@ -110,7 +110,7 @@ class RenderProcess:
         child_data, self._data = context.Pipe(duplex=False)
         _enlarge(self._data)
         self._child_ends = child_end, child_data
-        self.child = context.Process(target=worker.serve, args=(memory_bytes, *self._child_ends), daemon=True)
+        self.child = context.Process(target=calls.serve, args=(memory_bytes, *self._child_ends), daemon=True)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self.pid = 0
         self.renders = 0
@@ -134,7 +134,7 @@ class RenderProcess:
         self._channel.open()
         async with asyncio.timeout(_START_TIMEOUT):
             await self._in_thread(self._spawn)
-            self.pid = await self._exchange(Job(worker.identify, ()))
+            self.pid = await self._exchange(Job(calls.IDENTIFY, ()))
 
     async def perform(self, job: Job[T], timeout: float) -> T:
         """Return the result of *job*, or raise its exception.
@@ -179,7 +179,7 @@ class RenderProcess:
 
     def _spawn(self) -> None:
         resource_tracker.ensure_running()  # `start` would do it, and unblock these signals
-        signal.pthread_sigmask(signal.SIG_BLOCK, worker.IGNORED)  # the new process inherits the mask
+        signal.pthread_sigmask(signal.SIG_BLOCK, calls.IGNORED)  # the new process inherits the mask
         self.child.start()
         weakref.finalize(self, self.child.kill)  # the interpreter would wait for the process when it exits
         for end in self._child_ends:

@@ -21,14 +21,10 @@ from service.imaging.order import Encoding, Limits, Order, Placeholder, Reductio
 from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from service.open_file import FileIdentity, read_whole
-from service.rendering.channel import receive, send
 from service.rendering.decoded_mezzanines import DecodedMezzanines
+from service.rendering.messages import receive, send
 
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP)
-"""Signals that a render process ignores: they reach the whole process group, and only the parent ends a process."""
 _PR_SET_PDEATHSIG = 1
-_NICENESS = 10
-"""Steps of niceness. The event loop comes first, so that hits stay quick during renders."""
 _MALLOC = {
     -8: 1,  # M_ARENA_MAX: number of arenas, since one thread does the work
     -1: 33_554_432,  # M_TRIM_THRESHOLD: bytes of freed memory that are kept for the next render
@@ -65,13 +61,9 @@ def serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
 
 
 def _set_up_process(memory_bytes: int) -> None:
-    for number in IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, IGNORED)
     if sys.platform == "linux":  # the thread that started this process lives for as long as the parent uses it
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    os.nice(_NICENESS)
     if memory_bytes:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))

@@ -12,6 +12,7 @@ from contextlib import suppress
 import structlog
 from aiohttp import web
 
+from service.caches.embedded import EmbeddedValkey
 from service.serving.hangup import Hangup, meaning
 from service.serving.listening import connection_limits
 from service.serving.reloading import Reload, reload_at
@@ -25,15 +26,19 @@ log = structlog.get_logger()
 
 
 async def serve_alone(
-    reload: Reload, listener: socket.socket, ready: Callable[[], None], shown: Sequence[int] = ()
+    reload: Reload,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    embedded: EmbeddedValkey | None = None,
+    shown: Sequence[int] = (),
 ) -> None:
     """Serve on *listener* with the settings of *reload* until SIGTERM, SIGINT or SIGQUIT. A second hurries the stop.
 
-    SIGHUP reloads them, or is one of the signals that end. Call *ready* when the service listens. *shown* is as in
-    `create_app`.
+    SIGHUP reloads them, or is one of the signals that end. Call *ready* when the service listens. *embedded* and
+    *shown* are as in `create_app`.
     """
     loop, settings = asyncio.get_running_loop(), reload.settings
-    stop, app = Stop(settings.server), create_app(settings, in_force=reload.in_force, shown=shown)
+    stop, app = Stop(settings.server), create_app(settings, in_force=reload.in_force, embedded=embedded, shown=shown)
     counter = SignalCounter(stop.request, stop.hurry)
     for number in ending_signals():
         loop.add_signal_handler(number, counter.receive)
@@ -62,8 +67,8 @@ async def serve(
     runner = Runner(app, limits, shutdown_timeout=server.shutdown_timeout, hurried=stop.hurried)
     try:
         await runner.setup()
-        gc.collect()
         gc.freeze()  # garbage collections skip modules, settings and catalogues: 4 % of a hit
+        gc.enable()
         await web.SockSite(runner, listener, backlog=limits.backlog).start()
         ready()
         await stop.announced.wait()

@@ -8,7 +8,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import structlog
+
+from service.caches.embedded import EmbeddedValkey
 from service.settings import Settings, SettingsSources
+from service.wiring.private_server import starting_private_server
+
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that tell OpenSSL where the certificates of authorities are."""
 
 
 def run(settings: Settings, sources: SettingsSources, ready: Callable[[str], None], shown: Sequence[int] = ()) -> None:
@@ -19,22 +26,24 @@ def run(settings: Settings, sources: SettingsSources, ready: Callable[[str], Non
 
     Raise OSError if the port cannot be had, and `BadSettings` if a file or folder of the settings cannot be used.
     """
-    if settings.server.workers == 1:
-        _run(settings, sources, ready, shown, None)
-    else:
-        with TemporaryDirectory(prefix="contact-image-", ignore_cleanup_errors=True) as folder:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # prometheus_client reads it when it is imported
-            _run(settings, sources, ready, shown, Path(folder))
+    with starting_private_server(settings.cache) as embedded:  # it starts while this process imports the rest
+        if settings.server.workers == 1:
+            _run(settings, sources, ready, embedded, shown, None)
+        else:
+            with TemporaryDirectory(prefix="contact-image-", ignore_cleanup_errors=True) as folder:
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # prometheus_client reads it when it is imported
+                _run(settings, sources, ready, embedded, shown, Path(folder))
 
 
 def _run(
     settings: Settings,
     sources: SettingsSources,
     ready: Callable[[str], None],
+    embedded: EmbeddedValkey | None,
     shown: Sequence[int],
     folder: Path | None,
 ) -> None:
-    import structlog
+    _import_aiohttp()
 
     from service.serving.listening import base_url, listen
     from service.serving.logs import configure_logs
@@ -59,9 +68,24 @@ def _run(
 
         from service.serving.one import serve_alone
 
-        uvloop.run(serve_alone(reload, listener, announce, shown))
+        uvloop.run(serve_alone(reload, listener, announce, embedded, shown))
     else:
         from service.serving.several import serve_by_several
 
-        serve_by_several(reload, listener, announce, folder, shown)
+        serve_by_several(reload, listener, announce, folder, embedded, shown)
     log.info("server.stopped")
+
+
+def _import_aiohttp() -> None:
+    """Import aiohttp without the certificates of authorities. Its import would read them, a tenth of the start.
+
+    They are for its own client. The verifiers' client, if there is one, has a context of its own.
+    """
+    given = {name: os.environ[name] for name in _CERTIFICATES if name in os.environ}
+    os.environ.update(dict.fromkeys(_CERTIFICATES, os.devnull))
+    try:
+        import aiohttp  # noqa: F401
+    finally:
+        for name in _CERTIFICATES:
+            del os.environ[name]
+        os.environ.update(given)

@@ -33,7 +33,8 @@ from service.serving.one import serve
 from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
-from service.wiring.app import create_app, private_server
+from service.wiring.app import create_app
+from service.wiring.private_server import private_server
 
 log = structlog.get_logger()
 
@@ -51,22 +52,25 @@ In this time, clients with kept connections learn from their answers to open oth
 
 
 def serve_by_several(
-    reload: Reload, listener: socket.socket, ready: Callable[[], None], folder: Path, shown: Sequence[int] = ()
+    reload: Reload,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    folder: Path,
+    embedded: EmbeddedValkey | None,
+    shown: Sequence[int] = (),
 ) -> None:
     """Serve on *listener* with `server.workers` processes until SIGTERM or SIGINT. Call *ready* before they start.
 
     The processes are started with the settings of *reload*, which SIGHUP changes. *folder* is for these processes only.
-    `PROMETHEUS_MULTIPROC_DIR` has named it since before the import of prometheus_client. *shown* is as in `create_app`.
+    `PROMETHEUS_MULTIPROC_DIR` has named it since before the import of prometheus_client. *embedded* and *shown* are as
+    in `create_app`.
     """
-    embedded = asyncio.run(private_server(reload.settings.cache))  # one for all processes
+    embedded = asyncio.run(private_server(reload.settings.cache, embedded))  # one for all processes
     try:
         _Workers(reload, listener, ready, folder, embedded, shown).run()
     except SystemExit as end:
         if end.code:
             raise
-    finally:
-        if embedded is not None:
-            asyncio.run(embedded.stop())
 
 
 class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
@@ -106,8 +110,8 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def run(self) -> None:
         every_second = self.embedded.revive if self.embedded is not None else lambda: None
         self.arbiter = SafeArbiter(self, self.listener, self.settings_reload, every_second)
-        gc.collect()
         gc.freeze()  # the end takes 0.1 s and not 0.7, and forked processes share more memory
+        gc.enable()
         self.arbiter.run()
 
 

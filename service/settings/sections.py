@@ -41,6 +41,7 @@ class ImagesSettings(Section):
     as_stored: Literal["verbatim", "clean"]
     timeout: Seconds
     watch: bool
+    near: bool | Literal["auto"]
 
     @field_validator("marker")
     @classmethod

@@ -8,25 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from service.imaging.containers.window import HEAD_BYTES
 from service.open_file import FileIdentity, OpenFile, file_identity, read_at
+from service.pictures.ports import Loaded
 from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
+from service.stores import cached_files
 from service.stores.describe import describe
+from service.stores.descriptions import Descriptions
 from service.stores.folder_in_force import FolderInForce
 from service.stores.found_files import FoundFiles
-from service.stores.names import files_of, pictures_in
-from service.stores.near import is_near
+from service.stores.names import files_of, paths_of, pictures_in
+from service.stores.near import Nearness, is_near
 from service.stores.os_errors import as_store_errors
 from service.stores.versions import picture_of, read_unchanged, require_version, version_of
 
@@ -41,15 +45,36 @@ class DirectoryStore:
     """An `OriginalStore` in the folder *root*.
 
     *max_bytes* is the largest size of an original. *timeout* is the number of seconds that one operation may take.
-    The processes of a service share *in_force*.
+    The processes of a service share *in_force*. *near* says whether the folder is near; "auto": as its files show.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int, timeout: float, in_force: FolderInForce | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        max_bytes: int,
+        timeout: float,
+        in_force: FolderInForce | None = None,
+        near: bool | Literal["auto"] = False,
+    ) -> None:
+        self._nearness, self._descriptions = Nearness(near), Descriptions()
         self._root, self._max_bytes, self._timeout = root, max_bytes, timeout
+        self._folder = os.fspath(root)
         self._in_force = in_force or FolderInForce(root)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._closing: set[asyncio.Future[None]] = set()
         self._found = FoundFiles()
+
+    @property
+    def near(self) -> bool:
+        return self._nearness.near
+
+    async def load(self, contact: int, most: int) -> Loaded | None:
+        try:
+            return self._load_cached(contact, min(most, HEAD_BYTES))
+        except OSError:
+            pass  # not all of it is in the kernel's memory, or the file is unusual: a thread finds out
+        return await self._bounded(lambda: self._in_thread(self._load, contact, False, None, most))
 
     async def find(self, contact: int, *, known: bool = False) -> Original | None:
         opened: list[OpenFile] = []
@@ -150,6 +175,11 @@ class DirectoryStore:
 
     def _find(self, contact: int, known: bool = False, opened: list[OpenFile] | None = None) -> Original | None:
         """Find the picture of *contact*. Its file is added to *opened*, if another process can read it."""
+        loaded = self._load(contact, known, opened)
+        return None if loaded is None else loaded.original
+
+    def _load(self, contact: int, known: bool, opened: list[OpenFile] | None = None, most: int = 0) -> Loaded | None:
+        """Find the same, with its bytes if there are *most* at most."""
         empty = False
         for path, size in files_of(self._root, contact):
             if size == 0:
@@ -157,14 +187,15 @@ class DirectoryStore:
                 continue
             try:
                 with _open(path) as file:
-                    original, identity = self._described(contact, file)
+                    loaded, identity = self._described(contact, file, most)
+                    original = loaded.original
                     if opened is not None and identity is not None and not original.fault and is_near(file):
                         opened.append(self._opened(original, file, identity))
             except FileNotFoundError:
                 continue  # removed since it was listed
             if original.size:
                 self._in_force.present(contact)
-                return original
+                return loaded
             empty = True
         if empty:
             self._in_force.require()
@@ -172,26 +203,80 @@ class DirectoryStore:
         self._in_force.absent(contact, known=known)
         return None
 
-    def _described(self, contact: int, file: int) -> tuple[Original, FileIdentity | None]:
-        """Describe the open *file* as a picture of *contact*, and return its identity.
+    def _load_cached(self, contact: int, most: int) -> Loaded:
+        """Return the picture, which has *most* bytes at most and was described before, without waiting for the disk.
+
+        Raise OSError if that cannot be done.
+        """
+        folder = cached_files.open_folder(self._folder)
+        try:
+            status = os.fstat(folder)
+            if not self._nearness.devices.get(status.st_dev):
+                raise BlockingIOError
+            if (marker := self._in_force.marker) and not cached_files.exists(folder, marker):
+                raise BlockingIOError
+            files = (cached_files.open_file(folder, path) for path in paths_of(contact))
+            file = next((each for each in files if each is not None), None)
+            if file is None:
+                raise BlockingIOError
+            try:
+                loaded = self._described_cached(contact, file, most)
+            finally:
+                os.close(file)
+            if not self._in_force.present_in(status, contact):
+                raise BlockingIOError
+            return loaded
+        finally:
+            os.close(folder)
+
+    def _described_cached(self, contact: int, file: int, most: int) -> Loaded:
+        """Return the picture in the open *file*. The rest is as in `_load_cached`."""
+
+        def described(status: os.stat_result) -> Loaded:
+            if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= most:
+                raise BlockingIOError
+            data = cached_files.read(file, 0, status.st_size)
+            version = version_of(status, data)
+            original = self._descriptions.find(contact, version, status.st_size, _modified(status))
+            if original is None:
+                raise BlockingIOError
+            return Loaded(original, data)
+
+        _, loaded, same = read_unchanged(file, described)
+        if not same:
+            raise BlockingIOError
+        return loaded
+
+    def _described(self, contact: int, file: int, most: int = 0) -> tuple[Loaded, FileIdentity | None]:
+        """Describe the open *file* as a picture of *contact*, with its bytes if there are *most* at most.
+
+        Return its identity, too.
 
         A file that is being written may give a mixture, and no identity. Its version then differs when it is read.
         """
 
-        def described(status: os.stat_result) -> Original:
-            head = read_at(file, 0, min(HEAD_BYTES, status.st_size))
-            return describe(
-                contact,
-                version=version_of(status, head),
-                size=status.st_size,
-                modified=_modified(status),
-                max_bytes=self._max_bytes,
-                head=head,
-                read=partial(read_at, file),
-            )
+        def described(status: os.stat_result) -> Loaded:
+            size = status.st_size
+            data = read_at(file, 0, size if size <= most else min(HEAD_BYTES, size))
+            version, modified = version_of(status, data), _modified(status)
+            original = self._descriptions.find(contact, version, size, modified)
+            if original is None:
+                original = describe(
+                    contact,
+                    version=version,
+                    size=size,
+                    modified=modified,
+                    max_bytes=self._max_bytes,
+                    head=data,
+                    read=partial(read_at, file),
+                )
+                if len(data) == size:
+                    self._descriptions.keep(original)
+            return Loaded(original, data if len(data) == size <= most else None)
 
-        status, original, same = read_unchanged(file, described)
-        return original, file_identity(status) if same else None
+        status, loaded, same = read_unchanged(file, described)
+        self._nearness.note(file, status.st_dev)
+        return (loaded, file_identity(status)) if same else (Loaded(loaded.original, None), None)
 
     def _read(self, original: Original) -> bytes:
         """Read all of it in one call: a change of threads takes longer than reading a usual picture."""

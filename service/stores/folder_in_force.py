@@ -52,11 +52,12 @@ class FolderInForce:
     has a picture again. With a *marker*, the name of a file, the folder with that file is in force, and no other.
 
     All processes that are forked from the one that makes an instance share its numbers. They need no lock: a process
-    that reads numbers which another one is changing looks once more. All methods but `accept_any` block and raise
-    OSError.
+    that reads numbers which another one is changing looks once more. All methods but `accept_any` and `present_in`
+    block and raise OSError.
     """
 
     def __init__(self, root: Path, marker: str = "") -> None:
+        self.marker = marker
         self._root, self._marker = os.fspath(root), f"{root}/{marker}" if marker else ""
         parts = _NEXT + 1, _CONTACTS, _MAX_ABSENT, _MAX_ABSENT
         shared = memoryview(mmap(-1, 8 * sum(parts))).cast("Q")
@@ -93,9 +94,22 @@ class FolderInForce:
         if not self._numbers[_INODE]:
             with self._lock:
                 self._put_in_force(status, (contact,))
-        elif contact not in self._contacts.tolist():
-            at = self._numbers[_NEXT] % _CONTACTS
-            self._contacts[at], self._numbers[_NEXT] = contact, at + 1
+        else:
+            self._note(contact)
+
+    def present_in(self, folder: os.stat_result, contact: int) -> bool:
+        """Note the same if the folder with that status is certainly in force, and return whether it is.
+
+        The marker must have been seen. Unlike `present`, this does not block.
+        """
+        numbers = self._numbers
+        if not self.marker:
+            if self._absent[0] or numbers[_LOST]:
+                return False
+            if (folder.st_ino, folder.st_dev) != (numbers[_INODE], numbers[_DEVICE]):
+                return False
+            self._note(contact)
+        return not self._reported
 
     def absent(self, contact: int, *, known: bool) -> None:
         """Note that *contact* has no picture; *known* is whether a record says that it has. Raise as `require`.
@@ -139,6 +153,11 @@ class FolderInForce:
     def accept_any(self) -> None:
         """Accept the folder that is at the path from now on, whatever it holds."""
         self._numbers[_LOST] = self._numbers[_INODE] = 0
+
+    def _note(self, contact: int) -> None:
+        if contact not in self._contacts.tolist():
+            at = self._numbers[_NEXT] % _CONTACTS
+            self._contacts[at], self._numbers[_NEXT] = contact, at + 1
 
     def _status(self) -> os.stat_result:
         """Return the status of the folder at the path. Raise OSError unless it is in force, or none is."""

@@ -58,6 +58,14 @@ def files_of(root: Path, contact: int) -> Iterator[ContactFile]:
         yield from _files_in(folder, contact)
 
 
+def paths_of(contact: int) -> Iterator[str]:
+    """Yield the paths in the folder at which the picture of *contact* may be, in the order of `files_of`."""
+    if contact > 0:
+        for folder in ("", f"{shard(contact)}/"):
+            for suffix in SUFFIXES:
+                yield f"{folder}{contact}.{suffix}"
+
+
 def pictures_in(root: Path | str) -> Iterator[tuple[int, str]]:
     """Yield contact and path of each picture in *root*, then of those in its shards, as the system lists them."""
     shards = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Literal
 
 _libc = ctypes.CDLL(None)
 
@@ -31,3 +32,22 @@ def is_near(file: int) -> bool:
     if _libc.fstatfs(file, status) != 0:
         return False
     return ctypes.c_long.from_buffer(status).value & 0xFFFFFFFF in _LOCAL
+
+
+class Nearness:
+    """Whether a folder is near. With "auto" it is what the file system of the last file shows, and far before.
+
+    *devices* says by device whether it is a local file system, as files have shown.
+    """
+
+    def __init__(self, setting: bool | Literal["auto"]) -> None:
+        self._auto = setting == "auto"
+        self.devices: dict[int, bool] = {}
+        self.near = setting is True
+
+    def note(self, file: int, device: int) -> None:
+        """Note the file system of the open *file*, which is on *device*."""
+        if device not in self.devices:
+            self.devices[device] = is_near(file)
+        if self._auto:
+            self.near = self.devices[device]

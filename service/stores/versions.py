@@ -28,7 +28,7 @@ def version_of(status: os.stat_result, data: bytes) -> str:
     return f"{status.st_size:x}-{status.st_mtime_ns:x}-{digest[:24]}"
 
 
-def picture_of(version: str) -> object:
+def picture_of(version: str) -> tuple[str, str]:
     """Return what copies of one picture have in common: the size, and the digest of the first bytes."""
     return version.partition("-")[0], version.rpartition("-")[2]
 

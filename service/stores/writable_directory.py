@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import structlog
 
@@ -43,8 +43,16 @@ class WritableDirectory(DirectoryStore):
     too, before the call returns.
     """
 
-    def __init__(self, root: Path, *, max_bytes: int, timeout: float, in_force: FolderInForce | None = None) -> None:
-        super().__init__(root, max_bytes=max_bytes, timeout=timeout, in_force=in_force)
+    def __init__(
+        self,
+        root: Path,
+        *,
+        max_bytes: int,
+        timeout: float,
+        in_force: FolderInForce | None = None,
+        near: bool | Literal["auto"] = False,
+    ) -> None:
+        super().__init__(root, max_bytes=max_bytes, timeout=timeout, in_force=in_force, near=near)
         self._uploads = UploadFolder(root, timeout)
         self._writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-write")
 
@@ -89,7 +97,7 @@ class WritableDirectory(DirectoryStore):
             check(present)
             moment = _moment(present)
             os.utime(upload.file.fileno(), ns=(moment, moment))
-            original, _ = self._described(contact, upload.file.fileno())
+            (original, _), _ = self._described(contact, upload.file.fileno())
             if original.fault is not None:  # without its metadata it may be too large
                 raise original.fault.error()
             found = [*files_of(self._root, contact)]

@@ -1,4 +1,4 @@
-"""The fast path below aiohttp's router: it answers repeats, and passes all other requests to the application."""
+"""The fast path below aiohttp's router: it answers hits, and passes all other requests to the application."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from service.access.identity import Role
 from service.errors import N_, BadParameter, PictureError, Unexpected
 from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
-from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
+from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, DIRECT, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.prebuilt import PrebuiltResponse
 from service.web.refusals import WENT_WRONG, refuse_unread
+from service.web.repeats import EarlierAnswer
 from service.web.request_log import REQUEST_ID, log_abandoned, log_request, new_request_id
 from service.web.request_values import METHODS
 from service.web.requester import REQUESTER, Requester
@@ -29,12 +30,13 @@ _READS = (hdrs.METH_GET, hdrs.METH_HEAD)
 
 
 class FastPath:
-    """Answers repeats for a started *app*, and passes all other requests to its own *handler*."""
+    """Answers hits for a started *app*, and passes all other requests to its own *handler*."""
 
     def __init__(
         self, app: web.Application, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
     ) -> None:
-        self._repeats, self._metrics, self._languages = app[REPEATS], app[METRICS], app[LANGUAGES]
+        self._repeats, self._direct = app[REPEATS], app[DIRECT]
+        self._metrics, self._languages = app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
         self._refusals, self._bodies = app[REFUSALS], app[BODIES]
         self._default_requester = self._authenticator.default_requester
@@ -73,16 +75,14 @@ class FastPath:
                 return self._describe_server(request)
             if requester is not None:
                 request[REQUESTER] = requester  # it is not authorized again
-            if requester is None or request.method != hdrs.METH_GET:
+            if requester is None:
                 return await self._handler(request)
-            with connection.cancelled_if_lost():
-                response = await repeats.answer_shared(request, requester, earlier) if earlier is not None else None
-                if response is None and (response := await repeats.follow(request, requester)) is not None:
-                    self._metrics.collapsed()
-            if response is not None:
-                return await self._send(request, response, begun)
             try:
-                return await self._handler(request)
+                with connection.cancelled_if_lost():
+                    response = await self._look_up(request, requester, earlier)
+                if response is None:
+                    return await self._handler(request)
+                return await self._send(request, response, begun)
             finally:
                 repeats.release(request)
         except ClientLeft:
@@ -91,6 +91,18 @@ class FastPath:
             raise
         finally:
             connection.mark_idle()
+
+    async def _look_up(
+        self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer | None
+    ) -> PrebuiltResponse | None:
+        """Return the answer of a cache, a near store, or an equal request that is being answered; else None."""
+        if request.method == hdrs.METH_GET:
+            if earlier is not None and (response := await self._repeats.answer_shared(request, requester, earlier)):
+                return response
+            if (response := await self._repeats.follow(request, requester)) is not None:
+                self._metrics.collapsed()
+                return response
+        return await self._direct.answer(request, requester)
 
     def _known_reader(self, request: web.BaseRequest) -> Requester | None:
         """Return the requester of GET or HEAD if it is known without a verifier and may read; else None."""

@@ -59,13 +59,20 @@ def picture_headers(
     stale: bool,
 ) -> CIMultiDict[str]:
     """Return the fields that 200, 206 and 304 of a picture have in common. The body's are in `describe_body`."""
-    headers = common(contact, varies)
-    headers["ETag"] = selection.etag
+    headers = common(None, varies)
+    headers.update(own_headers(selection, contact))
     lifetime = lifetimes.placeholder if selection.placeholder else lifetimes.stale if stale else lifetimes.picture
     headers["Cache-Control"] = cache_control(lifetime, requester)
-    if selection.last_modified is not None and selection.last_modified <= time.time():  # RFC 9110 section 8.8.2.1
-        headers["Last-Modified"] = http_date(selection.last_modified)
     return headers
+
+
+def own_headers(selection: Selection, contact: int) -> dict[str, str]:
+    """Return the fields of a picture that have other values for each: its validators and the names of its contact."""
+    tag = f"contact-{contact}"
+    own = {"Surrogate-Key": tag, "Cache-Tag": tag, "ETag": selection.etag}
+    if selection.last_modified is not None and selection.last_modified <= time.time():  # RFC 9110 section 8.8.2.1
+        own["Last-Modified"] = http_date(selection.last_modified)
+    return own
 
 
 def describe_older(headers: CIMultiDict[str], etag: str, lifetimes: ResponseLifetimes, requester: Requester) -> None:

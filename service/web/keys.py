@@ -16,6 +16,7 @@ from service.pictures.ports import Admission, Renderer, WritableStore
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.web.cors import Cors
+from service.web.direct import DirectAnswers
 from service.web.metrics import Metrics
 from service.web.policy import ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
@@ -35,6 +36,7 @@ AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)
 CORS = web.AppKey("cors", Cors)
+DIRECT = web.AppKey("direct", DirectAnswers)
 LANGUAGES = web.AppKey("languages", Languages)
 METRICS = web.AppKey("metrics", Metrics)
 PICTURES = web.AppKey("pictures", ContactPictures)

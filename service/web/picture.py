@@ -20,6 +20,7 @@ from service.errors import (
     Unwritable,
 )
 from service.formats import Format, IfBlank
+from service.pictures.contact_pictures import Look
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged, Picture
@@ -30,6 +31,7 @@ from service.protocol.query import parse_query
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
 from service.web.connections import Connection
+from service.web.direct import LOOKED
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
 from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
 from service.web.request_values import CONDITIONS, contact_id
@@ -99,9 +101,10 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     """Select, compare validators, load, make the header, send."""
     request, contact, connection = asked.request, asked.contact, asked.request.protocol
     assert isinstance(connection, Connection)
-    trace = Trace(WaitingClient(request, connection))
+    look, trace = (None if reread else request.get(LOOKED)) or (None, Trace())
+    trace.client = WaitingClient(request, connection)
     with connection.cancelled_if_lost():
-        (selection, language, detail), loaded, part = await _load_first_possible(asked, trace, reread=reread)
+        (selection, language, detail), loaded, part = await _load_first_possible(asked, look, trace, reread=reread)
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 
@@ -122,14 +125,14 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not stale and isinstance(loaded.body, bytes) and _is_repeatable(selection):
-        repeats.keep(asked.target, asked.accept, selection, headers, unchanged)
+        repeats.keep(asked.target, asked.accept, selection, negotiated=asked.requested.type is None)
     if request.method == "GET":
         repeats.settle(asked.target, asked.accept, missed=trace.fwd is not None)
     add_trace(headers, trace, detail or loaded.detail)
     return await request.app[BODIES].send(request, headers, loaded, status=status, json=selection.choice.json)
 
 
-async def _load_first_possible(asked: _Asked, trace: Trace, *, reread: bool) -> _Loaded:
+async def _load_first_possible(asked: _Asked, look: Look | None, trace: Trace, *, reread: bool) -> _Loaded:
     """Select and load the picture, unless the client's copy is valid.
 
     After an error that another format or a placeholder avoids, that is selected. Each turn but the last rules out one
@@ -137,7 +140,7 @@ async def _load_first_possible(asked: _Asked, trace: Trace, *, reread: bool) -> 
     """
     failures = _Failures()
     while True:
-        chosen = await _select(asked, failures, trace, reread=reread)
+        chosen = await _select(asked, look, failures, trace, reread=reread)
         selection = chosen.selection
         if _is_valid_at_client(asked.request, selection):
             return _Loaded(chosen)
@@ -151,10 +154,10 @@ async def _load_first_possible(asked: _Asked, trace: Trace, *, reread: bool) -> 
             if asked.requested.if_blank is IfBlank.NULL or selection.placeholder is not None:
                 raise
             failures.unrenderable = True
-        trace.fwd, reread = "miss", False
+        trace.fwd, reread, look = "miss", False, None
 
 
-async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: bool) -> _Chosen:
+async def _select(asked: _Asked, look: Look | None, failures: _Failures, trace: Trace, *, reread: bool) -> _Chosen:
     """Select the picture, or the placeholder if the request asks for one in place of it."""
     pictures, requested = asked.request.app[PICTURES], asked.requested
     if not failures.unrenderable:
@@ -166,6 +169,7 @@ async def _select(asked: _Asked, failures: _Failures, trace: Trace, *, reread: b
                 reload=reread,
                 ruled_out=failures.of_picture,
                 whole=_wants_whole(asked.request),
+                look=look,
             )
             return _Chosen(selection)
         except (NoPicture, Unrenderable) as error:

@@ -15,25 +15,24 @@ from typing import NamedTuple
 
 from aiohttp import hdrs, web
 from moka_py import Moka
-from multidict import CIMultiDict
 
+from service.formats import Format
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.selection import Selected, Selection
+from service.pictures.trace import Trace
 from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
-from service.web.headers import disposition
+from service.web.headers import common, describe_body, disposition, own_headers, serves_ranges, vary
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
 from service.web.request_values import CONDITIONS, field
 from service.web.requester import Requester, target
 from service.web.sharing import SharingHeaders
 
-_MAX_TEXT = 512
+MAX_TEXT = 512
 """Characters of target and `Accept` together. Longer ones are rare, and would make the index large."""
 _OVERHEAD = 1_250
 """Bytes of an entry in addition to its target and its own fields, and 400 of the record (measured, rounded up)."""
-_OWN = ("ETag", "Last-Modified", "Surrogate-Key", "Cache-Tag")
-"""Fields with other values for each picture."""
 _Key = tuple[str, str | None]
 
 
@@ -46,7 +45,7 @@ class _Heads(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _EarlierAnswer(Selected):
+class EarlierAnswer(Selected):
     """What was selected for a request, its validators, and the header of its answer: *heads* and its *own* lines.
 
     The trace and the fields of `SharingHeaders.lines` are missing from the header.
@@ -75,32 +74,28 @@ class Repeats:
 
     def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int) -> None:
         self._pictures, self._sharing = pictures, sharing
-        self._index: Moka[_Key, _EarlierAnswer] = Moka(capacity, weigher=_weight)
+        self._heads: dict[tuple[Format, bool, bool], _Heads] = {}
+        self._index: Moka[_Key, EarlierAnswer] = Moka(capacity, weigher=_weight)
         self._leaders: dict[_Key, _LeadingRequest] = {}
 
-    def keep(
-        self,
-        target: str,
-        accept: str | None,
-        selection: Selection,
-        full: CIMultiDict[str],
-        unchanged: CIMultiDict[str],
-    ) -> None:
-        """Remember the answer to GET of *target* with *accept*: *full* are the headers of 200, *unchanged* of 304."""
-        if len(target) + len(accept or "") > _MAX_TEXT or (recorded := selection.recorded) is None:
-            return
-        own = "".join(f"{name}: {unchanged[name]}\r\n" for name in _OWN if name in unchanged)
-        earlier = _EarlierAnswer(
-            selection.owner,
+    def keep(self, target: str, accept: str | None, selection: Selection, *, negotiated: bool) -> EarlierAnswer:
+        """Remember the answer to GET of *target* with *accept*, and return it. *negotiated*: `Accept` counts."""
+        contact, recorded = selection.owner, selection.recorded
+        assert isinstance(contact, int)
+        assert recorded is not None  # placeholders have no record, and are not kept
+        earlier = EarlierAnswer(
+            contact,
             selection.field,
             recorded.record,
             recorded.until,
             selection.etag,
             selection.last_modified,
-            _heads(self._common(full), self._common(unchanged), selection.choice.format.suffix),
-            own,
+            self._heads_of(selection, contact, negotiated),
+            "".join([f"{name}: {value}\r\n" for name, value in own_headers(selection, contact).items()]),
         )
-        self._index.set((target, accept and sys.intern(accept)), earlier)
+        if len(target) + len(accept or "") <= MAX_TEXT:
+            self._index.set((target, accept and sys.intern(accept)), earlier)
+        return earlier
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
         """Wake the followers of GET of *target* with *accept*: its answer is known, though not yet sent."""
@@ -126,29 +121,52 @@ class Repeats:
         found = earlier and self._pictures.revalidate_local(earlier)
         if not earlier or not found:
             return None
-        return self._response(request, requester, earlier, *found, begun, collapsed=leader.missed)
+        entry, ttl = found
+        status = _status(ttl, "miss" if leader.missed else None, leader.missed, entry.detail)
+        return self._response(request, requester, earlier, entry, status, begun)
 
-    def find(self, request: web.BaseRequest, requester: Requester) -> _EarlierAnswer | None:
+    def find(self, request: web.BaseRequest, requester: Requester) -> EarlierAnswer | None:
         """Return the answer to an earlier GET or HEAD with the same key; None if *request* cannot be answered so."""
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
         return self._index.get((requester.target or request.raw_path, field(request, hdrs.ACCEPT)))
 
-    def answer(
-        self, request: web.BaseRequest, requester: Requester, earlier: _EarlierAnswer
-    ) -> PrebuiltResponse | None:
+    def answer(self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer) -> PrebuiltResponse | None:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
         begun = time.perf_counter()
         found = self._pictures.revalidate_local(earlier)
-        return self._response(request, requester, earlier, *found, begun) if found else None
+        if found is None:
+            return None
+        return self._response(request, requester, earlier, found[0], _hit(found[1], found[0].detail), begun)
 
     async def answer_shared(
-        self, request: web.BaseRequest, requester: Requester, earlier: _EarlierAnswer
+        self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer
     ) -> PrebuiltResponse | None:
         """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain."""
         begun = time.perf_counter()
         found = await self._pictures.revalidate_shared(earlier)
-        return self._response(request, requester, earlier, *found, begun) if found else None
+        if found is None:
+            return None
+        return self._response(request, requester, earlier, found[0], _hit(found[1], found[0].detail), begun)
+
+    def first_answer(
+        self,
+        request: web.BaseRequest,
+        requester: Requester,
+        selection: Selection,
+        entry: Entry,
+        trace: Trace,
+        begun: float,
+        *,
+        negotiated: bool,
+    ) -> PrebuiltResponse:
+        """Return the answer with *selection* and *entry*, which are not in the index, and remember it."""
+        key = target(request), field(request, hdrs.ACCEPT)
+        earlier = self.keep(*key, selection, negotiated=negotiated)
+        if request.method == hdrs.METH_GET:
+            self.settle(*key, missed=trace.fwd is not None)
+        status = _status(trace.ttl, trace.fwd, trace.collapsed, entry.detail)
+        return self._response(request, requester, earlier, entry, status, begun)
 
     def release(self, request: web.BaseRequest) -> None:
         """Wake the followers of *request*, which is answered or has failed, unless `settle` has."""
@@ -160,14 +178,12 @@ class Repeats:
         self,
         request: web.BaseRequest,
         requester: Requester,
-        earlier: _EarlierAnswer,
+        earlier: EarlierAnswer,
         entry: Entry,
-        ttl: int,
+        status: str,
         begun: float,
-        *,
-        collapsed: bool = False,
     ) -> PrebuiltResponse:
-        """Return 200 or 304 with *entry*, which is fresh for *ttl* seconds. *begun* is from `time.perf_counter`."""
+        """Return 200 or 304 with *entry*. *status* is `Cache-Status`, *begun* is from `time.perf_counter`."""
         fields = request.headers
         unchanged = False
         if hdrs.IF_NONE_MATCH in fields or hdrs.IF_MODIFIED_SINCE in fields:
@@ -175,7 +191,6 @@ class Repeats:
             # Most clients send one tag, which the first comparison finds.
             unchanged = tags == earlier.etag or not_modified(earlier.etag, earlier.modified, tags, date)
         took = (time.perf_counter() - begun) * 1000
-        status = _collapsed(entry.detail) if collapsed else _hit(ttl, entry.detail)
         sharing = self._sharing.lines(request, requester)
         changing = f"{earlier.own}{sharing}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
         if unchanged:
@@ -184,28 +199,31 @@ class Repeats:
         named = f"{changing}Content-Disposition: {disposition(earlier.owner, earlier.heads.suffix)}\r\n"
         return PrebuiltResponse(200, earlier.heads.full, named, entry.body)
 
-    def _common(self, headers: CIMultiDict[str]) -> tuple[tuple[str, str], ...]:
-        """Return the fields of *headers* that many pictures have in common."""
-        common = self._sharing.prebuilt(headers)
-        for name in (*_OWN, hdrs.CONTENT_DISPOSITION):
-            common.pop(name, None)
-        return tuple(common.items())
+    def _heads_of(self, selection: Selection, contact: int, negotiated: bool) -> _Heads:
+        """Return the parts of the headers that all pictures of one format have in common."""
+        key = selection.choice.format, serves_ranges(selection), negotiated
+        if (heads := self._heads.get(key)) is None:
+            unchanged = common(None, vary(negotiated=negotiated, worded=False))
+            self._sharing.add_vary(unchanged)
+            full = unchanged.copy()
+            describe_body(full, selection, contact, "")
+            del full[hdrs.CONTENT_DISPOSITION]
+            heads = _Heads(head(200, full.items()), head(304, unchanged.items()), selection.choice.format.suffix)
+            self._heads[key] = heads
+        return heads
 
 
-@lru_cache(256)
-def _heads(full: tuple[tuple[str, str], ...], unchanged: tuple[tuple[str, str], ...], suffix: str) -> _Heads:
-    return _Heads(head(200, full), head(304, unchanged), suffix)
-
-
-def _weight(key: _Key, earlier: _EarlierAnswer) -> int:
+def _weight(key: _Key, earlier: EarlierAnswer) -> int:
     return len(key[0]) + len(earlier.own) + _OVERHEAD
 
 
 @lru_cache(1024)
 def _hit(ttl: int, detail: str) -> str:
-    return str(CacheStatus(hit=True, ttl=ttl, detail=detail or None))
+    return _status(ttl, None, False, detail)
 
 
-@lru_cache(16)
-def _collapsed(detail: str) -> str:
-    return str(CacheStatus(hit=False, fwd="miss", collapsed=True, detail=detail or None))
+@lru_cache(1024)
+def _status(ttl: int | None, fwd: str | None, collapsed: bool, detail: str) -> str:
+    """Return `Cache-Status` of an answer with the *detail* of its entry. The rest is as in `Trace`."""
+    hit = fwd is None
+    return str(CacheStatus(hit=hit, ttl=ttl if hit else None, fwd=fwd, collapsed=collapsed, detail=detail or None))

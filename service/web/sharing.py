@@ -46,14 +46,7 @@ class SharingHeaders:
         private = None if requester is None else requester.private
         headers.update(self._fields(private, request.headers.get(hdrs.ORIGIN)))
         if requester is not None:
-            self._add_vary(headers)
-
-    def prebuilt(self, headers: CIMultiDict[str]) -> CIMultiDict[str]:
-        """Return *headers* of a picture without the fields in `lines`, so that they are the same for every request."""
-        constant = headers.copy()
-        del constant[hdrs.CACHE_CONTROL]
-        self._add_vary(constant)
-        return constant
+            self.add_vary(headers)
 
     def lines(self, request: web.BaseRequest, requester: Requester) -> str:
         """Return the fields that complete a prebuilt answer to *request*, each as a line with its CRLF."""
@@ -78,6 +71,6 @@ class SharingHeaders:
         # page could learn whether there is a picture.
         return {_EMBEDDED_BY: "same-site" if private else "cross-origin", **self._cors.fields(origin)}
 
-    def _add_vary(self, headers: CIMultiDict[str]) -> None:
+    def add_vary(self, headers: CIMultiDict[str]) -> None:
         if (varies := self._cors.vary(headers.get(hdrs.VARY))) is not None:
             headers[hdrs.VARY] = varies

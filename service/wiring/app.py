@@ -15,11 +15,11 @@ from hashlib import blake2b
 import structlog
 from aiohttp import web
 
-from service.caches.embedded import CannotEmbed, EmbeddedValkey
+from service.caches.embedded import EmbeddedValkey
 from service.caches.redis import RedisCache
 from service.errors import PictureError
 from service.imaging.order import Encoding, Limits
-from service.imaging.render import encoder_versions
+from service.imaging.versions import encoder_versions
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.faults import FaultRecorder
@@ -37,6 +37,7 @@ from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
 from service.web.cors import Cors
+from service.web.direct import DirectAnswers
 from service.web.health import flush_metrics
 from service.web.keys import (
     ADMISSION,
@@ -44,6 +45,7 @@ from service.web.keys import (
     BODIES,
     CACHE,
     CORS,
+    DIRECT,
     LANGUAGES,
     METRICS,
     PICTURES,
@@ -67,6 +69,7 @@ from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
+from service.wiring.private_server import private_server
 from service.wiring.stores import StoreState, store_type
 
 log = structlog.get_logger()
@@ -94,12 +97,14 @@ def create_app(
     renderer: Renderer | None = None,
     slots: RenderSlots | None = None,
     in_force: StoreState | None = None,
+    embedded: EmbeddedValkey | None = None,
     shown: Sequence[int] = (),
 ) -> web.Application:
     """Return the application of the whole service.
 
     *store*, *cache* and *renderer* replace the adapters that *settings* describe. The application closes them.
     *slots* limit the renders of all processes that share them. *in_force* is what they share about the store.
+    *embedded* is the private cache server, if it has been started already. The application stops it.
     *shown* are contacts with pictures: `/` is then a page that shows them.
     """
     app = web.Application()
@@ -122,7 +127,7 @@ def create_app(
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store, in_force))
-    app.cleanup_ctx.append(lambda app: _cache(app, settings, cache))
+    app.cleanup_ctx.append(lambda app: _cache(app, settings, cache, embedded))
     app.cleanup_ctx.append(lambda app: _pictures(app, settings))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
@@ -203,9 +208,11 @@ async def _report_other_stores(store: WritableStore, cache: PictureCache) -> Non
         await asyncio.sleep(_COMPARE_PAUSE)
 
 
-async def _cache(app: web.Application, settings: Settings, given: SharedCache | None) -> AsyncIterator[None]:
+async def _cache(
+    app: web.Application, settings: Settings, given: SharedCache | None, started: EmbeddedValkey | None
+) -> AsyncIterator[None]:
     cache = settings.cache
-    embedded = await private_server(cache) if given is None else None
+    embedded = await private_server(cache, started) if given is None else None
     url = embedded.url if embedded else cache.url.get_secret_value()
     shared = given or (redis_cache(settings, url) if url else None)
     app[CACHE] = picture_cache = PictureCache(
@@ -250,6 +257,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
     )
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
+    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY])
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()
@@ -285,19 +293,6 @@ async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[Non
 def cores() -> int:
     """Return the number of cores that this process may use; of all cores where the system does not provide it."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-async def private_server(cache: CacheSettings) -> EmbeddedValkey | None:
-    """Start a private Valkey server, which the caller stops. Return None if `cache.url` is set, or none can start."""
-    if cache.url.get_secret_value():
-        return None
-    try:
-        embedded = EmbeddedValkey.start(cache.embedded_bytes)
-        await embedded.ready()
-    except CannotEmbed as error:
-        log.warning("cache.memory_only", reason=str(error))
-        return None
-    return embedded
 
 
 def redis_cache(settings: Settings, url: str) -> RedisCache:

@@ -59,7 +59,9 @@ def store_type(settings: Settings) -> StoreType:
 def _make_folder(settings: Settings, in_force: FolderInForce | None = None) -> WritableDirectory:
     images = settings.images
     in_force = in_force or FolderInForce(images.directory, images.marker)
-    return WritableDirectory(images.directory, max_bytes=images.max_bytes, timeout=images.timeout, in_force=in_force)
+    return WritableDirectory(
+        images.directory, max_bytes=images.max_bytes, timeout=images.timeout, in_force=in_force, near=images.near
+    )
 
 
 def _prepare_folder(settings: Settings) -> FolderInForce:

@@ -14,7 +14,8 @@ from service.errors import BadParameter, Unrenderable
 from service.formats import WRITABLE, Fit, Format
 from service.imaging.order import Limits, Order
 from service.imaging.pixels.orientation import stored_box
-from service.imaging.render import encoder_versions, render
+from service.imaging.render import render
+from service.imaging.versions import encoder_versions
 from tests.pixels import corners, near, rendered, shown
 from tools.pictures.drawing import BLUE, GREEN, RED, YELLOW, quarters, saved
 from tools.pictures.exif import exif_block, stored

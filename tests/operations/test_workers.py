@@ -227,7 +227,8 @@ def test_demo_on_a_public_address_is_read_only_and_its_folder_outlives_one_proce
 
 def test_more_processes_than_renders_take_turns(pictures: Path) -> None:
     """Three processes share one slot, so that one of them renders at a time."""
-    with running("--images", pictures, "--workers", "3", CONTACT_IMAGE_RENDER__TIMEOUT="60") as service:
+    patient = {"CONTACT_IMAGE_RENDER__TIMEOUT": "60", "CONTACT_IMAGE_RENDER__QUEUE_TIMEOUT": "60"}
+    with running("--images", pictures, "--workers", "3", **patient) as service:
         service.with_renderers(3)
         renderers = [each.pid for each in service.renderers]
         spent, begun = sum(map(_processor_seconds, renderers)), time.monotonic()

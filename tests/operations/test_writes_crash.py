@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.operations.running import TIMEOUT, Service, running
+from tests.operations.running import TIMEOUT, Service, block_until, running
 from tests.pixels import shown
 from tools.pictures.drawing import saved
 
@@ -62,6 +62,8 @@ def test_kill_at_any_moment_leaves_whole_pictures_and_the_next_start_removes_upl
             with ThreadPoolExecutor(len(CONTACTS)) as threads:
                 writers = [threads.submit(write, service, contact) for contact in CONTACTS]
                 time.sleep(0.3 + 0.11 * round)  # at any point of a write
+                if round == ROUNDS - 1:
+                    block_until(lambda: acknowledged, 60, "a write is acknowledged")
                 service.send(signal.SIGKILL)
                 ended.set()
                 for writer in writers:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
 from hypothesis import given
 from hypothesis import strategies as st
 
 import service
 from service.protocol.cultures import load_cultures
-from service.protocol.languages import NO_PHOTO, Languages
+from service.protocol.languages import _LOCALE, NO_PHOTO, Languages, _read_catalogue
 from tools.cultures import FILE, SAMPLE, samples, text
 
 SHIPPED = Languages.load()
@@ -21,6 +22,40 @@ SUPEROFFICE = {code: code for code in _ALIKE} | {"no": "nb", "br": "pt-BR", "ch"
 """The `Content-Language` by SuperOffice's code."""
 SOURCE = Path(service.__file__).parent
 TO_UPDATE = "update the catalogues with the command at the top of service/protocol/locale/sv.po, then translate"
+UNUSUAL = r"""
+msgid ""
+msgstr "Content-Type: text/plain; charset=utf-8\n"
+
+#: file.py:1
+#, python-format
+msgid "a \"b\"\n"
+msgstr "å\t\\"
+
+msgid ""
+"long "
+"text"
+msgstr ""
+"lång "
+"text"
+
+#, fuzzy, python-format
+msgid "fuzzy"
+msgstr "luddig"
+
+msgid "empty"
+msgstr ""
+
+msgid "one"
+msgid_plural "many"
+msgstr[0] "en"
+msgstr[1] "många"
+
+#~ msgid "obsolete"
+#~ msgstr "gammal"
+
+msgid "last"
+msgstr "sist"
+"""
 _PLACE = re.compile(r"%(?:\((\w+)\))?(.)", re.DOTALL)
 
 
@@ -205,6 +240,30 @@ def test_grouping_keeps_all_digits(number: int, culture: str) -> None:
 def test_any_culture_is_known_or_ignored(so_culture: str, accept_language: str) -> None:
     culture = SHIPPED.culture(so_culture, "en", accept_language)
     assert culture is None or culture in SHIPPED.cultures
+
+
+def read_by_babel(file: Path) -> dict[str, str]:
+    """Return the finished translations of a catalogue without plurals."""
+    with file.open("rb") as opened:
+        catalogue = read_po(opened)
+    return {
+        entry.id: entry.string
+        for entry in catalogue
+        if isinstance(entry.id, str) and isinstance(entry.string, str) and entry.id and entry.string and not entry.fuzzy
+    }
+
+
+@pytest.mark.parametrize("file", sorted(_LOCALE.glob("*.po")), ids=lambda file: file.stem)
+def test_catalogue_is_read_as_babel_reads_it(file: Path) -> None:
+    assert _read_catalogue(file) == read_by_babel(file) != {}
+
+
+def test_unusual_entries_of_a_catalogue_are_read_as_babel_reads_them(tmp_path: Path) -> None:
+    file = tmp_path / "xx.po"
+    file.write_text(UNUSUAL, "utf-8")
+    assert (
+        _read_catalogue(file) == read_by_babel(file) == {'a "b"\n': "å\t\\", "long text": "lång text", "last": "sist"}
+    )
 
 
 @pytest.mark.parametrize("language", sorted(SHIPPED.catalogues))

@@ -20,7 +20,7 @@ from service.imaging.render import rendition
 from service.imaging.source import Source
 from service.pictures.trace import Trace
 from service.pictures.values import MezzanineFile
-from service.rendering import decoded_mezzanines, supervisor, worker
+from service.rendering import calls, decoded_mezzanines, supervisor
 from service.rendering.pool import RenderPool
 from service.rendering.process import Job, RenderProcess
 from service.web.metrics import Metrics
@@ -283,7 +283,7 @@ async def test_process_with_much_memory_is_replaced(pools: Pools, monkeypatch: p
     await until(lambda: before not in pool.pids and len(pool.pids) == 1)
 
 
-@pytest.mark.parametrize("number", worker.IGNORED)
+@pytest.mark.parametrize("number", calls.IGNORED)
 async def test_signal_to_the_process_group_ends_no_starting_process(number: signal.Signals) -> None:
     process = RenderProcess(0)
     starting = asyncio.create_task(process.start())
@@ -292,7 +292,7 @@ async def test_signal_to_the_process_group_ends_no_starting_process(number: sign
     os.kill(process.child.pid, number)  # while it starts its interpreter
     await starting
     os.kill(process.pid, number)
-    assert await process.perform(Job(worker.identify, ()), 10.0) == process.child.pid
+    assert await process.perform(Job(calls.IDENTIFY, ()), 10.0) == process.child.pid
     process.kill()
     await process.wait_ended()
 

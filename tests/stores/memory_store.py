@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from service.imaging.containers.window import HEAD_BYTES
-from service.pictures.ports import Check, Upload
+from service.pictures.ports import Check, Loaded, Upload
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
 from service.pictures.writes import stored_original
 from service.stores.describe import describe
@@ -41,6 +41,14 @@ class MemoryStore:
             head=data[:HEAD_BYTES],
             read=lambda position, size: data[position : position + size],
         )
+
+    near = False
+
+    async def load(self, contact: int, most: int) -> Loaded | None:
+        original = await self.find(contact)
+        if original is None:
+            return None
+        return Loaded(original, self._pictures[contact][0] if original.size <= most else None)
 
     async def read(self, original: Original) -> bytes:
         data, version, _ = self._pictures.get(original.contact, (b"", None, 0))

@@ -77,6 +77,17 @@ async def found(store: OriginalStore, contact: int = 42) -> Original:
     return original
 
 
+async def test_load_returns_the_original_with_its_bytes_up_to_a_size(kept: tuple[OriginalStore, Keep]) -> None:
+    store, keep = kept
+    keep(42, JPEG)
+    assert await store.load(42, len(JPEG)) == (await found(store), JPEG)
+    assert await store.load(42, len(JPEG) - 1) == (await found(store), None)
+    assert await store.load(43, len(JPEG)) is None
+    keep(44, b"")
+    with pytest.raises(OriginalEmpty):
+        await store.load(44, len(JPEG))
+
+
 async def test_find_returns_what_is_stored(kept: tuple[OriginalStore, Keep]) -> None:
     store, keep = kept
     keep(42, JPEG)

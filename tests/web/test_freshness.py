@@ -138,7 +138,8 @@ async def test_entries_expire_at_different_times_and_not_late(
     prefix, contacts = f"freshness-{next(_prefixes)}", range(1_000, 1_200)
     for contact in contacts:
         os.link(images / "1.jpg", images / f"{contact}.jpg")
-    client = await serve_fresh(cache={"prefix": prefix, "kept_for": 1_000, "fresh_for": 500, "memory_bytes": 0})
+    cache = {"prefix": prefix, "kept_for": 1_000, "fresh_for": 500, "memory_bytes": 0}
+    client = await serve_fresh(images={"near": False}, cache=cache)
     for contact in contacts:
         await get(client, contact)
     await client.server.app[CACHE].settle()  # type: ignore[attr-defined]

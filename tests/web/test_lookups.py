@@ -13,6 +13,9 @@ from tests.web.conftest import Client, Get
 
 pytestmark = pytest.mark.usefixtures("people")
 
+FAR = {"near": False}
+"""Settings of a folder whose stored pictures are kept in Redis."""
+
 
 @contextmanager
 def lookups(server: Valkey, contact: int) -> Iterator[list[list[str]]]:
@@ -30,8 +33,8 @@ def lookups(server: Valkey, contact: int) -> Iterator[list[list[str]]]:
 async def made_and_forgotten(serve: Serve, get: Get, server: Valkey, *request: object, **headers: str) -> Client:
     """Have a picture made by one service. Return another one, whose memory is empty."""
     contact, query = request
-    await get(await serve(url=server.url, cache={"prefix": "lookups"}), contact, str(query), **headers)
-    return await serve(url=server.url, cache={"prefix": "lookups"})
+    await get(await serve(url=server.url, images=FAR, cache={"prefix": "lookups"}), contact, str(query), **headers)
+    return await serve(url=server.url, images=FAR, cache={"prefix": "lookups"})
 
 
 @pytest.mark.parametrize("query", ["", "?w=40", "?w=40&type=PNG", "?w=30&h=20&fit=cover"])
@@ -47,7 +50,7 @@ async def test_304_and_head_look_up_the_record_and_no_picture(serve: Serve, get:
     client = await made_and_forgotten(serve, get, own_valkey, 1, "?w=40")
     with lookups(own_valkey, 1) as of_head:
         etag = (await get(client, 1, "?w=40", method="HEAD")).headers["ETag"]
-    client = await serve(url=own_valkey.url, cache={"prefix": "lookups"})
+    client = await serve(url=own_valkey.url, images=FAR, cache={"prefix": "lookups"})
     with lookups(own_valkey, 1) as of_304:
         assert (await get(client, 1, "?w=40", If_None_Match=etag)).status == 304
     assert of_head == of_304 == [["original", "absence"]]

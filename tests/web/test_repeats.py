@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import make_mocked_request
-from multidict import CIMultiDict
 
 from service.access.identity import READER
 from service.pictures.trace import Trace
@@ -177,10 +176,9 @@ async def test_index_holds_as_many_answers_as_its_bytes_allow(serve: Serve) -> N
     requested = requested_picture(Query(), None, app[RESPONSE_POLICY].preference)
     selection = await app[PICTURES].select(1, requested, Trace())
     repeats = Repeats(app[PICTURES], app[SHARING], 50_000)
-    headers = CIMultiDict({"Cache-Control": "public", "ETag": selection.etag, "Content-Disposition": "inline"})
     targets = [f"/api/v1/Contact/1/Image?w={width}" for width in range(1, 401)]
     for target in targets:
-        repeats.keep(target, "image/*", selection, headers, headers)
+        repeats.keep(target, "image/*", selection, negotiated=True)
         repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader)
     found = [
         repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader) is not None

@@ -110,7 +110,7 @@ async def test_older_rendition_is_sent_whole_with_its_own_etag_and_no_date(
     serve: Serve, get: Get, images: Path
 ) -> None:
     """The record of the new picture is cached, but its bytes cannot be read: the folder is missing by then."""
-    client = await serve(cache={"fresh_for": 1}, http={"stale_while_revalidate": 0})
+    client = await serve(images={"near": False}, cache={"fresh_for": 1}, http={"stale_while_revalidate": 0})
     old = await get(client, 1)
     body = await old.read()
     (images / "1.jpg").write_bytes(saved(quarters(90, 60), "JPEG"))

@@ -18,7 +18,8 @@ _NAMES = {
     "overload": "ten and fifty times the orders that can be rendered, in an open loop",
     "stampede": "a thousand identical cold requests at once, over two processes",
     "soak": "memory of the service after 100,000 hits, against after 20,000",
-    "growth": "rate of hits over more contacts, more renditions and larger pictures: a table and docs/growth.png",
+    "growth": "rate of hits over larger pictures and more contacts, against a bare handler; draws docs/growth.png",
+    "serving": "processor time of the serving process for a miss",
     "misses": "renders of a 12-megapixel JPEG to w=319, against Pillow without the service",
     "single": "renders in one process, against libvips at the same SSIM",
     "shrink": "SSIM of reductions that are cheaper than Lanczos",
@@ -48,7 +49,9 @@ def main() -> None:
         "--contacts", type=int, default=1_000_000, help="of lookup: contacts in the large folder (1,000,000)"
     )
     parser.add_argument("--load-seconds", type=int, default=60, help="of overload: seconds of each load (60)")
-    parser.add_argument("--only", default="", metavar="WORDS", help="of memory: run only the jobs that contain WORDS")
+    parser.add_argument(
+        "--only", default="", metavar="WORDS", help="of memory, growth: run only the jobs or cases that contain WORDS"
+    )
     parser.add_argument(
         "--verbose", action="store_true", help="of start: also print the slowest imports; of memory: each row"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -124,3 +124,11 @@ def succeeded(answer: Answer) -> None:
     """Raise RuntimeError, which ends the benchmark, when an answer is not a success."""
     if answer.status not in (200, 304):
         raise RuntimeError(f"a request failed: {answer.header.decode('latin-1')}")
+
+
+async def request_all(port: int, paths: Iterable[str], headers: Mapping[str, str], count: int) -> None:
+    """Request every path once over *count* connections, so that all are cached."""
+    clients = await connected(port, count)
+    await converse(clients, (request(path, headers) for path in paths), succeeded)
+    for client in clients:
+        client.close()

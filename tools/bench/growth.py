@@ -1,125 +1,198 @@
-"""The rate of hits over larger pictures, more renditions of each contact, and more contacts.
+"""The rate of hits over larger pictures and over more contacts, against a bare aiohttp handler with one such picture.
 
-Two services share one cache server: one with a memory cache, the other without. The reference is a bare aiohttp handler
-that returns one of the pictures. The benchmark prints a table and draws `docs/growth.png`.
+Three services share one cache server: one with a memory cache, one without, and one with the default `cache.fresh_for`.
+Renditions are put into Redis in advance, stored pictures are links to a thousand files. The benchmark prints a table
+and draws `docs/growth.png`. It takes half an hour.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from random import Random
 
 import uvloop
 
 from tools.bench.bare import ACCEPT
-from tools.bench.clients import connected, converse, request, succeeded
+from tools.bench.clients import request_all
 from tools.bench.figures import interleaved, ratios, show, spread
-from tools.bench.load import CONNECTIONS, load
+from tools.bench.load import CONNECTIONS, Measured, load, measured
 from tools.bench.lookup import fill
 from tools.bench.pictures import photograph
 from tools.bench.plot import Panel, plot
 from tools.bench.processes import ROOT, Server, get, metric, module, service, valkey
+from tools.bench.seeding import Draw, in_turn, seed, uniform, zipf
 
-_SECONDS = 1
-"""Seconds of load in each run of each of the 27 measures."""
+_SECONDS, _SECONDS_LARGE = 1, 4
+"""Seconds of load in each run of each server; of load with pictures of a megabyte and more."""
+_WARM_UP = 3
+"""Seconds of load on each service before the runs."""
+_DRAWS = 40_000
+"""Paths for a second of load, more than any server answers."""
 _FILLING = 8
-"""Connections that fill the cache. With more of them, some puts would be dropped."""
-_STORED, _SCALED = 100_000, 2_000_001
-"""The number of contacts with a small picture that is served as stored; the first contact with a large picture."""
-_LARGE = 20
-"""Contacts with a large picture."""
-_HEADS = ("", "", "bytes", "bare handler, req/s", "with memory, req/s", "/ bare", "memory off, req/s", "/ bare",
-          "found in memory, Redis, neither", "service, MiB", "Redis, MiB")  # fmt: skip
-_SERIES = ("bare handler", "from memory", "from Redis, memory off")
+"""Connections that have stored pictures cached. With more of them, some puts would be dropped."""
+_REDIS = "3gb"
+"""The most memory of the cache server, which then drops entries."""
+_RENDITIONS, _STORED = "renditions", "stored pictures"
+_PATH = "/api/v1/Contact/{}/Image"
+_WIDTHS = {"3 KB": 257, "12 KB": 457, "40 KB": 712, "120 KB": 1037, "400 KB": 1576, "1.2 MB": 2347, "5 MB": 4000}
+"""Pixels of the width at which renditions of one large picture have these sizes."""
+_SIZES = {"3 KB": 4_000, "12 KB": 12_000, "40 KB": 40_000, "120 KB": 120_000, "400 KB": 400_000, "1.2 MB": 1_200_000,
+          "5 MB": 5_000_000}  # fmt: skip
+"""Bytes of the stored pictures."""
+_LARGE, _SIZED = 2_000_000, 2_000_001
+"""The contact with the large picture, and the first of those with stored pictures of these sizes."""
+_COPIED, _WIDTH = 3_000_000, 260
+"""The contact whose rendition is copied to all others, and its pixels: then it has 12 KB, as the stored pictures."""
+_CONTACTS = (100, 1_000, 10_000, 100_000)
+_ALL = 1_000_000
+"""Contacts with a stored picture."""
+_SETTINGS = {"render__workers": "1", "render__queue_timeout": "60"}
+"""Settings of all services. A lookup that takes too long on a busy machine costs a render, which is not refused."""
+_SERVICES = {
+    "with memory": {"cache__fresh_for": "3600"},  # excludes lookups in the folder
+    "memory off": {"cache__fresh_for": "3600", "cache__memory_bytes": "0"},
+    "default `fresh_for`": {},
+}
+_HEADS = ("", "", "bytes", "bare handler, req/s", "with memory / bare", "by processor time", "memory off / bare",
+          "by processor time", "found in memory, Redis, neither", "service, MiB", "Redis, MiB")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class _Set:
-    """Paths that one measure requests."""
+class Case:
+    """One measure: the *contacts*, drawn by *draw*, and the *services* that are asked. *label* is a point on *axis*."""
 
+    kind: str
     axis: str
     label: str
-    paths: list[str]
+    contacts: Sequence[int]
+    query: str = ""
+    draw: Draw = uniform
+    services: tuple[str, ...] = ("with memory", "memory off")
+    warm_up: int = _WARM_UP
+    seconds: int = _SECONDS
+
+    @property
+    def name(self) -> str:
+        return f"{self.kind}, {self.axis}"
+
+    def paths(self, random: Random, seconds: int) -> list[str]:
+        """Return the paths of a load of *seconds*."""
+        return [self.path(contact) for contact in self.draw(self.contacts, seconds * _DRAWS, random)]
+
+    def path(self, contact: int) -> str:
+        return _PATH.format(contact) + self.query
+
+
+def cases() -> list[Case]:
+    """Return all cases in the order in which they are measured."""
+    default, found = ("default `fresh_for`",), []
+    for label, width in _WIDTHS.items():
+        found.append(Case(_RENDITIONS, "size", label, [_LARGE], f"?w={width}", seconds=_seconds(label)))
+    for contact, label in enumerate(_SIZES, _SIZED):
+        found.append(Case(_STORED, "size", label, [contact], seconds=_seconds(label)))
+    unasked = range(_CONTACTS[-1] + 1, _ALL + 1)
+    found.append(Case(_STORED, "each for the first time", "1", unasked, draw=in_turn(unasked), warm_up=1))
+    for kind, query, numbers in ((_RENDITIONS, f"?w={_WIDTH}", _CONTACTS), (_STORED, "", (*_CONTACTS, _ALL))):
+        contacts = {f"{each:,}": range(1, each + 1) for each in numbers}
+        for axis, draw in (("contacts, uniform", uniform), ("contacts, Zipf", zipf)):
+            found += [Case(kind, axis, label, each, query, draw) for label, each in contacts.items()]
+        many = f"{_CONTACTS[-1]:,}"
+        found.append(
+            Case(kind, "contacts, default `fresh_for`", many, contacts[many], query, services=default, warm_up=60)
+        )
+    return found
+
+
+def _seconds(size: str) -> int:
+    return _SECONDS_LARGE if size.endswith("MB") else _SECONDS
 
 
 def run(options: Namespace) -> None:
-    """Print a row and draw a point for every set of paths. Each set is cached before it is measured."""
+    """Print a row and draw a point for every case."""
+    chosen = [case for case in cases() if options.only in case.name]
+    if not chosen:
+        raise SystemExit(f"no case has {options.only!r} in its name")
     rows, panels = [], dict[str, Panel]()
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("TMPDIR")) as text, valkey() as (url, cache):
-        images = _made(Path(text, "images"))
-        lasting = {"cache__url": url, "cache__fresh_for": "3600"}  # excludes lookups in the folder
-        with service(images, **lasting) as memory, service(images, **lasting, cache__memory_bytes="0") as redis:
-            for each in _sets():
-                uvloop.run(_request_all(memory.port, each.paths))
-                before = _lookups(memory)
-                figures = _measured(each.paths, memory, redis, options.runs)
-                found = _lookups(memory) - before
-                occupied = [f"{server.resident_bytes() / 2**20:,.0f}" for server in (memory, Server(0, cache))]
-                size = f"{len(get(memory.port, each.paths[0], ACCEPT)[2]):,}"
-                rows.append([each.axis, each.label, size, *_compared(*figures), _shares(found), *occupied])
-                panel = panels.setdefault(each.axis, Panel(each.axis, [], {name: [] for name in _SERIES}))
-                panel.labels.append(each.label)
-                for name, rates in zip(_SERIES, figures, strict=True):
-                    panel.series[name].append(rates)
-    show(f"Hits, {CONNECTIONS} connections, {options.runs} runs of {_SECONDS} s", _HEADS, rows)
-    plot(ROOT / "docs" / "growth.png", list(panels.values()), "requests a second")
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("TMPDIR")) as text:
+        images = _made(Path(text, "images"), stored=any(case.kind == _STORED for case in chosen))
+        for kind in (_RENDITIONS, _STORED):
+            if of_kind := [case for case in chosen if case.kind == kind]:
+                with _running(images, kind) as (services, cache):
+                    rows += [_measured(case, services, cache, options.runs, panels) for case in of_kind]
+    show(f"Hits, {CONNECTIONS} connections, {options.runs} runs", _HEADS, rows)
+    if not options.only:
+        drawn = [panel for panel in panels.values() if len(panel.labels) > 1]
+        plot(ROOT / "docs" / "growth.png", drawn, "requests a second / bare handler", columns=3)
 
 
-def _sets() -> list[_Set]:
-    """Return the sets of paths. The last one is larger than the memory cache."""
-    scaled = "/api/v1/Contact/{}/Image?type=JPEG&w={}".format
-    widths = {"12 KB": 325, "120 KB": 780, "1.2 MB": 3120}
-    return [
-        *(_Set("size of the picture", size, [scaled(_SCALED, width)]) for size, width in widths.items()),
-        *(
-            _Set("renditions of a contact", f"{each}", [
-                scaled(contact, 325 - each // 2 + n)
-                for contact in range(_SCALED, _SCALED + _LARGE) for n in range(each)
-            ])
-            for each in (1, 10, 100)
-        ),
-        *(
-            _Set("contacts", f"{each:,}", [f"/api/v1/Contact/{1 + n}/Image" for n in range(each)])
-            for each in (1, 1_000, _STORED)
-        ),
-    ]  # fmt: skip
-
-
-def _made(images: Path) -> Path:
-    """Return the folder of originals. Files with equal content are links."""
-    fill(images, photograph(207, 276), _STORED)
-    (images / "large").write_bytes(photograph(750, 1000, grain=0.15))
-    for contact in range(_SCALED, _SCALED + _LARGE):
-        os.link(images / "large", images / f"{contact}.jpg")
+def _made(images: Path, *, stored: bool) -> Path:
+    """Return the folder of originals. Zeros fill the stored pictures up to their sizes."""
+    small = photograph(207, 276)
+    fill(images, small.ljust(_SIZES["12 KB"], b"\0"), _ALL if stored else _CONTACTS[-1])
+    os.link(images / "source", images / f"{_COPIED}.jpg")
+    (images / f"{_LARGE}.jpg").write_bytes(photograph(4000, 3000, grain=0.65))
+    for contact, size in enumerate(_SIZES.values(), _SIZED):
+        (images / f"{contact}.jpg").write_bytes(photograph(100, 133).ljust(size, b"\0"))
     return images
 
 
-async def _request_all(port: int, paths: Sequence[str]) -> None:
-    """Request every path once, so that all are cached."""
-    clients = await connected(port, _FILLING)
-    await converse(clients, (request(path, ACCEPT) for path in paths), succeeded)
-    for client in clients:
-        client.close()
+@contextmanager
+def _running(images: Path, kind: str) -> Iterator[tuple[dict[str, Server], Server]]:
+    """Start the services, and have the pictures of *kind* cached. Yield the services by name, and the cache server."""
+    with valkey("--maxmemory", _REDIS, "--maxmemory-policy", "allkeys-lru") as (url, cache), ExitStack() as stack:
+        services = {
+            name: stack.enter_context(service(images, cache__url=url, **_SETTINGS, **settings))
+            for name, settings in _SERVICES.items()
+        }
+        contacts, port = range(1, _CONTACTS[-1] + 1), services["with memory"].port
+        if kind == _STORED:
+            uvloop.run(request_all(port, map(_PATH.format, contacts), ACCEPT, _FILLING))
+        else:
+            seed(url, images, f"{_PATH}?w={_WIDTH}", _COPIED, contacts)
+        yield services, Server(0, cache)
 
 
-def _measured(paths: Sequence[str], memory: Server, redis: Server, runs: int) -> list[list[float]]:
-    """Return the requests per second of the bare handler and both services, without the first run."""
+def _measured(
+    case: Case, services: Mapping[str, Server], cache: Server, runs: int, panels: dict[str, Panel]
+) -> list[str]:
+    """Return the row of *case*, and add its point to *panels*."""
+    random, path = Random(1), case.path(case.contacts[0])
+    asked = [services[name] for name in case.services]
+    for each in asked:
+        get(each.port, path, ACCEPT)
+        load(each.port, case.paths(random, case.warm_up), ACCEPT, seconds=case.warm_up)
+    before = _lookups(asked[0])
+    with module("bare", str(asked[0].port), path) as handler:
+        bare, *ours = (measured(each, ACCEPT) for each in (handler, *asked))
+        interleaved(
+            runs,
+            lambda: bare.measure([path], case.seconds),
+            *(partial(_measure, each, case, random) for each in ours),
+        )
+    found = _lookups(asked[0]) - before
+    panel = panels.setdefault(case.name, Panel(case.name, [], {name: [] for name in ("bare handler", *case.services)}))
+    panel.labels.append(case.label)
+    for name, server in zip(panel.series, (bare, *ours), strict=True):
+        panel.series[name].append(ratios(server.rates, bare.rates))
+    compared = [text for server in ours for text in server.compared(bare)] + ["", ""] * (2 - len(ours))
+    size = len(get(asked[0].port, path, ACCEPT)[2])
+    occupied = [f"{each.resident_bytes() / 2**20:,.0f}" for each in (asked[0], cache)]
+    row = [case.name, case.label, f"{size:,}", spread(bare.rates, 0), *compared, _shares(found), *occupied]
+    print(*row, sep=" | ", file=sys.stderr)
+    return row
 
-    def rate(server: Server, requested: Sequence[str] = paths) -> float:
-        return load(server.port, requested, ACCEPT, seconds=_SECONDS).rate
 
-    with module("bare", str(memory.port), paths[0]) as bare:
-        taken = interleaved(runs + 1, lambda: rate(bare, paths[:1]), lambda: rate(memory), lambda: rate(redis))
-    return [rates[1:] for rates in taken]
-
-
-def _compared(bare: list[float], *ours: list[float]) -> list[str]:
-    return [spread(bare, 0), *(text for each in ours for text in (spread(each, 0), spread(ratios(each, bare))))]
+def _measure(ours: Measured, case: Case, random: Random) -> float:
+    return ours.measure(case.paths(random, case.seconds), case.seconds)
 
 
 def _lookups(server: Server) -> Counter[str]:
@@ -130,4 +203,4 @@ def _lookups(server: Server) -> Counter[str]:
 
 
 def _shares(found: Counter[str]) -> str:
-    return ", ".join(f"{100 * found[kind] / found.total():.0f} %" for kind in ("memory", "redis", "neither"))
+    return ", ".join(f"{100 * found[kind] / max(1, found.total()):.0f} %" for kind in ("memory", "redis", "neither"))

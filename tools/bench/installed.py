@@ -17,6 +17,10 @@ _TIMEOUT = 600.0
 """Seconds that an installation may take."""
 
 
+class NotInstalled(SystemExit):
+    """A program is not there and cannot be installed. The message says which one."""
+
+
 def python_packages(name: str, *requirements: str) -> Path:
     """Return the folder `bin` of a virtual environment of that *name* with these *requirements*."""
     folder = _FOLDER / name
@@ -38,7 +42,7 @@ def node_packages(name: str, *requirements: str) -> Path:
     """Return a folder of that *name* in which `node` finds these packages."""
     npm = shutil.which("npm")
     if npm is None or shutil.which("node") is None:
-        raise SystemExit(f"{name} needs node and npm on the path")
+        raise NotInstalled(f"{name} needs node and npm on the path")
     folder = _FOLDER / name
     if _wanted(folder, requirements):
         shutil.rmtree(folder, ignore_errors=True)
@@ -64,4 +68,4 @@ def _run(command: list[str]) -> None:
     try:
         subprocess.run(command, check=True, timeout=_TIMEOUT, stdout=sys.stderr)
     except (subprocess.SubprocessError, OSError) as error:
-        raise SystemExit(f"cannot install what this benchmark compares with (is there a network?): {error}") from None
+        raise NotInstalled(f"cannot install what this benchmark compares with (is there a network?): {error}") from None

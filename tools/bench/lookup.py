@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import tempfile
 import time
 from argparse import Namespace
@@ -68,7 +69,10 @@ def run(options: Namespace) -> None:
 
 
 def fill(root: Path, picture: bytes, contacts: int) -> None:
-    """Make the folder: *contacts* in their shards, and a hundred with each suffix outside of the shards."""
+    """Make the folder: *contacts* in their shards, and a hundred with each suffix outside of the shards.
+
+    All files have the same content and modification time, as `root / "source"` has.
+    """
     root.mkdir()
     source = root / "source"
     source.write_bytes(picture)
@@ -79,7 +83,7 @@ def fill(root: Path, picture: bytes, contacts: int) -> None:
         folder = root / shard(begin)
         folder.mkdir()
         first = folder / f"{begin}.{SUFFIXES[0]}"
-        first.write_bytes(picture)  # a file for each shard, since file systems limit the links to one file
+        shutil.copy2(source, first)  # a file for each shard, since file systems limit the links to one file
         for contact in range(begin + 1000, contacts + 1, 1000):
             os.link(first, folder / f"{contact}.{SUFFIXES[0]}")
 

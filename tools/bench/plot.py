@@ -1,4 +1,4 @@
-"""A plot of measured figures as a PNG, by matplotlib: a row of panels with one scale."""
+"""A plot of measured figures as a PNG, by matplotlib: panels with one scale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ try:
 except ImportError:
     raise SystemExit("the plot needs matplotlib: pip install -e '.[bench]'") from None
 
-_COLOURS = ("#1f5fa8", "#d1670a", "#8a8a8a")
+_COLOURS = ("#8a8a8a", "#1f5fa8", "#d1670a", "#3f8f4f")
 _INK = "#333333"
 
 
@@ -25,13 +25,14 @@ class Panel:
     series: dict[str, list[list[float]]]
 
 
-def plot(file: Path, panels: list[Panel], unit: str) -> None:
+def plot(file: Path, panels: list[Panel], unit: str, columns: int) -> None:
     """Draw medians as lines, minimum and maximum as bars. The scale of all panels begins at zero."""
-    figure = Figure(figsize=(10.5, 3.6), dpi=130, layout="constrained")
-    axes = figure.subplots(1, len(panels), sharey=True)
-    for axis, panel in zip(axes, panels, strict=True):
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(10.5, 0.4 + 3.2 * rows), dpi=130, layout="constrained")
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axis, panel in zip(grid.flat, panels, strict=True):
         steps = range(len(panel.labels))
-        for (name, figures), colour in zip(panel.series.items(), _COLOURS, strict=True):
+        for (name, figures), colour in zip(panel.series.items(), _COLOURS, strict=False):
             middle = [median(each) for each in figures]
             bars = [[m - min(each) for m, each in zip(middle, figures, strict=True)],
                      [max(each) - m for m, each in zip(middle, figures, strict=True)]]  # fmt: skip
@@ -43,10 +44,11 @@ def plot(file: Path, panels: list[Panel], unit: str) -> None:
         axis.set_axisbelow(True)
         axis.spines[["top", "right", "left"]].set_visible(False)
         axis.tick_params(colors=_INK, length=0)
-    axes[0].set_ylabel(unit, color=_INK)
-    axes[0].set_ylim(bottom=0)
-    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    handles, names = axes[0].get_legend_handles_labels()
+    for axis in grid[:, 0]:
+        axis.set_ylabel(unit, color=_INK)
+    grid[0, 0].set_ylim(bottom=0)
+    grid[0, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    handles, names = grid[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=len(names), frameon=False, labelcolor=_INK)
     file.parent.mkdir(exist_ok=True)
     figure.savefig(file)

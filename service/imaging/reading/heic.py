@@ -14,15 +14,14 @@ from service.imaging.order import Limits
 from service.imaging.reading.bounds import Metered, Opened, check_size
 
 try:
-    from pillow_heif import HeifImageFile, libheif_version, options
+    from pillow_heif import HeifImageFile, options
 except ImportError:
-    INSTALLED, HEIF_VERSION = False, "none"
+    INSTALLED = False
 else:  # the plug-in's opener would register more formats
     _reader: Callable[[io.BytesIO], ImageFile.ImageFile] = HeifImageFile
     INSTALLED = True
     options.DECODE_THREADS = 1
     options.THUMBNAILS = options.DEPTH_IMAGES = options.AUX_IMAGES = False
-    HEIF_VERSION = libheif_version()
 
 
 def opened(data: bytes, limits: Limits) -> Opened:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from PIL import Image, TiffImagePlugin, features
+from PIL import Image, TiffImagePlugin
 
 from service.formats import Format
 from service.imaging.order import Encoding
@@ -54,8 +54,6 @@ class Writer:
     """Returns an animated file. None for a format without animations."""
     timing: Timing | None = None
     """The timing that an animated format can hold."""
-    versions: dict[str, str] = field(default_factory=dict)
-    """The versions of the libraries that write the file. They are a part of every entity tag."""
 
 
 def _saved(image: Image.Image, kind: Format, **options: Any) -> bytes:
@@ -157,13 +155,8 @@ def _tiff(image: Image.Image, encoding: Encoding, palette: bool) -> bytes:
     return _saved(image, Format.TIFF, compression="tiff_adobe_deflate", tiffinfo=predictor)
 
 
-def _versions(*names: str) -> dict[str, str]:
-    """Return the versions of libraries that Pillow knows by these *names*."""
-    return {name: features.version(name) or "none" for name in names}
-
-
 WRITERS: dict[Format, Writer] = {
-    Format.JPEG: Writer(_jpeg, versions=_versions("jpg", "libjpeg_turbo")),
+    Format.JPEG: Writer(_jpeg),
     Format.WEBP: Writer(
         _webp,
         _webp_animation,
@@ -174,7 +167,6 @@ WRITERS: dict[Format, Writer] = {
             instead_of_zero=100,  # as long as browsers show such a frame
             longest_animation=(1 << 31) - 1,  # the writer counts in a signed number of 32 bits
         ),
-        _versions("webp"),
     ),
     Format.AVIF: Writer(
         _avif,
@@ -185,7 +177,6 @@ WRITERS: dict[Format, Writer] = {
             shortest=1,
             instead_of_zero=100,
         ),
-        _versions("avif"),
     ),
     Format.PNG: Writer(
         _png,
@@ -196,9 +187,8 @@ WRITERS: dict[Format, Writer] = {
             units=(1, 10, 100, 1000),
             short_fractions=True,
         ),
-        _versions("zlib", "zlib_ng"),
     ),
-    Format.TIFF: Writer(_tiff, versions=_versions("libtiff")),
+    Format.TIFF: Writer(_tiff),
     Format.GIF: Writer(
         _gif,
         _animated_gif,

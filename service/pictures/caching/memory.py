@@ -6,10 +6,12 @@ from array import array
 
 from moka_py import Moka
 
-from service.pictures.values import Entry, MezzanineOwner, Owner
+from service.pictures.values import Entry, MezzanineOwner, Owner, StoredEntry
 
 _OVERHEAD = 512
 """Bytes that an entry takes in addition to its body: key, objects and the links of moka (measured, rounded up)."""
+_ORIGINAL = 512
+"""Bytes of the original in a `StoredEntry` (measured, rounded up)."""
 _EPOCHS = 16_384
 """Counters in the table of epochs. Contacts that share one are forgotten together."""
 
@@ -57,4 +59,4 @@ def _slot(owner: Owner) -> int:
 
 
 def _weight(entry: Entry) -> int:
-    return len(entry.body) + _OVERHEAD
+    return len(entry.body) + _OVERHEAD + (_ORIGINAL if isinstance(entry, StoredEntry) else 0)

@@ -145,6 +145,10 @@ class PictureCache:
         epoch = self._memory.epoch(owner)
         return PutToken(epoch, await self._ask(owner, lambda shared: shared.fence(owner), trace))
 
+    def keep(self, owner: Owner, field: str, entry: Entry, epoch: int) -> None:
+        """Put *entry* into memory alone. *epoch* is the owner's from before the store was read."""
+        self._memory.put(owner, field, entry, epoch)
+
     async def put(
         self, owner: Owner, field: str, entry: Entry, token: PutToken, *, life: float, sole: bool = False
     ) -> bool:

@@ -1,0 +1,152 @@
+"""Small pictures that the kernel holds in memory are read without a thread, with the same results."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from service.errors import StoreFailed
+from service.pictures.values import OriginalEmpty
+from service.stores import cached_files, directory
+from service.stores.directory import DirectoryStore
+from service.stores.folder_in_force import FolderInForce
+from tools.pictures.drawing import quarters, saved
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can say that a read would wait")
+
+PICTURE, OTHER = saved(quarters(64, 48), "JPEG"), saved(quarters(40, 40), "PNG")
+MOST = 262_144
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[DirectoryStore]:
+    """A folder whose picture of contact 1 was described before."""
+    (tmp_path / "1.jpg").write_bytes(PICTURE)
+    made = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=True)
+    await made.load(1, MOST)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def without_threads(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail every read in a thread."""
+
+    def fail(*_: object) -> bytes:
+        raise AssertionError("a thread reads")
+
+    monkeypatch.setattr(directory, "read_at", fail)
+
+
+def holds_in_memory(path: Path) -> bool:
+    """Return whether the file system of *path* can say that a read would wait."""
+    folder = cached_files.open_folder(str(path.parent))
+    try:
+        file = cached_files.open_file(folder, path.name)
+        assert file is not None
+        cached_files.read(file, 0, 1)
+        os.close(file)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(folder)
+    return True
+
+
+@pytest.mark.usefixtures("without_threads")
+async def test_known_picture_is_read_without_a_thread(store: DirectoryStore, tmp_path: Path) -> None:
+    if not holds_in_memory(tmp_path / "1.jpg"):
+        pytest.skip("the file system of temporary files has no reads that do not wait")
+    found = await store.load(1, MOST)
+    assert found is not None
+    assert found.data == PICTURE
+    assert found.original.dimensions == (64, 48)
+
+
+@pytest.mark.usefixtures("without_threads")
+@pytest.mark.parametrize("change", ["unknown", "empty", "large", "elsewhere", "marker"])
+async def test_other_files_are_read_in_a_thread(store: DirectoryStore, tmp_path: Path, change: str) -> None:
+    path = tmp_path / "1.jpg"
+    if change == "unknown":
+        path.write_bytes(OTHER)
+    elif change == "empty":
+        path.write_bytes(b"")
+    elif change == "large":
+        path.write_bytes(PICTURE + bytes(70_000))
+    elif change == "elsewhere":
+        path.unlink()
+        path.symlink_to("/proc/self/status")
+    else:
+        store = DirectoryStore(
+            tmp_path, max_bytes=1_000_000, timeout=5.0, near=True, in_force=FolderInForce(tmp_path, ".store")
+        )
+    with pytest.raises((AssertionError, OriginalEmpty, StoreFailed)):
+        await store.load(1, MOST)
+
+
+async def test_change_is_seen(store: DirectoryStore, tmp_path: Path) -> None:
+    (tmp_path / "1.jpg").write_bytes(OTHER)
+    for _ in range(2):
+        found = await store.load(1, MOST)
+        assert found is not None
+        assert found.data == OTHER
+    (tmp_path / "1.jpg").unlink()
+    assert await store.load(1, MOST) is None
+    (tmp_path / "001").mkdir()
+    (tmp_path / "001" / "1.PNG").write_bytes(OTHER)
+    for _ in range(2):
+        found = await store.load(1, MOST)
+        assert found is not None
+        assert found.data == OTHER
+
+
+async def test_file_that_is_not_in_memory_is_read_in_a_thread(store: DirectoryStore, tmp_path: Path) -> None:
+    path = tmp_path / "1.jpg"
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    found = await store.load(1, MOST)
+    assert found is not None
+    assert found.data == PICTURE
+
+
+async def test_lost_folder_is_noticed(store: DirectoryStore, tmp_path: Path) -> None:
+    away = tmp_path.with_name("away")
+    tmp_path.rename(away)
+    tmp_path.mkdir()
+    (tmp_path / "2.jpg").write_bytes(PICTURE)
+    try:
+        with pytest.raises(StoreFailed):
+            await store.load(2, MOST)
+    finally:
+        (tmp_path / "2.jpg").unlink()
+        tmp_path.rmdir()
+        away.rename(tmp_path)
+
+
+async def test_folder_with_its_marker_is_read_without_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "1.jpg").write_bytes(PICTURE)
+    (tmp_path / ".store").touch()
+    in_force = FolderInForce(tmp_path, ".store")
+    store = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=True, in_force=in_force)
+    await store.load(1, MOST)
+    with monkeypatch.context() as patch:
+        patch.setattr(in_force, "present", lambda _: pytest.fail("a thread looks"))
+        if holds_in_memory(tmp_path / "1.jpg"):
+            assert await store.load(1, MOST) is not None
+    (tmp_path / ".store").unlink()
+    with pytest.raises(StoreFailed):
+        await store.load(1, MOST)
+    await store.close()
+
+
+def test_files_outside_the_file_system_are_not_opened(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/proc/self/status")
+    folder = cached_files.open_folder(str(tmp_path))
+    with pytest.raises(BlockingIOError):
+        cached_files.open_file(folder, "link")
+    os.close(folder)
