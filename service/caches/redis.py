@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -114,8 +114,8 @@ class RedisCache:
             self._pool, self._channel, received, changed, lost, partial(disagreement, self._url)
         )
 
-    async def get(self, owner: Owner, fields: Sequence[str]) -> list[Entry | None]:
-        return await self._look_up(self._read, self.key(owner), fields)
+    def get(self, owner: Owner, fields: Sequence[str]) -> Coroutine[Any, Any, list[Entry | None]]:
+        return self._look_up(self._read, self.key(owner), fields)
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections import defaultdict
 from functools import partial
 from typing import Literal, get_args
@@ -45,8 +46,7 @@ class Metrics:
             buckets=_BUCKETS,
             registry=registry,
         )
-        # Looked up once, not on every hit.
-        self._durations = {route: duration.labels(route) for route in get_args(Route)}
+        self._durations = {route: _Durations(duration.labels(route)) for route in get_args(Route)}
         self._abandoned = counter("contact_image_abandoned", "Requests whose clients left before the answer.")
         self._cache = counter("contact_image_cache", "Look-ups by layer and outcome.", ["layer", "outcome"])
         self._answered: defaultdict[tuple[Route, str, int], int] = defaultdict(int)
@@ -87,7 +87,7 @@ class Metrics:
         """Count a request that was answered in *seconds*."""
         label = method if method in METHODS else "other"  # clients must not create series
         self._answered[route, label, status] += 1
-        self._durations[route].observe(seconds)
+        self._durations[route].add(seconds)
 
     def abandoned(self) -> None:
         """Count a request whose client left before it was answered."""
@@ -138,6 +138,8 @@ class Metrics:
             self._cache.labels(layer, outcome).inc(count)
         for counter, count in self._happened.items():
             counter.inc(count)
+        for durations in self._durations.values():
+            durations.flush()
         self._answered.clear()
         self._looked_up.clear()
         self._happened.clear()
@@ -152,3 +154,22 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return generate_latest(registry)
+
+
+class _Durations:
+    """Durations of one route, counted in plain numbers until they are added to *histogram*."""
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+        self._total, self._counts = 0.0, [0] * (len(_BUCKETS) + 1)
+
+    def add(self, seconds: float) -> None:
+        self._total += seconds
+        self._counts[bisect_left(_BUCKETS, seconds)] += 1
+
+    def flush(self) -> None:
+        for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
+            if count:
+                bucket.inc(count)
+        self._histogram._sum.inc(self._total)
+        self._total, self._counts = 0.0, [0] * (len(_BUCKETS) + 1)

@@ -37,6 +37,8 @@ PRIVATE = [
     "aiohttp.web.RequestHandler._messages",
     "aiohttp.web.RequestHandler._waiter",
     "aiohttp.web.RequestHandler._request_factory",
+    "prometheus_client.Histogram._buckets",
+    "prometheus_client.Histogram._sum",
     "redis.asyncio.connection.AbstractConnection._writer",
 ]
 """Names with an underscore. The walks below find them: list what they find, and remove what they do not find."""

@@ -175,3 +175,17 @@ def test_files_outside_the_file_system_are_not_opened(tmp_path: Path) -> None:
     with pytest.raises(BlockingIOError):
         cached_files.open_file(folder, "link")
     os.close(folder)
+
+
+async def test_pieces_of_a_large_picture_are_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = PICTURE + os.urandom(300_000)
+    (tmp_path / "2.jpg").write_bytes(data)
+    store = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=True)
+    found = await store.find(2)
+    assert found is not None
+    uncached = iter((False, True, False, True, True))
+    read = cached_files.read_if_cached
+    monkeypatch.setattr(cached_files, "read_if_cached", lambda *args: None if next(uncached) else read(*args))
+    pieces = await store.stream(found, 65_536, range(10, len(data) - 5))
+    assert b"".join([piece async for piece in pieces]) == data[10:-5]
+    await store.close()

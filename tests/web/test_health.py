@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from service.web.metrics import Route
+from service.web.metrics import Metrics, Route
 from tests.conftest import Serve
 from tests.web.conftest import IMAGE, Client, Get
 from tests.web.raw_http import CLOSE, answers, request
@@ -79,6 +79,21 @@ async def test_metrics_count_requests(serve: Serve, get: Get) -> None:
         "contact_image_store_reads_total 4.0",  # on a local file system a missing picture is looked for twice at first
     ):
         assert line in text.splitlines()
+
+
+def test_durations_are_in_the_buckets_of_the_histogram() -> None:
+    metrics = Metrics()
+    for seconds in (0.0001, 0.0005, 0.00051, 10.0, 11.0):
+        metrics.request("image", "GET", 200, seconds)
+    for _ in range(2):  # what was added is not added again
+        metrics.flush()
+        lines = metrics.text().decode().splitlines()
+        for bound, count in (("0.0005", 2), ("0.001", 3), ("5.0", 3), ("10.0", 4), ("+Inf", 5)):
+            assert f'contact_image_request_duration_seconds_bucket{{le="{bound}",route="image"}} {count}.0' in lines
+        (total,) = (
+            line for line in lines if line.startswith('contact_image_request_duration_seconds_sum{route="image"}')
+        )
+        assert float(total.partition(" ")[2]) == pytest.approx(21.00111)
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
