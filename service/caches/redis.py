@@ -136,14 +136,18 @@ class RedisCache:
     async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
         name, token, lease = self._lease_name(owner, field), secrets.token_hex(8), _milliseconds(self._lease)
         ended = self._awaited.setdefault(name, asyncio.Event())  # before the command: the lease may end at once
-        answer = await self._run_acquire(self._leases, owner, name, token, lease, field, version)
-        if len(answer) == 1:
-            entry = self._entry(key := self.key(owner), field, answer[0])
-            if entry is _REFERENCE:
-                entry = await self._referred(key, field)
-            if isinstance(entry, Entry):
-                return entry
-            answer = await self._run_acquire(self._leases, owner, name, token, lease, "", "")  # the value is damaged
+        try:
+            answer = await self._run_acquire(self._leases, owner, name, token, lease, field, version)
+            if len(answer) == 1:
+                entry = self._entry(key := self.key(owner), field, answer[0])
+                if entry is _REFERENCE:
+                    entry = await self._referred(key, field)
+                if isinstance(entry, Entry):
+                    return entry
+                answer = await self._run_acquire(self._leases, owner, name, token, lease, "", "")  # it is damaged
+        except asyncio.CancelledError:
+            self._ask_release(self._leases, Lease(name, token, self._lease))  # over the same connection, so it follows
+            raise
         _, fence, held = answer
         if held:
             return FenceToken(fence, held=HeldLease(held / 1000, ended))
@@ -174,8 +178,7 @@ class RedisCache:
         return bool(await _done(self._write.ask("EVAL", scripts.RENEW, 1, lease.name, lease.token, life)))
 
     async def release(self, lease: Lease) -> None:
-        args = lease.token, self._channel, _arrived(lease)
-        await _done(self._write.ask("EVAL", scripts.RELEASE, 1, lease.name, *args))
+        await _done(self._ask_release(self._write, lease))
 
     async def announce(self, contact: int) -> None:
         await _done(self._write.ask("PUBLISH", self._channel, f"purged {self._process} {contact}"))
@@ -259,6 +262,10 @@ class RedisCache:
         """Return the entry to which the value in *field* refers. Return None if it is damaged."""
         (entry,) = await self._look_up(self._large, key, (_body_field(field),))
         return entry
+
+    def _ask_release(self, pipeline: Pipeline, lease: Lease) -> asyncio.Future[Any]:
+        args = lease.token, self._channel, _arrived(lease)
+        return pipeline.ask("EVAL", scripts.RELEASE, 1, lease.name, *args)
 
     async def _run_acquire(
         self, pipeline: Pipeline, owner: Owner, lease: str, token: str, life: int, field: str, version: str

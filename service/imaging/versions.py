@@ -16,7 +16,7 @@ except ImportError:
         return "none"
 
 
-_REVISION = 5
+_REVISION = 6
 """The number of this way of rendering. It rises when the same order gives other pixels."""
 _LIBRARIES = ("pil", "jpg", "libjpeg_turbo", "webp", "avif", "zlib", "zlib_ng", "libtiff", "littlecms2")
 """Pillow's names for itself and for the libraries that write files, or convert pixels."""

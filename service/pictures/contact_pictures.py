@@ -125,8 +125,13 @@ class ContactPictures:
         likely = self._candidates.likely_field(requested) if whole else None
         return Look(recorded=await self._originals.look_up(contact, trace, likely))
 
-    def whole(self, look: Look, requested: RequestedPicture, trace: Trace) -> tuple[Selection, Entry] | None:
-        """Return the selection and its bytes if *look* has found both, and they are fresh. Raise as `select`."""
+    async def cached(
+        self, look: Look, requested: RequestedPicture, trace: Trace, *, whole: bool
+    ) -> tuple[Selection, Entry] | None:
+        """Return the selection and its bytes if both are fresh, and in a cache or seen by *look*. Raise as `select`.
+
+        Without *whole*, bytes that are not in memory are not looked up.
+        """
         now = time.time()
         if look.seen is not None and look.seen.entry is not None:
             seen, until = look.seen.entry, look.seen.until
@@ -138,11 +143,10 @@ class ContactPictures:
         if self._near.contradicts(contact, recorded.record.version):
             return None
         selection = self._of_recorded(contact, recorded, requested, NONE_RULED_OUT)
-        entry = self._cache.local(contact, selection.field)
-        if entry is None:
-            entry = trace.found[1] if trace.found is not None and trace.found[0] == selection.field else None
-        else:
+        if (entry := self._cache.local(contact, selection.field)) is not None:
             self._observer.cache("memory", "hit")
+        elif whole and not (selection.work is None and self._is_streamed(recorded.original)):
+            entry = await self._look_up(selection, trace)
         return (selection, entry) if entry is not None and entry.version == selection.version else None
 
     def _of_recorded(
@@ -311,10 +315,9 @@ class ContactPictures:
 
     async def _look_up(self, selection: Selection, trace: Trace) -> Entry | None:
         """Return the entry of the selected field from the cache. It may have another version."""
-        if trace.found is not None and trace.found[0] == selection.field:
-            found = trace.found[1]
-        else:
-            found = await self._cache.get(selection.owner, selection.field, trace)
+        if trace.found is None or trace.found[0] != selection.field:
+            trace.found = selection.field, await self._cache.get(selection.owner, selection.field, trace)
+        found = trace.found[1]
         # It may have been made in the meantime, and be on its way to the shared cache.
         return self._cache.local(selection.owner, selection.field) or found
 
@@ -332,7 +335,8 @@ class ContactPictures:
                 return await self._make_once(selection, trace)
             if not accepted:
                 self._admission.require(trace)
-            with self._admission.count(trace, selection.work.format, _pixels(selection)) as order:
+            trace.pixels = _pixels(selection)
+            with self._admission.count(trace, selection.work.format, trace.pixels) as order:
                 return await self._make_once(selection, trace, order)
         except _TEMPORARY_ERRORS:
             if older is None or self._is_too_old(older):

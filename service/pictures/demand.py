@@ -37,11 +37,16 @@ class Demand:
     @property
     def half_closed(self) -> bool:
         """Whether no client will send anything more, and some may still wait."""
-        return bool(self._clients) and all(each is not None and each.half_closed for each in self._clients)
+        for each in self._clients:  # a loop, since a generator takes longer, and the queue looks at all orders
+            if each is None or not each.half_closed:
+                return False
+        return bool(self._clients)
 
     @property
     def addresses(self) -> frozenset[str | None]:
         """The addresses of all clients. One that is not known is None."""
+        if len(self._clients) == 1 and (client := self._clients[0]) is not None:
+            return client.addresses
         return frozenset().union(*((None,) if each is None else each.addresses for each in self._clients))
 
     @contextmanager

@@ -179,7 +179,10 @@ class SharedCache(Protocol):
         """Return the token for later puts. Call it before the store is read."""
 
     async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
-        """Return the entry if it has that *version*. Otherwise return a token, with the lease if it is free."""
+        """Return the entry if it has that *version*. Otherwise return a token, with the lease if it is free.
+
+        If this call is cancelled, the lease becomes free again.
+        """
 
     async def is_led(self, owner: Owner, field: str) -> bool:
         """Return whether a process holds the lease of the entry."""

@@ -66,7 +66,7 @@ class Renditions:
             failures = (await self._originals.current(original, trace)).failures
             if failure := refusal(failures, selection.field, order.format, time.time()):
                 raise failure  # it failed in the process that this one waited for
-        further, trace.pixels = token.without_lease(), pixels_of(original, order)
+        further = token.without_lease()
 
         async def read() -> bytes | OpenFile:
             nonlocal original

@@ -80,11 +80,12 @@ class Admission:
 
     def add(self, order: CountedOrder) -> None:
         """Count *order*, and set the time at which it is refused if it has not begun."""
-        order.trace.begin_by = time.monotonic() + _LATE * self._limit()
-        seconds, most = self._costs.expected(order.format, order.pixels), _ACCEPTED * self._limit()
+        limit = self._limit()
+        order.trace.begin_by = time.monotonic() + _LATE * limit
+        seconds, most = self._costs.expected(order.format, order.pixels), _ACCEPTED * limit
         if seconds > most:  # it keeps one renderer from all others, and no more than one
             seconds, order.pixels = most, int(order.pixels * most / seconds)
-        order.seconds = max(seconds, self._least_seconds())
+        order.seconds = max(seconds, self._least_seconds(limit))
         self._orders.add(order)
         self._by_format.change(order.format, 1, order)
         self._by_group.change(order.group, 1, order)
@@ -104,12 +105,16 @@ class Admission:
 
     def _too_long(self, trace: Trace) -> float | None:
         """Return the seconds that the order of a new request would wait, if they are too many."""
-        if (wait := self._wait(trace)) < (most := _ACCEPTED * self._limit()):
+        limit = self._limit()
+        most = _ACCEPTED * limit
+        if self._shared is None and self._seconds(limit) < most * self._renderers:
+            return None  # turns could only shorten the wait
+        if (wait := self._wait(trace, limit)) < most:
             return None
         if (now := time.monotonic()) >= self._looked_at + _LOOK_AT_ORDERS:
             self._looked_at = now
             self._forget_abandoned()
-            wait = self._wait(trace)
+            wait = self._wait(trace, limit)
         return wait if wait >= most else None
 
     def _forget_abandoned(self) -> None:
@@ -122,24 +127,24 @@ class Admission:
 
     def _tell_others(self) -> None:
         if self._shared is not None:
-            self._shared.set(self._seconds())
+            self._shared.set(self._seconds(self._limit()))
 
-    def _seconds(self) -> float:
+    def _seconds(self, limit: float) -> float:
         """Return the seconds of the renders that this process has not finished, by their present costs."""
         seconds = sum(self._costs.expected(format, of.pixels, of.count) for format, of in self._by_format.items())
-        return max(seconds, len(self._orders) * self._least_seconds())
+        return max(seconds, len(self._orders) * self._least_seconds(limit))
 
-    def _least_seconds(self) -> float:
+    def _least_seconds(self, limit: float) -> float:
         """Return the seconds that an order counts for at least, so that the number of orders is bounded."""
-        return _ACCEPTED * self._limit() * self._renderers / self._most_orders
+        return _ACCEPTED * limit * self._renderers / self._most_orders
 
-    def _wait(self, trace: Trace) -> float:
+    def _wait(self, trace: Trace, limit: float) -> float:
         """Return the seconds until the order of a new request could begin.
 
         Addresses of clients take turns, so the orders of another one come before it only as far as they are no more
         than those of its own. The same is true of processes.
         """
-        before, another = self._seconds(), max(self._costs.expected(None, 0), self._least_seconds())
+        before, another = self._seconds(limit), max(self._costs.expected(None, 0), self._least_seconds(limit))
         counted = {group: orders.seconds for group, orders in self._by_group.items()}
         if total := sum(counted.values()):
             own = counted.get(_group(trace), 0.0)
@@ -195,7 +200,8 @@ class _Sums(dict[Key, _Sum]):
 
     def change(self, key: Key, by: int, order: CountedOrder) -> None:
         """Add *order* (*by* is 1) or subtract it (-1)."""
-        changed = self.setdefault(key, _Sum())
+        if (changed := self.get(key)) is None:
+            changed = self[key] = _Sum()
         changed.count += by
         changed.pixels += by * order.pixels
         changed.seconds += by * order.seconds

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import pickle
 import socket
+from collections.abc import Callable
 from typing import Any
 
-from service.rendering.messages import LENGTH, RECEIVED, packed
+from service.rendering.messages import LENGTH, RECEIVED, packed, packed_call
 
 _RECEIVED_MORE = 262_144
 """Bytes of each further read, more than the buffer of a socket has."""
@@ -28,14 +29,16 @@ class Channel:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._end, self._receive)
 
-    async def send(self, call: object, descriptor: int | None = None) -> asyncio.Future[Any]:
-        """Send *call*, and a duplicate of *descriptor*. Return the future of its result, None if the process ends.
+    async def send(
+        self, function: Callable[..., object], args: tuple[object, ...], source: object, descriptor: int | None = None
+    ) -> asyncio.Future[Any]:
+        """Send a call, what its first argument is read from, and a duplicate of *descriptor*.
 
-        Raise OSError if the process has ended.
+        Return the future of its result, None if the process ends. Raise OSError if the process has ended.
         """
         if self._loop is None:
             raise BrokenPipeError
-        message = packed(call)
+        message = packed((packed_call(function, args), source))
         self._result = self._loop.create_future()
         sent = self._end.send(message) if descriptor is None else socket.send_fds(self._end, [message], [descriptor])
         if sent < len(message):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 from service.pictures.demand import Demand
@@ -50,10 +50,11 @@ class WaitingOrder:
         return self.demand is not None and self.demand.half_closed
 
     @property
-    def groups(self) -> Iterable[Group]:
+    def groups(self) -> list[Group]:
         """The groups of its clients."""
-        addresses = frozenset((None,)) if self.demand is None else self.demand.addresses
-        return [group_of(address, self.owner) for address in addresses]
+        if self.demand is None:
+            return [group_of(None, self.owner)]
+        return [group_of(address, self.owner) for address in self.demand.addresses]
 
 
 Queued = TypeVar("Queued", bound=WaitingOrder)
@@ -110,7 +111,9 @@ class FairQueue(Generic[Queued]):
 
     def _groups(self) -> list[Group]:
         """Return the group that each order belongs to."""
-        possible = [list(order.groups) for order in self._orders]
+        possible = [order.groups for order in self._orders]
+        if max(map(len, possible), default=1) == 1:  # no order is shared
+            return [group for (group,) in possible]
         counts = Counter(group for groups in possible for group in groups)
         return [min(groups, key=lambda group: (counts[group], self._begun_at.get(group, 0))) for groups in possible]
 

@@ -9,12 +9,16 @@ from __future__ import annotations
 import pickle
 import socket
 import struct
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 LENGTH = struct.Struct("!I")
 """Bytes of a message's length."""
 RECEIVED = 65_536
 """Bytes of the first read of a message. Most renditions are smaller."""
+_CALLS = 128
+"""Packed calls that are kept. Requests ask for few sizes, and to pack an order takes longer than to send it."""
 
 
 def packed(message: object) -> bytes:
@@ -23,13 +27,24 @@ def packed(message: object) -> bytes:
     return LENGTH.pack(len(data)) + data
 
 
+@lru_cache(_CALLS)
+def packed_call(function: Callable[..., object], args: tuple[object, ...]) -> bytes:
+    """Return a call as bytes, which are a part of a message."""
+    return pickle.dumps((function, args), pickle.HIGHEST_PROTOCOL)
+
+
+@lru_cache(_CALLS)
+def _unpacked_call(data: bytes) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    return pickle.loads(data)  # type: ignore[no-any-return]  # only `packed_call` makes such bytes
+
+
 def send(end: socket.socket, result: object) -> None:
     """Send *result* from the render process."""
     end.sendall(packed(result))
 
 
-def receive(end: socket.socket) -> tuple[Any, int | None]:
-    """Wait for the next call in the render process. Return it, and the descriptor that came with it.
+def receive(end: socket.socket) -> tuple[Callable[..., Any], tuple[Any, ...], Any, int | None]:
+    """Wait for the next call in the render process. Return what `Channel.send` was given.
 
     Raise `EOFError` when the service has ended.
     """
@@ -39,4 +54,5 @@ def receive(end: socket.socket) -> tuple[Any, int | None]:
         if not more:
             raise EOFError
         data += more
-    return pickle.loads(memoryview(data)[LENGTH.size :]), descriptors[0] if descriptors else None
+    call, source = pickle.loads(memoryview(data)[LENGTH.size :])
+    return *_unpacked_call(call), source, descriptors[0] if descriptors else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import structlog
@@ -99,8 +98,8 @@ class RenderPool:
             with job:
                 return await self._run_counted(trace, order, lambda _: job)
 
-        async with self._turn(trace, self.costs.expected(order.format, trace.pixels)):
-            process, rendered = await self._try_twice(attempt)
+        seconds = self.costs.expected(order.format, trace.pixels)
+        process, rendered = await self._in_turn(trace, attempt, seconds)
         idle = self._queue.waiting + self._supervisor.waiting == 0
         if receiver is not None and rendered.mezzanine_possible and (receiver.is_awaited() or idle):
             task = asyncio.create_task(self._make_mezzanine(process, receiver))
@@ -121,8 +120,8 @@ class RenderPool:
                 return Job(calls.RENDER_DECODED_MEZZANINE, (order, key))
             return Job(calls.RENDER_MEZZANINE, (order, key, mezzanine.reduction), mezzanine.data)
 
-        async with self._turn(trace, self.costs.expected(order.format, trace.pixels)):
-            process, rendered = await self._try_twice(lambda: self._run_counted(trace, order, make_job, key))
+        seconds = self.costs.expected(order.format, trace.pixels)
+        process, rendered = await self._in_turn(trace, lambda: self._run_counted(trace, order, make_job, key), seconds)
         process.mezzanines.keep(key, None)
         self._supervisor.release(process)
         return rendered
@@ -132,15 +131,13 @@ class RenderPool:
             with Job(calls.ADMIT_UPLOAD, (limits, strip), await read()) as job:
                 return await self._run(trace, lambda _: job)
 
-        async with self._turn(trace):
-            process, stripped = await self._try_twice(attempt)
+        process, stripped = await self._in_turn(trace, attempt)
         self._supervisor.release(process)
         return stripped
 
     async def draw(self, placeholder: Placeholder, trace: Trace) -> bytes:
-        async with self._turn(trace):
-            job = Job(calls.DRAW_PLACEHOLDER, (placeholder,))
-            process, drawn = await self._try_twice(lambda: self._run(trace, lambda _: job))
+        job = Job(calls.DRAW_PLACEHOLDER, (placeholder,))
+        process, drawn = await self._in_turn(trace, lambda: self._run(trace, lambda _: job))
         self._supervisor.release(process)
         return drawn
 
@@ -163,16 +160,18 @@ class RenderPool:
         await self._supervisor.close()
         await asyncio.gather(*self._mezzanine_tasks)  # they end, since their processes have ended
 
-    @asynccontextmanager
-    async def _turn(self, trace: Trace, seconds: float = 0.0) -> AsyncIterator[None]:
-        """Wait in the queue until an original may be read and rendered, which takes *seconds*. Raise `Overloaded`."""
+    async def _in_turn(self, trace: Trace, attempt: Callable[[], Awaitable[T]], seconds: float = 0.0) -> T:
+        """Wait in the queue until an original may be read and rendered, which takes *seconds*. Then do `_try_twice`.
+
+        Raise `Overloaded` when the turn does not come in time.
+        """
         with trace.timed("queue"):
             try:
                 await self._queue.enter(trace.wait_limit(self._timeout), trace.demand, trace.owner, seconds)
             except QueueFull as error:
                 raise Overloaded(FULL) from error
         try:
-            yield
+            return await self._try_twice(attempt)
         finally:
             self._queue.leave()
 
@@ -242,7 +241,8 @@ class RenderPool:
 
     async def _idle_process(self, trace: Trace, key: str) -> RenderProcess:
         with trace.timed("queue"):
-            asyncio.get_running_loop().call_soon(self._end_abandoned)  # if this order has to wait
+            if not self._supervisor.idle:
+                asyncio.get_running_loop().call_soon(self._end_abandoned)  # when this order waits
             try:
                 process = await self._supervisor.take(trace.wait_limit(self._timeout), key)
             except TimeoutError as error:

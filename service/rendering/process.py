@@ -196,7 +196,7 @@ class RenderProcess:
         if job.file is not None:
             source, descriptor = job.file.identity, job.file.descriptor
         try:
-            answer = await self._channel.send((job.call, job.args, source), descriptor)
+            answer = await self._channel.send(job.call, job.args, source, descriptor)
         except (BrokenPipeError, ConnectionResetError) as error:
             raise DiedIdle from error
         if job.file is not None:

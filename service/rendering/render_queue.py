@@ -71,8 +71,7 @@ class RenderQueue:
         """Give a place back: the next order gets it."""
         self._free += 1
         while self._free and self._waiting:
-            if not all(each.half_closed for each in self._waiting):
-                self._refuse_half_closed()
+            self._refuse_half_closed(unless_all=True)
             order = self._waiting.next()
             if not order.place.done():  # otherwise its task is being cancelled
                 self._free -= 1
@@ -87,9 +86,11 @@ class RenderQueue:
         elif order.place.exception() is None:
             self.leave()  # it got its place just before
 
-    def _refuse_half_closed(self) -> None:
-        for order in [each for each in self._waiting if each.half_closed]:
-            self._refuse(order)
+    def _refuse_half_closed(self, *, unless_all: bool = False) -> None:
+        half_closed = [each for each in self._waiting if each.half_closed]
+        if not unless_all or len(half_closed) < len(self._waiting):
+            for order in half_closed:
+                self._refuse(order)
 
     def _refuse(self, order: _QueuedOrder) -> None:
         self._waiting.remove(order)

@@ -19,6 +19,8 @@ _MAX_RENDERS = 5_000
 """Renders of one process before it is replaced, since codecs leak memory."""
 _MAX_RESIDENT = 268_435_456
 """Bytes of resident memory that an idle process may have before it is replaced."""
+_LOOK_AT_MEMORY = 8
+"""Renders of one process between two looks at its memory. A look takes three system calls."""
 
 
 class Supervisor:
@@ -49,6 +51,11 @@ class Supervisor:
     def ready(self) -> bool:
         """Whether a process is idle or at work."""
         return bool(self._ready)
+
+    @property
+    def idle(self) -> bool:
+        """Whether a process is idle."""
+        return bool(self._idle)
 
     @property
     def pids(self) -> list[int]:
@@ -86,7 +93,7 @@ class Supervisor:
             return
         self._idle.append(process)
         self._idle_count.release()
-        if not process.worn and (process.renders >= _MAX_RENDERS or process.resident > _MAX_RESIDENT):
+        if not process.worn and _is_worn(process):
             process.worn = True
             self._start_one(process)
             log.info("render.worker_worn", pid=process.pid, renders=process.renders, resident=process.resident)
@@ -166,6 +173,12 @@ class Supervisor:
     def _release_slot(self, process: RenderProcess) -> None:
         if slot := self._held_slots.pop(process, None):
             slot.release()
+
+
+def _is_worn(process: RenderProcess) -> bool:
+    if process.renders % _LOOK_AT_MEMORY == 0 and process.resident > _MAX_RESIDENT:
+        return True
+    return process.renders >= _MAX_RENDERS
 
 
 def _run_task(work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:

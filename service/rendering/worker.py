@@ -47,7 +47,7 @@ def serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
     """
     _set_up_process(memory_bytes)
     while True:
-        (function, args, source), descriptor = receive(service)
+        function, args, source, descriptor = receive(service)
         if isinstance(source, int):
             args = _read_exactly(data.fileno(), source), *args
         try:

@@ -57,6 +57,14 @@ def exists(folder: int, path: str) -> bool:
     return file is not None
 
 
+def read_if_cached(file: int, position: int, size: int) -> bytes | None:
+    """Return the same as `read`, or None where that raises."""
+    try:
+        return read(file, position, size)
+    except BlockingIOError:
+        return None
+
+
 def read(file: int, position: int, size: int) -> bytes:
     """Return *size* bytes of the open *file* from *position*. Raise BlockingIOError unless they are in memory."""
     if sys.platform != "linux":

@@ -13,11 +13,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from io import BufferedReader
 from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import aiofiles
+from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
 from service.imaging.containers.window import HEAD_BYTES
@@ -29,6 +30,7 @@ from service.stores.describe import describe
 from service.stores.descriptions import Descriptions
 from service.stores.folder_in_force import FolderInForce
 from service.stores.found_files import FoundFiles
+from service.stores.layout import Layout
 from service.stores.names import files_of, paths_of, pictures_in
 from service.stores.near import Nearness, is_near
 from service.stores.os_errors import as_store_errors
@@ -60,6 +62,7 @@ class DirectoryStore:
         self._nearness, self._descriptions = Nearness(near), Descriptions()
         self._root, self._max_bytes, self._timeout = root, max_bytes, timeout
         self._folder = os.fspath(root)
+        self._layout = Layout(self._folder)
         self._in_force = in_force or FolderInForce(root)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
         self._closing: set[asyncio.Future[None]] = set()
@@ -71,15 +74,19 @@ class DirectoryStore:
 
     async def load(self, contact: int, most: int) -> Loaded | None:
         try:
-            return self._load_cached(contact, min(most, HEAD_BYTES))
+            return self._in_cached(contact, lambda file: self._described_cached(contact, file, min(most, HEAD_BYTES)))
         except OSError:
             pass  # not all of it is in the kernel's memory, or the file is unusual: a thread finds out
         return await self._bounded(lambda: self._in_thread(self._load, contact, False, None, most))
 
     async def find(self, contact: int, *, known: bool = False) -> Original | None:
         opened: list[OpenFile] = []
-        look_up = partial(self._in_thread, self._find, contact, known, None if known else opened)
-        original = await self._bounded(look_up)
+        to_open = None if known else opened
+        original: Original | None
+        try:
+            original = self._in_cached(contact, lambda file: self._found_cached(contact, file, to_open))
+        except OSError:
+            original = await self._bounded(partial(self._in_thread, self._find, contact, known, to_open))
         if original is not None and opened:
             self._found.keep(original, opened[0])
         return original
@@ -93,7 +100,8 @@ class DirectoryStore:
         return await self._bounded(lambda: self._in_thread(self._open, original))
 
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
-        file, identity = await self._bounded(lambda: self._open_original(original))
+        opened, identity = await self._bounded(lambda: self._in_thread(self._open_original, original))
+        file = wrap(opened, executor=self._threads)
         pieces = self._pieces(file, identity, original, range(original.size) if span is None else span, piece)
         await anext(pieces)  # a generator that has started closes the file when it is dropped
         return pieces
@@ -133,20 +141,6 @@ class DirectoryStore:
             await asyncio.wait(self._closing, timeout=self._timeout)
         self._threads.shutdown(wait=False, cancel_futures=True)  # a thread that does not respond must not delay this
 
-    async def _open_original(self, original: Original) -> tuple[AsyncBufferedReader, FileIdentity]:
-        """Open the file of *original*, and return it with its identity once its version is verified."""
-        path = await self._in_thread(self._path_of, original.contact)
-        try:
-            file = await aiofiles.open(path, "rb", executor=self._threads)
-        except FileNotFoundError as error:
-            raise OriginalChanged from error
-        try:
-            with _naming(path):
-                return file, await self._in_thread(require_version, file.fileno(), original.version)
-        except BaseException:
-            self._close_soon(file)
-            raise
-
     def _close_soon(self, file: AsyncBufferedReader) -> None:
         """Close *file* without waiting: a read that does not return holds it."""
         task = asyncio.ensure_future(file.close())
@@ -156,22 +150,43 @@ class DirectoryStore:
     async def _pieces(
         self, file: AsyncBufferedReader, identity: FileIdentity, original: Original, span: range, piece: int
     ) -> Pieces:
-        remaining, name = len(span), str(file.name)
+        at, position, name = 0, span.start, str(file.name)  # *at* is where the file object would read
+        local = self._nearness.devices.get(identity[0])
         try:
             yield b""
-            if span.start:
-                await self._bounded(partial(file.seek, span.start), name)
-            while remaining > 0:
-                data = await self._bounded(partial(file.read, min(piece, remaining)), name)
+            while position < span.stop:
+                size = min(piece, span.stop - position)
+                data = cached_files.read_if_cached(file.fileno(), position, size) if local else None
+                if data is None:
+                    if at != position:
+                        await self._bounded(partial(file.seek, position), name)
+                    data = await self._bounded(partial(file.read, size), name)
+                    at = position + len(data)
                 if not data:
                     raise OriginalChanged  # truncated since it was opened
-                remaining -= len(data)
-                if remaining == 0:  # a response that is cut short is better than a mixture of two pictures
+                position += len(data)
+                unchanged = local and file_identity(os.fstat(file.fileno())) == identity
+                if position == span.stop and not unchanged:
+                    # A response that is cut short is better than a mixture of two pictures.
                     check = partial(_require_unchanged, file.fileno(), identity, original.version)
                     await self._bounded(partial(self._in_thread, check), name)
                 yield data
         finally:
             self._close_soon(file)
+
+    def _open_original(self, original: Original) -> tuple[BufferedReader, FileIdentity]:
+        """Open the file of *original*, and return it with its identity once its version is verified."""
+        path = self._path_of(original.contact)
+        try:
+            file = os.fdopen(os.open(path, _READ_FLAGS), "rb")
+        except FileNotFoundError as error:
+            raise OriginalChanged from error
+        try:
+            with _naming(path):
+                return file, require_version(file.fileno(), original.version)
+        except BaseException:
+            file.close()
+            raise
 
     def _find(self, contact: int, known: bool = False, opened: list[OpenFile] | None = None) -> Original | None:
         """Find the picture of *contact*. Its file is added to *opened*, if another process can read it."""
@@ -180,14 +195,16 @@ class DirectoryStore:
 
     def _load(self, contact: int, known: bool, opened: list[OpenFile] | None = None, most: int = 0) -> Loaded | None:
         """Find the same, with its bytes if there are *most* at most."""
-        empty = False
-        for path, size in files_of(self._root, contact):
+        empty, folder = False, os.stat(self._root)
+        local = self._nearness.devices.get(folder.st_dev, False)  # elsewhere, the times may be those of a while ago
+        sharded = local and self._layout.is_sharded(folder, contact)
+        for path, size in files_of(self._root, contact, sharded=sharded):
             if size == 0:
                 empty = True
                 continue
             try:
                 with _open(path) as file:
-                    loaded, identity = self._described(contact, file, most)
+                    loaded, identity = self._described(contact, file, most, read_at)
                     original = loaded.original
                     if opened is not None and identity is not None and not original.fault and is_near(file):
                         opened.append(self._opened(original, file, identity))
@@ -195,6 +212,8 @@ class DirectoryStore:
                 continue  # removed since it was listed
             if original.size:
                 self._in_force.present(contact)
+                if self._nearness.devices.get(folder.st_dev):
+                    self._layout.learn(folder)
                 return loaded
             empty = True
         if empty:
@@ -203,34 +222,38 @@ class DirectoryStore:
         self._in_force.absent(contact, known=known)
         return None
 
-    def _load_cached(self, contact: int, most: int) -> Loaded:
-        """Return the picture, which has *most* bytes at most and was described before, without waiting for the disk.
+    def _in_cached(self, contact: int, read: Callable[[int], T]) -> T:
+        """Return the result of *read* for the open file of the picture, without waiting for the disk.
 
-        Raise OSError if that cannot be done.
+        Raise OSError if that cannot be done, if there is no picture, and if *read* does.
         """
         folder = cached_files.open_folder(self._folder)
         try:
             status = os.fstat(folder)
-            if not self._nearness.devices.get(status.st_dev):
+            if not self._nearness.devices.get(status.st_dev) or self._layout.is_unknown(status):
                 raise BlockingIOError
             if (marker := self._in_force.marker) and not cached_files.exists(folder, marker):
                 raise BlockingIOError
-            files = (cached_files.open_file(folder, path) for path in paths_of(contact))
+            paths = paths_of(contact, sharded=self._layout.is_sharded(status, contact))
+            files = (cached_files.open_file(folder, path) for path in paths)
             file = next((each for each in files if each is not None), None)
             if file is None:
                 raise BlockingIOError
             try:
-                loaded = self._described_cached(contact, file, most)
+                result = read(file)
             finally:
                 os.close(file)
             if not self._in_force.present_in(status, contact):
                 raise BlockingIOError
-            return loaded
+            return result
         finally:
             os.close(folder)
 
     def _described_cached(self, contact: int, file: int, most: int) -> Loaded:
-        """Return the picture in the open *file*. The rest is as in `_load_cached`."""
+        """Return the picture in the open *file*, which has *most* bytes at most and was described before.
+
+        Raise OSError otherwise, and if the file is not in memory.
+        """
 
         def described(status: os.stat_result) -> Loaded:
             if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= most:
@@ -247,17 +270,31 @@ class DirectoryStore:
             raise BlockingIOError
         return loaded
 
-    def _described(self, contact: int, file: int, most: int = 0) -> tuple[Loaded, FileIdentity | None]:
+    def _found_cached(self, contact: int, file: int, opened: list[OpenFile] | None) -> Original:
+        """Return the same as `_find`. Raise OSError if the file is not in memory, or if it may be no sound picture."""
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or not status.st_size:
+            raise BlockingIOError
+        (original, _), identity = self._described(contact, file, 0, cached_files.read)
+        if identity is None or original.fault:
+            raise BlockingIOError
+        if opened is not None:
+            opened.append(self._opened(original, file, identity))
+        return original
+
+    def _described(
+        self, contact: int, file: int, most: int, read: Callable[[int, int, int], bytes]
+    ) -> tuple[Loaded, FileIdentity | None]:
         """Describe the open *file* as a picture of *contact*, with its bytes if there are *most* at most.
 
-        Return its identity, too.
+        Return its identity, too. *read* takes the file, a position and a number of bytes.
 
         A file that is being written may give a mixture, and no identity. Its version then differs when it is read.
         """
 
         def described(status: os.stat_result) -> Loaded:
             size = status.st_size
-            data = read_at(file, 0, size if size <= most else min(HEAD_BYTES, size))
+            data = read(file, 0, size if size <= most else min(HEAD_BYTES, size))
             version, modified = version_of(status, data), _modified(status)
             original = self._descriptions.find(contact, version, size, modified)
             if original is None:
@@ -268,7 +305,7 @@ class DirectoryStore:
                     modified=modified,
                     max_bytes=self._max_bytes,
                     head=data,
-                    read=partial(read_at, file),
+                    read=partial(read, file),
                 )
                 if len(data) == size:
                     self._descriptions.keep(original)

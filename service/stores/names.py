@@ -43,8 +43,10 @@ def contact_in_name(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def files_of(root: Path, contact: int) -> Iterator[ContactFile]:
+def files_of(root: Path, contact: int, *, sharded: bool = False) -> Iterator[ContactFile]:
     """Yield the regular files of *contact*, empty ones too: those in *root*, then those in its shard, by `SUFFIXES`.
+
+    With *sharded*, *root* itself has no pictures.
 
     This takes a fixed number of calls of `os.stat`, whatever the number of contacts. Paths are strings, since `pathlib`
     would cost more than the calls. Raise OSError unless it only means that there is no such file.
@@ -52,16 +54,18 @@ def files_of(root: Path, contact: int) -> Iterator[ContactFile]:
     if contact <= 0:
         return
     folder = os.fspath(root)
-    yield from _files_in(folder, contact)
+    if not sharded:
+        yield from _files_in(folder, contact)
     folder = f"{folder}/{shard(contact)}"
     if _status(folder) is not None:
         yield from _files_in(folder, contact)
 
 
-def paths_of(contact: int) -> Iterator[str]:
+def paths_of(contact: int, *, sharded: bool) -> Iterator[str]:
     """Yield the paths in the folder at which the picture of *contact* may be, in the order of `files_of`."""
     if contact > 0:
-        for folder in ("", f"{shard(contact)}/"):
+        within = f"{shard(contact)}/"
+        for folder in (within,) if sharded else ("", within):
             for suffix in SUFFIXES:
                 yield f"{folder}{contact}.{suffix}"
 

@@ -62,7 +62,7 @@ class DirectAnswers:
         except OriginalChanged:
             return None  # the handler tries again
         try:
-            found = self._pictures.whole(look, requested, trace)
+            found = await self._pictures.cached(look, requested, trace, whole=whole)
         except PictureError:
             found = None  # the handler raises it, too
         if found is None or found[0].choice.json:

@@ -32,7 +32,7 @@ _MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Metrics:
-    """The metrics of one process. Those that change on every hit are plain numbers until `flush`."""
+    """The metrics of one process. Those that change on hits and misses are plain numbers until `flush`."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # otherwise every series has a second one, `_created`
@@ -51,6 +51,7 @@ class Metrics:
         self._cache = counter("contact_image_cache", "Look-ups by layer and outcome.", ["layer", "outcome"])
         self._answered: defaultdict[tuple[Route, str, int], int] = defaultdict(int)
         self._looked_up: defaultdict[tuple[str, str], int] = defaultdict(int)
+        self._happened: defaultdict[Counter, int] = defaultdict(int)
         self._stale = counter("contact_image_stale", "Stale answers.")
         self._collapsed = counter("contact_image_collapsed", "Requests answered from another request's render.")
         self._purges = counter("contact_image_purges", "Purges that this process began.")
@@ -96,25 +97,25 @@ class Metrics:
         self._looked_up[layer, outcome] += 1
 
     def stale_served(self) -> None:
-        self._stale.inc()
+        self._happened[self._stale] += 1
 
     def collapsed(self) -> None:
-        self._collapsed.inc()
+        self._happened[self._collapsed] += 1
 
     def purged(self) -> None:
         self._purges.inc()
 
     def store_read(self) -> None:
-        self._store_reads.inc()
+        self._happened[self._store_reads] += 1
 
     def render_started(self) -> None:
-        self._started.inc()
+        self._happened[self._started] += 1
 
     def render_ended(self, outcome: Outcome) -> None:
-        self._ended[outcome].inc()
+        self._happened[self._ended[outcome]] += 1
 
     def mezzanine_used(self) -> None:
-        self._from_mezzanines.inc()
+        self._happened[self._from_mezzanines] += 1
 
     def first_frame(self) -> None:
         self._first_frames.inc()
@@ -135,10 +136,13 @@ class Metrics:
             self._requests.labels(route, method, str(status)).inc(count)
         for (layer, outcome), count in self._looked_up.items():
             self._cache.labels(layer, outcome).inc(count)
+        for counter, count in self._happened.items():
+            counter.inc(count)
         for durations in self._durations.values():
             durations.flush()
         self._answered.clear()
         self._looked_up.clear()
+        self._happened.clear()
         dropped = STANDARD_ERROR.dropped
         self._log_dropped.inc(dropped - self._log_dropped_before)
         self._log_dropped_before = dropped

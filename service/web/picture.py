@@ -108,7 +108,8 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 
-    policy, repeats, requester = request.app[RESPONSE_POLICY], request.app[REPEATS], request[REQUESTER]
+    app = request.app
+    policy, repeats, requester = app[RESPONSE_POLICY], app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
     worded = selection.placeholder is not None and selection.placeholder.worded
     varies = vary(negotiated=asked.requested.type is None, worded=worded)
@@ -129,7 +130,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     if request.method == "GET":
         repeats.settle(asked.target, asked.accept, missed=trace.fwd is not None)
     add_trace(headers, trace, detail or loaded.detail)
-    return await request.app[BODIES].send(request, headers, loaded, status=status, json=selection.choice.json)
+    return await app[BODIES].send(request, headers, loaded, status=status, json=selection.choice.json)
 
 
 async def _load_first_possible(asked: _Asked, look: Look | None, trace: Trace, *, reread: bool) -> _Loaded:

@@ -15,6 +15,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from service.caches.redis import RedisCache
 from service.pictures.ports import CacheUnavailable, FenceToken
 from service.pictures.values import Entry
 from tests.caches.conftest import ENTRY, found, keep, redis_cache
@@ -36,6 +37,21 @@ async def test_full_server_refuses_puts_with_a_reason(own_valkey: Valkey) -> Non
             await keep(cache, contact, "one", Entry("v", 0.0, "", bytes(500_000)))
     assert await found(cache, 10_000, "one") is None
     await cache.close()
+
+
+async def test_lease_is_free_after_its_acquisition_was_cancelled(redis: RedisCache) -> None:
+    await redis.acquire(42, "another", "v")  # the connection is made
+    for turns in range(6):  # before the command is sent, and after
+        cancelled = asyncio.create_task(redis.acquire(42, "one", "v"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        cancelled.cancel()
+        await asyncio.gather(cancelled, return_exceptions=True)
+        assert cancelled.cancelled()
+        token = await redis.acquire(42, "one", "v")
+        assert isinstance(token, FenceToken)
+        assert token.lease
+        await redis.release(token.lease)
 
 
 async def test_missing_server_fails_at_once(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_animation_is_rendered_in_every_animated_format(source, kind, clear):
     for step, ((frame, _), colour) in enumerate(zip(frames, (RED, GREEN, BLUE), strict=True)):
         assert near(frame.getpixel((step * 8 + 8, 16)), (*colour, 255), 40)
         ground = frame.getpixel((30 if step < 2 else 2, 2))
-        assert ground[3] == 0 if clear else near(ground, (250, 250, 250, 255), 12)
+        assert ground[3] <= 2 if clear else near(ground, (250, 250, 250, 255), 12)  # the alpha of AVIF is lossy
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -153,31 +152,6 @@ async def test_follower_leads_when_the_leader_fails(start: Start) -> None:
     assert waited == [True]
     with pytest.raises(ValueError):
         await leading
-
-
-async def test_lease_that_arrives_after_the_request_was_cancelled_is_released(
-    start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    one, other = await start(), await start()
-    at_once, arrives, acquire = asyncio.Event(), asyncio.Event(), StubCache.acquire
-    at_once.set()
-
-    async def acquire_late(self: StubCache, *key: Any) -> Any:
-        acquired = await acquire(self, *key)
-        await arrives.wait()
-        return acquired
-
-    with monkeypatch.context() as patch:
-        patch.setattr(StubCache, "acquire", acquire_late)
-        cancelled = asyncio.create_task(one.make_once(1, "one", "new", making(OLD, at_once), Trace(), life=60.0))
-        await asyncio.sleep(0.01)
-        cancelled.cancel()
-        await asyncio.gather(cancelled, return_exceptions=True)
-    following = asyncio.create_task(other.make_once(1, "one", "new", making(NEW, at_once), Trace(), life=60.0))
-    await asyncio.sleep(0.01)
-    arrives.set()
-    async with asyncio.timeout(30):  # half as long as the lease
-        assert (await following).entry == NEW
 
 
 async def test_follower_makes_the_entry_itself_when_it_has_waited_for_max_wait(start: Start) -> None:

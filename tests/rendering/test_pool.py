@@ -56,6 +56,7 @@ async def pools(metrics: Metrics) -> AsyncIterator[Pools]:
 
 
 def value(metrics: Metrics, name: str) -> float:
+    metrics.flush()
     return metrics.registry.get_sample_value(name) or 0.0
 
 

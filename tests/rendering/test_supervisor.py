@@ -278,6 +278,7 @@ async def test_process_with_much_memory_is_replaced(pools: Pools, monkeypatch: p
     await pool.render_original(read, ORDER, Trace())
     assert pool.pids == [before]
     monkeypatch.setattr(supervisor, "_MAX_RESIDENT", 1_000_000)
+    monkeypatch.setattr(supervisor, "_LOOK_AT_MEMORY", 1)
     await pool.render_original(read, ORDER, Trace())
     monkeypatch.undo()
     await until(lambda: before not in pool.pids and len(pool.pids) == 1)

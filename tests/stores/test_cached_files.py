@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import StoreFailed
+from service.open_file import OpenFile
 from service.pictures.values import OriginalEmpty
 from service.stores import cached_files, directory
 from service.stores.directory import DirectoryStore
@@ -65,6 +66,30 @@ async def test_known_picture_is_read_without_a_thread(store: DirectoryStore, tmp
     assert found is not None
     assert found.data == PICTURE
     assert found.original.dimensions == (64, 48)
+
+
+@pytest.mark.usefixtures("without_threads")
+async def test_picture_in_memory_is_found_and_opened_without_a_thread(store: DirectoryStore, tmp_path: Path) -> None:
+    path = tmp_path / "2.jpg"
+    path.write_bytes(large := saved(quarters(64, 48), "JPEG") + bytes(100_000))
+    if not holds_in_memory(path):
+        pytest.skip("the file system of temporary files has no reads that do not wait")
+    found = await store.find(2)
+    assert found is not None
+    assert found.dimensions == (64, 48)
+    opened = await store.open(found)
+    assert isinstance(opened, OpenFile)
+    with open(opened.descriptor, "rb", closefd=False) as file:
+        assert file.read() == large
+    opened.close()
+
+
+@pytest.mark.usefixtures("without_threads")
+@pytest.mark.parametrize("broken", [b"", b"no picture"])
+async def test_unusual_file_is_found_in_a_thread(store: DirectoryStore, tmp_path: Path, broken: bytes) -> None:
+    (tmp_path / "2.jpg").write_bytes(broken)
+    with pytest.raises((AssertionError, OriginalEmpty)):
+        await store.find(2)
 
 
 @pytest.mark.usefixtures("without_threads")
@@ -150,3 +175,17 @@ def test_files_outside_the_file_system_are_not_opened(tmp_path: Path) -> None:
     with pytest.raises(BlockingIOError):
         cached_files.open_file(folder, "link")
     os.close(folder)
+
+
+async def test_pieces_of_a_large_picture_are_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = PICTURE + os.urandom(300_000)
+    (tmp_path / "2.jpg").write_bytes(data)
+    store = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=True)
+    found = await store.find(2)
+    assert found is not None
+    uncached = iter((False, True, False, True, True))
+    read = cached_files.read_if_cached
+    monkeypatch.setattr(cached_files, "read_if_cached", lambda *args: None if next(uncached) else read(*args))
+    pieces = await store.stream(found, 65_536, range(10, len(data) - 5))
+    assert b"".join([piece async for piece in pieces]) == data[10:-5]
+    await store.close()

@@ -66,3 +66,15 @@ async def test_picture_of_another_kind_than_most_costs_a_second_lookup(
     assert response.content_type == "image/png"
     assert response.headers["Cache-Status"].startswith("contact-image; hit")
     assert len(found) == 2
+
+
+async def test_rendition_alone_is_looked_up_where_memory_has_the_record(
+    serve: Serve, get: Get, own_valkey: Valkey
+) -> None:
+    client = await made_and_forgotten(serve, get, own_valkey, 1, "?w=40")
+    await get(client, 1, "?w=30")
+    with lookups(own_valkey, 1) as found:
+        response = await get(client, 1, "?w=40")
+    assert response.headers["Cache-Status"].startswith("contact-image; hit")
+    assert len(found) == 1
+    assert "original" not in found[0]

@@ -19,6 +19,7 @@ _NAMES = {
     "stampede": "a thousand identical cold requests at once, over two processes",
     "soak": "memory of the service after 100,000 hits, against after 20,000",
     "growth": "rate of hits over larger pictures and more contacts, against a bare handler; draws docs/growth.png",
+    "wide": "rate of cached renditions of many contacts, against thumbor and nginx; draws docs/wide.png",
     "serving": "processor time of the serving process for a miss",
     "misses": "renders of a 12-megapixel JPEG to w=319, against Pillow without the service",
     "single": "renders in one process, against libvips at the same SSIM",

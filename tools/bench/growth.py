@@ -16,11 +16,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from random import Random
 
 import uvloop
 
+from service.stores.names import shard
 from tools.bench.bare import ACCEPT
 from tools.bench.clients import request_all
 from tools.bench.figures import interleaved, ratios, show, spread
@@ -35,8 +37,8 @@ _SECONDS, _SECONDS_LARGE = 1, 4
 """Seconds of load in each run of each server; of load with pictures of a megabyte and more."""
 _WARM_UP = 3
 """Seconds of load on each service before the runs."""
-_DRAWS = 40_000
-"""Paths for a second of load, more than any server answers."""
+_DRAWS, _MOST_DRAWS = 40_000, 400_000
+"""Paths for a second of load, more than any server answers; paths of one load, which are then repeated."""
 _FILLING = 8
 """Connections that have stored pictures cached. With more of them, some puts would be dropped."""
 _REDIS = "3gb"
@@ -45,7 +47,7 @@ _RENDITIONS, _STORED = "renditions", "stored pictures"
 _PATH = "/api/v1/Contact/{}/Image"
 _WIDTHS = {"3 KB": 257, "12 KB": 457, "40 KB": 712, "120 KB": 1037, "400 KB": 1576, "1.2 MB": 2347, "5 MB": 4000}
 """Pixels of the width at which renditions of one large picture have these sizes."""
-_SIZES = {"3 KB": 4_000, "12 KB": 12_000, "40 KB": 40_000, "120 KB": 120_000, "400 KB": 400_000, "1.2 MB": 1_200_000,
+_SIZES = {"3 KB": 3_000, "12 KB": 12_000, "40 KB": 40_000, "120 KB": 120_000, "400 KB": 400_000, "1.2 MB": 1_200_000,
           "5 MB": 5_000_000}  # fmt: skip
 """Bytes of the stored pictures."""
 _LARGE, _SIZED = 2_000_000, 2_000_001
@@ -54,7 +56,9 @@ _COPIED, _WIDTH = 3_000_000, 260
 """The contact whose rendition is copied to all others, and its pixels: then it has 12 KB, as the stored pictures."""
 _CONTACTS = (100, 1_000, 10_000, 100_000)
 _ALL = 1_000_000
-"""Contacts with a stored picture."""
+"""Contacts with a stored picture in their shards, folders with a thousandth of the contacts each."""
+_FLAT = range(4_000_001, 4_100_001)
+"""Contacts with a stored picture in the folder itself, where a picture is looked for first."""
 _SETTINGS = {"render__workers": "1", "render__queue_timeout": "60"}
 """Settings of all services. A lookup that takes too long on a busy machine costs a render, which is not refused."""
 _SERVICES = {
@@ -63,7 +67,7 @@ _SERVICES = {
     "default `fresh_for`": {},
 }
 _HEADS = ("", "", "bytes", "bare handler, req/s", "with memory / bare", "by processor time", "memory off / bare",
-          "by processor time", "found in memory, Redis, neither", "service, MiB", "Redis, MiB")  # fmt: skip
+          "by processor time", "found in memory, Redis, the folder", "service, MiB", "Redis, MiB")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,8 @@ class Case:
 
     def paths(self, random: Random, seconds: int) -> list[str]:
         """Return the paths of a load of *seconds*."""
-        return [self.path(contact) for contact in self.draw(self.contacts, seconds * _DRAWS, random)]
+        count = min(seconds * _DRAWS, _MOST_DRAWS)
+        return [self.path(contact) for contact in self.draw(self.contacts, count, random)]
 
     def path(self, contact: int) -> str:
         return _PATH.format(contact) + self.query
@@ -100,7 +105,10 @@ def cases() -> list[Case]:
     for contact, label in enumerate(_SIZES, _SIZED):
         found.append(Case(_STORED, "size", label, [contact], seconds=_seconds(label)))
     unasked = range(_CONTACTS[-1] + 1, _ALL + 1)
-    found.append(Case(_STORED, "each for the first time", "1", unasked, draw=in_turn(unasked), warm_up=1))
+    found.append(
+        Case(_STORED, "each for the first time", f"{len(unasked):,}", unasked, draw=in_turn(unasked), warm_up=1)
+    )
+    found.append(Case(_STORED, "contacts outside of shards, uniform", f"{len(_FLAT):,}", _FLAT))
     for kind, query, numbers in ((_RENDITIONS, f"?w={_WIDTH}", _CONTACTS), (_STORED, "", (*_CONTACTS, _ALL))):
         contacts = {f"{each:,}": range(1, each + 1) for each in numbers}
         for axis, draw in (("contacts, uniform", uniform), ("contacts, Zipf", zipf)):
@@ -139,9 +147,11 @@ def _made(images: Path, *, stored: bool) -> Path:
     small = photograph(207, 276)
     fill(images, small.ljust(_SIZES["12 KB"], b"\0"), _ALL if stored else _CONTACTS[-1])
     os.link(images / "source", images / f"{_COPIED}.jpg")
+    for contact in _FLAT if stored else ():
+        os.link(images / shard(contact) / f"{contact % 1000 or 1000}.jpg", images / f"{contact}.jpg")
     (images / f"{_LARGE}.jpg").write_bytes(photograph(4000, 3000, grain=0.65))
     for contact, size in enumerate(_SIZES.values(), _SIZED):
-        (images / f"{contact}.jpg").write_bytes(photograph(100, 133).ljust(size, b"\0"))
+        (images / f"{contact}.jpg").write_bytes(photograph(80, 106).ljust(size, b"\0"))
     return images
 
 
@@ -155,7 +165,7 @@ def _running(images: Path, kind: str) -> Iterator[tuple[dict[str, Server], Serve
         }
         contacts, port = range(1, _CONTACTS[-1] + 1), services["with memory"].port
         if kind == _STORED:
-            uvloop.run(request_all(port, map(_PATH.format, contacts), ACCEPT, _FILLING))
+            uvloop.run(request_all(port, map(_PATH.format, chain(contacts, _FLAT)), ACCEPT, _FILLING))
         else:
             seed(url, images, f"{_PATH}?w={_WIDTH}", _COPIED, contacts)
         yield services, Server(0, cache)
@@ -196,11 +206,11 @@ def _measure(ours: Measured, case: Case, random: Random) -> float:
 
 
 def _lookups(server: Server) -> Counter[str]:
-    """Return the number of lookups so far that the memory cache, the cache server, or neither answered."""
-    kinds = {"memory": ("memory", "hit"), "redis": ("shared", "hit"), "neither": ("shared", "miss")}
-    name = 'contact_image_cache_total{{layer="{}",outcome="{}"}}'.format
-    return Counter({kind: int(metric(server.port, name(*labels))) for kind, labels in kinds.items()})
+    """Return the number of lookups so far that found something in memory or in Redis, and those in the folder."""
+    hits = 'contact_image_cache_total{{layer="{}",outcome="hit"}}'.format
+    names = {"memory": hits("memory"), "redis": hits("shared"), "folder": "contact_image_store_reads_total"}
+    return Counter({place: int(metric(server.port, name)) for place, name in names.items()})
 
 
 def _shares(found: Counter[str]) -> str:
-    return ", ".join(f"{100 * found[kind] / max(1, found.total()):.0f} %" for kind in ("memory", "redis", "neither"))
+    return ", ".join(f"{100 * found[place] / max(1, found.total()):.0f} %" for place in ("memory", "redis", "folder"))

@@ -37,7 +37,7 @@ def plot(file: Path, panels: list[Panel], unit: str, columns: int) -> None:
             bars = [[m - min(each) for m, each in zip(middle, figures, strict=True)],
                      [max(each) - m for m, each in zip(middle, figures, strict=True)]]  # fmt: skip
             axis.errorbar(steps, middle, bars, label=name, color=colour, marker="o", markersize=4, capsize=3, lw=1.6)
-        axis.set_xticks(steps, panel.labels)
+        axis.set_xticks(steps, panel.labels, fontsize=8)
         axis.set_xlabel(panel.title, color=_INK)
         axis.set_xlim(-0.3, len(panel.labels) - 0.7)
         axis.grid(axis="y", color="#e4e4e4", lw=0.8)

@@ -64,6 +64,7 @@ def process(
     SIGKILL also ends the processes of its group that it did not end itself.
     """
     environment = {**os.environ, "CONTACT_IMAGE_LOG__LEVEL": "ERROR", **(variables or {})}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # each start would compile all modules
     child = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=log, process_group=0)
     try:
         yield child

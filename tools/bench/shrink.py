@@ -1,7 +1,8 @@
 """The SSIM of reductions that are cheaper than Lanczos, against a full decode with Lanczos.
 
-The reductions are the decoding of a JPEG at 1/2, 1/4 or 1/8 (`decode.MARGINS`), and the averaging of blocks of 2, 3 or
-4 pixels (`resample.REDUCING_GAP`). Every photograph is rendered at the largest size that a margin allows, the worst.
+The reductions are the decoding of a JPEG at 1/2, 1/4 or 1/8 (`decode.MARGINS`), the averaging of blocks of 2, 3 or
+4 pixels (`resample.REDUCING_GAP`), and the bicubic filter (`resample.BICUBIC_FROM`), which is a part of all. Every
+photograph is rendered at the largest size that a margin allows, the worst.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tools.pictures.corpus import CORPUS, photographs, read
 _NEVER = 1e9
 _MARGINS = (1.0, 1.5, 1.75, 2.0, 2.15, 2.5)
 _GAPS = (1.0, 1.25, 1.4, 1.75, 2.0)
+_LEAST = (1.25, 1.5, 1.75, 2.0, 2.5)
 _SMALLEST = 32
 """Pixels of the smallest side. Below, one window of SSIM would cover half of the picture."""
 _HEADS = ("margin", "photographs x shrinks", "SSIM, median", "worst", "time / full decode with Lanczos")
@@ -42,6 +44,8 @@ def run(options: Namespace) -> None:
         show(f"JPEG decoded at {title}", _HEADS, rows)
     rows = [_row(gap, resample.REDUCING_GAP, pictures, (2, 3, 4), options.runs, _NEVER, gap) for gap in _GAPS]
     show("blocks of 2, 3, 4 pixels averaged", _HEADS, rows)
+    rows = [_row(least, resample.BICUBIC_FROM, jpegs, (2,), options.runs, least, _NEVER, least) for least in _LEAST]
+    show("JPEG decoded at 1/2, then bicubic", _HEADS, rows)
 
 
 def _pictures() -> list[bytes]:
@@ -53,7 +57,7 @@ def _pictures() -> list[bytes]:
 
 def _row(
     bound: float, default: float, pictures: Sequence[bytes], shrinks: Sequence[int], runs: int, margin: float,
-    gap: float,
+    gap: float, bicubic: float = resample.BICUBIC_FROM,
 ) -> list[str]:  # fmt: skip
     likenesses, times = [], []
     for data in pictures:
@@ -63,18 +67,19 @@ def _row(
             if width < _SMALLEST:
                 continue
             order = Order(Format.PNG, width=width)
-            full, least = _rendered(data, order, runs, _NEVER, _NEVER)
-            made, took = _rendered(data, order, runs, margin, gap)
+            full, least = _rendered(data, order, runs, _NEVER, _NEVER, _NEVER)
+            made, took = _rendered(data, order, runs, margin, gap, bicubic)
             likenesses.append(ssim(luma(full), luma(made)))
             times.append(took / least)
     label = f"**{bound}**" if bound == default else str(bound)
     return [label, str(len(times)), f"{median(likenesses):.4f}", f"{min(likenesses):.4f}", f"{median(times):.2f}"]
 
 
-def _rendered(data: bytes, order: Order, runs: int, margin: float, gap: float) -> tuple[bytes, float]:
+def _rendered(data: bytes, order: Order, runs: int, margin: float, gap: float, bicubic: float) -> tuple[bytes, float]:
     """Return a rendition as PNG, and the least seconds of processor time of one as JPEG, which is quicker to write."""
     margins = dict.fromkeys(decode.MARGINS, margin)
-    with patch.dict(decode.MARGINS, margins), patch.object(resample, "REDUCING_GAP", gap):
+    given = patch.multiple(resample, REDUCING_GAP=gap, BICUBIC_FROM=bicubic)
+    with patch.dict(decode.MARGINS, margins), given:
         times = []
         for _ in range(runs):
             begun = time.process_time()

@@ -12,12 +12,13 @@ from PIL import Image
 
 from service.imaging.geometry import Box, Size
 from service.imaging.pixels import Step
-from service.imaging.pixels.resample import premultiplied, reducing_gap, resample, straight
+from service.imaging.pixels.resample import kernel, premultiplied, reducing_gap, resample, straight
 
 _ROOM = 4_000_000
 """Pixels of one strip at most. A picture that is no larger is resampled at once."""
 _SUPPORT = 3
-"""Pixels on either side that Lanczos uses, of the source or of the target, whichever pixels are larger."""
+"""Pixels on either side that Lanczos uses, of the source or of the target, whichever pixels are larger. The bicubic
+filter uses fewer."""
 
 
 def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: Step) -> Image.Image:
@@ -31,14 +32,15 @@ def resample_in_strips(image: Image.Image, size: Size, box: Box | None, plain: S
     beside = max(image.width * image.height * converted, size[0] * int(bottom - top) // 4)
     if image.size == size or beside <= _ROOM:
         return resample(plain(image), size, box)
-    gap = reducing_gap((left, top, right, bottom), size)
+    whole = left, top, right, bottom
+    gap, filter = reducing_gap(whole, size), kernel(whole, size)
     across, down = max(1, int((right - left) / size[0] / gap)), max(1, int((bottom - top) / size[1] / gap))
     if (across, down) == (1, 1):
-        small = _scaled(image, size, (left, top, right, bottom), weighed)
+        small = _scaled(image, size, whole, weighed, filter)
     else:
         reduced = _reduced(image, across, down, weighed)
         within = (left / across, top / down, min(right / across, reduced.width), min(bottom / down, reduced.height))
-        small = _scaled(reduced, size, within, lambda part: part)
+        small = _scaled(reduced, size, within, lambda part: part, filter)
     return straight(small)
 
 
@@ -56,7 +58,7 @@ def _reduced(image: Image.Image, across: int, down: int, weighed: Step) -> Image
     return made
 
 
-def _scaled(image: Image.Image, size: Size, box: Box, weighed: Step) -> Image.Image:
+def _scaled(image: Image.Image, size: Size, box: Box, weighed: Step, filter: Image.Resampling) -> Image.Image:
     """Return *box* of *image* at *size*. Each strip is resampled with the rows around it that affect it."""
     left, top, right, bottom = box
     width, height = size
@@ -69,7 +71,7 @@ def _scaled(image: Image.Image, size: Size, box: Box, weighed: Step) -> Image.Im
         begin, end = top + row * step, min(bottom, top + (row + count) * step)
         above, below = max(0, math.floor(begin - reach)), min(image.height, math.ceil(end + reach))
         part = weighed(image.crop((0, above, image.width, below)))
-        part = part.resize((width, count), Image.Resampling.LANCZOS, (left, begin - above, right, end - above))
+        part = part.resize((width, count), filter, (left, begin - above, right, end - above))
         if made is None:
             made = Image.new(part.mode, size)
         made.paste(part, (0, row))

@@ -32,7 +32,8 @@ class MemoryCache:
 
     def get(self, owner: Owner, field: str) -> Entry | None:
         """Return the entry: the same object that was put, until another one replaces it."""
-        return self._entries.get((owner, field, self._epochs[_slot(owner)] + self._all))
+        slot = owner % _EPOCHS if isinstance(owner, int) else _slot(owner)  # a call would take as long as the lookup
+        return self._entries.get((owner, field, self._epochs[slot] + self._all))
 
     def put(self, owner: Owner, field: str, entry: Entry, epoch: int) -> None:
         """Keep *entry*. *epoch* is the owner's epoch from before the entry was read or made."""

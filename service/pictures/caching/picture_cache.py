@@ -76,8 +76,7 @@ class PictureCache:
 
     async def get(self, owner: Owner, field: str, trace: Trace) -> Entry | None:
         """Return the entry from memory or from the shared cache."""
-        with trace.timed("cache"):
-            entry = self._memory.get(owner, field)
+        entry = self._memory.get(owner, field)
         self._observer.cache("memory", "miss" if entry is None else "hit")
         if entry is not None or trace.unknown:
             return entry
@@ -188,7 +187,7 @@ class PictureCache:
         if isinstance(found, Entry):
             return Fetched(found, made=True, elsewhere=True)
         lease = found.shared.lease if found.shared else None
-        renewing = asyncio.create_task(self._renew(lease)) if lease else None
+        renewing = self._renewed(lease) if lease else None
         stored = False
         try:
             entry = await make(found)
@@ -260,7 +259,7 @@ class PictureCache:
         deadline, waited = time.monotonic() + self._max_wait, False
         while True:
             epoch = self._memory.epoch(owner)
-            found = await self._acquire(owner, field, version, trace)
+            found = await self._ask(owner, lambda shared: shared.acquire(owner, field, version), trace)
             if isinstance(found, Entry):
                 self._observer.cache("shared", "hit")
                 self._memory.put(owner, field, found, epoch)
@@ -275,27 +274,31 @@ class PictureCache:
                 async with asyncio.timeout(min(held.seconds + _LEASE_MARGIN, remaining)):
                     await held.ended.wait()
 
-    async def _acquire(self, owner: Owner, field: str, version: str, trace: Trace) -> Entry | FenceToken | None:
-        """As `SharedCache.acquire`. A lease that arrives after this call was cancelled is released."""
-        asking = asyncio.ensure_future(self._ask(owner, lambda shared: shared.acquire(owner, field, version), trace))
-
-        def release(asked: asyncio.Future[Entry | FenceToken | None]) -> None:
-            found = None if asked.cancelled() or asked.exception() else asked.result()
-            if isinstance(found, FenceToken) and (lease := found.lease) is not None:
-                self._layer.in_background(owner, lambda shared: shared.release(lease))
-
-        try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            asking.add_done_callback(release)
-            raise
-
-    async def _renew(self, lease: Lease) -> None:
-        """Renew *lease* until this task is cancelled or the lease is lost."""
+    def _renewed(self, lease: Lease) -> _Renewal:
         shared = self._layer.cache
         assert shared is not None
+        return _Renewal(shared, lease)
+
+
+class _Renewal:
+    """Renews *lease* until it is cancelled or the lease is lost. Most leases end before, so a timer starts its task."""
+
+    def __init__(self, shared: SharedCache, lease: Lease) -> None:
+        self._shared, self._lease = shared, lease
+        self._task: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(lease.seconds / 3, self._start)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+
+    def _start(self) -> None:
+        self._task = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(lease.seconds / 3)
             with suppress(CacheUnavailable):  # there are two more attempts before the lease expires
-                if not await shared.renew(lease):
+                if not await self._shared.renew(self._lease):
                     return
+            await asyncio.sleep(self._lease.seconds / 3)
