@@ -101,7 +101,9 @@ class PictureCache:
         """
         epoch = self._memory.epoch(owner)
         asked = (*fields, ABSENCE) if RECORD in fields else fields
-        found = await self._ask(owner, lambda shared: shared.get(owner, asked), trace)
+        if self._purges.pending(owner):
+            return None
+        found = await self._layer.ask(lambda shared: shared.get(owner, asked), trace)
         if found is None:
             return None
         absence = found.pop() if asked is not fields else None
