@@ -21,7 +21,7 @@ from typing import Literal, TypeVar
 from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
-from service.imaging.containers.window import HEAD_BYTES
+from service.imaging.containers.window import HEAD_BYTES, Beginning, Window
 from service.open_file import FileIdentity, OpenFile, file_identity, read_at
 from service.pictures.ports import Loaded
 from service.pictures.values import LAST_SECOND, Original, OriginalChanged, OriginalEmpty, Pieces
@@ -74,7 +74,7 @@ class DirectoryStore:
 
     async def load(self, contact: int, most: int) -> Loaded | None:
         try:
-            return self._in_cached(contact, lambda file: self._described_cached(contact, file, min(most, HEAD_BYTES)))
+            return self._in_cached(contact, lambda file: self._load_cached(contact, file, most))
         except OSError:
             pass  # not all of it is in the kernel's memory, or the file is unusual: a thread finds out
         return await self._bounded(lambda: self._in_thread(self._load, contact, False, None, most))
@@ -84,8 +84,9 @@ class DirectoryStore:
         to_open = None if known else opened
         original: Original | None
         try:
-            original = self._in_cached(contact, lambda file: self._found_cached(contact, file, to_open))
+            original = self._in_cached(contact, lambda file: self._load_cached(contact, file, 0, to_open)).original
         except OSError:
+            opened.clear()
             original = await self._bounded(partial(self._in_thread, self._find, contact, known, to_open))
         if original is not None and opened:
             self._found.keep(original, opened[0])
@@ -204,7 +205,7 @@ class DirectoryStore:
                 continue
             try:
                 with _open(path) as file:
-                    loaded, identity = self._described(contact, file, most, read_at)
+                    loaded, identity = self._described(contact, file, most, cached=False)
                     original = loaded.original
                     if opened is not None and identity is not None and not original.fault and is_near(file):
                         opened.append(self._opened(original, file, identity))
@@ -249,64 +250,38 @@ class DirectoryStore:
         finally:
             os.close(folder)
 
-    def _described_cached(self, contact: int, file: int, most: int) -> Loaded:
-        """Return the picture in the open *file*, which has *most* bytes at most and was described before.
+    def _load_cached(self, contact: int, file: int, most: int, opened: list[OpenFile] | None = None) -> Loaded:
+        """Return the same as `_load` for the open *file*.
 
-        Raise OSError otherwise, and if the file is not in memory.
+        Raise OSError if the file is not in memory, if its header is not short, and if it may be no sound picture.
         """
-
-        def described(status: os.stat_result) -> Loaded:
-            if not stat.S_ISREG(status.st_mode) or not 0 < status.st_size <= most:
-                raise BlockingIOError
-            data = cached_files.read(file, 0, status.st_size)
-            version = version_of(status, data)
-            original = self._descriptions.find(contact, version, status.st_size, _modified(status))
-            if original is None:
-                raise BlockingIOError
-            return Loaded(original, data)
-
-        _, loaded, same = read_unchanged(file, described)
-        if not same:
-            raise BlockingIOError
-        return loaded
-
-    def _found_cached(self, contact: int, file: int, opened: list[OpenFile] | None) -> Original:
-        """Return the same as `_find`. Raise OSError if the file is not in memory, or if it may be no sound picture."""
         status = os.fstat(file)
         if not stat.S_ISREG(status.st_mode) or not status.st_size:
             raise BlockingIOError
-        (original, _), identity = self._described(contact, file, 0, cached_files.read)
-        if identity is None or original.fault:
+        loaded, identity = self._described(contact, file, most, cached=True)
+        if identity is None or loaded.original.fault:
             raise BlockingIOError
         if opened is not None:
-            opened.append(self._opened(original, file, identity))
-        return original
+            opened.append(self._opened(loaded.original, file, identity))
+        return loaded
 
-    def _described(
-        self, contact: int, file: int, most: int, read: Callable[[int, int, int], bytes]
-    ) -> tuple[Loaded, FileIdentity | None]:
+    def _described(self, contact: int, file: int, most: int, *, cached: bool) -> tuple[Loaded, FileIdentity | None]:
         """Describe the open *file* as a picture of *contact*, with its bytes if there are *most* at most.
 
-        Return its identity, too. *read* takes the file, a position and a number of bytes.
+        Return its identity, too. If it is *cached*, raise BlockingIOError instead of waiting or taking milliseconds.
 
         A file that is being written may give a mixture, and no identity. Its version then differs when it is read.
         """
 
         def described(status: os.stat_result) -> Loaded:
             size = status.st_size
+            read = cached_files.read if cached else read_at
             data = read(file, 0, size if size <= most else min(HEAD_BYTES, size))
             version, modified = version_of(status, data), _modified(status)
             original = self._descriptions.find(contact, version, size, modified)
             if original is None:
-                original = describe(
-                    contact,
-                    version=version,
-                    size=size,
-                    modified=modified,
-                    max_bytes=self._max_bytes,
-                    head=data,
-                    read=partial(read, file),
-                )
+                seen = Beginning(data, size) if cached else Window(data, size, partial(read_at, file))
+                original = describe(contact, seen, version=version, modified=modified, max_bytes=self._max_bytes)
                 if len(data) == size:
                     self._descriptions.keep(original)
             return Loaded(original, data if len(data) == size <= most else None)

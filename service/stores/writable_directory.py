@@ -15,7 +15,7 @@ import structlog
 
 from service.errors import PictureError
 from service.formats import Format
-from service.open_file import OpenFile, file_identity, read_at
+from service.open_file import OpenFile, file_identity
 from service.pictures.ports import Check, Upload
 from service.pictures.values import Original, OriginalEmpty
 from service.stores.directory import DirectoryStore
@@ -97,7 +97,7 @@ class WritableDirectory(DirectoryStore):
             check(present)
             moment = _moment(present)
             os.utime(upload.file.fileno(), ns=(moment, moment))
-            (original, _), _ = self._described(contact, upload.file.fileno(), 0, read_at)
+            (original, _), _ = self._described(contact, upload.file.fileno(), 0, cached=False)
             if original.fault is not None:  # without its metadata it may be too large
                 raise original.fault.error()
             found = [*files_of(self._root, contact)]

@@ -18,7 +18,7 @@ import tempfile
 import termios
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -114,6 +114,34 @@ class Process:
             return seen is not None and seen[0] == "S" and os.readlink(f"/proc/{self.pid}/fd/2") == os.devnull
         except OSError:
             return False
+
+    def accepts(self, port: int) -> bool:
+        """Whether the process waits for connections at the TCP *port*: its event loop watches the listening socket."""
+        rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        listening = {
+            f"socket:[{row[9]}]" for row in rows if row[3] == "0A" and int(row[1].partition(":")[2], 16) == port
+        }
+        folder = Path(f"/proc/{self.pid}")
+        try:
+            sockets = {fd.name for fd in (folder / "fd").iterdir() if os.readlink(fd) in listening}
+            texts = [each.read_text() for each in (folder / "fdinfo").iterdir()]
+        except OSError:  # it has ended, or has closed a descriptor meanwhile
+            return False
+        return not sockets.isdisjoint(re.findall(r"^tfd:\s+(\d+)", "".join(texts), re.MULTILINE))
+
+
+@contextmanager
+def frozen(processes: Iterable[Process]) -> Iterator[None]:
+    """Stop *processes* until the block ends."""
+    stopped = [*processes]
+    for each in stopped:
+        os.kill(each.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(each.pid, signal.SIGCONT)
 
 
 def family(pid: int) -> set[Process]:
@@ -274,6 +302,9 @@ class Service:
             STARTED_WITHIN,
             f"{count} render processes are ready",
         )
+        block_until(
+            lambda: all(each.accepts(self.port) for each in self.servers), STARTED_WITHIN, "all processes take requests"
+        )
         return family(self.process.pid)
 
     @property
@@ -293,15 +324,8 @@ class Service:
     @contextmanager
     def frozen_renderers(self) -> Iterator[None]:
         """Stop the render processes until the block ends, so that a render cannot finish within it."""
-        frozen = self.renderers
-        for each in frozen:
-            os.kill(each.pid, signal.SIGSTOP)
-        try:
+        with frozen(self.renderers):
             yield
-        finally:
-            for each in frozen:
-                with suppress(ProcessLookupError):
-                    os.kill(each.pid, signal.SIGCONT)
 
     @property
     def relatives(self) -> set[Process]:

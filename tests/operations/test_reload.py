@@ -27,6 +27,7 @@ from tests.operations.running import (
     assert_stopped,
     block_until,
     family,
+    frozen,
     nothing_left,
     run,
     running,
@@ -128,8 +129,12 @@ def failed_reload(service: Service, times: int = 1) -> dict[str, Any]:
 
 
 def statuses(service: Service, path: str, headers: dict[str, str] | None = None) -> set[int]:
-    """Return the statuses of enough requests that every process gets some of them."""
-    return {service.get(path, headers).status for _ in range(12)}
+    """Return the statuses of requests to each process: the others are stopped meanwhile."""
+    servers, found = service.servers, set[int]()
+    for asked in servers or {None}:
+        with frozen(each for each in servers if each != asked):
+            found |= {service.get(path, headers).status for _ in range(6)}
+    return found
 
 
 def refused(service: Service, headers: dict[str, str]) -> bool:

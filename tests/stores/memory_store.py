@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from service.imaging.containers.window import HEAD_BYTES
 from service.pictures.ports import Check, Loaded, Upload
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
 from service.pictures.writes import stored_original
@@ -32,15 +31,7 @@ class MemoryStore:
         data, version, modified = self._pictures[contact]
         if not data:
             raise OriginalEmpty
-        return describe(
-            contact,
-            version=version,
-            size=len(data),
-            modified=modified,
-            max_bytes=self._max_bytes,
-            head=data[:HEAD_BYTES],
-            read=lambda position, size: data[position : position + size],
-        )
+        return describe(contact, data, version=version, modified=modified, max_bytes=self._max_bytes)
 
     near = False
 

@@ -93,15 +93,15 @@ async def test_unusual_file_is_found_in_a_thread(store: DirectoryStore, tmp_path
 
 
 @pytest.mark.usefixtures("without_threads")
-@pytest.mark.parametrize("change", ["unknown", "empty", "large", "elsewhere", "marker"])
+@pytest.mark.parametrize("change", ["no picture", "empty", "long header", "elsewhere", "marker"])
 async def test_other_files_are_read_in_a_thread(store: DirectoryStore, tmp_path: Path, change: str) -> None:
     path = tmp_path / "1.jpg"
-    if change == "unknown":
-        path.write_bytes(OTHER)
+    if change == "no picture":
+        path.write_bytes(b"no picture")
     elif change == "empty":
         path.write_bytes(b"")
-    elif change == "large":
-        path.write_bytes(PICTURE + bytes(70_000))
+    elif change == "long header":
+        path.write_bytes(PICTURE[:2] + b"\xff\xe5\x00\x02" * 10_000 + PICTURE[2:])
     elif change == "elsewhere":
         path.unlink()
         path.symlink_to("/proc/self/status")
@@ -111,6 +111,19 @@ async def test_other_files_are_read_in_a_thread(store: DirectoryStore, tmp_path:
         )
     with pytest.raises((AssertionError, OriginalEmpty, StoreFailed)):
         await store.load(1, MOST)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.parametrize("padding", [0, 100_000])
+async def test_description_is_that_of_a_thread(
+    store: DirectoryStore, tmp_path: Path, format: str, padding: int
+) -> None:
+    (tmp_path / "2.jpg").write_bytes(saved(quarters(52, 31), format) + bytes(padding))
+    far = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=False)
+    assert await store.find(2) == await far.find(2)
+    assert await store.load(2, MOST) == await far.load(2, MOST)
+    assert await store.load(2, 50) == await far.load(2, 50)
+    await far.close()
 
 
 async def test_change_is_seen(store: DirectoryStore, tmp_path: Path) -> None:

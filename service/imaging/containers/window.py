@@ -24,6 +24,9 @@ _BYTES = 8_388_608
 _BLOCK = 1024
 """Bytes of the smallest read. The bytes that are needed next are mostly the following ones."""
 
+_SLICES = 400
+"""Slices of a header that is short to read. A usual one takes up to 100."""
+
 
 class Window:
     """A file of *size* bytes that begins with *head*.
@@ -54,3 +57,25 @@ class Window:
                 return b""
             self._begin, self._block = begin, self._read(begin, much)
         return self._block[begin - self._begin : end - self._begin]
+
+
+class Beginning:
+    """The first bytes of a file of *size* bytes, which are *head*, for a header that is short to read.
+
+    Raise BlockingIOError when more bytes are needed, or when `_SLICES` slices have been taken: a longer header may take
+    milliseconds, and is read in a thread.
+    """
+
+    def __init__(self, head: bytes, size: int) -> None:
+        self._head, self._size, self._left = head, size, _SLICES
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, at: slice, /) -> bytes:
+        """Return the bytes of a slice that has no step and no negative ends."""
+        self._left -= 1
+        end = self._size if at.stop is None else min(at.stop, self._size)
+        if self._left < 0 or end > len(self._head):
+            raise BlockingIOError
+        return self._head[at.start or 0 : end]
