@@ -16,7 +16,9 @@ _CAPACITY = 262_144
 _MOST_KEPT = 2_097_152
 """Bytes of the largest buffer that is kept when all replies in it are taken."""
 _MOST_ELEMENTS = 1_024
-"""Elements of an array at most: parsing begins again when a further part of the array has arrived."""
+"""Elements of a reply at most, nested ones too: parsing begins again when a further part of an array has arrived."""
+_LONGEST_LINE = 65_536
+"""Bytes of a line at most: the buffer grows for each part of a longer one."""
 _LINE_END = b"\r\n"
 
 
@@ -37,6 +39,7 @@ class ReplyBuffer:
         self._view = memoryview(self._bytes)
         self._begin = self._end = 0  # of what is received and not taken
         self._awaited = 0  # the end of the bytes that the next reply needs at least
+        self._elements = 0  # elements that arrays of the next reply may still have
 
     def space(self) -> memoryview:
         """Return where the next bytes are to be received. It is never empty."""
@@ -59,6 +62,7 @@ class ReplyBuffer:
         """
         if self._end < self._awaited:
             raise Incomplete
+        self._elements = _MOST_ELEMENTS
         reply, self._begin = self._parse(self._begin, bulk)
         self._awaited = self._begin + 1
         return reply
@@ -71,6 +75,8 @@ class ReplyBuffer:
         while left:
             line_end = data.find(_LINE_END, at, received)
             if line_end < 0:
+                if received - at > _LONGEST_LINE:
+                    raise ValueError("a reply has a line that is too long")
                 raise self._incomplete(received + 1)
             kind, line, begin = data[at], data[at + 1 : line_end], line_end + 2
             if kind == 0x24:  # "$"
@@ -83,10 +89,11 @@ class ReplyBuffer:
                         raise self._incomplete(at)
                     value = bulk(self._view[begin:end])
             elif kind == 0x2A and elements is None:  # "*"
-                if (left := int(line)) > _MOST_ELEMENTS:
-                    raise ValueError("a reply has too many elements")
-                if left < 0:
+                if (left := int(line)) < 0:
                     return None, begin
+                self._elements -= left
+                if self._elements < 0:
+                    raise ValueError("a reply has too many elements")
                 elements, at = [], begin
                 continue
             elif kind == 0x2A:

@@ -84,7 +84,19 @@ def test_reply_that_is_too_long_is_not_received(data: bytes) -> None:
         receive(ReplyBuffer(100), data)
 
 
-@pytest.mark.parametrize("data", [b"HTTP/1.1 400\r\n", b"$x\r\n", b":\r\n", b"*9999999\r\n", b"\r\n", b"*1\r\n" * 5000])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HTTP/1.1 400\r\n",
+        b"$x\r\n",
+        b":\r\n",
+        b"*9999999\r\n",
+        b"\r\n",
+        b"*1\r\n" * 5000,
+        b"*2\r\n" + b"*1000\r\n%b" % (b":1\r\n" * 1000) * 2,
+        b"+" * 70_000,
+    ],
+)
 def test_other_protocols_and_endless_arrays_are_refused(data: bytes) -> None:
     with pytest.raises((ValueError, RecursionError)):
         receive(ReplyBuffer(MOST), data)
