@@ -228,6 +228,8 @@ class DirectoryStore:
 
         Raise OSError if that cannot be done, if there is no picture, and if *read* does.
         """
+        if not self._nearness.local:
+            raise BlockingIOError  # even the status of a folder may wait for a network
         folder = cached_files.open_folder(self._folder)
         try:
             status = os.fstat(folder)

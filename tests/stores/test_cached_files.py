@@ -12,7 +12,7 @@ import pytest
 from service.errors import StoreFailed
 from service.open_file import OpenFile
 from service.pictures.values import OriginalEmpty
-from service.stores import cached_files, directory
+from service.stores import cached_files, directory, near
 from service.stores.directory import DirectoryStore
 from service.stores.folder_in_force import FolderInForce
 from tools.pictures.drawing import quarters, saved
@@ -150,6 +150,19 @@ async def test_file_that_is_not_in_memory_is_read_in_a_thread(store: DirectorySt
     found = await store.load(1, MOST)
     assert found is not None
     assert found.data == PICTURE
+
+
+async def test_folder_that_is_not_local_is_not_touched_outside_of_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "1.jpg").write_bytes(PICTURE)
+    monkeypatch.setattr(near, "is_near", lambda _: False)
+    monkeypatch.setattr(cached_files, "open_folder", lambda _: pytest.fail("its server may not respond"))
+    store = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=True)
+    for _ in range(2):
+        assert await store.load(1, MOST) is not None
+        assert await store.find(1) is not None
+    await store.close()
 
 
 async def test_lost_folder_is_noticed(store: DirectoryStore, tmp_path: Path) -> None:
