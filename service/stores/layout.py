@@ -39,16 +39,20 @@ class Layout:
         return not known and time.monotonic() >= self._next_look
 
     def learn(self, folder: os.stat_result) -> None:
-        """List the *folder* with that status, unless it was listed before. This blocks, and raises OSError."""
+        """List the *folder* with that status, unless it was listed before or cannot be listed. This blocks."""
         if not self.is_unknown(folder):
             return
         identity = _identity(folder)
         self._next_look = time.monotonic() + _PAUSE
         if time.time() - max(folder.st_mtime, folder.st_ctime) < _SETTLED:
             return
-        with os.scandir(self._root) as entries:
-            names = [entry.name for entry in islice(entries, _MAX_ENTRIES + 1)]
-        if _identity(os.stat(self._root)) == identity:
+        try:
+            with os.scandir(self._root) as entries:
+                names = [entry.name for entry in islice(entries, _MAX_ENTRIES + 1)]
+            after = os.stat(self._root)
+        except OSError:
+            return  # names can be looked up in a folder that cannot be listed
+        if _identity(after) == identity:
             found = frozenset(contact for name in names if (contact := contact_in_name(name)) is not None)
             self._seen = identity, found if len(names) <= _MAX_ENTRIES else None
 

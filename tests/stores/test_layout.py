@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -53,6 +54,19 @@ def test_change_of_the_folder_ends_what_is_known(sharded: Path) -> None:
     status = os.stat(sharded)
     assert known.is_unknown(status)
     assert not known.is_sharded(status, 1)
+
+
+async def test_picture_is_found_in_a_folder_that_cannot_be_listed(
+    sharded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str) -> None:
+        raise PermissionError(errno.EACCES, "no permission", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    store = DirectoryStore(sharded, max_bytes=1_000_000, timeout=5.0, near=True)
+    for _ in range(2):
+        assert await store.find(1) is not None
+    await store.close()
 
 
 def test_recent_change_is_not_trusted(sharded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
