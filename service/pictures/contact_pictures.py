@@ -143,9 +143,11 @@ class ContactPictures:
         if self._near.contradicts(contact, recorded.record.version):
             return None
         selection = self._of_recorded(contact, recorded, requested, NONE_RULED_OUT)
+        if selection.work is None and self._is_streamed(recorded.original):
+            return None  # memory may have it without its body
         if (entry := self._cache.local(contact, selection.field)) is not None:
             self._observer.cache("memory", "hit")
-        elif whole and not (selection.work is None and self._is_streamed(recorded.original)):
+        elif whole:
             entry = await self._look_up(selection, trace)
         return (selection, entry) if entry is not None and entry.version == selection.version else None
 

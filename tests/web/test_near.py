@@ -99,6 +99,16 @@ async def test_answers_are_those_of_a_far_folder(
         assert answer(one) == answer(other)
 
 
+async def test_large_picture_is_whole_whatever_is_accepted(serve: Serve, get: Get, people: Path) -> None:
+    data = saved(quarters(64, 48), "PNG") + bytes(300_000)
+    (people / "8.png").write_bytes(data)
+    client = await serve(images=NEAR)
+    for accept, method in itertools.product(["*/*", "image/png"] * 2, ("GET", "HEAD")):
+        answered = await get(client, 8, method=method, Accept=accept)
+        assert answered.headers["Content-Length"] == str(len(data)), (accept, method)
+        assert await answered.read() == (data if method == "GET" else b"")
+
+
 async def test_stored_pictures_are_not_copied_into_redis(serve: Serve, get: Get, shared_valkey: Valkey) -> None:
     prefix = f"near-{next(_prefixes)}"
     client = await serve(images=NEAR, cache={"prefix": prefix})
