@@ -12,7 +12,7 @@ import pytest
 from service.errors import StoreFailed
 from service.open_file import OpenFile
 from service.pictures.values import OriginalEmpty
-from service.stores import cached_files, directory
+from service.stores import cached_files, directory, picture_reader
 from service.stores.directory import DirectoryStore
 from service.stores.folder_in_force import FolderInForce
 from tools.pictures.drawing import quarters, saved
@@ -41,6 +41,7 @@ def without_threads(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> N
         raise AssertionError("a thread reads")
 
     monkeypatch.setattr(directory, "read_at", fail)
+    monkeypatch.setattr(picture_reader, "read_at", fail)
 
 
 def holds_in_memory(path: Path) -> bool:
