@@ -213,14 +213,18 @@ class ContactPictures:
             return None
         return self._fresh(selected, self._cache.local(selected.owner, selected.field), "memory")
 
-    async def revalidate_shared(self, selected: Selected) -> tuple[Entry, int] | None:
-        """Return the same as `revalidate_local`, by one lookup in the shared cache."""
+    async def revalidate_shared(self, selected: Selected, *, body: bool) -> tuple[Entry, int] | None:
+        """Return the same as `revalidate_local`, by one lookup in the shared cache.
+
+        Without *body*, the entry is not looked up, and its record is returned in its place.
+        """
         if isinstance(selected.record, StoredEntry):
             return None  # it is in memory only
-        found = await self._cache.shared(selected.owner, (RECORD, selected.field), Trace())
+        fields = (RECORD, selected.field) if body else (RECORD,)
+        found = await self._cache.shared(selected.owner, fields, Trace())
         if not found or (found[0] is not selected.record and found[0] != selected.record):
             return None
-        return self._fresh(selected, found[1], "shared")
+        return self._fresh(selected, found[-1], "shared")
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """Return the selected picture. Without *body* (HEAD), its length: if it is cached, no body is read.
