@@ -178,6 +178,8 @@ class DirectoryStore:
 
         Raise OSError if that cannot be done, if there is no picture, and if *read* does.
         """
+        if not self._nearness.local:  # a mount point of a network file system may wait for the network
+            raise BlockingIOError
         folder = cached_files.open_folder(self._folder)
         try:
             status = os.fstat(folder)

@@ -37,17 +37,20 @@ def is_near(file: int) -> bool:
 class Nearness:
     """Whether a folder is near. With "auto" it is what the file system of the last file shows, and far before.
 
-    *devices* says by device whether it is a local file system, as files have shown.
+    *devices* says by device whether it is a local file system, as files have shown, and *local* the same of the last
+    file.
     """
 
     def __init__(self, setting: bool | Literal["auto"]) -> None:
         self._auto = setting == "auto"
         self.devices: dict[int, bool] = {}
         self.near = setting is True
+        self.local = False
 
     def note(self, file: int, device: int) -> None:
         """Note the file system of the open *file*, which is on *device*."""
         if device not in self.devices:
             self.devices[device] = is_near(file)
+        self.local = self.devices[device]
         if self._auto:
-            self.near = self.devices[device]
+            self.near = self.local
