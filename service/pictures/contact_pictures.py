@@ -165,9 +165,9 @@ class ContactPictures:
         """Return the selection of the stored picture that a near store holds, which is fresh until *until*."""
         original, trace.found = entry.original, (STORED, entry)
         choice = self._candidates.stored_choices(requested)[original.format]
-        recorded = RecordedOriginal(
-            original, StoredEntry(entry.version, entry.stored_at, entry.detail, b"", original), until
-        )
+        # What remembers the selection must not hold the picture.
+        without_bytes = StoredEntry(entry.version, entry.stored_at, entry.detail, b"", original)
+        recorded = RecordedOriginal(original, without_bytes, until)
         return Selection(
             original.contact,
             STORED,

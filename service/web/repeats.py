@@ -135,9 +135,7 @@ class Repeats:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
         begun = time.perf_counter()
         found = self._pictures.revalidate_local(earlier)
-        if found is None:
-            return None
-        return self._response(request, requester, earlier, found[0], _hit(found[1], found[0].detail), begun)
+        return self._hit(request, requester, earlier, *found, begun) if found else None
 
     async def answer_shared(
         self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer
@@ -148,9 +146,7 @@ class Repeats:
         """
         begun = time.perf_counter()
         found = await self._pictures.revalidate_shared(earlier, body=not _is_unchanged(request, earlier))
-        if found is None:
-            return None
-        return self._response(request, requester, earlier, found[0], _hit(found[1], found[0].detail), begun)
+        return self._hit(request, requester, earlier, *found, begun) if found else None
 
     def first_answer(
         self,
@@ -176,6 +172,18 @@ class Repeats:
         key = target(request), field(request, hdrs.ACCEPT)
         if (leader := self._leaders.get(key)) is not None and leader.request is request:
             self.settle(*key, missed=True)
+
+    def _hit(
+        self,
+        request: web.BaseRequest,
+        requester: Requester,
+        earlier: EarlierAnswer,
+        entry: Entry,
+        ttl: int,
+        begun: float,
+    ) -> PrebuiltResponse:
+        status = _status(ttl, None, False, entry.detail)
+        return self._response(request, requester, earlier, entry, status, begun)
 
     def _response(
         self,
@@ -222,11 +230,6 @@ def _is_unchanged(request: web.BaseRequest, earlier: EarlierAnswer) -> bool:
 
 def _weight(key: _Key, earlier: EarlierAnswer) -> int:
     return len(key[0]) + len(earlier.own) + _OVERHEAD
-
-
-@lru_cache(1024)
-def _hit(ttl: int, detail: str) -> str:
-    return _status(ttl, None, False, detail)
 
 
 @lru_cache(1024)
