@@ -1,7 +1,7 @@
 """Originals in a folder: `{id}.{suffix}`, or `{id modulo 1000}/{id}.{suffix}` for large sets.
 
-A lookup takes a fixed number of calls of `os.stat`, whatever the number of contacts: there is no index. Files are read
-in threads.
+A lookup takes a fixed number of calls of the system, whatever the number of contacts: there is no index. Files are read
+in threads, but for those on a local file system that the kernel holds in memory.
 """
 
 from __future__ import annotations
