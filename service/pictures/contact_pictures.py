@@ -5,7 +5,7 @@ It has two steps, so that a validator is known before anything is read or render
 1. `select` finds the record of the original (`Originals`). `Candidates` chooses a format that is not ruled out, and
    with it the rendition's field in the cache.
 2. `load` looks for that field in memory, then in the shared cache. If it is in neither, one process of the fleet makes
-   the rendition (`Renditions`), and the others wait for it.
+   the rendition (`Entries`, `Renditions`), and the others wait for it.
 
 A failed render is recorded as a fault of the original or as a failure of the rendition, and the next `select` finds it.
 After some errors the caller selects again. `Unwritable` and `BeyondFormat` rule out one format for this request. After
@@ -19,20 +19,18 @@ import time
 from dataclasses import replace
 from typing import NamedTuple
 
-from service.errors import N_, NoPicture, Overloaded, RenderTimedOut, RenderWorkerDied
+from service.errors import N_, NoPicture
 from service.formats import Format
-from service.imaging.order import Placeholder
-from service.pictures.caching.picture_cache import Fetched, PictureCache, PutToken
+from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.candidates import Candidates
-from service.pictures.demand import Demand
+from service.pictures.entries import Entries
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.near import NearPictures, Seen
-from service.pictures.originals import STORE_ERRORS, Originals, RecordedOriginal
-from service.pictures.ports import Admission, CountedOrder, Layer, Observer
-from service.pictures.renditions import Renditions, pixels_of
+from service.pictures.originals import Originals, RecordedOriginal
+from service.pictures.ports import Admission, Layer, Observer
+from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selected, Selection, entity_tag
-from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, STORED, Entry, Original, Picture, StoredEntry
 from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
@@ -41,8 +39,6 @@ _LARGEST_CACHED = 262_144
 """Bytes of the largest stored picture that is cached like a rendition. Larger ones are streamed from the store."""
 _USUAL_FORMAT = Format.JPEG
 """The format of most originals. Where these are not sent as stored, few others are."""
-_TEMPORARY_ERRORS = (*STORE_ERRORS, Overloaded, RenderTimedOut, RenderWorkerDied)
-"""Errors after which an older rendition is served, if there is one."""
 
 
 class Look(NamedTuple):
@@ -73,11 +69,10 @@ class ContactPictures:
         admission: Admission,
     ) -> None:
         self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
-        self._admission = admission
         self._candidates, self._digest, self._lifetimes = Candidates(recipe), recipe.digest, lifetimes
         self._most = min(_LARGEST_CACHED, cache.max_body)
         self._near = NearPictures(originals, cache, observer, lifetimes, most=self._most)
-        self._flights = SingleFlight()
+        self._entries = Entries(cache, renditions, observer, lifetimes, admission)
 
     async def select(
         self,
@@ -148,7 +143,7 @@ class ContactPictures:
         if (entry := self._cache.local(contact, selection.field)) is not None:
             self._observer.cache("memory", "hit")
         elif whole:
-            entry = await self._look_up(selection, trace)
+            entry = await self._entries.look_up(selection, trace)
         return (selection, entry) if entry is not None and entry.version == selection.version else None
 
     def _of_recorded(
@@ -172,9 +167,9 @@ class ContactPictures:
         """Return the selection of the stored picture that a near store holds, which is fresh until *until*."""
         original, trace.found = entry.original, (STORED, entry)
         choice = self._candidates.stored_choices(requested)[original.format]
-        recorded = RecordedOriginal(
-            original, StoredEntry(entry.version, entry.stored_at, entry.detail, b"", original), until
-        )
+        # What remembers the selection must not hold the picture.
+        without_bytes = StoredEntry(entry.version, entry.stored_at, entry.detail, b"", original)
+        recorded = RecordedOriginal(original, without_bytes, until)
         return Selection(
             original.contact,
             STORED,
@@ -220,14 +215,18 @@ class ContactPictures:
             return None
         return self._fresh(selected, self._cache.local(selected.owner, selected.field), "memory")
 
-    async def revalidate_shared(self, selected: Selected) -> tuple[Entry, int] | None:
-        """Return the same as `revalidate_local`, by one lookup in the shared cache."""
+    async def revalidate_shared(self, selected: Selected, *, body: bool) -> tuple[Entry, int] | None:
+        """Return the same as `revalidate_local`, by one lookup in the shared cache.
+
+        Without *body*, the entry is not looked up, and its record is returned in its place.
+        """
         if isinstance(selected.record, StoredEntry):
             return None  # it is in memory only
-        found = await self._cache.shared(selected.owner, (RECORD, selected.field), Trace())
+        fields = (RECORD, selected.field) if body else (RECORD,)
+        found = await self._cache.shared(selected.owner, fields, Trace())
         if not found or (found[0] is not selected.record and found[0] != selected.record):
             return None
-        return self._fresh(selected, found[1], "shared")
+        return self._fresh(selected, found[-1], "shared")
 
     async def load(self, selection: Selection, trace: Trace, *, body: bool = True) -> Picture:
         """Return the selected picture. Without *body* (HEAD), its length: if it is cached, no body is read.
@@ -252,7 +251,7 @@ class ContactPictures:
         elif original is not None and selection.work is None and self._near.near:
             entry = await self._near.read(original, trace)
         else:
-            entry = await self._find_or_make_once(selection, trace)
+            entry = await self._entries.find_or_make(selection, trace)
         older = None
         if entry.version != selection.version:
             trace.ttl = -int(time.time() - entry.stored_at) - 1
@@ -274,7 +273,7 @@ class ContactPictures:
 
     async def close(self) -> None:
         """Cancel the work under way."""
-        await self._flights.close()
+        await self._entries.close()
 
     def _fresh(self, selected: Selected, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
         ttl = selected.until - time.time()
@@ -283,88 +282,6 @@ class ContactPictures:
         if layer == "memory":
             self._observer.cache(layer, "hit")
         return entry, int(ttl)
-
-    async def _find_or_make_once(self, selection: Selection, trace: Trace) -> Entry:
-        """Return the entry from the cache, or have it made. Identical requests of this process share the making.
-
-        While no order is accepted, return an older rendition, or raise `Overloaded`, without a task, a lease or a look
-        into the store: a refusal costs about what a hit costs.
-        """
-        key, older = (selection.owner, selection.field, selection.version), None
-        trace.owner = selection.owner
-        accepted = selection.work is None or trace.begin_by is not None
-        if key not in self._flights:
-            older = await self._look_up(selection, trace)
-            if older is not None and older.version == selection.version:
-                return older
-        if not accepted and key not in self._flights and self._admission.refuses(trace):
-            if not await self._cache.is_led(selection.owner, selection.field, trace):
-                try:
-                    self._admission.require(trace)
-                except Overloaded:
-                    if older is None or self._is_too_old(older):
-                        raise
-                    return older
-            accepted = True
-        fetched, joined = await self._flights.join_while_wanted(
-            key, trace.client, lambda demand: self._make(selection, older, trace, demand, accepted)
-        )
-        if fetched.made:
-            trace.fwd, trace.stored, trace.collapsed = "miss", fetched.stored, fetched.elsewhere or joined
-            if trace.collapsed:
-                self._observer.collapsed()
-        return fetched.entry
-
-    async def _look_up(self, selection: Selection, trace: Trace) -> Entry | None:
-        """Return the entry of the selected field from the cache. It may have another version."""
-        if trace.found is None or trace.found[0] != selection.field:
-            trace.found = selection.field, await self._cache.get(selection.owner, selection.field, trace)
-        found = trace.found[1]
-        # It may have been made in the meantime, and be on its way to the shared cache.
-        return self._cache.local(selection.owner, selection.field) or found
-
-    async def _make(
-        self, selection: Selection, older: Entry | None, trace: Trace, demand: Demand, accepted: bool
-    ) -> Fetched:
-        """Have the entry made by one process of the fleet, for the clients of *demand*.
-
-        Raise `Overloaded` unless the order is or can be *accepted*. After a temporary error, return *older* if it is
-        not too old.
-        """
-        trace.demand = demand
-        try:
-            if selection.work is None:
-                return await self._make_once(selection, trace)
-            if not accepted:
-                self._admission.require(trace)
-            trace.pixels = _pixels(selection)
-            with self._admission.count(trace, selection.work.format, trace.pixels) as order:
-                return await self._make_once(selection, trace, order)
-        except _TEMPORARY_ERRORS:
-            if older is None or self._is_too_old(older):
-                raise
-            return Fetched(older)
-
-    def _is_too_old(self, entry: Entry) -> bool:
-        return time.time() - entry.stored_at > self._lifetimes.stale_if_error
-
-    async def _make_once(self, selection: Selection, trace: Trace, order: CountedOrder | None = None) -> Fetched:
-        """Have the entry made by one process of the fleet. *order* counts while this one does it or is about to."""
-
-        async def make(token: PutToken) -> Entry:
-            if order is not None and token.waited:
-                order.resume()
-            return await self._renditions.make(selection, token, trace)
-
-        return await self._cache.make_once(
-            selection.owner,
-            selection.field,
-            selection.version,
-            make,
-            trace,
-            life=self._lifetimes.kept,
-            on_wait=None if order is None else order.pause,
-        )
 
     async def _head(self, selection: Selection, trace: Trace) -> Picture | None:
         head = await self._cache.head(selection.owner, selection.field, trace)
@@ -384,10 +301,3 @@ class ContactPictures:
     def _is_streamed(self, original: Original) -> bool:
         """Return whether the stored bytes are sent from the store: slow readers do not share them in memory."""
         return original.size > self._most
-
-
-def _pixels(selection: Selection) -> int:
-    """Return the pixels that the cost of the work depends on; 0 if they are not known."""
-    if isinstance(selection.work, Placeholder):
-        return selection.work.width * selection.work.height
-    return pixels_of(selection.original, selection.work) if selection.original and selection.work else 0

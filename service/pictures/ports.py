@@ -302,7 +302,7 @@ class Observer(Protocol):
         """A stale record or an older rendition is served."""
 
     def collapsed(self) -> None:
-        """A request is answered from another request's render, in this process or in the fleet."""
+        """A request is answered from another request's render or read, in this process or in the fleet."""
 
     def purged(self) -> None:
         """This process purges a contact, or all contacts."""

@@ -18,9 +18,10 @@ _FACTS = tuple(field.name for field in fields(Original))
 """The names of the facts in a record, in their order."""
 _MAX_RECORD = 32_768
 """Bytes of a record. A record with the largest number of failures has 8 KiB."""
-_kept: Moka[bytes, Original] = Moka(4096)
 _MAX_SIDE = 2**64
 """Pixels of a side; every side in a header is smaller."""
+_kept: Moka[bytes, Original] = Moka(4096)
+"""The originals of hot contacts, by their records."""
 
 
 def encode(original: Original | None) -> bytes:

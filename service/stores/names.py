@@ -46,10 +46,9 @@ def contact_in_name(name: str) -> int | None:
 def files_of(root: Path, contact: int, *, sharded: bool = False) -> Iterator[ContactFile]:
     """Yield the regular files of *contact*, empty ones too: those in *root*, then those in its shard, by `SUFFIXES`.
 
-    With *sharded*, *root* itself has no pictures.
-
-    This takes a fixed number of calls of `os.stat`, whatever the number of contacts. Paths are strings, since `pathlib`
-    would cost more than the calls. Raise OSError unless it only means that there is no such file.
+    With *sharded*, *root* itself has none. This takes a fixed number of calls of `os.stat`, whatever the number of
+    contacts. Paths are strings, since `pathlib` would cost more than the calls. Raise OSError unless it only means that
+    there is no such file.
     """
     if contact <= 0:
         return

@@ -37,7 +37,8 @@ def is_near(file: int) -> bool:
 class Nearness:
     """Whether a folder is near. With "auto" it is what the file system of the last file shows, and far before.
 
-    *devices* says by device whether it is a local file system, as files have shown. *local* says it of the last file.
+    *devices* says by device whether it is a local file system, as files have shown, and *local* the same of the last
+    file.
     """
 
     def __init__(self, setting: bool | Literal["auto"]) -> None:

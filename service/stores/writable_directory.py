@@ -97,7 +97,7 @@ class WritableDirectory(DirectoryStore):
             check(present)
             moment = _moment(present)
             os.utime(upload.file.fileno(), ns=(moment, moment))
-            (original, _), _ = self._described(contact, upload.file.fileno(), 0, cached=False)
+            original = self._reader.read(contact, upload.file.fileno(), 0)[0].original
             if original.fault is not None:  # without its metadata it may be too large
                 raise original.fault.error()
             found = [*files_of(self._root, contact)]

@@ -73,10 +73,9 @@ class FastPath:
                 await self._wait_sent(request, 0)
             if for_server(request):
                 return self._describe_server(request)
-            if requester is not None:
-                request[REQUESTER] = requester  # it is not authorized again
             if requester is None:
                 return await self._handler(request)
+            request[REQUESTER] = requester  # it is not authorized again
             try:
                 with connection.cancelled_if_lost():
                     response = await self._look_up(request, requester, earlier)
@@ -121,9 +120,9 @@ class FastPath:
         return self._counted(request, response, begun)
 
     def _counted(self, request: web.BaseRequest, response: web.StreamResponse, begun: float) -> web.StreamResponse:
-        """Count and log *response* to a repeat, and return it."""
+        """Count and log *response*, and return it."""
         seconds = time.perf_counter() - begun
-        self._metrics.request("image", request.method, response.status, seconds)  # only pictures are repeated
+        self._metrics.request("image", request.method, response.status, seconds)  # the only answers made here
         if self._logs:
             REQUEST_ID.set(new_request_id())
             log_request(request, response, seconds)

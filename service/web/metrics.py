@@ -53,7 +53,7 @@ class Metrics:
         self._looked_up: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._happened: defaultdict[Counter, int] = defaultdict(int)
         self._stale = counter("contact_image_stale", "Stale answers.")
-        self._collapsed = counter("contact_image_collapsed", "Requests answered from another request's render.")
+        self._collapsed = counter("contact_image_collapsed", "Requests answered from another request's render or read.")
         self._purges = counter("contact_image_purges", "Purges that this process began.")
         self._store_reads = counter("contact_image_store_reads", "Look-ups and reads in the store.")
         self._started = counter("contact_image_renders_started", "Renders begun for requests.")

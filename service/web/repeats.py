@@ -135,19 +135,18 @@ class Repeats:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
         begun = time.perf_counter()
         found = self._pictures.revalidate_local(earlier)
-        if found is None:
-            return None
-        return self._response(request, requester, earlier, found[0], _hit(found[1], found[0].detail), begun)
+        return self._hit(request, requester, earlier, *found, begun) if found else None
 
     async def answer_shared(
         self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer
     ) -> PrebuiltResponse | None:
-        """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain."""
+        """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain.
+
+        For 304 the rendition is not looked up.
+        """
         begun = time.perf_counter()
-        found = await self._pictures.revalidate_shared(earlier)
-        if found is None:
-            return None
-        return self._response(request, requester, earlier, found[0], _hit(found[1], found[0].detail), begun)
+        found = await self._pictures.revalidate_shared(earlier, body=not _is_unchanged(request, earlier))
+        return self._hit(request, requester, earlier, *found, begun) if found else None
 
     def first_answer(
         self,
@@ -174,6 +173,18 @@ class Repeats:
         if (leader := self._leaders.get(key)) is not None and leader.request is request:
             self.settle(*key, missed=True)
 
+    def _hit(
+        self,
+        request: web.BaseRequest,
+        requester: Requester,
+        earlier: EarlierAnswer,
+        entry: Entry,
+        ttl: int,
+        begun: float,
+    ) -> PrebuiltResponse:
+        status = _status(ttl, None, False, entry.detail)
+        return self._response(request, requester, earlier, entry, status, begun)
+
     def _response(
         self,
         request: web.BaseRequest,
@@ -184,16 +195,10 @@ class Repeats:
         begun: float,
     ) -> PrebuiltResponse:
         """Return 200 or 304 with *entry*. *status* is `Cache-Status`, *begun* is from `time.perf_counter`."""
-        fields = request.headers
-        unchanged = False
-        if hdrs.IF_NONE_MATCH in fields or hdrs.IF_MODIFIED_SINCE in fields:
-            tags, date = field(request, hdrs.IF_NONE_MATCH), field(request, hdrs.IF_MODIFIED_SINCE)
-            # Most clients send one tag, which the first comparison finds.
-            unchanged = tags == earlier.etag or not_modified(earlier.etag, earlier.modified, tags, date)
         took = (time.perf_counter() - begun) * 1000
         sharing = self._sharing.lines(request, requester)
         changing = f"{earlier.own}{sharing}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
-        if unchanged:
+        if _is_unchanged(request, earlier):
             return PrebuiltResponse(304, earlier.heads.unchanged, changing, b"")
         assert isinstance(earlier.owner, int)  # placeholders are not kept
         named = f"{changing}Content-Disposition: {disposition(earlier.owner, earlier.heads.suffix)}\r\n"
@@ -213,13 +218,18 @@ class Repeats:
         return heads
 
 
+def _is_unchanged(request: web.BaseRequest, earlier: EarlierAnswer) -> bool:
+    """Return whether the client's copy is valid."""
+    fields = request.headers
+    if hdrs.IF_NONE_MATCH not in fields and hdrs.IF_MODIFIED_SINCE not in fields:
+        return False
+    tags, date = field(request, hdrs.IF_NONE_MATCH), field(request, hdrs.IF_MODIFIED_SINCE)
+    # Most clients send one tag, which the first comparison finds.
+    return tags == earlier.etag or not_modified(earlier.etag, earlier.modified, tags, date)
+
+
 def _weight(key: _Key, earlier: EarlierAnswer) -> int:
     return len(key[0]) + len(earlier.own) + _OVERHEAD
-
-
-@lru_cache(1024)
-def _hit(ttl: int, detail: str) -> str:
-    return _status(ttl, None, False, detail)
 
 
 @lru_cache(1024)

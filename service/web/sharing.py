@@ -72,5 +72,6 @@ class SharingHeaders:
         return {_EMBEDDED_BY: "same-site" if private else "cross-origin", **self._cors.fields(origin)}
 
     def add_vary(self, headers: CIMultiDict[str]) -> None:
+        """Add to `Vary` what the fields of `lines` depend on."""
         if (varies := self._cors.vary(headers.get(hdrs.VARY))) is not None:
             headers[hdrs.VARY] = varies

@@ -6,13 +6,14 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from service.errors import StoreFailed
 from service.open_file import OpenFile
 from service.pictures.values import OriginalEmpty
-from service.stores import cached_files, directory, near
+from service.stores import cached_files, directory, near, picture_reader
 from service.stores.directory import DirectoryStore
 from service.stores.folder_in_force import FolderInForce
 from tools.pictures.drawing import quarters, saved
@@ -41,6 +42,7 @@ def without_threads(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> N
         raise AssertionError("a thread reads")
 
     monkeypatch.setattr(directory, "read_at", fail)
+    monkeypatch.setattr(picture_reader, "read_at", fail)
 
 
 def holds_in_memory(path: Path) -> bool:
@@ -142,7 +144,7 @@ async def test_change_is_seen(store: DirectoryStore, tmp_path: Path) -> None:
         assert found.data == OTHER
 
 
-async def test_file_that_is_not_in_memory_is_read_in_a_thread(store: DirectoryStore, tmp_path: Path) -> None:
+async def test_file_that_is_not_in_memory_is_read_all_the_same(store: DirectoryStore, tmp_path: Path) -> None:
     path = tmp_path / "1.jpg"
     with open(path, "rb") as file:
         os.fsync(file.fileno())
@@ -152,16 +154,17 @@ async def test_file_that_is_not_in_memory_is_read_in_a_thread(store: DirectorySt
     assert found.data == PICTURE
 
 
-async def test_folder_that_is_not_local_is_not_touched_outside_of_threads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("setting", [True, False, "auto"])
+async def test_folder_on_a_network_file_system_is_looked_at_in_threads_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: bool | Literal["auto"]
 ) -> None:
     (tmp_path / "1.jpg").write_bytes(PICTURE)
     monkeypatch.setattr(near, "is_near", lambda _: False)
-    monkeypatch.setattr(cached_files, "open_folder", lambda _: pytest.fail("its server may not respond"))
-    store = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=True)
+    monkeypatch.setattr(cached_files, "open_folder", lambda _: pytest.fail("the event loop looks"))
+    store = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=setting)
     for _ in range(2):
-        assert await store.load(1, MOST) is not None
         assert await store.find(1) is not None
+        assert await store.load(1, MOST) is not None
     await store.close()
 
 

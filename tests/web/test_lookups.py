@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis
 
+from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.web.conftest import Client, Get
 
@@ -54,6 +55,20 @@ async def test_304_and_head_look_up_the_record_and_no_picture(serve: Serve, get:
     with lookups(own_valkey, 1) as of_304:
         assert (await get(client, 1, "?w=40", If_None_Match=etag)).status == 304
     assert of_head == of_304 == [["original", "absence"]]
+
+
+async def test_304_to_a_repeat_looks_up_no_picture(serve: Serve, get: Get, own_valkey: Valkey) -> None:
+    client = await serve(url=own_valkey.url, images=FAR, cache={"prefix": "lookups", "memory_bytes": 0})
+    etag = (await get(client, 1, "?w=40")).headers["ETag"]
+    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
+    with lookups(own_valkey, 1) as of_304:
+        assert (await get(client, 1, "?w=40", If_None_Match=etag)).status == 304
+    assert of_304 == [["original", "absence"]]
+    with lookups(own_valkey, 1) as of_200:
+        response = await get(client, 1, "?w=40", If_None_Match='"other"')
+    assert response.status == 200
+    assert response.headers["Cache-Status"].startswith("contact-image; hit")
+    assert len(of_200) == 1
 
 
 async def test_picture_of_another_kind_than_most_costs_a_second_lookup(
