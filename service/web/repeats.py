@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from array import array
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -33,6 +34,10 @@ MAX_TEXT = 512
 """Characters of target and `Accept` together. Longer ones are rare, and would make the index large."""
 _OVERHEAD = 1_250
 """Bytes of an entry in addition to its target and its own fields, and 400 of the record (measured, rounded up)."""
+_ASKED = 16_384
+"""Requests that are known to have been asked, before they are in the index. To put one there takes as long as the rest
+of a hit, and in wide traffic most are not repeated before they are evicted."""
+_MAX_NUMBER = 2**64 - 1
 _Key = tuple[str, str | None]
 
 
@@ -58,12 +63,16 @@ class EarlierAnswer(Selected):
 
 
 class _LeadingRequest:
-    """A *request* that is being answered, and for which followers wait. *missed*: it was not a cache hit."""
+    """A *request* that is being answered, and for which followers wait.
 
-    __slots__ = ("missed", "request", "settled")
+    *answer* is None if there is none to share. *missed*: it was not a cache hit.
+    """
+
+    __slots__ = ("answer", "missed", "request", "settled")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self.request, self.settled, self.missed = request, asyncio.Event(), False
+        self.answer: EarlierAnswer | None = None
 
 
 class Repeats:
@@ -77,9 +86,13 @@ class Repeats:
         self._heads: dict[tuple[Format, bool, bool], _Heads] = {}
         self._index: Moka[_Key, EarlierAnswer] = Moka(capacity, weigher=_weight)
         self._leaders: dict[_Key, _LeadingRequest] = {}
+        self._asked = array("Q", bytes(8 * _ASKED))
 
     def keep(self, target: str, accept: str | None, selection: Selection, *, negotiated: bool) -> EarlierAnswer:
-        """Remember the answer to GET of *target* with *accept*, and return it. *negotiated*: `Accept` counts."""
+        """Return the answer to GET of *target* with *accept*, for the followers of that request and for repeats.
+
+        It is put into the index if the same was asked not long ago. *negotiated*: `Accept` counts.
+        """
         contact, recorded = selection.owner, selection.recorded
         assert isinstance(contact, int)
         assert recorded is not None  # placeholders have no record, and are not kept
@@ -93,9 +106,21 @@ class Repeats:
             self._heads_of(selection, contact, negotiated),
             "".join([f"{name}: {value}\r\n" for name, value in own_headers(selection, contact).items()]),
         )
-        if len(target) + len(accept or "") <= MAX_TEXT:
+        key = target, accept
+        if (leader := self._leaders.get(key)) is not None:
+            leader.answer = earlier
+        if self._was_asked(key) and len(target) + len(accept or "") <= MAX_TEXT:
             self._index.set((target, accept and sys.intern(accept)), earlier)
         return earlier
+
+    def _was_asked(self, key: _Key) -> bool:
+        """Return whether *key* was asked not long ago, and note that it is now."""
+        number = hash(key) & _MAX_NUMBER
+        at = number % _ASKED
+        if self._asked[at] == number:
+            return True
+        self._asked[at] = number
+        return False
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
         """Wake the followers of GET of *target* with *accept*: its answer is known, though not yet sent."""
@@ -117,7 +142,7 @@ class Repeats:
             self._leaders[key] = _LeadingRequest(request)
             return None
         await leader.settled.wait()  # needs no time-out: `release` is called however the leader ends
-        earlier = self._index.get(key)
+        earlier = leader.answer
         found = earlier and self._pictures.revalidate_local(earlier)
         if not earlier or not found:
             return None

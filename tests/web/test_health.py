@@ -70,7 +70,7 @@ async def test_metrics_count_requests(serve: Serve, get: Get) -> None:
         'contact_image_requests_total{method="GET",route="image",status="200"} 2.0',
         'contact_image_requests_total{method="GET",route="image",status="404"} 1.0',
         'contact_image_request_duration_seconds_count{route="image"} 3.0',
-        'contact_image_cache_total{layer="memory",outcome="hit"} 2.0',
+        'contact_image_cache_total{layer="memory",outcome="hit"} 3.0',
         "contact_image_renders_started_total 1.0",
         "contact_image_renders_finished_total 1.0",
         "contact_image_renders_failed_total 0.0",

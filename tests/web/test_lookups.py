@@ -59,8 +59,9 @@ async def test_304_and_head_look_up_the_record_and_no_picture(serve: Serve, get:
 
 async def test_304_to_a_repeat_looks_up_no_picture(serve: Serve, get: Get, own_valkey: Valkey) -> None:
     client = await serve(url=own_valkey.url, images=FAR, cache={"prefix": "lookups", "memory_bytes": 0})
-    etag = (await get(client, 1, "?w=40")).headers["ETag"]
-    await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
+    for _ in range(2):
+        etag = (await get(client, 1, "?w=40")).headers["ETag"]
+        await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     with lookups(own_valkey, 1) as of_304:
         assert (await get(client, 1, "?w=40", If_None_Match=etag)).status == 304
     assert of_304 == [["original", "absence"]]

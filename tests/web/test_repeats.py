@@ -178,10 +178,23 @@ async def test_index_holds_as_many_answers_as_its_bytes_allow(serve: Serve) -> N
     repeats = Repeats(app[PICTURES], app[SHARING], 50_000)
     targets = [f"/api/v1/Contact/1/Image?w={width}" for width in range(1, 401)]
     for target in targets:
-        repeats.keep(target, "image/*", selection, negotiated=True)
+        for _ in range(2):  # the first time is noted
+            repeats.keep(target, "image/*", selection, negotiated=True)
         repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader)
     found = [
         repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader) is not None
         for target in targets
     ]
     assert 10 <= sum(found) <= 50  # of about 1,300 bytes each
+
+
+async def test_answer_is_in_the_index_from_its_second_time_on(serve: Serve) -> None:
+    client = await serve()
+    app, reader = client.server.app, Requester(READER, private=False)  # type: ignore[attr-defined]
+    selection = await app[PICTURES].select(1, requested_picture(Query(), None, ()), Trace())
+    repeats, request = Repeats(app[PICTURES], app[SHARING], 1_000_000), make_mocked_request("GET", "/1", {})
+    found = []
+    for _ in range(3):
+        found.append(repeats.find(request, reader) is not None)
+        repeats.keep("/1", None, selection, negotiated=True)
+    assert found == [False, False, True]
