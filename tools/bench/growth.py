@@ -16,13 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from random import Random
 
 import uvloop
 
-from service.stores.names import shard
 from tools.bench.bare import ACCEPT
 from tools.bench.clients import request_all
 from tools.bench.figures import interleaved, ratios, show, spread
@@ -57,8 +55,6 @@ _COPIED, _WIDTH = 3_000_000, 260
 _CONTACTS = (100, 1_000, 10_000, 100_000)
 _ALL = 1_000_000
 """Contacts with a stored picture in their shards, folders with a thousandth of the contacts each."""
-_FLAT = range(4_000_001, 4_100_001)
-"""Contacts with a stored picture in the folder itself, where a picture is looked for first."""
 _SETTINGS = {"render__workers": "1", "render__queue_timeout": "60"}
 """Settings of all services. A lookup that takes too long on a busy machine costs a render, which is not refused."""
 _SERVICES = {
@@ -108,7 +104,6 @@ def cases() -> list[Case]:
     found.append(
         Case(_STORED, "each for the first time", f"{len(unasked):,}", unasked, draw=in_turn(unasked), warm_up=1)
     )
-    found.append(Case(_STORED, "contacts outside of shards, uniform", f"{len(_FLAT):,}", _FLAT))
     for kind, query, numbers in ((_RENDITIONS, f"?w={_WIDTH}", _CONTACTS), (_STORED, "", (*_CONTACTS, _ALL))):
         contacts = {f"{each:,}": range(1, each + 1) for each in numbers}
         for axis, draw in (("contacts, uniform", uniform), ("contacts, Zipf", zipf)):
@@ -147,8 +142,6 @@ def _made(images: Path, *, stored: bool) -> Path:
     small = photograph(207, 276)
     fill(images, small.ljust(_SIZES["12 KB"], b"\0"), _ALL if stored else _CONTACTS[-1])
     os.link(images / "source", images / f"{_COPIED}.jpg")
-    for contact in _FLAT if stored else ():
-        os.link(images / shard(contact) / f"{contact % 1000 or 1000}.jpg", images / f"{contact}.jpg")
     (images / f"{_LARGE}.jpg").write_bytes(photograph(4000, 3000, grain=0.65))
     for contact, size in enumerate(_SIZES.values(), _SIZED):
         (images / f"{contact}.jpg").write_bytes(photograph(80, 106).ljust(size, b"\0"))
@@ -165,7 +158,7 @@ def _running(images: Path, kind: str) -> Iterator[tuple[dict[str, Server], Serve
         }
         contacts, port = range(1, _CONTACTS[-1] + 1), services["with memory"].port
         if kind == _STORED:
-            uvloop.run(request_all(port, map(_PATH.format, chain(contacts, _FLAT)), ACCEPT, _FILLING))
+            uvloop.run(request_all(port, map(_PATH.format, contacts), ACCEPT, _FILLING))
         else:
             seed(url, images, f"{_PATH}?w={_WIDTH}", _COPIED, contacts)
         yield services, Server(0, cache)
