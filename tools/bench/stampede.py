@@ -27,6 +27,8 @@ from tools.bench.pictures import photograph
 from tools.bench.processes import metric, service, valkey
 
 _REQUESTS = 1000
+_FLUSHED = 1.5
+"""Seconds after which every process has written its counts for the others to show."""
 _FILES = 1024
 """File descriptors that this process needs in addition to its connections."""
 
@@ -122,6 +124,7 @@ async def _at_once(clients: list[Client], contact: int) -> tuple[float, list[Ans
 
 
 async def _renders(ports: tuple[int, ...]) -> int:
-    """Return the number of renders that the fleet has started."""
+    """Return the number of renders that the fleet has started, once all its processes have written their counts."""
+    await asyncio.sleep(_FLUSHED)
     counts = [await asyncio.to_thread(metric, port, "contact_image_renders_started_total") for port in ports]
     return int(sum(counts))
