@@ -171,6 +171,7 @@ class RenderProcess:
                     await asyncio.to_thread(self.child.join)
             self._channel.close()
             self._data.close()
+            self._close_child_ends()  # the process may never have been spawned
         except TimeoutError:
             log.warning("render.worker_lingers", pid=self.pid)
 
@@ -182,8 +183,11 @@ class RenderProcess:
         signal.pthread_sigmask(signal.SIG_BLOCK, calls.IGNORED)  # the new process inherits the mask
         self.child.start()
         weakref.finalize(self, self.child.kill)  # the interpreter would wait for the process when it exits
+        self._close_child_ends()  # so that the other ends report the end of the process
+
+    def _close_child_ends(self) -> None:
         for end in self._child_ends:
-            end.close()  # so that the other ends report the end of the process
+            end.close()
 
     def _was_killed(self) -> bool:
         """Wait for the end of a process that has closed its socket. Return whether SIGKILL ended it."""

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -370,3 +371,14 @@ def alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+async def test_process_that_was_never_spawned_leaves_no_socket_open() -> None:
+    process = RenderProcess(0)
+    process.kill()
+    await process.wait_ended()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        del process
+        gc.collect()
+    assert [each.message for each in warned if each.category is ResourceWarning] == []
