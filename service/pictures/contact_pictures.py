@@ -127,10 +127,10 @@ class ContactPictures:
 
         Without *whole*, bytes that are not in memory are not looked up.
         """
-        now = time.time()
-        if look.seen is not None and look.seen.entry is not None:
-            seen, until = look.seen.entry, look.seen.until
-            return (self._of_stored(seen, until, requested, trace), seen) if seen.body and now < until else None
+        if look.seen is not None and (seen := look.seen.entry) is not None:
+            if not seen.body or time.time() >= look.seen.until:
+                return None
+            return self._of_stored(seen, look.seen.until, requested, trace), seen
         recorded = look.recorded
         if recorded is None or recorded.original is None or not self._originals.is_fresh(recorded, trace):
             return None

@@ -153,7 +153,7 @@ class NearPictures:
             found = await self._read(key[0])
             reading.set_result(found)
             return found
-        except Exception as error:
+        except Exception as error:  # of any class: the requests that wait for this read get it too
             reading.set_exception(error)
             reading.exception()  # no other request may wait: asyncio warns of exceptions that are not retrieved
             raise

@@ -37,7 +37,6 @@ _OVERHEAD = 1_250
 _ASKED = 16_384
 """Requests that are known to have been asked, before they are in the index. To put one there takes as long as the rest
 of a hit, and in wide traffic most are not repeated before they are evicted."""
-_MAX_NUMBER = 2**64 - 1
 _Key = tuple[str, str | None]
 
 
@@ -86,7 +85,7 @@ class Repeats:
         self._heads: dict[tuple[Format, bool, bool], _Heads] = {}
         self._index: Moka[_Key, EarlierAnswer] = Moka(capacity, weigher=_weight)
         self._leaders: dict[_Key, _LeadingRequest] = {}
-        self._asked = array("Q", bytes(8 * _ASKED))
+        self._asked = array("q", bytes(8 * _ASKED))
 
     def keep(self, target: str, accept: str | None, selection: Selection, *, negotiated: bool) -> EarlierAnswer:
         """Return the answer to GET of *target* with *accept*, for the followers of that request and for repeats.
@@ -115,7 +114,7 @@ class Repeats:
 
     def _was_asked(self, key: _Key) -> bool:
         """Return whether *key* was asked not long ago, and note that it is now."""
-        number = hash(key) & _MAX_NUMBER
+        number = hash(key)
         at = number % _ASKED
         if self._asked[at] == number:
             return True
@@ -136,15 +135,15 @@ class Repeats:
         if CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
             return None
         begun = time.perf_counter()
-        key = requester.target or request.raw_path, field(request, hdrs.ACCEPT)
+        key = _key(request)
         leader = self._leaders.get(key)
         if leader is None:
             self._leaders[key] = _LeadingRequest(request)
             return None
         await leader.settled.wait()  # needs no time-out: `release` is called however the leader ends
         earlier = leader.answer
-        found = earlier and self._pictures.revalidate_local(earlier)
-        if not earlier or not found:
+        found = self._pictures.revalidate_local(earlier) if earlier is not None else None
+        if earlier is None or found is None:
             return None
         entry, ttl = found
         status = _status(ttl, "miss" if leader.missed else None, leader.missed, entry.detail)
@@ -185,7 +184,7 @@ class Repeats:
         negotiated: bool,
     ) -> PrebuiltResponse:
         """Return the answer with *selection* and *entry*, which are not in the index, and remember it."""
-        key = target(request), field(request, hdrs.ACCEPT)
+        key = _key(request)
         earlier = self.keep(*key, selection, negotiated=negotiated)
         if request.method == hdrs.METH_GET:
             self.settle(*key, missed=trace.fwd is not None)
@@ -194,7 +193,7 @@ class Repeats:
 
     def release(self, request: web.BaseRequest) -> None:
         """Wake the followers of *request*, which is answered or has failed, unless `settle` has."""
-        key = target(request), field(request, hdrs.ACCEPT)
+        key = _key(request)
         if (leader := self._leaders.get(key)) is not None and leader.request is request:
             self.settle(*key, missed=True)
 
@@ -241,6 +240,11 @@ class Repeats:
             heads = _Heads(head(200, full.items()), head(304, unchanged.items()), selection.choice.format.suffix)
             self._heads[key] = heads
         return heads
+
+
+def _key(request: web.BaseRequest) -> _Key:
+    """Return the key of a request whose requester is known."""
+    return target(request), field(request, hdrs.ACCEPT)
 
 
 def _is_unchanged(request: web.BaseRequest, earlier: EarlierAnswer) -> bool:

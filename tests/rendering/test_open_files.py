@@ -6,7 +6,8 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import NoReturn
@@ -16,10 +17,11 @@ from PIL import Image
 
 from service.errors import RenderWorkerDied, Unrenderable
 from service.formats import Format
-from service.imaging.order import Limits, Order
+from service.imaging.order import Limits, Order, Rendered
 from service.open_file import FileUnread, OpenFile, file_identity, read_whole
 from service.pictures.trace import Trace
 from service.pictures.values import Original, OriginalChanged
+from service.rendering.pool import RenderPool
 from service.stores.directory import DirectoryStore
 from tests.deadly import Deadly, deadly
 from tests.pixels import near, shown
@@ -62,6 +64,22 @@ async def stored(picture: Path) -> tuple[DirectoryStore, Original]:
     return store, original
 
 
+@asynccontextmanager
+async def changing(pool: RenderPool, picture: Path) -> AsyncIterator[asyncio.Task[Rendered]]:
+    """Stop the render process during the block, which begins when the file of *picture* is open. Yield the render."""
+    store, original = await stored(picture)
+    (pid,) = pool.pids
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        rendering = asyncio.create_task(pool.render_original(lambda: store.open(original), ORDER, Trace()))
+        await asyncio.sleep(0.1)  # the open file is on its way to a process that shows nothing of it
+        yield rendering
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await asyncio.wait((rendering,))
+    await store.close()
+
+
 async def test_render_process_reads_the_file(pools: Pools, picture: Path) -> None:
     pool = await pools()
     opened: list[OpenFile] = []
@@ -86,28 +104,23 @@ async def test_large_files_and_renditions_pass_whole(pools: Pools, tmp_path: Pat
 @pytest.mark.parametrize("change", ["append", "truncate", "rewrite", "replace"])
 async def test_file_that_changes_before_it_is_read_has_changed(pools: Pools, picture: Path, change: str) -> None:
     pool = await pools()
-    store, original = await stored(picture)
-    (pid,) = pool.pids
-    os.kill(pid, signal.SIGSTOP)
-    rendering = asyncio.create_task(pool.render_original(lambda: store.open(original), ORDER, Trace()))
-    await asyncio.sleep(0.1)
-    if change == "append":
-        with picture.open("ab") as file:
-            file.write(b"more")
-    elif change == "truncate":
-        os.truncate(picture, 60)
-    elif change == "rewrite":
-        with picture.open("r+b") as file:
-            file.write(b"\x89PNG")
-    else:
-        new = picture.with_name("new")
-        new.write_bytes(saved(quarters(32, 32), "PNG"))
-        new.rename(picture)
-    os.kill(pid, signal.SIGCONT)
+    before = pool.pids
+    async with changing(pool, picture) as rendering:
+        if change == "append":
+            with picture.open("ab") as file:
+                file.write(b"more")
+        elif change == "truncate":
+            os.truncate(picture, 60)
+        elif change == "rewrite":
+            with picture.open("r+b") as file:
+                file.write(b"\x89PNG")
+        else:
+            new = picture.with_name("new")
+            new.write_bytes(saved(quarters(32, 32), "PNG"))
+            new.rename(picture)
     with pytest.raises(OriginalChanged):
         await rendering
-    assert pool.pids == [pid]
-    await store.close()
+    assert pool.pids == before
 
 
 def test_file_that_changes_while_it_is_read_is_not_used(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,15 +142,9 @@ def test_file_that_changes_while_it_is_read_is_not_used(picture: Path, monkeypat
 async def test_new_name_of_the_file_is_no_change(pools: Pools, picture: Path) -> None:
     """The change time differs, as after a backup by hard links."""
     pool = await pools()
-    store, original = await stored(picture)
-    (pid,) = pool.pids
-    os.kill(pid, signal.SIGSTOP)
-    rendering = asyncio.create_task(pool.render_original(lambda: store.open(original), ORDER, Trace()))
-    await asyncio.sleep(0.1)
-    os.link(picture, picture.with_name("copy"))
-    os.kill(pid, signal.SIGCONT)
+    async with changing(pool, picture) as rendering:
+        os.link(picture, picture.with_name("copy"))
     assert shown((await rendering).data).size == (16, 12)
-    await store.close()
 
 
 async def test_file_that_the_process_cannot_read_is_read_by_the_store(pools: Pools, tmp_path: Path) -> None:
