@@ -187,8 +187,6 @@ class Originals:
         """Put the record of *original*, which describes the store at *since* (Unix seconds)."""
         record = Entry(original.version if original else "", since, "", records.encode(original))
         life = self._lifetimes.kept if original else self._lifetimes.missing
-        if original is not None:
-            records.keep(record.body, original)
         await self._cache.put(contact, RECORD, record, token, life=life * jitter(record), sole=original is None)
         return self._with_expiry(original, record)
 

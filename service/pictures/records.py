@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, fields
+from functools import lru_cache
 from types import UnionType
-
-from moka_py import Moka
 
 from service.formats import Format
 from service.pictures.values import LAST_SECOND, Failure, Fault, Original
@@ -20,8 +19,6 @@ _MAX_RECORD = 32_768
 """Bytes of a record. A record with the largest number of failures has 8 KiB."""
 _MAX_SIDE = 2**64
 """Pixels of a side; every side in a header is smaller."""
-_kept: Moka[bytes, Original] = Moka(4096)
-"""The originals of hot contacts, by their records."""
 
 
 def encode(original: Original | None) -> bytes:
@@ -43,20 +40,9 @@ def encode(original: Original | None) -> bytes:
     return json.dumps(facts).encode()
 
 
-def keep(record: bytes, original: Original) -> None:
-    """Have `decode` return *original* for the *record* that `encode` has made of it."""
-    _kept.set(record, original)
-
-
+@lru_cache(4096)
 def decode(record: bytes) -> Original | None:
-    """Return what `encode` was given. Raise ValueError for other bytes. Records of hot contacts are kept decoded."""
-    original = _kept.get(record)
-    if original is None and (original := _decode(record)) is not None:
-        _kept.set(record, original)
-    return original
-
-
-def _decode(record: bytes) -> Original | None:
+    """Return what `encode` was given. Raise ValueError for other bytes. Records of hot contacts are memoised."""
     if len(record) > _MAX_RECORD:
         raise ValueError("longer than any record")
     try:
