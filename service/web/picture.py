@@ -20,7 +20,6 @@ from service.errors import (
     Unwritable,
 )
 from service.formats import Format, IfBlank
-from service.pictures.contact_pictures import Look
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged, Picture
@@ -31,9 +30,9 @@ from service.protocol.query import parse_query
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
 from service.web.connections import Connection
-from service.web.direct import LOOKED
+from service.web.direct import LOOKED, Looked
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
-from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
+from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY, TRUSTED_PROXIES
 from service.web.request_values import CONDITIONS, contact_id
 from service.web.requester import REQUESTER, target
 from service.web.waiting_client import WaitingClient
@@ -101,10 +100,11 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     """Select, compare validators, load, make the header, send."""
     request, contact, connection = asked.request, asked.contact, asked.request.protocol
     assert isinstance(connection, Connection)
-    look, trace = (None if reread else request.get(LOOKED)) or (None, Trace())
-    trace.client = WaitingClient(request, connection)
+    looked = None if reread else request.get(LOOKED)
+    trace = Trace() if looked is None else looked.trace
+    trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     with connection.cancelled_if_lost():
-        (selection, language, detail), loaded, part = await _load_first_possible(asked, look, trace, reread=reread)
+        (selection, language, detail), loaded, part = await _load_first_possible(asked, looked, trace, reread=reread)
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 
@@ -133,20 +133,24 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     return await app[BODIES].send(request, headers, loaded, status=status, json=selection.choice.json)
 
 
-async def _load_first_possible(asked: _Asked, look: Look | None, trace: Trace, *, reread: bool) -> _Loaded:
-    """Select and load the picture, unless the client's copy is valid.
+async def _load_first_possible(asked: _Asked, looked: Looked | None, trace: Trace, *, reread: bool) -> _Loaded:
+    """Select and load the picture, unless the client's copy is valid, or *looked* has it.
 
     After an error that another format or a placeholder avoids, that is selected. Each turn but the last rules out one
     format, or the picture, so there are few.
     """
     failures = _Failures()
     while True:
-        chosen = await _select(asked, look, failures, trace, reread=reread)
+        chosen = await _select(asked, looked, failures, trace, reread=reread)
         selection = chosen.selection
         if _is_valid_at_client(asked.request, selection):
             return _Loaded(chosen)
         try:
             part = _requested_part(asked.request, selection)
+            if looked is not None:
+                looked.raise_error()
+                if looked.picture is not None:
+                    return _Loaded(chosen, looked.picture)
             return _Loaded(chosen, await _load(asked.request, selection, part, trace), part)
         except (BeyondFormat, Unwritable) as error:
             formats = failures.of_picture if selection.placeholder is None else failures.of_placeholder
@@ -155,14 +159,18 @@ async def _load_first_possible(asked: _Asked, look: Look | None, trace: Trace, *
             if asked.requested.if_blank is IfBlank.NULL or selection.placeholder is not None:
                 raise
             failures.unrenderable = True
-        trace.fwd, reread, look = "miss", False, None
+        trace.fwd, reread, looked = "miss", False, None
 
 
-async def _select(asked: _Asked, look: Look | None, failures: _Failures, trace: Trace, *, reread: bool) -> _Chosen:
+async def _select(asked: _Asked, looked: Looked | None, failures: _Failures, trace: Trace, *, reread: bool) -> _Chosen:
     """Select the picture, or the placeholder if the request asks for one in place of it."""
     pictures, requested = asked.request.app[PICTURES], asked.requested
     if not failures.unrenderable:
         try:
+            if looked is not None:
+                if looked.selection is not None:
+                    return _Chosen(looked.selection)
+                looked.raise_error()
             selection = await pictures.select(
                 asked.contact,
                 requested,
@@ -170,7 +178,7 @@ async def _select(asked: _Asked, look: Look | None, failures: _Failures, trace: 
                 reload=reread,
                 ruled_out=failures.of_picture,
                 whole=_wants_whole(asked.request),
-                look=look,
+                look=None if looked is None else looked.look,
             )
             return _Chosen(selection)
         except (NoPicture, Unrenderable) as error:

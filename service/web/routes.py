@@ -20,7 +20,7 @@ from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
 from service.web.refusals import WENT_WRONG, refuse
-from service.web.request_log import REQUEST_ID, log_request, new_request_id
+from service.web.request_log import identify, log_request
 from service.web.request_values import Handler
 from service.web.requester import REQUESTER
 from service.web.writes import delete_picture, purge_picture, put_picture
@@ -70,7 +70,7 @@ def _answered(route: Route, handler: Handler) -> Handler:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         begun = time.perf_counter()
-        REQUEST_ID.set(request_id := new_request_id())
+        request_id = identify(request)
         try:
             response = await handler(request)
         except PictureError as error:

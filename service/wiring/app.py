@@ -257,7 +257,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
     )
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
-    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY])
+    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES])
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()
