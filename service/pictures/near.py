@@ -20,7 +20,7 @@ from service.pictures.originals import STORE_ERRORS, Originals
 from service.pictures.ports import Loaded, Observer
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
-from service.pictures.values import RECORD, STORED, Original, OriginalChanged, OriginalEmpty, StoredEntry
+from service.pictures.values import RECORD, STORED, Entry, Original, OriginalChanged, OriginalEmpty, StoredEntry
 
 
 class Seen(NamedTuple):
@@ -66,7 +66,8 @@ class NearPictures:
         Return None if the store must be waited for, by `see`.
         """
         held, now = self.held(contact), time.time()
-        if not self._may_be_sent(contact, held, formats):
+        known = held or self._cache.local(contact, RECORD)
+        if known is not None and not _may_be_sent(known, formats):
             return Seen(None)
         until = self._until(held) if held else 0.0
         if held and now < until <= now + self._lifetimes.fresh:
@@ -81,7 +82,7 @@ class NearPictures:
         if loaded is None:
             return None
         self._count_miss(held, trace)
-        return self._seen(contact, held, _entry_of(loaded, now), epoch, formats)
+        return self._seen(contact, known, _entry_of(loaded, now), epoch, formats)
 
     async def see(self, contact: int, trace: Trace, formats: Container[Format]) -> Seen:
         """Return the stored picture from the store, if it has one of *formats*. Call `see_at_once` first.
@@ -97,7 +98,7 @@ class NearPictures:
                 return Seen(None, error=error)
             trace.fwd = None
             return self._stale(held, until, trace)
-        return self._seen(contact, held, found, epoch, formats)
+        return self._seen(contact, held or self._cache.local(contact, RECORD), found, epoch, formats)
 
     async def read(self, original: Original, trace: Trace) -> StoredEntry:
         """Return the bytes of *original*. Raise `OriginalChanged` if there are others, and the errors of the store."""
@@ -114,29 +115,15 @@ class NearPictures:
         await self._flights.close()
 
     def _seen(
-        self, contact: int, held: StoredEntry | None, found: StoredEntry | None, epoch: int, formats: Container[Format]
+        self, contact: int, known: Entry | None, found: StoredEntry | None, epoch: int, formats: Container[Format]
     ) -> Seen:
-        """Keep what was *found* in the store in memory, which *held* another, and return it."""
-        known = held or self._cache.local(contact, RECORD)
+        """Put what was *found* in the store into memory, and return it, if *known* has the same version."""
         if known is not None and (found is None or known.version != found.version):
             return Seen(None, changed=True)
         if found is None or not _is_sound(found.original) or found.original.format not in formats:
             return Seen(None)
         self._cache.keep(contact, STORED, found, epoch)
         return Seen(found, self._until(found))
-
-    def _may_be_sent(self, contact: int, held: StoredEntry | None, formats: Container[Format]) -> bool:
-        """Return False if this process knows that there is no picture, or none that is sent as stored."""
-        if held is not None:
-            return held.original.format in formats
-        record = self._cache.local(contact, RECORD)
-        if record is None:
-            return True
-        try:
-            original = records.decode(record.body)
-        except ValueError:
-            return False
-        return original is not None and _is_sound(original) and original.format in formats
 
     def _until(self, entry: StoredEntry) -> float:
         return entry.stored_at + self._lifetimes.fresh * jitter(entry)
@@ -174,6 +161,15 @@ class NearPictures:
         if loaded.data is None and loaded.original.size <= self._most:
             raise OriginalChanged
         return _entry_of(loaded, since)
+
+
+def _may_be_sent(known: Entry, formats: Container[Format]) -> bool:
+    """Return False if *known*, a stored picture or a record, says that there is none that is sent as stored."""
+    try:
+        original = known.original if isinstance(known, StoredEntry) else records.decode(known.body)
+    except ValueError:
+        return False
+    return original is not None and _is_sound(original) and original.format in formats
 
 
 def _entry_of(loaded: Loaded, since: float) -> StoredEntry:
