@@ -76,6 +76,7 @@ class Metrics:
         )
         self._log_dropped = counter("contact_image_log_dropped", "Lines of the log that were dropped.")
         self._log_dropped_before = 0
+        self._waiting = 0
         self._queued = Gauge(
             "contact_image_render_queue_depth",
             "Renders that wait for a process.",
@@ -128,7 +129,7 @@ class Metrics:
         self._unrenderable.inc()
 
     def queued(self, count: int) -> None:
-        self._queued.set(count)
+        self._waiting = count
 
     def flush(self) -> None:
         """Add the plain numbers to the counters that Prometheus reads."""
@@ -136,6 +137,7 @@ class Metrics:
             self._requests.labels(route, method, str(status)).inc(count)
         for (layer, outcome), count in self._looked_up.items():
             self._cache.labels(layer, outcome).inc(count)
+        self._queued.set(self._waiting)
         for counter, count in self._happened.items():
             counter.inc(count)
         for durations in self._durations.values():
