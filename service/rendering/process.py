@@ -28,7 +28,7 @@ import structlog
 
 from service.errors import N_, RenderTimedOut
 from service.open_file import FileIdentity, OpenFile
-from service.rendering import calls
+from service.rendering import calls, replies
 from service.rendering.channel import Channel
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 
@@ -55,9 +55,7 @@ class Job(Generic[T]):
     of the file, or the arguments if there is neither.
     """
 
-    def __init__(
-        self, call: Callable[..., T], args: tuple[object, ...], source: bytes | OpenFile | None = None
-    ) -> None:
+    def __init__(self, call: calls.Call[T], args: tuple[object, ...], source: bytes | OpenFile | None = None) -> None:
         self.call, self.args = call, args
         self.file = source if isinstance(source, OpenFile) else None
         self.data = None if isinstance(source, OpenFile) else source
@@ -106,7 +104,7 @@ class RenderProcess:
     def __init__(self, memory_bytes: int) -> None:
         context = get_context("spawn")
         own_end, child_end = socket.socketpair()
-        self._channel = Channel(own_end)
+        self._channel = Channel(own_end, self._end_unusable)
         child_data, self._data = context.Pipe(duplex=False)
         _enlarge(self._data)
         self._child_ends = child_end, child_data
@@ -115,6 +113,7 @@ class RenderProcess:
         self.pid = 0
         self.renders = 0
         self.worn = False
+        self._unusable = False
         self.mezzanines: DecodedMezzanines[None] = DecodedMezzanines()
 
     @property
@@ -154,7 +153,8 @@ class RenderProcess:
             ) from error
         except (EOFError, OSError) as error:
             seconds = time.monotonic() - begun
-            raise DiedAtWork(job.subject, seconds, killed=await self._in_thread(self._was_killed)) from error
+            killed = not self._unusable and await self._in_thread(self._was_killed)
+            raise DiedAtWork(job.subject, seconds, killed=killed) from error
 
     def kill(self) -> None:
         """Kill the process at once. It may be at work, or may still be starting."""
@@ -209,12 +209,20 @@ class RenderProcess:
             sending = self._in_thread(self._write, job.data)
             job.data = None
             await sending
-        if (outcome := await answer) is None:
+        if (frame := await answer) is None:
             raise EOFError
-        succeeded, value = outcome
-        if not succeeded:
-            raise value
-        return value  # type: ignore[no-any-return]  # the return type of `job.call`
+        try:
+            return replies.result(frame, job.call.read)
+        except replies.BadReply as fault:
+            self._end_unusable(fault)
+            raise EOFError from fault
+
+    def _end_unusable(self, fault: replies.BadReply) -> None:
+        """End a process that a picture may have taken over."""
+        self._unusable = True
+        self._channel.end_receiving()
+        self.child.kill()
+        log.error("render.bad_reply", pid=self.pid, reason=str(fault))
 
     def _write(self, data: bytes) -> None:
         unsent = memoryview(data)

@@ -21,8 +21,9 @@ from service.imaging.order import Encoding, Limits, Order, Placeholder, Reductio
 from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from service.open_file import FileIdentity, read_whole
+from service.rendering import replies
 from service.rendering.decoded_mezzanines import DecodedMezzanines
-from service.rendering.messages import receive, send
+from service.rendering.messages import receive
 
 _PR_SET_PDEATHSIG = 1
 _MALLOC = {
@@ -42,8 +43,8 @@ def serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
     """Run jobs until the parent process ends, with at most *memory_bytes* of address space (0: no limit).
 
     *service* gives a function, its arguments, and what its first argument is: bytes from *data*, of which there is the
-    number; those of a file, of which there are the descriptor and the identity; or None. It takes True and the result,
-    or False and the exception.
+    number; those of a file, of which there are the descriptor and the identity; or None. It takes the frame of the
+    result or of the exception.
     """
     _set_up_process(memory_bytes)
     while True:
@@ -53,11 +54,14 @@ def serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
         try:
             if descriptor is not None:
                 args = _read_file(descriptor, source), *args
-            outcome = True, function(*args)
-        except Exception as error:  # the parent raises it
-            outcome = False, error.with_traceback(None)
-        send(service, outcome)
-        del args, outcome  # several megabytes, which the next render may need
+            reply = replies.frame(function(*args))
+        except MemoryError:
+            reply = replies.error_frame(out_of_memory())
+        except Exception as error:  # the service raises it
+            reply = replies.error_frame(error)
+        for part in reply:
+            service.sendall(part)
+        del args, reply  # several megabytes, which the next render may need
 
 
 def _set_up_process(memory_bytes: int) -> None:
