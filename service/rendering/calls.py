@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Generic, TypeVar
 
 from service.imaging.order import Reduction, Rendered
@@ -24,7 +23,7 @@ _NICENESS = 10
 """Steps of niceness. The event loop comes first, so that hits stay quick during renders."""
 
 
-def serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
+def serve(memory_bytes: int, service: socket.socket, data: int) -> None:
     """Be a render process. Do the same as `worker.serve`."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)

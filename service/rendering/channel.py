@@ -16,11 +16,12 @@ _RECEIVED_MORE = 262_144
 class Channel:
     """The end of the service, which sends a call when it has the reply to the last one. It never blocks.
 
-    Call *on_fault* once if bytes come that are no reply to the call, or come without a call. None are received then.
+    Call *on_end* when the process closes its end, or sends bytes that are no reply to the call: with the `BadReply`.
+    Nothing is received after that.
     """
 
-    def __init__(self, end: socket.socket, on_fault: Callable[[replies.BadReply], None]) -> None:
-        self._end, self._on_fault = end, on_fault
+    def __init__(self, end: socket.socket, on_end: Callable[[replies.BadReply | None], None]) -> None:
+        self._end, self._on_end = end, on_end
         self._loop: asyncio.AbstractEventLoop | None = None
         self._received = bytearray()
         self._frame: asyncio.Future[bytearray | None] | None = None
@@ -70,6 +71,7 @@ class Channel:
             data = b""
         if not data:
             self.end_receiving()
+            self._on_end(None)
             return
         self._received += data
         try:
@@ -78,7 +80,7 @@ class Channel:
                 raise replies.BadReply("more bytes than those of one reply to one call")
         except replies.BadReply as fault:
             self.end_receiving()
-            self._on_fault(fault)
+            self._on_end(fault)
             return
         if not missing:
             received, self._received = self._received, bytearray()
