@@ -19,6 +19,8 @@ from pathlib import Path
 
 import structlog
 
+from service.child_environment import child_environment
+
 log = structlog.get_logger()
 
 _PREFIX = "contact-image-"
@@ -142,6 +144,7 @@ class EmbeddedValkey:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=child_environment(),
             start_new_session=True,  # a Ctrl-C must not reach the server before the service has ended
         )
         assert watchdog.stdout is not None
