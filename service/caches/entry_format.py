@@ -1,14 +1,14 @@
-"""The stored form of an entry: a header with format and lengths, the texts, the body and a seal. It is never unpickled.
+"""The stored form of an entry: a head with format, lengths, texts and a seal; the body; a seal. It is never unpickled.
 
-A *reference* has no body: that is in another place. The *seal* is a random nonce and the tag of AES-GMAC under a key
-from a secret. It covers the whole value and its place. Without a secret the key is known to all, so the tag is no more
-than a checksum.
+A *seal* is the tag of AES-GMAC under a key from a secret. It covers all that is before it, and the place of the value.
+The head has the random nonce of both seals, whose keys differ. Without a secret the keys are known to all, so the seals
+are no more than checksums. A *reference* is a head alone, whose body is in another place.
 """
 
 from __future__ import annotations
 
 import os
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from hashlib import blake2b
 from hmac import compare_digest
 from struct import Struct
@@ -30,11 +30,9 @@ VERSION_AT = _HEAD.size
 _NONCE = 12
 """Bytes of the nonce. Two of 2^32 random ones are equal with a probability of 2^-33."""
 _TAG = 16
-"""Bytes of the tag."""
-_SEAL = _NONCE + _TAG
-"""Bytes at the end of a value."""
-LONGEST_REST = 512
-"""Bytes of a value at most in addition to its body."""
+"""Bytes of a seal."""
+LONGEST_HEAD = 512
+"""Bytes of a head at most. So many are read of a value to know it without its body."""
 _MAX_TIME = 1e11
 """Unix seconds that no entry reaches."""
 _MEMOISED = 1024
@@ -48,16 +46,19 @@ class EntryFormat:
     """
 
     def __init__(self, secret: str) -> None:
-        self._key = blake2b(secret.encode(), digest_size=32).digest() if secret else bytes(32)
+        keys = blake2b(secret.encode(), digest_size=64).digest()
+        self._head_seals, self._seals = _Seals(keys[:32]), _Seals(keys[32:])
         self._unpack_small = lru_cache(4096)(self._unpack)
 
     def pack(self, entry: Entry, place: str) -> bytes:
         """Return *entry* as bytes."""
-        return self._seal(_MAGIC, entry, entry.body, place)
+        nonce = os.urandom(_NONCE)
+        value = self._head(_MAGIC, entry, nonce, place) + entry.body
+        return value + self._seals.tag(nonce, value, place)
 
     def pack_reference(self, entry: Entry, place: str) -> bytes:
         """Return a reference to *entry*, whose *place* is that of the reference."""
-        return self._seal(_REFERENCE_MAGIC, entry, b"", place)
+        return self._head(_REFERENCE_MAGIC, entry, os.urandom(_NONCE), place)
 
     def unpack(self, value: bytes | memoryview, place: str) -> Entry | EntryHead | None:
         """Return the entry of *value*, or the head of the entry to which it refers.
@@ -68,40 +69,70 @@ class EntryFormat:
             return self._unpack(memoryview(value), place)
         return self._unpack_small(bytes(value), place)
 
-    def _seal(self, magic: bytes, entry: Entry, body: bytes, place: str) -> bytes:
-        version, detail = entry.version.encode(), entry.detail.encode()
-        head = _HEAD.pack(magic, entry.stored_at, len(entry.body), len(version), len(detail))
-        sealed, nonce = b"".join((head, version, detail, body)), os.urandom(_NONCE)
-        return sealed + nonce + self._tag(nonce, sealed, place)
-
-    def _unpack(self, value: bytes | memoryview, place: str) -> Entry | EntryHead | None:
-        end = len(value) - _SEAL
-        if end < VERSION_AT:
+    def unpack_head(self, beginning: bytes, size: int, place: str) -> EntryHead | None:
+        """Return the head of a value of *size* bytes, from its first `LONGEST_HEAD` bytes. Return None as `unpack`."""
+        if len(beginning) < VERSION_AT:
             return None
-        magic, stored_at, length, version, detail = _HEAD.unpack_from(value)
-        middle, begin = VERSION_AT + version, VERSION_AT + version + detail
-        whole = magic == _MAGIC
-        if not (whole or magic == _REFERENCE_MAGIC) or end != (begin + length if whole else begin):
+        magic, stored_at, length, version, detail = _HEAD.unpack_from(beginning)
+        middle, end = VERSION_AT + version, VERSION_AT + version + detail
+        begin = end + _NONCE + _TAG
+        whole = begin + length + _TAG if magic == _MAGIC else begin
+        if magic not in (_MAGIC, _REFERENCE_MAGIC) or size != whole or begin > min(len(beginning), LONGEST_HEAD):
             return None
-        value = memoryview(value)
-        nonce = value[end : end + _NONCE]
-        if not 0 <= stored_at < _MAX_TIME or not compare_digest(
-            self._tag(nonce, value[:end], place), value[end + _NONCE :]
-        ):
+        head = memoryview(beginning)
+        if not _is_time(stored_at) or not self._head_seals.hold(head[end : end + _NONCE], head[:begin], place):
             return None
         try:
-            texts = str(value[VERSION_AT:middle], "utf-8"), str(value[middle:begin], "utf-8") if detail else ""
+            return EntryHead(str(head[VERSION_AT:middle], "utf-8"), str(head[middle:end], "utf-8"), length)
         except UnicodeDecodeError:
             return None
-        return Entry(texts[0], stored_at, texts[1], bytes(value[begin:end])) if whole else EntryHead(*texts, length)
 
-    def _tag(self, nonce: bytes | memoryview, sealed: bytes | memoryview, place: str) -> bytes:
+    def _head(self, magic: bytes, entry: Entry, nonce: bytes, place: str) -> bytes:
+        version, detail = entry.version.encode(), entry.detail.encode()
+        sizes = _HEAD.pack(magic, entry.stored_at, len(entry.body), len(version), len(detail))
+        head = b"".join((sizes, version, detail, nonce))
+        return head + self._head_seals.tag(nonce, head, place)
+
+    def _unpack(self, value: bytes | memoryview, place: str) -> Entry | EntryHead | None:
+        if len(value) < VERSION_AT:
+            return None
+        magic, stored_at, length, version, detail = _HEAD.unpack_from(value)
+        if magic == _REFERENCE_MAGIC:
+            return self.unpack_head(bytes(value[:LONGEST_HEAD]), len(value), place)
+        middle, end = VERSION_AT + version, VERSION_AT + version + detail
+        begin = end + _NONCE + _TAG
+        if magic != _MAGIC or len(value) != begin + length + _TAG or begin > LONGEST_HEAD or not _is_time(stored_at):
+            return None
+        value = memoryview(value)
+        if not self._seals.hold(value[end : end + _NONCE], value, place):
+            return None
+        try:
+            texts = str(value[VERSION_AT:middle], "utf-8"), str(value[middle:end], "utf-8") if detail else ""
+        except UnicodeDecodeError:
+            return None
+        return Entry(texts[0], stored_at, texts[1], bytes(value[begin:-_TAG]))
+
+
+class _Seals:
+    """The seals under one *key*."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._cipher: AESGCM | None = None
+
+    def tag(self, nonce: bytes | memoryview, data: bytes | memoryview, place: str) -> bytes:
+        """Return the seal of *data* in its *place*."""
+        if self._cipher is None:  # not at the start: the import takes 10 ms
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+            self._cipher = AESGCM(self._key)
         # The place is encrypted, and the ciphertext dropped: so nothing is copied to have the tag cover both.
-        return self._cipher.encrypt(nonce, place.encode(), sealed)[-_TAG:]
+        return self._cipher.encrypt(nonce, place.encode(), data)[-_TAG:]
 
-    @cached_property
-    def _cipher(self) -> AESGCM:
-        """The cipher of the tags. It is imported with the first one, and not at the start: it takes 10 ms."""
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    def hold(self, nonce: memoryview, sealed: memoryview, place: str) -> bool:
+        """Return whether the last bytes of *sealed* are the seal of the others."""
+        return compare_digest(self.tag(nonce, sealed[:-_TAG], place), sealed[-_TAG:])
 
-        return AESGCM(self._key)
+
+def _is_time(seconds: float) -> bool:
+    return 0 <= seconds < _MAX_TIME

@@ -18,7 +18,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from service.caches import scripts
-from service.caches.entry_format import LONGEST_REST, EntryFormat
+from service.caches.entry_format import LONGEST_HEAD, EntryFormat
 from service.caches.generation import Generation
 from service.caches.news import ALL, News, arrived
 from service.caches.pipeline import Command, Pipeline, ReplyTooLarge
@@ -72,7 +72,7 @@ class RedisCache:
     ) -> None:
         # Four connections: neither a large put nor a large body must delay a lookup.
         self._pool = pool = _pool(url)
-        self._url, self._max_value = url, max_body + LONGEST_REST
+        self._url, self._max_value = url, max_body + LONGEST_HEAD
         self._format, self._count = EntryFormat(secret), count
         self._prefix, self._channel, self._max_fields = prefix, f"{prefix}:news", max_fields
         self._lease, self._fence = lease, _milliseconds(fence)
@@ -111,8 +111,17 @@ class RedisCache:
         return self._look_up(self._read, self.key(owner), fields)
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
-        (found,) = await self._look_up(self._read, self.key(owner), (field,), follow=False)
-        return EntryHead(found.version, found.detail, len(found.body)) if isinstance(found, Entry) else found
+        key, head = self.key(owner), None
+        try:
+            match await self._read.ask("EVAL", scripts.HEAD, 1, key, self._max_value, field, LONGEST_HEAD):
+                case [bytes(beginning), int(size)]:
+                    head = self._format.unpack_head(beginning, size, _place(key, field, self._generation.epoch))
+                    if head is None:
+                        self._count("foreign")
+        except ResponseError as error:
+            if "WRONGTYPE" not in str(error):
+                raise CacheUnavailable(str(error)) from error
+        return head
 
     async def fence(self, owner: Owner) -> FenceToken:
         name = self._lease_name(owner, "")

@@ -24,6 +24,14 @@ end
 return dropped
 """
 
+HEAD = """
+-- KEYS: hash. ARGV: bytes of the largest value, field, number of bytes. Returns the first bytes of the value, and its
+-- length. A value that is too large is dropped and missing.
+if redis.call('HSTRLEN', KEYS[1], ARGV[2]) > tonumber(ARGV[1]) then redis.call('HDEL', KEYS[1], ARGV[2]) end
+local value = redis.call('HGET', KEYS[1], ARGV[2])
+return value and {string.sub(value, 1, ARGV[3]), #value} or {false, 0}
+"""
+
 ACQUIRE = f"""
 -- KEYS: hash, fence, lease. ARGV: a token, ms of the fence, ms of the lease (0: only the fence), field, version, bytes
 -- of the largest value. Returns the value if it has that version. Otherwise false, the fence, and the remaining ms of

@@ -176,7 +176,7 @@ class SharedCache(Protocol):
         """Return the entries, None for each that is not there."""
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
-        """Return the head of the entry. A large body is not transferred."""
+        """Return the head of the entry without transferring its body."""
 
     async def fence(self, owner: Owner) -> FenceToken:
         """Return the token for later puts. Call it before the store is read."""

@@ -9,6 +9,7 @@ from struct import Struct
 import pytest
 from redis.asyncio import Redis
 
+from service.caches.entry_format import EntryFormat
 from service.caches.redis import RedisCache
 from service.pictures.ports import FenceToken
 from service.pictures.values import Entry, MezzanineOwner, Owner
@@ -73,6 +74,20 @@ async def test_reference_of_a_stranger_leads_to_no_body(
         await client.hset(fleet.key(42), field, own)
         assert await found(fleet, 42, "one") == LARGE
     assert counted == ["foreign"] * 2
+
+
+async def test_references_without_end_cost_two_lookups(shared_valkey: Valkey, client: Redis) -> None:
+    """Without a secret, a stranger can write references to references."""
+    cache, forged = redis_cache(shared_valkey.url, secret=""), EntryFormat("")
+    field = "one"
+    for _ in range(50):
+        await client.hset(cache.key(42), field, forged.pack_reference(LARGE, f" {cache.key(42)} {field}"))
+        field += " body"
+    await client.hset(cache.key(42), field, forged.pack(LARGE, f" {cache.key(42)} {field}"))
+    await client.config_resetstat()
+    assert await found(cache, 42, "one") is None
+    assert (await client.info("commandstats"))["cmdstat_hmget"]["calls"] == 2
+    await cache.close()
 
 
 async def test_replayed_body_of_another_version_is_not_taken_for_the_version_that_was_asked_for(
