@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from hashlib import blake2b
 
 import structlog
@@ -26,7 +27,7 @@ from service.pictures.faults import FaultRecorder
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.mezzanine_renderer import MezzanineRenderer
 from service.pictures.originals import Originals
-from service.pictures.ports import CacheUnavailable, Renderer, SharedCache, WritableStore
+from service.pictures.ports import CacheUnavailable, Lookup, Renderer, SharedCache, WritableStore
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
 from service.pictures.writes import Writes
@@ -69,7 +70,7 @@ from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
-from service.wiring.private_server import private_server
+from service.wiring.private_server import private_server, with_private_server
 from service.wiring.stores import StoreState, store_type
 
 log = structlog.get_logger()
@@ -211,10 +212,11 @@ async def _report_other_stores(store: WritableStore, cache: PictureCache) -> Non
 async def _cache(
     app: web.Application, settings: Settings, given: SharedCache | None, started: EmbeddedValkey | None
 ) -> AsyncIterator[None]:
+    embedded = await private_server(settings.cache, started) if given is None else None
+    if embedded is not None:
+        settings = with_private_server(settings, embedded)
     cache = settings.cache
-    embedded = await private_server(cache, started) if given is None else None
-    url = embedded.url if embedded else cache.url.get_secret_value()
-    shared = given or (redis_cache(settings, url) if url else None)
+    shared = given or (redis_cache(settings, partial(app[METRICS].cache, "shared")) if cache.url else None)
     app[CACHE] = picture_cache = PictureCache(
         shared,
         app[METRICS],
@@ -295,16 +297,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def redis_cache(settings: Settings, url: str) -> RedisCache:
-    """Return the cache at *url*. The caller closes it."""
+def redis_cache(settings: Settings, count: Callable[[Lookup], None] = lambda outcome: None) -> RedisCache:
+    """Return the cache of *settings*. The caller closes it. *count* is called with what strangers have left there."""
     return RedisCache(
-        url,
+        settings.cache.url.get_secret_value(),
+        secret=settings.cache.secret.get_secret_value(),
         prefix=settings.cache.prefix,
         timeout=settings.cache.timeout,
         max_body=settings.cache.max_entry_bytes,
         max_fields=settings.cache.max_fields,
         lease=LEASE,
         fence=settings.images.timeout + 4 * settings.render.timeout,
+        count=count,
     )
 
 
