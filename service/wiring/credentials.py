@@ -10,6 +10,7 @@ import structlog
 from aiohttp import web
 
 from service.access.identity import EVERYTHING, READER, Role
+from service.access.places import Places
 from service.access.ports import BadFile, Verifier, VerifierFactory
 from service.access.schemes import SCHEMES, Scheme
 from service.access.throttle import Throttle
@@ -44,7 +45,9 @@ class Credentials:
         auth = settings.auth
         self._superoffice = _superoffice(auth)
         self._verifiers = make_verifiers(auth, self._superoffice)
-        self._verification = CredentialVerification(self._verifiers, Throttle(), remember_for=auth.remember_for)
+        self._verification = CredentialVerification(
+            self._verifiers, Throttle(), Places(), remember_for=auth.remember_for
+        )
         self.authenticator = Authenticator(self._verification, _access_policy(settings))
         _warn_of_short_keys(auth)
 

@@ -136,13 +136,37 @@ async def test_remembered_credential_is_accepted_while_superoffice_is_down(
         assert answer.headers["Retry-After"]
 
 
+async def test_guesses_at_one_password_leave_the_other_users_of_the_address(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
+    async with client.get(WARM, headers=basic("anna")) as answer:
+        assert answer.status == 200
+    statuses = []
+    for number in range(30):
+        async with client.get(WARM, headers=basic("anna", str(number))) as answer:
+            statuses.append(answer.status)
+    assert statuses[:20] == [401] * 20
+    assert statuses[-1] == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 3
+    for user in ("anna", "walter"):  # anna's password was accepted before
+        async with client.get(WARM, headers=basic(user)) as answer:
+            assert answer.status == 200
+
+
+async def test_application_token_is_no_part_of_a_password(serve_secured: ServeSecured, superoffice: Any) -> None:
+    client = await serve_secured(auth={"users_file": ""})
+    for number in range(20):
+        async with client.get(WARM, headers=basic("anna") | {"SO-AppToken": f"app-{number}"}) as answer:
+            assert answer.status == 200
+    assert len(superoffice.requests) == 1
+
+
 async def test_too_many_wrong_credentials_are_429(serve_secured: ServeSecured) -> None:
     client = await serve_secured()
     statuses = []
-    for number in range(40):
+    for number in range(220):
         async with client.get(WARM, headers=ticket(app_token=str(number))) as answer:
             statuses.append(answer.status)
-    assert statuses[0] == 403
+    assert statuses[:200] == [403] * 200
     assert statuses[-1] == 429
     assert int(answer.headers["Retry-After"]) >= 1
     async with client.get(signed(WARM)) as answer:
