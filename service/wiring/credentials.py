@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
 
@@ -108,6 +109,22 @@ async def check_verifiers(auth: AuthSettings) -> None:
         await verifier.close()
     if faults:
         raise BadSettings(faults)
+
+
+def remarks(auth: AuthSettings) -> list[str]:
+    """Return what an operator should know of the usable files that *auth* names."""
+    if "auth.users_file" not in files_in_use(auth):
+        return []
+    from service.access.verifiers.users_storage import read
+    from service.access.verifiers.users_text import decoys
+
+    costs = decoys(read(Path(auth.users_file)))
+    if len(costs) == 1:
+        return []
+    return [
+        f"{auth.users_file} has hashes of {len(costs)} costs, and every refusal takes the time of all: "
+        "set passwords again with `contact-image user add`"
+    ]
 
 
 def _verifiers(auth: AuthSettings) -> dict[Scheme, Verifier]:

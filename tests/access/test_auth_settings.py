@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
+from argon2 import PasswordHasher
 
 from service.settings import BadSettings, load_settings
 from tests.access.conftest import Command
@@ -118,6 +119,16 @@ def test_usable_file_passes_the_check(tmp_path: Path, users: Path, command: Comm
     result = command("check", "--images", tmp_path, **variables)
     assert result.exit_code == 0
     assert "credentials: basic" in result.stdout
+
+
+def test_check_tells_of_hashes_that_differ_in_cost(tmp_path: Path, command: Command) -> None:
+    costs = [PasswordHasher(time_cost=each, memory_cost=64, parallelism=1) for each in (1, 2, 2)]
+    lines = (f"user{number}:{each.hash('x')}\n" for number, each in enumerate(costs))
+    (tmp_path / "users").write_text("".join(lines), "utf-8")
+    variables = {"CONTACT_IMAGE_AUTH__SCHEMES": "basic", "CONTACT_IMAGE_AUTH__USERS_FILE": "users"}
+    result = command("check", "--images", tmp_path, **variables)
+    assert result.exit_code == 0
+    assert "credentials: basic; users has hashes of 2 costs" in result.stdout
 
 
 @pytest.mark.parametrize(

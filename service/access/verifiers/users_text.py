@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from os import urandom
@@ -92,12 +91,16 @@ def put(text: str, user: str, added: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def decoy(users: Mapping[str, User]) -> str:
-    """Return a hash that matches no password, and costs what most hashes of *users* cost."""
-    costs = Counter(each.hash.split("$")[3] for each in users.values())
+def cost_of(hash: str) -> str:
+    """Return the part of *hash* that decides how much time a comparison takes."""
+    return hash.split("$")[3]
+
+
+def decoys(users: Mapping[str, User]) -> dict[str, str]:
+    """Return a hash that matches no password for every cost of the hashes of *users*, by that cost."""
     usual = f"m={_HASHER.memory_cost},t={_HASHER.time_cost},p={_HASHER.parallelism}"
-    cost = costs.most_common(1)[0][0] if costs else usual
-    return f"$argon2id$v=19${cost}${_encoded(urandom(_HASHER.salt_len))}${_encoded(urandom(_HASHER.hash_len))}"
+    costs = dict.fromkeys(cost_of(each.hash) for each in users.values()) or (usual,)
+    return {cost: f"$argon2id$v=19${cost}${_random(_HASHER.salt_len)}${_random(_HASHER.hash_len)}" for cost in costs}
 
 
 def matches(hash: str, password: bytes) -> bool:
@@ -129,6 +132,10 @@ def _parse_line(text: str) -> tuple[str, User]:
 
 def _is_valid_name(name: str) -> bool:
     return bool(name) and name.isprintable() and name == name.strip() and ":" not in name and name[0] != "#"
+
+
+def _random(length: int) -> str:
+    return _encoded(urandom(length))
 
 
 def _encoded(data: bytes) -> str:

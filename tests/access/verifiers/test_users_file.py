@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from service.access.identity import READER, Identity, Role
 from service.access.schemes import Basic
 from service.access.verifiers.users_file import UsersFile
-from service.access.verifiers.users_text import BadUsers
+from service.access.verifiers.users_text import BadUsers, cost_of, matches
 from service.errors import NotAuthenticated, Overloaded, PictureError, VerificationUnavailable
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -91,11 +91,9 @@ async def test_password_has_at_most_1024_bytes(path: Path, users: UsersFile) -> 
     assert await refused(users, Basic("ann", longest + "x"))
 
 
-async def test_unknown_user_takes_as_long_as_a_wrong_password(path: Path, users: UsersFile) -> None:
+async def test_every_refusal_takes_as_long_where_hashes_differ_in_cost(path: Path, users: UsersFile) -> None:
     costly = PasswordHasher(time_cost=2, memory_cost=16_384, parallelism=1)
-    path.write_text(
-        f"ann:{costly.hash(ANN.password)}\nbob:{costly.hash(BOB.password)}\ncarol:{CHEAP.hash('x')}\n", "utf-8"
-    )
+    path.write_text(f"ann:{costly.hash(ANN.password)}\n{cheap(BOB)}", "utf-8")
 
     async def seconds(credential: Basic) -> float:
         begun = time.process_time()  # CPU time, since other processes run too
@@ -106,12 +104,35 @@ async def test_unknown_user_takes_as_long_as_a_wrong_password(path: Path, users:
         name: statistics.median([await seconds(credential) for _ in range(9)])
         for name, credential in {
             "wrong password": Basic("ann", "wrong"),
+            "wrong password, cheap hash": Basic("bob", "wrong"),
             "wrong user": Basic("unknown", "wrong"),
             "too long": Basic("ann", "x" * 5000),
+            "too long, cheap hash": Basic("bob", BOB.password + "x" * 5000),
             "too long, wrong user": Basic("unknown", "x" * 5000),
         }.items()
     }
     assert max(took.values()) < 4 * min(took.values()), took
+
+
+async def test_refusal_compares_a_hash_of_every_cost_once(
+    path: Path, users: UsersFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = PasswordHasher(time_cost=2, memory_cost=64, parallelism=1)
+    path.write_text(f"ann:{other.hash(ANN.password)}\n{cheap(BOB)}", "utf-8")
+    compared: list[str] = []
+
+    def counted(hash: str, password: bytes) -> bool:
+        compared.append(cost_of(hash))
+        return matches(hash, password)
+
+    monkeypatch.setattr("service.access.verifiers.users_file.matches", counted)
+    for credential in (Basic("ann", "wrong"), Basic("bob", "wrong"), Basic("carol", "wrong")):
+        compared.clear()
+        assert await refused(users, credential)
+        assert sorted(compared) == ["m=64,t=1,p=1", "m=64,t=2,p=1"]
+    compared.clear()
+    assert await users.verify(ANN, None)
+    assert compared == ["m=64,t=2,p=1"]
 
 
 async def test_event_loop_runs_during_a_verification(path: Path, users: UsersFile) -> None:
