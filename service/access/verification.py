@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Hashable, Mapping
 from hashlib import blake2b
 from typing import Any
 
+import structlog
 from moka_py import Moka
 
 from service.access.identity import Identity
@@ -26,12 +27,17 @@ from service.errors import (
     VerificationUnavailable,
 )
 
+log = structlog.get_logger()
+
 _CAPACITY = 16_384
 """Credentials whose results are remembered: so many valid ones, and as many others."""
 _REMEMBER_REFUSAL_FOR = 5.0
 """Seconds, at most, that a refusal is remembered: the cause may have been corrected."""
 _TIMEOUT = 10.0
 """Seconds for one verification. Verifiers have shorter time limits of their own."""
+
+_REFRESH_PAUSE = 2.0
+"""Seconds between two looks for changed files and keys."""
 
 _Result = Identity | PictureError
 _Running = dict[Hashable, asyncio.Task[_Result]]
@@ -70,7 +76,7 @@ class CredentialVerification:
         found = self._identities.get(digest)
         if found is None or found[2] not in self._in_force or time.monotonic() >= found[0]:
             return None
-        return found[1]
+        return None if found[1].basis.withdrawn else found[1]
 
     async def identify(
         self, digest: bytes, credential: Credential | NotAuthenticated, app_token: str | None, address: str
@@ -100,6 +106,16 @@ class CredentialVerification:
         self._verifiers, self._in_force = verifiers, frozenset(verifiers.values())
         self._replaced = [running for running in (*self._replaced, self._running) if running]
         self._running = {}
+
+    async def keep_current(self) -> None:
+        """Refresh the verifiers every two seconds, until cancelled."""
+        while True:
+            await asyncio.sleep(_REFRESH_PAUSE)
+            for verifier in self._in_force:
+                try:
+                    await verifier.refresh()
+                except Exception:  # whatever fails, the next attempt may succeed
+                    log.exception("credentials.not_refreshed")
 
     async def close(self) -> None:
         """Cancel running verifications, and close the verifiers."""

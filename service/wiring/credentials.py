@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
@@ -35,7 +36,11 @@ async def authenticator(app: web.Application, settings: Settings) -> AsyncIterat
     """A cleanup context of *app*: make its `Authenticator` from *settings*, and close it at the end."""
     app[CREDENTIALS] = credentials = Credentials(settings)
     app[AUTHENTICATOR] = credentials.authenticator
+    keeping = asyncio.create_task(credentials.keep_current()) if settings.auth.schemes else None
     yield
+    if keeping is not None:
+        keeping.cancel()
+        await asyncio.wait((keeping,))
     await credentials.close()
 
 
@@ -71,6 +76,10 @@ class Credentials:
             _warn_of_short_keys(auth)
 
         return replace
+
+    async def keep_current(self) -> None:
+        """Read changed files of users and keys again, until cancelled."""
+        await self._verification.keep_current()
 
     async def close(self) -> None:
         """Close the verifiers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from tests.access.conftest import ServeSecured, basic, bearer, session, signed, ticket
 from tests.access.targets import AS_STORED, REFUSED, WARM, warm
+from tests.access.verifiers.tokens import pair
+from tests.waiting import until
 from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("picture")
@@ -171,3 +174,33 @@ async def test_too_many_wrong_credentials_are_429(serve_secured: ServeSecured) -
     assert int(answer.headers["Retry-After"]) >= 1
     async with client.get(signed(WARM)) as answer:
         assert answer.status == 200  # signed URLs cannot be guessed, so they are not limited
+
+
+async def test_changed_users_and_keys_are_in_force_without_a_reload(
+    serve_secured: ServeSecured, users: Path, keys: Path, tmp_path: Path
+) -> None:
+    """Credentials that would be remembered for an hour."""
+    file = tmp_path / "users"
+    file.write_text(users.read_text("utf-8"), "utf-8")
+    client = await serve_secured(auth={"users_file": str(file), "remember_for": 3600})
+
+    async def status(method: str, fields: dict[str, str]) -> int:
+        async with client.request(method, AS_STORED, headers=fields) as answer:
+            return answer.status
+
+    token = bearer()
+    assert [await status("GET", each) for each in (basic("anna"), basic("walter"), token)] == [200] * 3
+    assert await status("PURGE", basic("eve")) == 204
+    lines = {line.split(":")[0]: line for line in file.read_text("utf-8").splitlines()}
+    del lines["anna"]
+    lines["eve"] = lines["eve"].replace("purge,", "")
+    file.write_text("\n".join(lines.values()), "utf-8")
+    keys.write_bytes(pair("p256").pem)
+    await until(lambda: client_refuses(status("GET", basic("anna"))), what="anna is refused")
+    await until(lambda: client_refuses(status("GET", token)), what="the token is refused")
+    assert await status("PURGE", basic("eve")) == 403
+    assert [await status("GET", each) for each in (basic("walter"), basic("eve"))] == [200] * 2
+
+
+async def client_refuses(status: Awaitable[int]) -> bool:
+    return await status == 401

@@ -10,8 +10,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from service.access.identity import EVERYTHING, READER, Identity
+from service.access.identity import EVERYTHING, READER, Basis, Identity
 from service.access.places import Places
 from service.access.schemes import Basic, Bearer, Credential, Scheme, SoTicket
 from service.access.throttle import Throttle
@@ -24,6 +25,7 @@ from service.errors import (
     TooManyAttempts,
     VerificationUnavailable,
 )
+from tests.waiting import until
 
 HERE, ELSEWHERE = "192.0.2.1", "192.0.2.2"
 EXPIRED = CredentialExpired("The credentials have expired.")
@@ -34,7 +36,7 @@ class StubVerifier:
 
     def __init__(self, *answers: Identity | PictureError) -> None:
         self.answers, self.calls, self.closed = list(answers), 0, False
-        self.pause = 0.0
+        self.pause, self.refreshed = 0.0, 0
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
         self.calls += 1
@@ -43,6 +45,11 @@ class StubVerifier:
         if isinstance(answer, Identity):
             return answer
         raise type(answer)(answer.message, answer.values)
+
+    async def refresh(self) -> None:
+        self.refreshed += 1
+        if self.refreshed == 1:
+            raise OSError
 
     async def close(self) -> None:
         self.closed = True
@@ -388,3 +395,25 @@ async def test_same_credential_from_a_blocked_address_does_not_affect_another_ad
     )
     assert isinstance(here, TooManyAttempts)
     assert elsewhere == Identity(READER)
+
+
+async def test_identity_whose_basis_is_withdrawn_is_verified_again(make: Make) -> None:
+    basis = Basis()
+    verifier = StubVerifier(Identity(EVERYTHING, basis=basis))
+    verification = make(verifier)
+    await identify(verification)
+    basis.withdrawn = True
+    assert verification.remembered(verification.digest("Bearer 8A:x")) is None
+    verifier.answers = [NotAuthenticated("The credentials are wrong.")]
+    with pytest.raises(NotAuthenticated):
+        await identify(verification)
+
+
+async def test_verifiers_are_refreshed_again_and_again(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.access.verification._REFRESH_PAUSE", 0.001)
+    verifier = StubVerifier(Identity(READER))
+    keeping = asyncio.create_task(make(verifier).keep_current())
+    with capture_logs() as events:
+        await until(lambda: verifier.refreshed > 3)
+    keeping.cancel()
+    assert [each["event"] for each in events] == ["credentials.not_refreshed"]

@@ -28,6 +28,11 @@ class BearerTokens:
                 return await verifier.verify(credential, app_token)
         raise NotAuthenticated(WRONG)
 
+    async def refresh(self) -> None:
+        """Refresh the keys of JSON web tokens."""
+        if self._json_web_tokens is not None:
+            await self._json_web_tokens.refresh()
+
     async def close(self) -> None:
         """Close both. SuperOffice may be closed more than once, since other schemes use it too."""
         for verifier in (self._json_web_tokens, self._superoffice):

@@ -54,19 +54,25 @@ class JsonWebTokens:
         except jwt.PyJWTError:
             raise NotAuthenticated(WRONG) from None
         keys = await self._keys.current()
-        claims = self._claims(token, name, keys)
-        if claims is None and (name is None or all(key.name != name for key in keys)):
-            claims = self._claims(token, name, await self._keys.newer())
-        if claims is None:
+        found = self._claims(token, name, keys)
+        if found is None and (name is None or all(key.name != name for key in keys)):
+            found = self._claims(token, name, await self._keys.newer())
+        if found is None:
             raise NotAuthenticated(WRONG)
-        return Identity(_roles(claims), until=float(min(int(claims["exp"]), _MAX_EXPIRY) + _LEEWAY))
+        claims, key = found
+        until = float(min(int(claims["exp"]), _MAX_EXPIRY) + _LEEWAY)
+        return Identity(_roles(claims), until, key.basis)
+
+    async def refresh(self) -> None:
+        """Refresh the keys."""
+        await self._keys.refresh()
 
     async def close(self) -> None:
         """Close the keys."""
         await self._keys.close()
 
-    def _claims(self, token: str, name: str | None, keys: tuple[Key, ...]) -> dict[str, Any] | None:
-        """Return the claims of *token*; None if none of *keys* has signed it.
+    def _claims(self, token: str, name: str | None, keys: tuple[Key, ...]) -> tuple[dict[str, Any], Key] | None:
+        """Return the claims of *token*, and the key that has signed it; None if none of *keys* has.
 
         Raises `NotAuthenticated`, `CredentialExpired`.
         """
@@ -74,7 +80,7 @@ class JsonWebTokens:
             if name is not None and key.name not in (None, name):
                 continue
             try:
-                return self._decode(token, key, expires=True)
+                return self._decode(token, key, expires=True), key
             except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
                 continue
             except jwt.ExpiredSignatureError:

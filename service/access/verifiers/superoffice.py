@@ -87,6 +87,9 @@ class SuperOffice:
         finally:
             self._slots.release()
 
+    async def refresh(self) -> None:
+        """Do nothing: SuperOffice is asked about each credential again after a while."""
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()

@@ -15,8 +15,9 @@ from argon2.exceptions import VerificationError
 from service.access.identity import Identity
 from service.access.ports import CROWDED, UNAVAILABLE, WRONG, Verifier
 from service.access.schemes import AuthOptions, Basic, Credential
-from service.access.verifiers.users_storage import read, state
-from service.access.verifiers.users_text import MAX_PASSWORD, BadUsers, User, cost_of, decoys, matches
+from service.access.verifiers.users_storage import read
+from service.access.verifiers.users_text import MAX_PASSWORD, User, cost_of, decoys, matches, succeed
+from service.access.verifiers.watched_file import WatchedFile
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import NotAuthenticated, Overloaded, VerificationUnavailable
 
@@ -26,6 +27,10 @@ _THREADS = 2
 """Concurrent verifications. One takes 64 MiB, and as many cores as are free."""
 _MAX_WAITING = 32
 """Verifications that wait for a thread. More would wait for minutes."""
+
+
+_Users = tuple[dict[str, User], dict[str, str]]
+"""The users by their names, and the decoys by their costs."""
 
 
 class UsersFile:
@@ -38,11 +43,8 @@ class UsersFile:
     """
 
     def __init__(self, path: Path, *, timeout: float = 8.0) -> None:
-        self._path, self._timeout = path, timeout
-        self._state, self._fault = state(path), ""
-        self._users = read(path)
-        self._decoys = decoys(self._users)
-        self._reading = threading.Lock()
+        self._timeout = timeout
+        self._file = WatchedFile(path, _read, _succeed, lambda fault: log.warning("users.unusable", reason=fault))
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="users", initializer=_lower_priority)
         self._free_threads, self._queue = asyncio.Semaphore(_THREADS), BoundedQueue(_MAX_WAITING, None)
 
@@ -61,6 +63,10 @@ class UsersFile:
             raise NotAuthenticated(WRONG)
         return identity
 
+    async def refresh(self) -> None:
+        """See `Verifier`: read a changed file."""
+        await asyncio.to_thread(self._file.current)
+
     async def close(self) -> None:
         """End the threads when their verifications are over."""
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -72,7 +78,7 @@ class UsersFile:
         return await asyncio.shield(verification)
 
     def _verify(self, credential: Basic) -> Identity | None:
-        users, others = self._current()
+        users, others = self._file.current()
         user = users.get(credential.user)
         given = credential.password.encode()
         password = given[:MAX_PASSWORD]
@@ -83,19 +89,16 @@ class UsersFile:
                 matches(decoy, password)
         return None
 
-    def _current(self) -> tuple[dict[str, User], dict[str, str]]:
-        """Return the users and the decoy hashes of the file, or those of its last usable state."""
-        with self._reading:
-            try:
-                if (now := state(self._path)) != self._state:
-                    self._users = read(self._path)
-                    self._decoys, self._state, self._fault = decoys(self._users), now, ""
-                    log.info("users.read", users=len(self._users))
-            except BadUsers as error:
-                if self._fault != (fault := str(error)):
-                    self._fault = fault
-                    log.warning("users.unusable", reason=fault)
-            return self._users, self._decoys
+
+def _read(path: Path) -> _Users:
+    users = read(path)
+    return users, decoys(users)
+
+
+def _succeed(earlier: _Users, now: _Users) -> _Users:
+    users, others = now
+    log.info("users.read", users=len(users))
+    return succeed(earlier[0], users), others
 
 
 def make_verifier(auth: AuthOptions, _: Verifier | None) -> UsersFile:

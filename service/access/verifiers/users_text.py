@@ -14,7 +14,7 @@ from os import urandom
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from service.access.identity import READER, Identity, Role
+from service.access.identity import READER, Basis, Identity, Role
 from service.access.ports import BadFile
 
 MAX_PASSWORD = 1024
@@ -91,6 +91,14 @@ def put(text: str, user: str, added: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def succeed(earlier: Mapping[str, User], users: Mapping[str, User]) -> dict[str, User]:
+    """Return *users*, where those that are as they were *earlier* keep their identity. Withdraw that of all others."""
+    for name, user in earlier.items():
+        if users.get(name) != user:
+            user.identity.basis.withdrawn = True
+    return {name: earlier[name] if earlier.get(name) == user else user for name, user in users.items()}
+
+
 def cost_of(hash: str) -> str:
     """Return the part of *hash* that decides how much time a comparison takes."""
     return hash.split("$")[3]
@@ -127,7 +135,7 @@ def _parse_line(text: str) -> tuple[str, User]:
         roles = frozenset(Role(each.strip()) for each in rest[1].split(",")) if rest[1:] else READER
     except ValueError:
         raise ValueError(f"the roles must be of {', '.join(Role)}, with commas between them") from None
-    return name, User(rest[0], Identity(roles))
+    return name, User(rest[0], Identity(roles, basis=Basis()))
 
 
 def _is_valid_name(name: str) -> bool:

@@ -14,9 +14,10 @@ from argon2 import PasswordHasher
 from structlog.testing import capture_logs
 
 from service.access.identity import READER, Identity, Role
+from service.access.ports import BadFile
 from service.access.schemes import Basic
 from service.access.verifiers.users_file import UsersFile
-from service.access.verifiers.users_text import BadUsers, cost_of, matches
+from service.access.verifiers.users_text import cost_of, matches
 from service.errors import NotAuthenticated, Overloaded, PictureError, VerificationUnavailable
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -190,6 +191,26 @@ async def test_removed_user_is_refused(path: Path, users: UsersFile) -> None:
     assert await users.verify(BOB, None)
 
 
+async def test_user_who_is_removed_or_changed_loses_what_was_verified(path: Path, users: UsersFile) -> None:
+    path.write_text(cheap(ANN, ":read,write") + cheap(BOB) + cheap(Basic("carol", "Carol's")), "utf-8")
+    ann, bob, carol = [await users.verify(each, None) for each in (ANN, BOB, Basic("carol", "Carol's"))]
+    lines = path.read_text("utf-8").splitlines()
+    path.write_text(f"{lines[1]}\n{lines[0].replace('read,write', 'read')}\n", "utf-8")
+    await users.refresh()
+    assert [each.basis.withdrawn for each in (ann, bob, carol)] == [True, False, True]
+    assert await users.verify(ANN, None) == Identity(READER)
+    path.write_text(cheap(BOB), "utf-8")  # a new hash of the same password
+    await users.refresh()
+    assert bob.basis.withdrawn
+
+
+async def test_change_that_leaves_size_and_date_is_noticed(path: Path, users: UsersFile) -> None:
+    text, seen = path.read_text("utf-8"), path.stat()
+    path.write_text(text.replace("read,write", "read,purge"), "utf-8")
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert await users.verify(ANN, None) == Identity(frozenset((Role.READ, Role.PURGE)))
+
+
 async def test_replaced_file_of_the_same_size_and_date_is_read(path: Path, users: UsersFile) -> None:
     seen = path.stat()
     other = path.with_name("other")
@@ -236,7 +257,7 @@ async def test_repaired_file_is_read_again(path: Path, users: UsersFile) -> None
 
 async def test_unusable_file_is_an_error_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "users"
-    with pytest.raises(BadUsers, match="cannot be read: No such file"):
+    with pytest.raises(BadFile, match="cannot be read: No such file"):
         UsersFile(path)
     path.write_text(f"# users\n{cheap(ANN)}hush:hush\n", "utf-8")
     with pytest.raises(ValueError) as caught:
