@@ -82,6 +82,9 @@ class AuthOptions(Protocol):
     jwt_audience: str
     jwt_jwks_url: str
     jwt_key_file: str
+    jwt_types: tuple[str, ...]
+    jwt_roles_claim: str
+    jwt_required: str
 
 
 def _basic(value: str) -> Basic | None:

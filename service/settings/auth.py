@@ -25,6 +25,9 @@ class AuthSettings(Section):
     jwt_audience: str
     jwt_jwks_url: str
     jwt_key_file: str
+    jwt_types: Listed[Annotated[str, Field(min_length=1)]]
+    jwt_roles_claim: Annotated[str, Field(min_length=1)]
+    jwt_required: Annotated[str, Field(pattern=r"^\S*$")]
     signing_keys: Listed[SecretStr]
     remember_for: Annotated[int, Field(gt=0, le=3600)]
 

@@ -65,7 +65,12 @@ class TestRoles:
 
     async def test_role_is_read_from_claims(self, serve_secured: ServeSecured) -> None:
         client = await serve_secured()
-        for claims, status in (({}, 403), ({"roles": ["read", "purge"]}, 204), ({"scope": "openid purge"}, 204)):
+        for claims, status in (
+            ({}, 403),
+            ({"roles": ["read", "purge"]}, 204),
+            ({"scope": "openid purge"}, 204),
+            ({"scope": "openid"}, 403),
+        ):
             async with client.request("PURGE", AS_STORED, headers=bearer(**claims)) as answer:
                 assert answer.status == status, claims
 
@@ -74,6 +79,13 @@ class TestRoles:
         for method in ("PUT", "DELETE", "PURGE"):
             async with client.request(method, AS_STORED) as answer:
                 assert answer.status == 401
+
+
+async def test_token_without_a_role_may_not_read(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
+    for claims, status in (({}, 200), ({"scope": "openid"}, 403), ({"roles": []}, 403)):
+        async with client.get(WARM, headers=bearer(**claims)) as answer:
+            assert answer.status == status, claims
 
 
 async def test_every_configured_scheme_is_challenged(serve_secured: ServeSecured) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from service.access.identity import Identity
 from service.access.ports import WRONG, Verifier
 from service.access.schemes import AuthOptions, Bearer, Credential
-from service.access.verifiers.jwt import JsonWebTokens, is_jwt
+from service.access.verifiers.jwt import JsonWebTokens, TokenRules, is_jwt
 from service.access.verifiers.keys import KeyFile
 from service.access.verifiers.published import PublishedKeys
 from service.errors import NotAuthenticated
@@ -43,4 +43,5 @@ class BearerTokens:
 def make_verifier(auth: AuthOptions, superoffice: Verifier | None) -> BearerTokens:
     """See `VerifierFactory`."""
     keys = PublishedKeys(auth.jwt_jwks_url) if auth.jwt_jwks_url else KeyFile(Path(auth.jwt_key_file))
-    return BearerTokens(JsonWebTokens(keys, issuer=auth.jwt_issuer, audience=auth.jwt_audience), superoffice)
+    rules = TokenRules(auth.jwt_issuer, auth.jwt_audience, auth.jwt_types, auth.jwt_roles_claim, auth.jwt_required)
+    return BearerTokens(JsonWebTokens(keys, rules), superoffice)

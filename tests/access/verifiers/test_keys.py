@@ -20,7 +20,7 @@ from structlog.testing import capture_logs
 
 from service.access.ports import BadFile
 from service.access.schemes import Bearer
-from service.access.verifiers.jwt import JsonWebTokens
+from service.access.verifiers.jwt import JsonWebTokens, TokenRules
 from service.access.verifiers.keys import BadKeys, Key, KeyFile
 from service.access.verifiers.published import PublishedKeys
 from service.errors import NotAuthenticated, VerificationUnavailable
@@ -149,7 +149,7 @@ class Published:
 
     def verifier(self, **times: float) -> JsonWebTokens:
         keys = PublishedKeys(f"{self.remote.url}/jwks.json", **times)
-        self._made.append(JsonWebTokens(keys, issuer=ISSUER, audience=AUDIENCE))
+        self._made.append(JsonWebTokens(keys, TokenRules(ISSUER, AUDIENCE)))
         return self._made[-1]
 
     def publish(self, *names: str) -> None:
@@ -303,7 +303,7 @@ async def test_request_to_a_hanging_provider_times_out_for_all_callers(published
 async def test_changed_file_of_keys_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_bytes(pair("rsa").pem + pair("p256").pem)
-    verifier = JsonWebTokens(KeyFile(path), issuer=ISSUER, audience=AUDIENCE)
+    verifier = JsonWebTokens(KeyFile(path), TokenRules(ISSUER, AUDIENCE))
     gone = await verifier.verify(Bearer(token("p256", "ES256")), None)
     stays = await verifier.verify(Bearer(token("rsa")), None)
     path.write_bytes(pair("rsa").pem + pair("ed25519").pem)
@@ -321,7 +321,7 @@ async def test_changed_file_of_keys_is_read_again(tmp_path: Path) -> None:
 async def test_unusable_file_of_keys_leaves_the_keys_and_is_logged_once(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_bytes(pair("rsa").pem)
-    verifier = JsonWebTokens(KeyFile(path), issuer=ISSUER, audience=AUDIENCE)
+    verifier = JsonWebTokens(KeyFile(path), TokenRules(ISSUER, AUDIENCE))
     identity = await verifier.verify(Bearer(token("rsa")), None)
     path.write_bytes(b"no keys")
     with capture_logs() as events:
