@@ -8,7 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -85,6 +85,9 @@ class AuthOptions(Protocol):
     jwt_types: tuple[str, ...]
     jwt_roles_claim: str
     jwt_required: str
+
+    @property
+    def accept(self) -> Collection[str]: ...
 
 
 def _basic(value: str) -> Basic | None:

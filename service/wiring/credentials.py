@@ -8,7 +8,6 @@ from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
 
-import structlog
 from aiohttp import web
 
 from service.access.identity import EVERYTHING, READER, Role
@@ -24,12 +23,8 @@ from service.web.client_address import client_address
 from service.web.keys import AUTHENTICATOR
 from service.web.security import AccessPolicy, Authenticator
 
-log = structlog.get_logger()
-
 _FILES = ("users_file", "jwt_key_file")
 """Settings of `[auth]` that name files."""
-_MIN_KEY_BYTES = 16
-"""Bytes of a signing key, at least. A shorter one can be found from one signed URL by trial."""
 
 
 async def authenticator(app: web.Application, settings: Settings) -> AsyncIterator[None]:
@@ -55,7 +50,6 @@ class Credentials:
             self._verifiers, Throttle(), Places(), remember_for=auth.remember_for
         )
         self.authenticator = Authenticator(self._verification, _access_policy(settings))
-        _warn_of_short_keys(auth)
 
     def read(self, auth: AuthSettings) -> Callable[[], None]:
         """Read the files of users and keys that *auth* names. Return a function that replaces what was in force.
@@ -73,7 +67,6 @@ class Credentials:
             self._verifiers = verifiers
             self._verification.replace(verifiers)
             self.authenticator.replace_keys(_signing_keys(auth))
-            _warn_of_short_keys(auth)
 
         return replace
 
@@ -182,12 +175,6 @@ def _superoffice(auth: AuthSettings) -> Verifier | None:
 def _signing_keys(auth: AuthSettings) -> dict[str, bytes]:
     """Return the keys of signed URLs by their ids."""
     return dict(parse_key(key.get_secret_value()) for key in auth.signing_keys)
-
-
-def _warn_of_short_keys(auth: AuthSettings) -> None:
-    for kid, secret in _signing_keys(auth).items():
-        if len(secret) < _MIN_KEY_BYTES:
-            log.warning("auth.short_signing_key", key=kid, bytes=len(secret), at_least=_MIN_KEY_BYTES)
 
 
 def _access_policy(settings: Settings) -> AccessPolicy:
