@@ -24,7 +24,7 @@ async def _inspect_credentials(settings: Settings) -> tuple[bool, str]:
         await credentials.check_verifiers(settings.auth)
     except BadSettings as error:
         return False, "; ".join(error.faults)
-    return True, ", ".join(settings.auth.schemes)
+    return True, "; ".join((", ".join(settings.auth.schemes), *credentials.remarks(settings.auth)))
 
 
 async def _inspect_cache(settings: Settings) -> tuple[bool, str]:
