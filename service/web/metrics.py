@@ -20,6 +20,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.line_queue import STANDARD_ERROR
 from service.pictures.ports import Layer, Lookup, Outcome
+from service.threads import hung_calls
 from service.web.request_values import METHODS
 
 Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "gallery", "other"]
@@ -77,6 +78,12 @@ class Metrics:
         self._log_dropped = counter("contact_image_log_dropped", "Lines of the log that were dropped.")
         self._log_dropped_before = 0
         self._waiting = 0
+        self._hung = Gauge(
+            "contact_image_threads_hung",
+            "Threads whose calls have not returned, as on a disk that hangs.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._queued = Gauge(
             "contact_image_render_queue_depth",
             "Renders that wait for a process.",
@@ -148,6 +155,7 @@ class Metrics:
         dropped = STANDARD_ERROR.dropped
         self._log_dropped.inc(dropped - self._log_dropped_before)
         self._log_dropped_before = dropped
+        self._hung.set(hung_calls())
 
     def text(self) -> bytes:
         """Return the flushed metrics of all processes in the exposition format, version 0.0.4."""
