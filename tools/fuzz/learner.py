@@ -27,8 +27,8 @@ _MEMORY = 1_073_741_824
 """Bytes of address space, as for a render process."""
 _LONGEST = 8_192
 """Bytes of an input at most."""
-_SECONDS = 10
-"""Seconds for one input, on a busy machine."""
+_SECONDS = 60
+"""Seconds for one input, on a machine so busy that a millisecond takes seconds."""
 _RUNS = re.compile(r"stat::number_of_executed_units: *(\d+)")
 _COVERED = re.compile(r" cov: (\d+)")
 _NOISE = re.compile(r"^(?:#\d|INFO|WARNING|stat::).*\n", re.MULTILINE)
@@ -62,7 +62,8 @@ def learn(target: Target, seconds: float, seed: int, failing: str) -> Learned:
     for number, data in enumerate(given):
         (corpus / str(number)).write_bytes(data)
     options = [f"-max_total_time={max(1, round(seconds))}", f"-seed={seed}", f"-artifact_prefix={failing}"]
-    options += [f"-max_len={_LONGEST}", f"-timeout={_SECONDS}", "-rss_limit_mb=0", "-print_final_stats=1", str(corpus)]
+    options += [f"-max_len={_LONGEST}", f"-timeout={_SECONDS}", f"-report_slow_units={_SECONDS}"]
+    options += ["-rss_limit_mb=0", "-print_final_stats=1", str(corpus)]
     if (process := os.fork()) == 0:
         _fuzz(target, options, output)
     code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
