@@ -53,6 +53,9 @@ class OriginalStore(Protocol):
     def near(self) -> bool:
         """Whether reading a picture costs less than a copy in the shared cache, as on a local file system."""
 
+    def load_at_once(self, contact: int, most: int) -> Loaded | None:
+        """Return the same as `load`, with the bytes unless they are too many. None: that needs a wait."""
+
     async def load(self, contact: int, most: int) -> Loaded | None:
         """Return the original of *contact* and its bytes, read together. None: there is none.
 

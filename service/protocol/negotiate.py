@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.errors import N_, NotAcceptable, PictureError, Unwritable
 from service.formats import WRITABLE, Fit, Format, IfBlank
@@ -59,6 +59,14 @@ class RequestedPicture:
     acceptable: tuple[AcceptableFormat, ...]
     json_quality: float
     shows_tiff: bool = True
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # It is the key of several memos, and to hash all of it takes as long as the rest of a lookup there.
+        object.__setattr__(self, "_hash", hash((self.width, self.height, self.fit, self.type, self.acceptable)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def resolve(
         self, stored: Format, alpha: bool, ruled_out: RuledOut = NONE_RULED_OUT, *, verbatim: bool = True

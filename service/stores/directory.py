@@ -66,11 +66,13 @@ class DirectoryStore:
     def near(self) -> bool:
         return self._nearness.near
 
-    async def load(self, contact: int, most: int) -> Loaded | None:
+    def load_at_once(self, contact: int, most: int) -> Loaded | None:
         try:
             return self._in_cached(contact, lambda file: self._load_cached(contact, file, most))
         except OSError:
-            pass  # not all of it is in the kernel's memory, or the file is unusual: a thread finds out
+            return None  # not all of it is in the kernel's memory, or the file is unusual: a thread finds out
+
+    async def load(self, contact: int, most: int) -> Loaded | None:
         return await self._bounded(lambda: self._in_thread(self._load, contact, most))
 
     async def find(self, contact: int, *, known: bool = False) -> Original | None:

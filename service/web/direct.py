@@ -11,15 +11,16 @@ from aiohttp import hdrs, web
 
 from service.errors import PictureError
 from service.pictures.contact_pictures import ContactPictures, Look
+from service.pictures.selection import Selection
 from service.pictures.trace import Trace
-from service.pictures.values import OriginalChanged
+from service.pictures.values import Entry, OriginalChanged
 from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_query
 from service.web.policy import ResponsePolicy
 from service.web.prebuilt import PrebuiltResponse, takes_prebuilt
-from service.web.repeats import MAX_TEXT, Repeats
-from service.web.request_values import CONDITIONS, field
-from service.web.requester import Requester, target
+from service.web.repeats import MAX_TEXT, RepeatKey, Repeats, repeat_key
+from service.web.request_values import CONDITIONS
+from service.web.requester import Requester
 
 _USUAL = re.compile(r"/api/v1/Contact/([1-9][0-9]{0,8})/Image(?:\?([!-~]*))?")
 """The usual spelling of a target. Other spellings go to the router."""
@@ -35,6 +36,15 @@ class Looked(NamedTuple):
 LOOKED = web.RequestKey("looked", Looked)
 
 
+class _Asked(NamedTuple):
+    """What a request asks for. *whole*: its answer has the whole body, whatever is selected."""
+
+    contact: int
+    requested: RequestedPicture
+    key: RepeatKey
+    whole: bool
+
+
 class DirectAnswers:
     """Answers with *pictures* of which everything is found at once. They are kept in *repeats*."""
 
@@ -42,23 +52,31 @@ class DirectAnswers:
         self._pictures, self._repeats, self._policy = pictures, repeats, policy
         self._requested = lru_cache(1024)(self._parse)
 
+    def answer_at_once(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
+        """Return the answer to *request* if it needs no wait. What was found otherwise is then in *request*."""
+        begun, asked = time.perf_counter(), self._read(request, requester)
+        if asked is None:
+            return None
+        trace = Trace()
+        if (look := self._pictures.look_at_once(asked.contact, asked.requested, trace)) is None:
+            return None
+        if (found := self._pictures.seen(look, asked.requested, trace)) is None or found[0].choice.json:
+            request[LOOKED] = Looked(look, trace)
+            return None
+        return self._answer(request, requester, asked, found, trace, begun)
+
     async def answer(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
-        """Return the answer to *request*.
+        """Return the answer to *request*, after `answer_at_once` has not.
 
         Return None if the handler must answer. What was found is then in *request*.
         """
-        begun, whole_target, accept = time.perf_counter(), target(request), field(request, hdrs.ACCEPT)
-        path = _USUAL.fullmatch(whole_target)
-        if path is None or len(whole_target) + len(accept or "") > MAX_TEXT:
+        begun, asked = time.perf_counter(), self._read(request, requester)
+        if asked is None or LOOKED in request:
             return None
-        if hdrs.RANGE in request.headers or not takes_prebuilt(request):
-            return None
-        requested = self._requested(path[2] or "", accept)
-        if requested is None:
-            return None
-        whole, trace = request.method == hdrs.METH_GET and CONDITIONS.isdisjoint(request.headers), Trace()
+        requested, whole, trace = asked.requested, asked.whole, Trace()
+        trace.owner = asked.contact
         try:
-            look = await self._pictures.look(int(path[1]), requested, trace, whole=whole)
+            look = await self._pictures.look(asked.contact, requested, trace, whole=whole)
         except OriginalChanged:
             return None  # the handler tries again
         try:
@@ -68,8 +86,33 @@ class DirectAnswers:
         if found is None or found[0].choice.json:
             request[LOOKED] = Looked(look, trace)
             return None
-        negotiated = requested.type is None
-        return self._repeats.first_answer(request, requester, *found, trace, begun, negotiated=negotiated)
+        return self._answer(request, requester, asked, found, trace, begun)
+
+    def _read(self, request: web.BaseRequest, requester: Requester) -> _Asked | None:
+        """Return what *request* asks for; None if that is unusual."""
+        key = repeat_key(request, requester)
+        path = _USUAL.fullmatch(key[0])
+        if path is None or len(key[0]) + len(key[1] or "") > MAX_TEXT:
+            return None
+        if hdrs.RANGE in request.headers or not takes_prebuilt(request):
+            return None
+        requested = self._requested(path[2] or "", key[1])
+        if requested is None:
+            return None
+        whole = request.method == hdrs.METH_GET and CONDITIONS.isdisjoint(request.headers)
+        return _Asked(int(path[1]), requested, key, whole)
+
+    def _answer(
+        self,
+        request: web.BaseRequest,
+        requester: Requester,
+        asked: _Asked,
+        found: tuple[Selection, Entry],
+        trace: Trace,
+        begun: float,
+    ) -> PrebuiltResponse:
+        negotiated = asked.requested.type is None
+        return self._repeats.first_answer(request, requester, asked.key, *found, trace, begun, negotiated=negotiated)
 
     def _parse(self, query: str, accept: str | None) -> RequestedPicture | None:
         try:

@@ -55,16 +55,19 @@ class FastPath:
         begun = time.perf_counter()
         repeats, requester = self._repeats, self._known_reader(request)
         earlier = repeats.find(request, requester) if requester is not None else None
-        response = None
-        if earlier is not None and requester is not None and not connection.writing_paused and names_a_host(request):
+        response, may_send = None, requester is not None and not connection.writing_paused
+        if earlier is not None and requester is not None and may_send and names_a_host(request):
             # `find` has checked the version, and an earlier request with this target was not malformed.
             response = repeats.answer(request, requester, earlier)
-            if response is not None and response.length <= SMALL:
+        if response is None:
+            if malformed(request):
                 connection.mark_idle()
-                return self._counted(request, response, begun)
-        if response is None and malformed(request):
+                return self._refuse_malformed(request)
+            if requester is not None and may_send:
+                response = self._direct.answer_at_once(request, requester)
+        if response is not None and response.length <= SMALL:
             connection.mark_idle()
-            return self._refuse_malformed(request)
+            return self._counted(request, response, begun)
         connection.mark_busy()
         try:
             if response is not None:
@@ -83,7 +86,7 @@ class FastPath:
                     return await self._handler(request)
                 return await self._send(request, response, begun)
             finally:
-                repeats.release(request)
+                repeats.release(request, requester)
         except ClientLeft:
             self._metrics.abandoned()
             log_abandoned(request, time.perf_counter() - begun)
