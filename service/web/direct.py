@@ -15,7 +15,6 @@ from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, OriginalChanged
 from service.protocol.negotiate import RequestedPicture, requested_picture
-from service.protocol.query import parse_query
 from service.web.policy import ResponsePolicy
 from service.web.prebuilt import PrebuiltResponse, takes_prebuilt
 from service.web.repeats import MAX_TEXT, RepeatKey, Repeats, repeat_key
@@ -37,10 +36,11 @@ LOOKED = web.RequestKey("looked", Looked)
 
 
 class _Asked(NamedTuple):
-    """What a request asks for. *whole*: its answer has the whole body, whatever is selected."""
+    """What a request asks for. *whole*: its answer has the whole body, whatever is selected. *version* is its `v`."""
 
     contact: int
     requested: RequestedPicture
+    version: str
     key: RepeatKey
     whole: bool
 
@@ -96,11 +96,11 @@ class DirectAnswers:
             return None
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
-        requested = self._requested(path[2] or "", key[1])
-        if requested is None:
+        parsed = self._requested(path[2] or "", key[1])
+        if parsed is None:
             return None
         whole = request.method == hdrs.METH_GET and CONDITIONS.isdisjoint(request.headers)
-        return _Asked(int(path[1]), requested, key, whole)
+        return _Asked(int(path[1]), *parsed, key, whole)
 
     def _answer(
         self,
@@ -111,12 +111,14 @@ class DirectAnswers:
         trace: Trace,
         begun: float,
     ) -> PrebuiltResponse:
-        negotiated = asked.requested.type is None
-        return self._repeats.first_answer(request, requester, asked.key, *found, trace, begun, negotiated=negotiated)
+        lifetime, negotiated = self._policy.lifetimes.of(found[0], asked.version), asked.requested.type is None
+        return self._repeats.first_answer(
+            request, requester, asked.key, *found, lifetime, trace, begun, negotiated=negotiated
+        )
 
-    def _parse(self, query: str, accept: str | None) -> RequestedPicture | None:
+    def _parse(self, query: str, accept: str | None) -> tuple[RequestedPicture, str] | None:
         try:
-            parsed = parse_query(query, self._policy.max_dimension)
-            return requested_picture(parsed, accept, self._policy.preference)
+            parsed = self._policy.parse(query)
+            return requested_picture(parsed, accept, self._policy.preference), parsed.version
         except PictureError:
             return None  # the handler raises it, too
