@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
 from service.errors import N_, Forbidden
+from service.protocol.parameters import NAMES
 
 _OWN = ("kid", "exp", "sig")
-_ACCEPTED = ("w", "h", "type", "ifBlank", "fit", *_OWN)
+_ACCEPTED = (*NAMES, *_OWN)
 _KNOWN = frozenset(name.lower() for name in _ACCEPTED)
 _TARGET = re.compile(r'[!"$-~]{1,8192}')
 """A target: visible ASCII without `#` (RFC 9112 section 3.2)."""

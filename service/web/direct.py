@@ -16,7 +16,6 @@ from service.pictures.trace import Trace
 from service.pictures.values import Entry, OriginalChanged, Picture
 from service.protocol.cache_status import server_timing
 from service.protocol.negotiate import RequestedPicture, requested_picture
-from service.protocol.query import parse_query
 from service.web.client_address import Networks
 from service.web.connections import Connection
 from service.web.policy import ResponsePolicy
@@ -56,10 +55,11 @@ LOOKED = web.RequestKey("looked", Looked)
 
 
 class _Asked(NamedTuple):
-    """What a request asks for. *whole*: its answer has the whole body, whatever is selected."""
+    """What a request asks for. *whole*: its answer has the whole body, whatever is selected. *version* is its `v`."""
 
     contact: int
     requested: RequestedPicture
+    version: str
     key: RepeatKey
     whole: bool
 
@@ -140,11 +140,11 @@ class DirectAnswers:
             return None
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
-        requested = self._requested(path[2] or "", key[1])
-        if requested is None:
+        parsed = self._requested(path[2] or "", key[1])
+        if parsed is None:
             return None
         whole = request.method == hdrs.METH_GET and CONDITIONS.isdisjoint(request.headers)
-        return _Asked(int(path[1]), requested, key, whole)
+        return _Asked(int(path[1]), *parsed, key, whole)
 
     def _answer(
         self,
@@ -157,15 +157,24 @@ class DirectAnswers:
         timing: str,
     ) -> PrebuiltResponse:
         assert isinstance(found.body, bytes)  # it is cached, or a rendition
-        negotiated = asked.requested.type is None
+        lifetime, negotiated = self._policy.lifetimes.of(selection, asked.version), asked.requested.type is None
         return self._repeats.first_answer(
-            request, requester, asked.key, selection, found.body, found.detail, trace, timing, negotiated=negotiated
+            request,
+            requester,
+            asked.key,
+            selection,
+            found.body,
+            found.detail,
+            lifetime,
+            trace,
+            timing,
+            negotiated=negotiated,
         )
 
-    def _parse(self, query: str, accept: str | None) -> RequestedPicture | None:
+    def _parse(self, query: str, accept: str | None) -> tuple[RequestedPicture, str] | None:
         try:
-            parsed = parse_query(query, self._policy.max_dimension)
-            return requested_picture(parsed, accept, self._policy.preference)
+            parsed = self._policy.parse(query)
+            return requested_picture(parsed, accept, self._policy.preference), parsed.version
         except PictureError:
             return None  # the handler raises it, too
 

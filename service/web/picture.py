@@ -26,7 +26,6 @@ from service.pictures.values import OriginalChanged, Picture
 from service.protocol.conditionals import if_range_holds, not_modified
 from service.protocol.languages import NO_PHOTO
 from service.protocol.negotiate import RequestedPicture, requested_picture
-from service.protocol.query import parse_query
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
 from service.web.connections import Connection
@@ -54,6 +53,7 @@ class _Asked:
     accept: str | None
     contact: int
     requested: RequestedPicture
+    version: str
 
 
 @dataclass(slots=True)
@@ -86,8 +86,9 @@ async def picture(request: web.Request) -> web.StreamResponse:
     """Answer GET and HEAD of a contact's picture."""
     policy, whole, accept = request.app[RESPONSE_POLICY], target(request), request_values.field(request, "Accept")
     contact = contact_id(request)
-    query = parse_query(whole.partition("?")[2], policy.max_dimension)
-    asked = _Asked(request, whole, accept, contact, requested_picture(query, accept, policy.preference))
+    query = policy.parse(whole.partition("?")[2])
+    requested = requested_picture(query, accept, policy.preference)
+    asked = _Asked(request, whole, accept, contact, requested, query.version)
     for attempt in range(_ATTEMPTS):
         try:
             return await _answer(asked, reread=attempt > 0)
@@ -113,7 +114,9 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
     worded = selection.placeholder is not None and selection.placeholder.worded
     varies = vary(negotiated=asked.requested.type is None, worded=worded)
-    unchanged = picture_headers(selection, contact, lifetimes, requester, varies, stale=stale)
+    fresh = lifetimes.of(selection, asked.version)
+    shown = lifetimes.stale if stale and selection.placeholder is None else fresh
+    unchanged = picture_headers(selection, contact, shown, requester, varies)
     if loaded is None:
         add_trace(unchanged, trace, detail)
         return web.Response(status=304, headers=unchanged)
@@ -126,7 +129,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not stale and isinstance(loaded.body, bytes) and _is_repeatable(selection):
-        repeats.keep(asked.target, asked.accept, selection, negotiated=asked.requested.type is None)
+        repeats.keep(asked.target, asked.accept, selection, fresh, negotiated=asked.requested.type is None)
     if request.method == "GET":
         repeats.settle(asked.target, asked.accept, missed=trace.fwd is not None)
     add_trace(headers, trace, detail or loaded.detail)

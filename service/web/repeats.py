@@ -25,6 +25,7 @@ from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
 from service.web.headers import common, describe_body, disposition, own_headers, serves_ranges, vary
+from service.web.policy import CacheLifetime
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
 from service.web.request_values import CONDITIONS, field
 from service.web.requester import Requester
@@ -60,6 +61,7 @@ class EarlierAnswer(Selected):
     modified: int | None
     heads: _Heads
     own: str
+    lifetime: CacheLifetime
 
 
 class _LeadingRequest:
@@ -88,7 +90,9 @@ class Repeats:
         self._leaders: dict[RepeatKey, _LeadingRequest] = {}
         self._asked = array("q", bytes(8 * _ASKED))
 
-    def keep(self, target: str, accept: str | None, selection: Selection, *, negotiated: bool) -> EarlierAnswer:
+    def keep(
+        self, target: str, accept: str | None, selection: Selection, lifetime: CacheLifetime, *, negotiated: bool
+    ) -> EarlierAnswer:
         """Return the answer to GET of *target* with *accept*, for the followers of that request and for repeats.
 
         It is put into the index if the same was asked not long ago. *negotiated*: `Accept` counts.
@@ -105,6 +109,7 @@ class Repeats:
             selection.last_modified,
             self._heads_of(selection, contact, negotiated),
             "".join([f"{name}: {value}\r\n" for name, value in own_headers(selection, contact).items()]),
+            lifetime,
         )
         key = target, accept
         if (leader := self._leaders.get(key)) is not None:
@@ -181,13 +186,14 @@ class Repeats:
         selection: Selection,
         body: bytes,
         detail: str,
+        lifetime: CacheLifetime,
         trace: Trace,
         timing: str,
         *,
         negotiated: bool,
     ) -> PrebuiltResponse:
         """Return the answer with *selection*, its *body* and *detail*. It is not in the index, and is remembered."""
-        earlier = self.keep(*key, selection, negotiated=negotiated)
+        earlier = self.keep(*key, selection, lifetime, negotiated=negotiated)
         if request.method == hdrs.METH_GET:
             self.settle(*key, missed=trace.fwd is not None)
         status = _status(trace.ttl, trace.fwd, trace.collapsed, detail, trace.stored)
@@ -221,7 +227,7 @@ class Repeats:
         timing: str,
     ) -> PrebuiltResponse:
         """Return 200 or 304 with *body*. *status* is `Cache-Status`, *timing* is `Server-Timing`."""
-        sharing = self._sharing.lines(request, requester)
+        sharing = self._sharing.lines(request, requester, earlier.lifetime)
         changing = f"{earlier.own}{sharing}Cache-Status: {status}\r\nServer-Timing: {timing}\r\n"
         if _is_unchanged(request, earlier):
             return PrebuiltResponse(304, earlier.heads.unchanged, changing, b"")
