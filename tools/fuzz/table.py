@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tools.fuzz import bodies, cached, headers, pictures
+from tools.fuzz import bodies, cached, frames, headers, pictures
 from tools.fuzz.mutants import mutant
 from tools.fuzz.target import Target
 
@@ -18,6 +18,7 @@ TARGETS: Mapping[str, Target] = {
     "record": Target(cached.record, cached.record_corpus),
     "entry": Target(cached.entry, cached.entry_corpus),
     "replies": Target(cached.replies, cached.replies_corpus),
+    "frame": Target(frames.frame, frames.frame_corpus),
     "container": Target(pictures.container, pictures.pictures, mutant),
     "picture": Target(pictures.picture, pictures.pictures, mutant),
 }
