@@ -16,10 +16,10 @@ from service.pictures.values import OriginalChanged
 from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_query
 from service.web.policy import ResponsePolicy
-from service.web.prebuilt import PrebuiltResponse, takes_prebuilt
-from service.web.repeats import MAX_TEXT, Repeats
-from service.web.request_values import CONDITIONS, field
-from service.web.requester import Requester, target
+from service.web.prebuilt import PrebuiltResponse
+from service.web.repeats import MAX_TEXT, Key, Repeats
+from service.web.request_values import CONDITIONS
+from service.web.requester import Requester
 
 _USUAL = re.compile(r"/api/v1/Contact/([1-9][0-9]{0,8})/Image(?:\?([!-~]*))?")
 """The usual spelling of a target. Other spellings go to the router."""
@@ -42,16 +42,14 @@ class DirectAnswers:
         self._pictures, self._repeats, self._policy = pictures, repeats, policy
         self._requested = lru_cache(1024)(self._parse)
 
-    async def answer(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
-        """Return the answer to *request*.
+    async def answer(self, request: web.BaseRequest, requester: Requester, key: Key) -> PrebuiltResponse | None:
+        """Return the answer to *request*, which has that *key*.
 
         Return None if the handler must answer. What was found is then in *request*.
         """
-        begun, whole_target, accept = time.perf_counter(), target(request), field(request, hdrs.ACCEPT)
-        path = _USUAL.fullmatch(whole_target)
-        if path is None or len(whole_target) + len(accept or "") > MAX_TEXT:
-            return None
-        if hdrs.RANGE in request.headers or not takes_prebuilt(request):
+        begun, (target, accept) = time.perf_counter(), key
+        path = _USUAL.fullmatch(target)
+        if path is None or len(target) + len(accept or "") > MAX_TEXT:
             return None
         requested = self._requested(path[2] or "", accept)
         if requested is None:
@@ -69,7 +67,7 @@ class DirectAnswers:
             request[LOOKED] = Looked(look, trace)
             return None
         negotiated = requested.type is None
-        return self._repeats.first_answer(request, requester, *found, trace, begun, negotiated=negotiated)
+        return self._repeats.first_answer(request, requester, key, *found, trace, begun, negotiated=negotiated)
 
     def _parse(self, query: str, accept: str | None) -> RequestedPicture | None:
         try:

@@ -18,7 +18,7 @@ from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, DIRECT, LANGUA
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.prebuilt import PrebuiltResponse
 from service.web.refusals import WENT_WRONG, refuse_unread
-from service.web.repeats import EarlierAnswer
+from service.web.repeats import EarlierAnswer, Key, key_of
 from service.web.request_log import REQUEST_ID, log_abandoned, log_request, new_request_id
 from service.web.request_values import METHODS
 from service.web.requester import REQUESTER, Requester
@@ -54,15 +54,17 @@ class FastPath:
         assert isinstance(connection, Connection)
         begun = time.perf_counter()
         repeats, requester = self._repeats, self._known_reader(request)
-        earlier = repeats.find(request, requester) if requester is not None else None
+        key = key_of(request, requester) if requester is not None else None
+        earlier = repeats.find(key) if key is not None else None
+        # `key_of` has checked the version, and an earlier request with this target was not malformed.
+        sound = earlier is not None and names_a_host(request)
         response = None
-        if earlier is not None and requester is not None and not connection.writing_paused and names_a_host(request):
-            # `find` has checked the version, and an earlier request with this target was not malformed.
+        if sound and earlier is not None and requester is not None and not connection.writing_paused:
             response = repeats.answer(request, requester, earlier)
             if response is not None and response.length <= SMALL:
                 connection.mark_idle()
                 return self._counted(request, response, begun)
-        if response is None and malformed(request):
+        if not sound and malformed(request):
             connection.mark_idle()
             return self._refuse_malformed(request)
         connection.mark_busy()
@@ -73,17 +75,16 @@ class FastPath:
                 await self._wait_sent(request, 0)
             if for_server(request):
                 return self._describe_server(request)
-            if requester is None:
-                return await self._handler(request)
-            request[REQUESTER] = requester  # it is not authorized again
+            if requester is None or key is None:
+                return await self._pass_on(request, requester)
             try:
                 with connection.cancelled_if_lost():
-                    response = await self._look_up(request, requester, earlier)
+                    response = await self._look_up(request, requester, key, earlier)
                 if response is None:
-                    return await self._handler(request)
+                    return await self._pass_on(request, requester)
                 return await self._send(request, response, begun)
             finally:
-                repeats.release(request)
+                repeats.release(request, key)
         except ClientLeft:
             self._metrics.abandoned()
             log_abandoned(request, time.perf_counter() - begun)
@@ -91,17 +92,23 @@ class FastPath:
         finally:
             connection.mark_idle()
 
+    async def _pass_on(self, request: web.BaseRequest, requester: Requester | None) -> web.StreamResponse:
+        """Have the application answer. It does not authorize a known *requester* again."""
+        if requester is not None:
+            request[REQUESTER] = requester
+        return await self._handler(request)
+
     async def _look_up(
-        self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer | None
+        self, request: web.BaseRequest, requester: Requester, key: Key, earlier: EarlierAnswer | None
     ) -> PrebuiltResponse | None:
         """Return the answer of a cache, a near store, or an equal request that is being answered; else None."""
         if request.method == hdrs.METH_GET:
             if earlier is not None and (response := await self._repeats.answer_shared(request, requester, earlier)):
                 return response
-            if (response := await self._repeats.follow(request, requester)) is not None:
+            if (response := await self._repeats.follow(request, requester, key)) is not None:
                 self._metrics.collapsed()
                 return response
-        return await self._direct.answer(request, requester)
+        return await self._direct.answer(request, requester, key)
 
     def _known_reader(self, request: web.BaseRequest) -> Requester | None:
         """Return the requester of GET or HEAD if it is known without a verifier and may read; else None."""

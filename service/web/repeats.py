@@ -27,7 +27,7 @@ from service.protocol.conditionals import not_modified
 from service.web.headers import common, describe_body, disposition, own_headers, serves_ranges, vary
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
 from service.web.request_values import CONDITIONS, field
-from service.web.requester import Requester, target
+from service.web.requester import Requester
 from service.web.sharing import SharingHeaders
 
 MAX_TEXT = 512
@@ -37,7 +37,8 @@ _OVERHEAD = 1_250
 _ASKED = 16_384
 """Requests that are known to have been asked, before they are in the index. To put one there takes as long as the rest
 of a hit, and in wide traffic most are not repeated before they are evicted."""
-_Key = tuple[str, str | None]
+Key = tuple[str, str | None]
+"""The target of a request, without a signature, and its `Accept`."""
 
 
 class _Heads(NamedTuple):
@@ -83,8 +84,8 @@ class Repeats:
     def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int) -> None:
         self._pictures, self._sharing = pictures, sharing
         self._heads: dict[tuple[Format, bool, bool], _Heads] = {}
-        self._index: Moka[_Key, EarlierAnswer] = Moka(capacity, weigher=_weight)
-        self._leaders: dict[_Key, _LeadingRequest] = {}
+        self._index: Moka[Key, EarlierAnswer] = Moka(capacity, weigher=_weight)
+        self._leaders: dict[Key, _LeadingRequest] = {}
         self._asked = array("q", bytes(8 * _ASKED))
 
     def keep(self, target: str, accept: str | None, selection: Selection, *, negotiated: bool) -> EarlierAnswer:
@@ -112,7 +113,7 @@ class Repeats:
             self._index.set((target, accept and sys.intern(accept)), earlier)
         return earlier
 
-    def _was_asked(self, key: _Key) -> bool:
+    def _was_asked(self, key: Key) -> bool:
         """Return whether *key* was asked not long ago, and note that it is now."""
         number = hash(key)
         at = number % _ASKED
@@ -127,15 +128,14 @@ class Repeats:
             leader.missed = missed
             leader.settled.set()
 
-    async def follow(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
+    async def follow(self, request: web.BaseRequest, requester: Requester, key: Key) -> PrebuiltResponse | None:
         """Wait for an equal request that is being answered, and return its answer; None if there is none to share.
 
         If no equal request is being answered, *request* becomes the leader until `settle` or `release`.
         """
-        if CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
+        if not CONDITIONS.isdisjoint(request.headers):
             return None
         begun = time.perf_counter()
-        key = _key(request)
         leader = self._leaders.get(key)
         if leader is None:
             self._leaders[key] = _LeadingRequest(request)
@@ -149,11 +149,9 @@ class Repeats:
         status = _status(ttl, "miss" if leader.missed else None, leader.missed, entry.detail)
         return self._response(request, requester, earlier, entry, status, begun)
 
-    def find(self, request: web.BaseRequest, requester: Requester) -> EarlierAnswer | None:
-        """Return the answer to an earlier GET or HEAD with the same key; None if *request* cannot be answered so."""
-        if hdrs.RANGE in request.headers or not takes_prebuilt(request):
-            return None
-        return self._index.get((requester.target or request.raw_path, field(request, hdrs.ACCEPT)))
+    def find(self, key: Key) -> EarlierAnswer | None:
+        """Return the answer to an earlier GET or HEAD with the same *key*."""
+        return self._index.get(key)
 
     def answer(self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer) -> PrebuiltResponse | None:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
@@ -176,6 +174,7 @@ class Repeats:
         self,
         request: web.BaseRequest,
         requester: Requester,
+        key: Key,
         selection: Selection,
         entry: Entry,
         trace: Trace,
@@ -184,16 +183,14 @@ class Repeats:
         negotiated: bool,
     ) -> PrebuiltResponse:
         """Return the answer with *selection* and *entry*, which are not in the index, and remember it."""
-        key = _key(request)
         earlier = self.keep(*key, selection, negotiated=negotiated)
         if request.method == hdrs.METH_GET:
             self.settle(*key, missed=trace.fwd is not None)
         status = _status(trace.ttl, trace.fwd, trace.collapsed, entry.detail)
         return self._response(request, requester, earlier, entry, status, begun)
 
-    def release(self, request: web.BaseRequest) -> None:
+    def release(self, request: web.BaseRequest, key: Key) -> None:
         """Wake the followers of *request*, which is answered or has failed, unless `settle` has."""
-        key = _key(request)
         if (leader := self._leaders.get(key)) is not None and leader.request is request:
             self.settle(*key, missed=True)
 
@@ -242,9 +239,11 @@ class Repeats:
         return heads
 
 
-def _key(request: web.BaseRequest) -> _Key:
-    """Return the key of a request whose requester is known."""
-    return target(request), field(request, hdrs.ACCEPT)
+def key_of(request: web.BaseRequest, requester: Requester) -> Key | None:
+    """Return the key of GET or HEAD; None if no prebuilt answer suits *request*."""
+    if hdrs.RANGE in request.headers or not takes_prebuilt(request):
+        return None
+    return requester.target or request.raw_path, field(request, hdrs.ACCEPT)
 
 
 def _is_unchanged(request: web.BaseRequest, earlier: EarlierAnswer) -> bool:
@@ -257,7 +256,7 @@ def _is_unchanged(request: web.BaseRequest, earlier: EarlierAnswer) -> bool:
     return tags == earlier.etag or not_modified(earlier.etag, earlier.modified, tags, date)
 
 
-def _weight(key: _Key, earlier: EarlierAnswer) -> int:
+def _weight(key: Key, earlier: EarlierAnswer) -> int:
     return len(key[0]) + len(earlier.own) + _OVERHEAD
 
 
