@@ -20,8 +20,8 @@ from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, DIRECT, LANGUA
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.prebuilt import PrebuiltResponse
 from service.web.refusals import WENT_WRONG, refuse_unread
-from service.web.repeats import EarlierAnswer, Key, key_of
-from service.web.request_log import REQUEST_ID, log_abandoned, log_request, new_request_id
+from service.web.repeats import EarlierAnswer
+from service.web.request_log import identify, log_abandoned, log_request
 from service.web.request_values import METHODS, field
 from service.web.requester import REQUESTER, Requester
 from service.web.streaming import SMALL
@@ -61,7 +61,7 @@ class FastPath:
         if message.should_close or message.version != HttpVersion11 or hdrs.RANGE in message.headers:
             return False
         begun = time.perf_counter()
-        earlier = self._repeats.find((message.path, field(message, hdrs.ACCEPT)))
+        earlier = self._repeats.get((message.path, field(message, hdrs.ACCEPT)))
         if earlier is None or not names_a_host(message):
             return False
         response = self._repeats.answer(message, requester, earlier, SMALL)
@@ -77,19 +77,20 @@ class FastPath:
         assert isinstance(connection, Connection)
         begun = time.perf_counter()
         repeats, requester = self._repeats, self._known_reader(request)
-        key = key_of(request, requester) if requester is not None else None
-        earlier = repeats.find(key) if key is not None else None
-        # `key_of` has checked the version, and an earlier request with this target was not malformed.
-        sound = earlier is not None and names_a_host(request)
-        response = None
-        if sound and earlier is not None and requester is not None and not connection.writing_paused:
+        earlier = repeats.find(request, requester) if requester is not None else None
+        response, may_send = None, requester is not None and not connection.writing_paused
+        if earlier is not None and requester is not None and may_send and names_a_host(request):
+            # `find` has checked the version, and an earlier request with this target was not malformed.
             response = repeats.answer(request, requester, earlier)
-            if response is not None and response.length <= SMALL:
+        if response is None:
+            if malformed(request):
                 connection.mark_idle()
-                return self._counted(request, response, begun)
-        if not sound and malformed(request):
+                return self._refuse_malformed(request)
+            if requester is not None and may_send:
+                response = self._direct.answer_at_once(request, requester)
+        if response is not None and response.length <= SMALL:
             connection.mark_idle()
-            return self._refuse_malformed(request)
+            return self._counted(request, response, begun)
         connection.mark_busy()
         try:
             if response is not None:
@@ -98,16 +99,17 @@ class FastPath:
                 await self._wait_sent(request, 0)
             if for_server(request):
                 return self._describe_server(request)
-            if requester is None or key is None:
-                return await self._pass_on(request, requester)
+            if requester is None:
+                return await self._handler(request)
+            request[REQUESTER] = requester  # it is not authorized again
             try:
                 with connection.cancelled_if_lost():
-                    response = await self._look_up(request, requester, key, earlier)
+                    response = await self._look_up(request, requester, earlier)
                 if response is None:
-                    return await self._pass_on(request, requester)
+                    return await self._handler(request)
                 return await self._send(request, response, begun)
             finally:
-                repeats.release(request, key)
+                repeats.release(request, requester)
         except ClientLeft:
             self._metrics.abandoned()
             log_abandoned(request, time.perf_counter() - begun)
@@ -115,23 +117,17 @@ class FastPath:
         finally:
             connection.mark_idle()
 
-    async def _pass_on(self, request: web.BaseRequest, requester: Requester | None) -> web.StreamResponse:
-        """Have the application answer. It does not authorize a known *requester* again."""
-        if requester is not None:
-            request[REQUESTER] = requester
-        return await self._handler(request)
-
     async def _look_up(
-        self, request: web.BaseRequest, requester: Requester, key: Key, earlier: EarlierAnswer | None
+        self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer | None
     ) -> PrebuiltResponse | None:
         """Return the answer of a cache, a near store, or an equal request that is being answered; else None."""
         if request.method == hdrs.METH_GET:
             if earlier is not None and (response := await self._repeats.answer_shared(request, requester, earlier)):
                 return response
-            if (response := await self._repeats.follow(request, requester, key)) is not None:
+            if (response := await self._repeats.follow(request, requester)) is not None:
                 self._metrics.collapsed()
                 return response
-        return await self._direct.answer(request, requester, key)
+        return await self._direct.answer(request, requester)
 
     def _known_reader(self, request: web.BaseRequest) -> Requester | None:
         """Return the requester of GET or HEAD if it is known without a verifier and may read; else None."""
@@ -154,7 +150,7 @@ class FastPath:
         seconds = time.perf_counter() - begun
         self._metrics.request("image", request.method, response.status, seconds)  # the only answers made here
         if self._logs:
-            REQUEST_ID.set(new_request_id())
+            identify(request)
             log_request(request, response, seconds)
         return response
 
@@ -174,7 +170,7 @@ class FastPath:
 
     def refuse(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
         """Answer a request that the parser failed on with *error*."""
-        REQUEST_ID.set(request_id := new_request_id())
+        request_id = identify(request)
         if isinstance(error, HttpProcessingError):
             reason: PictureError = BadParameter(N_("This is no HTTP request that we understand."))
             self._refusals.malformed(error)

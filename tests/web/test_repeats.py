@@ -7,12 +7,16 @@ import time
 from pathlib import Path
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
+from service.access.identity import READER
 from service.pictures.trace import Trace
 from service.protocol.negotiate import requested_picture
 from service.protocol.query import Query
 from service.web.keys import PICTURES, RESPONSE_POLICY, SHARING
+from service.web.policy import CacheLifetime
 from service.web.repeats import Repeats
+from service.web.requester import Requester
 from tests.conftest import Serve
 from tests.web.conftest import Get
 from tests.web.test_coalescing import frozen_worker, metric
@@ -21,6 +25,8 @@ from tools.pictures.drawing import quarters, saved
 pytestmark = pytest.mark.usefixtures("people")
 
 VARYING = {"Cache-Status", "Server-Timing", "Date"}
+
+PICTURE = CacheLifetime(300)
 
 
 async def test_repeat_has_the_headers_of_the_first_answer(serve: Serve, get: Get) -> None:
@@ -169,26 +175,29 @@ async def test_pipelined_requests_are_answered_in_order(serve: Serve, get: Get) 
 
 async def test_index_holds_as_many_answers_as_its_bytes_allow(serve: Serve) -> None:
     client = await serve()
-    app = client.server.app  # type: ignore[attr-defined]
+    app, reader = client.server.app, Requester(READER, private=False)  # type: ignore[attr-defined]
     requested = requested_picture(Query(), None, app[RESPONSE_POLICY].preference)
     selection = await app[PICTURES].select(1, requested, Trace())
     repeats = Repeats(app[PICTURES], app[SHARING], 50_000)
     targets = [f"/api/v1/Contact/1/Image?w={width}" for width in range(1, 401)]
     for target in targets:
         for _ in range(2):  # the first time is noted
-            repeats.keep(target, "image/*", selection, negotiated=True)
-        repeats.find((target, "image/*"))
-    found = [repeats.find((target, "image/*")) is not None for target in targets]
+            repeats.keep(target, "image/*", selection, PICTURE, negotiated=True)
+        repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader)
+    found = [
+        repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader) is not None
+        for target in targets
+    ]
     assert 10 <= sum(found) <= 50  # of about 1,300 bytes each
 
 
 async def test_answer_is_in_the_index_from_its_second_time_on(serve: Serve) -> None:
     client = await serve()
-    app = client.server.app  # type: ignore[attr-defined]
+    app, reader = client.server.app, Requester(READER, private=False)  # type: ignore[attr-defined]
     selection = await app[PICTURES].select(1, requested_picture(Query(), None, ()), Trace())
-    repeats = Repeats(app[PICTURES], app[SHARING], 1_000_000)
+    repeats, request = Repeats(app[PICTURES], app[SHARING], 1_000_000), make_mocked_request("GET", "/1", {})
     found = []
     for _ in range(3):
-        found.append(repeats.find(("/1", None)) is not None)
-        repeats.keep("/1", None, selection, negotiated=True)
+        found.append(repeats.find(request, reader) is not None)
+        repeats.keep("/1", None, selection, PICTURE, negotiated=True)
     assert found == [False, False, True]
