@@ -260,12 +260,14 @@ class TestFaults:
 
 
 class TestSecrets:
-    """A cache URL may contain a password, which is not printed, even if it is in the wrong place."""
+    """A cache has a secret, and its URL may have a password. Neither is printed, not even from the wrong place."""
 
     def test_secrets_are_in_no_text_of_the_settings(self, no_variables: pytest.MonkeyPatch) -> None:
         no_variables.setenv("CONTACT_IMAGE_CACHE__URL", f"redis://:{SECRET}@cache:6379/0")
+        no_variables.setenv("CONTACT_IMAGE_CACHE__SECRET", SECRET * 5)
         settings = load_settings()
         assert SECRET in settings.cache.url.get_secret_value()
+        assert SECRET in settings.cache.secret.get_secret_value()
         assert SECRET not in f"{settings!r}{settings}{settings.cache!r}{settings.model_dump_json()}"
 
     @pytest.mark.parametrize(
@@ -280,6 +282,8 @@ class TestSecrets:
             ("CACHE", SECRET),
             ("CACHE", json.dumps([SECRET])),
             ("CACHE", json.dumps({"url": [SECRET]})),
+            ("CACHE__SECRET", SECRET),
+            ("CACHE", json.dumps({"secret": [SECRET]})),
             ("CASH__URL", f"redis://:{SECRET}@cache"),
         ],
     )

@@ -6,7 +6,8 @@ import asyncio
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -20,6 +21,7 @@ from service.access.verifiers.users_text import MAX_PASSWORD, BadUsers, User, co
 from service.access.verifiers.watched_file import WatchedFile
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import NotAuthenticated, Overloaded, VerificationUnavailable
+from service.threads import Threads
 
 log = structlog.get_logger()
 
@@ -45,7 +47,8 @@ class UsersFile:
     def __init__(self, path: Path, *, timeout: float = 8.0) -> None:
         self._timeout = timeout
         self._file = WatchedFile(path, _read, _succeed, lambda fault: log.warning("users.unusable", reason=fault))
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="users", initializer=_lower_priority)
+        self._threads = Threads(_THREADS, name="users", hangs_after=timeout, spare=0, begin=_lower_priority)
+        weakref.finalize(self, self._threads.shutdown)
         self._free_threads, self._queue = asyncio.Semaphore(_THREADS), BoundedQueue(_MAX_WAITING, None)
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
@@ -69,10 +72,10 @@ class UsersFile:
 
     async def close(self) -> None:
         """End the threads when their verifications are over."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown()
 
     async def _in_thread(self, credential: Basic) -> Identity | None:
-        verification = asyncio.get_running_loop().run_in_executor(self._threads, self._verify, credential)
+        verification = self._threads.run(partial(self._verify, credential))
         # A thread cannot be cancelled: it is free when it is done, even if the caller has left.
         verification.add_done_callback(lambda _: self._free_threads.release())
         return await asyncio.shield(verification)
