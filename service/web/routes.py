@@ -10,6 +10,7 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected, UnknownPath
+from service.web.audit import audited
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.files import content, file
@@ -52,10 +53,10 @@ def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()
             by_method(
                 GET=_needs(Role.READ, picture),
                 HEAD=_needs(Role.READ, picture),
-                PUT=_needs(Role.WRITE, put_picture),
-                POST=_needs(Role.WRITE, put_picture),
-                DELETE=_needs(Role.WRITE, delete_picture),
-                PURGE=_needs(Role.PURGE, purge_picture),
+                PUT=_needs(Role.WRITE, audited(put_picture)),
+                POST=_needs(Role.WRITE, audited(put_picture)),
+                DELETE=_needs(Role.WRITE, audited(delete_picture)),
+                PURGE=_needs(Role.PURGE, audited(purge_picture)),
             ),
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
