@@ -242,7 +242,7 @@ def sign(target: str, expires: int, base: str, config: Path | None) -> None:
     kid, secret = parse_key(settings.auth.signing_keys[0].get_secret_value())
     try:
         parse_contact_id(match[1])
-        parse_query(query, settings.render.max_dimension)
+        parse_query(query, settings.render.max_dimension, settings.render.presets_in_force)
         click.echo(base.rstrip("/") + signed(target, kid, secret, int(time.time()) + expires))
     except PictureError as error:
         raise click.ClickException(str(error)) from None

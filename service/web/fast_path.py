@@ -19,7 +19,7 @@ from service.web.malformed import for_server, malformed, names_a_host
 from service.web.prebuilt import PrebuiltResponse
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer
-from service.web.request_log import REQUEST_ID, log_abandoned, log_request, new_request_id
+from service.web.request_log import identify, log_abandoned, log_request
 from service.web.request_values import METHODS
 from service.web.requester import REQUESTER, Requester
 from service.web.streaming import SMALL
@@ -127,7 +127,7 @@ class FastPath:
         seconds = time.perf_counter() - begun
         self._metrics.request("image", request.method, response.status, seconds)  # the only answers made here
         if self._logs:
-            REQUEST_ID.set(new_request_id())
+            identify(request)
             log_request(request, response, seconds)
         return response
 
@@ -147,7 +147,7 @@ class FastPath:
 
     def refuse(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
         """Answer a request that the parser failed on with *error*."""
-        REQUEST_ID.set(request_id := new_request_id())
+        request_id = identify(request)
         if isinstance(error, HttpProcessingError):
             reason: PictureError = BadParameter(N_("This is no HTTP request that we understand."))
             self._refusals.malformed(error)

@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 
@@ -36,7 +36,7 @@ from service.rendering.admission import Admission, SharedWork
 from service.rendering.costs import Costs
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
-from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
+from service.settings import CacheSettings, RenderSettings, Settings
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
 from service.web.health import flush_metrics
@@ -86,6 +86,9 @@ _WRITE_STEPS = 4
 _COMPARE_PAUSE = 10.0
 """Seconds between two looks whether all processes that share the cache have the same store."""
 
+_YEAR = 31_536_000
+"""Seconds of the lifetime of what never changes, as is usual."""
+
 LEASE = 2.0
 """Seconds until the lease of a leader that has died ends. A leader renews the lease while it renders."""
 
@@ -114,9 +117,10 @@ def create_app(
     app[REFUSALS] = RefusalLog()
     app[LANGUAGES] = Languages.load()
     app[RESPONSE_POLICY] = ResponsePolicy(
-        response_lifetimes(settings.http),
+        response_lifetimes(settings),
         settings.render.preferred,
         settings.render.max_dimension,
+        settings.render.presets_in_force,
     )
     app[BODIES] = BodySender(settings.server.unsent_bytes, settings.server.write_timeout)
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
@@ -259,7 +263,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
     )
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
-    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY])
+    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES])
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()
@@ -332,10 +336,14 @@ def recipe(settings: Settings) -> Recipe:
     return Recipe(limits, encoding, digest, as_stored=settings.images.as_stored == "verbatim")
 
 
-def response_lifetimes(http: HttpSettings) -> ResponseLifetimes:
+def response_lifetimes(settings: Settings) -> ResponseLifetimes:
     """Return how long other caches may keep each kind of answer."""
+    http = settings.http
+    picture = CacheLifetime(http.max_age, http.s_maxage, http.stale_while_revalidate, http.stale_if_error)
     return ResponseLifetimes(
-        picture=CacheLifetime(http.max_age, http.s_maxage, http.stale_while_revalidate, http.stale_if_error),
+        picture=picture,
+        version=CacheLifetime(_YEAR, immutable=True, private_max_age=http.max_age),
+        other_version=replace(picture.within(int(settings.cache.fresh_for)), private_max_age=http.max_age),
         stale=CacheLifetime(http.stale_max_age, stale_if_error=http.stale_if_error),
         placeholder=CacheLifetime(http.placeholder_max_age),
         missing=CacheLifetime(http.missing_max_age),

@@ -22,6 +22,7 @@ from service.pictures.values import Entry
 from tests.conftest import Valkey
 from tests.operations.running import (
     NEEDS_PROC,
+    RENDERER,
     SAMPLE_CREDENTIAL,
     Service,
     assert_port_is_free,
@@ -155,7 +156,7 @@ def test_one_render_serves_all_processes(shared_pair: Service) -> None:
 def test_killed_process_is_logged_takes_its_renderers_with_it_and_is_replaced(pair: Service) -> None:
     victim = min(pair.servers, key=lambda server: server.pid)
     descendants = family(victim.pid)
-    assert any("spawn_main" in each.command for each in descendants)
+    assert any(RENDERER in each.command for each in descendants)
     counted = total(pair, "contact_image_requests_total")
     os.kill(victim.pid, signal.SIGKILL)
     block_until(lambda: not [each for each in descendants if each.alive], 60, "its descendants end")
