@@ -59,6 +59,12 @@ class WritesSettings(Section):
 
     enabled: bool
     strip_metadata: bool
+    file_mode: Annotated[str, Field(pattern=r"^0?6[0246][0246]$")]
+
+    @property
+    def mode(self) -> int:
+        """`file_mode` as a number."""
+        return int(self.file_mode, 8)
 
 
 class RenderSettings(Section):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from service.caches.entry_format import EntryFormat
+from service.caches.entry_format import LONGEST_HEAD, EntryFormat
 from service.caches.replies import Incomplete, ReplyBuffer, TooLong
 from service.formats import Format
 from service.pictures.records import decode, encode
@@ -42,7 +42,7 @@ def record_corpus() -> Iterator[bytes]:
 def entry(data: bytes) -> None:
     """Unpack an entry. None is believed that was not sealed for its place."""
     assert _FORMAT.unpack(data, _PLACE) in (None, *_ENTRIES, *_HEADS)
-    assert _FORMAT.unpack_head(data, len(data), _PLACE) in (None, *_HEADS)
+    assert _FORMAT.unpack_head(data[:LONGEST_HEAD], len(data), _PLACE) in (None, *_HEADS)
 
 
 def entry_corpus() -> Iterator[bytes]:
