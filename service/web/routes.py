@@ -10,17 +10,19 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected, UnknownPath
+from service.web.audit import audited
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
+from service.web.files import content, file
 from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz
-from service.web.imageinfo import imageinfo
+from service.web.imageinfo import imageinfo, imageinfos
 from service.web.keys import AUTHENTICATOR, CORS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
 from service.web.refusals import WENT_WRONG, refuse
-from service.web.request_log import REQUEST_ID, log_request, new_request_id
+from service.web.request_log import identify, log_request
 from service.web.request_values import Handler
 from service.web.requester import REQUESTER
 from service.web.writes import delete_picture, purge_picture, put_picture
@@ -32,13 +34,16 @@ _END = "{_end:/?}"
 """A path with a slash at its end names the same resource."""
 _IMAGE = _CONTACT + "/{_image:(?i:image)}" + _END
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}" + _END
+_INFOS = "/{_contact:(?i:api/v1/contact)}/{_info:(?i:imageinfo)}" + _END
+_ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
 
-def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
+def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()) -> None:
     """Add a handler for every path to *app*. It handles all methods, so that aiohttp answers no error itself.
 
-    *shown* are contacts with pictures that the page at `/` shows; without them there is no such page.
+    *described* is the description of the interface. *shown* are contacts with pictures that the page at `/` shows;
+    without them there is no such page.
     """
     page = _needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
@@ -48,17 +53,20 @@ def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
             by_method(
                 GET=_needs(Role.READ, picture),
                 HEAD=_needs(Role.READ, picture),
-                PUT=_needs(Role.WRITE, put_picture),
-                POST=_needs(Role.WRITE, put_picture),
-                DELETE=_needs(Role.WRITE, delete_picture),
-                PURGE=_needs(Role.PURGE, purge_picture),
+                PUT=_needs(Role.WRITE, audited(put_picture)),
+                POST=_needs(Role.WRITE, audited(put_picture)),
+                DELETE=_needs(Role.WRITE, audited(delete_picture)),
+                PURGE=_needs(Role.PURGE, audited(purge_picture)),
             ),
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
+        (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, imageinfos), HEAD=_needs(Role.READ, imageinfos))),
         ("/healthz" + _END, "healthz", read_only(healthz)),
         ("/readyz" + _END, "readyz", read_only(readyz)),
         ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),
-        *([("/", "gallery", by_method(GET=page, HEAD=page))] if page else ()),
+        *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
+        ("/openapi.json", "page", content(described, ".json", _ANY_PAGE)),
+        *([("/", "page", by_method(GET=page, HEAD=page))] if page else ()),
         ("/{_anything:.*}", "other", _unknown_path),
     )
     for path, route, handler in paths:
@@ -70,7 +78,7 @@ def _answered(route: Route, handler: Handler) -> Handler:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         begun = time.perf_counter()
-        REQUEST_ID.set(request_id := new_request_id())
+        request_id = identify(request)
         try:
             response = await handler(request)
         except PictureError as error:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.caches.entry_format import pack, unpack
+from service.caches.entry_format import EntryFormat
 from service.formats import Format
 from service.pictures.records import encode
-from service.pictures.values import RECORD, Entry, Original
+from service.pictures.values import RECORD, Entry, Fault, Original
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import NO_MEMORY, RENDERS, Client, Readers, settled, undisturbed
@@ -25,8 +25,11 @@ from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 from tools.pictures.drawing import large, saved
 
+VERSION = "10-1797f2a1b2c3d4e5-0123456789abcdef01234567"
 Plant = Callable[[Redis, str], Awaitable[object]]
 QUERY = "?w=20&type=png"
+FORMAT = EntryFormat("")
+"""The format of values without a secret, which a stranger can write."""
 _prefixes, _widths = itertools.count(), itertools.count(300)
 
 
@@ -124,11 +127,12 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
             assert await metric(client, RENDERS) - before <= 1
 
         for field, value in fields.items():
-            place = f"{prefix}:{{1}} {field.decode()}"
-            entry = unpack(value, place)
-            assert entry is not None
+            place = f" {prefix}:{{1}} {field.decode()}"
+            entry = FORMAT.unpack(value, place)
+            assert isinstance(entry, Entry)
+            another = FORMAT.pack(Entry("another", entry.stored_at, "", b"another's"), place)
             foreign = [b"", b"garbage", b"\x80\x04N.", value[:-1], value[:12], value + b"\0", value[:-1] + b"\xff",
-                       bytes(len(value)), pack(Entry("another", entry.stored_at, "", b"another's"), place)]  # fmt: skip
+                       bytes(len(value)), another]  # fmt: skip
             for each in foreign:
                 await undisturbed(partial(trial, field, each), client)
 
@@ -136,8 +140,11 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
 @pytest.mark.parametrize(
     "record",
     [b"", b"{", b"[]", b"7", b'"text"', b"{}", b'{"contact": 1}', b"\xff\xfe", b"[" * 100_000, b'{"format": "JPEG"}',
-     encode(Original(2, "v", 10, 1_700_000_000, Format.JPEG, alpha=False))],
-    ids=range(11),
+     encode(Original(2, VERSION, 10, 1_700_000_000, Format.JPEG, alpha=False)),  # another contact
+     encode(Original(1, VERSION[:-1] + "0", 10, 1_700_000_000, Format.JPEG, alpha=False)),  # another version
+     encode(Original(1, VERSION, 10, 1_700_000_000, Format.JPEG, alpha=False,
+                     fault=Fault("%(a)3000000d", (("a", 1),), 1e10)))],
+    ids=range(13),
 )  # fmt: skip
 async def test_foreign_record_is_a_miss(
     client: Client, get: Get, shared_valkey: Valkey, prefix: str, record: bytes
@@ -145,7 +152,7 @@ async def test_foreign_record_is_a_miss(
     expected = await get(client, 1, QUERY)
     async with Redis.from_url(shared_valkey.url) as redis:
         await kept(client, get, redis, prefix)
-        foreign = pack(Entry("v", time.time(), "", record), f"{prefix}:{{1}} {RECORD}")
+        foreign = FORMAT.pack(Entry(VERSION, time.time(), "", record), f" {prefix}:{{1}} {RECORD}")
         await redis.hset(f"{prefix}:{{1}}", RECORD, foreign)
     response = await get(client, 1, QUERY)
     assert (response.status, response.headers["ETag"]) == (200, expected.headers["ETag"])
@@ -167,10 +174,10 @@ async def test_damaged_mezzanine_is_no_fault_of_the_original(
 
         await until(left, 60, "a mezzanine is kept")
         (digest,) = await redis.hkeys(key)
-        place = f"{key} {digest.decode()}"
-        real = unpack(await redis.hget(key, digest), place)  # type: ignore[arg-type]
-        assert real is not None
-        await redis.hset(key, digest, pack(replace(real, detail=detail or real.detail, body=b"garbage"), place))
+        place = f" {key} {digest.decode()}"
+        real = FORMAT.unpack(await redis.hget(key, digest), place)  # type: ignore[arg-type]
+        assert isinstance(real, Entry)
+        await redis.hset(key, digest, FORMAT.pack(replace(real, detail=detail or real.detail, body=b"garbage"), place))
     for width in (64, 65):
         response = await get(client, 7, f"?w={width}")
         assert response.status == 200
