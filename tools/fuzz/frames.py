@@ -13,7 +13,7 @@ from service.rendering import replies
 from service.rendering.replies import BadReply, RenderFailed
 
 _READERS = (
-    replies.number,
+    replies.layers,
     replies.nothing,
     replies.picture,
     replies.optional_picture,
@@ -49,7 +49,7 @@ def frame(data: bytes) -> None:
 def frame_corpus() -> Iterator[bytes]:
     """Yield the reply of every call, and of every kind of error."""
     rendered, reduced = Rendered(b"a picture", 3, 2, 1, first_frame=True), Reduction((9, 8), (3, 2))
-    for result in (None, 12, b"a picture", rendered, (b"a picture", reduced)):
+    for result in (None, {"landlock": 4, "seccomp": 1}, b"a picture", rendered, (b"a picture", reduced)):
         yield b"".join(replies.frame(result))
     for error in (Unrenderable("%(kind)s pictures", {"kind": "TIFF"}), FileUnread(), RuntimeError("a bug")):
         yield b"".join(replies.error_frame(error))
