@@ -62,7 +62,7 @@ def decode(record: bytes) -> Original | None:
     if len(record) > _MAX_RECORD:
         raise ValueError("longer than any record")
     try:
-        facts = json.loads(record)
+        facts = json.loads(record.decode())
         return None if facts is None else _original(facts)
     except (AttributeError, KeyError, TypeError, RecursionError, OverflowError, MemoryError) as error:
         raise ValueError("no record of an original") from error

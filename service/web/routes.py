@@ -12,7 +12,7 @@ from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected, UnknownPath
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
-from service.web.files import file
+from service.web.files import content, file
 from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
@@ -37,10 +37,11 @@ _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
 
-def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
+def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()) -> None:
     """Add a handler for every path to *app*. It handles all methods, so that aiohttp answers no error itself.
 
-    *shown* are contacts with pictures that the page at `/` shows; without them there is no such page.
+    *described* is the description of the interface. *shown* are contacts with pictures that the page at `/` shows;
+    without them there is no such page.
     """
     page = _needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
@@ -61,6 +62,7 @@ def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
         ("/readyz" + _END, "readyz", read_only(readyz)),
         ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),
         *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
+        ("/openapi.json", "page", content(described, ".json", _ANY_PAGE)),
         *([("/", "page", by_method(GET=page, HEAD=page))] if page else ()),
         ("/{_anything:.*}", "other", _unknown_path),
     )
