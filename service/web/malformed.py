@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
+from service.web.request_values import HasFields
+
 _VERSIONS = (HttpVersion11, HttpVersion10)
 _ABSOLUTE = re.compile(r"https?://[^/?#]+/", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
@@ -25,7 +27,7 @@ def malformed(request: web.BaseRequest) -> bool:
     return not names_a_host(request)
 
 
-def names_a_host(request: web.BaseRequest) -> bool:
+def names_a_host(request: HasFields) -> bool:
     """Return whether `Host` is valid or absent. The parser refuses HTTP/1.1 without `Host`."""
     host = request.headers.get(hdrs.HOST)
     return host is None or _is_host(host)

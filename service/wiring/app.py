@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
+from importlib.metadata import version
 
 import structlog
 from aiohttp import web
@@ -62,6 +63,7 @@ from service.web.keys import (
     WRITES,
 )
 from service.web.metrics import Metrics
+from service.web.openapi.document import document
 from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
 from service.web.repeats import Repeats
@@ -139,8 +141,20 @@ def create_app(
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
     if settings.images.marker:
         app.cleanup_ctx.append(_compare_stores)
-    add_routes(app, shown)
+    add_routes(app, _described(settings), shown)
     return app
+
+
+def _described(settings: Settings) -> bytes:
+    """Return the description of the interface under *settings*."""
+    return document(
+        version=version("contact-image"),
+        max_dimension=settings.render.max_dimension,
+        presets=sorted(settings.render.presets),
+        schemes=settings.auth.schemes,
+        anonymous=settings.auth.anonymous_read,
+        page=False,
+    )
 
 
 async def _report_refusals(app: web.Application) -> AsyncIterator[None]:
