@@ -75,6 +75,7 @@ class RenderSettings(Section):
     queue_timeout: Seconds
     timeout: Seconds
     memory_bytes: Annotated[int, Field(ge=0)]
+    sandbox: Literal["auto", "require", "off"]
     max_dimension: Annotated[int, Field(gt=0, le=16_383)]
     max_pixels: Count
     max_decoded_bytes: Count
