@@ -34,11 +34,6 @@ def read(path: Path) -> dict[str, User]:
         raise BadUsers(f"{path}: {fault}") from None
 
 
-def writable_by_others(path: Path) -> bool:
-    """Return whether the mode of the file at *path* lets its group or all users write it."""
-    return bool(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
-
-
 def add_user(path: Path, user: str, password: str, roles: Collection[Role] = ()) -> bool:
     """Add *user* to the file at *path*, or replace the user's line there. Return whether there was one.
 

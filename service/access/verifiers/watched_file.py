@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import stat
 import threading
 import weakref
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from service.access.ports import BadFile
+from service.access.schemes import AuthOptions
 from service.threads import Threads
 
 T = TypeVar("T")
@@ -63,6 +65,16 @@ class WatchedFile(Generic[T]):
                     self._fault = fault
                     self._unusable(fault)
             return self._contents
+
+
+def require_unwritable(path: Path, auth: AuthOptions) -> None:
+    """Raise `BadFile` if the group or all users may write the file at *path*, unless *auth* accepts that."""
+    writable = path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if writable and "writable_users" not in auth.accept:
+        raise BadFile(
+            f"{path}: others than its owner may write it, and so let themselves in: "
+            f"`chmod go-w {path}`, or name writable_users in auth.accept"
+        )
 
 
 def _state(path: Path) -> State:
