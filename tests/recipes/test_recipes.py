@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from html.parser import HTMLParser
 from http.client import HTTPConnection
 from pathlib import Path
@@ -70,7 +70,7 @@ def service() -> Iterator[Service]:
 
 
 def run(command: list[str], cwd: Path) -> str:
-    ran = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=180, check=False)
     assert ran.returncode == 0, ran.stderr
     return ran.stdout
 
@@ -135,14 +135,12 @@ class Cdn(NamedTuple):
     port: int
     service: Service
 
-    def ask(
-        self, target: str, accept: str = "*/*", method: str = "GET", **fields: str
-    ) -> tuple[int, dict[str, str], bytes]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+    def ask(self, target: str, accept: str = "*/*", **fields: str) -> tuple[int, dict[str, str], bytes]:
         named = {name.replace("_", "-"): value for name, value in fields.items()}
-        connection.request(method, target, headers={"Accept": accept, **named})
-        with connection.getresponse() as response:
-            return response.status, dict(response.headers), response.read()
+        with closing(HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request("GET", target, headers={"Accept": accept, **named})
+            with connection.getresponse() as response:
+                return response.status, dict(response.headers), response.read()
 
 
 @contextmanager
