@@ -231,7 +231,7 @@ class RenderProcess:
         if (frame := await answer) is None:
             raise EOFError
         try:
-            return _result(frame, job.call)
+            return result_of(frame, job.call)
         except replies.BadReply as fault:
             self._channel.end_receiving()
             self._ended(fault)
@@ -251,7 +251,7 @@ class RenderProcess:
             unsent = unsent[os.write(self._data.fileno(), unsent) :]
 
 
-def _result(frame: bytearray, call: calls.Call[T]) -> T:
+def result_of(frame: bytearray, call: calls.Call[T]) -> T:
     """Return the result in *frame* of *call*, or raise its exception. Raise `BadReply` for an unknown message too.
 
     A message that a picture has chosen may have a place with a width of a thousand million characters.

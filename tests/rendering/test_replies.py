@@ -20,7 +20,7 @@ from service.imaging.order import Placeholder, Reduction, Rendered
 from service.open_file import FileUnread
 from service.pictures.trace import Trace
 from service.rendering import calls, replies
-from service.rendering.process import _result
+from service.rendering.process import result_of
 from tests.conftest import Serve, examples
 from tests.forked import Forked
 from tests.rendering.forging import Forging
@@ -106,7 +106,7 @@ async def test_pickle_in_place_of_a_reply_runs_nothing_in_the_service(
 def test_wrong_frame_is_no_reply(forged: bytes) -> None:
     with pytest.raises(replies.BadReply):
         if replies.missing(bytearray(forged)) == 0:
-            _result(bytearray(forged), calls.RENDER_ORIGINAL)
+            result_of(bytearray(forged), calls.RENDER_ORIGINAL)
 
 
 @pytest.mark.parametrize("forged", [FORGED["too long"], FORGED["no facts"], TWICE], ids=["long", "wrong", "two"])
@@ -225,6 +225,6 @@ def test_any_frame_gives_a_result_or_an_error_of_pictures(facts: object, data: b
     allowed = (replies.BadReply, replies.RenderFailed, errors.PictureError, FileUnread)
     for call in (each for each in vars(calls).values() if isinstance(each, calls.Call)):
         try:
-            _result(bytearray(framed(facts, data)), call)
+            result_of(bytearray(framed(facts, data)), call)
         except allowed as error:
             str(error)  # the text has all its values
