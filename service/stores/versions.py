@@ -33,12 +33,16 @@ def picture_of(version: str) -> tuple[str, str]:
     return version.partition("-")[0], version.rpartition("-")[2]
 
 
-def read_unchanged(file: int, read: Callable[[os.stat_result], T]) -> tuple[os.stat_result, T, bool]:
+def read_unchanged(
+    file: int, read: Callable[[os.stat_result], T], before: os.stat_result | None = None
+) -> tuple[os.stat_result, T, bool]:
     """Return the status of the open *file*, the result of *read* with it, and whether the file stayed the same.
+
+    *before* is a status that it had, if one is known.
 
     When the file changed during the read, *read* is called again, at most `_TRIES` times in all.
     """
-    before = os.fstat(file)
+    before = before or os.fstat(file)
     for _ in range(_TRIES):
         result = read(before)
         after = os.fstat(file)
