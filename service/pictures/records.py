@@ -46,7 +46,7 @@ def decode(record: bytes) -> Original | None:
     if len(record) > _MAX_RECORD:
         raise ValueError("longer than any record")
     try:
-        facts = json.loads(record)
+        facts = json.loads(record.decode())
         if facts is None:
             return None
         if fault := facts["fault"]:

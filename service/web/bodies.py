@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from collections.abc import Awaitable, Callable
 
-from aiohttp import BodyPartReader, HttpVersion11, MultipartReader, StreamReader, web
+from aiohttp import (
+    BadContentDispositionHeader,
+    BadContentDispositionParam,
+    BodyPartReader,
+    HttpVersion11,
+    MultipartReader,
+    StreamReader,
+    web,
+)
 from aiohttp.http_exceptions import HttpProcessingError
 
 from service.errors import N_, BadParameter, UnsupportedUpload, UploadTimedOut, UploadTooLarge
@@ -21,6 +30,9 @@ _MAX_PARTS = 32
 """Parts of a form."""
 _MISSING = N_("Image bitmap is missing from body.")
 _BROKEN = N_("The body is cut short or malformed.")
+# These warnings quote the request, and Python keeps the text of each one.
+for _warning in (BadContentDispositionHeader, BadContentDispositionParam):
+    warnings.simplefilter("ignore", _warning)
 
 
 async def receive(request: web.Request, sink: Sink, *, max_bytes: int, timeout: float) -> None:

@@ -7,6 +7,8 @@ from functools import lru_cache
 
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
 
+from service.web.request_values import HasFields
+
 _VERSIONS = (HttpVersion11, HttpVersion10)
 _ABSOLUTE = re.compile(r"https?://[^/?#]+/", re.IGNORECASE)
 _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
@@ -14,16 +16,18 @@ _HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=%-]{1,255}|\[[0-9A-Fa-f:.]{2,45}
 
 
 def malformed(request: web.BaseRequest) -> bool:
-    """Return whether *request* must be answered with 400 (RFC 9112 sections 2.3, 3.2 and 3.2.4)."""
+    """Return whether *request* must be answered with 400 (RFC 9112 sections 2.3, 3.2, 3.2.4 and 6.1)."""
     target = request.raw_path
     if request.version not in _VERSIONS or request.method == hdrs.METH_CONNECT or "#" in target:
+        return True
+    if request.version == HttpVersion10 and hdrs.TRANSFER_ENCODING in request.headers:
         return True
     if not target.startswith("/") and not for_server(request) and _ABSOLUTE.match(target) is None:
         return True
     return not names_a_host(request)
 
 
-def names_a_host(request: web.BaseRequest) -> bool:
+def names_a_host(request: HasFields) -> bool:
     """Return whether `Host` is valid or absent. The parser refuses HTTP/1.1 without `Host`."""
     host = request.headers.get(hdrs.HOST)
     return host is None or _is_host(host)

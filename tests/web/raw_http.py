@@ -47,6 +47,11 @@ async def answers(client: TestClient[Any, Any], sent: bytes) -> list[Answer]:
         received = b""
     finally:
         writer.close()
+    return parsed(received, bodies=not sent.startswith(b"HEAD "))
+
+
+def parsed(received: bytes, *, bodies: bool = True) -> list[Answer]:
+    """Return the answers in *received*, with their *bodies* if it has them."""
     found = []
     while received:
         head, _, received = received.partition(b"\r\n\r\n")
@@ -54,7 +59,7 @@ async def answers(client: TestClient[Any, Any], sent: bytes) -> list[Answer]:
         match = re.fullmatch(r"HTTP/[0-9]\.[0-9] ([0-9]{3}) .*", first)
         assert match is not None, first
         headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-        length = 0 if sent.startswith(b"HEAD ") else int(headers.get("content-length", 0))
+        length = int(headers.get("content-length", 0)) if bodies else 0
         found.append(Answer(int(match[1]), headers, received[:length]))
         received = received[length:]
     return found

@@ -71,6 +71,13 @@ MALFORMED = {
     "a target of 10 kB": request(b"/api/v1/Contact/" + b"1" * 10_000 + b"/Image"),
     "a value of 20 kB": request(fields=b"X-Long: " + b"a" * 20_000 + b"\r\n"),
     "2,000 fields": request(fields=b"".join(b"X-%d: 1\r\n" % each for each in range(2_000))),
+    "chunks in HTTP/1.0": b"GET " + PICTURE + b" HTTP/1.0\r\n" + HOST + CHUNKED + b"\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0 on a kept connection": b"GET "
+    + PICTURE
+    + b" HTTP/1.0\r\nConnection: keep-alive\r\n"
+    + CHUNKED
+    + b"\r\n0\r\n\r\n",
+    "a coding in HTTP/1.0": b"GET " + PICTURE + b" HTTP/1.0\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
     "two Content-Types": request(method=b"PUT", fields=b"Content-Type: image/png\r\nContent-Type: image/gif\r\n"),
 }
 """Requests that a server must refuse (RFC 9112)."""
