@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tomllib
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -15,11 +14,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
+from service.regular_file import open_regular
 from service.settings.values import Section
 from service.settings.whole import Settings
 
@@ -52,13 +52,13 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
     Raise `BadSettings` with every fault.
     """
     faults = _unknown_variables()
-    layers: list[Path | Traversable] = [files("service") / "default.toml"]
+    layers = [tomllib.loads((files("service") / "default.toml").read_text("utf-8"))]
     if defaults is not None:
-        layers.append(defaults)
+        layers.append(tomllib.loads(defaults.read_text("utf-8")))
     if config is not None:
         try:
-            tomllib.loads(config.read_text("utf-8"))
-            layers.append(config)
+            with open_regular(config) as file:
+                layers.append(tomllib.load(file))
         except OSError as error:
             faults.append(f"{config}: cannot be read: {error.strerror}")
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -74,8 +74,7 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            toml = TomlConfigSettingsSource(settings_cls, toml_file=layers, deep_merge=True)
-            return init_settings, _Variables(settings_cls), toml
+            return init_settings, _Variables(settings_cls), InitSettingsSource(settings_cls, _merged(layers))
 
     try:
         settings = Layered(**options)  # type: ignore[arg-type]  # pydantic checks them
@@ -86,6 +85,15 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
     if faults:
         raise BadSettings(faults)
     return settings
+
+
+def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the sections of all *layers*. A setting of a later one wins."""
+    merged: dict[str, Any] = {}
+    for name, section in ((name, section) for layer in layers for name, section in layer.items()):
+        both = isinstance(section, dict) and isinstance(merged.get(name), dict)
+        merged[name] = merged[name] | section if both else section
+    return merged
 
 
 def _unknown_variables() -> list[str]:

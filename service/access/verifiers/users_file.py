@@ -68,7 +68,7 @@ class UsersFile:
 
     async def refresh(self) -> None:
         """See `Verifier`: read a changed file."""
-        await asyncio.to_thread(self._file.current)
+        await self._file.refresh()
 
     async def close(self) -> None:
         """End the threads when their verifications are over."""

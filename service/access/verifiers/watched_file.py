@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from service.access.ports import BadFile
+from service.threads import Threads
 
 T = TypeVar("T")
+
+_TIMEOUT = 5.0
+"""Seconds for reading the file again."""
+_READ_TIMEOUT = 1.0
+"""Seconds to wait until another thread has read the file."""
 
 State = tuple[int, int, int, int]
 """The times of modification and of change of a file in nanoseconds, its size in bytes, and its inode."""
@@ -33,19 +41,32 @@ class WatchedFile(Generic[T]):
         self._state, self._fault = _state(path), ""
         self._contents = read(path)
         self._reading = threading.Lock()
+        self._threads = Threads(1, name="file", hangs_after=_TIMEOUT, spare=1)
+        weakref.finalize(self, self._threads.shutdown)
+
+    async def refresh(self) -> T:
+        """Return the same as `current`, which a thread calls. Raise TimeoutError if the disk hangs."""
+        async with asyncio.timeout(_TIMEOUT):
+            return await self._threads.run(self.current)
 
     def current(self) -> T:
-        """Return the contents of the file, or those of its last usable state. Threads may call this; it blocks."""
-        with self._reading:
-            try:
-                if (now := _state(self._path)) != self._state:
-                    self._contents = self._changed(self._contents, self._read(self._path))
-                    self._state, self._fault = now, ""
-            except BadFile as error:
-                if self._fault != (fault := str(error)):
-                    self._fault = fault
-                    self._unusable(fault)
+        """Return the contents of the file, or those of its last usable state. Threads may call this; it blocks.
+
+        While a thread hangs in a read of the file, this returns what was read last.
+        """
+        if not self._reading.acquire(timeout=_READ_TIMEOUT):
             return self._contents
+        try:
+            if (now := _state(self._path)) != self._state:
+                self._contents = self._changed(self._contents, self._read(self._path))
+                self._state, self._fault = now, ""
+        except BadFile as error:
+            if self._fault != (fault := str(error)):
+                self._fault = fault
+                self._unusable(fault)
+        finally:
+            self._reading.release()
+        return self._contents
 
 
 def _state(path: Path) -> State:
