@@ -258,8 +258,8 @@ class DirectoryStore:
         with self._opened(original.contact) as file:
             if os.fstat(file).st_size != original.size:
                 raise OriginalChanged
-            status, data, same = read_unchanged(file, lambda _: read_at(file, 0, original.size))
-        if not same or len(data) != status.st_size or version_of(status, data) != original.version:
+            status, data, identity = read_unchanged(file, lambda _: read_at(file, 0, original.size))
+        if identity is None or len(data) != status.st_size or version_of(status, data) != original.version:
             raise OriginalChanged
         return data
 

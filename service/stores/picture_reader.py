@@ -7,7 +7,7 @@ import stat
 from functools import partial
 
 from service.imaging.containers.window import HEAD_BYTES, Beginning, Window
-from service.open_file import FileIdentity, file_identity, read_at
+from service.open_file import FileIdentity, read_at
 from service.pictures.ports import Loaded
 from service.pictures.values import LAST_SECOND
 from service.stores import cached_files
@@ -53,9 +53,9 @@ class PictureReader:
                     self._descriptions.keep(original)
             return Loaded(original, data if len(data) == size <= most else None)
 
-        status, loaded, same = read_unchanged(file, described, cached)
+        status, loaded, identity = read_unchanged(file, described, cached)
         self._nearness.note(file, status.st_dev)
-        return (loaded, file_identity(status)) if same else (Loaded(loaded.original, None), None)
+        return (loaded, identity) if identity is not None else (Loaded(loaded.original, None), None)
 
     def read_cached(self, contact: int, file: int, status: os.stat_result, most: int) -> tuple[Loaded, FileIdentity]:
         """Return the same as `read`, without waiting for the disk. *status* is one that the file had.
