@@ -51,9 +51,8 @@ def files_of(folder: OpenFolder, contact: int, *, sharded: bool = False) -> Iter
     """
     if contact <= 0:
         return
-    names = [f"{contact}.{suffix}" for suffix in SUFFIXES]
     for within in (shard(contact),) if sharded else ("", shard(contact)):
-        for path, status in folder.statuses(within, names):
+        for path, status in folder.statuses(within, (f"{contact}.{suffix}" for suffix in SUFFIXES)):
             if stat.S_ISREG(status.st_mode):
                 yield ContactFile(path, status.st_size)
 

@@ -67,13 +67,17 @@ class OpenFolder:
 
     def statuses(self, within: str, names: Iterable[str]) -> Iterator[tuple[str, os.stat_result]]:
         """Yield path and status of what is called one of *names* in the folder itself, or in the one at *within*."""
+        prefix = within and f"{within}/"
         with self._subfolder(within, FOLDER) as folder:
             for name in names if folder is not None else ():
-                path = f"{within}/{name}" if within else name
                 try:
-                    status = self._named(path, os.stat, name, dir_fd=folder, follow_symlinks=False)
+                    status: os.stat_result | None = os.stat(name, dir_fd=folder, follow_symlinks=False)
                 except FileNotFoundError:
                     continue
+                except OSError as error:
+                    error.filename = self._whole(prefix + name)
+                    raise
+                path = prefix + name
                 if status is not None and stat.S_ISLNK(status.st_mode):
                     status = self.status(path)
                 if status is not None:
@@ -140,6 +144,9 @@ class OpenFolder:
 
     @contextmanager
     def _subfolder(self, path: str, flags: int) -> Iterator[int | None]:
+        if not path and flags == FOLDER:
+            yield self.descriptor
+            return
         folder = self._open(path or ".", flags)
         try:
             yield folder
