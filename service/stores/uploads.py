@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from service.locks import try_lock
 from service.stores.openat2 import Links
-from service.stores.picture_folder import PictureFolder
+from service.stores.picture_folder import OpenFolder, PictureFolder
 
 _FOLDER = ".uploads"
 _LOCK = "lock"
@@ -77,11 +77,12 @@ class UploadFile:
 class UploadFolder:
     """The uploads into *root*, the folder of originals, on the same file system.
 
-    *timeout* is the number of seconds to wait for the lock. *links* are followed.
+    *timeout* is the number of seconds to wait for the lock. *links* are followed. *mode* is that of new files, and the
+    folder's has x in addition.
     """
 
-    def __init__(self, root: Path, timeout: float, links: Links = "inside") -> None:
-        self._at, self._timeout = PictureFolder(root, links), timeout
+    def __init__(self, root: Path, timeout: float, links: Links = "inside", mode: int = 0o640) -> None:
+        self._at, self._timeout, self._mode = PictureFolder(root, links), timeout, mode
 
     @contextmanager
     def opened(self) -> Iterator[int]:
@@ -93,9 +94,10 @@ class UploadFolder:
     def write_lock(self) -> Iterator[None]:
         """Hold the lock of all processes that write into *root*. It must not be held while data go to the disk."""
         with self._at.opened() as root:
-            root.make_folder(_FOLDER)
+            if root.status(_FOLDER) is None:
+                self._make(root)
         with self.opened() as folder:
-            lock = os.open(_LOCK, os.O_WRONLY | os.O_CREAT | _SAFELY, 0o666, dir_fd=folder)
+            lock = self._open_lock(folder)
         try:
             deadline = time.monotonic() + self._timeout
             while not try_lock(lock):
@@ -110,9 +112,23 @@ class UploadFolder:
         """Create the file of a new upload."""
         with self.write_lock(), self.opened() as folder:
             name = secrets.token_hex(8)
-            file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFELY, 0o666, dir_fd=folder)
+            file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | _SAFELY, self._mode, dir_fd=folder)
             try_lock(file)  # `sweep` removes files that are not locked
+            set_mode(file, self._mode)
         return UploadFile(self, name, os.fdopen(file, "rb+"))
+
+    def _make(self, root: OpenFolder) -> None:
+        """Make the folder and the file of the lock, which other users of the group may share."""
+        root.make_folder(_FOLDER)
+        with self.opened() as folder:
+            with suppress(PermissionError):  # as in `set_mode`
+                os.chmod(".", self._mode | (self._mode & 0o444) >> 2, dir_fd=folder)
+            lock = self._open_lock(folder)
+        set_mode(lock, self._mode)
+        os.close(lock)
+
+    def _open_lock(self, folder: int) -> int:
+        return os.open(_LOCK, os.O_WRONLY | os.O_CREAT | _SAFELY, self._mode, dir_fd=folder)
 
     def sweep(self) -> None:
         """Remove the uploads of processes that have ended."""
@@ -133,3 +149,9 @@ def _remove_unlocked(folder: int, name: str) -> None:
             os.unlink(name, dir_fd=folder)
     finally:
         os.close(file)
+
+
+def set_mode(file: int, mode: int) -> None:
+    """Set the mode of the open *file*, whatever the process's umask is."""
+    with suppress(PermissionError):  # a file system without modes, or another process has made it
+        os.fchmod(file, mode)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from stat import S_ISDIR
 from typing import Literal, Protocol, TypeVar
 
 import structlog
@@ -26,7 +26,7 @@ from service.stores.near import is_near
 from service.stores.openat2 import Links
 from service.stores.os_errors import as_store_errors
 from service.stores.picture_folder import OpenFolder
-from service.stores.uploads import UploadFile, UploadFolder
+from service.stores.uploads import UploadFile, UploadFolder, set_mode
 from service.threads import Threads
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class WritableDirectory(DirectoryStore):
     """A `DirectoryStore` that is also a `WritableStore`. It creates nothing in the folder before the first write.
 
     An upload is written to a file of its own, flushed to the disk, and renamed to its place. The folder is then flushed
-    too, before the call returns.
+    too, before the call returns. It has *file_mode*, or the mode of the picture that it replaces.
     """
 
     def __init__(
@@ -56,9 +56,10 @@ class WritableDirectory(DirectoryStore):
         in_force: FolderInForce | None = None,
         near: bool | Literal["auto"] = False,
         links: Links = "inside",
+        file_mode: int = 0o640,
     ) -> None:
         super().__init__(root, max_bytes=max_bytes, timeout=timeout, in_force=in_force, near=near, links=links)
-        self._uploads = UploadFolder(root, timeout, links)
+        self._uploads = UploadFolder(root, timeout, links, file_mode)
         self._writers = Threads(_THREADS, name="store-write", hangs_after=timeout, spare=_SPARE)
 
     @asynccontextmanager
@@ -107,6 +108,8 @@ class WritableDirectory(DirectoryStore):
                 raise original.fault.error()
             found = [*files_of(folder, contact)]
             path = next((file.path for file in found if file.size), None)
+            if path is not None and (status := folder.status(path)) is not None:
+                set_mode(upload.file.fileno(), stat.S_IMODE(status.st_mode) & 0o777)
             path = path or _new_path(folder, contact, original.format)
             for file in found:
                 if not file.size:  # before the rename: on some file systems, case does not distinguish names
@@ -195,7 +198,7 @@ def _discard(begun: Future[UploadFile]) -> None:
 def _new_path(folder: OpenFolder, contact: int, kind: Format) -> str:
     """Return the path of a contact's first picture: in its shard, if that folder exists."""
     status = folder.status(shard(contact))
-    within = f"{shard(contact)}/" if status is not None and S_ISDIR(status.st_mode) else ""
+    within = f"{shard(contact)}/" if status is not None and stat.S_ISDIR(status.st_mode) else ""
     return f"{within}{contact}.{kind.suffix}"
 
 

@@ -67,6 +67,7 @@ def _make_folder(settings: Settings, in_force: FolderInForce | None = None) -> W
         in_force=in_force or FolderInForce(images.directory, images.marker, images.follow_links),
         near=images.near,
         links=images.follow_links,
+        file_mode=settings.writes.mode,
     )
 
 
@@ -121,7 +122,7 @@ async def _inspect_folder(settings: Settings) -> tuple[bool, str]:
 def _try_upload(settings: Settings) -> None:
     """Create the folder of uploads and a file in it, and remove the file. Raise OSError if that fails."""
     images = settings.images
-    UploadFolder(images.directory, images.timeout, images.follow_links).begin().discard()
+    UploadFolder(images.directory, images.timeout, images.follow_links, settings.writes.mode).begin().discard()
 
 
 async def _watch_folder(settings: Settings, store: WritableStore, purge: Purge) -> AsyncIterator[None]:

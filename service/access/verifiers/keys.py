@@ -99,7 +99,8 @@ class KeyFile:
         self._keys = await self._file.refresh()
 
     async def close(self) -> None:
-        """Do nothing: the file is closed already."""
+        """End the thread that reads the file."""
+        self._file.close()
 
 
 def _read(path: Path) -> tuple[Key, ...]:

@@ -73,6 +73,7 @@ class UsersFile:
     async def close(self) -> None:
         """End the threads when their verifications are over."""
         self._threads.shutdown()
+        self._file.close()
 
     async def _in_thread(self, credential: Basic) -> Identity | None:
         verification = self._threads.run(partial(self._verify, credential))

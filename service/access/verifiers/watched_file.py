@@ -14,13 +14,15 @@ from service.threads import Threads
 
 T = TypeVar("T")
 
-_TIMEOUT = 5.0
-"""Seconds for reading the file again."""
 _READ_TIMEOUT = 1.0
 """Seconds to wait until another thread has read the file."""
 
 State = tuple[int, int, int, int]
 """The times of modification and of change of a file in nanoseconds, its size in bytes, and its inode."""
+
+
+_HANGS_AFTER = 5.0
+"""Seconds after which a look at a file counts as hung, as on a network file system without its server."""
 
 
 class WatchedFile(Generic[T]):
@@ -41,13 +43,16 @@ class WatchedFile(Generic[T]):
         self._state, self._fault = _state(path), ""
         self._contents = read(path)
         self._reading = threading.Lock()
-        self._threads = Threads(1, name="file", hangs_after=_TIMEOUT, spare=1)
+        self._threads = Threads(1, name="credentials", hangs_after=_HANGS_AFTER, spare=0)
         weakref.finalize(self, self._threads.shutdown)
 
     async def refresh(self) -> T:
-        """Return the same as `current`, which a thread calls. Raise TimeoutError if the disk hangs."""
-        async with asyncio.timeout(_TIMEOUT):
-            return await self._threads.run(self.current)
+        """Return what `current` does, without blocking. Raise TimeoutError while an earlier call hangs."""
+        return await asyncio.shield(self._threads.run(self.current))
+
+    def close(self) -> None:
+        """End the thread."""
+        self._threads.shutdown()
 
     def current(self) -> T:
         """Return the contents of the file, or those of its last usable state. Threads may call this; it blocks.
