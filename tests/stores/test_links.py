@@ -52,9 +52,9 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.fixture(params=["in one call", "name by name"])
+@pytest.fixture(params=["in one call", "name by name", "not Linux"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Linux, and a system without openat2(2)."""
+    """Linux, Linux without openat2(2), and another system."""
 
     def missing(*_: object) -> int:
         ctypes.set_errno(errno.ENOSYS)
@@ -62,6 +62,8 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
     if request.param == "name by name":
         monkeypatch.setattr(links_module, "_libc", SimpleNamespace(syscall=missing))
+    elif request.param == "not Linux":
+        monkeypatch.setattr(links_module, "sys", SimpleNamespace(platform="darwin"))
 
 
 def make(root: Path, links: Links) -> WritableDirectory:
