@@ -71,11 +71,12 @@ def document(
                 "ids": parameters.IDS,
             },
             "headers": responses.HEADERS,
+            "responses": responses.PROBLEMS,
             "schemas": responses.SCHEMAS,
             "securitySchemes": {scheme.value: _SECURITY[scheme] for scheme in schemes},
         },
     }
-    return json.dumps(described, indent=1, ensure_ascii=False).encode()
+    return json.dumps(described, ensure_ascii=False).encode()
 
 
 def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) -> dict[str, Any]:
