@@ -11,12 +11,14 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 
 from service.access.identity import Role
-from service.errors import N_, BadParameter, PictureError, Unexpected
+from service.errors import N_, BadParameter, HeaderTooLarge, PictureError, Unexpected
+from service.web import request_parser
 from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
 from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, DIRECT, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
 from service.web.malformed import for_server, malformed, names_a_host
 from service.web.prebuilt import PrebuiltResponse
+from service.web.problems import status_of
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer
 from service.web.request_log import REQUEST_ID, log_abandoned, log_request, new_request_id
@@ -147,7 +149,12 @@ class FastPath:
         REQUEST_ID.set(request_id := new_request_id())
         if isinstance(error, HttpProcessingError):
             reason: PictureError = BadParameter(N_("This is no HTTP request that we understand."))
-            self._refusals.malformed(error)
+            if isinstance(error, request_parser.HeaderTooLarge):
+                reason = HeaderTooLarge(
+                    N_("A request may have at most %(count)s header fields, of %(limit)s bytes in all."),
+                    {"count": request_parser.MAX_FIELDS, "limit": request_parser.MAX_HEADER},
+                )
+            self._refusals.malformed(error, status_of(reason))
         else:
             reason = Unexpected(WENT_WRONG)
             log.error("request.failed", exc_info=error)
