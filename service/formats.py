@@ -102,6 +102,17 @@ class Fit(Enum):
     PAD = "pad"
 
 
+class Gravity(NamedTuple):
+    """Where the centre of a crop is to be, in hundredths of the upright picture's width and height."""
+
+    across: int = 50
+    down: int = 50
+
+
+CENTER = Gravity()
+"""The gravity of a request that names none."""
+
+
 class IfBlank(Enum):
     """The placeholder for a missing picture: SuperOffice's names and numbers."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import itertools
 import logging
-import multiprocessing
 import os
 import socket
 import subprocess
@@ -35,6 +34,7 @@ from service.settings import load_settings
 from service.web.connections import ConnectionLimits
 from service.web.runner import Runner
 from service.wiring.app import create_app
+from tests.forked import Forked
 from tools.pictures.corpus import CORPUS
 
 # Without bytecode files, each process that a test starts would compile the service's modules again.
@@ -43,11 +43,6 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The applications of one test process share the catalogues: reading them takes as long as the rest of a start.
 Languages.load = cache(Languages.load)
-
-FORKSERVER = multiprocessing.get_context("forkserver")
-"""Starts render processes as forks of a process that has one thread and has imported Pillow. Importing Pillow for every
-test, as `spawn` does, would add half to the CPU time of the tests over HTTP."""
-FORKSERVER.set_forkserver_preload(["__main__", "service.rendering.worker"])
 
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
@@ -200,7 +195,7 @@ def served(
 
 @pytest.fixture
 def spawned_renderers() -> None:
-    """`serve` spawns render processes, as the product does. For tests in which render processes are killed."""
+    """`serve` launches render processes, as the product does. For tests in which render processes are killed."""
 
 
 @pytest.fixture
@@ -226,7 +221,7 @@ async def serve(
         *, url: str | None = None, adapters: dict[str, Any] | None = None, **sections: dict[str, Any]
     ) -> TestClient[Any, Any]:
         if "spawned_renderers" not in request.fixturenames:
-            monkeypatch.setattr("service.rendering.process.get_context", lambda _: FORKSERVER)
+            monkeypatch.setattr("service.rendering.process.launch", Forked)
         if url is None:
             for limit in ("subscription._TIMEOUT", "pipeline._TIMEOUT", "redis._TIMEOUT"):
                 monkeypatch.setattr(f"service.caches.{limit}", TIMEOUT)

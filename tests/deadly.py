@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from service.imaging.order import Order, Rendered
-from service.rendering import worker
+from service.imaging.order import Rendered
+from service.rendering import replies
+from service.rendering.calls import Call
 
 _MARK = b"deaths in "
 """What separates a picture from the path of a file with the signals that are left."""
@@ -21,7 +22,7 @@ Deadly = Callable[..., bytes]
 @pytest.fixture
 def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deadly:
     """Return a picture whose renders end their processes by *signals*, one after the other, and are then finished."""
-    monkeypatch.setattr("service.rendering.calls.RENDER_ORIGINAL", render_or_die)
+    monkeypatch.setattr("service.rendering.calls.RENDER_ORIGINAL", RenderOrDie("render_original", replies.rendered))
     made = 0
 
     def make(picture: bytes, *signals: signal.Signals) -> bytes:
@@ -34,13 +35,17 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deadly:
     return make
 
 
-def render_or_die(original: bytes, order: Order, with_mezzanine: bool) -> Rendered:
-    """Do the same as `render_original` in a render process, where that is not replaced, unless a signal is left."""
-    picture, _, path = original.partition(_MARK)
-    if path:
-        left = Path(os.fsdecode(path))
-        numbers = left.read_text().split()
-        left.write_text(" ".join(numbers[1:]))
-        if numbers:
-            os.kill(os.getpid(), int(numbers[0]))
-    return worker.render_original(picture, order, with_mezzanine)
+class RenderOrDie(Call[Rendered]):
+    """Does the same as `render_original` in a render process, unless a signal is left."""
+
+    def __call__(self, *args: object) -> Rendered:
+        original, *others = args
+        assert isinstance(original, bytes)
+        picture, _, path = original.partition(_MARK)
+        if path:
+            left = Path(os.fsdecode(path))
+            numbers = left.read_text().split()
+            left.write_text(" ".join(numbers[1:]))
+            if numbers:
+                os.kill(os.getpid(), int(numbers[0]))
+        return super().__call__(picture, *others)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -21,9 +21,23 @@ READER = frozenset((Role.READ,))
 EVERYTHING = frozenset(Role)
 
 
+class Basis:
+    """What identities rest on: a line of the users' file, or a key. If it is withdrawn, they are valid no longer."""
+
+    __slots__ = ("withdrawn",)
+
+    def __init__(self) -> None:
+        self.withdrawn = False
+
+
+LASTING = Basis()
+"""The basis of identities that are valid for as long as they are remembered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The roles of a verified credential. It expires at *until*, in Unix seconds."""
+    """The roles of a verified credential. It expires at *until*, in Unix seconds, and when its *basis* is withdrawn."""
 
     roles: frozenset[Role] = READER
     until: float | None = None
+    basis: Basis = field(default=LASTING, repr=False, compare=False)

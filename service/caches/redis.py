@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
 
 from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -19,29 +18,24 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ResponseError
 
 from service.caches import scripts
-from service.caches.entry_format import LONGEST_HEAD, is_reference, pack, pack_reference, unpack, unpack_head
+from service.caches.entry_format import LONGEST_HEAD, EntryFormat
 from service.caches.generation import Generation
+from service.caches.news import ALL, News, arrived
 from service.caches.pipeline import Command, Pipeline, ReplyTooLarge
 from service.caches.subscription import Subscription
 from service.caches.tls import disagreement
-from service.pictures.ports import CacheFull, CacheUnavailable, FenceToken, HeldLease, Lease
+from service.pictures.ports import CacheFull, CacheUnavailable, FenceToken, HeldLease, Lease, Lookup
 from service.pictures.values import ABSENCE, RECORD, Entry, EntryHead, MezzanineOwner, Owner, contact_of
 
 T = TypeVar("T")
 
 _TIMEOUT = 1.0
 """Seconds for a purge, and for every command that no request waits for."""
-_MAX_DIGITS = 10
-"""Digits of a contact's id."""
-_ALL = "*"
-"""The contact in the message of a purge of everything."""
 _FOREIGN = "the answer is no Redis server's"
 _RECORD_BYTES = 65_536
 """Bytes that a reply may have besides its largest value: a record, which is looked up together with a rendition."""
 _LARGE = 262_144
 """Bytes of the largest body that is kept in its entry's field, and received together with records."""
-_REFERENCE = object()
-"""In place of an entry whose body is in another field."""
 _STORE_NOTED = 60
 """Seconds for which the identity of a store is kept after it was noted."""
 _SCAN_COUNT = 500
@@ -58,14 +52,28 @@ class RedisCache:
 
     A body above `_LARGE` bytes has a field of its own, and the field of its entry has a reference. It is received over
     a connection of its own, so that no other lookup waits behind it.
+
+    Values are sealed with *secret*. *count* is called with "foreign" for each value that is not the fleet's, besides
+    being a miss, and with "unknown_news" for each message that is not.
     """
 
     def __init__(
-        self, url: str, *, prefix: str, timeout: float, max_body: int, max_fields: int, lease: float, fence: float
+        self,
+        url: str,
+        *,
+        secret: str,
+        prefix: str,
+        timeout: float,
+        max_body: int,
+        max_fields: int,
+        lease: float,
+        fence: float,
+        count: Callable[[Lookup], None] = lambda outcome: None,
     ) -> None:
         # Four connections: neither a large put nor a large body must delay a lookup.
         self._pool = pool = _pool(url)
         self._url, self._max_value = url, max_body + LONGEST_HEAD
+        self._format, self._count = EntryFormat(secret), count
         self._prefix, self._channel, self._max_fields = prefix, f"{prefix}:news", max_fields
         self._lease, self._fence = lease, _milliseconds(fence)
         self._process = secrets.token_hex(6)
@@ -78,7 +86,7 @@ class RedisCache:
         self._client = Redis.from_pool(pool)
         self._watching: asyncio.Task[None] | None = None
         self._subscription: Subscription | None = None
-        self._awaited: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()
+        self._news = News(prefix, self._process, self._generation, count)
 
     def key(self, owner: Owner) -> str:
         """Return the key of the owner's hash. All keys of a contact are in the same slot of a cluster."""
@@ -87,46 +95,33 @@ class RedisCache:
         return f"{self._prefix}:{{{owner}}}"
 
     def subscribe(self, on_purge: Callable[[int | None], None], on_change: Callable[[bool], None]) -> None:
-        def received(message: str) -> None:
-            kind, _, rest = message.partition(" ")
-            if kind == "arrived":
-                if (event := self._awaited.pop(rest, None)) is not None:
-                    event.set()
-            elif kind == "purged":
-                sender, _, contact = rest.partition(" ")
-                process, _, state = sender.partition(":")
-                self._generation.heard(state)
-                if contact == _ALL:
-                    on_purge(None)
-                elif process != self._process and contact.isdecimal() and len(contact) <= _MAX_DIGITS:
-                    on_purge(int(contact))
-
         def changed(up: bool) -> None:
             on_change(up)
             if not up:  # the ends of leases are not received now
-                for event in list(self._awaited.values()):
-                    event.set()
-                self._awaited.clear()
+                self._news.wake_all()
 
-        self._generation.on_loss = lost = partial(on_purge, None)
+        self._news.on_purge, lost = on_purge, partial(on_purge, None)
+        self._generation.on_loss = partial(self._news.purge, None)
         self._watching = asyncio.create_task(self._generation.watch())
         self._subscription = Subscription(
-            self._pool, self._channel, received, changed, lost, partial(disagreement, self._url)
+            self._pool, self._channel, self._news.receive, changed, lost, partial(disagreement, self._url)
         )
 
     def get(self, owner: Owner, fields: Sequence[str]) -> Coroutine[Any, Any, list[Entry | None]]:
         return self._look_up(self._read, self.key(owner), fields)
 
     async def head(self, owner: Owner, field: str) -> EntryHead | None:
+        key, head = self.key(owner), None
         try:
-            args = self._max_value, field, LONGEST_HEAD
-            match await self._read.ask("EVAL", scripts.HEAD, 1, self.key(owner), *args):
+            match await self._read.ask("EVAL", scripts.HEAD, 1, key, self._max_value, field, LONGEST_HEAD):
                 case [bytes(beginning), int(size)]:
-                    return unpack_head(beginning, size)
+                    head = self._format.unpack_head(beginning, size, _place(key, field, self._generation.epoch))
+                    if head is None:
+                        self._count("foreign")
         except ResponseError as error:
             if "WRONGTYPE" not in str(error):
                 raise CacheUnavailable(str(error)) from error
-        return None
+        return head
 
     async def fence(self, owner: Owner) -> FenceToken:
         name = self._lease_name(owner, "")
@@ -135,14 +130,14 @@ class RedisCache:
 
     async def acquire(self, owner: Owner, field: str, version: str) -> Entry | FenceToken:
         name, token, lease = self._lease_name(owner, field), secrets.token_hex(8), _milliseconds(self._lease)
-        ended = self._awaited.setdefault(name, asyncio.Event())  # before the command: the lease may end at once
+        ended = self._news.awaited.setdefault(name, asyncio.Event())  # before the command: the lease may end at once
         try:
             answer = await self._run_acquire(self._leases, owner, name, token, lease, field, version)
             if len(answer) == 1:
                 entry = self._entry(key := self.key(owner), field, answer[0])
-                if entry is _REFERENCE:
+                if isinstance(entry, EntryHead):
                     entry = await self._referred(key, field)
-                if isinstance(entry, Entry):
+                if entry is not None and entry.version == version:
                     return entry
                 answer = await self._run_acquire(self._leases, owner, name, token, lease, "", "")  # it is damaged
         except asyncio.CancelledError:
@@ -163,14 +158,16 @@ class RedisCache:
         fence, _, epoch = token.fence.rpartition(b" ")
         place, body_field, body = _place(key, field, epoch.decode()), _body_field(field), b""
         if len(entry.body) > _LARGE:
-            value, body = pack_reference(entry, place), pack(entry, _place(key, body_field, epoch.decode()))
+            value = self._format.pack_reference(entry, place)
+            body = self._format.pack(entry, _place(key, body_field, epoch.decode()))
         else:
-            value = pack(entry, place)
+            value = self._format.pack(entry, place)
         args: list[str | bytes | int] = [field, value, fence, self._max_fields, _milliseconds(life), RECORD]
-        args += pack(entry, _place(key, ABSENCE, epoch.decode())) if sole else b"", body_field, body
+        absence = self._format.pack(entry, _place(key, ABSENCE, epoch.decode())) if sole else b""
+        args += absence, body_field, body
         if (lease := token.lease) is not None:
             keys.append(lease.name)
-            args += (lease.token, self._channel, _arrived(lease))
+            args += (lease.token, self._channel, arrived(lease))
         return bool(await _done(self._write.ask("EVAL", scripts.PUT, len(keys), *keys, *args)))
 
     async def renew(self, lease: Lease) -> bool:
@@ -187,7 +184,7 @@ class RedisCache:
         if contact is None:
             await _done(self._unlink(f"{self._prefix}:{{*:fence"))  # first, so that puts under way are refused
             await _done(self._unlink(f"{self._prefix}:{{*"))
-            await self._run_purge(_ALL)
+            await self._run_purge(ALL)
         else:
             keys = self.key(contact), self.key(MezzanineOwner(contact)), self._fence_key(contact)
             await self._run_purge(str(contact), *keys)
@@ -230,7 +227,8 @@ class RedisCache:
     def _lease_name(self, owner: Owner, field: str) -> str:
         return f"{self.key(owner)}:lead:{field}"
 
-    async def _look_up(self, pipeline: Pipeline, key: str, fields: Sequence[str]) -> list[Entry | None]:
+    async def _look_up(self, pipeline: Pipeline, key: str, fields: Sequence[str], *, follow: bool = True) -> list[Any]:
+        """Return what `_entry` returns for each of *fields*. With *follow*, return entries in place of their heads."""
         try:
             read = partial(self._entries, key, fields)
             found: list[Any] = await pipeline.ask("HMGET", key, *fields, read=read)
@@ -240,31 +238,37 @@ class RedisCache:
             if str(error).startswith("WRONGTYPE"):
                 return [None] * len(fields)  # a foreign value has this key
             raise CacheUnavailable(str(error)) from error
-        for at, entry in enumerate(found):
-            if entry is _REFERENCE:
-                found[at] = await self._referred(key, fields[at])
+        if follow:
+            for at, entry in enumerate(found):
+                if isinstance(entry, EntryHead):
+                    found[at] = await self._referred(key, fields[at])
         return found
 
     def _entries(self, key: str, fields: Sequence[str], values: object) -> list[Any]:
-        """Return the entry of each of the *values* of *fields*, None if it is missing or damaged, or `_REFERENCE`."""
+        """Return what `_entry` returns for each of the *values* of *fields*, and None for a missing one."""
         if not isinstance(values, list) or len(values) != len(fields):
             raise CacheUnavailable(_FOREIGN)
         for at, value in enumerate(values):
             if value is not None:
-                whole = isinstance(value, memoryview) and len(value) <= self._max_value
-                values[at] = self._entry(key, fields[at], value) if whole else None
+                values[at] = self._entry(key, fields[at], value)
         return values
 
-    def _entry(self, key: str, field: str, value: bytes | memoryview) -> Any:
-        return _REFERENCE if is_reference(value) else unpack(value, _place(key, field, self._generation.epoch))
+    def _entry(self, key: str, field: str, value: object) -> Entry | EntryHead | None:
+        """Return the entry of a value, or its head if the body is in another field. Return None if it is foreign."""
+        found = None
+        if isinstance(value, memoryview | bytes) and len(value) <= self._max_value:
+            found = self._format.unpack(value, _place(key, field, self._generation.epoch))
+        if found is None:
+            self._count("foreign")
+        return found
 
     async def _referred(self, key: str, field: str) -> Entry | None:
-        """Return the entry to which the value in *field* refers. Return None if it is damaged."""
-        (entry,) = await self._look_up(self._large, key, (_body_field(field),))
-        return entry
+        """Return the entry to which the value in *field* refers. Return None if it is foreign."""
+        (entry,) = await self._look_up(self._large, key, (_body_field(field),), follow=False)
+        return entry if isinstance(entry, Entry) else None
 
     def _ask_release(self, pipeline: Pipeline, lease: Lease) -> asyncio.Future[Any]:
-        args = lease.token, self._channel, _arrived(lease)
+        args = lease.token, self._channel, arrived(lease)
         return pipeline.ask("EVAL", scripts.RELEASE, 1, lease.name, *args)
 
     async def _run_acquire(
@@ -276,7 +280,7 @@ class RedisCache:
         match await _done(pipeline.ask("EVAL", scripts.ACQUIRE, 3, *keys, *args)):
             case [bytes(value)] if field:
                 return [value]
-            case [_, bytes(fence), int(held)]:
+            case [_, bytes(fence), int(held)] if 0 <= held <= life:
                 return [None, b"%b %b" % (fence, self._generation.epoch.encode()), held]
         raise CacheUnavailable(_FOREIGN)
 
@@ -316,16 +320,12 @@ def _pool(url: str) -> ConnectionPool:
 
 
 def _place(key: str, field: str, epoch: str) -> str:
-    """Return what the checksum of a value includes. A value of another place or epoch is damaged."""
-    return f"{key} {field} {epoch}" if epoch else f"{key} {field}"
+    """Return what the seal of a value covers besides it. Neither epochs nor keys have spaces."""
+    return f"{epoch} {key} {field}"
 
 
 def _body_field(field: str) -> str:
     return f"{field} body"
-
-
-def _arrived(lease: Lease) -> str:
-    return f"arrived {lease.name}"
 
 
 def _milliseconds(seconds: float) -> int:

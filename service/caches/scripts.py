@@ -46,7 +46,7 @@ if ARGV[4] ~= '' then
   end
 end
 local fence = redis.pcall('GET', KEYS[2])
-if type(fence) == 'string' then
+if type(fence) == 'string' and #fence <= 16 then
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
 else
   fence = ARGV[1]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from service.errors import N_, BadParameter
-from service.formats import Fit
+from service.formats import CENTER, Fit, Gravity
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -47,11 +47,21 @@ class Plan:
         return max(self.scaled[0] / (right - left), self.scaled[1] / (bottom - top))
 
 
-def draft(source: Size, width: int | None, height: int | None, fit: Fit, *, enlarge: bool, max_dimension: int) -> Plan:
+def draft(
+    source: Size,
+    width: int | None,
+    height: int | None,
+    fit: Fit,
+    *,
+    enlarge: bool,
+    max_dimension: int,
+    gravity: Gravity = CENTER,
+) -> Plan:
     """Return the plan of a rendition from an upright *source* (docs/contract.md, section 2).
 
-    *width* and *height* are the sides of the request in pixels, or None. *fit* has an effect only when both are given.
-    With neither, the longer side is at most *max_dimension*. Derived sides round half up and are at least 1.
+    *width* and *height* are the sides of the request in pixels, or None. *fit* has an effect only when both are given,
+    and *gravity* for COVER: the crop's centre is there, or as near as the picture's edges allow. With neither side, the
+    longer one is at most *max_dimension*. Derived sides round half up and are at least 1.
 
     With *enlarge* false, no picture gets larger: CONTAIN gives the size of the source, COVER the largest crop of the
     box's shape, FILL the smaller of each side, and PAD the picture at its own size on the canvas of the request.
@@ -66,7 +76,7 @@ def draft(source: Size, width: int | None, height: int | None, fit: Fit, *, enla
         case Fit.CONTAIN:
             return Plan(_contain(source, width, height, enlarge=enlarge))
         case Fit.COVER:
-            return _cover(source, width, height, enlarge=enlarge)
+            return _cover(source, width, height, gravity, enlarge=enlarge)
         case Fit.FILL:
             return Plan((width, height) if enlarge else (min(width, source[0]), min(height, source[1])))
         case Fit.PAD:
@@ -105,17 +115,23 @@ def _contain(source: Size, width: int, height: int, *, enlarge: bool) -> Size:
     return min(width, _share(source[0], height, source[1])), height
 
 
-def _cover(source: Size, width: int, height: int, *, enlarge: bool) -> Plan:
+def _cover(source: Size, width: int, height: int, gravity: Gravity, *, enlarge: bool) -> Plan:
     across, down = source
     if width * down <= height * across:
         seen = (down * width / height, float(down))
     else:
         seen = (float(across), across * height / width)
-    left, top = (across - seen[0]) / 2, (down - seen[1]) / 2
+    left = _beginning(across, seen[0], gravity.across)
+    top = _beginning(down, seen[1], gravity.down)
     size = (width, height)
     if not enlarge and seen[0] < width:
         size = (max(1, int(seen[0] + 0.5)), max(1, int(seen[1] + 0.5)))
     return Plan(size, crop=(left, top, left + seen[0], top + seen[1]))
+
+
+def _beginning(side: int, seen: float, hundredths: int) -> float:
+    """Return where *seen* pixels of a *side* begin, whose middle is as near as possible to *hundredths* of it."""
+    return min(max(side * hundredths / 100 - seen / 2, 0.0), side - seen)
 
 
 def _share(side: int, part: int, whole: int) -> int:

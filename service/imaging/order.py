@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import N_, BeyondFormat
-from service.formats import MOST_PIXELS, Fit, Format, IfBlank
+from service.formats import CENTER, MOST_PIXELS, Fit, Format, Gravity, IfBlank
 from service.imaging import geometry
 
 _SHARE = 0.64
@@ -68,7 +68,11 @@ class Encoding:
 
 @dataclass(frozen=True)
 class Order:
-    """A request for one rendition. Sides are in pixels, or None where the request names none."""
+    """A request for one rendition. Sides are in pixels, or None where the request names none.
+
+    *background* is the colour behind transparent pixels and around the picture, as six hexadecimal digits. Without it
+    that is white where there must be one.
+    """
 
     format: Format
     width: int | None = None
@@ -76,6 +80,8 @@ class Order:
     fit: Fit = Fit.CONTAIN
     limits: Limits = Limits()
     encoding: Encoding = Encoding()
+    gravity: Gravity = CENTER
+    background: str | None = None
 
     @property
     def least_side(self) -> int | None:
@@ -87,7 +93,7 @@ class Order:
 
         Raise `BeyondFormat` for a size that the format cannot hold, and `BadParameter` for one that no format can.
         """
-        made, most = self._drafted(source, self.width, self.height), self.limits.max_dimension
+        made, most = self.draft(source), self.limits.max_dimension
         if not self.format.holds(made.size) and MOST_PIXELS[self.format] < most**2:
             error = _beyond(self.format, self.width, self.height, lambda w, h: self._drafted(source, w, h).size)
             if error is not None:
@@ -95,10 +101,20 @@ class Order:
         geometry.check(made.size, most)
         return made
 
+    def draft(self, source: geometry.Size) -> geometry.Plan:
+        """Return the same whatever its size, for a comparison with other orders."""
+        return self._drafted(source, self.width, self.height)
+
     def _drafted(self, source: geometry.Size, width: int | None, height: int | None) -> geometry.Plan:
         limits = self.limits
         return geometry.draft(
-            source, width, height, self.fit, enlarge=limits.enlarge, max_dimension=limits.max_dimension
+            source,
+            width,
+            height,
+            self.fit,
+            enlarge=limits.enlarge,
+            max_dimension=limits.max_dimension,
+            gravity=self.gravity,
         )
 
 
@@ -139,7 +155,10 @@ class Rendered:
 
 @dataclass(frozen=True)
 class Placeholder:
-    """A request for one placeholder. Sides are in pixels; *text* is empty for the kinds without words."""
+    """A request for one placeholder. Sides are in pixels; *text* is empty for the kinds without words.
+
+    *background* is the colour behind transparent pixels, as six hexadecimal digits.
+    """
 
     kind: IfBlank
     width: int
@@ -147,6 +166,7 @@ class Placeholder:
     format: Format
     text: str = ""
     encoding: Encoding = Encoding()
+    background: str | None = None
 
     def check(self, width: int | None, height: int | None) -> None:
         """Raise `BeyondFormat` for a size that the format cannot hold.

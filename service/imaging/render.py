@@ -15,7 +15,7 @@ from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Order, Rendered
 from service.imaging.pixels import Step
 from service.imaging.pixels.canvas import padded
-from service.imaging.pixels.colour import on_white
+from service.imaging.pixels.colour import on_background
 from service.imaging.source import Source, Still
 from service.imaging.writing.encode import encode_animation, encode_still
 
@@ -37,10 +37,11 @@ def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool
     """
     with as_unrenderable():
         plan, kind = order.plan(picture.size), order.format
+        opaque = order.background is not None or not kind.alpha
         steps: list[Step] = [
             *picture.steps(plan),
-            partial(padded, plan=plan),
-            *([] if kind.alpha else [on_white]),
+            partial(padded, plan=plan, background=order.background),
+            *([partial(on_background, background=order.background)] if opaque else []),
         ]
 
         def work(frame: Image.Image) -> Image.Image:

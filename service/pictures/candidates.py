@@ -14,7 +14,8 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from service.errors import BeyondFormat, PictureError
-from service.formats import MOST_PIXELS, WRITABLE, Format, IfBlank
+from service.formats import CENTER, MOST_PIXELS, WRITABLE, Fit, Format, Gravity, IfBlank
+from service.imaging.geometry import Plan
 from service.imaging.order import LARGEST_SIDE, Order, Placeholder
 from service.pictures.failures import active_fault, refusal
 from service.pictures.selection import Recipe
@@ -23,6 +24,7 @@ from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPi
 
 _USUAL = Original(0, "", 0, None, Format.JPEG, alpha=False)
 """An original as most are: an opaque JPEG of a moderate size."""
+_WHITE = "ffffff"
 
 
 class Candidate(NamedTuple):
@@ -48,7 +50,7 @@ class Candidates:
         original has a fault: then none can. Raise `NotAcceptable`, `BadParameter` for a size that no format can have,
         and the error of a ruled-out format if no other one is acceptable.
         """
-        recipe = self._recipe
+        recipe, requested = self._recipe, self._effective(requested, original)
         too_large: RuledOut = NONE_RULED_OUT
         if active_fault(original.fault, recipe.digest) is None:
             too_large = (
@@ -67,7 +69,9 @@ class Candidates:
     def _stored_choices(self, requested: RequestedPicture) -> dict[Format, FormatChoice]:
         """Return the choice for each format of originals of which the stored bytes are sent, whatever has failed."""
         choices = {}
-        if self._recipe.as_stored and not (requested.width or requested.height or requested.type):
+        if self._recipe.as_stored and not (
+            requested.width or requested.height or requested.type or requested.background
+        ):
             for each in Format:
                 with suppress(PictureError):
                     choice = requested.resolve(each, alpha=False)
@@ -78,7 +82,7 @@ class Candidates:
     def _likely_field(self, requested: RequestedPicture) -> str | None:
         """Return the field of the best candidate for *requested* of a usual original, or None if there is none."""
         try:
-            return self.of_picture(_USUAL, requested, NONE_RULED_OUT).field
+            return self.of_picture(_USUAL, replace(requested, enlarge=True), NONE_RULED_OUT).field
         except PictureError:
             return None
 
@@ -93,12 +97,15 @@ class Candidates:
         if not kind.worded:
             text = language = ""
         words = blake2b(text.encode(), digest_size=4).hexdigest() if text else ""
+        background = None if kind.worded else requested.background  # words are on white
 
         def field_of(each: Format) -> str:
-            return f"{kind.value}:{language}:{words}:{width}:{height}:{each.name}:{digest}"
+            colour = _part("b", _visible(background, each, padded=False))
+            return f"{kind.value}:{language}:{words}:{width}:{height}{colour}:{each.name}:{digest}"
 
         def work(each: Format) -> Placeholder:
-            return Placeholder(kind, width, height, each, text, self._recipe.encoding)
+            visible = _visible(background, each, padded=False)
+            return Placeholder(kind, width, height, each, text, self._recipe.encoding, visible)
 
         too_large = _formats_raising(lambda each: work(each).check(requested.width, requested.height))
         ruled_out = {**too_large, **_failed(failures, field_of), **ruled_out}
@@ -111,14 +118,55 @@ class Candidates:
             return {}  # the original itself exceeds the limits, which the render reports
         return _formats_raising(lambda each: self._order(requested, each).plan(size))
 
+    def _effective(self, requested: RequestedPicture, original: Original) -> RequestedPicture:
+        """Return *requested* without what changes no pixel of *original*, so that equal renditions have one field."""
+        gravity, background, enlarge = requested.gravity, requested.background, requested.enlarge
+        if gravity == CENTER and background is None and enlarge:
+            return requested
+        enlarge = enlarge or not self._recipe.limits.enlarge
+        padded = requested.fit is Fit.PAD
+        if (size := original.dimensions) is not None:
+
+            def planned(gravity: Gravity, enlarge: bool) -> Plan:
+                as_if = replace(requested, gravity=gravity, enlarge=enlarge)
+                return self._order(as_if, Format.JPEG).draft(size)
+
+            enlarge = enlarge or planned(gravity, True) == planned(gravity, False)
+            plan = planned(gravity, enlarge)
+            gravity = CENTER if plan == planned(CENTER, enlarge) else gravity
+            padded = padded and plan.canvas != plan.scaled
+        if not (padded or original.alpha):
+            background = None
+        return replace(requested, gravity=gravity, background=background, enlarge=enlarge)
+
     def _order(self, requested: RequestedPicture, format: Format) -> Order:
+        limits = self._recipe.limits
         return Order(
-            format, requested.width, requested.height, requested.fit, self._recipe.limits, self._recipe.encoding
+            format,
+            requested.width,
+            requested.height,
+            requested.fit,
+            limits if requested.enlarge else replace(limits, enlarge=False),
+            self._recipe.encoding,
+            requested.gravity,
+            _visible(requested.background, format, padded=requested.fit is Fit.PAD),
         )
 
     def _field(self, requested: RequestedPicture, format: Format) -> str:
         size = f"{requested.width or 0}:{requested.height or 0}:{requested.fit.value}"
-        return f"{size}:{format.name}:{self._recipe.digest}"
+        gravity = None if requested.gravity == CENTER else "{},{}".format(*requested.gravity)
+        background = _visible(requested.background, format, padded=requested.fit is Fit.PAD)
+        parts = _part("g", gravity) + _part("b", background) + _part("e", None if requested.enlarge else "0")
+        return f"{size}{parts}:{format.name}:{self._recipe.digest}"
+
+
+def _part(name: str, value: str | None) -> str:
+    return "" if value is None else f":{name}{value}"
+
+
+def _visible(background: str | None, format: Format, *, padded: bool) -> str | None:
+    """Return *background* unless it is the white that the rendition has without one."""
+    return None if background == _WHITE and (padded or not format.alpha) else background
 
 
 def _formats_raising(check: Callable[[Format], object]) -> dict[Format, PictureError]:

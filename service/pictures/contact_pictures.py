@@ -16,6 +16,7 @@ and `select` is called with *reload*.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.trace import Trace
 from service.pictures.values import PLACEHOLDERS, RECORD, STORED, Entry, Original, Picture, StoredEntry
-from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, RuledOut
+from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
 """Bytes of the largest stored picture that is cached like a rendition. Larger ones are streamed from the store."""
@@ -96,6 +97,7 @@ class ContactPictures:
         if reload:
             recorded = await self._originals.look_up(contact, trace)
         else:
+            look = look or self.look_at_once(contact, requested, trace)
             seen, recorded = look or await self.look(contact, requested, trace, whole=whole)
             if seen is not None:
                 if seen.error is not None:
@@ -109,16 +111,29 @@ class ContactPictures:
             found = await self._originals.find(contact, found, trace, reload=True)
         return self._of_recorded(contact, found, requested, ruled_out)
 
-    async def look(self, contact: int, requested: RequestedPicture, trace: Trace, *, whole: bool) -> Look:
-        """Look for the picture once: in a near store, or in the caches. *whole* is as in `select`.
-
-        Raise `OriginalChanged`.
-        """
+    def look_at_once(self, contact: int, requested: RequestedPicture, trace: Trace) -> Look | None:
+        """Look for the picture in a near store without waiting. None: that is not enough, and `look` is needed."""
         trace.owner = contact
-        if self._near.near and _USUAL_FORMAT in (choices := self._candidates.stored_choices(requested)):
+        if (choices := self._near_choices(requested)) is None:
+            return None
+        seen = self._near.see_at_once(contact, trace, choices)
+        return None if seen is None else Look(seen=seen)
+
+    async def look(self, contact: int, requested: RequestedPicture, trace: Trace, *, whole: bool) -> Look:
+        """Look for the picture once: in a near store, or in the caches. Call `look_at_once` first.
+
+        *whole* is as in `select`. Raise `OriginalChanged`.
+        """
+        if (choices := self._near_choices(requested)) is not None:
             return Look(seen=await self._near.see(contact, trace, choices))
         likely = self._candidates.likely_field(requested) if whole else None
         return Look(recorded=await self._originals.look_up(contact, trace, likely))
+
+    def seen(self, look: Look, requested: RequestedPicture, trace: Trace) -> tuple[Selection, Entry] | None:
+        """Return the selection of the stored picture and its bytes, if *look* has seen them and they are fresh."""
+        if look.seen is None or (entry := look.seen.entry) is None or not entry.body or time.time() >= look.seen.until:
+            return None
+        return self._of_stored(entry, look.seen.until, requested, trace), entry
 
     async def cached(
         self, look: Look, requested: RequestedPicture, trace: Trace, *, whole: bool
@@ -127,12 +142,10 @@ class ContactPictures:
 
         Without *whole*, bytes that are not in memory are not looked up.
         """
-        if look.seen is not None and (seen := look.seen.entry) is not None:
-            if not seen.body or time.time() >= look.seen.until:
-                return None
-            return self._of_stored(seen, look.seen.until, requested, trace), seen
         recorded = look.recorded
-        if recorded is None or recorded.original is None or not self._originals.is_fresh(recorded, trace):
+        if recorded is None:
+            return self.seen(look, requested, trace)
+        if recorded.original is None or not self._originals.is_fresh(recorded, trace):
             return None
         contact = recorded.original.contact
         if self._near.contradicts(contact, recorded.record.version):
@@ -145,6 +158,11 @@ class ContactPictures:
         elif whole:
             entry = await self._entries.look_up(selection, trace)
         return (selection, entry) if entry is not None and entry.version == selection.version else None
+
+    def _near_choices(self, requested: RequestedPicture) -> Mapping[Format, FormatChoice] | None:
+        """Return the choices by stored format if *requested* gets most pictures as stored, from a near store."""
+        choices = self._candidates.stored_choices(requested) if self._near.near else None
+        return choices if choices is not None and _USUAL_FORMAT in choices else None
 
     def _of_recorded(
         self, contact: int, recorded: RecordedOriginal, requested: RequestedPicture, ruled_out: RuledOut
@@ -274,6 +292,7 @@ class ContactPictures:
     async def close(self) -> None:
         """Cancel the work under way."""
         await self._entries.close()
+        await self._near.close()
 
     def _fresh(self, selected: Selected, entry: Entry | None, layer: Layer) -> tuple[Entry, int] | None:
         ttl = selected.until - time.time()

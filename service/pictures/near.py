@@ -7,10 +7,8 @@ which tells the fleet.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Container
-from enum import Enum
 from typing import NamedTuple
 
 from service.errors import PictureError
@@ -19,18 +17,10 @@ from service.pictures import records
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.lifetimes import RecordLifetimes, jitter
 from service.pictures.originals import STORE_ERRORS, Originals
-from service.pictures.ports import Observer
+from service.pictures.ports import Loaded, Observer
+from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
-from service.pictures.values import RECORD, STORED, Original, OriginalChanged, OriginalEmpty, StoredEntry
-
-
-class _Abandoned(Enum):
-    """The result of a read whose request was cancelled."""
-
-    ABANDONED = 0
-
-
-_ABANDONED = _Abandoned.ABANDONED
+from service.pictures.values import RECORD, STORED, Entry, Original, OriginalChanged, OriginalEmpty, StoredEntry
 
 
 class Seen(NamedTuple):
@@ -53,7 +43,7 @@ class NearPictures:
     ) -> None:
         self._originals, self._cache, self._observer = originals, cache, observer
         self._lifetimes, self._most = lifetimes, most
-        self._reads: dict[tuple[int, int], asyncio.Future[StoredEntry | _Abandoned | None]] = {}
+        self._flights = SingleFlight()
 
     @property
     def near(self) -> bool:
@@ -70,38 +60,45 @@ class NearPictures:
         held = self.held(contact) if self.near else None
         return held is not None and held.version != version
 
-    async def see(self, contact: int, trace: Trace, formats: Container[Format]) -> Seen:
+    def see_at_once(self, contact: int, trace: Trace, formats: Container[Format]) -> Seen | None:
         """Return the stored picture from memory if it is fresh, or else from the store, if it has one of *formats*.
 
-        If the store fails, what memory has is served as a stale record is. Raise `OriginalChanged`.
+        Return None if the store must be waited for, by `see`.
         """
         held, now = self.held(contact), time.time()
-        if not self._may_be_sent(contact, held, formats):
+        known = held or self._cache.local(contact, RECORD)
+        if known is not None and not _may_be_sent(known, formats):
             return Seen(None)
         until = self._until(held) if held else 0.0
         if held and now < until <= now + self._lifetimes.fresh:
             self._observer.cache("memory", "hit")
             trace.ttl = int(until - now)
             return Seen(held, until)
-        usable = held is not None and 0 <= now - until < self._lifetimes.stale_if_error
-        if held and usable and self._originals.failing():
+        if held and self._is_usable(until) and self._originals.failing():
             return self._stale(held, until, trace)
-        self._observer.cache("memory", "miss")
-        trace.fwd, epoch = "stale" if held else "miss", self._cache.epoch(contact)
+        epoch = self._cache.epoch(contact)
+        with trace.timed("store"):
+            loaded = self._originals.load_at_once(contact, self._most)
+        if loaded is None:
+            return None
+        self._count_miss(held, trace)
+        return self._seen(contact, known, _entry_of(loaded, now), epoch, formats)
+
+    async def see(self, contact: int, trace: Trace, formats: Container[Format]) -> Seen:
+        """Return the stored picture from the store, if it has one of *formats*. Call `see_at_once` first.
+
+        If the store fails, what memory has is served as a stale record is. Raise `OriginalChanged`.
+        """
+        held, epoch = self.held(contact), self._cache.epoch(contact)
+        self._count_miss(held, trace)
         try:
             found = await self._read_once(contact, epoch, trace)
         except STORE_ERRORS as error:
-            if held is None or not usable:
+            if held is None or not self._is_usable(until := self._until(held)):
                 return Seen(None, error=error)
             trace.fwd = None
             return self._stale(held, until, trace)
-        known = held or self._cache.local(contact, RECORD)
-        if known is not None and (found is None or known.version != found.version):
-            return Seen(None, changed=True)
-        if found is None or not _is_sound(found.original) or found.original.format not in formats:
-            return Seen(None)
-        self._cache.keep(contact, STORED, found, epoch)
-        return Seen(found, self._until(found))
+        return self._seen(contact, held or self._cache.local(contact, RECORD), found, epoch, formats)
 
     async def read(self, original: Original, trace: Trace) -> StoredEntry:
         """Return the bytes of *original*. Raise `OriginalChanged` if there are others, and the errors of the store."""
@@ -113,18 +110,20 @@ class NearPictures:
         self._cache.keep(original.contact, STORED, found, epoch)
         return found
 
-    def _may_be_sent(self, contact: int, held: StoredEntry | None, formats: Container[Format]) -> bool:
-        """Return False if this process knows that there is no picture, or none that is sent as stored."""
-        if held is not None:
-            return held.original.format in formats
-        record = self._cache.local(contact, RECORD)
-        if record is None:
-            return True
-        try:
-            original = records.decode(record.body)
-        except ValueError:
-            return False
-        return original is not None and _is_sound(original) and original.format in formats
+    async def close(self) -> None:
+        """Cancel the reads under way."""
+        await self._flights.close()
+
+    def _seen(
+        self, contact: int, known: Entry | None, found: StoredEntry | None, epoch: int, formats: Container[Format]
+    ) -> Seen:
+        """Put what was *found* in the store into memory, and return it, if *known* has the same version."""
+        if known is not None and (found is None or known.version != found.version):
+            return Seen(None, changed=True)
+        if found is None or not _is_sound(found.original) or found.original.format not in formats:
+            return Seen(None)
+        self._cache.keep(contact, STORED, found, epoch)
+        return Seen(found, self._until(found))
 
     def _until(self, entry: StoredEntry) -> float:
         return entry.stored_at + self._lifetimes.fresh * jitter(entry)
@@ -134,33 +133,22 @@ class NearPictures:
         self._observer.stale_served()
         return Seen(held, until)
 
+    def _is_usable(self, until: float) -> bool:
+        """Return whether a picture that was fresh until *until* may be served while the store fails."""
+        return 0 <= time.time() - until < self._lifetimes.stale_if_error
+
+    def _count_miss(self, held: StoredEntry | None, trace: Trace) -> None:
+        self._observer.cache("memory", "miss")
+        trace.fwd = "stale" if held else "miss"
+
     async def _read_once(self, contact: int, epoch: int, trace: Trace) -> StoredEntry | None:
         """Read the picture, once for simultaneous requests in one *epoch*. None: there is none."""
-        key = contact, epoch
         with trace.timed("store"):
-            while (reading := self._reads.get(key)) is not None:
-                found = await asyncio.shield(reading)
-                if found is not _ABANDONED:
-                    trace.collapsed = True
-                    self._observer.collapsed()
-                    return found
-            return await self._lead(key)
-
-    async def _lead(self, key: tuple[int, int]) -> StoredEntry | None:
-        """Read the picture. Others wait for this read meanwhile; if it is cancelled, one of them reads."""
-        reading = self._reads[key] = asyncio.get_running_loop().create_future()
-        try:
-            found = await self._read(key[0])
-            reading.set_result(found)
-            return found
-        except Exception as error:  # of any class: the requests that wait for this read get it too
-            reading.set_exception(error)
-            reading.exception()  # no other request may wait: asyncio warns of exceptions that are not retrieved
-            raise
-        finally:
-            del self._reads[key]
-            if not reading.done():
-                reading.set_result(_ABANDONED)
+            found, collapsed = await self._flights.join((contact, epoch), lambda: self._read(contact))
+        if collapsed:
+            trace.collapsed = True
+            self._observer.collapsed()
+        return found
 
     async def _read(self, contact: int) -> StoredEntry | None:
         since = time.time()
@@ -170,10 +158,23 @@ class NearPictures:
             return None
         if loaded is None:
             return None
-        original, data = loaded
-        if data is None and original.size <= self._most:
+        if loaded.data is None and loaded.original.size <= self._most:
             raise OriginalChanged
-        return StoredEntry(original.version, since, "", data or b"", original)
+        return _entry_of(loaded, since)
+
+
+def _may_be_sent(known: Entry, formats: Container[Format]) -> bool:
+    """Return False if *known*, a stored picture or a record, says that there is none that is sent as stored."""
+    try:
+        original = known.original if isinstance(known, StoredEntry) else records.decode(known.body)
+    except ValueError:
+        return False
+    return original is not None and _is_sound(original) and original.format in formats
+
+
+def _entry_of(loaded: Loaded, since: float) -> StoredEntry:
+    """Return the entry of what was read from the store after *since* (Unix seconds)."""
+    return StoredEntry(loaded.original.version, since, "", loaded.data or b"", loaded.original)
 
 
 def _is_sound(original: Original) -> bool:

@@ -149,6 +149,13 @@ class Originals:
         """Return whether the store has failed, so that it is not to be asked now."""
         return not self._breaker.admits()
 
+    def load_at_once(self, contact: int, most: int) -> Loaded | None:
+        """Return the original of *contact* and its bytes, as `OriginalStore.load_at_once` does."""
+        if (loaded := self._store.load_at_once(contact, most)) is not None:
+            self._observer.store_read()
+            self._breaker.succeeded()
+        return loaded
+
     async def load(self, contact: int, most: int) -> Loaded | None:
         """Return the original of *contact* and its bytes, as `OriginalStore.load` does."""
         return await self._counted(self._store.load(contact, most))

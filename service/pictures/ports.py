@@ -20,7 +20,7 @@ from service.pictures.values import Entry, EntryHead, MezzanineFile, Original, O
 
 Outcome = Literal["finished", "failed", "refused", "timed_out", "abandoned"]
 Layer = Literal["memory", "shared"]
-Lookup = Literal["hit", "miss", "unavailable", "put_failed", "put_dropped"]
+Lookup = Literal["hit", "miss", "foreign", "unavailable", "put_failed", "put_dropped", "unknown_news"]
 Read = Callable[[], Awaitable[bytes | OpenFile]]
 """Returns the bytes of an original or of an upload, or its open file, which the caller closes."""
 
@@ -52,6 +52,9 @@ class OriginalStore(Protocol):
     @property
     def near(self) -> bool:
         """Whether reading a picture costs less than a copy in the shared cache, as on a local file system."""
+
+    def load_at_once(self, contact: int, most: int) -> Loaded | None:
+        """Return the same as `load`, with the bytes unless they are too many. None: that needs a wait."""
 
     async def load(self, contact: int, most: int) -> Loaded | None:
         """Return the original of *contact* and its bytes, read together. None: there is none.
@@ -296,7 +299,7 @@ class Observer(Protocol):
     """Counts events. Its methods are called from the event loop."""
 
     def cache(self, layer: Layer, outcome: Lookup) -> None:
-        """A lookup in one layer of the cache, or a put that failed."""
+        """A lookup in one layer of the cache, a put that failed, or what a stranger has put or published there."""
 
     def stale_served(self) -> None:
         """A stale record or an older rendition is served."""

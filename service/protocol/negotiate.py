@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.errors import N_, NotAcceptable, PictureError, Unwritable
-from service.formats import WRITABLE, Fit, Format, IfBlank
+from service.formats import CENTER, WRITABLE, Fit, Format, Gravity, IfBlank
 from service.protocol.accept import NAMED, parse_accept
 from service.protocol.memo import memoized
 from service.protocol.query import Query
@@ -48,7 +48,7 @@ class RequestedPicture:
 
     `acceptable` has the formats that `Accept` allows, in the site's order of preference. It is empty when `type` is
     given, which wins over `Accept`. `shows_tiff` is False when `Accept` names picture formats but not TIFF, as the
-    header of a browser does.
+    header of a browser does. `gravity`, `background` and `enlarge` are those of `Query`.
     """
 
     width: int | None
@@ -59,6 +59,17 @@ class RequestedPicture:
     acceptable: tuple[AcceptableFormat, ...]
     json_quality: float
     shows_tiff: bool = True
+    gravity: Gravity = CENTER
+    background: str | None = None
+    enlarge: bool = True
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # It is the key of several memos, and to hash all of it takes as long as the rest of a lookup there.
+        object.__setattr__(self, "_hash", hash((self.width, self.height, self.fit, self.type, self.acceptable)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def resolve(
         self, stored: Format, alpha: bool, ruled_out: RuledOut = NONE_RULED_OUT, *, verbatim: bool = True
@@ -70,6 +81,8 @@ class RequestedPicture:
         """
         unchanged = self.width is None and self.height is None and self.type is None and stored.writable
         unchanged = unchanged and (verbatim or stored not in ruled_out)
+        if self.background is not None and alpha:
+            unchanged = alpha = False
         if not stored.writable or (stored is Format.TIFF and not self.shows_tiff):
             unchanged, stored = False, Format.PNG if alpha else Format.JPEG
         if unchanged and any(each.format is stored for each in self.acceptable):
@@ -78,7 +91,7 @@ class RequestedPicture:
 
     def resolve_placeholder(self, default: Format, ruled_out: RuledOut = NONE_RULED_OUT) -> FormatChoice:
         """Return the choice for a placeholder, which is in the format *default* by default. Raise as `resolve` does."""
-        return self._negotiate(default, alpha=True, ruled_out=ruled_out, as_stored=False)
+        return self._negotiate(default, alpha=self.background is None, ruled_out=ruled_out, as_stored=False)
 
     def placeholder_size(self) -> tuple[int, int]:
         """Return width and height of a placeholder in pixels: the requested box, or a square when one side is given."""
@@ -124,7 +137,17 @@ def requested_picture(query: Query, accept: str | None, preference: tuple[Format
         names_tiff = any(each.named and each.format is Format.TIFF for each in acceptable)
         shows_tiff = names_tiff or not accepted.names_pictures
     return RequestedPicture(
-        query.width, query.height, query.fit, query.if_blank, query.type, acceptable, json_quality, shows_tiff
+        query.width,
+        query.height,
+        query.fit,
+        query.if_blank,
+        query.type,
+        acceptable,
+        json_quality,
+        shows_tiff,
+        query.gravity,
+        query.background,
+        query.enlarge,
     )
 
 

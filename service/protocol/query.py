@@ -6,18 +6,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import unquote_plus
 
 from service.errors import N_, BadParameter
-from service.formats import WRITABLE, Fit, Format, IfBlank
+from service.formats import CENTER, WRITABLE, Fit, Format, Gravity, IfBlank
 from service.protocol.memo import memoized
+from service.protocol.parameters import NO_PRESETS, Presets, not_one_of, texts_of
 
 _T = TypeVar("_T")
 
 _INTEGER = re.compile(r"-?[0-9]{1,10}")
 _INT32 = range(-(2**31), 2**31)
+_RATIO = re.compile(r"([1-4])(?:\.([0-9]{1,2}))?")
+_SHARES = re.compile(r"([01])(?:\.([0-9]{1,2}))?,([01])(?:\.([0-9]{1,2}))?")
+_COLOUR = re.compile(r"[0-9a-fA-F]{6}")
 
-_SPELLINGS = {name.lower(): name for name in ("w", "h", "type", "ifBlank", "fit")}
 _TYPES = {
     **{each.name.lower(): each for each in WRITABLE},
     **{media_type: each for each in WRITABLE for media_type in (each.media_type, *each.aliases)},
@@ -29,39 +31,69 @@ _BLANKS = {
     **{str(each.value): each for each in IfBlank},
 }
 _FITS = {each.value: each for each in Fit}
+_ENLARGE = {"true": True, "false": False}
+_GRAVITIES = {
+    "center": CENTER,
+    "top": Gravity(down=0),
+    "bottom": Gravity(down=100),
+    "left": Gravity(across=0),
+    "right": Gravity(across=100),
+}
 
 _TYPES_SHOWN = ", ".join(each.name for each in WRITABLE)
 _BLANKS_SHOWN = ", ".join(each.name.replace("_", " ").title().replace(" ", "") for each in IfBlank)
 _FITS_SHOWN = ", ".join(_FITS)
+_ENLARGE_SHOWN = ", ".join(_ENLARGE)
+_GRAVITIES_SHOWN = f"{', '.join(_GRAVITIES)}, 0.00,0.00 – 1.00,1.00"
+_MOST_HUNDREDTHS = 400
+"""The largest `dpr`, in hundredths."""
+_RATIOS_SHOWN, _WHOLE_RATIOS_SHOWN, _COLOURS_SHOWN = "1.00 – 4.00", "1, 2, 3", "000000 – ffffff"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The query of a picture's URL. Sides are in pixels, at least 1. `fit` is `CONTAIN` unless both sides are given."""
+    """The query of a picture's URL. Sides are in pixels, at least 1. `fit` is `CONTAIN` unless both sides are given.
+
+    `gravity` is `CENTER` unless `fit` is `COVER`. `background` has six hexadecimal digits in lower case. `version` is
+    the text of `v`.
+    """
 
     width: int | None = None
     height: int | None = None
     type: Format | None = None
     if_blank: IfBlank = IfBlank.NULL
     fit: Fit = Fit.CONTAIN
+    gravity: Gravity = CENTER
+    background: str | None = None
+    enlarge: bool = True
+    version: str = ""
 
 
 @memoized
-def parse_query(raw: str, max_dimension: int) -> Query:
+def parse_query(raw: str, max_dimension: int, presets: Presets = NO_PRESETS) -> Query:
     """Parse the raw, percent-encoded query string; *max_dimension* is in pixels. Raise `BadParameter`.
 
-    Names match in any letter case. Unknown names are ignored. An empty value counts as no value.
+    Names match in any letter case. Unknown names are ignored. An empty value counts as no value. A preset and `dpr`
+    become the sides that they mean.
     """
-    texts = _texts(raw)
-    width = _side("w", texts, max_dimension)
-    height = _side("h", texts, max_dimension)
+    given = texts_of(raw)
+    texts = presets.resolve(given)
+    width, height = _side("w", texts, max_dimension), _side("h", texts, max_dimension)
+    width, height = _multiplied(width, height, _ratio(texts, whole=presets.only), max_dimension)
     fit = _choice("fit", texts, _FITS, _FITS_SHOWN)
+    fit = fit if fit and width and height else Fit.CONTAIN
+    gravity = _gravity(texts)
+    enlarge = _choice("enlarge", texts, _ENLARGE, _ENLARGE_SHOWN)
     return Query(
         width,
         height,
         _choice("type", texts, _TYPES, _TYPES_SHOWN),
         _choice("ifblank", texts, _BLANKS, _BLANKS_SHOWN) or IfBlank.NULL,
-        fit if fit and width and height else Fit.CONTAIN,
+        fit,
+        gravity if fit is Fit.COVER else CENTER,
+        _background(texts),
+        enlarge is not False or not (width or height),
+        given.get("v", ""),
     )
 
 
@@ -71,26 +103,6 @@ def parse_contact_id(text: str) -> int:
     if number is None:
         raise BadParameter(N_("The contact id must be a 32-bit integer."))
     return number
-
-
-def _texts(raw: str) -> dict[str, str]:
-    """Return the decoded values of known names, by name in lower case. Values of other names are not decoded."""
-    texts: dict[str, str] = {}
-    for pair in raw.split("&"):
-        encoded_name, _, encoded = pair.partition("=")
-        name = unquote_plus(encoded_name).lower()
-        if name not in _SPELLINGS:
-            continue
-        try:
-            text = unquote_plus(encoded, errors="strict")
-        except UnicodeDecodeError:
-            raise BadParameter(N_("The parameter %(name)s is not valid UTF-8."), {"name": _SPELLINGS[name]}) from None
-        if texts.setdefault(name, text) != text:
-            raise BadParameter(
-                N_("The parameter %(name)s is given more than once, with different values."),
-                {"name": _SPELLINGS[name]},
-            )
-    return texts
 
 
 def _int32(text: str) -> int | None:
@@ -105,9 +117,55 @@ def _side(name: str, texts: Mapping[str, str], limit: int) -> int | None:
     if number is None or number > limit:
         raise BadParameter(
             N_("The parameter %(name)s must be an integer of at most %(limit)s."),
-            {"name": _SPELLINGS[name], "limit": limit},
+            {"name": name, "limit": limit},
         )
     return number if number > 0 else None
+
+
+def _multiplied(width: int | None, height: int | None, hundredths: int, limit: int) -> tuple[int | None, int | None]:
+    """Return the sides times a ratio, rounded half up. The ratio is lowered where a side would be above *limit*."""
+    longer = max(width or 0, height or 0)
+    part, whole = (hundredths, 100) if longer * hundredths <= limit * 100 else (limit, longer)
+    multiplied = [side and max(1, (2 * side * part + whole) // (2 * whole)) for side in (width, height)]
+    return multiplied[0], multiplied[1]
+
+
+def _ratio(texts: Mapping[str, str], *, whole: bool) -> int:
+    """Return `dpr` in hundredths. It must be 1, 2 or 3 if it is to be *whole*."""
+    text = texts.get("dpr")
+    if not text:
+        return 100
+    match = _RATIO.fullmatch(text)
+    hundredths = _hundredths(match[1], match[2]) if match else 0
+    if not 100 <= hundredths <= _MOST_HUNDREDTHS or (whole and hundredths not in (100, 200, 300)):
+        raise not_one_of("dpr", _WHOLE_RATIOS_SHOWN if whole else _RATIOS_SHOWN)
+    return hundredths
+
+
+def _gravity(texts: Mapping[str, str]) -> Gravity:
+    text = texts.get("gravity")
+    if not text:
+        return CENTER
+    if (named := _GRAVITIES.get(text.lower())) is not None:
+        return named
+    match = _SHARES.fullmatch(text)
+    shares = (_hundredths(match[1], match[2]), _hundredths(match[3], match[4])) if match else (101, 101)
+    if max(shares) > 100:
+        raise not_one_of("gravity", _GRAVITIES_SHOWN)
+    return Gravity(*shares)
+
+
+def _background(texts: Mapping[str, str]) -> str | None:
+    text = texts.get("bg")
+    if not text:
+        return None
+    if not _COLOUR.fullmatch(text):
+        raise not_one_of("bg", _COLOURS_SHOWN)
+    return text.lower()
+
+
+def _hundredths(whole: str, decimals: str | None) -> int:
+    return int(whole) * 100 + int((decimals or "").ljust(2, "0"))
 
 
 def _choice(name: str, texts: Mapping[str, str], table: Mapping[str, _T], shown: str) -> _T | None:
@@ -116,8 +174,5 @@ def _choice(name: str, texts: Mapping[str, str], table: Mapping[str, _T], shown:
         return None
     chosen = table.get(text.lower())
     if chosen is None:
-        raise BadParameter(
-            N_("The parameter %(name)s must be one of %(accepted)s."),
-            {"name": _SPELLINGS[name], "accepted": shown},
-        )
+        raise not_one_of(name, shown)
     return chosen

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
 from service.errors import N_, Forbidden
+from service.protocol.parameters import NAMES
 
 _OWN = ("kid", "exp", "sig")
-_ACCEPTED = ("w", "h", "type", "ifBlank", "fit", *_OWN)
+_ACCEPTED = (*NAMES, *_OWN)
 _KNOWN = frozenset(name.lower() for name in _ACCEPTED)
 _TARGET = re.compile(r'[!"$-~]{1,8192}')
 """A target: visible ASCII without `#` (RFC 9112 section 3.2)."""
@@ -76,12 +77,15 @@ def verify(target: str, keys: Mapping[str, bytes], now: float) -> Signed:
 def sign(target: str, kid: str, secret: bytes, exp: int) -> str:
     """Return *target* with a signature that expires at *exp*, in Unix seconds. It replaces a signature of *target*.
 
-    Raises `Forbidden` for a parameter that a picture's URL does not have.
+    Raises `Forbidden` for a parameter that a picture's URL does not have, and for a target that is too long or has too
+    many parameters.
     """
     path, pieces = _split(target)
     bare = [raw for name, _, raw in pieces if name not in _OWN]
     unsigned = _join(path, [*bare, f"kid={kid}", f"exp={exp}"])
-    return f"{unsigned}&sig={_signature(path.removesuffix('/'), _split(unsigned)[1], secret)}"
+    signed = f"{unsigned}&sig={_signature(path.removesuffix('/'), _split(unsigned)[1], secret)}"
+    _split(signed)
+    return signed
 
 
 def parse_key(text: str) -> tuple[str, bytes]:

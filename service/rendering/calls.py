@@ -10,10 +10,10 @@ import os
 import signal
 import socket
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from typing import Generic, TypeVar
 
 from service.imaging.order import Reduction, Rendered
+from service.rendering import replies
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ _NICENESS = 10
 """Steps of niceness. The event loop comes first, so that hits stay quick during renders."""
 
 
-def serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
+def serve(memory_bytes: int, service: socket.socket, data: int) -> None:
     """Be a render process. Do the same as `worker.serve`."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -36,21 +36,22 @@ def serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
 
 @dataclass(frozen=True)
 class Call(Generic[T]):
-    """The function of `service.rendering.worker` with that *name*."""
+    """The function of `service.rendering.worker` with that *name*, whose reply *read* reads in the service."""
 
     name: str
+    read: replies.Reader[T]
 
     def __call__(self, *args: object) -> T:
         from service.rendering import worker
 
-        return getattr(worker, self.name)(*args)  # type: ignore[no-any-return]  # the type that the constants name
+        return getattr(worker, self.name)(*args)  # type: ignore[no-any-return]  # the type that *read* returns
 
 
-IDENTIFY: Call[int] = Call("identify")
-PROBE: Call[None] = Call("probe")
-RENDER_ORIGINAL: Call[Rendered] = Call("render_original")
-MAKE_MEZZANINE: Call[tuple[bytes, Reduction] | None] = Call("make_mezzanine")
-RENDER_MEZZANINE: Call[Rendered] = Call("render_mezzanine")
-RENDER_DECODED_MEZZANINE: Call[Rendered] = Call("render_decoded_mezzanine")
-ADMIT_UPLOAD: Call[bytes | None] = Call("admit_upload")
-DRAW_PLACEHOLDER: Call[bytes] = Call("draw_placeholder")
+IDENTIFY: Call[int] = Call("identify", replies.number)
+PROBE: Call[None] = Call("probe", replies.nothing)
+RENDER_ORIGINAL: Call[Rendered] = Call("render_original", replies.rendered)
+MAKE_MEZZANINE: Call[tuple[bytes, Reduction] | None] = Call("make_mezzanine", replies.optional_mezzanine)
+RENDER_MEZZANINE: Call[Rendered] = Call("render_mezzanine", replies.rendered)
+RENDER_DECODED_MEZZANINE: Call[Rendered] = Call("render_decoded_mezzanine", replies.rendered)
+ADMIT_UPLOAD: Call[bytes | None] = Call("admit_upload", replies.optional_picture)
+DRAW_PLACEHOLDER: Call[bytes] = Call("draw_placeholder", replies.picture)

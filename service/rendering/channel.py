@@ -3,52 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 import socket
 from collections.abc import Callable
-from typing import Any
 
-from service.rendering.messages import LENGTH, RECEIVED, packed, packed_call
+from service.rendering import replies
+from service.rendering.messages import RECEIVED, packed, packed_call
 
 _RECEIVED_MORE = 262_144
 """Bytes of each further read, more than the buffer of a socket has."""
 
 
 class Channel:
-    """The end of the service, which sends a call when it has the result of the last one. It never blocks."""
+    """The end of the service, which sends a call when it has the reply to the last one. It never blocks.
 
-    def __init__(self, end: socket.socket) -> None:
-        self._end = end
+    Call *on_end* when the process closes its end, or sends bytes that are no reply to the call: with the `BadReply`.
+    Nothing is received after that.
+    """
+
+    def __init__(self, end: socket.socket, on_end: Callable[[replies.BadReply | None], None]) -> None:
+        self._end, self._on_end = end, on_end
         self._loop: asyncio.AbstractEventLoop | None = None
         self._received = bytearray()
-        self._result: asyncio.Future[Any] | None = None
+        self._frame: asyncio.Future[bytearray | None] | None = None
 
     def open(self) -> None:
-        """Begin to receive results by the event loop."""
+        """Begin to receive by the event loop."""
         self._end.setblocking(False)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._end, self._receive)
 
     async def send(
         self, function: Callable[..., object], args: tuple[object, ...], source: object, descriptor: int | None = None
-    ) -> asyncio.Future[Any]:
+    ) -> asyncio.Future[bytearray | None]:
         """Send a call, what its first argument is read from, and a duplicate of *descriptor*.
 
-        Return the future of its result, None if the process ends. Raise OSError if the process has ended.
+        Return the future of the whole frame of its reply, None if no frame can come any more. Raise OSError if the
+        process has ended.
         """
         if self._loop is None:
             raise BrokenPipeError
         message = packed((packed_call(function, args), source))
-        self._result = self._loop.create_future()
+        self._frame = self._loop.create_future()
         sent = self._end.send(message) if descriptor is None else socket.send_fds(self._end, [message], [descriptor])
         if sent < len(message):
             await self._loop.sock_sendall(self._end, message[sent:])
-        return self._result
+        return self._frame
 
     def close(self) -> None:
-        """Close the socket. The result that is awaited becomes None."""
-        self._end_receiving()
+        """Close the socket. The frame that is awaited becomes None."""
+        self.end_receiving()
         self._end.close()
+
+    def end_receiving(self) -> None:
+        """Receive nothing any more. The frame that is awaited becomes None."""
+        if self._loop is not None:
+            self._loop.remove_reader(self._end)
+            self._loop = None
+        if self._frame is not None and not self._frame.done():
+            self._frame.set_result(None)  # an exception and the frames that await it would hold each other
 
     def _receive(self) -> None:
         try:
@@ -58,19 +70,18 @@ class Channel:
         except OSError:
             data = b""
         if not data:
-            self._end_receiving()
+            self.end_receiving()
+            self._on_end(None)
             return
         self._received += data
-        if len(self._received) >= LENGTH.size:
-            end = LENGTH.size + LENGTH.unpack_from(self._received)[0]
-            if len(self._received) >= end:
-                received, self._received = self._received, bytearray()
-                if self._result is not None and not self._result.done():
-                    self._result.set_result(pickle.loads(memoryview(received)[LENGTH.size : end]))
-
-    def _end_receiving(self) -> None:
-        if self._loop is not None:
-            self._loop.remove_reader(self._end)
-            self._loop = None
-        if self._result is not None and not self._result.done():
-            self._result.set_result(None)  # an exception and the frames that await it would hold each other
+        try:
+            missing = replies.missing(self._received)
+            if missing < 0 or self._frame is None or self._frame.done():
+                raise replies.BadReply("more bytes than those of one reply to one call")
+        except replies.BadReply as fault:
+            self.end_receiving()
+            self._on_end(fault)
+            return
+        if not missing:
+            received, self._received = self._received, bytearray()
+            self._frame.set_result(received)

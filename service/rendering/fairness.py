@@ -37,12 +37,8 @@ class WaitingOrder:
 
     def __init__(self, demand: Demand | None, owner: Owner | None, seconds: float, limit: float = math.inf) -> None:
         self.demand, self.owner, self.seconds = demand, owner, seconds
-        self._due = time.monotonic() + _PART * limit
-
-    @property
-    def due(self) -> bool:
-        """Whether cheaper orders of its group do not come before it any more."""
-        return time.monotonic() >= self._due
+        self.due = time.monotonic() + _PART * limit
+        """The monotonic seconds from which on cheaper orders of its group do not come before it any more."""
 
     @property
     def half_closed(self) -> bool:
@@ -93,7 +89,8 @@ class FairQueue(Generic[Queued]):
         self._count += 1
         groups = self._groups()
         if self._count % _OLDEST:
-            chosen = min(range(len(groups)), key=lambda at: self._rank(self._orders[at], groups[at]))
+            now = time.monotonic()
+            chosen = min(range(len(groups)), key=lambda at: self._rank(self._orders[at], groups[at], now))
         else:
             chosen = 0
         order, group = self._orders.pop(chosen), groups.pop(chosen)
@@ -117,8 +114,8 @@ class FairQueue(Generic[Queued]):
         counts = Counter(group for groups in possible for group in groups)
         return [min(groups, key=lambda group: (counts[group], self._begun_at.get(group, 0))) for groups in possible]
 
-    def _rank(self, order: Queued, group: Group) -> tuple[int, bool, int, float]:
+    def _rank(self, order: Queued, group: Group, now: float) -> tuple[int, bool, int, float]:
         begun_at = self._begun_at.get
-        if order.due:
+        if now >= order.due:
             return begun_at(group, 0), False, 0, 0.0
         return begun_at(group, 0), True, begun_at((group, order.owner), 0), order.seconds

@@ -1,7 +1,7 @@
-"""The socket between the service and one render process: calls and descriptors go there, results come back.
+"""The socket between the service and one render process: calls and descriptors go there, replies come back.
 
-A message is its length and a pickled object. This module has the end of the render process, and does not import
-asyncio.
+A call is its length and a pickled object, which only the render process reads. Replies are in `replies.py`: the service
+unpickles nothing. This module has the end of the render process, and does not import asyncio.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from functools import lru_cache
 from typing import Any
 
 LENGTH = struct.Struct("!I")
-"""Bytes of a message's length."""
+"""Bytes of a call's length."""
 RECEIVED = 65_536
-"""Bytes of the first read of a message. Most renditions are smaller."""
+"""Bytes of the first read of a call or a reply. Most renditions are smaller."""
 _CALLS = 128
 """Packed calls that are kept. Requests ask for few sizes, and to pack an order takes longer than to send it."""
 
 
 def packed(message: object) -> bytes:
-    """Return *message* as the bytes that are sent."""
+    """Return *message* as the bytes that are sent to a render process."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     return LENGTH.pack(len(data)) + data
 
@@ -36,11 +36,6 @@ def packed_call(function: Callable[..., object], args: tuple[object, ...]) -> by
 @lru_cache(_CALLS)
 def _unpacked_call(data: bytes) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     return pickle.loads(data)  # type: ignore[no-any-return]  # only `packed_call` makes such bytes
-
-
-def send(end: socket.socket, result: object) -> None:
-    """Send *result* from the render process."""
-    end.sendall(packed(result))
 
 
 def receive(end: socket.socket) -> tuple[Callable[..., Any], tuple[Any, ...], Any, int | None]:

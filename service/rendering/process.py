@@ -15,22 +15,22 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import time
-import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import get_context, resource_tracker
-from multiprocessing.connection import Connection
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 import structlog
 
 from service.errors import N_, RenderTimedOut
 from service.open_file import FileIdentity, OpenFile
-from service.rendering import calls
+from service.rendering import calls, replies
 from service.rendering.channel import Channel
 from service.rendering.decoded_mezzanines import DecodedMezzanines
+from service.rendering.launch import launch
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -55,9 +55,7 @@ class Job(Generic[T]):
     of the file, or the arguments if there is neither.
     """
 
-    def __init__(
-        self, call: Callable[..., T], args: tuple[object, ...], source: bytes | OpenFile | None = None
-    ) -> None:
+    def __init__(self, call: calls.Call[T], args: tuple[object, ...], source: bytes | OpenFile | None = None) -> None:
         self.call, self.args = call, args
         self.file = source if isinstance(source, OpenFile) else None
         self.data = None if isinstance(source, OpenFile) else source
@@ -97,24 +95,26 @@ class DiedAtWork(Exception):
 
 
 class RenderProcess:
-    """A spawned process that renders one picture at a time, with at most *memory_bytes* of address space (0: no limit).
+    """A process that renders one picture at a time, with at most *memory_bytes* of address space (0: no limit).
 
-    *pid* is 0 until the process is ready. *renders* counts its renders. *mezzanines* has the keys of the mezzanines
-    that it keeps decoded. *worn* means that a successor is being started.
+    *on_end* is called once if the process ends by itself, or must not be used any more. *pid* is 0 until the process is
+    ready. *renders* counts its renders. *mezzanines* has the keys of the mezzanines that it keeps decoded. *worn* means
+    that a successor is being started.
     """
 
-    def __init__(self, memory_bytes: int) -> None:
-        context = get_context("spawn")
-        own_end, child_end = socket.socketpair()
-        self._channel = Channel(own_end)
-        child_data, self._data = context.Pipe(duplex=False)
-        _enlarge(self._data)
-        self._child_ends = child_end, child_data
-        self.child = context.Process(target=calls.serve, args=(memory_bytes, *self._child_ends), daemon=True)
+    def __init__(self, memory_bytes: int, on_end: Callable[[RenderProcess], None] = lambda _: None) -> None:
+        self._memory_bytes, self._on_end = memory_bytes, on_end
+        own_end, self._child_end = socket.socketpair()
+        self._channel = Channel(own_end, self._ended)
+        child_data, data = os.pipe()
+        _enlarge(data)
+        self._child_data, self._data = os.fdopen(child_data, "rb", 0), os.fdopen(data, "wb", 0)
+        self.child: subprocess.Popen[bytes] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self.pid = 0
         self.renders = 0
         self.worn = False
+        self._unusable = False
         self.mezzanines: DecodedMezzanines[None] = DecodedMezzanines()
 
     @property
@@ -154,11 +154,12 @@ class RenderProcess:
             ) from error
         except (EOFError, OSError) as error:
             seconds = time.monotonic() - begun
-            raise DiedAtWork(job.subject, seconds, killed=await self._in_thread(self._was_killed)) from error
+            killed = not self._unusable and await self._in_thread(self._was_killed)
+            raise DiedAtWork(job.subject, seconds, killed=killed) from error
 
     def kill(self) -> None:
         """Kill the process at once. It may be at work, or may still be starting."""
-        if self.child.pid is not None:
+        if self.child is not None:
             self.child.kill()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
@@ -167,8 +168,9 @@ class RenderProcess:
         try:
             async with asyncio.timeout(_END_TIMEOUT):
                 await asyncio.to_thread(self._thread.shutdown)
-                if self.child.pid is not None:
-                    await asyncio.to_thread(self.child.join)
+                if self.child is not None:
+                    self.child.kill()  # it may have been spawned since
+                    await asyncio.to_thread(self.child.wait)
             self._channel.close()
             self._data.close()
             self._close_child_ends()  # the process may never have been spawned
@@ -179,20 +181,19 @@ class RenderProcess:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     def _spawn(self) -> None:
-        resource_tracker.ensure_running()  # `start` would do it, and unblock these signals
-        signal.pthread_sigmask(signal.SIG_BLOCK, calls.IGNORED)  # the new process inherits the mask
-        self.child.start()
-        weakref.finalize(self, self.child.kill)  # the interpreter would wait for the process when it exits
+        self.child = launch(self._memory_bytes, self._child_end.fileno(), self._child_data.fileno())
         self._close_child_ends()  # so that the other ends report the end of the process
 
     def _close_child_ends(self) -> None:
-        for end in self._child_ends:
-            end.close()
+        self._child_end.close()
+        self._child_data.close()
 
     def _was_killed(self) -> bool:
         """Wait for the end of a process that has closed its socket. Return whether SIGKILL ended it."""
-        self.child.join(_END_TIMEOUT)
-        return self.child.exitcode == -signal.SIGKILL
+        assert self.child is not None
+        with suppress(subprocess.TimeoutExpired):
+            self.child.wait(_END_TIMEOUT)
+        return self.child.returncode == -signal.SIGKILL
 
     async def _exchange(self, job: Job[T]) -> T:
         source: FileIdentity | int | None = None if job.data is None else len(job.data)
@@ -209,12 +210,22 @@ class RenderProcess:
             sending = self._in_thread(self._write, job.data)
             job.data = None
             await sending
-        if (outcome := await answer) is None:
+        if (frame := await answer) is None:
             raise EOFError
-        succeeded, value = outcome
-        if not succeeded:
-            raise value
-        return value  # type: ignore[no-any-return]  # the return type of `job.call`
+        try:
+            return replies.result(frame, job.call.read)
+        except replies.BadReply as fault:
+            self._channel.end_receiving()
+            self._ended(fault)
+            raise EOFError from fault
+
+    def _ended(self, fault: replies.BadReply | None) -> None:
+        """Tell that the process cannot be used any more. With *fault*, a picture may have taken it over: kill it."""
+        if fault is not None and self.child is not None:
+            self._unusable = True
+            self.child.kill()
+            log.error("render.bad_reply", pid=self.pid, reason=str(fault))
+        self._on_end(self)
 
     def _write(self, data: bytes) -> None:
         unsent = memoryview(data)
@@ -232,9 +243,9 @@ def _processor_seconds(pid: int) -> float:
         return math.inf  # the process has ended
 
 
-def _enlarge(pipe: Connection) -> None:
+def _enlarge(pipe: int) -> None:
     if hasattr(fcntl, "F_SETPIPE_SZ"):
         try:
-            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         except OSError:
             pass  # beyond this user's limit for pipes: the usual size works, only slower

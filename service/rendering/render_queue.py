@@ -57,15 +57,14 @@ class RenderQueue:
         if len(self._waiting) > self._limit:
             self._refuse(self._waiting.surplus())
         self._changed(len(self._waiting))
+        timer = asyncio.get_running_loop().call_later(timeout, self._expire, order)  # `asyncio.timeout` takes longer
         try:
-            async with asyncio.timeout(timeout):
-                await order.place
-        except TimeoutError as error:
-            self._withdraw(order)
-            raise QueueFull from error
+            await order.place
         except asyncio.CancelledError:
             self._withdraw(order)
             raise
+        finally:
+            timer.cancel()
 
     def leave(self) -> None:
         """Give a place back: the next order gets it."""
@@ -76,6 +75,11 @@ class RenderQueue:
             if not order.place.done():  # otherwise its task is being cancelled
                 self._free -= 1
                 order.place.set_result(None)
+            self._changed(len(self._waiting))
+
+    def _expire(self, order: _QueuedOrder) -> None:
+        if not order.place.done():
+            self._refuse(order)
             self._changed(len(self._waiting))
 
     def _withdraw(self, order: _QueuedOrder) -> None:

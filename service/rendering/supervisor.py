@@ -126,7 +126,7 @@ class Supervisor:
         while not self._closing:
             process: RenderProcess | None = None
             try:
-                process = RenderProcess(self._memory_bytes)
+                process = RenderProcess(self._memory_bytes, self._on_end)
                 self._starting.add(process)
                 await process.start()
             except Exception as error:  # no descriptors, threads or memory at the moment
@@ -139,7 +139,6 @@ class Supervisor:
                     await asyncio.sleep(_RETRY)
             else:
                 self._starting.discard(process)
-                asyncio.get_running_loop().add_reader(process.child.sentinel, self._on_death, process)
                 self._ready.add(process)
                 if worn in self._idle:
                     self._idle.remove(worn)
@@ -149,15 +148,13 @@ class Supervisor:
                 self.release(process)
                 return
 
-    def _on_death(self, process: RenderProcess) -> None:
-        """Replace an idle process that died. For a process at work, the caller of its job does so."""
-        asyncio.get_running_loop().remove_reader(process.child.sentinel)
+    def _on_end(self, process: RenderProcess) -> None:
+        """Replace an idle process that ended. For a process at work, the caller of its job does so."""
         if process in self._idle:
             self._idle.remove(process)
             self.replace(process)
 
     def _remove(self, process: RenderProcess) -> None:
-        asyncio.get_running_loop().remove_reader(process.child.sentinel)
         self._ready.discard(process)
         self._retiring.discard(process)
         self._end(process)

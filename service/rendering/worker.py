@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-import multiprocessing
 import os
 import resource
+import select
 import signal
 import socket
 import sys
 import threading
-from multiprocessing.connection import Connection
 
 from service.formats import Fit, Format
 from service.imaging.admission import admit
@@ -21,8 +20,9 @@ from service.imaging.order import Encoding, Limits, Order, Placeholder, Reductio
 from service.imaging.render import render, rendition
 from service.imaging.source import Source
 from service.open_file import FileIdentity, read_whole
+from service.rendering import replies
 from service.rendering.decoded_mezzanines import DecodedMezzanines
-from service.rendering.messages import receive, send
+from service.rendering.messages import receive
 
 _PR_SET_PDEATHSIG = 1
 _MALLOC = {
@@ -38,32 +38,33 @@ _source: Source | None = None
 _mezzanines: DecodedMezzanines[Mezzanine] = DecodedMezzanines()
 
 
-def serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
+def serve(memory_bytes: int, service: socket.socket, data: int) -> None:
     """Run jobs until the parent process ends, with at most *memory_bytes* of address space (0: no limit).
 
-    *service* gives a function, its arguments, and what its first argument is: bytes from *data*, of which there is the
-    number; those of a file, of which there are the descriptor and the identity; or None. It takes True and the result,
-    or False and the exception.
+    *service* gives a function, its arguments, and what its first argument is: bytes from the pipe *data*, of which
+    there is the number; those of a file, of which there are the descriptor and the identity; or None. It takes the
+    frame of the result or of the exception.
     """
+    _end_with_parent(service)
     _set_up_process(memory_bytes)
     while True:
         function, args, source, descriptor = receive(service)
         if isinstance(source, int):
-            args = _read_exactly(data.fileno(), source), *args
+            args = _read_exactly(data, source), *args
         try:
             if descriptor is not None:
                 args = _read_file(descriptor, source), *args
-            outcome = True, function(*args)
-        except Exception as error:  # the parent raises it
-            outcome = False, error.with_traceback(None)
-        send(service, outcome)
-        del args, outcome  # several megabytes, which the next render may need
+            reply = replies.frame(function(*args))
+        except MemoryError:
+            reply = replies.error_frame(out_of_memory())
+        except Exception as error:  # the service raises it
+            reply = replies.error_frame(error)
+        for part in reply:
+            service.sendall(part)
+        del args, reply  # several megabytes, which the next render may need
 
 
 def _set_up_process(memory_bytes: int) -> None:
-    if sys.platform == "linux":  # the thread that started this process lives for as long as the parent uses it
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
     if memory_bytes:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
@@ -73,12 +74,20 @@ def _set_up_process(memory_bytes: int) -> None:
     os.close(null)
 
 
-def _end_with_parent() -> None:
-    """End this process when the parent ends. A decoder may keep this thread waiting."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _end_with_parent(service: socket.socket) -> None:
+    """Have this process end when the parent ends, also during a render."""
+    if sys.platform == "linux":  # the thread that started this process lives for as long as the parent uses it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    else:
+        threading.Thread(target=_end_with, args=(service,), name="parent", daemon=True).start()
+
+
+def _end_with(service: socket.socket) -> None:
+    """End this process when the other end of *service* is closed. A decoder may keep this thread waiting."""
+    poll = select.poll()
+    poll.register(service, 0)  # only the end of the connection
+    poll.poll()
+    os._exit(1)
 
 
 def _tune_allocator() -> None:

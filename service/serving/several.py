@@ -22,7 +22,6 @@ import uvloop
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from prometheus_client import multiprocess, values
-from pydantic import SecretStr
 
 from service.caches.embedded import EmbeddedValkey
 from service.line_queue import STANDARD_ERROR
@@ -34,7 +33,7 @@ from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
 from service.wiring.app import create_app
-from service.wiring.private_server import private_server
+from service.wiring.private_server import private_server, with_private_server
 
 log = structlog.get_logger()
 
@@ -160,8 +159,7 @@ class _Process(ReplaceableWorker):
         values.ValueClass = values.MultiProcessValue(lambda: self.number)  # type: ignore[no-untyped-call]
         settings, slots = share(workers.settings_reload.settings, self.part, workers.folder)
         if workers.embedded is not None:
-            cache = settings.cache.model_copy(update={"url": SecretStr(workers.embedded.url)})
-            settings = settings.model_copy(update={"cache": cache})
+            settings = with_private_server(settings, workers.embedded)
         uvloop.run(self._serve(settings, slots))
 
     async def _serve(self, settings: Settings, slots: RenderSlots | None) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from service.access.schemes import SCHEMES, Scheme
 from service.protocol.signatures import parse_key
-from service.settings.values import Listed, Section
+from service.settings.values import Listed, Section, is_loopback
+
+_MIN_KEY_BYTES = 16
+"""Bytes of a signing key, at least. A shorter one can be found from one signed URL by trial."""
+
+Risk = Literal["http", "writable_users", "short_keys", "all_proxies"]
+"""What is refused at the start unless `auth.accept` names it."""
 
 
 class AuthSettings(Section):
@@ -25,8 +31,12 @@ class AuthSettings(Section):
     jwt_audience: str
     jwt_jwks_url: str
     jwt_key_file: str
+    jwt_types: Listed[Annotated[str, Field(min_length=1)]]
+    jwt_roles_claim: Annotated[str, Field(min_length=1)]
+    jwt_required: Annotated[str, Field(pattern=r"^\S*$")]
     signing_keys: Listed[SecretStr]
     remember_for: Annotated[int, Field(gt=0, le=3600)]
+    accept: Listed[Risk]
 
     @field_validator("signing_keys")
     @classmethod
@@ -70,6 +80,30 @@ class AuthSettings(Section):
         if faults:
             raise ValueError("; ".join(faults))
         return self
+
+    @model_validator(mode="after")
+    def _risks_are_accepted(self) -> AuthSettings:
+        faults = [
+            f"{name} is http:// to another machine, so credentials or keys cross the network in clear: "
+            "use https://, or name http in accept"
+            for name in ("superoffice_url", "jwt_jwks_url")
+            if "http" not in self.accept and _in_clear(getattr(self, name))
+        ]
+        keys = [parse_key(key.get_secret_value()) for key in self.signing_keys]
+        faults += [
+            f"the signing key {name} has {len(secret)} bytes, and needs {_MIN_KEY_BYTES}: make one with "
+            "`openssl rand -hex 32`, or name short_keys in accept"
+            for name, secret in keys
+            if "short_keys" not in self.accept and len(secret) < _MIN_KEY_BYTES
+        ]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
+def _in_clear(url: str) -> bool:
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not is_loopback(parts.hostname or "")
 
 
 _NEEDED = {name for row in SCHEMES.values() if row.field for name in row.needs}

@@ -10,6 +10,10 @@ from pydantic import Field, SecretStr, field_validator
 
 from service.settings.values import Bytes, Section, WholeSeconds
 
+_SHORTEST_SECRET = 32
+"""Characters of a secret at least. Random ones of hexadecimal digits have 128 bits."""
+UNSEALED = "cache.secret is empty, so every writer there can forge pictures"
+"""What is to be said of a cache that is not sealed."""
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _ANY = re.compile(r".+", re.DOTALL)
 _URL_OPTIONS = {
@@ -32,6 +36,7 @@ class CacheSettings(Section):
     """Where renditions are kept, and for how long."""
 
     url: SecretStr
+    secret: SecretStr
     prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]{1,64}$")]
     timeout: Annotated[float, Field(gt=0, le=0.05)]
     memory_bytes: Annotated[int, Field(ge=0)]
@@ -43,6 +48,18 @@ class CacheSettings(Section):
     fresh_for: Annotated[int, Field(gt=0)]
     missing_for: WholeSeconds
     unrenderable_for: WholeSeconds
+
+    @field_validator("secret")
+    @classmethod
+    def _long_enough(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret) < _SHORTEST_SECRET:
+            raise ValueError(f"must have {_SHORTEST_SECRET} characters or more, or be empty")
+        return secret
+
+    @property
+    def sealed(self) -> bool:
+        """Whether an attacker who writes into the cache cannot seal values: a private server's secret is random."""
+        return bool(self.secret) or not self.url
 
     @field_validator("url")
     @classmethod

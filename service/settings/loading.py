@@ -113,7 +113,7 @@ def _unknown_variables() -> list[str]:
     return faults
 
 
-_SECRET = ("url", "superoffice_url", "jwt_jwks_url", "app_tokens", "signing_keys")
+_SECRET = ("url", "secret", "superoffice_url", "jwt_jwks_url", "app_tokens", "signing_keys")
 """Settings that are secrets, or whose values may contain one."""
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, field_validator
+from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
 
 from service.access.schemes import CREDENTIAL_FIELDS
+from service.errors import PictureError
 from service.formats import WRITABLE, Format
 from service.protocol.lists import TOKEN
 from service.protocol.origins import parse_origin
+from service.protocol.parameters import Presets, texts_of
+from service.protocol.query import parse_query
 from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds
 
 _FORBIDDEN_FIELDS = frozenset(name.lower() for name in ("*", "Cookie", *CREDENTIAL_FIELDS))
@@ -73,6 +76,32 @@ class RenderSettings(Section):
     max_animation_pixels: Count
     enlarge: bool
     preference: str
+    presets: dict[str, str]
+    presets_only: bool
+
+    @model_validator(mode="after")
+    def _presets_are_queries(self) -> RenderSettings:
+        for name, query in self.presets_in_force.texts.items():
+            if "preset" in query:
+                raise ValueError(f"the preset {name!r} may not name a preset")
+            try:
+                parse_query(self.presets[name], self.max_dimension)
+            except PictureError as error:
+                raise ValueError(f"the preset {name!r}: {error}") from None
+        if self.presets_only and not self.presets:
+            raise ValueError("presets_only without presets would refuse every request")
+        return self
+
+    @property
+    def presets_in_force(self) -> Presets:
+        """The presets, as requests name them. Raise ValueError."""
+        return Presets(
+            {
+                name: {key: text for key, text in texts_of(query).items() if text}
+                for name, query in self.presets.items()
+            },
+            self.presets_only,
+        )
 
     @field_validator("preference")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -20,6 +21,14 @@ def _listed(value: object) -> object:
 
 
 Listed = Annotated[tuple[_T, ...], BeforeValidator(_listed)]
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether *host*, a name or an address, is this machine, which other machines cannot reach under it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Section(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
 from pydantic import model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -18,6 +18,7 @@ from service.settings.sections import (
     ServerSettings,
     WritesSettings,
 )
+from service.settings.values import is_loopback
 
 
 class Settings(BaseSettings):
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
     @property
     def is_local(self) -> bool:
         """Whether the service listens on a loopback address, which only this machine reaches."""
-        return _loopback(self.server.host)
+        return is_loopback(self.server.host)
 
     @model_validator(mode="after")
     def _verifiers_have_a_scheme(self) -> Settings:
@@ -58,9 +59,15 @@ class Settings(BaseSettings):
             )
         return self
 
-
-def _loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    @model_validator(mode="after")
+    def _proxies_are_some(self) -> Settings:
+        proxies = self.server.trusted_proxies
+        four = list(collapse_addresses(each for each in proxies if isinstance(each, IPv4Network)))
+        six = list(collapse_addresses(each for each in proxies if isinstance(each, IPv6Network)))
+        everywhere = four == [IPv4Network("0.0.0.0/0")] or six == [IPv6Network("::/0")]
+        if everywhere and "all_proxies" not in self.auth.accept:
+            raise ValueError(
+                "server.trusted_proxies has all addresses, so each client may choose the address that its wrong "
+                "credentials count for: name the proxies, or all_proxies in auth.accept"
+            )
+        return self

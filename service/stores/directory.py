@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BufferedReader
 from itertools import islice
@@ -23,18 +22,23 @@ from service.stores import cached_files
 from service.stores.folder_in_force import FolderInForce
 from service.stores.found_files import FoundFiles
 from service.stores.layout import Layout
-from service.stores.names import files_of, paths_of, pictures_in
+from service.stores.names import files_of, paths_of, pictures_in, shard
 from service.stores.near import Nearness, is_near
 from service.stores.opening import open_version, opened, read_error
 from service.stores.os_errors import as_store_errors
 from service.stores.picture_reader import PictureReader
 from service.stores.streams import Streams
 from service.stores.versions import picture_of, read_unchanged, require_version, version_of
+from service.threads import Threads
 
 T = TypeVar("T")
 
-_THREADS = 8
-"""Threads for reading. A disk that does not respond blocks these and no others."""
+_THREADS, _SPARE = 8, 32
+"""Threads for reading, and further ones in place of those that hang."""
+_HANGS_AFTER = 0.25
+"""Share of the time limit after which a call hangs."""
+_FOLDER = "folder"
+"""The place of calls that read no contact's file. The other places are the names of shards."""
 
 
 class DirectoryStore:
@@ -58,7 +62,7 @@ class DirectoryStore:
         self._reader = PictureReader(max_bytes, self._nearness)
         self._layout = Layout(self._folder)
         self._in_force = in_force or FolderInForce(root)
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="store")
+        self._threads = Threads(_THREADS, name="store", hangs_after=_HANGS_AFTER * timeout, spare=_SPARE)
         self._streams = Streams(self._threads, self._nearness, timeout)
         self._found = FoundFiles()
 
@@ -66,12 +70,14 @@ class DirectoryStore:
     def near(self) -> bool:
         return self._nearness.near
 
-    async def load(self, contact: int, most: int) -> Loaded | None:
+    def load_at_once(self, contact: int, most: int) -> Loaded | None:
         try:
             return self._in_cached(contact, lambda file: self._load_cached(contact, file, most))
         except OSError:
-            pass  # not all of it is in the kernel's memory, or the file is unusual: a thread finds out
-        return await self._bounded(lambda: self._in_thread(self._load, contact, most))
+            return None  # not all of it is in the kernel's memory, or the file is unusual: a thread finds out
+
+    async def load(self, contact: int, most: int) -> Loaded | None:
+        return await self._in_thread(contact, self._load, contact, most)
 
     async def find(self, contact: int, *, known: bool = False) -> Original | None:
         files: list[OpenFile] = []
@@ -81,21 +87,21 @@ class DirectoryStore:
             original = self._in_cached(contact, lambda file: self._load_cached(contact, file, 0, to_open)).original
         except OSError:
             files.clear()
-            original = await self._bounded(partial(self._in_thread, self._find, contact, known, to_open))
+            original = await self._in_thread(contact, self._find, contact, known, to_open)
         if original is not None and files:
             self._found.keep(original, files[0])
         return original
 
     async def read(self, original: Original) -> bytes:
-        return await self._bounded(lambda: self._in_thread(self._read, original))
+        return await self._in_thread(original.contact, self._read, original)
 
     async def open(self, original: Original) -> bytes | OpenFile:
         if (file := self._found.take(original)) is not None:
             return file
-        return await self._bounded(lambda: self._in_thread(self._open, original))
+        return await self._in_thread(original.contact, self._open, original)
 
     async def stream(self, original: Original, piece: int, span: range | None = None) -> Pieces:
-        file, identity = await self._bounded(lambda: self._in_thread(self._open_version, original))
+        file, identity = await self._in_thread(original.contact, self._open_version, original)
         return await self._streams.start(
             file, identity, original, range(original.size) if span is None else span, piece
         )
@@ -106,33 +112,33 @@ class DirectoryStore:
             with os.scandir(self._root) as entries:
                 return "has files" if next(entries, None) else "is empty"
 
-        return f"{self._root} {await self._bounded(lambda: self._in_thread(describe_folder))}"
+        return f"{self._root} {await self._in_thread(None, describe_folder)}"
 
     async def is_in_force(self) -> bool:
         """Return whether the folder at the path may be used. A failure is not logged: this is asked in a loop."""
         try:
             async with asyncio.timeout(self._timeout):
-                await self._in_thread(self._in_force.require)
+                await self._threads.run(self._in_force.require, _FOLDER)
         except OSError:
             return False
         return True
 
     async def identity(self) -> str | None:
-        return await self._bounded(lambda: self._in_thread(self._in_force.identity))
+        return await self._in_thread(None, self._in_force.identity)
 
     async def sample(self, limit: int) -> tuple[int, list[OSError]]:
         """Read the beginning of the first *limit* pictures in the folder, in the order in which the system lists them.
 
         Return the number of pictures, and the errors of those that cannot be read.
         """
-        found = await self._bounded(lambda: self._in_thread(lambda: list(islice(pictures_in(self._root), limit))))
-        errors = [await self._bounded(partial(self._in_thread, read_error, path)) for _, path in found]
+        found = await self._in_thread(None, lambda: list(islice(pictures_in(self._root), limit)))
+        errors = [await self._in_thread(contact, read_error, path) for contact, path in found]
         return len(found), [error for error in errors if error is not None]
 
     async def close(self) -> None:
         self._found.close()
         await self._streams.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)  # a thread that does not respond must not delay this
+        self._threads.shutdown()
 
     def _open_version(self, original: Original) -> tuple[BufferedReader, FileIdentity]:
         return open_version(self._path_of(original.contact), original.version)
@@ -245,8 +251,10 @@ class DirectoryStore:
         self._in_force.require()
         raise OriginalChanged
 
-    def _in_thread(self, call: Callable[..., T], *args: object) -> Awaitable[T]:
-        return asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
+    async def _in_thread(self, contact: int | None, call: Callable[..., T], *args: object) -> T:
+        """Return the result of *call*, which reads the file of *contact*, or the folder itself if that is None."""
+        place = _FOLDER if contact is None else shard(contact)  # a shard may be on a disk of its own
+        return await self._bounded(lambda: self._threads.run(partial(call, *args), place))
 
     async def _bounded(self, call: Callable[[], Awaitable[T]]) -> T:
         return await as_store_errors(call, self._timeout)

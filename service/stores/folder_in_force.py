@@ -64,7 +64,7 @@ class FolderInForce:
         ends = [*accumulate(parts)]
         self._numbers, self._contacts = shared[: ends[0]], shared[ends[0] : ends[1]]
         self._absent, self._absent_at = shared[ends[1] : ends[2]], shared[ends[2] :]
-        self._lock = threading.Lock()  # of this process
+        self._lock, self._listing = threading.Lock(), threading.Lock()  # of this process
         self._next_look = 0.0
         self._reported = False
 
@@ -80,9 +80,14 @@ class FolderInForce:
             return
         if self._numbers[_INODE]:
             self._numbers[_PATH] = self._path()  # the folder itself may have been moved to the path
-        else:
+        elif self._listing.acquire(blocking=False):  # a shard on a disk that hangs holds one thread only
+            try:
+                contacts = self._listed()
+            finally:
+                self._listing.release()
             with self._lock:
-                self._put_in_force(status, self._listed())
+                if not self._numbers[_INODE]:
+                    self._put_in_force(status, contacts)
 
     def present(self, contact: int) -> None:
         """Note that *contact* has a picture. Raise as `require`."""

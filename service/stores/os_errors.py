@@ -41,4 +41,8 @@ def error_fields(error: OSError, file: str | None = None) -> dict[str, str | Non
     """Return the fields of a log event for *error*. *file* is used when the error names no file."""
     number = error.errno
     code = None if number is None else errno.errorcode.get(number, str(number))
-    return {"file": error.filename or file, "errno": code, "reason": error.strerror or str(error)}
+    return {
+        "file": error.filename or file,
+        "errno": code,
+        "reason": error.strerror or str(error) or "no answer in time",
+    }

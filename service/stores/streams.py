@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from io import BufferedReader
 
@@ -17,6 +16,10 @@ from service.stores import cached_files
 from service.stores.near import Nearness
 from service.stores.os_errors import as_store_errors
 from service.stores.versions import require_version
+from service.threads import Threads
+
+_CLOSE_TIMEOUT = 0.5
+"""Seconds to wait until the files of streams are closed. A read that hangs holds its file."""
 
 
 class Streams:
@@ -25,7 +28,7 @@ class Streams:
     *timeout* is the number of seconds that one read may take.
     """
 
-    def __init__(self, threads: ThreadPoolExecutor, nearness: Nearness, timeout: float) -> None:
+    def __init__(self, threads: Threads, nearness: Nearness, timeout: float) -> None:
         self._threads, self._nearness, self._timeout = threads, nearness, timeout
         self._closing: set[asyncio.Future[None]] = set()
 
@@ -42,9 +45,9 @@ class Streams:
         return pieces
 
     async def close(self) -> None:
-        """Wait until the files of streams that have ended are closed, for the timeout at most."""
+        """Wait until the files of streams that have ended are closed, for half a second at most."""
         if self._closing:
-            await asyncio.wait(self._closing, timeout=self._timeout)
+            await asyncio.wait(self._closing, timeout=_CLOSE_TIMEOUT)
 
     async def _pieces(
         self, file: AsyncBufferedReader, identity: FileIdentity, original: Original, span: range, piece: int
@@ -68,8 +71,7 @@ class Streams:
                 if position == span.stop and not unchanged:
                     # A response that is cut short is better than a mixture of two pictures.
                     check = partial(_require_unchanged, file.fileno(), identity, original.version)
-                    in_thread = partial(asyncio.get_running_loop().run_in_executor, self._threads, check)
-                    await as_store_errors(in_thread, self._timeout, name)
+                    await as_store_errors(partial(self._threads.run, check), self._timeout, name)
                 yield data
         finally:
             self._close_soon(file)

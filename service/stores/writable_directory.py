@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
@@ -24,12 +24,13 @@ from service.stores.names import files_of, shard
 from service.stores.near import is_near
 from service.stores.os_errors import as_store_errors
 from service.stores.uploads import UploadFile, UploadFolder, make_names_durable
+from service.threads import Threads
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
-_THREADS = 4
-"""Threads for writing. They are separate, since reads must not wait until a disk has written."""
+_THREADS, _SPARE = 4, 16
+"""Threads for writing, and further ones in place of those that hang. Reads must not wait until a disk has written."""
 _MAX_AHEAD = 60
 """Seconds that a picture's date may be ahead, so that each picture of a burst has its own `Last-Modified`."""
 _SECOND = 1_000_000_000
@@ -54,7 +55,7 @@ class WritableDirectory(DirectoryStore):
     ) -> None:
         super().__init__(root, max_bytes=max_bytes, timeout=timeout, in_force=in_force, near=near)
         self._uploads = UploadFolder(root, timeout)
-        self._writers = ThreadPoolExecutor(_THREADS, thread_name_prefix="store-write")
+        self._writers = Threads(_THREADS, name="store-write", hangs_after=timeout, spare=_SPARE)
 
     @asynccontextmanager
     async def uploading(self) -> AsyncIterator[Upload]:
@@ -84,7 +85,7 @@ class WritableDirectory(DirectoryStore):
 
     async def close(self) -> None:
         await super().close()
-        self._writers.shutdown(wait=False, cancel_futures=True)
+        self._writers.shutdown()
 
     def _begin(self) -> UploadFile:
         self._in_force.require()
@@ -148,7 +149,7 @@ class WritableDirectory(DirectoryStore):
         return await self._bounded(lambda: self._in_writer(call))
 
     def _in_writer(self, call: Callable[[], T]) -> Awaitable[T]:
-        return asyncio.get_running_loop().run_in_executor(self._writers, call)
+        return self._writers.run(call)
 
 
 class _InThread(Protocol):

@@ -7,7 +7,13 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from aiohttp import BodyPartReader, HttpVersion11, MultipartReader, StreamReader, web
+from aiohttp import (
+    BodyPartReader,
+    HttpVersion11,
+    MultipartReader,
+    StreamReader,
+    web,
+)
 from aiohttp.http_exceptions import HttpProcessingError
 
 from service.errors import N_, BadParameter, UnsupportedUpload, UploadTimedOut, UploadTooLarge

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
+Networks = Sequence[IPv4Network | IPv6Network]
 _NODE = re.compile(r"\[([0-9A-Fa-f:.]{2,45})\](?::[0-9]{1,5})?|([0-9.]{7,15})(?::[0-9]{1,5})?|([0-9A-Fa-f:.]{2,45})")
 """An address in `X-Forwarded-For`, with or without a port, with or without brackets."""
 _NO_ADDRESS = "local"
 """The address of all clients of a unix socket."""
 
 
-def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Networks) -> str:
     """Return the client's address. *peer* is the connection's, *forwarded_for* the lines of `X-Forwarded-For`.
 
     A proxy appends the address of its client. So the last address that is not in a *trusted* network is the client's;
@@ -32,9 +33,7 @@ def client_address(peer: str | None, forwarded_for: Sequence[str], trusted: Sequ
     return str(address)
 
 
-def address_in_turn(
-    peer: str | None, forwarded_for: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]
-) -> str | None:
+def address_in_turn(peer: str | None, forwarded_for: Sequence[str], trusted: Networks) -> str | None:
     """Return the address whose clients take turns together: the client's, or its network of 64 bits for IPv6.
 
     Return None if the connection tells nothing of the client: it is one of a unix socket, or one of a *trusted* proxy

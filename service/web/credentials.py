@@ -28,6 +28,8 @@ _APP_TOKEN, _XSRF_COOKIE, _XSRF_HEADER = istr(APP_TOKEN), "XSRF-TOKEN", istr(XSR
 PresentedTexts = tuple[str | None, ...]
 """The name of the header field that carries a credential, the application token, and the lines of that field.
 
+For Basic there is no application token.
+
 For a session: `X-XSRF-TOKEN`, the application token, that header, the session's cookie and the `XSRF-TOKEN` cookie.
 """
 
@@ -52,7 +54,10 @@ class CredentialReader:
         headers = request.headers
         for field, name in self._fields:
             if field in headers:
-                return name, headers.get(_APP_TOKEN), *headers.getall(field)
+                lines = headers.getall(field)
+                # It does not belong to Basic: another value would cause another verification of the same password.
+                basic = lines[0][:6].lower() == "basic "
+                return name, None if basic else headers.get(_APP_TOKEN), *lines
         if self._session_cookie is None:
             return None
         header = headers.get(_XSRF_HEADER)

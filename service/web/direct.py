@@ -1,4 +1,4 @@
-"""Answers to GET of pictures that no index knows, from one look for the picture, below the router."""
+"""Answers to requests for pictures that no index knows, below the router: from one look, or with what is made then."""
 
 from __future__ import annotations
 
@@ -11,69 +11,173 @@ from aiohttp import hdrs, web
 
 from service.errors import PictureError
 from service.pictures.contact_pictures import ContactPictures, Look
+from service.pictures.selection import Selection
 from service.pictures.trace import Trace
-from service.pictures.values import OriginalChanged
+from service.pictures.values import Entry, OriginalChanged, Picture
+from service.protocol.cache_status import server_timing
 from service.protocol.negotiate import RequestedPicture, requested_picture
-from service.protocol.query import parse_query
+from service.web.client_address import Networks
+from service.web.connections import Connection
 from service.web.policy import ResponsePolicy
 from service.web.prebuilt import PrebuiltResponse, takes_prebuilt
-from service.web.repeats import MAX_TEXT, Repeats
-from service.web.request_values import CONDITIONS, field
-from service.web.requester import Requester, target
+from service.web.repeats import MAX_TEXT, RepeatKey, Repeats, lookup_timing, repeat_key
+from service.web.request_log import identify
+from service.web.request_values import CONDITIONS
+from service.web.requester import Requester
+from service.web.waiting_client import WaitingClient
 
 _USUAL = re.compile(r"/api/v1/Contact/([1-9][0-9]{0,8})/Image(?:\?([!-~]*))?")
 """The usual spelling of a target. Other spellings go to the router."""
 
 
-class Looked(NamedTuple):
-    """What was found for a request that the handler must answer, so that it is not looked up twice."""
+class Looked:
+    """What was found and made for a request that the handler must answer, so that nothing is done twice.
 
-    look: Look
-    trace: Trace
+    *error* is what the selection has failed with, or without it the making of the picture.
+    """
+
+    def __init__(self, look: Look, trace: Trace) -> None:
+        self.look, self.trace = look, trace
+        self.selection: Selection | None = None
+        self.picture: Picture | None = None
+        self.error: Exception | None = None
+
+    def raise_error(self) -> None:
+        """Raise the error, if there is one, and forget it: it refers to the frames that refer to this object."""
+        if self.error is not None:
+            try:
+                raise self.error
+            finally:
+                self.error = None
 
 
 LOOKED = web.RequestKey("looked", Looked)
 
 
-class DirectAnswers:
-    """Answers with *pictures* of which everything is found at once. They are kept in *repeats*."""
+class _Asked(NamedTuple):
+    """What a request asks for. *whole*: its answer has the whole body, whatever is selected. *version* is its `v`."""
 
-    def __init__(self, pictures: ContactPictures, repeats: Repeats, policy: ResponsePolicy) -> None:
-        self._pictures, self._repeats, self._policy = pictures, repeats, policy
+    contact: int
+    requested: RequestedPicture
+    version: str
+    key: RepeatKey
+    whole: bool
+
+
+class DirectAnswers:
+    """Answers with *pictures* of which everything is found at once, and with renditions. They are kept in *repeats*.
+
+    All else is left to the handler: errors, JSON, placeholders, older renditions. *proxies* are the trusted ones.
+    """
+
+    def __init__(self, pictures: ContactPictures, repeats: Repeats, policy: ResponsePolicy, proxies: Networks) -> None:
+        self._pictures, self._repeats, self._policy, self._proxies = pictures, repeats, policy, proxies
         self._requested = lru_cache(1024)(self._parse)
 
+    def answer_at_once(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
+        """Return the answer to *request* if it needs no wait. What was found otherwise is then in *request*."""
+        begun, asked = time.perf_counter(), self._read(request, requester)
+        if asked is None:
+            return None
+        trace = Trace()
+        if (look := self._pictures.look_at_once(asked.contact, asked.requested, trace)) is None:
+            return None
+        if (found := self._pictures.seen(look, asked.requested, trace)) is None or found[0].choice.json:
+            request[LOOKED] = Looked(look, trace)
+            return None
+        return self._answer(request, requester, asked, *found, trace, lookup_timing(begun))
+
     async def answer(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
-        """Return the answer to *request*.
+        """Return the answer to *request*, after `answer_at_once` has not.
 
         Return None if the handler must answer. What was found is then in *request*.
         """
-        begun, whole_target, accept = time.perf_counter(), target(request), field(request, hdrs.ACCEPT)
-        path = _USUAL.fullmatch(whole_target)
-        if path is None or len(whole_target) + len(accept or "") > MAX_TEXT:
+        begun, asked = time.perf_counter(), self._read(request, requester)
+        if asked is None or LOOKED in request:
+            return None
+        requested, whole, trace = asked.requested, asked.whole, Trace()
+        trace.owner = asked.contact
+        try:
+            look = await self._pictures.look(asked.contact, requested, trace, whole=whole)
+        except OriginalChanged:
+            return None  # the handler tries again
+        looked = Looked(look, trace)
+        try:
+            found = await self._pictures.cached(look, requested, trace, whole=whole)
+        except PictureError as error:
+            found, looked.error = None, error
+        if found is not None and not found[0].choice.json:
+            return self._answer(request, requester, asked, *found, trace, lookup_timing(begun))
+        request[LOOKED] = looked
+        if found is not None or looked.error is not None or not whole:
+            return None
+        await self._make(request, asked, looked)
+        selection, picture = looked.selection, looked.picture
+        if selection is None or picture is None or picture.older is not None or _is_stale(trace):
+            return None
+        return self._answer(request, requester, asked, selection, picture, trace, server_timing(trace.seconds))
+
+    async def _make(self, request: web.BaseRequest, asked: _Asked, looked: Looked) -> None:
+        """Select the picture and, if it is a rendition, load it. Put what comes of that into *looked*."""
+        connection, trace = request.protocol, looked.trace
+        assert isinstance(connection, Connection)
+        identify(request)
+        trace.client = WaitingClient(request, connection, self._proxies)
+        try:
+            looked.selection = selection = await self._pictures.select(
+                asked.contact, asked.requested, trace, whole=True, look=looked.look
+            )
+            if selection.work is not None and not selection.choice.json:
+                looked.picture = await self._pictures.load(selection, trace)
+        except Exception as error:  # the handler raises it again
+            looked.error = error
+
+    def _read(self, request: web.BaseRequest, requester: Requester) -> _Asked | None:
+        """Return what *request* asks for; None if that is unusual."""
+        key = repeat_key(request, requester)
+        path = _USUAL.fullmatch(key[0])
+        if path is None or len(key[0]) + len(key[1] or "") > MAX_TEXT:
             return None
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
-        requested = self._requested(path[2] or "", accept)
-        if requested is None:
+        parsed = self._requested(path[2] or "", key[1])
+        if parsed is None:
             return None
-        whole, trace = request.method == hdrs.METH_GET and CONDITIONS.isdisjoint(request.headers), Trace()
-        try:
-            look = await self._pictures.look(int(path[1]), requested, trace, whole=whole)
-        except OriginalChanged:
-            return None  # the handler tries again
-        try:
-            found = await self._pictures.cached(look, requested, trace, whole=whole)
-        except PictureError:
-            found = None  # the handler raises it, too
-        if found is None or found[0].choice.json:
-            request[LOOKED] = Looked(look, trace)
-            return None
-        negotiated = requested.type is None
-        return self._repeats.first_answer(request, requester, *found, trace, begun, negotiated=negotiated)
+        whole = request.method == hdrs.METH_GET and CONDITIONS.isdisjoint(request.headers)
+        return _Asked(int(path[1]), *parsed, key, whole)
 
-    def _parse(self, query: str, accept: str | None) -> RequestedPicture | None:
+    def _answer(
+        self,
+        request: web.BaseRequest,
+        requester: Requester,
+        asked: _Asked,
+        selection: Selection,
+        found: Entry | Picture,
+        trace: Trace,
+        timing: str,
+    ) -> PrebuiltResponse:
+        assert isinstance(found.body, bytes)  # it is cached, or a rendition
+        lifetime, negotiated = self._policy.lifetimes.of(selection, asked.version), asked.requested.type is None
+        return self._repeats.first_answer(
+            request,
+            requester,
+            asked.key,
+            selection,
+            found.body,
+            found.detail,
+            lifetime,
+            trace,
+            timing,
+            negotiated=negotiated,
+        )
+
+    def _parse(self, query: str, accept: str | None) -> tuple[RequestedPicture, str] | None:
         try:
-            parsed = parse_query(query, self._policy.max_dimension)
-            return requested_picture(parsed, accept, self._policy.preference)
+            parsed = self._policy.parse(query)
+            return requested_picture(parsed, accept, self._policy.preference), parsed.version
         except PictureError:
             return None  # the handler raises it, too
+
+
+def _is_stale(trace: Trace) -> bool:
+    return trace.ttl is not None and trace.ttl < 0

@@ -21,7 +21,7 @@ from service.web.prebuilt import PrebuiltResponse
 from service.web.problems import status_of
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer
-from service.web.request_log import REQUEST_ID, log_abandoned, log_request, new_request_id
+from service.web.request_log import identify, log_abandoned, log_request
 from service.web.request_values import METHODS
 from service.web.requester import REQUESTER, Requester
 from service.web.streaming import SMALL
@@ -57,16 +57,19 @@ class FastPath:
         begun = time.perf_counter()
         repeats, requester = self._repeats, self._known_reader(request)
         earlier = repeats.find(request, requester) if requester is not None else None
-        response = None
-        if earlier is not None and requester is not None and not connection.writing_paused and names_a_host(request):
+        response, may_send = None, requester is not None and not connection.writing_paused
+        if earlier is not None and requester is not None and may_send and names_a_host(request):
             # `find` has checked the version, and an earlier request with this target was not malformed.
             response = repeats.answer(request, requester, earlier)
-            if response is not None and response.length <= SMALL:
+        if response is None:
+            if malformed(request):
                 connection.mark_idle()
-                return self._counted(request, response, begun)
-        if response is None and malformed(request):
+                return self._refuse_malformed(request)
+            if requester is not None and may_send:
+                response = self._direct.answer_at_once(request, requester)
+        if response is not None and response.length <= SMALL:
             connection.mark_idle()
-            return self._refuse_malformed(request)
+            return self._counted(request, response, begun)
         connection.mark_busy()
         try:
             if response is not None:
@@ -85,7 +88,7 @@ class FastPath:
                     return await self._handler(request)
                 return await self._send(request, response, begun)
             finally:
-                repeats.release(request)
+                repeats.release(request, requester)
         except ClientLeft:
             self._metrics.abandoned()
             log_abandoned(request, time.perf_counter() - begun)
@@ -126,7 +129,7 @@ class FastPath:
         seconds = time.perf_counter() - begun
         self._metrics.request("image", request.method, response.status, seconds)  # the only answers made here
         if self._logs:
-            REQUEST_ID.set(new_request_id())
+            identify(request)
             log_request(request, response, seconds)
         return response
 
@@ -146,7 +149,7 @@ class FastPath:
 
     def refuse(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
         """Answer a request that the parser failed on with *error*."""
-        REQUEST_ID.set(request_id := new_request_id())
+        request_id = identify(request)
         if isinstance(error, HttpProcessingError):
             reason: PictureError = BadParameter(N_("This is no HTTP request that we understand."))
             if isinstance(error, request_parser.HeaderTooLarge):

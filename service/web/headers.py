@@ -13,7 +13,7 @@ from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.protocol.cache_status import CacheStatus, server_timing
 from service.protocol.conditionals import http_date
-from service.web.policy import NO_STORE, ResponseLifetimes, cache_control
+from service.web.policy import NO_STORE, CacheLifetime, ResponseLifetimes, cache_control
 from service.web.requester import Requester
 
 _ALWAYS = {
@@ -50,18 +50,11 @@ def vary(*, negotiated: bool, worded: bool) -> str | None:
 
 
 def picture_headers(
-    selection: Selection,
-    contact: int,
-    lifetimes: ResponseLifetimes,
-    requester: Requester,
-    varies: str | None,
-    *,
-    stale: bool,
+    selection: Selection, contact: int, lifetime: CacheLifetime, requester: Requester, varies: str | None
 ) -> CIMultiDict[str]:
     """Return the fields that 200, 206 and 304 of a picture have in common. The body's are in `describe_body`."""
     headers = common(None, varies)
     headers.update(own_headers(selection, contact))
-    lifetime = lifetimes.placeholder if selection.placeholder else lifetimes.stale if stale else lifetimes.picture
     headers["Cache-Control"] = cache_control(lifetime, requester)
     return headers
 

@@ -20,9 +20,10 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from service.line_queue import STANDARD_ERROR
 from service.pictures.ports import Layer, Lookup, Outcome
+from service.threads import hung_calls
 from service.web.request_values import METHODS
 
-Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "gallery", "other"]
+Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "other"]
 """The values of the label `route`. `other` counts requests to unknown paths and malformed ones."""
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -76,6 +77,13 @@ class Metrics:
         )
         self._log_dropped = counter("contact_image_log_dropped", "Lines of the log that were dropped.")
         self._log_dropped_before = 0
+        self._waiting = 0
+        self._hung = Gauge(
+            "contact_image_threads_hung",
+            "Threads whose calls have not returned, as on a disk that hangs.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
         self._queued = Gauge(
             "contact_image_render_queue_depth",
             "Renders that wait for a process.",
@@ -128,7 +136,7 @@ class Metrics:
         self._unrenderable.inc()
 
     def queued(self, count: int) -> None:
-        self._queued.set(count)
+        self._waiting = count
 
     def flush(self) -> None:
         """Add the plain numbers to the counters that Prometheus reads."""
@@ -136,6 +144,7 @@ class Metrics:
             self._requests.labels(route, method, str(status)).inc(count)
         for (layer, outcome), count in self._looked_up.items():
             self._cache.labels(layer, outcome).inc(count)
+        self._queued.set(self._waiting)
         for counter, count in self._happened.items():
             counter.inc(count)
         for durations in self._durations.values():
@@ -146,6 +155,7 @@ class Metrics:
         dropped = STANDARD_ERROR.dropped
         self._log_dropped.inc(dropped - self._log_dropped_before)
         self._log_dropped_before = dropped
+        self._hung.set(hung_calls())
 
     def text(self) -> bytes:
         """Return the flushed metrics of all processes in the exposition format, version 0.0.4."""

@@ -20,20 +20,18 @@ from service.errors import (
     Unwritable,
 )
 from service.formats import Format, IfBlank
-from service.pictures.contact_pictures import Look
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged, Picture
 from service.protocol.conditionals import if_range_holds, not_modified
 from service.protocol.languages import NO_PHOTO
 from service.protocol.negotiate import RequestedPicture, requested_picture
-from service.protocol.query import parse_query
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
 from service.web.connections import Connection
-from service.web.direct import LOOKED
+from service.web.direct import LOOKED, Looked
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
-from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY
+from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY, TRUSTED_PROXIES
 from service.web.request_values import CONDITIONS, contact_id
 from service.web.requester import REQUESTER, target
 from service.web.waiting_client import WaitingClient
@@ -55,6 +53,7 @@ class _Asked:
     accept: str | None
     contact: int
     requested: RequestedPicture
+    version: str
 
 
 @dataclass(slots=True)
@@ -87,8 +86,9 @@ async def picture(request: web.Request) -> web.StreamResponse:
     """Answer GET and HEAD of a contact's picture."""
     policy, whole, accept = request.app[RESPONSE_POLICY], target(request), request_values.field(request, "Accept")
     contact = contact_id(request)
-    query = parse_query(whole.partition("?")[2], policy.max_dimension)
-    asked = _Asked(request, whole, accept, contact, requested_picture(query, accept, policy.preference))
+    query = policy.parse(whole.partition("?")[2])
+    requested = requested_picture(query, accept, policy.preference)
+    asked = _Asked(request, whole, accept, contact, requested, query.version)
     for attempt in range(_ATTEMPTS):
         try:
             return await _answer(asked, reread=attempt > 0)
@@ -101,10 +101,11 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     """Select, compare validators, load, make the header, send."""
     request, contact, connection = asked.request, asked.contact, asked.request.protocol
     assert isinstance(connection, Connection)
-    look, trace = (None if reread else request.get(LOOKED)) or (None, Trace())
-    trace.client = WaitingClient(request, connection)
+    looked = None if reread else request.get(LOOKED)
+    trace = Trace() if looked is None else looked.trace
+    trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     with connection.cancelled_if_lost():
-        (selection, language, detail), loaded, part = await _load_first_possible(asked, look, trace, reread=reread)
+        (selection, language, detail), loaded, part = await _load_first_possible(asked, looked, trace, reread=reread)
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 
@@ -113,7 +114,9 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
     worded = selection.placeholder is not None and selection.placeholder.worded
     varies = vary(negotiated=asked.requested.type is None, worded=worded)
-    unchanged = picture_headers(selection, contact, lifetimes, requester, varies, stale=stale)
+    fresh = lifetimes.of(selection, asked.version)
+    shown = lifetimes.stale if stale and selection.placeholder is None else fresh
+    unchanged = picture_headers(selection, contact, shown, requester, varies)
     if loaded is None:
         add_trace(unchanged, trace, detail)
         return web.Response(status=304, headers=unchanged)
@@ -126,27 +129,31 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not stale and isinstance(loaded.body, bytes) and _is_repeatable(selection):
-        repeats.keep(asked.target, asked.accept, selection, negotiated=asked.requested.type is None)
+        repeats.keep(asked.target, asked.accept, selection, fresh, negotiated=asked.requested.type is None)
     if request.method == "GET":
         repeats.settle(asked.target, asked.accept, missed=trace.fwd is not None)
     add_trace(headers, trace, detail or loaded.detail)
     return await app[BODIES].send(request, headers, loaded, status=status, json=selection.choice.json)
 
 
-async def _load_first_possible(asked: _Asked, look: Look | None, trace: Trace, *, reread: bool) -> _Loaded:
-    """Select and load the picture, unless the client's copy is valid.
+async def _load_first_possible(asked: _Asked, looked: Looked | None, trace: Trace, *, reread: bool) -> _Loaded:
+    """Select and load the picture, unless the client's copy is valid, or *looked* has it.
 
     After an error that another format or a placeholder avoids, that is selected. Each turn but the last rules out one
     format, or the picture, so there are few.
     """
     failures = _Failures()
     while True:
-        chosen = await _select(asked, look, failures, trace, reread=reread)
+        chosen = await _select(asked, looked, failures, trace, reread=reread)
         selection = chosen.selection
         if _is_valid_at_client(asked.request, selection):
             return _Loaded(chosen)
         try:
             part = _requested_part(asked.request, selection)
+            if looked is not None:
+                looked.raise_error()
+                if looked.picture is not None:
+                    return _Loaded(chosen, looked.picture)
             return _Loaded(chosen, await _load(asked.request, selection, part, trace), part)
         except (BeyondFormat, Unwritable) as error:
             formats = failures.of_picture if selection.placeholder is None else failures.of_placeholder
@@ -155,14 +162,18 @@ async def _load_first_possible(asked: _Asked, look: Look | None, trace: Trace, *
             if asked.requested.if_blank is IfBlank.NULL or selection.placeholder is not None:
                 raise
             failures.unrenderable = True
-        trace.fwd, reread, look = "miss", False, None
+        trace.fwd, reread, looked = "miss", False, None
 
 
-async def _select(asked: _Asked, look: Look | None, failures: _Failures, trace: Trace, *, reread: bool) -> _Chosen:
+async def _select(asked: _Asked, looked: Looked | None, failures: _Failures, trace: Trace, *, reread: bool) -> _Chosen:
     """Select the picture, or the placeholder if the request asks for one in place of it."""
     pictures, requested = asked.request.app[PICTURES], asked.requested
     if not failures.unrenderable:
         try:
+            if looked is not None:
+                if looked.selection is not None:
+                    return _Chosen(looked.selection)
+                looked.raise_error()
             selection = await pictures.select(
                 asked.contact,
                 requested,
@@ -170,7 +181,7 @@ async def _select(asked: _Asked, look: Look | None, failures: _Failures, trace: 
                 reload=reread,
                 ruled_out=failures.of_picture,
                 whole=_wants_whole(asked.request),
-                look=look,
+                look=None if looked is None else looked.look,
             )
             return _Chosen(selection)
         except (NoPicture, Unrenderable) as error:

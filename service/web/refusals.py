@@ -9,7 +9,6 @@ from multidict import CIMultiDict
 
 from service.errors import N_, BadParameter, PictureError
 from service.protocol.languages import Languages
-from service.protocol.query import parse_query
 from service.web.headers import common, vary
 from service.web.keys import AUTHENTICATOR, LANGUAGES, RESPONSE_POLICY
 from service.web.policy import cache_control
@@ -63,5 +62,5 @@ def _subject(request: web.Request) -> tuple[int | None, bool]:
         contact = contact_id(request)
     with suppress(BadParameter):
         query = target(request).partition("?")[2]
-        negotiated = parse_query(query, request.app[RESPONSE_POLICY].max_dimension).type is None
+        negotiated = request.app[RESPONSE_POLICY].parse(query).type is None
     return contact, negotiated

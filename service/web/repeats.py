@@ -25,9 +25,10 @@ from service.pictures.values import Entry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
 from service.web.headers import common, describe_body, disposition, own_headers, serves_ranges, vary
+from service.web.policy import CacheLifetime
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
 from service.web.request_values import CONDITIONS, field
-from service.web.requester import Requester, target
+from service.web.requester import Requester
 from service.web.sharing import SharingHeaders
 
 MAX_TEXT = 512
@@ -37,7 +38,8 @@ _OVERHEAD = 1_250
 _ASKED = 16_384
 """Requests that are known to have been asked, before they are in the index. To put one there takes as long as the rest
 of a hit, and in wide traffic most are not repeated before they are evicted."""
-_Key = tuple[str, str | None]
+RepeatKey = tuple[str, str | None]
+"""Target without its signature, and `Accept`."""
 
 
 class _Heads(NamedTuple):
@@ -59,6 +61,7 @@ class EarlierAnswer(Selected):
     modified: int | None
     heads: _Heads
     own: str
+    lifetime: CacheLifetime
 
 
 class _LeadingRequest:
@@ -83,11 +86,13 @@ class Repeats:
     def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int) -> None:
         self._pictures, self._sharing = pictures, sharing
         self._heads: dict[tuple[Format, bool, bool], _Heads] = {}
-        self._index: Moka[_Key, EarlierAnswer] = Moka(capacity, weigher=_weight)
-        self._leaders: dict[_Key, _LeadingRequest] = {}
+        self._index: Moka[RepeatKey, EarlierAnswer] = Moka(capacity, weigher=_weight)
+        self._leaders: dict[RepeatKey, _LeadingRequest] = {}
         self._asked = array("q", bytes(8 * _ASKED))
 
-    def keep(self, target: str, accept: str | None, selection: Selection, *, negotiated: bool) -> EarlierAnswer:
+    def keep(
+        self, target: str, accept: str | None, selection: Selection, lifetime: CacheLifetime, *, negotiated: bool
+    ) -> EarlierAnswer:
         """Return the answer to GET of *target* with *accept*, for the followers of that request and for repeats.
 
         It is put into the index if the same was asked not long ago. *negotiated*: `Accept` counts.
@@ -104,6 +109,7 @@ class Repeats:
             selection.last_modified,
             self._heads_of(selection, contact, negotiated),
             "".join([f"{name}: {value}\r\n" for name, value in own_headers(selection, contact).items()]),
+            lifetime,
         )
         key = target, accept
         if (leader := self._leaders.get(key)) is not None:
@@ -112,7 +118,7 @@ class Repeats:
             self._index.set((target, accept and sys.intern(accept)), earlier)
         return earlier
 
-    def _was_asked(self, key: _Key) -> bool:
+    def _was_asked(self, key: RepeatKey) -> bool:
         """Return whether *key* was asked not long ago, and note that it is now."""
         number = hash(key)
         at = number % _ASKED
@@ -135,7 +141,7 @@ class Repeats:
         if CONDITIONS.intersection(request.headers) or not takes_prebuilt(request):
             return None
         begun = time.perf_counter()
-        key = _key(request)
+        key = repeat_key(request, requester)
         leader = self._leaders.get(key)
         if leader is None:
             self._leaders[key] = _LeadingRequest(request)
@@ -147,13 +153,13 @@ class Repeats:
             return None
         entry, ttl = found
         status = _status(ttl, "miss" if leader.missed else None, leader.missed, entry.detail)
-        return self._response(request, requester, earlier, entry, status, begun)
+        return self._response(request, requester, earlier, entry.body, status, lookup_timing(begun))
 
     def find(self, request: web.BaseRequest, requester: Requester) -> EarlierAnswer | None:
         """Return the answer to an earlier GET or HEAD with the same key; None if *request* cannot be answered so."""
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
-        return self._index.get((requester.target or request.raw_path, field(request, hdrs.ACCEPT)))
+        return self._index.get(repeat_key(request, requester))
 
     def answer(self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer) -> PrebuiltResponse | None:
         """Return the answer to GET or HEAD if record and rendition are in memory."""
@@ -176,24 +182,26 @@ class Repeats:
         self,
         request: web.BaseRequest,
         requester: Requester,
+        key: RepeatKey,
         selection: Selection,
-        entry: Entry,
+        body: bytes,
+        detail: str,
+        lifetime: CacheLifetime,
         trace: Trace,
-        begun: float,
+        timing: str,
         *,
         negotiated: bool,
     ) -> PrebuiltResponse:
-        """Return the answer with *selection* and *entry*, which are not in the index, and remember it."""
-        key = _key(request)
-        earlier = self.keep(*key, selection, negotiated=negotiated)
+        """Return the answer with *selection*, its *body* and *detail*. It is not in the index, and is remembered."""
+        earlier = self.keep(*key, selection, lifetime, negotiated=negotiated)
         if request.method == hdrs.METH_GET:
             self.settle(*key, missed=trace.fwd is not None)
-        status = _status(trace.ttl, trace.fwd, trace.collapsed, entry.detail)
-        return self._response(request, requester, earlier, entry, status, begun)
+        status = _status(trace.ttl, trace.fwd, trace.collapsed, detail, trace.stored)
+        return self._response(request, requester, earlier, body, status, timing)
 
-    def release(self, request: web.BaseRequest) -> None:
+    def release(self, request: web.BaseRequest, requester: Requester) -> None:
         """Wake the followers of *request*, which is answered or has failed, unless `settle` has."""
-        key = _key(request)
+        key = repeat_key(request, requester)
         if (leader := self._leaders.get(key)) is not None and leader.request is request:
             self.settle(*key, missed=True)
 
@@ -207,26 +215,25 @@ class Repeats:
         begun: float,
     ) -> PrebuiltResponse:
         status = _status(ttl, None, False, entry.detail)
-        return self._response(request, requester, earlier, entry, status, begun)
+        return self._response(request, requester, earlier, entry.body, status, lookup_timing(begun))
 
     def _response(
         self,
         request: web.BaseRequest,
         requester: Requester,
         earlier: EarlierAnswer,
-        entry: Entry,
+        body: bytes,
         status: str,
-        begun: float,
+        timing: str,
     ) -> PrebuiltResponse:
-        """Return 200 or 304 with *entry*. *status* is `Cache-Status`, *begun* is from `time.perf_counter`."""
-        took = (time.perf_counter() - begun) * 1000
-        sharing = self._sharing.lines(request, requester)
-        changing = f"{earlier.own}{sharing}Cache-Status: {status}\r\nServer-Timing: cache;dur={took:.3f}\r\n"
+        """Return 200 or 304 with *body*. *status* is `Cache-Status`, *timing* is `Server-Timing`."""
+        sharing = self._sharing.lines(request, requester, earlier.lifetime)
+        changing = f"{earlier.own}{sharing}Cache-Status: {status}\r\nServer-Timing: {timing}\r\n"
         if _is_unchanged(request, earlier):
             return PrebuiltResponse(304, earlier.heads.unchanged, changing, b"")
         assert isinstance(earlier.owner, int)  # placeholders are not kept
         named = f"{changing}Content-Disposition: {disposition(earlier.owner, earlier.heads.suffix)}\r\n"
-        return PrebuiltResponse(200, earlier.heads.full, named, entry.body)
+        return PrebuiltResponse(200, earlier.heads.full, named, body)
 
     def _heads_of(self, selection: Selection, contact: int, negotiated: bool) -> _Heads:
         """Return the parts of the headers that all pictures of one format have in common."""
@@ -242,9 +249,9 @@ class Repeats:
         return heads
 
 
-def _key(request: web.BaseRequest) -> _Key:
-    """Return the key of a request whose requester is known."""
-    return target(request), field(request, hdrs.ACCEPT)
+def repeat_key(request: web.BaseRequest, requester: Requester) -> RepeatKey:
+    """Return the key of *request*, which *requester* has sent."""
+    return requester.target or request.raw_path, field(request, hdrs.ACCEPT)
 
 
 def _is_unchanged(request: web.BaseRequest, earlier: EarlierAnswer) -> bool:
@@ -257,12 +264,17 @@ def _is_unchanged(request: web.BaseRequest, earlier: EarlierAnswer) -> bool:
     return tags == earlier.etag or not_modified(earlier.etag, earlier.modified, tags, date)
 
 
-def _weight(key: _Key, earlier: EarlierAnswer) -> int:
+def _weight(key: RepeatKey, earlier: EarlierAnswer) -> int:
     return len(key[0]) + len(earlier.own) + _OVERHEAD
 
 
 @lru_cache(1024)
-def _status(ttl: int | None, fwd: str | None, collapsed: bool, detail: str) -> str:
+def _status(ttl: int | None, fwd: str | None, collapsed: bool, detail: str, stored: bool = False) -> str:
     """Return `Cache-Status` of an answer with the *detail* of its entry. The rest is as in `Trace`."""
     hit = fwd is None
-    return str(CacheStatus(hit=hit, ttl=ttl if hit else None, fwd=fwd, collapsed=collapsed, detail=detail or None))
+    return str(CacheStatus(hit, ttl if hit else None, fwd, collapsed, stored, detail or None))
+
+
+def lookup_timing(begun: float) -> str:
+    """Return `Server-Timing` of a look into the caches that has *begun* at that `time.perf_counter`."""
+    return f"cache;dur={(time.perf_counter() - begun) * 1000:.3f}"

@@ -12,6 +12,7 @@ from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected, UnknownPath
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
+from service.web.files import file
 from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
@@ -20,7 +21,7 @@ from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
 from service.web.refusals import WENT_WRONG, refuse
-from service.web.request_log import REQUEST_ID, log_request, new_request_id
+from service.web.request_log import identify, log_request
 from service.web.request_values import Handler
 from service.web.requester import REQUESTER
 from service.web.writes import delete_picture, purge_picture, put_picture
@@ -32,6 +33,7 @@ _END = "{_end:/?}"
 """A path with a slash at its end names the same resource."""
 _IMAGE = _CONTACT + "/{_image:(?i:image)}" + _END
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}" + _END
+_ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
 
@@ -58,7 +60,8 @@ def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
         ("/healthz" + _END, "healthz", read_only(healthz)),
         ("/readyz" + _END, "readyz", read_only(readyz)),
         ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),
-        *([("/", "gallery", by_method(GET=page, HEAD=page))] if page else ()),
+        *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
+        *([("/", "page", by_method(GET=page, HEAD=page))] if page else ()),
         ("/{_anything:.*}", "other", _unknown_path),
     )
     for path, route, handler in paths:
@@ -70,7 +73,7 @@ def _answered(route: Route, handler: Handler) -> Handler:
 
     async def answer(request: web.Request) -> web.StreamResponse:
         begun = time.perf_counter()
-        REQUEST_ID.set(request_id := new_request_id())
+        request_id = identify(request)
         try:
             response = await handler(request)
         except PictureError as error:

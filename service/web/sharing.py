@@ -21,7 +21,7 @@ _EMBEDDED_BY = "Cross-Origin-Resource-Policy"
 class SharingHeaders:
     """Adds these fields to every answer: to a prebuilt one as lines of text, to any other as header fields.
 
-    *picture* is the lifetime in every prebuilt answer.
+    *picture* is the lifetime in most prebuilt answers.
     """
 
     def __init__(self, picture: CacheLifetime, cors: Cors) -> None:
@@ -31,7 +31,7 @@ class SharingHeaders:
         self._constant = (
             None
             if cors.listed
-            else {private: self._text(Requester(READER, private), None) for private in (False, True)}
+            else {private: self._text(Requester(READER, private), picture, None) for private in (False, True)}
         )
 
     async def on_prepare(self, request: web.Request, response: web.StreamResponse) -> None:
@@ -48,14 +48,14 @@ class SharingHeaders:
         if requester is not None:
             self.add_vary(headers)
 
-    def lines(self, request: web.BaseRequest, requester: Requester) -> str:
+    def lines(self, request: web.BaseRequest, requester: Requester, lifetime: CacheLifetime) -> str:
         """Return the fields that complete a prebuilt answer to *request*, each as a line with its CRLF."""
-        if self._constant is not None and requester.until is None:
+        if lifetime is self._picture and self._constant is not None and requester.until is None:
             return self._constant[requester.private]
-        return self._text(requester, request.headers.get(hdrs.ORIGIN))
+        return self._text(requester, lifetime, request.headers.get(hdrs.ORIGIN))
 
-    def _text(self, requester: Requester, origin: str | None) -> str:
-        return f"Cache-Control: {cache_control(self._picture, requester)}\r\n{self._joined(requester.private, origin)}"
+    def _text(self, requester: Requester, lifetime: CacheLifetime, origin: str | None) -> str:
+        return f"Cache-Control: {cache_control(lifetime, requester)}\r\n{self._joined(requester.private, origin)}"
 
     def _join(self, private: bool, origin: str | None) -> str:
         return "".join(f"{name}: {value}\r\n" for name, value in self._fields(private, origin).items())

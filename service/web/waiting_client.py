@@ -6,16 +6,15 @@ from functools import cached_property
 
 from aiohttp import web
 
-from service.web.client_address import address_in_turn
+from service.web.client_address import Networks, address_in_turn
 from service.web.connections import Connection
-from service.web.keys import TRUSTED_PROXIES
 
 
 class WaitingClient:
-    """The client that waits for the answer to *request* on *connection*."""
+    """The client that waits for the answer to *request* on *connection*. *proxies* are the trusted ones."""
 
-    def __init__(self, request: web.Request, connection: Connection) -> None:
-        self._request, self._connection = request, connection
+    def __init__(self, request: web.BaseRequest, connection: Connection, proxies: Networks) -> None:
+        self._request, self._connection, self._proxies = request, connection, proxies
 
     @property
     def half_closed(self) -> bool:
@@ -27,4 +26,4 @@ class WaitingClient:
         """The address with which this client takes turns, or None. It is needed for an order that waits only."""
         request = self._request
         forwarded = request.headers.getall("X-Forwarded-For", ())
-        return frozenset((address_in_turn(request.remote, forwarded, request.app[TRUSTED_PROXIES]),))
+        return frozenset((address_in_turn(request.remote, forwarded, self._proxies),))

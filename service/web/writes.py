@@ -15,7 +15,7 @@ from service.protocol.query import Query
 from service.web.bodies import receive
 from service.web.connections import Connection
 from service.web.headers import uncached
-from service.web.keys import CACHE, PICTURES, RESPONSE_POLICY, UPLOAD_LIMITS, WRITES
+from service.web.keys import CACHE, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES, UPLOAD_LIMITS, WRITES
 from service.web.request_values import contact_id
 from service.web.requester import REQUESTER
 from service.web.waiting_client import WaitingClient
@@ -29,7 +29,7 @@ async def put_picture(request: web.Request) -> web.StreamResponse:
     check = _conditions(request)
     connection = request.protocol
     assert isinstance(connection, Connection)
-    client = WaitingClient(request, connection)
+    client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     await writes.require(contact, client, check)
     async with writes.uploading() as upload:
         await receive(request, upload.write, max_bytes=limits.max_bytes, timeout=limits.timeout)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from hashlib import blake2b
 
 import structlog
@@ -26,7 +27,7 @@ from service.pictures.faults import FaultRecorder
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.mezzanine_renderer import MezzanineRenderer
 from service.pictures.originals import Originals
-from service.pictures.ports import CacheUnavailable, Renderer, SharedCache, WritableStore
+from service.pictures.ports import CacheUnavailable, Lookup, Renderer, SharedCache, WritableStore
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
 from service.pictures.writes import Writes
@@ -35,7 +36,7 @@ from service.rendering.admission import Admission, SharedWork
 from service.rendering.costs import Costs
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
-from service.settings import CacheSettings, HttpSettings, RenderSettings, Settings
+from service.settings import CacheSettings, RenderSettings, Settings
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
 from service.web.health import flush_metrics
@@ -69,7 +70,7 @@ from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 from service.wiring.credentials import authenticator
-from service.wiring.private_server import private_server
+from service.wiring.private_server import private_server, with_private_server
 from service.wiring.stores import StoreState, store_type
 
 log = structlog.get_logger()
@@ -84,6 +85,9 @@ _WRITE_STEPS = 4
 
 _COMPARE_PAUSE = 10.0
 """Seconds between two looks whether all processes that share the cache have the same store."""
+
+_YEAR = 31_536_000
+"""Seconds of the lifetime of what never changes, as is usual."""
 
 LEASE = 2.0
 """Seconds until the lease of a leader that has died ends. A leader renews the lease while it renders."""
@@ -113,9 +117,10 @@ def create_app(
     app[REFUSALS] = RefusalLog()
     app[LANGUAGES] = Languages.load()
     app[RESPONSE_POLICY] = ResponsePolicy(
-        response_lifetimes(settings.http),
+        response_lifetimes(settings),
         settings.render.preferred,
         settings.render.max_dimension,
+        settings.render.presets_in_force,
     )
     app[BODIES] = BodySender(settings.server.unsent_bytes, settings.server.write_timeout)
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
@@ -211,10 +216,11 @@ async def _report_other_stores(store: WritableStore, cache: PictureCache) -> Non
 async def _cache(
     app: web.Application, settings: Settings, given: SharedCache | None, started: EmbeddedValkey | None
 ) -> AsyncIterator[None]:
+    embedded = await private_server(settings.cache, started) if given is None else None
+    if embedded is not None:
+        settings = with_private_server(settings, embedded)
     cache = settings.cache
-    embedded = await private_server(cache, started) if given is None else None
-    url = embedded.url if embedded else cache.url.get_secret_value()
-    shared = given or (redis_cache(settings, url) if url else None)
+    shared = given or (redis_cache(settings, partial(app[METRICS].cache, "shared")) if cache.url else None)
     app[CACHE] = picture_cache = PictureCache(
         shared,
         app[METRICS],
@@ -257,7 +263,7 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
     )
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
-    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY])
+    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES])
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await pictures.close()
@@ -295,16 +301,18 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def redis_cache(settings: Settings, url: str) -> RedisCache:
-    """Return the cache at *url*. The caller closes it."""
+def redis_cache(settings: Settings, count: Callable[[Lookup], None] = lambda outcome: None) -> RedisCache:
+    """Return the cache of *settings*. The caller closes it. *count* is called with what strangers have left there."""
     return RedisCache(
-        url,
+        settings.cache.url.get_secret_value(),
+        secret=settings.cache.secret.get_secret_value(),
         prefix=settings.cache.prefix,
         timeout=settings.cache.timeout,
         max_body=settings.cache.max_entry_bytes,
         max_fields=settings.cache.max_fields,
         lease=LEASE,
         fence=settings.images.timeout + 4 * settings.render.timeout,
+        count=count,
     )
 
 
@@ -328,10 +336,14 @@ def recipe(settings: Settings) -> Recipe:
     return Recipe(limits, encoding, digest, as_stored=settings.images.as_stored == "verbatim")
 
 
-def response_lifetimes(http: HttpSettings) -> ResponseLifetimes:
+def response_lifetimes(settings: Settings) -> ResponseLifetimes:
     """Return how long other caches may keep each kind of answer."""
+    http = settings.http
+    picture = CacheLifetime(http.max_age, http.s_maxage, http.stale_while_revalidate, http.stale_if_error)
     return ResponseLifetimes(
-        picture=CacheLifetime(http.max_age, http.s_maxage, http.stale_while_revalidate, http.stale_if_error),
+        picture=picture,
+        version=CacheLifetime(_YEAR, immutable=True, private_max_age=http.max_age),
+        other_version=replace(picture.within(int(settings.cache.fresh_for)), private_max_age=http.max_age),
         stale=CacheLifetime(http.stale_max_age, stale_if_error=http.stale_if_error),
         placeholder=CacheLifetime(http.placeholder_max_age),
         missing=CacheLifetime(http.missing_max_age),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
 
-import structlog
 from aiohttp import web
 
 from service.access.identity import EVERYTHING, READER, Role
+from service.access.places import Places
 from service.access.ports import BadFile, Verifier, VerifierFactory
 from service.access.schemes import SCHEMES, Scheme
 from service.access.throttle import Throttle
@@ -21,19 +23,19 @@ from service.web.client_address import client_address
 from service.web.keys import AUTHENTICATOR
 from service.web.security import AccessPolicy, Authenticator
 
-log = structlog.get_logger()
-
 _FILES = ("users_file", "jwt_key_file")
 """Settings of `[auth]` that name files."""
-_MIN_KEY_BYTES = 16
-"""Bytes of a signing key, at least. A shorter one can be found from one signed URL by trial."""
 
 
 async def authenticator(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     """A cleanup context of *app*: make its `Authenticator` from *settings*, and close it at the end."""
     app[CREDENTIALS] = credentials = Credentials(settings)
     app[AUTHENTICATOR] = credentials.authenticator
+    keeping = asyncio.create_task(credentials.keep_current()) if settings.auth.schemes else None
     yield
+    if keeping is not None:
+        keeping.cancel()
+        await asyncio.wait((keeping,))
     await credentials.close()
 
 
@@ -44,9 +46,10 @@ class Credentials:
         auth = settings.auth
         self._superoffice = _superoffice(auth)
         self._verifiers = make_verifiers(auth, self._superoffice)
-        self._verification = CredentialVerification(self._verifiers, Throttle(), remember_for=auth.remember_for)
+        self._verification = CredentialVerification(
+            self._verifiers, Throttle(), Places(), remember_for=auth.remember_for
+        )
         self.authenticator = Authenticator(self._verification, _access_policy(settings))
-        _warn_of_short_keys(auth)
 
     def read(self, auth: AuthSettings) -> Callable[[], None]:
         """Read the files of users and keys that *auth* names. Return a function that replaces what was in force.
@@ -64,9 +67,12 @@ class Credentials:
             self._verifiers = verifiers
             self._verification.replace(verifiers)
             self.authenticator.replace_keys(_signing_keys(auth))
-            _warn_of_short_keys(auth)
 
         return replace
+
+    async def keep_current(self) -> None:
+        """Read changed files of users and keys again, until cancelled."""
+        await self._verification.keep_current()
 
     async def close(self) -> None:
         """Close the verifiers."""
@@ -105,6 +111,22 @@ async def check_verifiers(auth: AuthSettings) -> None:
         await verifier.close()
     if faults:
         raise BadSettings(faults)
+
+
+def remarks(auth: AuthSettings) -> list[str]:
+    """Return what an operator should know of the usable files that *auth* names."""
+    if "auth.users_file" not in files_in_use(auth):
+        return []
+    from service.access.verifiers.users_storage import read
+    from service.access.verifiers.users_text import decoys
+
+    costs = decoys(read(Path(auth.users_file)))
+    if len(costs) == 1:
+        return []
+    return [
+        f"{auth.users_file} has hashes of {len(costs)} costs, and every refusal takes the time of all: "
+        "set passwords again with `contact-image user add`"
+    ]
 
 
 def _verifiers(auth: AuthSettings) -> dict[Scheme, Verifier]:
@@ -153,12 +175,6 @@ def _superoffice(auth: AuthSettings) -> Verifier | None:
 def _signing_keys(auth: AuthSettings) -> dict[str, bytes]:
     """Return the keys of signed URLs by their ids."""
     return dict(parse_key(key.get_secret_value()) for key in auth.signing_keys)
-
-
-def _warn_of_short_keys(auth: AuthSettings) -> None:
-    for kid, secret in _signing_keys(auth).items():
-        if len(secret) < _MIN_KEY_BYTES:
-            log.warning("auth.short_signing_key", key=kid, bytes=len(secret), at_least=_MIN_KEY_BYTES)
 
 
 def _access_policy(settings: Settings) -> AccessPolicy:

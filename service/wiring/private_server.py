@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import structlog
+from pydantic import SecretStr
 
 from service.caches.embedded import CannotEmbed, EmbeddedValkey
-from service.settings import CacheSettings
+from service.settings import CacheSettings, Settings
 
 log = structlog.get_logger()
 
@@ -34,6 +35,12 @@ def starting_private_server(cache: CacheSettings) -> Iterator[EmbeddedValkey | N
     finally:
         if embedded is not None:
             asyncio.run(embedded.stop())
+
+
+def with_private_server(settings: Settings, embedded: EmbeddedValkey) -> Settings:
+    """Return *settings* with *embedded* as the cache, and with its secret."""
+    changes = {"url": SecretStr(embedded.url), "secret": SecretStr(embedded.secret)}
+    return settings.model_copy(update={"cache": settings.cache.model_copy(update=changes)})
 
 
 async def private_server(cache: CacheSettings, started: EmbeddedValkey | None = None) -> EmbeddedValkey | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -19,6 +20,7 @@ from service.stores.os_errors import error_fields
 from service.stores.uploads import UploadFolder
 from service.stores.watch import Watch
 from service.stores.writable_directory import WritableDirectory
+from service.threads import Threads
 
 log = structlog.get_logger()
 
@@ -72,32 +74,39 @@ def _prepare_folder(settings: Settings) -> FolderInForce:
     """
     folder = settings.images.directory
     in_force = FolderInForce(folder, settings.images.marker)
+    threads = Threads(1, name="start", hangs_after=settings.images.timeout, spare=1)
+
+    def within_timeout(call: Callable[[], None]) -> None:
+        threads.submit(call).result(settings.images.timeout)  # the disk may hang
+
     try:
-        in_force.look()
+        within_timeout(in_force.look)
+        if settings.writes.enabled:
+            try:
+                within_timeout(partial(_try_upload, settings))
+            except OSError as error:
+                log.warning("images.unwritable", **error_fields(error, str(folder)))
     except OSError as error:
         log.warning("images.unreadable", **error_fields(error, str(folder)), status="unready until it can be read")
-        return in_force
-    if settings.writes.enabled:
-        try:
-            _try_upload(settings)
-        except OSError as error:
-            log.warning("images.unwritable", **error_fields(error, str(folder)))
+    finally:
+        threads.shutdown()
     return in_force
 
 
 async def _inspect_folder(settings: Settings) -> tuple[bool, str]:
     folder, store = settings.images.directory, _make_folder(settings)
+    fault = f"{folder}: "
     try:
         description = await store.check()
         tried, faults = await store.sample(_SAMPLE)
         if faults:
             return False, f"{faults[0]}; {len(faults)} of the first {tried} pictures cannot be read"
+        fault = f"{folder} cannot be written to: "
         if settings.writes.enabled:
-            await asyncio.to_thread(_try_upload, settings)
+            async with store.uploading():
+                pass
     except PictureError as error:
-        return False, f"{folder}: {error.__cause__ or error}"
-    except OSError as error:
-        return False, f"{folder} cannot be written to: {error}"
+        return False, f"{fault}{error.__cause__ or error}"
     finally:
         await store.close()
     return True, description

@@ -26,7 +26,7 @@ from tests.conftest import Serve
 from tools.pictures.drawing import quarters, saved
 
 ISSUER, AUDIENCE = "https://login.example", "contact-image"
-PASSWORD, KEY, APP_TOKEN = "Pass-" + "word", "signing-" + "secret", "app-" + "token"
+PASSWORD, KEY, APP_TOKEN = "Pass-" + "word", "signing-secret-" + "of-tests", "app-" + "token"
 TICKET, TOKEN = "7T:anna" + "==", "8A:Cust1." + "anna"
 COOKIE, XSRF = "session-" + "of-anna", "xsrf-" + "of-anna"
 SECRETS = (PASSWORD, KEY, APP_TOKEN, TICKET, TOKEN, COOKIE, XSRF, b64encode(f"anna:{PASSWORD}".encode()).decode())

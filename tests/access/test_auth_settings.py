@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
+from argon2 import PasswordHasher
 
 from service.settings import BadSettings, load_settings
 from tests.access.conftest import Command
 from tests.operations.running import run
 
 SECRET = "hunter" + "2"
+LONG_SECRET = SECRET * 3
 SUPEROFFICE = {"superoffice_url": "https://crm.example/SuperOffice"}
 
 
@@ -36,7 +38,7 @@ def faults(**sections: dict[str, Any]) -> str:
         ),
         ("soticket", "superoffice_url", SUPEROFFICE),
         ("session", "superoffice_url", SUPEROFFICE),
-        ("signed", "signing_keys", {"signing_keys": [f"k1:{SECRET}"]}),
+        ("signed", "signing_keys", {"signing_keys": [f"k1:{LONG_SECRET}"]}),
     ],
 )
 def test_scheme_without_verifier_is_refused(scheme: str, needed: str, given: dict[str, Any]) -> None:
@@ -53,6 +55,8 @@ def test_every_scheme_without_verifier_is_named() -> None:
     "auth",
     [
         {"schemes": ["digest"]},
+        {"signing_keys": [f"k1:{SECRET}"]},
+        {"superoffice_url": f"http://crm.example/{SECRET}"},
         {"signing_keys": [SECRET]},
         {"signing_keys": [f"a b:{SECRET}"]},
         {"signing_keys": [f"k1:{SECRET}", f"k1:other{SECRET}"]},
@@ -75,11 +79,11 @@ def test_error_about_a_value_does_not_quote_a_secret(auth: dict[str, Any]) -> No
 def test_list_in_a_variable_is_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTACT_IMAGE_AUTH__SCHEMES", "signed, basic")
     monkeypatch.setenv("CONTACT_IMAGE_AUTH__USERS_FILE", "users")
-    monkeypatch.setenv("CONTACT_IMAGE_AUTH__SIGNING_KEYS", f'["k1:{SECRET}"]')
+    monkeypatch.setenv("CONTACT_IMAGE_AUTH__SIGNING_KEYS", f'["k1:{LONG_SECRET}"]')
     monkeypatch.setenv("CONTACT_IMAGE_SERVER__TRUSTED_PROXIES", "10.0.0.0/8,::1")
     settings = load_settings()
     assert settings.auth.schemes == ("signed", "basic")
-    assert settings.auth.signing_keys[0].get_secret_value() == f"k1:{SECRET}"
+    assert settings.auth.signing_keys[0].get_secret_value() == f"k1:{LONG_SECRET}"
     assert [str(each) for each in settings.server.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
     assert SECRET not in repr(settings)
 
@@ -120,6 +124,16 @@ def test_usable_file_passes_the_check(tmp_path: Path, users: Path, command: Comm
     assert "credentials: basic" in result.stdout
 
 
+def test_check_tells_of_hashes_that_differ_in_cost(tmp_path: Path, command: Command) -> None:
+    costs = [PasswordHasher(time_cost=each, memory_cost=64, parallelism=1) for each in (1, 2, 2)]
+    lines = (f"user{number}:{each.hash('x')}\n" for number, each in enumerate(costs))
+    (tmp_path / "users").write_text("".join(lines), "utf-8")
+    variables = {"CONTACT_IMAGE_AUTH__SCHEMES": "basic", "CONTACT_IMAGE_AUTH__USERS_FILE": "users"}
+    result = command("check", "--images", tmp_path, **variables)
+    assert result.exit_code == 0
+    assert "credentials: basic; users has hashes of 2 costs" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("scheme", "given"),
     [
@@ -158,3 +172,63 @@ def test_verifier_without_scheme_is_refused_beyond_loopback(name: str) -> None:
     text = faults(auth=given, server={"host": "0.0.0.0"})
     assert f"{name} without auth.schemes would let everybody look" in text
     assert not load_settings(auth=given).auth.schemes  # allowed on loopback, for `user add`
+
+
+PLAIN = {"superoffice_url": "http://crm.example/SuperOffice"}
+KEYS_IN_CLEAR = {"jwt_jwks_url": "http://id.example/keys", "jwt_issuer": "i", "jwt_audience": "a"}
+
+
+@pytest.mark.parametrize(
+    ("risk", "given", "words"),
+    [
+        ("http", PLAIN, "superoffice_url is http://"),
+        ("http", KEYS_IN_CLEAR, "jwt_jwks_url is http://"),
+        ("http", {"superoffice_url": "http://192.0.2.1"}, "superoffice_url is http://"),
+        ("http", {"superoffice_url": "http://localhost.example"}, "superoffice_url is http://"),
+        ("short_keys", {"signing_keys": ["k1:" + "x" * 15]}, "the signing key k1 has 15 bytes"),
+    ],
+)
+def test_risk_is_refused_unless_it_is_accepted(risk: str, given: dict[str, Any], words: str) -> None:
+    assert words in (text := faults(auth=given)) and risk in text
+    others = sorted({"http", "writable_users", "short_keys", "all_proxies"} - {risk})
+    assert words in faults(auth=given | {"accept": others})
+    assert load_settings(auth=given | {"accept": [risk]}).auth.accept == (risk,)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "localhost", "[::1]:80", "127.8.8.8"])
+def test_http_on_loopback_is_no_risk(host: str) -> None:
+    assert load_settings(auth={"superoffice_url": f"http://{host}/"}).auth.accept == ()
+
+
+def test_key_of_sixteen_bytes_is_no_risk() -> None:
+    assert load_settings(auth={"signing_keys": [f"k1:{'x' * 16}"]})
+
+
+@pytest.mark.parametrize(
+    "proxies", [["0.0.0.0/0"], ["::/0"], ["10.0.0.1", "0.0.0.0/1", "128.0.0.0/1"], ["10.0.0.1", "::/1", "8000::/1"]]
+)
+def test_every_address_as_proxy_is_refused_unless_it_is_accepted(proxies: list[str]) -> None:
+    assert "all_proxies" in faults(server={"trusted_proxies": proxies})
+    assert load_settings(server={"trusted_proxies": proxies}, auth={"accept": ["all_proxies"]})
+    assert load_settings(server={"trusted_proxies": [proxies[0].replace("/0", "/8")]})
+
+
+def test_unknown_risk_is_refused() -> None:
+    assert "accept" in faults(auth={"accept": ["everything"]})
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o646, 0o622, 0o664])
+def test_users_file_that_others_may_write_is_refused_unless_it_is_accepted(
+    tmp_path: Path, users: Path, command: Command, mode: int
+) -> None:
+    (tmp_path / "users").write_text(users.read_text("utf-8"), "utf-8")
+    (tmp_path / "users").chmod(mode)
+    variables = {"CONTACT_IMAGE_AUTH__SCHEMES": "basic", "CONTACT_IMAGE_AUTH__USERS_FILE": "users"}
+    for name in ("serve", "check"):
+        result = command(name, "--images", tmp_path, **variables)
+        assert result.exit_code == 1
+        assert "users: others than its owner may write it" in result.stdout + result.stderr
+    accepted = {"CONTACT_IMAGE_AUTH__ACCEPT": "writable_users"}
+    assert command("check", "--images", tmp_path, **variables, **accepted).exit_code == 0
+    (tmp_path / "users").chmod(0o644)
+    assert command("check", "--images", tmp_path, **variables).exit_code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from tests.access.conftest import ServeSecured, basic, bearer, session, signed, ticket
 from tests.access.targets import AS_STORED, REFUSED, WARM, warm
+from tests.access.verifiers.tokens import pair
+from tests.waiting import until
 from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("picture")
@@ -62,7 +65,12 @@ class TestRoles:
 
     async def test_role_is_read_from_claims(self, serve_secured: ServeSecured) -> None:
         client = await serve_secured()
-        for claims, status in (({}, 403), ({"roles": ["read", "purge"]}, 204), ({"scope": "openid purge"}, 204)):
+        for claims, status in (
+            ({}, 403),
+            ({"roles": ["read", "purge"]}, 204),
+            ({"scope": "openid purge"}, 204),
+            ({"scope": "openid"}, 403),
+        ):
             async with client.request("PURGE", AS_STORED, headers=bearer(**claims)) as answer:
                 assert answer.status == status, claims
 
@@ -71,6 +79,13 @@ class TestRoles:
         for method in ("PUT", "DELETE", "PURGE"):
             async with client.request(method, AS_STORED) as answer:
                 assert answer.status == 401
+
+
+async def test_token_without_a_role_may_not_read(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
+    for claims, status in (({}, 200), ({"scope": "openid"}, 403), ({"roles": []}, 403)):
+        async with client.get(WARM, headers=bearer(**claims)) as answer:
+            assert answer.status == status, claims
 
 
 async def test_every_configured_scheme_is_challenged(serve_secured: ServeSecured) -> None:
@@ -136,14 +151,68 @@ async def test_remembered_credential_is_accepted_while_superoffice_is_down(
         assert answer.headers["Retry-After"]
 
 
+async def test_guesses_at_one_password_leave_the_other_users_of_the_address(serve_secured: ServeSecured) -> None:
+    client = await serve_secured()
+    async with client.get(WARM, headers=basic("anna")) as answer:
+        assert answer.status == 200
+    statuses = []
+    for number in range(30):
+        async with client.get(WARM, headers=basic("anna", str(number))) as answer:
+            statuses.append(answer.status)
+    assert statuses[:20] == [401] * 20
+    assert statuses[-1] == 429
+    assert 1 <= int(answer.headers["Retry-After"]) <= 3
+    for user in ("anna", "walter"):  # anna's password was accepted before
+        async with client.get(WARM, headers=basic(user)) as answer:
+            assert answer.status == 200
+
+
+async def test_application_token_is_no_part_of_a_password(serve_secured: ServeSecured, superoffice: Any) -> None:
+    client = await serve_secured(auth={"users_file": ""})
+    for number in range(20):
+        async with client.get(WARM, headers=basic("anna") | {"SO-AppToken": f"app-{number}"}) as answer:
+            assert answer.status == 200
+    assert len(superoffice.requests) == 1
+
+
 async def test_too_many_wrong_credentials_are_429(serve_secured: ServeSecured) -> None:
     client = await serve_secured()
     statuses = []
-    for number in range(40):
+    for number in range(220):
         async with client.get(WARM, headers=ticket(app_token=str(number))) as answer:
             statuses.append(answer.status)
-    assert statuses[0] == 403
+    assert statuses[:200] == [403] * 200
     assert statuses[-1] == 429
     assert int(answer.headers["Retry-After"]) >= 1
     async with client.get(signed(WARM)) as answer:
         assert answer.status == 200  # signed URLs cannot be guessed, so they are not limited
+
+
+async def test_changed_users_and_keys_are_in_force_without_a_reload(
+    serve_secured: ServeSecured, users: Path, keys: Path, tmp_path: Path
+) -> None:
+    """Credentials that would be remembered for an hour."""
+    file = tmp_path / "users"
+    file.write_text(users.read_text("utf-8"), "utf-8")
+    client = await serve_secured(auth={"users_file": str(file), "remember_for": 3600})
+
+    async def status(method: str, fields: dict[str, str]) -> int:
+        async with client.request(method, AS_STORED, headers=fields) as answer:
+            return answer.status
+
+    token = bearer()
+    assert [await status("GET", each) for each in (basic("anna"), basic("walter"), token)] == [200] * 3
+    assert await status("PURGE", basic("eve")) == 204
+    lines = {line.split(":")[0]: line for line in file.read_text("utf-8").splitlines()}
+    del lines["anna"]
+    lines["eve"] = lines["eve"].replace("purge,", "")
+    file.write_text("\n".join(lines.values()), "utf-8")
+    keys.write_bytes(pair("p256").pem)
+    await until(lambda: client_refuses(status("GET", basic("anna"))), what="anna is refused")
+    await until(lambda: client_refuses(status("GET", token)), what="the token is refused")
+    assert await status("PURGE", basic("eve")) == 403
+    assert [await status("GET", each) for each in (basic("walter"), basic("eve"))] == [200] * 2
+
+
+async def client_refuses(status: Awaitable[int]) -> bool:
+    return await status == 401

@@ -13,8 +13,14 @@ from service.pictures.contact_pictures import ContactPictures
 from service.protocol.signatures import sign
 from tests.access.conftest import KEY, ServeSecured, basic, session, signed
 from tests.access.targets import AS_STORED, WARM, warm
+from tests.web.conftest import Client
 
 pytestmark = pytest.mark.usefixtures("picture")
+
+
+async def blob_id(client: Client) -> int:
+    async with client.get(AS_STORED.replace("/Image", "/Imageinfo"), headers=basic("anna")) as answer:
+        return int((await answer.json())["BlobId"])
 
 
 class TestSignedUrls:
@@ -38,6 +44,22 @@ class TestSignedUrls:
             async with client.head(url, headers={"If-None-Match": answer.headers["ETag"]}) as again:
                 assert again.status == 304
                 assert again.headers["Cache-Control"].startswith(kept)
+
+    async def test_named_version_ends_with_the_url_and_is_not_immutable(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
+        version = await blob_id(client)
+        for _ in range(3):  # the later requests are repeats
+            async with client.get(signed(f"{AS_STORED}?v={version}", 1000)) as answer:
+                kept = answer.headers["Cache-Control"]
+                assert kept.startswith("public, max-age=")
+                assert 900 < int(kept.rpartition("=")[2]) <= 1000
+
+    async def test_named_version_with_credentials_is_kept_as_any_picture(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured()
+        for version in (await blob_id(client), 1):
+            for _ in range(3):
+                async with client.get(f"{AS_STORED}?v={version}", headers=basic("anna")) as answer:
+                    assert answer.headers["Cache-Control"] == "private, max-age=300"
 
     async def test_answer_with_credentials_is_fresh_until_the_url_expires(self, serve_secured: ServeSecured) -> None:
         client = await serve_secured()

@@ -1,57 +1,91 @@
-"""The limit on failed attempts of an address, and the wait after it."""
+"""The limits on failed attempts by address and user, and the wait after them."""
 
 import time
 import tracemalloc
 
 import pytest
 
-from service.access.throttle import Throttle
+from service.access.throttle import Limit, Throttle
 
 ADDRESS = "192.0.2.1"
 
 
-def exhaust(throttle: Throttle, address: str, times: int = 20) -> None:
+def exhaust(limit: Limit, key: str, times: int = 20) -> None:
     for _ in range(times):
-        throttle.failed(address)
+        limit.failed(key)
 
 
-def test_address_waits_three_seconds_after_twenty_failures() -> None:
+def guess(throttle: Throttle, address: str, user: str | None, times: int) -> None:
+    for _ in range(times):
+        throttle.failed(address, user)
+
+
+def test_address_waits_three_seconds_for_a_user_after_twenty_failures() -> None:
     throttle = Throttle()
-    exhaust(throttle, ADDRESS, 19)
-    assert throttle.wait(ADDRESS) == 0
-    throttle.failed(ADDRESS)
-    assert 1 < throttle.wait(ADDRESS) <= 3
+    guess(throttle, ADDRESS, "anna", 19)
+    assert throttle.wait(ADDRESS, "anna") == 0
+    throttle.failed(ADDRESS, "anna")
+    assert 1 < throttle.wait(ADDRESS, "anna") <= 3
+    assert throttle.wait(ADDRESS, "olaf") == throttle.wait(ADDRESS, None) == throttle.wait("192.0.2.2", "anna") == 0
+
+
+def test_letter_case_of_a_name_gives_no_further_attempts() -> None:
+    throttle = Throttle()
+    for name in ("anna", "ANNA", "Anna", "aNNa") * 5:
+        throttle.failed(ADDRESS, name)
+    assert throttle.wait(ADDRESS, "anNA") > 0
+
+
+def test_address_waits_a_second_after_two_hundred_failures_for_any_users() -> None:
+    throttle = Throttle()
+    for number in range(199):
+        throttle.failed(ADDRESS, f"user {number}")
+    assert throttle.wait(ADDRESS, "anna") == throttle.wait(ADDRESS, None) == 0
+    throttle.failed(ADDRESS, None)
+    assert 0 < throttle.wait(ADDRESS, None) <= 1
+    assert 0 < throttle.wait(ADDRESS, "anna") <= 1
+    assert throttle.wait("192.0.2.2", "anna") == 0
+
+
+def test_network_of_48_bits_has_four_times_the_attempts_of_an_address() -> None:
+    throttle = Throttle()
+    for number in range(799):
+        throttle.failed(f"2001:db8:0:{number:x}::1", None)
+    assert throttle.wait("2001:db8:0:ffff::1", None) == 0
+    throttle.failed("2001:db8:0:1234::1", None)
+    assert 0 < throttle.wait("2001:db8:0:ffff::1", None) <= 0.25
+    assert throttle.wait("2001:db8:1::1", None) == 0
 
 
 def test_one_more_attempt_is_allowed_after_the_wait() -> None:
-    throttle = Throttle(burst=2, per_second=4)
-    exhaust(throttle, ADDRESS, 2)
-    time.sleep(throttle.wait(ADDRESS) + 0.001)
-    assert throttle.wait(ADDRESS) == 0
-    throttle.failed(ADDRESS)
-    assert throttle.wait(ADDRESS) > 0
+    limit = Limit(burst=2, per_second=4)
+    exhaust(limit, ADDRESS, 2)
+    time.sleep(limit.wait(ADDRESS) + 0.001)
+    assert limit.wait(ADDRESS) == 0
+    limit.failed(ADDRESS)
+    assert limit.wait(ADDRESS) > 0
 
 
 def test_further_failures_do_not_prolong_the_wait() -> None:
-    throttle = Throttle()
-    exhaust(throttle, ADDRESS, 1000)
-    assert 1 < throttle.wait(ADDRESS) <= 3
+    limit = Limit(burst=20, per_second=1 / 3)
+    exhaust(limit, ADDRESS, 1000)
+    assert 1 < limit.wait(ADDRESS) <= 3
 
 
 def test_all_attempts_are_allowed_again_in_time() -> None:
-    throttle = Throttle(burst=20, per_second=200)
-    exhaust(throttle, ADDRESS)
+    limit = Limit(burst=20, per_second=200)
+    exhaust(limit, ADDRESS)
     time.sleep(0.12)
-    exhaust(throttle, ADDRESS, 19)
-    assert throttle.wait(ADDRESS) <= 0.005
+    exhaust(limit, ADDRESS, 19)
+    assert limit.wait(ADDRESS) <= 0.005
 
 
 def test_other_addresses_do_not_wait() -> None:
     throttle = Throttle()
-    exhaust(throttle, ADDRESS)
-    assert throttle.wait("192.0.2.2") == 0
-    assert throttle.wait("2001:db8::1") == 0
-    assert throttle.wait("") == 0
+    guess(throttle, ADDRESS, None, 200)
+    assert throttle.wait("192.0.2.2", None) == 0
+    assert throttle.wait("2001:db8::1", None) == 0
+    assert throttle.wait("", None) == 0
 
 
 @pytest.mark.parametrize(
@@ -68,8 +102,8 @@ def test_other_addresses_do_not_wait() -> None:
 )
 def test_equivalent_addresses_share_a_limit(one: str, other: str) -> None:
     throttle = Throttle()
-    exhaust(throttle, one)
-    assert throttle.wait(other) > 0
+    guess(throttle, one, "anna", 20)
+    assert throttle.wait(other, "anna") > 0
 
 
 @pytest.mark.parametrize(
@@ -84,45 +118,45 @@ def test_equivalent_addresses_share_a_limit(one: str, other: str) -> None:
 )
 def test_different_addresses_have_different_limits(one: str, other: str) -> None:
     throttle = Throttle()
-    exhaust(throttle, one)
-    assert throttle.wait(other) == 0
+    guess(throttle, one, "anna", 20)
+    assert throttle.wait(other, "anna") == 0
 
 
-def test_no_address_is_removed_below_the_capacity() -> None:
-    throttle = Throttle(capacity=100)
-    exhaust(throttle, ADDRESS)
+def test_no_key_is_removed_below_the_capacity() -> None:
+    limit = Limit(20, 1 / 3, capacity=100)
+    exhaust(limit, ADDRESS)
     for other in range(99):
-        throttle.failed(f"198.51.100.{other}")
-    assert throttle.wait(ADDRESS) > 0
+        limit.failed(f"198.51.100.{other}")
+    assert limit.wait(ADDRESS) > 0
 
 
-def test_address_that_keeps_failing_is_not_removed() -> None:
-    throttle = Throttle(capacity=100)
-    exhaust(throttle, ADDRESS)
+def test_key_that_keeps_failing_is_not_removed() -> None:
+    limit = Limit(20, 1 / 3, capacity=100)
+    exhaust(limit, ADDRESS)
     for other in range(2000):
-        throttle.failed(f"2001:db8:0:{other:x}::")
+        limit.failed(f"2001:db8:0:{other:x}::")
         if other % 50 == 0:
-            throttle.failed(ADDRESS)
-    assert throttle.wait(ADDRESS) > 0
+            limit.failed(ADDRESS)
+    assert limit.wait(ADDRESS) > 0
 
 
-def test_wait_adds_no_address() -> None:
-    throttle = Throttle(capacity=1)
-    exhaust(throttle, ADDRESS)
+def test_wait_adds_no_key() -> None:
+    limit = Limit(20, 1 / 3, capacity=1)
+    exhaust(limit, ADDRESS)
     for other in range(100):
-        assert throttle.wait(f"198.51.100.{other}") == 0
-    assert throttle.wait(ADDRESS) > 0
+        assert limit.wait(f"198.51.100.{other}") == 0
+    assert limit.wait(ADDRESS) > 0
 
 
-def test_many_addresses_take_bounded_memory() -> None:
-    throttle = Throttle(capacity=300)
+def test_many_keys_take_bounded_memory() -> None:
+    limit = Limit(20, 1 / 3, capacity=300)
     tracemalloc.start()
     try:
         for number in range(300):
-            throttle.failed(f"2001:db8:0:{number:x}::")
+            limit.failed(f"2001:db8:0:{number:x}::")
         full = tracemalloc.get_traced_memory()[0]
         for number in range(300, 3000):
-            throttle.failed(f"2001:db8:0:{number:x}::")
+            limit.failed(f"2001:db8:0:{number:x}::")
         assert tracemalloc.get_traced_memory()[0] < 1.5 * full
     finally:
         tracemalloc.stop()

@@ -16,13 +16,14 @@ from tests.caches.stub import StubCache, StubServer
 from tests.conftest import Valkey
 
 ENTRY = Entry(version="1-2-3", stored_at=1_700_000_000.25, detail="first-frame", body=b"\x00\xff picture")
+SECRET = "what the processes of the fleet know alone"
 Connect = Callable[..., SharedCache]
 _prefixes = itertools.count()
 
 
 def redis_cache(url: str, **changes: Any) -> RedisCache:
     options: dict[str, Any] = {"timeout": 5.0, "max_body": 1_000_000, "max_fields": 8, "lease": 2.0, "fence": 10.0}
-    return RedisCache(url, **({"prefix": f"contract-{next(_prefixes)}"} | options | changes))
+    return RedisCache(url, **({"prefix": f"contract-{next(_prefixes)}", "secret": SECRET} | options | changes))
 
 
 async def keep(cache: SharedCache, owner: Owner, field: str, entry: Entry = ENTRY, life: float = 60.0) -> bool:

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from service.caches.entry_format import LONGEST_HEAD, pack, unpack, unpack_head
+from service.caches.entry_format import LONGEST_HEAD, EntryFormat
 from service.caches.redis import RedisCache
 from service.pictures.values import RECORD, Entry, EntryHead
-from tests.caches.conftest import ENTRY, found, keep
+from tests.caches.conftest import ENTRY, SECRET, found, keep
 
-PLACE = "prefix:{42} one"
-WHOLE = pack(ENTRY, PLACE)
+PLACE = " prefix:{42} one"
+FORMAT = EntryFormat(SECRET)
+WHOLE = FORMAT.pack(ENTRY, PLACE)
+HEAD = len(FORMAT.pack_reference(ENTRY, PLACE))
 short = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
@@ -46,9 +48,9 @@ async def test_contact_is_a_hash_with_a_field_for_each_rendition_and_a_time_to_l
         b"",
         b"not what was put",
         b"\x80\x04pickled",
-        pack(ENTRY, PLACE)[:-1],
-        pack(ENTRY, PLACE) + b"x",
-        pack(ENTRY, PLACE)[:10],
+        WHOLE[:-1],
+        WHOLE + b"x",
+        WHOLE[:10],
     ],
     ids=["empty", "foreign", "pickle", "cut short", "too long", "half a head"],
 )
@@ -91,23 +93,61 @@ async def test_number_of_renditions_of_a_contact_is_bounded_and_its_record_stays
 
 @given(st.builds(Entry, short, st.floats(0, 1e10), short, st.binary(max_size=2_000)))
 def test_unpack_returns_what_was_packed(entry: Entry) -> None:
-    value = pack(entry, PLACE)
-    assert unpack(value, PLACE) == entry
-    assert unpack_head(value[:LONGEST_HEAD], len(value)) == EntryHead(entry.version, entry.detail, len(entry.body))
+    value, reference = FORMAT.pack(entry, PLACE), FORMAT.pack_reference(entry, PLACE)
+    assert FORMAT.unpack(value, PLACE) == entry
+    head = EntryHead(entry.version, entry.detail, len(entry.body))
+    assert FORMAT.unpack(reference, PLACE) == head
+    assert FORMAT.unpack_head(value[:LONGEST_HEAD], len(value), PLACE) == head
+    assert FORMAT.unpack_head(reference, len(reference), PLACE) == head
 
 
 @given(st.binary(max_size=200), st.integers(0, 200))
 def test_unpack_rejects_random_and_truncated_bytes(data: bytes, cut: int) -> None:
-    value = pack(ENTRY, PLACE)
-    assert unpack(data, PLACE) is None
-    unpack_head(data, len(data))  # raises nothing
-    if cut < len(value):
-        assert unpack(value[:cut], PLACE) is None
+    assert FORMAT.unpack(data, PLACE) is None
+    assert FORMAT.unpack_head(data, len(data), PLACE) is None
+    if cut < len(WHOLE):
+        assert FORMAT.unpack(WHOLE[:cut], PLACE) is None
+        assert FORMAT.unpack_head(WHOLE[:cut], cut, PLACE) is None
 
 
-@given(st.integers(0, len(pack(ENTRY, PLACE)) - 1), st.integers(1, 255))
-def test_unpack_rejects_a_value_with_a_changed_byte(at: int, change: int) -> None:
-    value = bytearray(pack(ENTRY, PLACE))
-    value[at] ^= change
-    assert unpack(bytes(value), PLACE) is None
-    unpack_head(bytes(value[:LONGEST_HEAD]), len(value))  # raises nothing
+@pytest.mark.parametrize("value", [WHOLE, FORMAT.pack_reference(ENTRY, PLACE)], ids=["whole", "reference"])
+@given(data=st.data(), change=st.integers(1, 255))
+def test_unpack_rejects_a_value_with_a_changed_byte(value: bytes, data: st.DataObject, change: int) -> None:
+    changed = bytearray(value)
+    changed[at := data.draw(st.integers(0, len(value) - 1))] ^= change
+    assert FORMAT.unpack(bytes(changed), PLACE) is None
+    if at < HEAD:
+        assert FORMAT.unpack_head(bytes(changed), len(changed), PLACE) is None
+
+
+@pytest.mark.parametrize("secret", ["", "another secret of thirty-two characters"])
+def test_unpack_rejects_a_value_of_another_secret(secret: str) -> None:
+    other = EntryFormat(secret)
+    assert other.unpack(WHOLE, PLACE) is None
+    assert other.unpack_head(WHOLE, len(WHOLE), PLACE) is None
+    assert FORMAT.unpack(other.pack(ENTRY, PLACE), PLACE) is None
+
+
+def test_head_of_one_value_does_not_fit_another() -> None:
+    another = FORMAT.pack(Entry("1-2-3", ENTRY.stored_at, ENTRY.detail, b"\xff\x00 picture"), PLACE)
+    assert FORMAT.unpack(WHOLE[:HEAD] + another[HEAD:], PLACE) is None
+
+
+def test_value_of_another_place_has_no_head() -> None:
+    assert FORMAT.unpack_head(WHOLE, len(WHOLE), PLACE + "x") is None
+    assert FORMAT.unpack(WHOLE, PLACE + "x") is None
+
+
+def test_head_has_a_largest_length() -> None:
+    long = Entry("v" * LONGEST_HEAD, 1.0, "", b"")
+    assert FORMAT.unpack(FORMAT.pack(long, PLACE), PLACE) is None
+    assert FORMAT.unpack(FORMAT.pack_reference(long, PLACE), PLACE) is None
+
+
+def test_seals_of_one_value_differ() -> None:
+    """Two values under one nonce would tell the key."""
+    assert len({FORMAT.pack(ENTRY, PLACE) for _ in range(100)}) == 100
+
+
+def test_no_text_of_the_format_has_the_secret() -> None:
+    assert SECRET not in f"{vars(FORMAT)!r}"

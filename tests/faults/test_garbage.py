@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.caches.entry_format import pack, unpack
+from service.caches.entry_format import EntryFormat
 from service.formats import Format
 from service.pictures.records import encode
 from service.pictures.values import RECORD, Entry, Original
@@ -27,6 +27,8 @@ from tools.pictures.drawing import large, saved
 
 Plant = Callable[[Redis, str], Awaitable[object]]
 QUERY = "?w=20&type=png"
+FORMAT = EntryFormat("")
+"""The format of values without a secret, which a stranger can write."""
 _prefixes, _widths = itertools.count(), itertools.count(300)
 
 
@@ -124,11 +126,12 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
             assert await metric(client, RENDERS) - before <= 1
 
         for field, value in fields.items():
-            place = f"{prefix}:{{1}} {field.decode()}"
-            entry = unpack(value, place)
-            assert entry is not None
+            place = f" {prefix}:{{1}} {field.decode()}"
+            entry = FORMAT.unpack(value, place)
+            assert isinstance(entry, Entry)
+            another = FORMAT.pack(Entry("another", entry.stored_at, "", b"another's"), place)
             foreign = [b"", b"garbage", b"\x80\x04N.", value[:-1], value[:12], value + b"\0", value[:-1] + b"\xff",
-                       bytes(len(value)), pack(Entry("another", entry.stored_at, "", b"another's"), place)]  # fmt: skip
+                       bytes(len(value)), another]  # fmt: skip
             for each in foreign:
                 await undisturbed(partial(trial, field, each), client)
 
@@ -145,7 +148,7 @@ async def test_foreign_record_is_a_miss(
     expected = await get(client, 1, QUERY)
     async with Redis.from_url(shared_valkey.url) as redis:
         await kept(client, get, redis, prefix)
-        foreign = pack(Entry("v", time.time(), "", record), f"{prefix}:{{1}} {RECORD}")
+        foreign = FORMAT.pack(Entry("v", time.time(), "", record), f" {prefix}:{{1}} {RECORD}")
         await redis.hset(f"{prefix}:{{1}}", RECORD, foreign)
     response = await get(client, 1, QUERY)
     assert (response.status, response.headers["ETag"]) == (200, expected.headers["ETag"])
@@ -167,10 +170,10 @@ async def test_damaged_mezzanine_is_no_fault_of_the_original(
 
         await until(left, 60, "a mezzanine is kept")
         (digest,) = await redis.hkeys(key)
-        place = f"{key} {digest.decode()}"
-        real = unpack(await redis.hget(key, digest), place)  # type: ignore[arg-type]
-        assert real is not None
-        await redis.hset(key, digest, pack(replace(real, detail=detail or real.detail, body=b"garbage"), place))
+        place = f" {key} {digest.decode()}"
+        real = FORMAT.unpack(await redis.hget(key, digest), place)  # type: ignore[arg-type]
+        assert isinstance(real, Entry)
+        await redis.hset(key, digest, FORMAT.pack(replace(real, detail=detail or real.detail, body=b"garbage"), place))
     for width in (64, 65):
         response = await get(client, 7, f"?w={width}")
         assert response.status == 200

@@ -1,4 +1,4 @@
-"""A short run of the campaign that `python -m tools.fuzz` runs without end."""
+"""The targets of `python -m tools.fuzz`: their corpora, mutants of them, and render processes that get mutants."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from service.imaging.render import render
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics
-from tools.fuzz.campaign import order, outcome
 from tools.fuzz.mutants import mutant
+from tools.fuzz.pictures import order, outcome
 from tools.fuzz.seeds import seeds
+from tools.fuzz.table import TARGETS
 
 SEEDS = seeds()
 MUTANTS = 1_000
@@ -26,6 +27,16 @@ LIMIT = 10.0
 @pytest.mark.parametrize("name", SEEDS)
 def test_every_seed_is_rendered(name: str) -> None:
     assert outcome(SEEDS[name], 4) == "rendered"
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_target_accepts_its_corpus_and_mutants_of_it(name: str) -> None:
+    target = TARGETS[name]
+    corpus = list(target.corpus())
+    assert len(set(corpus)) == len(corpus) > 1
+    for data in corpus:
+        for number in range(20):
+            target.run(data if not number else mutant(data, number))
 
 
 def test_mutants_are_repeatable_and_most_are_broken() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import BadParameter
-from service.formats import Fit
+from service.formats import CENTER, Fit, Gravity
 from service.imaging.geometry import MAX_SIDE, Plan, check, draft
 
 sides = st.integers(1, 4096)
@@ -97,3 +97,30 @@ def test_side_and_area_above_the_limits_are_refused_with_their_size():
 def test_pad_puts_the_picture_into_the_middle():
     made = plan((400, 300), 200, 200, Fit.PAD)
     assert (made.scaled, made.canvas, made.offset) == ((200, 150), (200, 200), (0, 25))
+
+
+@pytest.mark.parametrize(
+    ("gravity", "crop"),
+    [
+        (CENTER, (100, 0, 500, 400)),
+        (Gravity(across=0), (0, 0, 400, 400)),
+        (Gravity(across=100), (200, 0, 600, 400)),
+        (Gravity(40, 100), (40, 0, 440, 400)),
+        (Gravity(10, 0), (0, 0, 400, 400)),  # as far as the edge
+    ],
+)
+def test_crop_is_around_the_gravity_and_within_the_picture(gravity, crop):
+    made = draft((600, 400), 50, 50, Fit.COVER, enlarge=True, max_dimension=4096, gravity=gravity)
+    assert made.crop == pytest.approx(crop)
+
+
+@given(sources, sides, sides, st.integers(0, 100), st.integers(0, 100))
+def test_crop_has_the_shape_of_the_box_whatever_the_gravity(source, width, height, across, down):
+    centred, moved = (
+        draft(source, width, height, Fit.COVER, enlarge=True, max_dimension=4096, gravity=gravity).crop
+        for gravity in (CENTER, Gravity(across, down))
+    )
+    left, top, right, bottom = moved
+    assert left >= 0 and top >= 0 and right <= source[0] + 1e-6 and bottom <= source[1] + 1e-6
+    assert right - left == pytest.approx(centred[2] - centred[0])
+    assert bottom - top == pytest.approx(centred[3] - centred[1])

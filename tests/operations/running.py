@@ -37,6 +37,9 @@ COMMAND = (str(Path(sys.executable).with_name("contact-image")),)
 SAMPLE_CREDENTIAL = {"Authorization": "Basic dGplMDpUamUw"}
 """The header field with the demo's user and password."""
 
+RENDERER = "/service/rendering/__main__.py "
+"""What the command of a render process has, and no other command."""
+
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 """The mark of tests that look at processes."""
 STARTED_WITHIN = 60.0
@@ -105,6 +108,12 @@ class Process:
         """Whether the process still runs. A zombie does not."""
         seen = _stat(self.pid)
         return seen is not None and seen[19] == self.started and seen[0] not in "ZX"
+
+    @property
+    def session(self) -> int | None:
+        """The process that leads the session of the process."""
+        seen = _stat(self.pid)
+        return int(seen[3]) if seen is not None else None
 
     @property
     def waits_for_jobs(self) -> bool:
@@ -319,7 +328,7 @@ class Service:
     @property
     def renderers(self) -> set[Process]:
         """The render processes."""
-        return {each for each in family(self.process.pid) if "spawn_main" in each.command}
+        return {each for each in family(self.process.pid) if RENDERER in each.command}
 
     @contextmanager
     def frozen_renderers(self) -> Iterator[None]:
@@ -329,9 +338,13 @@ class Service:
 
     @property
     def relatives(self) -> set[Process]:
-        """All running processes with the service's TMPDIR, without the first one: descendants and orphans."""
+        """All running processes with the service's session or TMPDIR, without the first: descendants and orphans.
+
+        The environment of a render process may be hidden, and the watchdog has a session of its own.
+        """
         variable = f"TMPDIR={self.temporary}\0".encode()
-        return {each for each in all_processes() if each.pid != self.process.pid and variable in _environment(each.pid)}
+        others = (each for each in all_processes() if each.pid != self.process.pid)
+        return {each for each in others if each.session == self.process.pid or variable in _environment(each.pid)}
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)

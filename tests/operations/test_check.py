@@ -35,7 +35,15 @@ def test_valid_settings_a_readable_store_and_a_reachable_cache_exit_with_0(
     assert settings == "settings: valid"
     assert store.startswith("store: ")
     assert str(pictures) in store
-    assert re.fullmatch(r"cache: Valkey \d\S+, [\d,]+ bytes, \S+", cache)
+    assert re.fullmatch(r"cache: Valkey \d\S+, [\d,]+ bytes, \S+; cache\.secret is empty, so .* forge pictures", cache)
+
+
+def test_cache_with_a_secret_is_reported_without_it(pictures: Path, shared_valkey: Valkey, tmp_path: Path) -> None:
+    variables = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_CACHE__SECRET": "s" * 32}
+    result = run("check", "--images", pictures, cwd=tmp_path, **variables)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"(?m)^cache: Valkey \d\S+, [\d,]+ bytes, \S+$", result.stdout)
+    assert "sss" not in result.stdout + result.stderr
 
 
 def test_without_a_cache_url_a_private_server_is_started_and_removed(pictures: Path, tmp_path: Path) -> None:

@@ -184,10 +184,7 @@ class TestTheDockerfile:
     def test_dockerfile_has_stages_and_takes_only_the_result_of_the_first(
         self, dockerfile: list[Instruction], final: list[Instruction]
     ) -> None:
-        assert [text for name, text in dockerfile if name == "FROM"] == [
-            "python:3.12-slim AS builder",
-            "python:3.12-slim",
-        ]
+        assert [text for name, text in dockerfile if name == "FROM"] == ["${PYTHON} AS builder", "${PYTHON}"]
         assert [text for name, text in final if name == "COPY"] == ["--from=builder /venv /venv"]
 
     def test_dockerfile_installs_nothing_in_the_last_stage(self, final: list[Instruction]) -> None:
@@ -205,8 +202,15 @@ class TestTheDockerfile:
         assert not [text for name, text in dockerfile if name == "COPY" and text.split()[0] == "."]
 
     def test_base_images_are_pinned(self, dockerfile: list[Instruction]) -> None:
-        images = [text.split()[0] for name, text in dockerfile if name == "FROM"]
-        assert all(":" in image and not image.endswith(":latest") for image in images)
+        name, _, image = dockerfile[0][1].partition("=")
+        assert name == "PYTHON"
+        assert re.fullmatch(r"python:3\.\d+-slim(@sha256:[0-9a-f]{64})?", image)
+
+    def test_image_has_no_extras_unless_they_are_asked_for(
+        self, dockerfile: list[Instruction], compose: dict[str, Any]
+    ) -> None:
+        assert ("ARG", "EXTRAS=") in dockerfile
+        assert compose["services"]["contact-image"]["build"]["args"] == {"EXTRAS": ""}
 
     def test_image_starts_the_service_without_a_shell(self, final: list[Instruction]) -> None:
         content = dict(final)

@@ -107,6 +107,19 @@ def test_no_text_of_a_picture_leaves_the_service(tmp_path: Path) -> None:
     assert len(lines) > len(PICTURES)  # every line is one event
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the service is observed in /proc")
+def test_no_text_of_a_form_is_logged(tmp_path: Path) -> None:
+    """The library that reads forms warns of a malformed `Content-Disposition`, and quotes it."""
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    with running("--images", tmp_path, CONTACT_IMAGE_WRITES__ENABLED="true") as service:
+        for field in (f'form-data; name="{MARK}', f"form-data; name*={MARK}", f"form-data; {MARK}", f"{MARK}?"):
+            body = f"--b\r\nContent-Disposition: {field}\r\nContent-Type: image/png\r\n\r\n1\r\n--b--\r\n"
+            answer = service.get("/api/v1/Contact/1/Image", form, method="PUT", body=body.encode())
+            assert answer.status in (400, 415)
+        logged, printed = service.logged, service.printed
+    assert_clean(logged + printed)
+
+
 def assert_clean(text: str) -> None:
     for foreign in (MARK, "Set-Cookie", "<script", "\x1b[31m", "pw\\r\\n", "\N{RIGHT-TO-LEFT OVERRIDE}"):
         assert foreign not in text

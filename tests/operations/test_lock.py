@@ -1,4 +1,4 @@
-"""pyproject.toml, constraints.txt and requirements.lock agree. `python -m tools.lock` writes the latter two."""
+"""pyproject.toml, constraints.txt and the locks agree. `python -m tools.lock` writes the latter."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from tools.lock import CONSTRAINTS, LOCK, LOCKED_EXTRAS, ROOT, project
+from tools.lock import (
+    CONSTRAINTS,
+    IMAGE_LOCK,
+    LOCK,
+    LOCKED_EXTRAS,
+    NOT_IN_IMAGE,
+    ROOT,
+    extra_lock,
+    project,
+)
+
+LOCKS = (LOCK, IMAGE_LOCK, *map(extra_lock, LOCKED_EXTRAS))
 
 HASHED = re.compile(r"(\S+==[^\\]+?)((?: \\\n    --hash=sha256:[0-9a-f]{64})+)\n")
 PLATFORMS = [
@@ -38,8 +49,8 @@ def constraints() -> list[Requirement]:
     return [Requirement(line) for line in text(CONSTRAINTS).splitlines()]
 
 
-def lock() -> list[Requirement]:
-    return [Requirement(pin) for pin, _ in HASHED.findall(text(LOCK))]
+def lock(name: str) -> list[Requirement]:
+    return [Requirement(pin) for pin, _ in HASHED.findall(text(name))]
 
 
 def build() -> list[Requirement]:
@@ -85,27 +96,43 @@ def test_every_requirement_of_pyproject_is_constrained() -> None:
 
 
 def test_every_requirement_of_service_and_build_is_locked() -> None:
-    assert list(missing(needs(*LOCKED_EXTRAS), lock())) == []
+    assert list(missing(needs(*LOCKED_EXTRAS), lock(LOCK))) == []
 
 
+def test_image_has_every_requirement_but_the_private_server() -> None:
+    wanted = [need for need in needs() if need.name != NOT_IN_IMAGE]
+    assert list(missing(wanted, lock(IMAGE_LOCK))) == []
+    names = {pin.name for pin in lock(IMAGE_LOCK)}
+    assert not names & {NOT_IN_IMAGE, "valkey", "psutil"}
+
+
+@pytest.mark.parametrize("extra", LOCKED_EXTRAS)
+def test_image_has_an_extra_only_if_it_is_asked_for(extra: str) -> None:
+    own = [Requirement(line) for line in project()["project"]["optional-dependencies"][extra]]
+    assert list(missing(own, lock(extra_lock(extra)))) == []
+    assert not {pin.name for pin in lock(extra_lock(extra))} & {pin.name for pin in lock(IMAGE_LOCK)}
+
+
+@pytest.mark.parametrize("name", LOCKS)
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: "-".join(each.values()))
-def test_lock_has_the_versions_of_the_constraints(platform: dict[str, str]) -> None:
-    assert pinned(lock(), platform).items() <= pinned(constraints(), platform).items()
+def test_lock_has_the_versions_of_the_constraints(name: str, platform: dict[str, str]) -> None:
+    assert pinned(lock(name), platform).items() <= pinned(constraints(), platform).items()
 
 
-def test_every_line_of_the_lock_is_a_pin_with_hashes() -> None:
-    assert HASHED.sub("", text(LOCK)) == ""
+@pytest.mark.parametrize("name", LOCKS)
+def test_every_line_of_the_lock_is_a_pin_with_hashes(name: str) -> None:
+    assert HASHED.sub("", text(name)) == ""
 
 
 def test_build_is_pinned_to_the_same_version_everywhere() -> None:
     (hatchling,) = build()
     assert hatchling.name == "hatchling"
-    for pins in (constraints(), lock()):
+    for pins in (constraints(), lock(LOCK), lock(IMAGE_LOCK)):
         assert [pin for pin in pins if pin.name == "hatchling"] == [hatchling]
 
 
-def test_neither_file_names_an_index_or_a_machine() -> None:
-    for name in (CONSTRAINTS, LOCK):
+def test_no_file_names_an_index_or_a_machine() -> None:
+    for name in (CONSTRAINTS, *LOCKS):
         written = (ROOT / name).read_text("utf-8")
         assert not re.search(r"(?m)://|file:|^-|^\s+--(?!hash=sha256:)|@", written)
         assert written.startswith(
@@ -132,7 +159,7 @@ def test_documented_commands_use_both() -> None:
     for name in ("Dockerfile", ".ci/run"):
         script = (ROOT / name).read_text("utf-8")
         steps = [
-            r"pip install [^\n]*--require-hashes -r requirements\.lock",
+            r"pip install [^\n]*--require-hashes[ \\\n]*-r (?:requirements|locks/image)\.lock",
             r"pip install [^\n]*--no-deps --no-build-isolation \.",
         ]
         assert re.search("(?s)" + ".*".join([*steps, r"pip [^\n]*check"]), script)

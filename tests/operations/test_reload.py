@@ -248,7 +248,8 @@ class TestBadFiles:
             before = family(service.process.pid)
             assert statuses(service, PICTURE, basic("olaf")) == {200}
             for times, (what, spoil) in enumerate(BAD.items(), 1):
-                files.write(key="new:" + NEW, users=["anna", "nora"], pem="p384", level="DEBUG")
+                # Changes of users and keys alone would be in force without a reload.
+                files.write(key="new:" + NEW, users=["anna", "olaf"], pem="p256", level="DEBUG")
                 spoil(files)
                 faults = failed_reload(service, times)["faults"]
                 assert faults, what

@@ -14,7 +14,7 @@ from service.protocol.signatures import verify
 from tests.operations.running import run
 
 TARGET = "/api/v1/Contact/42/Image?w=64&type=image/png"
-KEYS = {"k2": b"hush", "k1": b"older"}
+KEYS = {"k2": b"hush-hush-hush-hush", "k1": b"older-older-older"}
 
 Sign = Callable[..., Result]
 
@@ -22,7 +22,9 @@ Sign = Callable[..., Result]
 @pytest.fixture
 def sign(tmp_path: Path) -> Sign:
     config = tmp_path / "config.toml"
-    config.write_text('[auth]\nsigning_keys = ["k2:hush", "k1:older"]\n[render]\nmax_dimension = 500\n')
+    config.write_text(
+        '[auth]\nsigning_keys = ["k2:hush-hush-hush-hush", "k1:older-older-older"]\n[render]\nmax_dimension = 500\n'
+    )
 
     def command(*arguments: str, expires: str = "7d") -> Result:
         return CliRunner().invoke(main, ["sign", "--config", str(config), "--expires", expires, *arguments])
@@ -110,7 +112,14 @@ def test_base_that_is_not_a_url_without_query_is_refused(sign: Sign, base: str) 
 
 
 def test_command_prints_only_the_url(tmp_path: Path) -> None:
-    done = run("sign", TARGET, "--expires", "7d", cwd=tmp_path, CONTACT_IMAGE_AUTH__SIGNING_KEYS="k2:hush,k1:older")
+    done = run(
+        "sign",
+        TARGET,
+        "--expires",
+        "7d",
+        cwd=tmp_path,
+        CONTACT_IMAGE_AUTH__SIGNING_KEYS="k2:hush-hush-hush-hush,k1:older-older-older",
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert verify(done.stdout.removesuffix("\n"), KEYS, 0).target == TARGET
 

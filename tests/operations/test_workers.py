@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import time
@@ -14,9 +15,14 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from redis import Redis
 
+from service.caches.entry_format import EntryFormat
+from service.pictures.values import Entry
+from tests.conftest import Valkey
 from tests.operations.running import (
     NEEDS_PROC,
+    RENDERER,
     SAMPLE_CREDENTIAL,
     Service,
     assert_port_is_free,
@@ -71,6 +77,44 @@ def test_two_processes_share_one_private_server(shared_pair: Service) -> None:
     assert json.loads(shared_pair.get("/readyz").body)["cache"] == "ok"
 
 
+def test_secret_of_the_private_server_is_in_no_environment_and_no_command(shared_pair: Service) -> None:
+    """Its processes share it, and render processes cannot see it. It is 64 hexadecimal digits."""
+    processes = {shared_pair.process.pid, *(each.pid for each in family(shared_pair.process.pid))}
+    assert len(processes) >= 6
+    secret = re.compile(rb"[0-9a-f]{64}")
+    for pid in processes:
+        for name in ("environ", "cmdline"):
+            assert not secret.search(Path(f"/proc/{pid}/{name}").read_bytes())
+    assert not [
+        each for each in shared_pair.temporary.rglob("*") if each.is_file() and secret.search(each.read_bytes())
+    ]
+
+
+def test_stranger_at_the_socket_of_the_private_server_forges_nothing(shared_pair: Service) -> None:
+    (socket,) = shared_pair.temporary.rglob("valkey.sock")
+    key, query = "contact-image:{1}", "?w=77"
+    true = [shared_pair.get(f"{PICTURE}{query}") for _ in range(4)]
+    assert {answer.status for answer in true} == {200}
+    with Redis(unix_socket_path=str(socket)) as redis:
+        (field,) = (name.decode() for name in redis.hkeys(key) if name.startswith(b"77:"))
+        value = redis.hget(key, field)
+        stranger, place = EntryFormat(""), f" {key} {field}"
+        assert stranger.unpack(value, place) is None
+        redis.hset(key, field, stranger.pack(Entry("v", time.time(), "", b"another face"), place))
+    assert shared_pair.get(f"{PICTURE}{query}").body == true[0].body
+
+
+@pytest.mark.parametrize("secret", ["", "0123456789abcdef0123456789abcdef"], ids=["no secret", "a secret"])
+def test_one_warning_of_all_processes_says_that_there_is_no_secret(
+    pictures: Path, shared_valkey: Valkey, secret: str
+) -> None:
+    variables = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_CACHE__SECRET": secret}
+    with running("--images", pictures, "--workers", "2", **variables) as service:
+        assert service.get(PICTURE).status == 200
+        assert [line["event"] for line in service.events].count("cache.unsealed") == (not secret)
+        assert secret not in service.logged or not secret
+
+
 def test_start_of_two_processes_is_logged_once(shared_pair: Service) -> None:
     events = [json.loads(line)["event"] for line in shared_pair.logged.splitlines()]
     # On a busy machine the private server may be late.
@@ -112,7 +156,7 @@ def test_one_render_serves_all_processes(shared_pair: Service) -> None:
 def test_killed_process_is_logged_takes_its_renderers_with_it_and_is_replaced(pair: Service) -> None:
     victim = min(pair.servers, key=lambda server: server.pid)
     descendants = family(victim.pid)
-    assert any("spawn_main" in each.command for each in descendants)
+    assert any(RENDERER in each.command for each in descendants)
     counted = total(pair, "contact_image_requests_total")
     os.kill(victim.pid, signal.SIGKILL)
     block_until(lambda: not [each for each in descendants if each.alive], 60, "its descendants end")

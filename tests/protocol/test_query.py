@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import BadParameter
-from service.formats import Fit, Format, IfBlank
+from service.formats import CENTER, Fit, Format, Gravity, IfBlank
+from service.protocol.parameters import Presets
 from service.protocol.query import Query, parse_contact_id, parse_query
 
 LIMIT = 4096
@@ -55,6 +56,27 @@ LIMIT = 4096
         ("w=5&w=5&W=5", Query(width=5)),
         ("width=5&x=1&x=2&%FF=%FF&%zz", Query()),
         ("kid=a&exp=1&sig=%E0%80", Query()),
+        ("w=100&dpr=2", Query(width=200)),
+        ("w=100&h=51&DPR=1.5", Query(width=150, height=77)),  # 76.5 rounds up
+        ("w=1&dpr=1.25", Query(width=1)),
+        ("w=2&dpr=1.25", Query(width=3)),
+        ("w=4000&h=2000&dpr=2", Query(width=4096, height=2048)),  # lowered to fit
+        ("w=4096&h=1&dpr=4.00", Query(width=4096, height=1)),
+        ("dpr=2", Query()),
+        ("w=10&dpr=", Query(width=10)),
+        ("w=10&enlarge=false", Query(width=10, enlarge=False)),
+        ("w=10&Enlarge=TRUE", Query(width=10)),
+        ("enlarge=false", Query()),
+        ("w=10&h=20&fit=cover&gravity=top", Query(width=10, height=20, fit=Fit.COVER, gravity=Gravity(50, 0))),
+        ("w=10&h=20&fit=cover&gravity=Right", Query(width=10, height=20, fit=Fit.COVER, gravity=Gravity(100, 50))),
+        ("w=10&h=20&fit=cover&gravity=0.2,1.00", Query(width=10, height=20, fit=Fit.COVER, gravity=Gravity(20, 100))),
+        ("w=10&h=20&gravity=top", Query(width=10, height=20)),
+        ("w=10&fit=cover&gravity=top", Query(width=10)),
+        ("bg=FFaa00", Query(background="ffaa00")),
+        ("bg=", Query()),
+        ("v=12&v=12", Query(version="12")),
+        ("v=12&V=13", Query(version="12,13")),
+        ("v=%E0%80", Query(version="\ufffd\ufffd")),
     ],
 )
 def test_query_is_parsed(raw: str, query: Query) -> None:
@@ -148,3 +170,76 @@ def test_huge_query_is_parsed_in_linear_time(raw: str) -> None:
     started = process_time()
     assert parse_query(raw, LIMIT).height is None
     assert process_time() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("raw", "accepted"),
+    [
+        *[
+            (f"w=9&dpr={text}", "1.00 – 4.00")
+            for text in ("0", "0.99", "4.01", "5", "1.123", "1.", ".5", "2x", "-1", "1,5", "²")
+        ],
+        *[(f"enlarge={text}", "true, false") for text in ("0", "no", "1")],
+        *[
+            (f"gravity={text}", "center, top, bottom, left, right, 0.00,0.00 – 1.00,1.00")
+            for text in ("north", "0.5", "1.01,0", "0,2", "-0.1,0", "0.5,.5", "0.123,0", "0.5,0.5,0.5", "auto")
+        ],
+        *[(f"bg={text}", "000000 – ffffff") for text in ("fff", "%23ffffff", "gggggg", "ff0000ff", "red")],
+        ("preset=card", ""),
+    ],
+)
+def test_value_that_is_not_accepted_is_named_with_what_is(raw: str, accepted: str) -> None:
+    with pytest.raises(BadParameter) as caught:
+        parse_query(raw, LIMIT)
+    name = raw.rpartition("&")[2].partition("=")[0]
+    assert str(caught.value) == f"The parameter {name} must be one of {accepted}."
+
+
+PRESETS = {"avatar": {"w": "96", "h": "96", "fit": "cover"}, "card-2": {"w": "200", "type": "webp"}}
+
+
+@pytest.mark.parametrize(
+    ("raw", "query"),
+    [
+        ("preset=avatar", Query(width=96, height=96, fit=Fit.COVER)),
+        ("Preset=avatar&dpr=2&h=50", Query(width=192, height=100, fit=Fit.COVER)),
+        ("preset=avatar&h=&w=0", Query(height=96)),
+        ("preset=card-2&type=png", Query(width=200, type=Format.PNG)),
+        ("preset=", Query()),
+        ("w=5", Query(width=5)),
+    ],
+)
+def test_preset_becomes_its_parameters_and_those_beside_it_win(raw: str, query: Query) -> None:
+    assert parse_query(raw, LIMIT, Presets(PRESETS)) == query
+
+
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        ("preset=AVATAR", "The parameter preset must be one of avatar, card-2."),
+        ("", "The parameter preset must be one of avatar, card-2."),
+        ("w=96&h=96&fit=cover", "The parameter preset must be one of avatar, card-2."),
+        ("preset=avatar&w=97", "The parameter w is not accepted here. Use one of the presets."),
+        ("preset=avatar&bg=ff0000", "The parameter bg is not accepted here. Use one of the presets."),
+        ("preset=avatar&dpr=1.5", "The parameter dpr must be one of 1, 2, 3."),
+        ("preset=avatar&dpr=4", "The parameter dpr must be one of 1, 2, 3."),
+    ],
+)
+def test_only_presets_are_accepted(raw: str, error: str) -> None:
+    with pytest.raises(BadParameter) as caught:
+        parse_query(raw, LIMIT, Presets(PRESETS, only=True))
+    assert str(caught.value) == error
+
+
+def test_what_may_be_beside_a_preset_is_accepted() -> None:
+    query = parse_query(
+        "preset=avatar&dpr=2&ifBlank=Default&v=7&w=&other=1&kid=a&exp=1&sig=b", LIMIT, Presets(PRESETS, only=True)
+    )
+    assert query == Query(width=192, height=192, fit=Fit.COVER, if_blank=IfBlank.DEFAULT, version="7")
+    assert query.gravity == CENTER
+
+
+@pytest.mark.parametrize("names", [["Avatar"], ["a_b"], [""], ["a" * 33], [f"p{number}" for number in range(65)]])
+def test_names_and_number_of_presets_are_limited(names: list[str]) -> None:
+    with pytest.raises(ValueError, match="preset"):
+        Presets({name: {"w": "1"} for name in names})

@@ -20,7 +20,10 @@ NOW = 1_900_000_000.0
 SECRET = b"a-test-vector-is-no-secret"
 KEYS = {"k1": SECRET, "k2": b"another"}
 WRONG = "The signature of the URL is missing or wrong."
-FOREIGN = "A signed URL may have no other parameters than w, h, type, ifBlank, fit, kid, exp, sig."
+FOREIGN = (
+    "A signed URL may have no other parameters than w, h, type, ifBlank, fit, dpr, enlarge, gravity, bg, preset, v, "
+    "name, kid, exp, sig."
+)
 
 BARE = f"{PATH}?w=64&type=image/png&ifBlank=SrNoPhoto"
 VECTOR = f"{BARE}&kid=k1&exp={EXP}&sig=V2WkqGb53wvc6ND1ygbTfkiDymJNiZMiUyhZ4yMPq7w"
@@ -28,6 +31,16 @@ VECTOR = f"{BARE}&kid=k1&exp={EXP}&sig=V2WkqGb53wvc6ND1ygbTfkiDymJNiZMiUyhZ4yMPq
 
 printf 'GET\n/api/v1/contact/42/image\nexp=2000000000&ifblank=SrNoPhoto&kid=k1&type=image%%2Fpng&w=64' |
 openssl dgst -sha256 -hmac a-test-vector-is-no-secret -binary | openssl base64 | tr '+/' '-_' | tr -d '='
+"""
+
+
+EVERY = (
+    f"{PATH}?w=64&h=96&type=webp&ifBlank=Initials&fit=cover&dpr=1.5&enlarge=false&gravity=0.5,0&bg=FF8000&preset=avatar"
+    "&v=17&name=%C3%85se+Berg"
+)
+EVERY_VECTOR = f"{EVERY}&kid=k1&exp={EXP}&sig=-PKnS5GUIe7_8YKdwkifGJTZ2eRatSqIGVKaaddLN3E"
+"""The same with every parameter, published too. Its parameters, sorted: bg=FF8000&dpr=1.5&enlarge=false&exp=2000000000&
+fit=cover&gravity=0.5%2C0&h=96&ifblank=Initials&kid=k1&name=%C3%85se%20Berg&preset=avatar&type=webp&v=17&w=64
 """
 
 
@@ -47,6 +60,14 @@ def meaning(target: str) -> tuple[str, list[tuple[str, str]]]:
 def test_published_vector_is_signed_and_verified() -> None:
     assert sign(BARE, "k1", SECRET, EXP) == VECTOR
     assert verify(VECTOR, KEYS, NOW) == Signed(EXP, BARE)
+
+
+def test_every_parameter_is_signed_as_it_was_sent() -> None:
+    assert sign(EVERY, "k1", SECRET, EXP) == EVERY_VECTOR
+    assert verify(EVERY_VECTOR, KEYS, NOW) == Signed(EXP, EVERY)
+    for part in EVERY.partition("?")[2].split("&"):
+        assert refusal(EVERY_VECTOR.replace(part, f"{part}0")) == WRONG
+    assert refusal(EVERY_VECTOR.replace("FF8000", "ff8000")) == WRONG
 
 
 def by_the_rule(path: str) -> str:
@@ -184,7 +205,7 @@ def test_signed_expiry_must_be_digits(exp: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "more", ["x=1", "", "=", "v=2", "cachebuster", "w%00=64", "w%20=64", "%E2%84%AAid=k1", "sig%00="]
+    "more", ["x=1", "", "=", "version=2", "cachebuster", "w%00=64", "w%20=64", "%E2%84%AAid=k1", "sig%00="]
 )
 def test_other_parameters_are_refused_with_a_signature(more: str) -> None:
     assert refusal(f"{VECTOR}&{more}") == FOREIGN
@@ -309,3 +330,9 @@ def test_malformed_key_is_not_quoted(text: str) -> None:
     with pytest.raises(ValueError, match="id:secret") as caught:
         parse_key(text)
     assert "hush" not in str(caught.value) and caught.value.__cause__ is caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("target", [f"{PATH}?{'&'.join(['w=1'] * 6)}", f"{PATH}{'&w' * 6}", f"{PATH}?w={'1' * 8100}"])
+def test_target_whose_signature_would_be_refused_is_not_signed(target: str) -> None:
+    with pytest.raises(Forbidden):
+        sign(target, "k1", SECRET, EXP)

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -338,12 +339,12 @@ async def test_process_that_cannot_be_started_is_started_again(
     starts = 0
 
     class FailsOnce(RenderProcess):
-        def __init__(self, memory_bytes: int) -> None:
+        def __init__(self, *args: Any) -> None:
             nonlocal starts
             starts += 1
             if starts == 1:
                 raise RuntimeError("can't start new thread")
-            super().__init__(memory_bytes)
+            super().__init__(*args)
 
     monkeypatch.setattr(supervisor_module, "RenderProcess", FailsOnce)
     monkeypatch.setattr(supervisor_module, "_RETRY", 0.01)
@@ -357,12 +358,13 @@ async def test_process_that_cannot_be_started_is_started_again(
 async def test_process_can_be_killed_while_it_starts() -> None:
     process = RenderProcess(0)
     starting = asyncio.create_task(process.start())
-    await until(lambda: process.child.pid is not None)
+    await until(lambda: process.child is not None)
+    assert process.child is not None
     process.kill()
     with pytest.raises((OSError, EOFError, DiedIdle, asyncio.CancelledError)):
         await starting
     await process.wait_ended()
-    assert not process.child.is_alive()
+    assert process.child.returncode == -signal.SIGKILL
 
 
 def alive(pid: int) -> bool:

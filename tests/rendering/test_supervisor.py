@@ -288,8 +288,8 @@ async def test_process_with_much_memory_is_replaced(pools: Pools, monkeypatch: p
 async def test_signal_to_the_process_group_ends_no_starting_process(number: signal.Signals) -> None:
     process = RenderProcess(0)
     starting = asyncio.create_task(process.start())
-    await until(lambda: process.child.pid is not None)
-    assert process.child.pid is not None
+    await until(lambda: process.child is not None)
+    assert process.child is not None
     os.kill(process.child.pid, number)  # while it starts its interpreter
     await starting
     os.kill(process.pid, number)
@@ -302,7 +302,7 @@ async def test_supervisor_closed_while_it_starts_logs_nothing() -> None:
     closed_early = supervisor.Supervisor(2, 0)
     with capture_logs() as lines:
         closed_early.open()
-        await until(lambda: len([each for each in closed_early._starting if each.child.pid is not None]) == 2)
+        await until(lambda: len([each for each in closed_early._starting if each.child is not None]) == 2)
         await closed_early.close()
     assert closed_early.pids == []
     assert lines == []

@@ -35,6 +35,9 @@ class MemoryStore:
 
     near = False
 
+    def load_at_once(self, contact: int, most: int) -> Loaded | None:
+        return None
+
     async def load(self, contact: int, most: int) -> Loaded | None:
         original = await self.find(contact)
         if original is None:

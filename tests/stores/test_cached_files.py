@@ -12,6 +12,7 @@ import pytest
 
 from service.errors import StoreFailed
 from service.open_file import OpenFile
+from service.pictures.ports import Loaded
 from service.pictures.values import OriginalEmpty
 from service.stores import cached_files, directory, near, picture_reader
 from service.stores.directory import DirectoryStore
@@ -45,6 +46,10 @@ def without_threads(store: DirectoryStore, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(picture_reader, "read_at", fail)
 
 
+async def load(store: DirectoryStore, contact: int, most: int) -> Loaded | None:
+    return store.load_at_once(contact, most) or await store.load(contact, most)
+
+
 def holds_in_memory(path: Path) -> bool:
     """Return whether the file system of *path* can say that a read would wait."""
     folder = cached_files.open_folder(str(path.parent))
@@ -64,7 +69,7 @@ def holds_in_memory(path: Path) -> bool:
 async def test_known_picture_is_read_without_a_thread(store: DirectoryStore, tmp_path: Path) -> None:
     if not holds_in_memory(tmp_path / "1.jpg"):
         pytest.skip("the file system of temporary files has no reads that do not wait")
-    found = await store.load(1, MOST)
+    found = await load(store, 1, MOST)
     assert found is not None
     assert found.data == PICTURE
     assert found.original.dimensions == (64, 48)
@@ -112,7 +117,7 @@ async def test_other_files_are_read_in_a_thread(store: DirectoryStore, tmp_path:
             tmp_path, max_bytes=1_000_000, timeout=5.0, near=True, in_force=FolderInForce(tmp_path, ".store")
         )
     with pytest.raises((AssertionError, OriginalEmpty, StoreFailed)):
-        await store.load(1, MOST)
+        await load(store, 1, MOST)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "TIFF"])
@@ -123,23 +128,23 @@ async def test_description_is_that_of_a_thread(
     (tmp_path / "2.jpg").write_bytes(saved(quarters(52, 31), format) + bytes(padding))
     far = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=False)
     assert await store.find(2) == await far.find(2)
-    assert await store.load(2, MOST) == await far.load(2, MOST)
-    assert await store.load(2, 50) == await far.load(2, 50)
+    assert await load(store, 2, MOST) == await load(far, 2, MOST)
+    assert await load(store, 2, 50) == await load(far, 2, 50)
     await far.close()
 
 
 async def test_change_is_seen(store: DirectoryStore, tmp_path: Path) -> None:
     (tmp_path / "1.jpg").write_bytes(OTHER)
     for _ in range(2):
-        found = await store.load(1, MOST)
+        found = await load(store, 1, MOST)
         assert found is not None
         assert found.data == OTHER
     (tmp_path / "1.jpg").unlink()
-    assert await store.load(1, MOST) is None
+    assert await load(store, 1, MOST) is None
     (tmp_path / "001").mkdir()
     (tmp_path / "001" / "1.PNG").write_bytes(OTHER)
     for _ in range(2):
-        found = await store.load(1, MOST)
+        found = await load(store, 1, MOST)
         assert found is not None
         assert found.data == OTHER
 
@@ -149,7 +154,7 @@ async def test_file_that_is_not_in_memory_is_read_all_the_same(store: DirectoryS
     with open(path, "rb") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    found = await store.load(1, MOST)
+    found = await load(store, 1, MOST)
     assert found is not None
     assert found.data == PICTURE
 
@@ -164,7 +169,7 @@ async def test_folder_on_a_network_file_system_is_looked_at_in_threads_only(
     store = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=setting)
     for _ in range(2):
         assert await store.find(1) is not None
-        assert await store.load(1, MOST) is not None
+        assert await load(store, 1, MOST) is not None
     await store.close()
 
 
@@ -175,7 +180,7 @@ async def test_lost_folder_is_noticed(store: DirectoryStore, tmp_path: Path) -> 
     (tmp_path / "2.jpg").write_bytes(PICTURE)
     try:
         with pytest.raises(StoreFailed):
-            await store.load(2, MOST)
+            await load(store, 2, MOST)
     finally:
         (tmp_path / "2.jpg").unlink()
         tmp_path.rmdir()
@@ -187,14 +192,14 @@ async def test_folder_with_its_marker_is_read_without_a_thread(tmp_path: Path, m
     (tmp_path / ".store").touch()
     in_force = FolderInForce(tmp_path, ".store")
     store = DirectoryStore(tmp_path, max_bytes=1_000_000, timeout=5.0, near=True, in_force=in_force)
-    await store.load(1, MOST)
+    await load(store, 1, MOST)
     with monkeypatch.context() as patch:
         patch.setattr(in_force, "present", lambda _: pytest.fail("a thread looks"))
         if holds_in_memory(tmp_path / "1.jpg"):
-            assert await store.load(1, MOST) is not None
+            assert store.load_at_once(1, MOST) is not None
     (tmp_path / ".store").unlink()
     with pytest.raises(StoreFailed):
-        await store.load(1, MOST)
+        await load(store, 1, MOST)
     await store.close()
 
 

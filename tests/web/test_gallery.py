@@ -166,5 +166,5 @@ async def test_page_has_a_route_of_its_own_in_metrics(serve: Serve) -> None:
     await client.get("/")
     await client.get("/nothing")
     text = await (await client.get("/metrics")).text()
-    assert 'contact_image_requests_total{method="GET",route="gallery",status="200"} 1.0' in text
+    assert 'contact_image_requests_total{method="GET",route="page",status="200"} 1.0' in text
     assert 'contact_image_requests_total{method="GET",route="other",status="404"} 1.0' in text

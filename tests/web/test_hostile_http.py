@@ -77,8 +77,8 @@ SPELLINGS = (
 
 
 async def test_no_spelling_of_a_target_and_no_foreign_field_bypasses_authorization(serve: Serve) -> None:
-    client = await serve(auth={"schemes": ["signed"], "signing_keys": ["k1:secret"]})
-    link = sign(PICTURE.decode(), "k1", b"secret", 99_999_999_999)
+    client = await serve(auth={"schemes": ["signed"], "signing_keys": ["k1:secret-of-the-tests"]})
+    link = sign(PICTURE.decode(), "k1", b"secret-of-the-tests", 99_999_999_999)
     assert (await client.get(URL(link, encoded=True))).status == 200  # it is cached now
     fields = [b"", *(f"{name}: {value}\r\n".encode("latin-1") for name, value in FOREIGN.items())]
     requests = [(method, target, b"") for target in SPELLINGS for method in (b"GET", b"HEAD")]

@@ -37,6 +37,9 @@ class SlowStore(DirectoryStore):
         super().__init__(root, **options)
         self.asked, self.available = asyncio.Event(), asyncio.Event()
 
+    def load_at_once(self, contact: int, most: int) -> Loaded | None:
+        return None
+
     async def load(self, contact: int, most: int) -> Loaded | None:
         self.asked.set()
         await self.available.wait()

@@ -19,7 +19,7 @@ from tools.bench.pictures import photograph
 from tools.bench.processes import PATH, get, service
 
 _PATH = f"{PATH}?w=319"
-_USER, _PASSWORD, _KEY = "anna", "anna's", "k1"
+_USER, _PASSWORD, _KEY, _SIGNS = "anna", "anna's", "k1", "k1" * 16
 _DAY = 86_400
 
 
@@ -33,8 +33,8 @@ def run(options: Namespace) -> None:
         requests = {
             "anonymous": (_PATH, ACCEPT),
             "Basic": (_PATH, {**ACCEPT, "Authorization": f"Basic {basic}"}),
-            "signed for a week": (sign(_PATH, _KEY, _KEY.encode(), now + 7 * _DAY), ACCEPT),
-            "signed for an hour": (sign(_PATH, _KEY, _KEY.encode(), now + _DAY // 24), ACCEPT),
+            "signed for a week": (sign(_PATH, _KEY, _SIGNS.encode(), now + 7 * _DAY), ACCEPT),
+            "signed for an hour": (sign(_PATH, _KEY, _SIGNS.encode(), now + _DAY // 24), ACCEPT),
         }
         with service(
             images,
@@ -42,7 +42,7 @@ def run(options: Namespace) -> None:
             auth__schemes="basic,signed",
             auth__anonymous_read="true",
             auth__users_file=str(users),
-            auth__signing_keys=f"{_KEY}:{_KEY}",
+            auth__signing_keys=f"{_KEY}:{_SIGNS}",
         ) as server:
             for path, headers in (*requests.values(), *requests.values()):
                 status, fields, _ = get(server.port, path, headers)

@@ -48,7 +48,7 @@ async def copy(url: str, source: int, contacts: Iterable[int]) -> None:
     """Copy the entries of the contact *source* in the cache at *url* to each of *contacts*."""
     settings = load_settings().cache
     cache = RedisCache(
-        url, prefix=settings.prefix, timeout=_TIMEOUT, max_body=settings.max_entry_bytes,
+        url, secret="", prefix=settings.prefix, timeout=_TIMEOUT, max_body=settings.max_entry_bytes,
         max_fields=settings.max_fields, lease=_TIMEOUT, fence=_TIMEOUT,
     )  # fmt: skip
     left = iter(contacts)

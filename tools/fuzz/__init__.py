@@ -1,6 +1,5 @@
-"""Fuzzing of the renderer with mutants of pictures. A render must give a rendition or raise a documented error.
+"""Fuzzing that learns: atheris changes the inputs that have reached new code of the service.
 
-A mutant is changed within the parts of its container (segments, chunks, boxes), and lengths and checksums are
-corrected, so that it passes the parsers and reaches the decoders. Its number determines it. Coverage does not steer the
-mutations: atheris would measure the Python code, but not the decoders in C.
+`table` has the targets, one row each. A target takes bytes and raises an exception for a bug. Its corpus is made in
+code. `learner` runs one target.
 """

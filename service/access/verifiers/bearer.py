@@ -7,7 +7,7 @@ from pathlib import Path
 from service.access.identity import Identity
 from service.access.ports import WRONG, Verifier
 from service.access.schemes import AuthOptions, Bearer, Credential
-from service.access.verifiers.jwt import JsonWebTokens, is_jwt
+from service.access.verifiers.jwt import JsonWebTokens, TokenRules, is_jwt
 from service.access.verifiers.keys import KeyFile
 from service.access.verifiers.published import PublishedKeys
 from service.errors import NotAuthenticated
@@ -28,6 +28,11 @@ class BearerTokens:
                 return await verifier.verify(credential, app_token)
         raise NotAuthenticated(WRONG)
 
+    async def refresh(self) -> None:
+        """Refresh the keys of JSON web tokens."""
+        if self._json_web_tokens is not None:
+            await self._json_web_tokens.refresh()
+
     async def close(self) -> None:
         """Close both. SuperOffice may be closed more than once, since other schemes use it too."""
         for verifier in (self._json_web_tokens, self._superoffice):
@@ -38,4 +43,5 @@ class BearerTokens:
 def make_verifier(auth: AuthOptions, superoffice: Verifier | None) -> BearerTokens:
     """See `VerifierFactory`."""
     keys = PublishedKeys(auth.jwt_jwks_url) if auth.jwt_jwks_url else KeyFile(Path(auth.jwt_key_file))
-    return BearerTokens(JsonWebTokens(keys, issuer=auth.jwt_issuer, audience=auth.jwt_audience), superoffice)
+    rules = TokenRules(auth.jwt_issuer, auth.jwt_audience, auth.jwt_types, auth.jwt_roles_claim, auth.jwt_required)
+    return BearerTokens(JsonWebTokens(keys, rules), superoffice)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from base64 import urlsafe_b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import jwt
@@ -38,11 +39,26 @@ def is_jwt(token: str) -> bool:
         return False
 
 
-class JsonWebTokens:
-    """A `Verifier` of tokens that *issuer* made for *audience* and signed with one of *keys*."""
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """What a token must be: its *issuer*, its *audience*, and its type (`typ`), one of *types* unless it has none.
 
-    def __init__(self, keys: Keys, *, issuer: str, audience: str) -> None:
-        self._keys, self._issuer, self._audience = keys, issuer, audience
+    *roles_claim* is the claim that names roles. If *required* is not empty, it must be among the roles or the scope.
+    """
+
+    issuer: str
+    audience: str
+    types: Collection[str] = ("JWT", "at+jwt")
+    roles_claim: str = "roles"
+    required: str = ""
+
+
+class JsonWebTokens:
+    """A `Verifier` of tokens that are signed with one of *keys* and conform to *rules*."""
+
+    def __init__(self, keys: Keys, rules: TokenRules) -> None:
+        self._keys, self._rules = keys, rules
+        self._types = {_type(each) for each in rules.types}
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
         """See `Verifier`. The identity expires with the token."""
@@ -50,23 +66,32 @@ class JsonWebTokens:
             raise NotAuthenticated(WRONG)
         token = credential.token
         try:
-            name = jwt.get_unverified_header(token).get("kid")
+            header = jwt.get_unverified_header(token)
         except jwt.PyJWTError:
             raise NotAuthenticated(WRONG) from None
-        keys = await self._keys.current()
-        claims = self._claims(token, name, keys)
-        if claims is None and (name is None or all(key.name != name for key in keys)):
-            claims = self._claims(token, name, await self._keys.newer())
-        if claims is None:
+        if "typ" in header and _type(header["typ"]) not in self._types:
             raise NotAuthenticated(WRONG)
-        return Identity(_roles(claims), until=float(min(int(claims["exp"]), _MAX_EXPIRY) + _LEEWAY))
+        name = header.get("kid")
+        keys = await self._keys.current()
+        found = self._claims(token, name, keys)
+        if found is None and (name is None or all(key.name != name for key in keys)):
+            found = self._claims(token, name, await self._keys.newer())
+        if found is None:
+            raise NotAuthenticated(WRONG)
+        claims, key = found
+        until = float(min(int(claims["exp"]), _MAX_EXPIRY) + _LEEWAY)
+        return Identity(self._roles(claims), until, key.basis)
+
+    async def refresh(self) -> None:
+        """Refresh the keys."""
+        await self._keys.refresh()
 
     async def close(self) -> None:
         """Close the keys."""
         await self._keys.close()
 
-    def _claims(self, token: str, name: str | None, keys: tuple[Key, ...]) -> dict[str, Any] | None:
-        """Return the claims of *token*; None if none of *keys* has signed it.
+    def _claims(self, token: str, name: str | None, keys: tuple[Key, ...]) -> tuple[dict[str, Any], Key] | None:
+        """Return the claims of *token*, and the key that has signed it; None if none of *keys* has.
 
         Raises `NotAuthenticated`, `CredentialExpired`.
         """
@@ -74,7 +99,7 @@ class JsonWebTokens:
             if name is not None and key.name not in (None, name):
                 continue
             try:
-                return self._decode(token, key, expires=True)
+                return self._decode(token, key, expires=True), key
             except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
                 continue
             except jwt.ExpiredSignatureError:
@@ -99,19 +124,29 @@ class JsonWebTokens:
             token,
             key.value,
             algorithms=key.algorithms,
-            issuer=self._issuer,
-            audience=self._audience,
+            issuer=self._rules.issuer,
+            audience=self._rules.audience,
             leeway=_LEEWAY,
             options={"require": ["exp", "iss", "aud"], "verify_exp": expires},
         )
 
+    def _roles(self, claims: Mapping[str, object]) -> frozenset[Role]:
+        """Return the roles in the claim of roles (a list, or words) and in `scope` (words, RFC 8693).
 
-def _roles(claims: Mapping[str, object]) -> frozenset[Role]:
-    """Return the roles in the claims `roles` (a list, or words) and `scope` (words, RFC 8693); READER if none."""
-    named: set[object] = set()
-    for claim in (claims.get("roles"), claims.get("scope")):
-        if isinstance(claim, str):
-            named.update(claim.split(" "))
-        elif isinstance(claim, list):
-            named.update(each for each in claim if isinstance(each, str))
-    return frozenset(role for role in Role if role in named) or READER
+        They are READER if there is neither claim, and none if a claim names no role of this service.
+        """
+        present = [claims[name] for name in (self._rules.roles_claim, "scope") if name in claims]
+        named: set[object] = set()
+        for claim in present:
+            if isinstance(claim, str):
+                named.update(claim.split(" "))
+            elif isinstance(claim, list):
+                named.update(each for each in claim if isinstance(each, str))
+        if self._rules.required and self._rules.required not in named:
+            return frozenset()
+        return frozenset(role for role in Role if role in named) if present else READER
+
+
+def _type(text: object) -> str:
+    """Return the `typ` *text* in the form that is compared (RFC 7515 section 4.1.9); an empty text if it is none."""
+    return text.lower().removeprefix("application/") if isinstance(text, str) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+import structlog
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -16,7 +18,11 @@ from cryptography.x509 import load_pem_x509_certificate
 from jwt.algorithms import AllowedPublicKeys, ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 from jwt.exceptions import InvalidKeyError
 
+from service.access.identity import Basis
 from service.access.ports import BadFile
+from service.access.verifiers.watched_file import WatchedFile
+
+log = structlog.get_logger()
 
 _MAX_KEYS = 64
 """Keys of a set."""
@@ -47,6 +53,7 @@ class Key:
     value: AllowedPublicKeys = field(repr=False)
     algorithms: tuple[str, ...]
     name: str | None = None
+    basis: Basis = field(default_factory=Basis, repr=False, compare=False)
 
 
 class Keys(Protocol):
@@ -60,37 +67,66 @@ class Keys(Protocol):
         """Return the keys, fetched again if possible: a token is signed with none of the `current` ones."""
         ...
 
+    async def refresh(self) -> None:
+        """Look whether keys have changed, if that is due. Withdraw the basis of keys that are gone."""
+        ...
+
     async def close(self) -> None:
         """Release connections."""
         ...
 
 
 class KeyFile:
-    """The keys in a file that is read once: PEM public keys and certificates, or a JWKS. Raise `BadKeys`."""
+    """The keys in a file: PEM public keys and certificates, or a JWKS. Raise `BadKeys`.
+
+    If the file becomes unusable later, its last keys stay valid.
+    """
 
     def __init__(self, path: Path) -> None:
-        try:
-            with path.open("rb") as file:
-                text = file.read(_MAX_BYTES + 1)
-        except OSError as error:
-            raise BadKeys(f"{path}: cannot be read: {error.strerror}") from None
-        if len(text) > _MAX_BYTES:
-            raise BadKeys(f"{path}: is larger than {_MAX_BYTES} bytes")
-        try:
-            self._keys = keys_of_jwks(text) if text.lstrip()[:1] == b"{" else keys_of_pem(text)
-        except BadKeys as error:
-            raise BadKeys(f"{path}: {error}") from None
+        self._file = WatchedFile(path, _read, _succeed, lambda fault: log.warning("keys.unusable", reason=fault))
+        self._keys = self._file.current()
 
     async def current(self) -> tuple[Key, ...]:
-        """Return the keys."""
+        """Return the keys, as they were last read."""
         return self._keys
 
     async def newer(self) -> tuple[Key, ...]:
-        """Return the same keys: a change of the file needs a reload, as a change of settings does."""
+        """Return the same keys: a changed file is read when the keys are refreshed."""
         return self._keys
+
+    async def refresh(self) -> None:
+        """Read a changed file."""
+        self._keys = await asyncio.to_thread(self._file.current)
 
     async def close(self) -> None:
         """Do nothing: the file is closed already."""
+
+
+def _read(path: Path) -> tuple[Key, ...]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
+    except OSError as error:
+        raise BadKeys(f"{path}: cannot be read: {error.strerror}") from None
+    if len(text) > _MAX_BYTES:
+        raise BadKeys(f"{path}: is larger than {_MAX_BYTES} bytes")
+    try:
+        return keys_of_jwks(text) if text.lstrip()[:1] == b"{" else keys_of_pem(text)
+    except BadKeys as error:
+        raise BadKeys(f"{path}: {error}") from None
+
+
+def _succeed(earlier: tuple[Key, ...], keys: tuple[Key, ...]) -> tuple[Key, ...]:
+    log.info("keys.read", keys=len(keys))
+    return succeed(earlier, keys)
+
+
+def succeed(earlier: tuple[Key, ...], keys: tuple[Key, ...]) -> tuple[Key, ...]:
+    """Return *keys*, where those that were there *earlier* keep their basis. Withdraw that of all others."""
+    for key in earlier:
+        if key not in keys:
+            key.basis.withdrawn = True
+    return tuple(earlier[earlier.index(key)] if key in earlier else key for key in keys)
 
 
 def keys_of_jwks(text: bytes) -> tuple[Key, ...]:

@@ -10,7 +10,7 @@ import structlog
 
 from service.access.ports import UNAVAILABLE
 from service.access.verifiers.client import Client, NoAnswer
-from service.access.verifiers.keys import BadKeys, Key, keys_of_jwks
+from service.access.verifiers.keys import BadKeys, Key, keys_of_jwks, succeed
 from service.errors import VerificationUnavailable
 
 log = structlog.get_logger()
@@ -44,6 +44,11 @@ class PublishedKeys:
         await self._fetch()
         return await self.current()
 
+    async def refresh(self) -> None:
+        """See `Keys`: fetch keys that are not fresh, if any were needed so far."""
+        if self._keys and self._age() > self._fresh_for:
+            await self._fetch()
+
     async def close(self) -> None:
         """Close the connection."""
         await self._client.close()
@@ -60,6 +65,6 @@ class PublishedKeys:
                 answer = await self._client.get(self._url, {"Accept": "application/jwk-set+json, application/json"})
                 if answer.status != HTTPStatus.OK:
                     raise NoAnswer(f"status {answer.status}")
-                self._keys, self._fetched_at = keys_of_jwks(answer.body), time.monotonic()
+                self._keys, self._fetched_at = succeed(self._keys, keys_of_jwks(answer.body)), time.monotonic()
             except (NoAnswer, BadKeys) as error:
                 log.warning("jwks.unavailable", reason=str(error))

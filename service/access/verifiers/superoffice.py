@@ -76,7 +76,7 @@ class SuperOffice:
         if isinstance(credential, SoTicket | Bearer):
             self._check_app_token(app_token)
         headers = self._headers(credential)
-        if app_token:
+        if app_token and not isinstance(credential, Basic):
             headers["SO-AppToken"] = _checked(_FIELD_VALUE, app_token, Forbidden(APP_TOKEN_WRONG))
         try:
             await self._queue.wait(self._slots.acquire)
@@ -86,6 +86,9 @@ class SuperOffice:
             return await self._verify(headers)
         finally:
             self._slots.release()
+
+    async def refresh(self) -> None:
+        """Do nothing: SuperOffice is asked about each credential again after a while."""
 
     async def close(self) -> None:
         """Close the connections."""

@@ -6,7 +6,8 @@ import asyncio
 import os
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+import weakref
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -15,10 +16,12 @@ from argon2.exceptions import VerificationError
 from service.access.identity import Identity
 from service.access.ports import CROWDED, UNAVAILABLE, WRONG, Verifier
 from service.access.schemes import AuthOptions, Basic, Credential
-from service.access.verifiers.users_storage import read, state
-from service.access.verifiers.users_text import MAX_PASSWORD, BadUsers, User, decoy, matches
+from service.access.verifiers.users_storage import read, writable_by_others
+from service.access.verifiers.users_text import MAX_PASSWORD, BadUsers, User, cost_of, decoys, matches, succeed
+from service.access.verifiers.watched_file import WatchedFile
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import NotAuthenticated, Overloaded, VerificationUnavailable
+from service.threads import Threads
 
 log = structlog.get_logger()
 
@@ -28,20 +31,24 @@ _MAX_WAITING = 32
 """Verifications that wait for a thread. More would wait for minutes."""
 
 
+_Users = tuple[dict[str, User], dict[str, str]]
+"""The users by their names, and the decoys by their costs."""
+
+
 class UsersFile:
     """A `Verifier` of Basic credentials by the file at *path*. The first verification after a change reads it again.
 
-    An unknown user costs as much time as a wrong password. *timeout*, in seconds, bounds a verification and its wait.
-    Raises `BadUsers` for a file that cannot be used. If a file becomes unusable later, its last users stay valid.
+    Every refusal compares a hash of every cost in the file, so that its time does not depend on the user.
+
+    *timeout*, in seconds, bounds a verification and its wait. Raises `BadUsers` for a file that cannot be used. If a
+    file becomes unusable later, its last users stay valid.
     """
 
     def __init__(self, path: Path, *, timeout: float = 8.0) -> None:
-        self._path, self._timeout = path, timeout
-        self._state, self._fault = state(path), ""
-        self._users = read(path)
-        self._decoy = decoy(self._users)
-        self._reading = threading.Lock()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="users", initializer=_lower_priority)
+        self._timeout = timeout
+        self._file = WatchedFile(path, _read, _succeed, lambda fault: log.warning("users.unusable", reason=fault))
+        self._threads = Threads(_THREADS, name="users", hangs_after=timeout, spare=0, begin=_lower_priority)
+        weakref.finalize(self, self._threads.shutdown)
         self._free_threads, self._queue = asyncio.Semaphore(_THREADS), BoundedQueue(_MAX_WAITING, None)
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
@@ -59,41 +66,54 @@ class UsersFile:
             raise NotAuthenticated(WRONG)
         return identity
 
+    async def refresh(self) -> None:
+        """See `Verifier`: read a changed file."""
+        await asyncio.to_thread(self._file.current)
+
     async def close(self) -> None:
         """End the threads when their verifications are over."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown()
 
     async def _in_thread(self, credential: Basic) -> Identity | None:
-        verification = asyncio.get_running_loop().run_in_executor(self._threads, self._verify, credential)
+        verification = self._threads.run(partial(self._verify, credential))
         # A thread cannot be cancelled: it is free when it is done, even if the caller has left.
         verification.add_done_callback(lambda _: self._free_threads.release())
         return await asyncio.shield(verification)
 
     def _verify(self, credential: Basic) -> Identity | None:
-        users, decoy_hash = self._current()
+        users, others = self._file.current()
         user = users.get(credential.user)
-        password = credential.password.encode()
-        right = matches(user.hash if user else decoy_hash, password[:MAX_PASSWORD])
-        return user.identity if user and right and len(password) <= MAX_PASSWORD else None
+        given = credential.password.encode()
+        password = given[:MAX_PASSWORD]
+        if user and matches(user.hash, password) and len(given) <= MAX_PASSWORD:
+            return user.identity
+        for cost, decoy in others.items():
+            if user is None or cost != cost_of(user.hash):
+                matches(decoy, password)
+        return None
 
-    def _current(self) -> tuple[dict[str, User], str]:
-        """Return the users and the decoy hash of the file, or those of its last usable state."""
-        with self._reading:
-            try:
-                if (now := state(self._path)) != self._state:
-                    self._users = read(self._path)
-                    self._decoy, self._state, self._fault = decoy(self._users), now, ""
-                    log.info("users.read", users=len(self._users))
-            except BadUsers as error:
-                if self._fault != (fault := str(error)):
-                    self._fault = fault
-                    log.warning("users.unusable", reason=fault)
-            return self._users, self._decoy
+
+def _read(path: Path) -> _Users:
+    users = read(path)
+    return users, decoys(users)
+
+
+def _succeed(earlier: _Users, now: _Users) -> _Users:
+    users, others = now
+    log.info("users.read", users=len(users))
+    return succeed(earlier[0], users), others
 
 
 def make_verifier(auth: AuthOptions, _: Verifier | None) -> UsersFile:
-    """See `VerifierFactory`."""
-    return UsersFile(Path(auth.users_file))
+    """See `VerifierFactory`. A file that others may write raises `BadUsers`, unless the settings accept it."""
+    path = Path(auth.users_file)
+    users = UsersFile(path)
+    if "writable_users" not in auth.accept and writable_by_others(path):
+        raise BadUsers(
+            f"{path}: others than its owner may write it, and so add users: "
+            f"`chmod go-w {path}`, or name writable_users in auth.accept"
+        )
+    return users
 
 
 def _lower_priority() -> None:

@@ -22,18 +22,6 @@ _LOCK_TIMEOUT = 5.0
 _LOCK_INTERVAL = 0.01
 """Seconds between two attempts to lock the file: no event tells that another process releases it."""
 
-State = tuple[int, int, int]
-"""The modification time of a file in nanoseconds, its size in bytes, and its inode."""
-
-
-def state(path: Path) -> State:
-    """Return the state of the file at *path*, which differs after every change. Raise `BadUsers`."""
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise BadUsers(f"{path}: cannot be read: {error.strerror}") from None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
 
 def read(path: Path) -> dict[str, User]:
     """Return the users in the file at *path* by their names. Raise `BadUsers`."""
@@ -44,6 +32,11 @@ def read(path: Path) -> dict[str, User]:
         raise BadUsers(f"{path}: cannot be read: {error.strerror}") from None
     except BadUsers as fault:
         raise BadUsers(f"{path}: {fault}") from None
+
+
+def writable_by_others(path: Path) -> bool:
+    """Return whether the mode of the file at *path* lets its group or all users write it."""
+    return bool(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def add_user(path: Path, user: str, password: str, roles: Collection[Role] = ()) -> bool:

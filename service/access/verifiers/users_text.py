@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from os import urandom
@@ -15,7 +14,7 @@ from os import urandom
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from service.access.identity import READER, Identity, Role
+from service.access.identity import READER, Basis, Identity, Role
 from service.access.ports import BadFile
 
 MAX_PASSWORD = 1024
@@ -92,12 +91,24 @@ def put(text: str, user: str, added: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def decoy(users: Mapping[str, User]) -> str:
-    """Return a hash that matches no password, and costs what most hashes of *users* cost."""
-    costs = Counter(each.hash.split("$")[3] for each in users.values())
+def succeed(earlier: Mapping[str, User], users: Mapping[str, User]) -> dict[str, User]:
+    """Return *users*, where those that are as they were *earlier* keep their identity. Withdraw that of all others."""
+    for name, user in earlier.items():
+        if users.get(name) != user:
+            user.identity.basis.withdrawn = True
+    return {name: earlier[name] if earlier.get(name) == user else user for name, user in users.items()}
+
+
+def cost_of(hash: str) -> str:
+    """Return the part of *hash* that decides how much time a comparison takes."""
+    return hash.split("$")[3]
+
+
+def decoys(users: Mapping[str, User]) -> dict[str, str]:
+    """Return a hash that matches no password for every cost of the hashes of *users*, by that cost."""
     usual = f"m={_HASHER.memory_cost},t={_HASHER.time_cost},p={_HASHER.parallelism}"
-    cost = costs.most_common(1)[0][0] if costs else usual
-    return f"$argon2id$v=19${cost}${_encoded(urandom(_HASHER.salt_len))}${_encoded(urandom(_HASHER.hash_len))}"
+    costs = dict.fromkeys(cost_of(each.hash) for each in users.values()) or (usual,)
+    return {cost: f"$argon2id$v=19${cost}${_random(_HASHER.salt_len)}${_random(_HASHER.hash_len)}" for cost in costs}
 
 
 def matches(hash: str, password: bytes) -> bool:
@@ -124,11 +135,15 @@ def _parse_line(text: str) -> tuple[str, User]:
         roles = frozenset(Role(each.strip()) for each in rest[1].split(",")) if rest[1:] else READER
     except ValueError:
         raise ValueError(f"the roles must be of {', '.join(Role)}, with commas between them") from None
-    return name, User(rest[0], Identity(roles))
+    return name, User(rest[0], Identity(roles, basis=Basis()))
 
 
 def _is_valid_name(name: str) -> bool:
     return bool(name) and name.isprintable() and name == name.strip() and ":" not in name and name[0] != "#"
+
+
+def _random(length: int) -> str:
+    return _encoded(urandom(length))
 
 
 def _encoded(data: bytes) -> str:

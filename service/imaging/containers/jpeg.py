@@ -62,16 +62,18 @@ def segments(data: Bytes, at: int = 2) -> Iterator[Segment]:
         Unrenderable: there are too many segments.
     """
     for _ in range(_MAX_SEGMENTS):
-        begin = _next_marker(data, at)
-        head = data[begin + 1 : begin + 4]
+        head = data[at : at + 4]
+        if not _MARKER.match(head):  # the segments of a header mostly follow one another
+            at = _next_marker(data, at)
+            head = data[at : at + 4]
         if not head:
             return
-        marker, start = head[0], begin + 2
+        marker, begin, start = head[1], at, at + 2
         if marker in (SOI, EOI):
             yield Segment(marker, begin, start, start)
             at = start
             continue
-        at = start + max(2, int.from_bytes(head[1:], "big"))
+        at = start + max(2, int.from_bytes(head[2:], "big"))
         yield Segment(marker, begin, start + 2, at)
     raise too_much_work()
 
@@ -152,10 +154,10 @@ class JpegHeader:
     @classmethod
     def of(cls, data: Bytes, *, with_profile: bool = True) -> JpegHeader:
         """Return the header of *data*. Raise `Unrenderable`."""
-        frame, block, profile = None, _Exif(), _Profile()
+        frame, block, profile, size = None, _Exif(), _Profile(), len(data)
         for segment in segments(data):
             marker, _, start, end = segment
-            if marker in (SOI, EOI) or end > len(data):
+            if marker in (SOI, EOI) or end > size:
                 raise corrupt()
             if marker in _FRAMES:
                 if frame is not None:

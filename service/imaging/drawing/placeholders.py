@@ -15,7 +15,7 @@ from service.imaging.drawing.lettering import lettered
 from service.imaging.errors import writing
 from service.imaging.geometry import Size
 from service.imaging.order import Placeholder
-from service.imaging.pixels.colour import on_white
+from service.imaging.pixels.colour import on_background
 from service.imaging.reading import readers as _readers  # closes Pillow's list of plug-ins
 from service.imaging.writing.encode import encode_still
 
@@ -30,7 +30,7 @@ _MAX_DRAWN = 8192 * 8192
 
 
 def draw(placeholder: Placeholder) -> bytes:
-    """Return the placeholder as a file, on white where its format has no transparency (docs/contract.md, section 4).
+    """Return the placeholder as a file, on its background or, where its format has no transparency, on white.
 
     Raise `Unwritable`, also when drawing takes too much memory.
     """
@@ -39,7 +39,9 @@ def draw(placeholder: Placeholder) -> bytes:
         encoding = replace(encoding, avif_quality=100)  # AVIF's alpha is lossy, too, and this pixel must be transparent
     with writing(placeholder.format):
         image = _DRAWINGS[placeholder.kind](placeholder)
-        return encode_still(image if placeholder.format.alpha else on_white(image), placeholder.format, encoding)
+        if placeholder.background is not None or not placeholder.format.alpha:
+            image = on_background(image, placeholder.background)
+        return encode_still(image, placeholder.format, encoding)
 
 
 def _clear(placeholder: Placeholder) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Conversion of colours to sRGB, and of transparent pictures to opaque ones on white."""
+"""Conversion of colours to sRGB, and of transparent pictures to opaque ones on a colour."""
 
 from __future__ import annotations
 
@@ -122,10 +122,19 @@ def needed_alpha(image: Image.Image) -> Image.Image:
     return image
 
 
-def on_white(image: Image.Image) -> Image.Image:
-    """Return *image* on white, without an alpha channel."""
+def on_background(image: Image.Image, background: str | None) -> Image.Image:
+    """Return *image* on *background* (six hexadecimal digits; white if None), without an alpha channel."""
     if image.mode not in ("LA", "RGBA"):
         return image
-    white = Image.new(image.mode[:-1], image.size, "white")
-    white.paste(image.convert(white.mode), mask=image.getchannel("A"))
-    return white
+    colour = rgb(background)
+    grey = image.mode == "LA" and colour[0] == colour[1] == colour[2]
+    mode = "L" if grey else "RGB"
+    canvas = Image.new(mode, image.size, colour[0] if grey else colour)
+    canvas.paste(image.convert(mode), mask=image.getchannel("A"))
+    return canvas
+
+
+def rgb(background: str | None) -> tuple[int, int, int]:
+    """Return the red, green and blue, 0 to 255, of six hexadecimal digits, or of white."""
+    red, green, blue = bytes.fromhex(background or "ffffff")
+    return red, green, blue

@@ -10,7 +10,7 @@ import pytest
 from service.access.identity import READER, Role
 from service.access.schemes import Basic, Bearer, SoTicket
 from service.access.verifiers.bearer import BearerTokens
-from service.access.verifiers.jwt import JsonWebTokens
+from service.access.verifiers.jwt import JsonWebTokens, TokenRules
 from service.access.verifiers.keys import KeyFile
 from service.access.verifiers.superoffice import SuperOffice
 from service.errors import Forbidden, NotAuthenticated
@@ -23,7 +23,7 @@ OPAQUE = Bearer("8A:Cust12345.AbCd.EfGh")
 @pytest.fixture
 def tokens(tmp_path: Path) -> JsonWebTokens:
     (tmp_path / "keys.pem").write_bytes(pair("rsa").pem)
-    return JsonWebTokens(KeyFile(tmp_path / "keys.pem"), issuer=ISSUER, audience=AUDIENCE)
+    return JsonWebTokens(KeyFile(tmp_path / "keys.pem"), TokenRules(ISSUER, AUDIENCE))
 
 
 @pytest.fixture

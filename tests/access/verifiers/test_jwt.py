@@ -7,16 +7,18 @@ import hmac
 import json
 import math
 import time
+from pathlib import Path
 from typing import Any
 
 import jwt
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from jwt.algorithms import RSAAlgorithm
 
 from service.access.identity import EVERYTHING, READER, Role
 from service.access.schemes import Basic, Bearer, SoTicket
-from service.access.verifiers.jwt import JsonWebTokens, is_jwt
+from service.access.verifiers.jwt import JsonWebTokens, TokenRules, is_jwt
 from service.access.verifiers.keys import KeyFile
 from service.errors import CredentialExpired, NotAuthenticated
 from tests.access.verifiers.tokens import AUDIENCE, ISSUER, claims, jwks, pair, raw_token, token
@@ -29,7 +31,7 @@ def verifier(tmp_path_factory: pytest.TempPathFactory) -> JsonWebTokens:
     """A verifier with a key of every kind from a PEM file, so without names."""
     file = tmp_path_factory.mktemp("keys") / "keys.pem"
     file.write_bytes(b"".join(pair(name).pem for name in _ALL))
-    return JsonWebTokens(KeyFile(file), issuer=ISSUER, audience=AUDIENCE)
+    return JsonWebTokens(KeyFile(file), TokenRules(ISSUER, AUDIENCE))
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,7 @@ def named(tmp_path_factory: pytest.TempPathFactory) -> JsonWebTokens:
     """A verifier with two named RSA keys."""
     file = tmp_path_factory.mktemp("keys") / "keys.json"
     file.write_text(json.dumps(jwks(pair("rsa").jwk(kid="one"), pair("rsa-2").jwk(kid="two", alg="RS512"))))
-    return JsonWebTokens(KeyFile(file), issuer=ISSUER, audience=AUDIENCE)
+    return JsonWebTokens(KeyFile(file), TokenRules(ISSUER, AUDIENCE))
 
 
 async def roles(verifier: JsonWebTokens, text: str) -> frozenset[Role]:
@@ -84,18 +86,66 @@ async def test_huge_expiry_is_a_finite_time(verifier: JsonWebTokens, exp: float)
         ({"scope": "openid read write"}, {Role.READ, Role.WRITE}),
         ({"roles": ["read"], "scope": "purge"}, {Role.READ, Role.PURGE}),
         ({"roles": ["purge"]}, {Role.PURGE}),
-        ({"roles": ["WRITE", "write:contacts", "admin"]}, READER),
-        ({"roles": "write,purge"}, READER),
-        ({"roles": {"write": True}}, READER),
-        ({"roles": [["write"], 7, None, {"a": 1}]}, READER),
-        ({"roles": None, "scope": ""}, READER),
-        ({"scope": 7}, READER),
+        ({"roles": ["WRITE", "write:contacts", "admin"]}, set()),
+        ({"roles": "write,purge"}, set()),
+        ({"roles": {"write": True}}, set()),
+        ({"roles": [["write"], 7, None, {"a": 1}]}, set()),
+        ({"roles": []}, set()),
+        ({"scope": ""}, set()),
+        ({"scope": "openid profile"}, set()),
+        ({"roles": ["admin"], "scope": "read"}, {Role.READ}),
+        ({"scope": 7}, set()),
     ],
 )
 async def test_roles_are_those_of_the_claims(
     verifier: JsonWebTokens, claimed: dict[str, Any], expected: frozenset[Role]
 ) -> None:
     assert await roles(verifier, token(**claimed)) == expected
+
+
+@pytest.mark.parametrize(
+    ("claimed", "expected"),
+    [
+        ({}, set()),
+        ({"roles": ["write"]}, set()),
+        ({"groups": ["write"]}, set()),
+        ({"groups": ["write", "pictures"]}, {Role.WRITE}),
+        ({"groups": ["write"], "scope": "openid pictures"}, {Role.WRITE}),
+        ({"groups": "pictures"}, set()),
+        ({"groups": ["pictures"], "scope": "read"}, {Role.READ}),
+        ({"groups": ["write"], "roles": ["pictures"]}, set()),
+    ],
+)
+async def test_claim_of_roles_and_a_required_one_can_be_set(
+    tmp_path: Path, claimed: dict[str, Any], expected: frozenset[Role]
+) -> None:
+    (tmp_path / "keys").write_bytes(pair("rsa").pem)
+    rules = TokenRules(ISSUER, AUDIENCE, roles_claim="groups", required="pictures")
+    assert await roles(JsonWebTokens(KeyFile(tmp_path / "keys"), rules), token(**claimed)) == expected
+
+
+@pytest.mark.parametrize("typ", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", None])
+async def test_type_of_an_access_token_is_accepted(verifier: JsonWebTokens, typ: str | None) -> None:
+    assert await roles(verifier, token(headers={"typ": typ})) == READER
+
+
+@pytest.mark.parametrize("typ", ["", "id+jwt", "logout+jwt", "dpop+jwt", "JWE", "text/at+jwt", " JWT", 7, ["JWT"]])
+async def test_token_of_another_type_is_refused(verifier: JsonWebTokens, typ: object) -> None:
+    await refused(verifier, signed_with_header({"alg": "RS256", "typ": typ}))
+
+
+async def test_types_can_be_set(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_bytes(pair("rsa").pem)
+    verifier = JsonWebTokens(KeyFile(tmp_path / "keys"), TokenRules(ISSUER, AUDIENCE, types=["application/at+JWT"]))
+    assert await roles(verifier, token(headers={"typ": "at+jwt"})) == READER
+    await refused(verifier, token(headers={"typ": "JWT"}))
+
+
+def signed_with_header(header: dict[str, Any]) -> str:
+    """Return a valid token with *header*, which the library might refuse to write."""
+    text = raw_token(header, json.dumps(claims()).encode()).removesuffix(".")
+    signature = RSAAlgorithm(RSAAlgorithm.SHA256).sign(text.encode(), pair("rsa").private)
+    return f"{text}.{jwt.utils.base64url_encode(signature).decode()}"
 
 
 @pytest.mark.parametrize(

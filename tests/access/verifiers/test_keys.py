@@ -16,9 +16,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from cryptography.x509.oid import NameOID
 from jwt.algorithms import RSAAlgorithm
+from structlog.testing import capture_logs
 
+from service.access.ports import BadFile
 from service.access.schemes import Bearer
-from service.access.verifiers.jwt import JsonWebTokens
+from service.access.verifiers.jwt import JsonWebTokens, TokenRules
 from service.access.verifiers.keys import BadKeys, Key, KeyFile
 from service.access.verifiers.published import PublishedKeys
 from service.errors import NotAuthenticated, VerificationUnavailable
@@ -127,7 +129,7 @@ def test_file_without_a_key_is_refused_with_its_name(
 
 
 def test_missing_file_is_refused_with_its_name(tmp_path: Path) -> None:
-    with pytest.raises(BadKeys, match="cannot be read: No such file"):
+    with pytest.raises(BadFile, match="cannot be read: No such file"):
         KeyFile(tmp_path / "none")
 
 
@@ -147,7 +149,7 @@ class Published:
 
     def verifier(self, **times: float) -> JsonWebTokens:
         keys = PublishedKeys(f"{self.remote.url}/jwks.json", **times)
-        self._made.append(JsonWebTokens(keys, issuer=ISSUER, audience=AUDIENCE))
+        self._made.append(JsonWebTokens(keys, TokenRules(ISSUER, AUDIENCE)))
         return self._made[-1]
 
     def publish(self, *names: str) -> None:
@@ -296,3 +298,61 @@ async def test_request_to_a_hanging_provider_times_out_for_all_callers(published
     assert all(isinstance(each, VerificationUnavailable) for each in results)
     assert len(published.remote.requests) == 1
     over.set()
+
+
+async def test_changed_file_of_keys_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(pair("rsa").pem + pair("p256").pem)
+    verifier = JsonWebTokens(KeyFile(path), TokenRules(ISSUER, AUDIENCE))
+    gone = await verifier.verify(Bearer(token("p256", "ES256")), None)
+    stays = await verifier.verify(Bearer(token("rsa")), None)
+    path.write_bytes(pair("rsa").pem + pair("ed25519").pem)
+    await verifier.refresh()
+    assert await is_accepted(verifier, "ed25519", kid=None)
+    assert not await is_accepted(verifier, "p256", kid=None)
+    assert gone.basis.withdrawn and not stays.basis.withdrawn
+    path.write_bytes(pair("p256").pem)
+    await verifier.refresh()
+    assert stays.basis.withdrawn
+    assert gone.basis.withdrawn
+    assert not (await verifier.verify(Bearer(token("p256", "ES256")), None)).basis.withdrawn
+
+
+async def test_unusable_file_of_keys_leaves_the_keys_and_is_logged_once(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_bytes(pair("rsa").pem)
+    verifier = JsonWebTokens(KeyFile(path), TokenRules(ISSUER, AUDIENCE))
+    identity = await verifier.verify(Bearer(token("rsa")), None)
+    path.write_bytes(b"no keys")
+    with capture_logs() as events:
+        for _ in range(3):
+            await verifier.refresh()
+    assert [each["event"] for each in events] == ["keys.unusable"]
+    assert await is_accepted(verifier, kid=None) and not identity.basis.withdrawn
+
+
+async def test_key_that_is_no_longer_published_vouches_for_nothing_after_the_next_fetch(published: Published) -> None:
+    verifier = published.verifier(fresh_for=0.05, pause=0.0)
+    published.publish("rsa", "p256")
+    gone = await verifier.verify(Bearer(token("p256", "ES256", {"kid": "p256"})), None)
+    stays = await verifier.verify(Bearer(token("rsa", headers={"kid": "rsa"})), None)
+    published.publish("rsa")
+    await asyncio.sleep(0.06)
+    assert not gone.basis.withdrawn
+    await verifier.refresh()  # although no token is verified
+    assert gone.basis.withdrawn and not stays.basis.withdrawn
+
+
+async def test_keys_are_not_fetched_before_they_are_needed(published: Published) -> None:
+    verifier = published.verifier(fresh_for=0.0, pause=0.0)
+    await verifier.refresh()
+    assert not published.remote.requests
+    assert await is_accepted(verifier)
+
+
+async def test_failed_fetch_withdraws_nothing(published: Published) -> None:
+    verifier = published.verifier(fresh_for=0.0, pause=0.0)
+    identity = await verifier.verify(Bearer(token("rsa", headers={"kid": "rsa"})), None)
+    published.remote.answers = [as_json({}, 503)]
+    await verifier.refresh()
+    assert not identity.basis.withdrawn

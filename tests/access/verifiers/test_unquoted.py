@@ -16,7 +16,7 @@ from tenacity import wait_none
 from service.access.ports import Verifier
 from service.access.schemes import Basic, Bearer, Credential, Session, SoTicket
 from service.access.verifiers.bearer import BearerTokens
-from service.access.verifiers.jwt import JsonWebTokens
+from service.access.verifiers.jwt import JsonWebTokens, TokenRules
 from service.access.verifiers.keys import KeyFile
 from service.access.verifiers.superoffice import SuperOffice
 from service.errors import PictureError
@@ -71,7 +71,7 @@ async def test_no_secret_is_quoted_after_any_answer(
     caplog.set_level(logging.DEBUG)
     asyncio.get_running_loop().set_debug(True)
     (tmp_path / "keys.pem").write_bytes(pair("rsa").pem)
-    tokens = JsonWebTokens(KeyFile(tmp_path / "keys.pem"), issuer=ISSUER, audience=AUDIENCE)
+    tokens = JsonWebTokens(KeyFile(tmp_path / "keys.pem"), TokenRules(ISSUER, AUDIENCE))
     texts, url = [], remote.url
     for answer in (
         as_json(principal()),

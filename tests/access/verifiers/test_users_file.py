@@ -14,9 +14,10 @@ from argon2 import PasswordHasher
 from structlog.testing import capture_logs
 
 from service.access.identity import READER, Identity, Role
+from service.access.ports import BadFile
 from service.access.schemes import Basic
 from service.access.verifiers.users_file import UsersFile
-from service.access.verifiers.users_text import BadUsers
+from service.access.verifiers.users_text import cost_of, matches
 from service.errors import NotAuthenticated, Overloaded, PictureError, VerificationUnavailable
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -91,11 +92,9 @@ async def test_password_has_at_most_1024_bytes(path: Path, users: UsersFile) -> 
     assert await refused(users, Basic("ann", longest + "x"))
 
 
-async def test_unknown_user_takes_as_long_as_a_wrong_password(path: Path, users: UsersFile) -> None:
+async def test_every_refusal_takes_as_long_where_hashes_differ_in_cost(path: Path, users: UsersFile) -> None:
     costly = PasswordHasher(time_cost=2, memory_cost=16_384, parallelism=1)
-    path.write_text(
-        f"ann:{costly.hash(ANN.password)}\nbob:{costly.hash(BOB.password)}\ncarol:{CHEAP.hash('x')}\n", "utf-8"
-    )
+    path.write_text(f"ann:{costly.hash(ANN.password)}\n{cheap(BOB)}", "utf-8")
 
     async def seconds(credential: Basic) -> float:
         begun = time.process_time()  # CPU time, since other processes run too
@@ -106,12 +105,35 @@ async def test_unknown_user_takes_as_long_as_a_wrong_password(path: Path, users:
         name: statistics.median([await seconds(credential) for _ in range(9)])
         for name, credential in {
             "wrong password": Basic("ann", "wrong"),
+            "wrong password, cheap hash": Basic("bob", "wrong"),
             "wrong user": Basic("unknown", "wrong"),
             "too long": Basic("ann", "x" * 5000),
+            "too long, cheap hash": Basic("bob", BOB.password + "x" * 5000),
             "too long, wrong user": Basic("unknown", "x" * 5000),
         }.items()
     }
     assert max(took.values()) < 4 * min(took.values()), took
+
+
+async def test_refusal_compares_a_hash_of_every_cost_once(
+    path: Path, users: UsersFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = PasswordHasher(time_cost=2, memory_cost=64, parallelism=1)
+    path.write_text(f"ann:{other.hash(ANN.password)}\n{cheap(BOB)}", "utf-8")
+    compared: list[str] = []
+
+    def counted(hash: str, password: bytes) -> bool:
+        compared.append(cost_of(hash))
+        return matches(hash, password)
+
+    monkeypatch.setattr("service.access.verifiers.users_file.matches", counted)
+    for credential in (Basic("ann", "wrong"), Basic("bob", "wrong"), Basic("carol", "wrong")):
+        compared.clear()
+        assert await refused(users, credential)
+        assert sorted(compared) == ["m=64,t=1,p=1", "m=64,t=2,p=1"]
+    compared.clear()
+    assert await users.verify(ANN, None)
+    assert compared == ["m=64,t=2,p=1"]
 
 
 async def test_event_loop_runs_during_a_verification(path: Path, users: UsersFile) -> None:
@@ -169,6 +191,26 @@ async def test_removed_user_is_refused(path: Path, users: UsersFile) -> None:
     assert await users.verify(BOB, None)
 
 
+async def test_user_who_is_removed_or_changed_loses_what_was_verified(path: Path, users: UsersFile) -> None:
+    path.write_text(cheap(ANN, ":read,write") + cheap(BOB) + cheap(Basic("carol", "Carol's")), "utf-8")
+    ann, bob, carol = [await users.verify(each, None) for each in (ANN, BOB, Basic("carol", "Carol's"))]
+    lines = path.read_text("utf-8").splitlines()
+    path.write_text(f"{lines[1]}\n{lines[0].replace('read,write', 'read')}\n", "utf-8")
+    await users.refresh()
+    assert [each.basis.withdrawn for each in (ann, bob, carol)] == [True, False, True]
+    assert await users.verify(ANN, None) == Identity(READER)
+    path.write_text(cheap(BOB), "utf-8")  # a new hash of the same password
+    await users.refresh()
+    assert bob.basis.withdrawn
+
+
+async def test_change_that_leaves_size_and_date_is_noticed(path: Path, users: UsersFile) -> None:
+    text, seen = path.read_text("utf-8"), path.stat()
+    path.write_text(text.replace("read,write", "read,purge"), "utf-8")
+    os.utime(path, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    assert await users.verify(ANN, None) == Identity(frozenset((Role.READ, Role.PURGE)))
+
+
 async def test_replaced_file_of_the_same_size_and_date_is_read(path: Path, users: UsersFile) -> None:
     seen = path.stat()
     other = path.with_name("other")
@@ -215,7 +257,7 @@ async def test_repaired_file_is_read_again(path: Path, users: UsersFile) -> None
 
 async def test_unusable_file_is_an_error_at_the_start(tmp_path: Path) -> None:
     path = tmp_path / "users"
-    with pytest.raises(BadUsers, match="cannot be read: No such file"):
+    with pytest.raises(BadFile, match="cannot be read: No such file"):
         UsersFile(path)
     path.write_text(f"# users\n{cheap(ANN)}hush:hush\n", "utf-8")
     with pytest.raises(ValueError) as caught:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access.identity import READER, Identity, Role
-from service.access.verifiers.users_text import BadUsers, decoy, line, matches, parse, put
+from service.access.verifiers.users_text import BadUsers, decoys, line, matches, parse, put
 from tests.conftest import examples
 
 SALT, DIGEST = "c2l4dGVlbiBvZiBzYWx0IQ", "ZWZnaGlqa2xtbm9wcXJzdHV2d3h5ent8fX5/gIGCg4Q"
@@ -129,14 +129,17 @@ def test_line_of_a_user_is_replaced_in_place() -> None:
     assert put("", "ann", "ann:new") == "ann:new\n"
 
 
-def test_decoy_costs_what_most_hashes_cost() -> None:
+def test_decoys_have_every_cost_once_and_match_nothing() -> None:
     lines = [
         f"u{number}:{with_cost(cost)}" for number, cost in enumerate(["m=8,t=1,p=1", "m=16,t=2,p=1", "m=16,t=2,p=1"])
     ]
-    found = extract_parameters(decoy(parse("\n".join(lines))))
-    assert (found.memory_cost, found.time_cost, found.parallelism) == (16, 2, 1)
-    assert extract_parameters(decoy({})) == extract_parameters(PasswordHasher().hash(""))
-    assert not matches(decoy(parse(lines[0])), b"")
+    found = decoys(parse("\n".join(lines)))
+    assert list(found) == ["m=8,t=1,p=1", "m=16,t=2,p=1"]
+    costs = [extract_parameters(each) for each in found.values()]
+    assert [(each.memory_cost, each.time_cost, each.parallelism) for each in costs] == [(8, 1, 1), (16, 2, 1)]
+    assert not any(matches(each, b"") for each in found.values())
+    (usual,) = decoys({}).values()
+    assert extract_parameters(usual) == extract_parameters(PasswordHasher().hash(""))
 
 
 def test_repr_shows_no_hash() -> None:

@@ -1,0 +1,57 @@
+"""A file of users or keys that is read again when it has changed. This module does not know what is in it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from service.access.ports import BadFile
+
+T = TypeVar("T")
+
+State = tuple[int, int, int, int]
+"""The times of modification and of change of a file in nanoseconds, its size in bytes, and its inode."""
+
+
+class WatchedFile(Generic[T]):
+    """What *read* returns for the file at *path*. Raise `BadFile` if it cannot be used.
+
+    If the file becomes unusable later, what was last read stays, and *unusable* is called once with the reason. After a
+    change, *changed* is called with what was read before and what is read now, and returns what to use.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[Path], T],
+        changed: Callable[[T, T], T],
+        unusable: Callable[[str], object],
+    ) -> None:
+        self._path, self._read, self._changed, self._unusable = path, read, changed, unusable
+        self._state, self._fault = _state(path), ""
+        self._contents = read(path)
+        self._reading = threading.Lock()
+
+    def current(self) -> T:
+        """Return the contents of the file, or those of its last usable state. Threads may call this; it blocks."""
+        with self._reading:
+            try:
+                if (now := _state(self._path)) != self._state:
+                    self._contents = self._changed(self._contents, self._read(self._path))
+                    self._state, self._fault = now, ""
+            except BadFile as error:
+                if self._fault != (fault := str(error)):
+                    self._fault = fault
+                    self._unusable(fault)
+            return self._contents
+
+
+def _state(path: Path) -> State:
+    """Return the state of the file at *path*, which differs after every change. Raise `BadFile`."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise BadFile(f"{path}: cannot be read: {error.strerror}") from None
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
