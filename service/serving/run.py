@@ -59,6 +59,8 @@ def _run(
         asyncio.run(check_files(settings.auth))
     if not settings.cache.sealed:
         log.warning("cache.unsealed", reason=UNSEALED)
+    if settings.exposed:
+        log.warning("server.exposed", reason=settings.exposed)
     listener, reload = listen(settings.server), Reload(settings, sources, in_force)
 
     def announce() -> None:

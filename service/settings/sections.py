@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, field_validator, model_validator
 
 from service.access.schemes import CREDENTIAL_FIELDS
 from service.errors import PictureError
@@ -17,6 +17,12 @@ from service.protocol.query import parse_query
 from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds
 
 _FORBIDDEN_FIELDS = frozenset(name.lower() for name in ("*", "Cookie", *CREDENTIAL_FIELDS))
+
+HostName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9._-]{1,253}$"),
+    AfterValidator(lambda name: name.lower().removesuffix(".")),
+]
 
 
 class ServerSettings(Section):
@@ -33,6 +39,7 @@ class ServerSettings(Section):
     drain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     shutdown_timeout: Seconds
     trusted_proxies: Listed[IPvAnyNetwork]
+    allowed_hosts: Listed[HostName]
 
 
 class ImagesSettings(Section):

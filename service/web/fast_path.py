@@ -15,8 +15,19 @@ from service.errors import N_, BadParameter, HeaderTooLarge, PictureError, Unexp
 from service.web import request_parser
 from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
-from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, DIRECT, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
-from service.web.malformed import for_server, malformed, names_a_host
+from service.web.keys import (
+    AFTER_RELOAD,
+    AUTHENTICATOR,
+    BODIES,
+    DIRECT,
+    HOSTS,
+    LANGUAGES,
+    METRICS,
+    REFUSALS,
+    REPEATS,
+    SHARING,
+)
+from service.web.malformed import for_server, malformed
 from service.web.prebuilt import PrebuiltResponse
 from service.web.problems import status_of
 from service.web.refusals import WENT_WRONG, refuse_unread
@@ -41,6 +52,7 @@ class FastPath:
         self._metrics, self._languages = app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
         self._refusals, self._bodies = app[REFUSALS], app[BODIES]
+        self._hosts = app[HOSTS]
         self._default_requester = self._authenticator.default_requester
         self._handler = handler
         self._read_level()
@@ -58,13 +70,15 @@ class FastPath:
         repeats, requester = self._repeats, self._known_reader(request)
         earlier = repeats.find(request, requester) if requester is not None else None
         response, may_send = None, requester is not None and not connection.writing_paused
-        if earlier is not None and requester is not None and may_send and names_a_host(request):
+        if earlier is not None and requester is not None and may_send and self._hosts.serves(request):
             # `find` has checked the version, and an earlier request with this target was not malformed.
             response = repeats.answer(request, requester, earlier)
         if response is None:
             if malformed(request):
                 connection.mark_idle()
                 return self._refuse_malformed(request)
+            if not self._hosts.serves(request):
+                requester = None  # the router refuses the request, unless it is a probe
             if requester is not None and may_send:
                 response = self._direct.answer_at_once(request, requester)
         if response is not None and response.length <= SMALL:

@@ -9,14 +9,14 @@ import structlog
 from aiohttp import web
 
 from service.access.identity import Role
-from service.errors import N_, PictureError, Unexpected, UnknownPath
+from service.errors import N_, Misdirected, PictureError, Unexpected, UnknownPath
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.files import file
 from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
-from service.web.keys import AUTHENTICATOR, CORS, METRICS, REFUSALS
+from service.web.keys import AUTHENTICATOR, CORS, HOSTS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
@@ -35,6 +35,9 @@ _IMAGE = _CONTACT + "/{_image:(?i:image)}" + _END
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}" + _END
 _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
+
+_PROBES: tuple[Route, ...] = ("healthz", "readyz")
+"""Resources that tell nothing of pictures, and that orchestrators request by names of their own."""
 
 
 def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
@@ -75,6 +78,8 @@ def _answered(route: Route, handler: Handler) -> Handler:
         begun = time.perf_counter()
         request_id = identify(request)
         try:
+            if route not in _PROBES and not request.app[HOSTS].serves(request):
+                raise Misdirected(N_("The host that the request names is not served here."))
             response = await handler(request)
         except PictureError as error:
             response = refuse(request, error, request_id)

@@ -40,6 +40,7 @@ from service.settings import CacheSettings, RenderSettings, Settings
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
 from service.web.health import flush_metrics
+from service.web.hosts import Hosts
 from service.web.keys import (
     ADMISSION,
     AFTER_RELOAD,
@@ -47,6 +48,7 @@ from service.web.keys import (
     CACHE,
     CORS,
     DIRECT,
+    HOSTS,
     LANGUAGES,
     METRICS,
     PICTURES,
@@ -124,6 +126,7 @@ def create_app(
     )
     app[BODIES] = BodySender(settings.server.unsent_bytes, settings.server.write_timeout)
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
+    app[HOSTS] = Hosts(settings.served_names, settings.server.trusted_proxies)
     app[TRUSTED_PROXIES] = settings.server.trusted_proxies
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)

@@ -94,7 +94,7 @@ async def test_no_spelling_of_a_target_and_no_foreign_field_bypasses_authorizati
 async def test_absolute_target_is_answered_like_its_path(serve: Serve) -> None:
     client = await serve()
     (plain,) = await answers(client, request(PICTURE, CLOSE))
-    for server in (b"http://evil.example", b"https://evil.example:8443", b"HTTP://user:word@evil.example"):
+    for server in (b"http://pictures.example", b"https://Pictures.Example.:8443", b"HTTP://user:word@[::1]"):
         (answer,) = await answers(client, request(server + PICTURE, CLOSE))
         assert comparable(answer) == comparable(plain)
 
