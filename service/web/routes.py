@@ -14,7 +14,7 @@ from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.files import file
 from service.web.gallery import gallery
-from service.web.health import healthz, metrics, readyz
+from service.web.health import healthz, metrics, readyz, readyz_in_a_word
 from service.web.imageinfo import imageinfo
 from service.web.keys import AUTHENTICATOR, CORS, HOSTS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
@@ -40,10 +40,11 @@ _PROBES: tuple[Route, ...] = ("healthz", "readyz")
 """Resources that tell nothing of pictures, and that orchestrators request by names of their own."""
 
 
-def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
+def add_routes(app: web.Application, shown: Sequence[int] = (), *, operators_apart: bool = False) -> None:
     """Add a handler for every path to *app*. It handles all methods, so that aiohttp answers no error itself.
 
     *shown* are contacts with pictures that the page at `/` shows; without them there is no such page.
+    *operators_apart*: metrics and the parts of readiness are elsewhere (`web.operators`).
     """
     page = _needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
@@ -61,8 +62,8 @@ def add_routes(app: web.Application, shown: Sequence[int] = ()) -> None:
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
         ("/healthz" + _END, "healthz", read_only(healthz)),
-        ("/readyz" + _END, "readyz", read_only(readyz)),
-        ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),
+        ("/readyz" + _END, "readyz", read_only(readyz_in_a_word if operators_apart else readyz)),
+        *(() if operators_apart else (("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),)),
         *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
         *([("/", "page", by_method(GET=page, HEAD=page))] if page else ()),
         ("/{_anything:.*}", "other", _unknown_path),

@@ -142,7 +142,7 @@ def create_app(
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
     if settings.images.marker:
         app.cleanup_ctx.append(_compare_stores)
-    add_routes(app, shown)
+    add_routes(app, shown, operators_apart=bool(settings.server.admin))
     return app
 
 
