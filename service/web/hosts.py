@@ -36,7 +36,7 @@ class Hosts:
         The parser refuses HTTP/1.1 without `Host`. An invalid `Host` is not served.
         """
         host, target = request.headers.get(hdrs.HOST), request.raw_path
-        if (host is None or self._serves(host)) and (target.startswith("/") or self._serves(_authority(target))):
+        if (host is None or self._serves(host)) and (target[0] == "/" or self._serves(_authority(target))):
             return True
         return is_in(request.remote, self._proxies) and (host is None or is_host(host))
 

@@ -37,10 +37,10 @@ class HeaderTooLarge(BadHttpMessage):
 class RequestParser:
     """*parser* with these limits: what `aiohttp.web.RequestHandler` calls of it."""
 
-    __slots__ = ("_body", "_parser", "_unfinished", "message_consumed", "pause_reading", "set_upgraded")
+    __slots__ = ("_body", "_feed", "_unfinished", "message_consumed", "pause_reading", "set_upgraded")
 
     def __init__(self, parser: Any) -> None:
-        self._parser = parser
+        self._feed = parser.feed_data
         self._body: StreamReader = EMPTY_PAYLOAD  # of the newest request, until it is whole
         self._unfinished = 0  # bytes of a header that has not ended
         self.message_consumed = parser.message_consumed
@@ -53,7 +53,7 @@ class RequestParser:
         Raise `HeaderTooLarge`, or another `HttpProcessingError` for a malformed request.
         """
         try:
-            fed: _Fed = self._parser.feed_data(data)
+            fed: _Fed = self._feed(data)
         except BadHttpMessage as error:
             if str(error.message) == _TOO_MANY or (isinstance(error, LineTooLong) and error.args[1] == MAX_FIELD):
                 raise HeaderTooLarge from None
@@ -61,10 +61,13 @@ class RequestParser:
         messages = fed[0]
         if messages:
             newest, body = messages[-1]
-            self._body = body if body is not EMPTY_PAYLOAD and not body.is_eof() else EMPTY_PAYLOAD
-            size, self._unfinished = self._unfinished + len(data), 0
-            if size > MAX_HEADER:
-                self._check(data, [message for message, _ in messages], has_body=body is not EMPTY_PAYLOAD)
+            if (
+                body is not EMPTY_PAYLOAD
+                or self._body is not EMPTY_PAYLOAD
+                or self._unfinished
+                or len(data) > MAX_HEADER
+            ):
+                self._begin(data, messages)
             if newest.upgrade:
                 messages[-1] = _without_upgrade(newest, body, data), body
         elif self._body is EMPTY_PAYLOAD:
@@ -75,14 +78,19 @@ class RequestParser:
             self._body = EMPTY_PAYLOAD
         return fed
 
-    def _check(self, data: bytes, messages: list[RawRequestMessage], *, has_body: bool) -> None:
-        """Raise `HeaderTooLarge` if the header of one of *messages* is.
+    def _begin(self, data: bytes, messages: list[tuple[RawRequestMessage, StreamReader]]) -> None:
+        """Note the body of the last of *messages*. Raise `HeaderTooLarge` if the header of one of them is.
 
-        If the last of them has no body, what follows its header in *data* is the beginning of another one.
+        Most requests have no body and arrive in one piece, and need none of this.
         """
-        if not has_body:
+        body = messages[-1][1]
+        self._body = EMPTY_PAYLOAD if body.is_eof() else body
+        size, self._unfinished = self._unfinished + len(data), 0
+        if size <= MAX_HEADER:
+            return
+        if body is EMPTY_PAYLOAD:  # what follows the last header in *data* is the beginning of another one
             self._unfinished = len(data) - (data.rfind(_HEADER_END) + len(_HEADER_END))
-        sizes = (sum(len(name) + len(value) + 4 for name, value in each.raw_headers) for each in messages)
+        sizes = (sum(len(name) + len(value) + 4 for name, value in each.raw_headers) for each, _ in messages)
         if self._unfinished > _MAX_UNFINISHED or any(size > MAX_HEADER for size in sizes):
             raise HeaderTooLarge
 
