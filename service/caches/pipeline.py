@@ -65,6 +65,7 @@ class Pipeline:
         greeting: Callable[[], Greeting] | None = None,
     ) -> None:
         self._pool, self._timeout, self._greeting = pool, timeout, greeting
+        self._loop: asyncio.AbstractEventLoop | None = None  # to ask for the running one is a system call
         self._max_reply, self._on_too_large = max_reply, on_too_large
         self._most_in_addition = max(0.0, _LONGEST - timeout)
         self._received = 0
@@ -80,7 +81,8 @@ class Pipeline:
 
         With *read*, the future is of what this function returns for the reply. It may raise `CacheUnavailable`.
         """
-        loop = asyncio.get_running_loop()
+        if (loop := self._loop) is None:
+            loop = self._loop = asyncio.get_running_loop()
         reply: asyncio.Future[Any] = loop.create_future()
         if self._closed:  # a render may end after the cache, and leave a mezzanine
             _fail(reply, CacheUnavailable("the connection is closed"))

@@ -64,7 +64,9 @@ class Candidates:
         order = self._order(requested, choice.format)
         if too_large and original.dimensions is not None:
             order.plan(original.dimensions)  # a size that is too large for one format may be too large for all
-        return Candidate(replace(choice, as_stored=False), self._field(requested, choice.format), order)
+        if choice.as_stored:
+            choice = replace(choice, as_stored=False)
+        return Candidate(choice, self._field(requested, choice.format), order)
 
     def _stored_choices(self, requested: RequestedPicture) -> dict[Format, FormatChoice]:
         """Return the choice for each format of originals of which the stored bytes are sent, whatever has failed."""

@@ -15,6 +15,7 @@ and `select` is called with *reload*.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -217,9 +218,10 @@ class ContactPictures:
         etag = entity_tag(PLACEHOLDERS, "", field, choice)
         return Selection(PLACEHOLDERS, field, "", etag, choice, None, work, placeholder=requested.if_blank)
 
-    def revalidate_local(self, selected: Selected) -> tuple[Entry, int] | None:
+    def revalidate_local(self, selected: Selected, most: float = math.inf) -> tuple[Entry, int] | None:
         """Return the entry of an earlier selection and the seconds it stays fresh, if it is valid and in memory.
 
+        Return None, too, if its body has more than *most* bytes.
         The selection is valid while its record is the one in the cache: a newer record, a purge, a fault and an
         eviction end it.
         """
@@ -227,11 +229,14 @@ class ContactPictures:
             entry = self._cache.local(selected.owner, selected.field)
             if entry is None or entry.stored_at != selected.record.stored_at:
                 return None
-            return self._fresh(selected, entry, "memory")
-        record = self._cache.local(selected.owner, RECORD)
-        if record is not selected.record and record != selected.record:
+        else:
+            record = self._cache.local(selected.owner, RECORD)
+            if record is not selected.record and (record is None or record != selected.record):
+                return None
+            entry = self._cache.local(selected.owner, selected.field)
+        if entry is None or len(entry.body) > most:
             return None
-        return self._fresh(selected, self._cache.local(selected.owner, selected.field), "memory")
+        return self._fresh(selected, entry, "memory")
 
     async def revalidate_shared(self, selected: Selected, *, body: bool) -> tuple[Entry, int] | None:
         """Return the same as `revalidate_local`, by one lookup in the shared cache.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import NamedTuple
 
 from service.formats import IfBlank
 from service.imaging.order import Encoding, Limits, Order, Placeholder
@@ -22,8 +23,7 @@ class Recipe:
     as_stored: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """The picture that a request gets.
 
     *work* is the order or the placeholder to draw; None means the stored bytes. *placeholder* is the kind of a

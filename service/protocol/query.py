@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import unquote_plus
 
 from service.errors import N_, BadParameter
 from service.formats import CENTER, WRITABLE, Fit, Format, Gravity, IfBlank
@@ -20,19 +21,20 @@ _RATIO = re.compile(r"([1-4])(?:\.([0-9]{1,2}))?")
 _SHARES = re.compile(r"([01])(?:\.([0-9]{1,2}))?,([01])(?:\.([0-9]{1,2}))?")
 _COLOUR = re.compile(r"[0-9a-fA-F]{6}")
 
-_TYPES = {
+# What is accepted, in lower case, and what it means.
+TYPES = {
     **{each.name.lower(): each for each in WRITABLE},
     **{media_type: each for each in WRITABLE for media_type in (each.media_type, *each.aliases)},
     "jpg": Format.JPEG,
     "tif": Format.TIFF,
 }
-_BLANKS = {
+BLANKS = {
     **{each.name.replace("_", "").lower(): each for each in IfBlank},
     **{str(each.value): each for each in IfBlank},
 }
 _FITS = {each.value: each for each in Fit}
 _ENLARGE = {"true": True, "false": False}
-_GRAVITIES = {
+GRAVITIES = {
     "center": CENTER,
     "top": Gravity(down=0),
     "bottom": Gravity(down=100),
@@ -44,7 +46,9 @@ _TYPES_SHOWN = ", ".join(each.name for each in WRITABLE)
 _BLANKS_SHOWN = ", ".join(each.name.replace("_", " ").title().replace(" ", "") for each in IfBlank)
 _FITS_SHOWN = ", ".join(_FITS)
 _ENLARGE_SHOWN = ", ".join(_ENLARGE)
-_GRAVITIES_SHOWN = f"{', '.join(_GRAVITIES)}, 0.00,0.00 – 1.00,1.00"
+_GRAVITIES_SHOWN = f"{', '.join(GRAVITIES)}, 0.00,0.00 – 1.00,1.00"
+MAX_IDS = 100
+"""Contacts of one request at most."""
 _MOST_HUNDREDTHS = 400
 """The largest `dpr`, in hundredths."""
 _RATIOS_SHOWN, _WHOLE_RATIOS_SHOWN, _COLOURS_SHOWN = "1.00 – 4.00", "1, 2, 3", "000000 – ffffff"
@@ -87,8 +91,8 @@ def parse_query(raw: str, max_dimension: int, presets: Presets = NO_PRESETS) -> 
     return Query(
         width,
         height,
-        _choice("type", texts, _TYPES, _TYPES_SHOWN),
-        _choice("ifblank", texts, _BLANKS, _BLANKS_SHOWN) or IfBlank.NULL,
+        _choice("type", texts, TYPES, _TYPES_SHOWN),
+        _choice("ifblank", texts, BLANKS, _BLANKS_SHOWN) or IfBlank.NULL,
         fit,
         gravity if fit is Fit.COVER else CENTER,
         _background(texts),
@@ -103,6 +107,20 @@ def parse_contact_id(text: str) -> int:
     if number is None:
         raise BadParameter(N_("The contact id must be a 32-bit integer."))
     return number
+
+
+def parse_contact_ids(raw: str) -> list[int]:
+    """Return the ids in the parameter `ids` of a raw query string, each once. Raise `BadParameter`."""
+    pairs = (pair.partition("=") for pair in raw.split("&"))
+    lists = {unquote_plus(text) for name, _, text in pairs if unquote_plus(name).lower() == "ids"}
+    ids = [_int32(text) for text in lists.pop().split(",")] if len(lists) == 1 else []
+    contacts = list(dict.fromkeys(each for each in ids if each is not None))
+    if not ids or None in ids or len(contacts) > MAX_IDS:
+        raise BadParameter(
+            N_("The parameter %(name)s must be a list of 1 to %(limit)s contact ids with commas between them."),
+            {"name": "ids", "limit": MAX_IDS},
+        )
+    return contacts
 
 
 def _int32(text: str) -> int | None:
@@ -146,7 +164,7 @@ def _gravity(texts: Mapping[str, str]) -> Gravity:
     text = texts.get("gravity")
     if not text:
         return CENTER
-    if (named := _GRAVITIES.get(text.lower())) is not None:
+    if (named := GRAVITIES.get(text.lower())) is not None:
         return named
     match = _SHARES.fullmatch(text)
     shares = (_hundredths(match[1], match[2]), _hundredths(match[3], match[4])) if match else (101, 101)

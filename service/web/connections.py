@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 from aiohttp import web
+from aiohttp.http import RawRequestMessage
 
 from service.web.request_parser import MAX_FIELD, MAX_FIELDS, MAX_TARGET, RequestParser
 
@@ -26,6 +27,8 @@ _BUSY = -math.inf
 _WATCH_INTERVAL = 0.5
 """Seconds between two checks of all connections."""
 
+AnswerAtOnce = Callable[[asyncio.WriteTransport, RawRequestMessage], bool]
+"""A function that answers a request that needs no task. It returns False if it has not answered."""
 Refuse = Callable[[web.BaseRequest, BaseException | None], web.StreamResponse]
 """A function that makes the answer to a request that failed below the application."""
 
@@ -87,7 +90,33 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self.waits_since == _IDLE:
             self.waits_since = time.monotonic()
-        super().data_received(data)
+        waiter, self._waiter = self._waiter, None  # so that a hit in memory does not wake the task of the connection
+        try:
+            super().data_received(data)
+        finally:
+            self._waiter = waiter
+        if waiter is not None and not waiter.done() and self._messages and not self._answered_at_once():
+            waiter.set_result(None)
+
+    def _answered_at_once(self) -> bool:
+        """Answer the only request of a connection that has answered others before, if that needs no task.
+
+        For half of what such a hit costs, aiohttp wakes one task, and makes another.
+        """
+        transport = self.transport
+        if len(self._messages) > 1 or self._keepalive_handle is None or self.writing_paused or transport is None:
+            return False
+        message, payload = self._messages[0]
+        if not isinstance(message, RawRequestMessage) or not payload.is_eof() or transport.is_closing():
+            return False
+        if not self._connection_server.answer_at_once(transport, message):
+            return False
+        self._messages.popleft()
+        if self._parser is not None:
+            self._parser.message_consumed()
+        self._next_keepalive_close_time = time.monotonic() + self._connection_server.limits.keepalive
+        self.mark_idle()
+        return True
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's protocols return whether to stay open
         """Keep the connection open while there are requests to answer, since the client may have closed one half only.
@@ -185,28 +214,29 @@ class ConnectionServer(web.Server):
     """
 
     refuse: Refuse
+    answer_at_once: AnswerAtOnce
 
     def __init__(
         self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], limits: ConnectionLimits
     ) -> None:
         super().__init__(handler)
-        self._limits = limits
+        self.limits = limits
         self._spare_descriptors: set[web.RequestHandler] = set()  # connections that have one
 
     def __call__(self) -> Connection:
         return Connection(
             self,
             loop=asyncio.get_running_loop(),
-            keepalive_timeout=self._limits.keepalive,
+            keepalive_timeout=self.limits.keepalive,
             auto_decompress=False,  # no resource reads a compressed body
             access_log=None,
         )
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         # The kernel gives the lowest free descriptor: all below it are in use, for connections or for other things.
-        if transport.get_extra_info("socket").fileno() >= self._limits.descriptors:
+        if transport.get_extra_info("socket").fileno() >= self.limits.descriptors:
             self._spare_descriptors.add(handler)
-        full = len(self.connections) >= self._limits.connections or bool(self._spare_descriptors)
+        full = len(self.connections) >= self.limits.connections or bool(self._spare_descriptors)
         others = self._open_connections() if full else []
         super().connection_made(handler, transport)
         if full:
@@ -228,6 +258,7 @@ class ConnectionServer(web.Server):
         A connection that is closed while it is idle may lose a request that is on its way.
         """
         make_request = self.request_factory
+        self.answer_at_once = lambda _transport, _message: False
 
         def make_last_request(message: Any, *rest: Any) -> web.BaseRequest:
             return make_request(message._replace(should_close=True), *rest)
@@ -244,9 +275,9 @@ class ConnectionServer(web.Server):
             for each in self._open_connections():
                 if not each.connected:  # closed here, with bytes still to send
                     each.closing_since = min(each.closing_since, now)
-                    if now - each.closing_since > self._limits.write:
+                    if now - each.closing_since > self.limits.write:
                         each.abort()
-                elif each.waits_since != _BUSY and now - each.waits_since > self._limits.header:
+                elif each.waits_since != _BUSY and now - each.waits_since > self.limits.header:
                     log.debug("connection.slow")
                     each.force_close()
 

@@ -35,10 +35,14 @@ class Hosts:
 
         The parser refuses HTTP/1.1 without `Host`. An invalid `Host` is not served.
         """
-        host, target = request.headers.get(hdrs.HOST), request.raw_path
-        if (host is None or self._serves(host)) and (target[0] == "/" or self._serves(_authority(target))):
+        host = request.headers.get(hdrs.HOST)
+        if self.serves_names(host, request.raw_path):
             return True
         return is_in(request.remote, self._proxies) and (host is None or is_host(host))
+
+    def serves_names(self, host: str | None, target: str) -> bool:
+        """Return the same for *host* and *target* of any client, also one that is no proxy."""
+        return (host is None or self._serves(host)) and (target[0] == "/" or self._serves(_authority(target)))
 
     def _is_served(self, host: str) -> bool:
         if not is_host(host):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable
 from email.utils import formatdate
@@ -52,13 +53,17 @@ class PrebuiltResponse(web.StreamResponse):
         if transport is None or transport.is_closing():
             raise ConnectionResetError("the client is gone")
         self._written = True
+        self.write_whole(transport, request.method)
+        return None
+
+    def write_whole(self, transport: asyncio.WriteTransport, method: str) -> None:
+        """Write the whole answer to a request with *method*."""
         length = f"Content-Length: {len(self._whole)}\r\n" if self.status == 200 else ""
         rest = f"{self._lines}{length}Date: {_date(int(time.time()))}\r\n\r\n".encode()
-        if self.status == 200 and request.method != hdrs.METH_HEAD:
+        if self.status == 200 and method != hdrs.METH_HEAD:
             transport.writelines((self._head, rest, self._whole))
         else:
             transport.write(self._head + rest)
-        return None
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Do nothing: `prepare` has written everything."""

@@ -7,6 +7,7 @@ still holds the record of the original that it was made from.
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 import time
 from array import array
@@ -27,7 +28,7 @@ from service.protocol.conditionals import not_modified
 from service.web.headers import common, describe_body, disposition, own_headers, serves_ranges, vary
 from service.web.policy import CacheLifetime
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
-from service.web.request_values import CONDITIONS, field
+from service.web.request_values import CONDITIONS, HasFields, field
 from service.web.requester import Requester
 from service.web.sharing import SharingHeaders
 
@@ -159,12 +160,18 @@ class Repeats:
         """Return the answer to an earlier GET or HEAD with the same key; None if *request* cannot be answered so."""
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):
             return None
-        return self._index.get(repeat_key(request, requester))
+        return self.get(repeat_key(request, requester))
 
-    def answer(self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer) -> PrebuiltResponse | None:
-        """Return the answer to GET or HEAD if record and rendition are in memory."""
+    def get(self, key: RepeatKey) -> EarlierAnswer | None:
+        """Return the answer to an earlier GET or HEAD with *key*."""
+        return self._index.get(key)
+
+    def answer(
+        self, request: HasFields, requester: Requester, earlier: EarlierAnswer, most: float = math.inf
+    ) -> PrebuiltResponse | None:
+        """Return the answer to GET or HEAD if record and rendition are in memory, with *most* bytes at most."""
         begun = time.perf_counter()
-        found = self._pictures.revalidate_local(earlier)
+        found = self._pictures.revalidate_local(earlier, most)
         return self._hit(request, requester, earlier, *found, begun) if found else None
 
     async def answer_shared(
@@ -207,7 +214,7 @@ class Repeats:
 
     def _hit(
         self,
-        request: web.BaseRequest,
+        request: HasFields,
         requester: Requester,
         earlier: EarlierAnswer,
         entry: Entry,
@@ -219,7 +226,7 @@ class Repeats:
 
     def _response(
         self,
-        request: web.BaseRequest,
+        request: HasFields,
         requester: Requester,
         earlier: EarlierAnswer,
         body: bytes,
@@ -254,7 +261,7 @@ def repeat_key(request: web.BaseRequest, requester: Requester) -> RepeatKey:
     return requester.target or request.raw_path, field(request, hdrs.ACCEPT)
 
 
-def _is_unchanged(request: web.BaseRequest, earlier: EarlierAnswer) -> bool:
+def _is_unchanged(request: HasFields, earlier: EarlierAnswer) -> bool:
     """Return whether the client's copy is valid."""
     fields = request.headers
     if hdrs.IF_NONE_MATCH not in fields and hdrs.IF_MODIFIED_SINCE not in fields:

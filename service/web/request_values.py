@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
+from aiohttp.http import RawRequestMessage
 
 from service.protocol.languages import Languages
 from service.protocol.query import parse_contact_id
@@ -14,12 +15,14 @@ METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PURGE", "OPTIONS")
 CONDITIONS = frozenset((hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE))
 """Fields of requests that may be answered without the whole picture."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+HasFields = web.BaseRequest | RawRequestMessage
+"""What has the header fields of a request: the request, or the message that it is made of."""
 
 _MAX_FIELD = 16_384
 """Characters of the longest header field that is used."""
 
 
-def field(request: web.BaseRequest, name: str) -> str | None:
+def field(request: HasFields, name: str) -> str | None:
     """Return the value of the header field *name*, its lines joined by commas (RFC 9110 section 5.3).
 
     Return None if the field is absent or longer than `_MAX_FIELD`.

@@ -10,12 +10,13 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, Misdirected, PictureError, Unexpected, UnknownPath
+from service.web.audit import audited
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
-from service.web.files import file
+from service.web.files import content, file
 from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz, readyz_in_a_word
-from service.web.imageinfo import imageinfo
+from service.web.imageinfo import imageinfo, imageinfos
 from service.web.keys import AUTHENTICATOR, CORS, HOSTS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
@@ -33,6 +34,7 @@ _END = "{_end:/?}"
 """A path with a slash at its end names the same resource."""
 _IMAGE = _CONTACT + "/{_image:(?i:image)}" + _END
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}" + _END
+_INFOS = "/{_contact:(?i:api/v1/contact)}/{_info:(?i:imageinfo)}" + _END
 _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
@@ -40,11 +42,14 @@ _PROBES: tuple[Route, ...] = ("healthz", "readyz")
 """Resources that tell nothing of pictures, and that orchestrators request by names of their own."""
 
 
-def add_routes(app: web.Application, shown: Sequence[int] = (), *, operators_apart: bool = False) -> None:
+def add_routes(
+    app: web.Application, described: bytes, shown: Sequence[int] = (), *, operators_apart: bool = False
+) -> None:
     """Add a handler for every path to *app*. It handles all methods, so that aiohttp answers no error itself.
 
-    *shown* are contacts with pictures that the page at `/` shows; without them there is no such page.
-    *operators_apart*: metrics and the parts of readiness are elsewhere (`web.operators`).
+    *described* is the description of the interface. *shown* are contacts with pictures that the page at `/` shows;
+    without them there is no such page. *operators_apart*: metrics and the parts of readiness are elsewhere
+    (`web.operators`).
     """
     page = _needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
@@ -54,17 +59,19 @@ def add_routes(app: web.Application, shown: Sequence[int] = (), *, operators_apa
             by_method(
                 GET=_needs(Role.READ, picture),
                 HEAD=_needs(Role.READ, picture),
-                PUT=_needs(Role.WRITE, put_picture),
-                POST=_needs(Role.WRITE, put_picture),
-                DELETE=_needs(Role.WRITE, delete_picture),
-                PURGE=_needs(Role.PURGE, purge_picture),
+                PUT=_needs(Role.WRITE, audited(put_picture)),
+                POST=_needs(Role.WRITE, audited(put_picture)),
+                DELETE=_needs(Role.WRITE, audited(delete_picture)),
+                PURGE=_needs(Role.PURGE, audited(purge_picture)),
             ),
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
+        (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, imageinfos), HEAD=_needs(Role.READ, imageinfos))),
         ("/healthz" + _END, "healthz", read_only(healthz)),
         ("/readyz" + _END, "readyz", read_only(readyz_in_a_word if operators_apart else readyz)),
         *(() if operators_apart else (("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),)),
         *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
+        ("/openapi.json", "page", content(described, ".json", _ANY_PAGE)),
         *([("/", "page", by_method(GET=page, HEAD=page))] if page else ()),
         ("/{_anything:.*}", "other", _unknown_path),
     )

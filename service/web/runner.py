@@ -47,6 +47,7 @@ class Runner(web.ServerRunner):
         fast_path = FastPath(self._application.app, inner.request_handler)
         self._connection_server.request_handler = fast_path.answer
         self._connection_server.request_factory = inner.request_factory
+        self._connection_server.answer_at_once = fast_path.answer_at_once
         self._connection_server.refuse = fast_path.refuse
         self._watching = asyncio.create_task(self._connection_server.watch_connections())
         await super().setup()

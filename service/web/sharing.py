@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from service.access.identity import READER
 from service.web.cors import Cors
 from service.web.policy import CacheLifetime, cache_control
+from service.web.request_values import HasFields
 from service.web.requester import REFUSED_REQUESTER, REQUESTER, Requester
 
 _EMBEDDED_BY = "Cross-Origin-Resource-Policy"
@@ -48,7 +49,7 @@ class SharingHeaders:
         if requester is not None:
             self.add_vary(headers)
 
-    def lines(self, request: web.BaseRequest, requester: Requester, lifetime: CacheLifetime) -> str:
+    def lines(self, request: HasFields, requester: Requester, lifetime: CacheLifetime) -> str:
         """Return the fields that complete a prebuilt answer to *request*, each as a line with its CRLF."""
         if lifetime is self._picture and self._constant is not None and requester.until is None:
             return self._constant[requester.private]

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
+from importlib.metadata import version
 
 import structlog
 from aiohttp import web
@@ -64,6 +65,7 @@ from service.web.keys import (
     WRITES,
 )
 from service.web.metrics import Metrics
+from service.web.openapi.document import document
 from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
 from service.web.repeats import Repeats
@@ -142,8 +144,20 @@ def create_app(
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
     if settings.images.marker:
         app.cleanup_ctx.append(_compare_stores)
-    add_routes(app, shown, operators_apart=bool(settings.server.admin))
+    add_routes(app, _described(settings), shown, operators_apart=bool(settings.server.admin))
     return app
+
+
+def _described(settings: Settings) -> bytes:
+    """Return the description of the interface under *settings*."""
+    return document(
+        version=version("contact-image"),
+        max_dimension=settings.render.max_dimension,
+        presets=sorted(settings.render.presets),
+        schemes=settings.auth.schemes,
+        anonymous=settings.auth.anonymous_read,
+        page=False,
+    )
 
 
 async def _report_refusals(app: web.Application) -> AsyncIterator[None]:
@@ -162,6 +176,7 @@ async def _renderer(
             queue=settings.queue,
             timeout=settings.timeout,
             memory_bytes=settings.memory_bytes,
+            sandbox=settings.sandbox,
             slots=slots,
         )
         pool.open()

@@ -1,0 +1,1 @@
+"""The description of the interface, `/openapi.json` (OpenAPI 3.1)."""

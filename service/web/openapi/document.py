@@ -1,0 +1,249 @@
+"""The document as a whole: paths, operations and what secures them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from service.access.schemes import Scheme
+from service.formats import Format
+from service.web.openapi import parameters, responses
+from service.web.openapi.responses import INFO, JSON, PURGING, READING, REMOVING, WRITING
+
+_DESCRIPTION = """
+A contact's picture, as SuperOffice CRM serves it: scaled, converted, negotiated and cached.
+
+**Accept** chooses the format of a picture among the media types of its 200 response. `type` wins over it.
+`application/json` gives the picture in base64, as .NET writes bytes.
+
+**PURGE** of a picture's path removes the contact from every cache: 204. OpenAPI 3.1 has no word for that method
+(`x-methods`).
+
+Names in paths and queries match in any letter case. Unknown parameters are ignored.
+"""
+IMAGE, IMAGEINFO = "/api/v1/Contact/{contactId}/Image", "/api/v1/Contact/{contactId}/Imageinfo"
+IMAGEINFOS = "/api/v1/Contact/Imageinfo"
+_SECURITY: dict[Scheme, dict[str, Any]] = {
+    Scheme.BASIC: {"type": "http", "scheme": "basic"},
+    Scheme.BEARER: {"type": "http", "scheme": "bearer"},
+    Scheme.SOTICKET: {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`SoTicket` and the ticket.",
+    },
+    Scheme.SESSION: {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-XSRF-TOKEN",
+        "description": "The value of the cookie `XSRF-TOKEN`, beside SuperOffice's session cookie.",
+    },
+    Scheme.SIGNED: {
+        "type": "apiKey",
+        "in": "query",
+        "name": "sig",
+        "description": "The signature of the URL, beside `kid` and `exp`. For GET and HEAD of pictures.",
+    },
+}
+
+
+def document(
+    *, version: str, max_dimension: int, presets: Sequence[str], schemes: Sequence[Scheme], anonymous: bool, page: bool
+) -> bytes:
+    """Return the description of the interface as JSON, as these settings have it.
+
+    *anonymous*: reading needs no credentials. *page*: there are pages at `/` and `/docs`.
+    """
+    query = parameters.query(max_dimension, list(presets))
+    described = {
+        "openapi": "3.1.1",
+        "info": {"title": "contact-image", "version": version, "description": _DESCRIPTION.strip()},
+        "servers": [{"url": "/"}],
+        "security": _security(schemes),
+        "tags": [{"name": "pictures"}, {"name": "operations"}, {"name": "pages"}],
+        "paths": _paths(list(query), _security(schemes, anonymous=anonymous), page=page),
+        "components": {
+            "parameters": {
+                **query,
+                **parameters.FIELDS,
+                "contactId": parameters.CONTACT,
+                "ids": parameters.IDS,
+            },
+            "headers": responses.HEADERS,
+            "schemas": responses.SCHEMAS,
+            "securitySchemes": {scheme.value: _SECURITY[scheme] for scheme in schemes},
+        },
+    }
+    return json.dumps(described, indent=1, ensure_ascii=False).encode()
+
+
+def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) -> dict[str, Any]:
+    paths = {
+        IMAGE: _image(query, read),
+        IMAGEINFO: _info(read),
+        IMAGEINFOS: _infos(read),
+        "/healthz": _plain("healthz", "Whether the process answers.", {"200": _alive()}, []),
+        "/readyz": _plain("readyz", "Whether pictures can be served.", {"200": _ready(), "503": _ready()}, []),
+        "/metrics": _plain("metrics", "Metrics for Prometheus.", {"200": _text("text/plain")}, read),
+        "/client.js": _file("client.js", "text/javascript"),
+        "/client.d.ts": _file("client.d.ts", "text/plain"),
+        "/openapi.json": _file("openapi.json", JSON),
+    }
+    if page:
+        paths |= {"/": _file("page", "text/html"), "/docs": _file("docs", "text/html")}
+    return paths
+
+
+def _image(query: list[str], read: list[dict[str, list[str]]]) -> dict[str, Any]:
+    languages = ("Accept-Language", "SO-Language", "SO-Culture")
+    reading = [*query, "If-None-Match", "If-Modified-Since", *languages]
+    unchanged = responses.picture("The client's copy is still valid.", body=False)
+    found = responses.picture("The picture.", more=("Content-Disposition", "Content-Language", "Accept-Ranges"))
+    part = responses.picture(
+        "The range of the picture as stored.", more=("Content-Range", "Content-Disposition", "Accept-Ranges")
+    )
+    refused = responses.refusals(READING)
+    upload = {
+        "required": True,
+        "description": "A picture, or a form with one file of any name. The format is found by the bytes.",
+        "content": {
+            **{each.media_type: {} for each in Format},
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"file": {"type": "string", "format": "binary"}}}
+            },
+        },
+    }
+    stored = responses.json("The `BlobId` of the stored picture.", {"type": "integer", "format": "int32"}, 1234567890)
+    stored["headers"] = {"ETag": {"$ref": "#/components/headers/ETag"}}
+    conditions = ["If-Match", "If-None-Match", "If-Unmodified-Since", *languages]
+    return {
+        "parameters": _references(["contactId"]),
+        "get": {
+            "operationId": "getPicture",
+            "tags": ["pictures"],
+            "summary": "The picture.",
+            "parameters": _references([*reading, "Range", "If-Range"]),
+            "responses": {"200": found, "206": part, "304": unchanged, **refused},
+            "security": read,
+        },
+        "head": {
+            "operationId": "headPicture",
+            "tags": ["pictures"],
+            "summary": "The header of the picture.",
+            "parameters": _references(reading),
+            "responses": responses.no_body({"200": found, "304": unchanged, **refused}),
+            "security": read,
+        },
+        **{
+            method: {
+                "operationId": f"{method}Picture",
+                "tags": ["pictures"],
+                "summary": "Store the picture.",
+                "parameters": _references(conditions),
+                "requestBody": upload,
+                "responses": {"200": stored, **responses.refusals(WRITING)},
+            }
+            for method in ("put", "post")
+        },
+        "delete": {
+            "operationId": "deletePicture",
+            "tags": ["pictures"],
+            "summary": "Remove the picture.",
+            "parameters": _references(conditions),
+            "responses": {"204": {"description": "There is no picture now."}, **responses.refusals(REMOVING)},
+        },
+        "options": _options("optionsPicture", ["pictures"]),
+        "x-methods": {
+            "PURGE": {
+                "summary": "Remove the contact from every cache.",
+                "responses": {"204": {"description": "Redis has acknowledged it."}, **responses.refusals(PURGING)},
+            }
+        },
+    }
+
+
+def _info(read: list[dict[str, list[str]]]) -> dict[str, Any]:
+    entity = responses.json(
+        "The description.", {"$ref": "#/components/schemas/BlobEntity"}, dict(responses.EXAMPLE_ENTITY)
+    )
+    answers = {"200": entity, **responses.refusals(INFO)}
+    asked = {"parameters": _references(["SO-TimeZone", "Accept-Language", "SO-Language", "SO-Culture"])}
+    summary = {"tags": ["pictures"], "summary": "What is stored for the contact.", "security": read, **asked}
+    return {
+        "parameters": _references(["contactId"]),
+        "get": {"operationId": "getImageinfo", **summary, "responses": answers},
+        "head": {"operationId": "headImageinfo", **summary, "responses": responses.no_body(answers)},
+        "options": _options("optionsImageinfo", ["pictures"]),
+    }
+
+
+def _infos(read: list[dict[str, list[str]]]) -> dict[str, Any]:
+    entities = responses.json(
+        "The descriptions by id.",
+        {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/BlobEntity"}},
+        {"42": dict(responses.EXAMPLE_ENTITY)},
+    )
+    answers = {"200": entities, **responses.refusals(INFO)}
+    asked = {"parameters": _references(["ids", "SO-TimeZone", "Accept-Language", "SO-Language", "SO-Culture"])}
+    summary = {"tags": ["pictures"], "summary": "What is stored for many contacts.", "security": read, **asked}
+    return {
+        "get": {"operationId": "getImageinfos", **summary, "responses": answers},
+        "head": {"operationId": "headImageinfos", **summary, "responses": responses.no_body(answers)},
+        "options": _options("optionsImageinfos", ["pictures"]),
+    }
+
+
+def _plain(name: str, summary: str, answers: dict[str, Any], read: list[dict[str, list[str]]]) -> dict[str, Any]:
+    shared = {"tags": ["operations"], "summary": summary, "security": read}
+    return {
+        "get": {"operationId": f"get_{name}", **shared, "responses": answers},
+        "head": {"operationId": f"head_{name}", **shared, "responses": responses.no_body(answers)},
+    }
+
+
+def _file(name: str, media_type: str) -> dict[str, Any]:
+    answers = {"200": _text(media_type), "304": {"description": "The client's copy is still valid."}}
+    shared = {"tags": ["pages"], "summary": name, "security": [], "parameters": _references(["If-None-Match"])}
+    return {
+        "get": {"operationId": f"get_{name}", **shared, "responses": answers},
+        "head": {"operationId": f"head_{name}", **shared, "responses": responses.no_body(answers)},
+        "options": _options(f"options_{name}", ["pages"]),
+    }
+
+
+def _options(operation: str, tags: list[str]) -> dict[str, Any]:
+    allowed = {"description": "The methods.", "headers": {"Allow": {"$ref": "#/components/headers/Allow"}}}
+    return {
+        "operationId": operation,
+        "tags": tags,
+        "summary": "The methods.",
+        "security": [],
+        "responses": {"204": allowed},
+    }
+
+
+def _alive() -> dict[str, Any]:
+    return responses.json(
+        "It does.", {"type": "object", "properties": {"status": {"const": "alive"}}}, {"status": "alive"}
+    )
+
+
+def _ready() -> dict[str, Any]:
+    return responses.json("The state.", {"$ref": "#/components/schemas/Readiness"}, {"status": "ready"})
+
+
+def _text(media_type: str) -> dict[str, Any]:
+    return {"description": "The file.", "content": {media_type: {}}}
+
+
+def _references(names: list[str]) -> list[dict[str, str]]:
+    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+def _security(schemes: Sequence[Scheme], *, anonymous: bool = False) -> list[dict[str, list[str]]]:
+    """Return the alternatives: one scheme of *schemes*, or none if *anonymous* requesters are admitted."""
+    alternatives: list[dict[str, list[str]]] = [{}] if anonymous and schemes else []
+    for scheme in schemes:
+        alternatives.append({scheme.value: []})
+    return alternatives
