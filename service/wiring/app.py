@@ -157,6 +157,7 @@ def _described(settings: Settings) -> bytes:
         schemes=settings.auth.schemes,
         anonymous=settings.auth.anonymous_read,
         page=False,
+        metrics=not settings.server.admin,
     )
 
 
