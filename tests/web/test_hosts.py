@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from service.settings import BadSettings, load_settings
 from tests.conftest import Serve
 from tests.web.conftest import Client
-from tests.web.raw_http import CLOSE, PICTURE, answers, request
+from tests.web.raw_http import CLOSE, LAST, PICTURE, answers, parsed, request
 
 pytestmark = pytest.mark.usefixtures("people")
 
@@ -137,3 +138,18 @@ def test_what_is_exposed_without_a_credential_is_known() -> None:
     assert "server.allowed_hosts" not in exposed("0.0.0.0", ["pictures.example"])
     assert "server.allowed_hosts" in exposed("0.0.0.0", [], **signed, anonymous_read=True)
     assert exposed("0.0.0.0", [], **signed) == ""
+
+
+async def test_foreign_name_is_refused_behind_hits_of_its_connection(serve: Serve) -> None:
+    client = await start(serve)
+    hit, foreign = (request(PICTURE, host=f"Host: {host}\r\n".encode()) for host in ("localhost", "evil.example"))
+    absolute = request(b"http://evil.example" + PICTURE, host=b"Host: localhost\r\n")
+    for sent in (hit, foreign, absolute) * 2:
+        await answers(client, sent + LAST)
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    for sent, expected in ((hit, 200), (hit, 200), (foreign, 421), (hit, 200), (absolute, 421), (hit, 200)):
+        writer.write(sent)  # one at a time, so that hits are answered at once
+        (answer,) = parsed(await reader.readuntil(b"\r\n\r\n"), bodies=False)
+        await reader.readexactly(int(answer.headers["content-length"]))
+        assert answer.status == expected, sent
+    writer.close()
