@@ -70,7 +70,9 @@ async def _inspect_server(settings: Settings) -> tuple[bool, str]:
         description = await cache.check()
         own, noted = await _identity(store), await cache.stores(None)
         if own is not None and (others := sorted({*noted} - {own})):
-            return False, f"it is shared with another store: {', '.join(others)}, and this one is {own}"
+            names = ", ".join(others)
+            shown = names if names.isprintable() else ascii(names)  # a stranger may have written escape sequences
+            return False, f"it is shared with another store: {shown}, and this one is {own}"
         return True, description
     except CacheUnavailable as error:
         return False, str(error)

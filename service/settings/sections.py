@@ -64,6 +64,7 @@ class ImagesSettings(Section):
     timeout: Seconds
     watch: bool
     near: bool | Literal["auto"]
+    follow_links: Literal["inside", "all", "none"]
 
     @field_validator("marker")
     @classmethod

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, Misdirected, PictureError, Unexpected, UnknownPath
+from service.web.agents import contact_image
 from service.web.audit import audited
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
@@ -35,6 +36,11 @@ _END = "{_end:/?}"
 _IMAGE = _CONTACT + "/{_image:(?i:image)}" + _END
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}" + _END
 _INFOS = "/{_contact:(?i:api/v1/contact)}/{_info:(?i:imageinfo)}" + _END
+_AGENT = "/{_agent:(?i:api/v1/agents/blob)}"
+_OPERATIONS = {
+    "GetContactImage": contact_image(sized=False),
+    "GetContactImageWithSize": contact_image(sized=True),
+}
 _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
@@ -67,6 +73,10 @@ def add_routes(
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
         (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, imageinfos), HEAD=_needs(Role.READ, imageinfos))),
+        *(
+            (_AGENT + f"/{{_{name}:(?i:{name})}}" + _END, "agent", by_method(POST=_needs(Role.READ, handler)))
+            for name, handler in _OPERATIONS.items()
+        ),
         ("/healthz" + _END, "healthz", read_only(healthz)),
         ("/readyz" + _END, "readyz", read_only(readyz_in_a_word if operators_apart else readyz)),
         *(() if operators_apart else (("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),)),

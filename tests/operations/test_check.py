@@ -124,6 +124,17 @@ def test_unreadable_picture_is_a_failure_that_names_the_file(shared_valkey: Valk
         )
 
 
+def test_refused_links_are_counted(pictures: Path, shared_valkey: Valkey) -> None:
+    (pictures / "900.jpg").symlink_to("/proc/version")
+    (pictures / "901").symlink_to("..")
+    cache = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url}
+    result = invoke("check", "--images", pictures, **cache)
+    assert result.exit_code == 0
+    assert "2 symbolic links are not followed (images.follow_links)" in result.stdout
+    result = invoke("check", "--images", pictures, **cache, CONTACT_IMAGE_IMAGES__FOLLOW_LINKS="all")
+    assert "symbolic links" not in result.stdout
+
+
 def test_read_only_folder_is_a_failure_if_writes_are_enabled(shared_valkey: Valkey) -> None:
     with open_folder() as folder:
         for enabled in (False, True):

@@ -384,6 +384,7 @@ class TestSecretFiles:
         [
             (lambda path: path.unlink(), "No such file"),
             (lambda path: (path.unlink(), path.mkdir()), "Is a directory"),
+            (lambda path: (path.unlink(), os.mkfifo(path)), "Is not a regular file"),
             (lambda path: path.write_bytes(SECRET.encode() + b"\xff"), "not in UTF-8"),
             (lambda path: path.write_bytes(SECRET.encode() * 10_000), "more than 65536 bytes"),
         ],

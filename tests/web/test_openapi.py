@@ -66,7 +66,10 @@ async def test_every_path_of_the_router_is_described(shared_client: Client) -> N
     for resource in shared_client.server.app.router.resources():  # type: ignore[attr-defined]
         path = re.sub(r"\{_end:/\?\}$", "", resource.canonical.replace("{_end}", ""))
         path = path.replace("{_contact}", "api/v1/Contact").replace("{contact}", "{contactId}")
-        paths.add(path.replace("{_image}", "Image").replace("{_info}", "Imageinfo"))
+        path = (
+            path.replace("{_image}", "Image").replace("{_info}", "Imageinfo").replace("{_agent}", "api/v1/Agents/BLOB")
+        )
+        paths.add(re.sub(r"\{_(Get\w+)\}", r"\1", path))
     assert paths - {"/{_anything}"} == set(document["paths"])
 
 
@@ -103,7 +106,7 @@ async def test_parameters_are_those_of_the_code(shared_client: Client) -> None:
 
 def test_every_error_of_the_table_is_a_response() -> None:
     raised: set[type[PictureError]] = set()
-    for name in ("READING", "WRITING", "REMOVING", "PURGING", "INFO"):
+    for name in ("READING", "WRITING", "REMOVING", "PURGING", "INFO", "AGENT"):
         raised |= set(getattr(responses, name))
     same_status = {errors.CredentialExpired, errors.Unsupported, errors.OutOfMemory, errors.UnknownPath}
     assert raised | same_status | {errors.MethodNotAllowed} == set(TABLE)

@@ -9,7 +9,7 @@ from typing import Any
 from service.access.schemes import Scheme
 from service.formats import Format
 from service.web.openapi import parameters, responses
-from service.web.openapi.responses import INFO, JSON, PURGING, READING, REMOVING, WRITING
+from service.web.openapi.responses import AGENT, INFO, JSON, PURGING, READING, REMOVING, WRITING
 
 _DESCRIPTION = """
 A contact's picture, as SuperOffice CRM serves it: scaled, converted, negotiated and cached.
@@ -91,6 +91,9 @@ def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool, me
         IMAGE: _image(query, read),
         IMAGEINFO: _info(read),
         IMAGEINFOS: _infos(read),
+        **{
+            f"/api/v1/Agents/BLOB/{name}": _agent(name, read) for name in ("GetContactImage", "GetContactImageWithSize")
+        },
         "/healthz": _plain("healthz", "Whether the process answers.", {"200": _alive()}, []),
         "/readyz": _plain("readyz", "Whether pictures can be served.", {"200": _ready(), "503": _ready()}, []),
         "/metrics": _plain("metrics", "Metrics for Prometheus.", {"200": _text("text/plain")}, read),
@@ -201,6 +204,35 @@ def _infos(read: list[dict[str, list[str]]]) -> dict[str, Any]:
         "get": {"operationId": "getImageinfos", **summary, "responses": answers},
         "head": {"operationId": "headImageinfos", **summary, "responses": responses.no_body(answers)},
         "options": _options("optionsImageinfos", ["pictures"]),
+    }
+
+
+def _agent(name: str, read: list[dict[str, list[str]]]) -> dict[str, Any]:
+    sized = name.endswith("WithSize")
+    integers = ("ContactId", "Width", "Height") if sized else ("ContactId",)
+    schema = {
+        "type": "object",
+        "description": "Names match in any letter case.",
+        "properties": {each: {"type": "integer", "format": "int32"} for each in integers},
+        "required": ["ContactId"],
+    }
+    example = {"ContactId": 42, "Width": 319, "Height": 467} if sized else {"ContactId": 42}
+    found = responses.json(
+        "The picture in base64, or nothing if there is none.",
+        {"type": "string", "contentEncoding": "base64"},
+        "/9j/4AAQ",
+    )
+    found["content"]["application/octet-stream"] = {}
+    return {
+        "post": {
+            "operationId": name,
+            "tags": ["pictures"],
+            "summary": f"SuperOffice's BLOB agent: the picture{', as large as fits' if sized else ''}.",
+            "requestBody": {"required": True, "content": {JSON: {"schema": schema, "example": example}}},
+            "responses": {"200": found, **responses.refusals(AGENT)},
+            "security": read,
+        },
+        "options": _options(f"options{name}", ["pictures"]),
     }
 
 

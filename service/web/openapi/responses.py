@@ -63,6 +63,11 @@ REMOVING: tuple[type[PictureError], ...] = (
 PURGING: tuple[type[PictureError], ...] = (*_ANYWHERE, errors.BadParameter, errors.Unexpected, errors.PurgePending)
 INFO: tuple[type[PictureError], ...] = (*_ANYWHERE, *_STORE, errors.BadParameter, errors.Unexpected)
 
+AGENT: tuple[type[PictureError], ...] = (
+    *(error for error in READING if error not in (errors.NoPicture, errors.NotAcceptable, errors.RangeNotSatisfiable)),
+    errors.UploadTimedOut,
+)
+
 HEADERS: dict[str, dict[str, Any]] = {
     name: {"description": description, "schema": {"type": "string"}, "example": example}
     for name, description, example in (
