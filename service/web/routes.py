@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
@@ -13,7 +13,6 @@ from service.errors import N_, PictureError, Unexpected, UnknownPath
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.files import content, file
-from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz
 from service.web.imageinfo import imageinfo
 from service.web.keys import AUTHENTICATOR, CORS, METRICS, REFUSALS
@@ -37,13 +36,11 @@ _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
 
-def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()) -> None:
+def add_routes(app: web.Application, described: bytes, pages: Mapping[str, Handler]) -> None:
     """Add a handler for every path to *app*. It handles all methods, so that aiohttp answers no error itself.
 
-    *described* is the description of the interface. *shown* are contacts with pictures that the page at `/` shows;
-    without them there is no such page.
+    *described* is the description of the interface. *pages* are the handlers of the pages for people by path.
     """
-    page = _needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
@@ -63,7 +60,7 @@ def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()
         ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),
         *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
         ("/openapi.json", "page", content(described, ".json", _ANY_PAGE)),
-        *([("/", "page", by_method(GET=page, HEAD=page))] if page else ()),
+        *((path, "page", handler) for path, handler in pages.items()),
         ("/{_anything:.*}", "other", _unknown_path),
     )
     for path, route, handler in paths:
