@@ -72,7 +72,7 @@ def frame(result: object) -> list[bytes]:
             facts = {"original": original, "reduced": reduced}
         case bytes(data):
             pass
-        case None | int():
+        case None | dict():
             facts = result
         case _:
             raise TypeError(f"no frame for {type(result).__name__}")
@@ -131,10 +131,10 @@ def _error(error: str, message: str | None = None, values: Facts = None) -> Exce
     return _ERRORS[error](message, values)
 
 
-def number(facts: Facts, data: bytes) -> int:
-    """Read a number that is not negative."""
-    _require(_is_number(facts) and facts >= 0 and not data)
-    return int(facts)
+def layers(facts: Facts, data: bytes) -> dict[str, int]:
+    """Read the layers of a sandbox."""
+    _require(type(facts) is dict and all(map(_is_number, facts.values())) and not data)
+    return {str(name): int(value) for name, value in facts.items()}
 
 
 def nothing(facts: Facts, data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service.settings.secret_files import read_secret_files, secret_settings, secret_variables
 from service.settings.values import Section
 from service.settings.whole import Settings
 
@@ -33,7 +35,13 @@ class BadSettings(Exception):
 
 
 class _Variables(EnvSettingsSource):
-    """Environment variables. A list may be a JSON array, or a text with commas between the items."""
+    """Environment variables, and the *secrets* that stand for some. A list is a JSON array, or a text with commas."""
+
+    def __init__(self, settings_cls: type[BaseSettings], secrets: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        files = {f"{name}_file" for name in secret_variables()}
+        variables = {name: value for name, value in self.env_vars.items() if name not in files}
+        self.env_vars = {**variables, **secrets}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
@@ -51,7 +59,8 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
 
     Raise `BadSettings` with every fault.
     """
-    faults = _unknown_variables()
+    secrets, faults = read_secret_files(os.environ)
+    faults += _unknown_variables()
     layers: list[Path | Traversable] = [files("service") / "default.toml"]
     if defaults is not None:
         layers.append(defaults)
@@ -75,7 +84,7 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
             toml = TomlConfigSettingsSource(settings_cls, toml_file=layers, deep_merge=True)
-            return init_settings, _Variables(settings_cls), toml
+            return init_settings, _Variables(settings_cls, secrets), toml
 
     try:
         settings = Layered(**options)  # type: ignore[arg-type]  # pydantic checks them
@@ -94,13 +103,13 @@ def _unknown_variables() -> list[str]:
     Other variables without `__` are ignored: Kubernetes sets some for a service that is called contact-image.
     """
     sections = {
-        name: {each.upper() for each in field.annotation.model_fields}
+        name: [each.upper() for each in field.annotation.model_fields]
         for name, field in Settings.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     }
-    misspelled = {
-        f"{name.upper()}_{each}": f"{name.upper()}__{each}" for name, fields in sections.items() for each in fields
-    }
+    names = [(section.upper(), name) for section, fields in sections.items() for name in fields]
+    names += [(section.upper(), f"{name.upper()}_FILE") for section, name in secret_settings()]
+    misspelled = {f"{section}_{name}": f"{section}__{name}" for section, name in names}
     faults = []
     for name in sorted(os.environ):
         rest = name.upper().removeprefix("CONTACT_IMAGE_")
@@ -113,7 +122,7 @@ def _unknown_variables() -> list[str]:
     return faults
 
 
-_SECRET = ("url", "secret", "superoffice_url", "jwt_jwks_url", "app_tokens", "signing_keys")
+_SECRET = {"superoffice_url", "jwt_jwks_url", *(name for _, name in secret_settings())}
 """Settings that are secrets, or whose values may contain one."""
 
 

@@ -60,16 +60,17 @@ class UploadFile:
 class UploadFolder:
     """The uploads into *root*, the folder of originals, on the same file system.
 
-    *timeout* is the number of seconds to wait for the lock.
+    *timeout* is the number of seconds to wait for the lock, *mode* that of new files. The folder's has x in addition.
     """
 
-    def __init__(self, root: Path, timeout: float) -> None:
-        self._folder, self._timeout = root / _FOLDER, timeout
+    def __init__(self, root: Path, timeout: float, mode: int = 0o640) -> None:
+        self._folder, self._timeout, self._mode = root / _FOLDER, timeout, mode
 
     @contextmanager
     def write_lock(self) -> Iterator[None]:
         """Hold the lock of all processes that write into *root*. It must not be held while data go to the disk."""
-        self._folder.mkdir(exist_ok=True)
+        if not self._folder.is_dir():
+            self._make()
         with (self._folder / _LOCK).open("ab") as lock:
             deadline = time.monotonic() + self._timeout
             while not try_lock(lock):
@@ -84,7 +85,16 @@ class UploadFolder:
             path = self._folder / secrets.token_hex(8)
             file = path.open("xb+")
             try_lock(file)  # `sweep` removes files that are not locked
+            set_mode(file.fileno(), self._mode)
         return UploadFile(path, file)
+
+    def _make(self) -> None:
+        """Make the folder and the file of the lock, which other users of the group may share."""
+        self._folder.mkdir(exist_ok=True)
+        set_mode(self._folder, self._mode | (self._mode & 0o444) >> 2)
+        lock = self._folder / _LOCK
+        lock.touch()
+        set_mode(lock, self._mode)
 
     def sweep(self) -> None:
         """Remove the uploads of processes that have ended."""
@@ -97,6 +107,12 @@ class UploadFolder:
                 with path.open("rb") as file:
                     if try_lock(file):
                         path.unlink()
+
+
+def set_mode(file: int | Path, mode: int) -> None:
+    """Set the mode of *file*, whatever the process's umask is."""
+    with suppress(PermissionError):  # a file system without modes, or another process has made it
+        os.chmod(file, mode)
 
 
 def make_names_durable(folder: Path) -> None:

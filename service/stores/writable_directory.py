@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
@@ -23,7 +24,7 @@ from service.stores.folder_in_force import FolderInForce
 from service.stores.names import files_of, shard
 from service.stores.near import is_near
 from service.stores.os_errors import as_store_errors
-from service.stores.uploads import UploadFile, UploadFolder, make_names_durable
+from service.stores.uploads import UploadFile, UploadFolder, make_names_durable, set_mode
 from service.threads import Threads
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class WritableDirectory(DirectoryStore):
     """A `DirectoryStore` that is also a `WritableStore`. It creates nothing in the folder before the first write.
 
     An upload is written to a file of its own, flushed to the disk, and renamed to its place. The folder is then flushed
-    too, before the call returns.
+    too, before the call returns. It has *file_mode*, or the mode of the picture that it replaces.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class WritableDirectory(DirectoryStore):
         timeout: float,
         in_force: FolderInForce | None = None,
         near: bool | Literal["auto"] = False,
+        file_mode: int = 0o640,
     ) -> None:
         super().__init__(root, max_bytes=max_bytes, timeout=timeout, in_force=in_force, near=near)
-        self._uploads = UploadFolder(root, timeout)
+        self._uploads = UploadFolder(root, timeout, file_mode)
         self._writers = Threads(_THREADS, name="store-write", hangs_after=timeout, spare=_SPARE)
 
     @asynccontextmanager
@@ -103,6 +105,8 @@ class WritableDirectory(DirectoryStore):
                 raise original.fault.error()
             found = [*files_of(self._root, contact)]
             path = next((Path(file.path) for file in found if file.size), None)
+            if path is not None:
+                set_mode(upload.file.fileno(), stat.S_IMODE(path.stat().st_mode) & 0o777)
             path = path or self._new_path(contact, original.format)
             for file in found:
                 if not file.size:  # before the rename: on some file systems, case does not distinguish names

@@ -181,6 +181,7 @@ async def _renderer(
             queue=settings.queue,
             timeout=settings.timeout,
             memory_bytes=settings.memory_bytes,
+            sandbox=settings.sandbox,
             slots=slots,
         )
         pool.open()

@@ -62,7 +62,12 @@ def _make_folder(settings: Settings, in_force: FolderInForce | None = None) -> W
     images = settings.images
     in_force = in_force or FolderInForce(images.directory, images.marker)
     return WritableDirectory(
-        images.directory, max_bytes=images.max_bytes, timeout=images.timeout, in_force=in_force, near=images.near
+        images.directory,
+        max_bytes=images.max_bytes,
+        timeout=images.timeout,
+        in_force=in_force,
+        near=images.near,
+        file_mode=settings.writes.mode,
     )
 
 
@@ -114,7 +119,7 @@ async def _inspect_folder(settings: Settings) -> tuple[bool, str]:
 
 def _try_upload(settings: Settings) -> None:
     """Create the folder of uploads and a file in it, and remove the file. Raise OSError if that fails."""
-    UploadFolder(settings.images.directory, settings.images.timeout).begin().discard()
+    UploadFolder(settings.images.directory, settings.images.timeout, settings.writes.mode).begin().discard()
 
 
 async def _watch_folder(settings: Settings, store: WritableStore, purge: Purge) -> AsyncIterator[None]:

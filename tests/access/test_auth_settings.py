@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_check_fails_when_a_verifier_does_not_answer(
     variables = {f"CONTACT_IMAGE_AUTH__{name}": value for name, value in given.items()}
     result = command("check", "--images", tmp_path, CONTACT_IMAGE_AUTH__SCHEMES=scheme, **variables)
     assert result.exit_code == 1
-    assert f"credentials: FAILED: {scheme}: " in result.stdout
+    assert re.search(rf"(?m)^credentials: FAILED: {scheme}: .*127\.0\.0\.1:9\b", result.stdout), "names the server"
     assert SECRET not in result.stdout + result.stderr
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -96,10 +95,11 @@ class KeyFile:
 
     async def refresh(self) -> None:
         """Read a changed file."""
-        self._keys = await asyncio.to_thread(self._file.current)
+        self._keys = await self._file.refresh()
 
     async def close(self) -> None:
-        """Do nothing: the file is closed already."""
+        """End the thread that reads the file."""
+        self._file.close()
 
 
 def _read(path: Path) -> tuple[Key, ...]:

@@ -68,11 +68,12 @@ class UsersFile:
 
     async def refresh(self) -> None:
         """See `Verifier`: read a changed file."""
-        await asyncio.to_thread(self._file.current)
+        await self._file.refresh()
 
     async def close(self) -> None:
         """End the threads when their verifications are over."""
         self._threads.shutdown()
+        self._file.close()
 
     async def _in_thread(self, credential: Basic) -> Identity | None:
         verification = self._threads.run(partial(self._verify, credential))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from service.access.ports import BadFile
+from service.threads import Threads
 
 T = TypeVar("T")
 
 State = tuple[int, int, int, int]
 """The times of modification and of change of a file in nanoseconds, its size in bytes, and its inode."""
+
+
+_HANGS_AFTER = 5.0
+"""Seconds after which a look at a file counts as hung, as on a network file system without its server."""
 
 
 class WatchedFile(Generic[T]):
@@ -33,6 +40,16 @@ class WatchedFile(Generic[T]):
         self._state, self._fault = _state(path), ""
         self._contents = read(path)
         self._reading = threading.Lock()
+        self._threads = Threads(1, name="credentials", hangs_after=_HANGS_AFTER, spare=0)
+        weakref.finalize(self, self._threads.shutdown)
+
+    async def refresh(self) -> T:
+        """Return what `current` does, without blocking. Raise TimeoutError while an earlier call hangs."""
+        return await asyncio.shield(self._threads.run(self.current))
+
+    def close(self) -> None:
+        """End the thread."""
+        self._threads.shutdown()
 
     def current(self) -> T:
         """Return the contents of the file, or those of its last usable state. Threads may call this; it blocks."""

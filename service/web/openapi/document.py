@@ -25,6 +25,7 @@ A contact's picture, as SuperOffice CRM serves it: scaled, converted, negotiated
 Names in paths and queries match in any letter case. Unknown parameters are ignored.
 """
 IMAGE, IMAGEINFO = "/api/v1/Contact/{contactId}/Image", "/api/v1/Contact/{contactId}/Imageinfo"
+IMAGEINFOS = "/api/v1/Contact/Imageinfo"
 _SECURITY: dict[Scheme, dict[str, Any]] = {
     Scheme.BASIC: {"type": "http", "scheme": "basic"},
     Scheme.BEARER: {"type": "http", "scheme": "bearer"},
@@ -69,6 +70,7 @@ def document(
                 **query,
                 **parameters.FIELDS,
                 "contactId": parameters.CONTACT,
+                "ids": parameters.IDS,
             },
             "headers": responses.HEADERS,
             "schemas": responses.SCHEMAS,
@@ -82,6 +84,7 @@ def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) ->
     paths = {
         IMAGE: _image(query, read),
         IMAGEINFO: _info(read),
+        IMAGEINFOS: _infos(read),
         "/healthz": _plain("healthz", "Whether the process answers.", {"200": _alive()}, []),
         "/readyz": _plain("readyz", "Whether pictures can be served.", {"200": _ready(), "503": _ready()}, []),
         "/metrics": _plain("metrics", "Metrics for Prometheus.", {"200": _text("text/plain")}, read),
@@ -175,6 +178,22 @@ def _info(read: list[dict[str, list[str]]]) -> dict[str, Any]:
         "get": {"operationId": "getImageinfo", **summary, "responses": answers},
         "head": {"operationId": "headImageinfo", **summary, "responses": responses.no_body(answers)},
         "options": _options("optionsImageinfo", ["pictures"]),
+    }
+
+
+def _infos(read: list[dict[str, list[str]]]) -> dict[str, Any]:
+    entities = responses.json(
+        "The descriptions by id.",
+        {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/BlobEntity"}},
+        {"42": dict(responses.EXAMPLE_ENTITY)},
+    )
+    answers = {"200": entities, **responses.refusals(INFO)}
+    asked = {"parameters": _references(["ids", "SO-TimeZone", "Accept-Language", "SO-Language", "SO-Culture"])}
+    summary = {"tags": ["pictures"], "summary": "What is stored for many contacts.", "security": read, **asked}
+    return {
+        "get": {"operationId": "getImageinfos", **summary, "responses": answers},
+        "head": {"operationId": "headImageinfos", **summary, "responses": responses.no_body(answers)},
+        "options": _options("optionsImageinfos", ["pictures"]),
     }
 
 

@@ -113,6 +113,7 @@ SCHEMAS: dict[str, Any] = {
         "properties": {name: {} for name in NO_PICTURE}
         | {name: {"type": "integer"} for name in ("BlobId", "BlobSize", "OriginalSize")}
         | {name: {"type": ["string", "null"]} for name in ("MimeType", "ConceptualType", "CreatedDate", "UpdatedDate")}
+        | {name: {"type": ["integer", "null"]} for name in ("Width", "Height")}
         | {name: {"const": False} for name in ("IsEncrypted", "IsZipped")},
     },
     "Readiness": {
@@ -123,7 +124,7 @@ SCHEMAS: dict[str, Any] = {
 }
 for _schema in ("Problem", "BlobEntity"):
     SCHEMAS[_schema]["required"] = list(SCHEMAS[_schema]["properties"])
-EXAMPLE_ENTITY = blob_entity(1234567890, 12345, "image/jpeg", 1_796_000_000)
+EXAMPLE_ENTITY = blob_entity(1234567890, 12345, "image/jpeg", 1_796_000_000, dimensions=(319, 467))
 
 
 def picture(description: str, *, body: bool = True, more: Iterable[str] = ()) -> dict[str, Any]:
