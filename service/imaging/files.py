@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sysconfig
+import os
+import sys
 from pathlib import Path
 
 import PIL
@@ -11,5 +12,5 @@ import PIL
 def folders() -> list[Path]:
     """Return these folders. Nothing else is in them."""
     pillow = Path(PIL.__file__).parent
-    python = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
-    return [Path(__file__).parent, *python, pillow, *pillow.parent.glob("pillow*")]
+    libraries = Path(sys.base_exec_prefix, sys.platlibdir, "python{}.{}".format(*sys.version_info))  # of extensions
+    return [Path(__file__).parent, Path(os.__file__).parent, libraries, pillow, *pillow.parent.glob("pillow*")]

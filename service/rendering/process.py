@@ -25,8 +25,9 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from service.errors import N_, RenderTimedOut
+from service.errors import N_, PictureError, RenderTimedOut
 from service.open_file import FileIdentity, OpenFile
+from service.protocol.languages import places
 from service.rendering import calls, replies
 from service.rendering.channel import Channel
 from service.rendering.decoded_mezzanines import DecodedMezzanines
@@ -230,7 +231,7 @@ class RenderProcess:
         if (frame := await answer) is None:
             raise EOFError
         try:
-            return replies.result(frame, job.call.read)
+            return result_of(frame, job.call)
         except replies.BadReply as fault:
             self._channel.end_receiving()
             self._ended(fault)
@@ -248,6 +249,20 @@ class RenderProcess:
         unsent = memoryview(data)
         while unsent:
             unsent = unsent[os.write(self._data.fileno(), unsent) :]
+
+
+def result_of(frame: bytearray, call: calls.Call[T]) -> T:
+    """Return the result in *frame* of *call*, or raise its exception. Raise `BadReply` for an unknown message too.
+
+    A message that a picture has chosen may have a place with a width of a thousand million characters.
+    """
+    try:
+        return replies.result(frame, call.read)
+    except PictureError as error:
+        named = places(error.message)
+        if named is None or not named <= error.values.keys():
+            raise replies.BadReply("an error with an unknown message") from None
+        raise
 
 
 def _processor_seconds(pid: int) -> float:

@@ -19,6 +19,8 @@ async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
     """Return for every part whether it can be used, and a description or the reason."""
     found = {"store": await store_type(settings).inspect(settings), "cache": await _inspect_cache(settings)}
     found["sandbox"] = await _inspect_sandbox(settings.render)
+    if settings.exposed:
+        found["server"] = True, settings.exposed
     return found | {"credentials": await _inspect_credentials(settings)} if settings.auth.schemes else found
 
 
@@ -68,7 +70,9 @@ async def _inspect_server(settings: Settings) -> tuple[bool, str]:
         description = await cache.check()
         own, noted = await _identity(store), await cache.stores(None)
         if own is not None and (others := sorted({*noted} - {own})):
-            return False, f"it is shared with another store: {', '.join(others)}, and this one is {own}"
+            names = ", ".join(others)
+            shown = names if names.isprintable() else ascii(names)  # a stranger may have written escape sequences
+            return False, f"it is shared with another store: {shown}, and this one is {own}"
         return True, description
     except CacheUnavailable as error:
         return False, str(error)

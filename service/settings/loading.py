@@ -6,7 +6,6 @@ import os
 import tomllib
 from collections.abc import Mapping
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -16,11 +15,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
+from service.regular_file import open_regular
 from service.settings.secret_files import read_secret_files, secret_settings, secret_variables
 from service.settings.values import Section
 from service.settings.whole import Settings
@@ -61,13 +61,13 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
     """
     secrets, faults = read_secret_files(os.environ)
     faults += _unknown_variables()
-    layers: list[Path | Traversable] = [files("service") / "default.toml"]
+    layers = [tomllib.loads((files("service") / "default.toml").read_text("utf-8"))]
     if defaults is not None:
-        layers.append(defaults)
+        layers.append(tomllib.loads(defaults.read_text("utf-8")))
     if config is not None:
         try:
-            tomllib.loads(config.read_text("utf-8"))
-            layers.append(config)
+            with open_regular(config) as file:
+                layers.append(tomllib.load(file))
         except OSError as error:
             faults.append(f"{config}: cannot be read: {error.strerror}")
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -83,8 +83,7 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            toml = TomlConfigSettingsSource(settings_cls, toml_file=layers, deep_merge=True)
-            return init_settings, _Variables(settings_cls, secrets), toml
+            return init_settings, _Variables(settings_cls, secrets), InitSettingsSource(settings_cls, _merged(layers))
 
     try:
         settings = Layered(**options)  # type: ignore[arg-type]  # pydantic checks them
@@ -95,6 +94,15 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
     if faults:
         raise BadSettings(faults)
     return settings
+
+
+def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the sections of all *layers*. A setting of a later one wins."""
+    merged: dict[str, Any] = {}
+    for name, section in ((name, section) for layer in layers for name, section in layer.items()):
+        both = isinstance(section, dict) and isinstance(merged.get(name), dict)
+        merged[name] = merged[name] | section if both else section
+    return merged
 
 
 def _unknown_variables() -> list[str]:

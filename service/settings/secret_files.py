@@ -8,6 +8,7 @@ from typing import get_args
 
 from pydantic import SecretStr
 
+from service.regular_file import open_regular
 from service.settings.values import Section
 from service.settings.whole import Settings
 
@@ -52,7 +53,7 @@ def secret_variables() -> list[str]:
 
 def _read(path: Path) -> str:
     """Return the text of the file at *path*. Raise OSError or ValueError, whose texts quote nothing of it."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = file.read(_MAX_BYTES + 1)
     if len(data) > _MAX_BYTES:
         raise ValueError(f"it has more than {_MAX_BYTES} bytes")

@@ -24,7 +24,7 @@ from service.pictures.ports import Layer, Lookup, Outcome
 from service.threads import hung_calls
 from service.web.request_values import METHODS
 
-Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "other"]
+Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "agent", "other"]
 """The values of the label `route`. `other` counts requests to unknown paths and malformed ones."""
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

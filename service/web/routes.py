@@ -9,14 +9,15 @@ import structlog
 from aiohttp import web
 
 from service.access.identity import Role
-from service.errors import N_, PictureError, Unexpected, UnknownPath
+from service.errors import N_, Misdirected, PictureError, Unexpected, UnknownPath
+from service.web.agents import contact_image
 from service.web.audit import audited
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.files import content, file
-from service.web.health import healthz, metrics, readyz
+from service.web.health import healthz, metrics, readyz, readyz_in_a_word
 from service.web.imageinfo import imageinfo, imageinfos
-from service.web.keys import AUTHENTICATOR, CORS, METRICS, REFUSALS
+from service.web.keys import AUTHENTICATOR, CORS, HOSTS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
@@ -34,14 +35,25 @@ _END = "{_end:/?}"
 _IMAGE = _CONTACT + "/{_image:(?i:image)}" + _END
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}" + _END
 _INFOS = "/{_contact:(?i:api/v1/contact)}/{_info:(?i:imageinfo)}" + _END
+_AGENT = "/{_agent:(?i:api/v1/agents/blob)}"
+_OPERATIONS = {
+    "GetContactImage": contact_image(sized=False),
+    "GetContactImageWithSize": contact_image(sized=True),
+}
 _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
+_PROBES: tuple[Route, ...] = ("healthz", "readyz")
+"""Resources that tell nothing of pictures, and that orchestrators request by names of their own."""
 
-def add_routes(app: web.Application, described: bytes, pages: Mapping[str, Handler]) -> None:
+
+def add_routes(
+    app: web.Application, described: bytes, pages: Mapping[str, Handler], *, operators_apart: bool = False
+) -> None:
     """Add a handler for every path to *app*. It handles all methods, so that aiohttp answers no error itself.
 
     *described* is the description of the interface. *pages* are the handlers of the pages for people by path.
+    *operators_apart*: metrics and the parts of readiness are elsewhere (`web.operators`).
     """
     paths: tuple[tuple[str, Route, Handler], ...] = (
         (
@@ -58,9 +70,13 @@ def add_routes(app: web.Application, described: bytes, pages: Mapping[str, Handl
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
         (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, imageinfos), HEAD=_needs(Role.READ, imageinfos))),
+        *(
+            (_AGENT + f"/{{_{name}:(?i:{name})}}" + _END, "agent", by_method(POST=_needs(Role.READ, handler)))
+            for name, handler in _OPERATIONS.items()
+        ),
         ("/healthz" + _END, "healthz", read_only(healthz)),
-        ("/readyz" + _END, "readyz", read_only(readyz)),
-        ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),
+        ("/readyz" + _END, "readyz", read_only(readyz_in_a_word if operators_apart else readyz)),
+        *(() if operators_apart else (("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),)),
         *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
         ("/openapi.json", "page", content(described, ".json", _ANY_PAGE)),
         *((path, "page", handler) for path, handler in pages.items()),
@@ -77,6 +93,8 @@ def _answered(route: Route, handler: Handler) -> Handler:
         begun = time.perf_counter()
         request_id = identify(request)
         try:
+            if route not in _PROBES and not request.app[HOSTS].serves(request):
+                raise Misdirected(N_("The host that the request names is not served here."))
             response = await handler(request)
         except PictureError as error:
             response = refuse(request, error, request_id)

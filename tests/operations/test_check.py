@@ -124,6 +124,17 @@ def test_unreadable_picture_is_a_failure_that_names_the_file(shared_valkey: Valk
         )
 
 
+def test_refused_links_are_counted(pictures: Path, shared_valkey: Valkey) -> None:
+    (pictures / "900.jpg").symlink_to("/proc/version")
+    (pictures / "901").symlink_to("..")
+    cache = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url}
+    result = invoke("check", "--images", pictures, **cache)
+    assert result.exit_code == 0
+    assert "2 symbolic links are not followed (images.follow_links)" in result.stdout
+    result = invoke("check", "--images", pictures, **cache, CONTACT_IMAGE_IMAGES__FOLLOW_LINKS="all")
+    assert "symbolic links" not in result.stdout
+
+
 def test_read_only_folder_is_a_failure_if_writes_are_enabled(shared_valkey: Valkey) -> None:
     with open_folder() as folder:
         for enabled in (False, True):
@@ -191,3 +202,11 @@ def test_failures_of_store_and_cache_are_both_printed(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout.count("FAILED") == 2
     assert "hunter2" not in result.output
+
+
+def test_what_every_client_may_read_is_a_line(pictures: Path, shared_valkey: Valkey) -> None:
+    cache = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url}
+    assert "server:" not in invoke("check", "--images", pictures, **cache).stdout
+    result = invoke("check", "--images", pictures, **cache, CONTACT_IMAGE_SERVER__HOST="0.0.0.0")
+    assert result.exit_code == 0
+    assert re.search(r"(?m)^server: auth\.schemes is empty: .*; server\.allowed_hosts is empty: ", result.stdout)

@@ -276,6 +276,20 @@ class TestBadFiles:
             assert refused(service, basic("olaf"))
             assert statuses(service, signed("new", NEW)) == {200}
 
+    def test_pipe_in_place_of_a_file_fails_the_reload(self, pictures: Path, files: Files, workers: int) -> None:
+        """Its opening would wait for a program that writes to it."""
+        with secured(pictures, files, workers) as service:
+            for times, path in enumerate((files.config, files.users, files.keys), 1):
+                contents = path.read_bytes()
+                path.unlink()
+                os.mkfifo(path)
+                (fault,) = failed_reload(service, times)["faults"]
+                assert fault == f"{path}: cannot be read: Is not a regular file"
+                assert statuses(service, PICTURE, basic("anna")) == {200}
+                path.unlink()
+                path.write_bytes(contents)
+            reload(service)
+
     def test_setting_that_does_not_fit_those_in_force_changes_nothing(
         self, pictures: Path, files: Files, workers: int
     ) -> None:

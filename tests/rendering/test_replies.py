@@ -20,6 +20,7 @@ from service.imaging.order import Placeholder, Reduction, Rendered
 from service.open_file import FileUnread
 from service.pictures.trace import Trace
 from service.rendering import calls, replies
+from service.rendering.process import result_of
 from tests.conftest import Serve, examples
 from tests.forked import Forked
 from tests.rendering.forging import Forging
@@ -55,6 +56,7 @@ def framed(facts: object, data: bytes = b"") -> bytes:
 
 
 TWICE = framed(FACTS, PICTURE) * 2
+UNSUPPORTED = "%(kind)s pictures are not supported."
 FORGED = {
     "too long": replies.HEAD.pack(2**32 - 1, 0),
     "too long a picture": replies.HEAD.pack(2, 2**32 - 1) + b"{}",
@@ -72,7 +74,10 @@ FORGED = {
     "an error that is no text": framed({"error": ["Unrenderable"], "message": "", "values": {}}),
     "lines in the log": framed({"error": "one\ntwo"}),
     "a wide place": framed({"error": "Unrenderable", "message": "%(a)1000000000d", "values": {"a": 1}}),
-    "a place without value": framed({"error": "Unrenderable", "message": "%(a)s", "values": {}}),
+    "a place without value": framed(
+        {"error": "Unsupported", "message": "%(kind)s pictures are not supported.", "values": {}}
+    ),
+    "a text of its own": framed({"error": "Unrenderable", "message": "Call this number.", "values": {}}),
     "no values": framed({"error": "Unrenderable", "message": "", "values": None}),
     "values of other types": framed({"error": "Unrenderable", "message": "%(a)s", "values": {"a": [1]}}),
     "half a character": framed({"error": "Unrenderable", "message": "\ud800", "values": {}}),
@@ -101,7 +106,7 @@ async def test_pickle_in_place_of_a_reply_runs_nothing_in_the_service(
 def test_wrong_frame_is_no_reply(forged: bytes) -> None:
     with pytest.raises(replies.BadReply):
         if replies.missing(bytearray(forged)) == 0:
-            replies.result(bytearray(forged), replies.rendered)
+            result_of(bytearray(forged), calls.RENDER_ORIGINAL)
 
 
 @pytest.mark.parametrize("forged", [FORGED["too long"], FORGED["no facts"], TWICE], ids=["long", "wrong", "two"])
@@ -218,8 +223,8 @@ REDUCED = st.fixed_dictionaries({"original": JSON, "reduced": JSON})
 @examples(300)
 def test_any_frame_gives_a_result_or_an_error_of_pictures(facts: object, data: bytes) -> None:
     allowed = (replies.BadReply, replies.RenderFailed, errors.PictureError, FileUnread)
-    for reader in (each.read for each in vars(calls).values() if isinstance(each, calls.Call)):
+    for call in (each for each in vars(calls).values() if isinstance(each, calls.Call)):
         try:
-            replies.result(bytearray(framed(facts, data)), reader)
+            result_of(bytearray(framed(facts, data)), call)
         except allowed as error:
             str(error)  # the text has all its values

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from service.errors import PictureError, Unrenderable
+from service.errors import PictureError
+from service.imaging.errors import unsupported
 from service.imaging.geometry import MAX_SIDE
 from service.imaging.order import Reduction, Rendered
 from service.open_file import FileUnread
 from service.protocol.languages import Languages
-from service.rendering import replies
+from service.rendering import calls, replies
+from service.rendering.process import result_of
 from service.rendering.replies import BadReply, RenderFailed
 
-_READERS = (
-    replies.layers,
-    replies.nothing,
-    replies.picture,
-    replies.optional_picture,
-    replies.rendered,
-    replies.optional_mezzanine,
-)
+_CALLS = [each for each in vars(calls).values() if isinstance(each, calls.Call)]
 _LANGUAGES = Languages.load()
 _MOST_WORDS = 50_000
 """Characters of the text of an error at most."""
@@ -33,9 +28,9 @@ def frame(data: bytes) -> None:
             return
     except BadReply:
         return
-    for read in _READERS:
+    for call in _CALLS:
         try:
-            result = replies.result(received, read)
+            result = result_of(received, call)
         except (BadReply, RenderFailed, FileUnread):
             pass
         except PictureError as error:
@@ -51,5 +46,5 @@ def frame_corpus() -> Iterator[bytes]:
     rendered, reduced = Rendered(b"a picture", 3, 2, 1, first_frame=True), Reduction((9, 8), (3, 2))
     for result in (None, {"landlock": 4, "seccomp": 1}, b"a picture", rendered, (b"a picture", reduced)):
         yield b"".join(replies.frame(result))
-    for error in (Unrenderable("%(kind)s pictures", {"kind": "TIFF"}), FileUnread(), RuntimeError("a bug")):
+    for error in (unsupported("TIFF"), FileUnread(), RuntimeError("a bug")):
         yield b"".join(replies.error_frame(error))

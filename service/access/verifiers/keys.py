@@ -20,6 +20,7 @@ from jwt.exceptions import InvalidKeyError
 from service.access.identity import Basis
 from service.access.ports import BadFile
 from service.access.verifiers.watched_file import WatchedFile
+from service.regular_file import open_regular
 
 log = structlog.get_logger()
 
@@ -104,7 +105,7 @@ class KeyFile:
 
 def _read(path: Path) -> tuple[Key, ...]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise BadKeys(f"{path}: cannot be read: {error.strerror}") from None

@@ -10,7 +10,7 @@ from service.access.schemes import Scheme
 from service.formats import Format
 from service.web.files import media_type
 from service.web.openapi import parameters, responses
-from service.web.openapi.responses import INFO, JSON, PURGING, READING, REMOVING, WRITING
+from service.web.openapi.responses import AGENT, INFO, JSON, PURGING, READING, REMOVING, WRITING
 from service.web.pages import ASSETS, PATHS
 
 _DESCRIPTION = """
@@ -51,11 +51,19 @@ _SECURITY: dict[Scheme, dict[str, Any]] = {
 
 
 def document(
-    *, version: str, max_dimension: int, presets: Sequence[str], schemes: Sequence[Scheme], anonymous: bool, page: bool
+    *,
+    version: str,
+    max_dimension: int,
+    presets: Sequence[str],
+    schemes: Sequence[Scheme],
+    anonymous: bool,
+    page: bool,
+    metrics: bool,
 ) -> bytes:
     """Return the description of the interface as JSON, as these settings have it.
 
-    *anonymous*: reading needs no credentials. *page*: there are pages at `/` and `/docs`.
+    *anonymous*: reading needs no credentials. *page*: there are pages at `/` and `/docs`. *metrics*: they are here,
+    and not at an address of their own.
     """
     query = parameters.query(max_dimension, list(presets))
     described = {
@@ -64,7 +72,7 @@ def document(
         "servers": [{"url": "/"}],
         "security": _security(schemes),
         "tags": [{"name": "pictures"}, {"name": "operations"}, {"name": "pages"}],
-        "paths": _paths(list(query), _security(schemes, anonymous=anonymous), page=page),
+        "paths": _paths(list(query), _security(schemes, anonymous=anonymous), page=page, metrics=metrics),
         "components": {
             "parameters": {
                 **query,
@@ -73,18 +81,22 @@ def document(
                 "ids": parameters.IDS,
             },
             "headers": responses.HEADERS,
+            "responses": responses.PROBLEMS,
             "schemas": responses.SCHEMAS,
             "securitySchemes": {scheme.value: _SECURITY[scheme] for scheme in schemes},
         },
     }
-    return json.dumps(described, indent=1, ensure_ascii=False).encode()
+    return json.dumps(described, ensure_ascii=False).encode()
 
 
-def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) -> dict[str, Any]:
+def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool, metrics: bool) -> dict[str, Any]:
     paths = {
         IMAGE: _image(query, read),
         IMAGEINFO: _info(read),
         IMAGEINFOS: _infos(read),
+        **{
+            f"/api/v1/Agents/BLOB/{name}": _agent(name, read) for name in ("GetContactImage", "GetContactImageWithSize")
+        },
         "/healthz": _plain("healthz", "Whether the process answers.", {"200": _alive()}, []),
         "/readyz": _plain("readyz", "Whether pictures can be served.", {"200": _ready(), "503": _ready()}, []),
         "/metrics": _plain("metrics", "Metrics for Prometheus.", {"200": _text("text/plain")}, read),
@@ -92,6 +104,8 @@ def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) ->
         "/client.d.ts": _file("client.d.ts", "text/plain"),
         "/openapi.json": _file("openapi.json", JSON),
     }
+    if not metrics:
+        del paths["/metrics"]
     if page:
         shown = {path: _file(name, "text/html") for path, name in PATHS.items()}
         paths |= shown | {path: _file(name, media_type(name)) for path, name in ASSETS.items()}
@@ -194,6 +208,35 @@ def _infos(read: list[dict[str, list[str]]]) -> dict[str, Any]:
         "get": {"operationId": "getImageinfos", **summary, "responses": answers},
         "head": {"operationId": "headImageinfos", **summary, "responses": responses.no_body(answers)},
         "options": _options("optionsImageinfos", ["pictures"]),
+    }
+
+
+def _agent(name: str, read: list[dict[str, list[str]]]) -> dict[str, Any]:
+    sized = name.endswith("WithSize")
+    integers = ("ContactId", "Width", "Height") if sized else ("ContactId",)
+    schema = {
+        "type": "object",
+        "description": "Names match in any letter case.",
+        "properties": {each: {"type": "integer", "format": "int32"} for each in integers},
+        "required": ["ContactId"],
+    }
+    example = {"ContactId": 42, "Width": 319, "Height": 467} if sized else {"ContactId": 42}
+    found = responses.json(
+        "The picture in base64, or nothing if there is none.",
+        {"type": "string", "contentEncoding": "base64"},
+        "/9j/4AAQ",
+    )
+    found["content"]["application/octet-stream"] = {}
+    return {
+        "post": {
+            "operationId": name,
+            "tags": ["pictures"],
+            "summary": f"SuperOffice's BLOB agent: the picture{', as large as fits' if sized else ''}.",
+            "requestBody": {"required": True, "content": {JSON: {"schema": schema, "example": example}}},
+            "responses": {"200": found, **responses.refusals(AGENT)},
+            "security": read,
+        },
+        "options": _options(f"options{name}", ["pictures"]),
     }
 
 
