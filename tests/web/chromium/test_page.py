@@ -1,113 +1,24 @@
-"""The pages in a browser: every control, without errors, without requests to others, and accessible."""
+"""The page at `/` in a browser: every control, without errors, without requests to others, and accessible."""
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from aiohttp.test_utils import TestClient
-from argon2 import PasswordHasher
-from playwright.async_api import Browser, Locator, Page, Response, async_playwright, expect
+from playwright.async_api import Browser, expect
 
-from tests.conftest import Valkey, served
-from tests.web.conftest import populated
+from tests.web.chromium.conftest import Opened, in_chromium
 from tools.assets import ASSETS
 from tools.pictures.drawing import quarters, saved
-from tools.screenshots import CHROMIUM, FLAGS
 
-pytestmark = [
-    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}: apt-get install chromium"),
-    pytest.mark.asyncio(loop_scope="module"),
-]
+pytestmark = in_chromium
 
 NAME = "(each) => each.name || each.id || each.dataset.copies || each.className || each.value"
 """A function in JavaScript: what tells a control from others."""
 AXE = next(each.folder for each in ASSETS if each.package == "axe-core") / "axe.min.js"
-TIMEOUT = 60_000.0
-"""Milliseconds to wait for what always happens, on a busy machine."""
-expect.set_options(timeout=TIMEOUT)
-
-
-class Opened:
-    """A page of the service, and what has happened on it."""
-
-    def __init__(self, page: Page, base: str) -> None:
-        self.page, self.base = page, base
-        self.faults: list[str] = []
-        self.foreign: list[str] = []
-        page.set_default_timeout(TIMEOUT)
-        page.on("console", lambda message: self._heard(message.type, message.text))
-        page.on("pageerror", lambda error: self.faults.append(str(error)))
-        page.on("request", lambda request: self._sent(request.url))
-
-    def _heard(self, kind: str, text: str) -> None:
-        # A browser reports each answer of 400 and more, whatever the page makes of it.
-        if kind in ("error", "warning") and not text.startswith("Failed to load resource: the server responded"):
-            self.faults.append(text)
-
-    def _sent(self, url: str) -> None:
-        if not url.startswith((self.base, "data:", f"blob:{self.base}")):
-            self.foreign.append(url)
-
-    def field(self, name: str) -> Locator:
-        return self.page.locator(f"#request [name={name}]")
-
-    async def after(self, act: Any, method: str = "GET") -> Response:
-        """Await *act*, and return the answer to the request for the picture that follows."""
-        picture = re.compile(r"/Contact/[^/]+/Image(?!.*w=44&h=44)")
-        async with self.page.expect_response(
-            lambda answer: bool(picture.search(answer.url)) and answer.request.method == method
-        ) as answer:
-            await act
-        return await answer.value
-
-    async def facts(self, text: str) -> None:
-        await expect(self.page.locator("#facts")).to_contain_text(text)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        await browser.close()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def base(tmp_path_factory: pytest.TempPathFactory, shared_valkey: Valkey) -> AsyncIterator[str]:
-    """The URL of a service with the pages, where reading needs no credentials and ann may change pictures."""
-    users = tmp_path_factory.mktemp("users") / "users"
-    hashed = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash("släpp in")
-    users.write_text(f"ann:{hashed}:read,write\n", "utf-8")
-    app = served(
-        populated(tmp_path_factory.mktemp("images")),
-        shared_valkey.url,
-        {"shown": (1, 2, 5, 404)},
-        pages={"enabled": True},
-        auth={"schemes": ["basic"], "anonymous_read": True, "users_file": str(users)},
-        render={"presets": {"avatar": "w=96&h=96&fit=cover"}},
-    )
-    async with TestClient(app) as client:
-        yield str(client.make_url("/"))
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def opened(request: pytest.FixtureRequest, browser: Browser, base: str) -> AsyncIterator[Opened]:
-    """The page at `/`, when it has shown the first picture. The test fails if something went wrong on it."""
-    options = getattr(request, "param", {})
-    context = await browser.new_context(**options, permissions=["clipboard-read", "clipboard-write"])
-    page = Opened(await context.new_page(), base)
-    await page.page.goto(base)
-    await page.facts("200")
-    yield page
-    await context.close()
-    assert (page.faults, page.foreign) == ([], [])
 
 
 async def test_first_picture_is_explained(opened: Opened) -> None:
@@ -351,23 +262,3 @@ async def test_policy_is_in_force_on_the_page(browser: Browser, base: str) -> No
     )
     assert blocked == [0, "connect-src", "img-src", "script-src-elem"]
     await context.close()
-
-
-async def test_interface_is_shown_and_tried_out(browser: Browser, base: str) -> None:
-    context = await browser.new_context()
-    opened = Opened(await context.new_page(), base)
-    page = opened.page
-    await page.goto(f"{base}docs")
-    await expect(page.locator(".opblock")).not_to_have_count(0)
-    described = json.loads(await (await page.request.get(f"{base}openapi.json")).text())
-    operations = sum(len(set(path) - {"parameters", "x-methods"}) for path in described["paths"].values())
-    await expect(page.locator(".opblock")).to_have_count(operations)
-    assert await page.locator(".topbar").count() == 0
-    await page.locator("#operations-pictures-getPicture button").first.click()
-    await page.get_by_role("button", name="Try it out").click()
-    async with page.expect_response(re.compile("/Contact/42/Image")) as answer:
-        await page.get_by_role("button", name="Execute").click()
-    assert (await answer.value).status == 200  # the examples of the parameters are sent, a placeholder among them
-    await expect(page.locator(".live-responses-table")).to_contain_text("200")
-    await context.close()
-    assert (opened.faults, opened.foreign) == ([], [])
