@@ -40,13 +40,15 @@ def request(method: str, target: str, fields: Mapping[str, str], body: bytes = b
 class Client(asyncio.Protocol):
     """One connection."""
 
-    _requests: Iterator[bytes]
-    _receive: Callable[[Answer], None]
-    _finished: asyncio.Future[None]
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # the class of uvloop's is another
         self._buffer, self._whole, self._status = bytearray(), 0, 0
+        # Before the first request a service may send an answer, for example 408, and close the connection.
+        self._requests: Iterator[bytes] = iter(())
+        self._receive: Callable[[Answer], None] = lambda answer: None
+        self._bodiless, self._begun = False, time.perf_counter()
+        self._finished = asyncio.get_running_loop().create_future()
+        self._finished.set_result(None)
 
     def converse(self, requests: Iterator[bytes], receive: Callable[[Answer], None]) -> asyncio.Future[None]:
         """Send *requests*, which other clients may share, one after another. The future is done when none is left."""
@@ -81,8 +83,7 @@ class Client(asyncio.Protocol):
             self._fail(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if hasattr(self, "_finished"):
-            self._fail(ConnectionError(f"the connection was closed: {exc}"))
+        self._fail(ConnectionError(f"the connection was closed{f': {exc}' if exc else ''}"))
 
     def _send_next(self) -> None:
         sent = next(self._requests, None)

@@ -6,14 +6,12 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from typing import TYPE_CHECKING, Any
 
 from service.load.figures import Figures, cache, percentile
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _INK, _LINE = "#333333", "#e4e4e5"
 """Colours in place of which the page has its own."""
@@ -28,7 +26,9 @@ _STYLE: Any = {
 
 
 def plots(result: Figures) -> dict[str, str]:
-    """Return SVG elements by title."""
+    """Return SVG elements by title. Raise ImportError without matplotlib."""
+    import matplotlib as mpl
+
     drawn: dict[str, Callable[[Axes, Figures], None]] = {
         "Latency over time": _over_time,
         "Latency by percentile": _by_percentile,
@@ -42,6 +42,8 @@ def plots(result: Figures) -> dict[str, str]:
 
 
 def _svg(draw: Callable[[Axes, Figures], None], result: Figures, number: int) -> str:
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7.2, 3.3), layout="constrained")
     axis = figure.subplots()
     axis.spines[["top", "right", "left"]].set_visible(False)
@@ -111,7 +113,7 @@ def _by_percentile(axis: Axes, result: Figures) -> None:
             lw=1.8,
         )
     axis.set_xscale("log")
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_minor_formatter("")
     axis.set_xticks([100 / (100 - each) for each in ticks], [f"{each:g} %" for each in ticks])
     axis.set_xlabel("percentile of the requests")
     _milliseconds(axis)
@@ -136,7 +138,7 @@ def _rates(axis: Axes, result: Figures) -> None:
             lw=1.6,
         )
     axis.set_ylim(bottom=0)
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.yaxis.set_major_formatter("{x:,g}")
     axis.set_ylabel("a second")
     _seconds(axis, result)
 
@@ -184,15 +186,15 @@ def _stages(axis: Axes, result: Figures) -> None:
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(-0.6, len(names) - 0.4)
     axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter("")
     axis.set_xlabel("milliseconds")
 
 
 def _milliseconds(axis: Axes) -> None:
     axis.set_yscale("log")
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("")
     axis.set_ylabel("milliseconds")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from string import Template
 
 from service.load.figures import PERCENTILES, Figures, Threshold, field, percentile
+from service.load.plots import plots
 from service.load.requests import Schedule, lines
 from service.load.runner import Run
 from service.load.scenarios import SCENARIOS
@@ -124,10 +125,10 @@ def _tiles(result: Figures) -> Iterable[str]:
 
 def _plots(result: Figures) -> str:
     try:
-        from service.load.plots import plots
+        drawn = plots(result)
     except ImportError:
         return f'<section class="quiet">{escape(NO_PLOTS)}</section>'
-    return "".join(f"<section><h2>{escape(title)}</h2>{svg}</section>" for title, svg in plots(result).items())
+    return "".join(f"<section><h2>{escape(title)}</h2>{svg}</section>" for title, svg in drawn.items())
 
 
 def _tables(run: Run, result: Figures) -> Iterable[str]:

@@ -46,7 +46,6 @@ def test_report_is_one_file_with_plots_and_without_scripts(load: Load, tmp_path:
 
 
 def test_report_has_tables_alone_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "service.load.plots", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     page, _ = report(tmp_path, outcomes())
     assert "<svg" not in page and "<td>contact-image: hit</td>" in page and "<td>store</td>" in page
