@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from service.errors import BeyondFormat, PictureError
-from service.formats import CENTER, MOST_PIXELS, WRITABLE, Fit, Format, Gravity, IfBlank
+from service.formats import CENTER, MOST_PIXELS, WRITABLE, Fit, Format, Gravity, IfBlank, Initials
 from service.imaging.geometry import Plan
 from service.imaging.order import LARGEST_SIDE, Order, Placeholder
 from service.pictures.failures import active_fault, refusal
@@ -33,6 +33,15 @@ class Candidate(NamedTuple):
     choice: FormatChoice
     field: str
     work: Order | Placeholder | None
+
+
+class ShownPlaceholder(NamedTuple):
+    """A placeholder and what it shows: *text* in *language* if it has words, or *initials*."""
+
+    kind: IfBlank
+    text: str = ""
+    language: str = ""
+    initials: Initials | None = None
 
 
 class Candidates:
@@ -89,25 +98,27 @@ class Candidates:
             return None
 
     def of_placeholder(
-        self, requested: RequestedPicture, text: str, language: str, failures: tuple[Failure, ...], ruled_out: RuledOut
+        self,
+        requested: RequestedPicture,
+        shown: ShownPlaceholder,
+        failures: tuple[Failure, ...],
+        ruled_out: RuledOut,
     ) -> Candidate:
-        """Return the best candidate for the placeholder of *requested*, with *text* in *language* if it has words.
-
-        Raise as `of_picture`.
-        """
-        kind, (width, height), digest = requested.if_blank, requested.placeholder_size(), self._recipe.digest
-        if not kind.worded:
-            text = language = ""
-        words = blake2b(text.encode(), digest_size=4).hexdigest() if text else ""
-        background = None if kind.worded else requested.background  # words are on white
+        """Return the best candidate for the placeholder *shown* in place of *requested*. Raise as `of_picture`."""
+        kind, (width, height), digest = shown.kind, requested.placeholder_size(), self._recipe.digest
+        words = blake2b(shown.text.encode(), digest_size=4).hexdigest() if shown.text else ""
+        background = None if kind.opaque else requested.background
+        beginning = str(shown.initials) if shown.initials else f"{kind.value}:{shown.language}:{words}"
 
         def field_of(each: Format) -> str:
             colour = _part("b", _visible(background, each, padded=False))
-            return f"{kind.value}:{language}:{words}:{width}:{height}{colour}:{each.name}:{digest}"
+            return f"{beginning}:{width}:{height}{colour}:{each.name}:{digest}"
 
         def work(each: Format) -> Placeholder:
             visible = _visible(background, each, padded=False)
-            return Placeholder(kind, width, height, each, text, self._recipe.encoding, visible)
+            return Placeholder(
+                kind, width, height, each, shown.text, self._recipe.encoding, visible, initials=shown.initials
+            )
 
         too_large = _formats_raising(lambda each: work(each).check(requested.width, requested.height))
         ruled_out = {**too_large, **_failed(failures, field_of), **ruled_out}

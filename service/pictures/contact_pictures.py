@@ -22,9 +22,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from service.errors import N_, NoPicture
-from service.formats import Format
+from service.formats import Format, IfBlank, Initials
+from service.imaging.initials import can_draw
 from service.pictures.caching.picture_cache import PictureCache
-from service.pictures.candidates import Candidates
+from service.pictures.candidates import Candidates, ShownPlaceholder
 from service.pictures.entries import Entries
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
@@ -207,16 +208,29 @@ class ContactPictures:
         return entity_tag(original.contact, original.version, field, choice)
 
     def placeholder(
-        self, requested: RequestedPicture, text: str, language: str, ruled_out: RuledOut = NONE_RULED_OUT
+        self,
+        requested: RequestedPicture,
+        text: str,
+        language: str,
+        initials: Initials | None,
+        ruled_out: RuledOut = NONE_RULED_OUT,
     ) -> Selection:
-        """Return the placeholder of *requested*, with *text* in *language* if it has words.
+        """Return the placeholder of *requested*: with *text* in *language* if it has words, or with *initials*.
 
-        *ruled_out* and the errors are as in `select`.
+        Without initials that can be drawn, it is the default one. *ruled_out* and the errors are as in `select`.
         """
+        kind = requested.if_blank
+        if kind.worded:
+            shown = ShownPlaceholder(kind, text, language)
+        elif kind is IfBlank.INITIALS and initials is not None and can_draw(initials.letters):
+            shown = ShownPlaceholder(kind, initials=initials)
+        else:
+            shown = ShownPlaceholder(IfBlank.DEFAULT if kind is IfBlank.INITIALS else kind)
+        owner = shown.initials or PLACEHOLDERS
         failures = self._renditions.placeholder_failures
-        choice, field, work = self._candidates.of_placeholder(requested, text, language, failures, ruled_out)
-        etag = entity_tag(PLACEHOLDERS, "", field, choice)
-        return Selection(PLACEHOLDERS, field, "", etag, choice, None, work, placeholder=requested.if_blank)
+        choice, field, work = self._candidates.of_placeholder(requested, shown, failures, ruled_out)
+        etag = entity_tag(owner, "", field, choice)
+        return Selection(owner, field, "", etag, choice, None, work, placeholder=shown.kind)
 
     def revalidate_local(self, selected: Selected, most: float = math.inf) -> tuple[Entry, int] | None:
         """Return the entry of an earlier selection and the seconds it stays fresh, if it is valid and in memory.

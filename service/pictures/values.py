@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from service.errors import Unrenderable
-from service.formats import Format
+from service.formats import Format, Initials
 from service.imaging.order import Reduction
 
 LAST_SECOND = 253_402_300_799
 """Unix seconds of the last second of the year 9999, the latest that HTTP dates can express."""
 
 PLACEHOLDERS: Literal["blank"] = "blank"
-"""The owner of the placeholders, which all contacts share."""
+"""The owner of the placeholders, which all contacts share. `Initials` are owners of their own placeholders."""
 
 RECORD = "original"
 """The field of a contact's record."""
@@ -42,12 +42,12 @@ class MezzanineOwner(NamedTuple):
     contact: int
 
 
-Owner = int | Literal["blank"] | MezzanineOwner
-"""The first part of an entry's key: a contact's id, `PLACEHOLDERS` or a `MezzanineOwner`."""
+Owner = int | Literal["blank"] | Initials | MezzanineOwner
+"""The first part of an entry's key: a contact's id, `PLACEHOLDERS`, `Initials` or a `MezzanineOwner`."""
 
 
-def contact_of(owner: Owner) -> int | Literal["blank"]:
-    """Return the contact whose purge drops the entries of *owner*."""
+def contact_of(owner: Owner) -> int | Literal["blank"] | Initials:
+    """Return the contact whose purge drops the entries of *owner*, or the owner of a placeholder, which none drops."""
     return owner.contact if isinstance(owner, MezzanineOwner) else owner
 
 

@@ -29,7 +29,7 @@ TYPES = {
 }
 BLANKS = {
     **{each.name.replace("_", "").lower(): each for each in IfBlank},
-    **{str(each.value): each for each in IfBlank},
+    **{str(each.value): each for each in IfBlank if each is not IfBlank.INITIALS},
 }
 _FITS = {each.value: each for each in Fit}
 _ENLARGE = {"true": True, "false": False}

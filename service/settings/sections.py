@@ -82,8 +82,8 @@ class RenderSettings(Section):
     @model_validator(mode="after")
     def _presets_are_queries(self) -> RenderSettings:
         for name, query in self.presets_in_force.texts.items():
-            if "preset" in query:
-                raise ValueError(f"the preset {name!r} may not name a preset")
+            if unfit := {"preset", "name"} & query.keys():
+                raise ValueError(f"the preset {name!r} may not have {' and '.join(sorted(unfit))}")
             try:
                 parse_query(self.presets[name], self.max_dimension)
             except PictureError as error:

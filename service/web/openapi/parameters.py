@@ -25,7 +25,8 @@ def query(max_dimension: int, presets: list[str]) -> dict[str, dict[str, Any]]:
         "ifBlank": _query(
             "ifBlank",
             _choices([_spelled(each) for each in IfBlank], BLANKS),
-            "The picture for a contact without one, by name in any letter case or by number. `Null` is 404.",
+            "The picture for a contact without one, by name in any letter case or by number. `Null` is 404. `Initials` "
+            "shows those of `name`, and has no number.",
             "Default",
         ),
         "fit": _query(
@@ -73,7 +74,7 @@ def query(max_dimension: int, presets: list[str]) -> dict[str, dict[str, Any]]:
         "name": _query(
             "name",
             {"type": "string", "maxLength": 64},
-            "The name whose initials `ifBlank=Initials` shows.",
+            "The name whose initials `ifBlank=Initials` shows. Nothing else of it is kept, logged or part of a key.",
             "Ada Lovelace",
         ),
     }
