@@ -88,7 +88,7 @@ def serve(
 @_images
 @_config
 def check(images: Path | None, config: Path | None) -> None:
-    """Check the settings, the store and the cache, and print the result."""
+    """Check the settings, the store, the cache and the verifiers of credentials, and print the result."""
     import asyncio
 
     from service.serving.check import inspect

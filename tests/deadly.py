@@ -12,6 +12,8 @@ import pytest
 from service.imaging.order import Rendered
 from service.rendering import replies
 from service.rendering.calls import Call
+from service.rendering.process import RenderProcess
+from service.rendering.sandbox.layers import Mode
 
 _MARK = b"deaths in "
 """What separates a picture from the path of a file with the signals that are left."""
@@ -22,6 +24,7 @@ Deadly = Callable[..., bytes]
 @pytest.fixture
 def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deadly:
     """Return a picture whose renders end their processes by *signals*, one after the other, and are then finished."""
+    monkeypatch.setattr("service.rendering.supervisor.RenderProcess", _outside)
     monkeypatch.setattr("service.rendering.calls.RENDER_ORIGINAL", RenderOrDie("render_original", replies.rendered))
     made = 0
 
@@ -33,6 +36,11 @@ def deadly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Deadly:
         return picture + _MARK + bytes(left)
 
     return make
+
+
+def _outside(memory_bytes: int, _: Mode, on_end: Callable[[RenderProcess], None]) -> RenderProcess:
+    """Return a process without a sandbox: it writes a file, and sends itself signals."""
+    return RenderProcess(memory_bytes, "off", on_end)
 
 
 class RenderOrDie(Call[Rendered]):

@@ -13,15 +13,15 @@ from service.rendering.calls import serve
 _FORKSERVER = multiprocessing.get_context("forkserver")
 """The process that forks. Importing Pillow for every test, as `launch` does, would add half to the processor time of
 the tests over HTTP."""
-_FORKSERVER.set_forkserver_preload(["__main__", "service.rendering.worker"])
+_FORKSERVER.set_forkserver_preload(["__main__", "service.rendering.worker", "tests.rendering.forging"])
 
 
 class Forked:
     """A process in place of the one that `service.rendering.launch.launch` starts, with the same arguments."""
 
-    def __init__(self, memory_bytes: int, service: int, data: int) -> None:
+    def __init__(self, memory_bytes: int, sandboxed: bool, service: int, data: int) -> None:
         ends = socket.socket(fileno=os.dup(service)), Connection(os.dup(data), writable=False)
-        self._process = _FORKSERVER.Process(target=_serve, args=(memory_bytes, *ends), daemon=True)
+        self._process = _FORKSERVER.Process(target=_serve, args=(memory_bytes, sandboxed, *ends), daemon=True)
         self._process.start()
         for end in ends:
             end.close()
@@ -42,5 +42,5 @@ class Forked:
         return self.returncode
 
 
-def _serve(memory_bytes: int, service: socket.socket, data: Connection) -> None:
-    serve(memory_bytes, service, data.fileno())
+def _serve(memory_bytes: int, sandboxed: bool, service: socket.socket, data: Connection) -> None:
+    serve(memory_bytes, sandboxed, service, data.fileno())

@@ -9,6 +9,8 @@ import re
 import tomllib
 from pathlib import Path
 
+from service.settings.secret_files import secret_settings
+
 ROOT = Path(__file__).parents[1]
 DEFAULTS = ROOT / "config" / "default.toml"
 PAGE = ROOT / "docs" / "settings.md"
@@ -22,6 +24,10 @@ not this page.
 Later sources win: the defaults, a TOML file given by `--config`, environment variables, options of the command line.
 A list in a variable is a JSON array, or names with commas between them. A bad setting stops the start, and the error
 names every fault. `contact-image check` validates the settings without a start.
+
+A secret may be in a file instead of the environment: `CONTACT_IMAGE_<SECTION>__<NAME>_FILE` has the path, for example
+`CONTACT_IMAGE_CACHE__URL_FILE=/run/secrets/cache-url`. The text is that of the variable without `_FILE`; its last line
+end is cut off. Both variables together are an error. {secrets} can be set so.
 """
 
 _SECTION = re.compile(r"\[(\w+)\]")
@@ -33,7 +39,8 @@ _BEFORE_COMMENT = re.compile(r"""(?:[^"'#]|"(?:[^"\\]|\\.)*"|'[^']*')*""")
 def page(toml: str) -> str:
     """Return the Markdown page for the text of a file of defaults."""
     comments = _comments(toml)
-    parts = [_HEAD]
+    secrets = [f"`{section}.{name}`" for section, name in secret_settings()]
+    parts = [_HEAD.replace("{secrets}", f"{', '.join(secrets[:-1])} and {secrets[-1]}")]
     for section, values in tomllib.loads(toml).items():
         parts.append(f"\n## {section}\n")
         if remark := comments.get((section, "")):

@@ -30,14 +30,20 @@ class Basis:
         self.withdrawn = False
 
 
+MAX_NAME = 256
+"""Characters of a name that are kept."""
 LASTING = Basis()
 """The basis of identities that are valid for as long as they are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """The roles of a verified credential. It expires at *until*, in Unix seconds, and when its *basis* is withdrawn."""
+    """The roles of a verified credential. It expires at *until*, in Unix seconds, and when its *basis* is withdrawn.
+
+    *name* is the user's, for the log; empty if the credential has none.
+    """
 
     roles: frozenset[Role] = READER
     until: float | None = None
     basis: Basis = field(default=LASTING, repr=False, compare=False)
+    name: str = field(default="", repr=False, compare=False)

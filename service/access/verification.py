@@ -113,7 +113,10 @@ class CredentialVerification:
             await asyncio.sleep(_REFRESH_PAUSE)
             for verifier in self._in_force:
                 try:
-                    await verifier.refresh()
+                    async with asyncio.timeout(_TIMEOUT):
+                        await verifier.refresh()
+                except TimeoutError:
+                    log.warning("credentials.not_refreshed", reason="TimeoutError")
                 except Exception:  # whatever fails, the next attempt may succeed
                     log.exception("credentials.not_refreshed")
 

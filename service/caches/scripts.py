@@ -152,13 +152,17 @@ return message
 
 STORES = """
 -- KEYS: sorted set by time. ARGV: Unix seconds now, seconds for which a store is kept, a store to note ('': none).
--- Returns the stores.
+-- Returns the stores, without names that are longer than any: a reply has a limit.
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1] - ARGV[2])
 if ARGV[3] ~= '' then
   redis.call('ZADD', KEYS[1], ARGV[1], ARGV[3])
   redis.call('EXPIRE', KEYS[1], ARGV[2])
 end
-return redis.call('ZREVRANGE', KEYS[1], 0, 15)
+local stores = {}
+for _, store in ipairs(redis.call('ZREVRANGE', KEYS[1], 0, 15)) do
+  if #store <= 1024 then stores[#stores + 1] = store end
+end
+return stores
 """
 """Note a store, and return those that were noted lately, the last first."""
 PROPOSE_EPOCH = f"""{_STATE}

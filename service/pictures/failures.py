@@ -9,12 +9,10 @@ from dataclasses import replace
 from service.errors import Unwritable
 from service.formats import Format
 from service.imaging.errors import unwritable
-from service.pictures.values import Failure, Fault, Original
+from service.pictures.values import MOST_FAILURES, Failure, Fault, Original
 
 STRIKES = 2
 """Strikes after which an original, or one rendition of it, is refused."""
-_MAX_FAILURES = 64
-"""Failures in one record, which then stays below 8 KiB. A further one replaces the oldest."""
 
 
 def active_fault(fault: Fault | None, digest: str, *, as_stored: bool = False) -> Fault | None:
@@ -62,4 +60,4 @@ def add_strikes(
     left = unexpired(failures, now)
     before = next((each for each in left if each.field == field), Failure(field, until, 0))
     latest = replace(before, until=until, strikes=min(before.strikes + strikes, STRIKES))
-    return (*(each for each in left if each.field != field), latest)[-_MAX_FAILURES:]
+    return (*(each for each in left if each.field != field), latest)[-MOST_FAILURES:]

@@ -78,7 +78,9 @@ class Originals:
             original = records.decode(entry.body)
         except ValueError:
             return None  # a foreign record, or one of another release
-        return self._with_expiry(original, entry) if original is None or original.contact == contact else None
+        if original is not None and (original.contact != contact or original.version != entry.version):
+            return None  # a foreign record
+        return self._with_expiry(original, entry)
 
     async def find(
         self, contact: int, recorded: RecordedOriginal | None, trace: Trace, *, reload: bool

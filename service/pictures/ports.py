@@ -7,7 +7,7 @@ over all adapters of the stores, and one over those of the shared cache.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Literal, NamedTuple, Protocol
 
@@ -327,6 +327,9 @@ class Observer(Protocol):
 
     def unwritable(self) -> None:
         """A rendition of a sound original, or a placeholder, could not be written in one format."""
+
+    def sandboxed(self, layers: Mapping[str, int]) -> None:
+        """The first render process has started, in a sandbox with these layers (0: the layer is missing)."""
 
     def queued(self, count: int) -> None:
         """The number of waiting renders has changed to *count*."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -13,6 +14,12 @@ from service.imaging.order import Reduction
 
 LAST_SECOND = 253_402_300_799
 """Unix seconds of the last second of the year 9999, the latest that HTTP dates can express."""
+
+VERSION = re.compile(r"[0-9a-f]{1,16}--?[0-9a-f]{1,16}-[0-9a-f]{24}")
+"""The form of a version: the size of a file, its modification time in nanoseconds, and a digest, in hexadecimal."""
+
+MOST_FAILURES = 64
+"""Failures in one record, which then stays below 8 KiB. A further one replaces the oldest."""
 
 PLACEHOLDERS: Literal["blank"] = "blank"
 """The owner of the placeholders, which all contacts share. `Initials` are owners of their own placeholders."""

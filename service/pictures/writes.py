@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import structlog
 
-from service.errors import N_, Overloaded, StoreTimedOut
+from service.errors import N_, StoreTimedOut
 from service.imaging.order import Encoding, Limits
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.demand import Client, Demand
 from service.pictures.ports import Admission, Check, OriginalStore, Renderer, Upload, WritableStore
 from service.pictures.trace import Trace
+from service.pictures.upload_places import UploadPlaces
 from service.pictures.values import Original, OriginalEmpty
 
 T = TypeVar("T")
+Sink = Callable[[bytes], Awaitable[None]]
 log = structlog.get_logger()
 
 _MAX_UPLOADS = 16
-"""Uploads under way in this process. A further one is refused."""
+"""Uploads under way in this process."""
 
 
 async def stored_original(store: OriginalStore, contact: int) -> Original | None:
@@ -52,20 +54,22 @@ class Writes:
     ) -> None:
         self._store, self._cache, self._renderer, self._admission = store, cache, renderer, admission
         self._limits, self._strip, self._max_wait = limits, strip, max_wait
-        self._uploads = 0
+        self._places = UploadPlaces(_MAX_UPLOADS)
         self._changes: set[asyncio.Task[Any]] = set()
 
     @asynccontextmanager
-    async def uploading(self) -> AsyncIterator[Upload]:
-        """Open an upload. Raise `Overloaded` when too many are under way."""
-        if self._uploads >= _MAX_UPLOADS:
-            raise Overloaded(N_("Too many pictures are being stored. Try again soon."))
-        self._uploads += 1
-        try:
+    async def uploading(
+        self, contact: int, client: Client, receive: Callable[[Sink], Awaitable[None]]
+    ) -> AsyncIterator[Upload]:
+        """Open an upload of *client* for *contact*, into which *receive* passes the body.
+
+        Raise `Overloaded` when too many are under way, and what *receive* raises.
+        """
+        known = client.addresses - {None}
+        with self._places.taken(known or contact) as place:  # as orders do, clients without an address share by contact
             async with self._store.uploading() as upload:
+                await place.receive(receive(upload.write))
                 yield upload
-        finally:
-            self._uploads -= 1
 
     async def require(self, contact: int, client: Client, check: Check) -> None:
         """Raise what *check* raises, before the body is received. `put` checks again.

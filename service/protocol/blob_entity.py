@@ -15,11 +15,17 @@ def blob_id(contact: int, version: str) -> int:
 
 
 def blob_entity(
-    id: int, size: int, media_type: str | None, modified: int | None, zone: tzinfo = UTC
+    id: int,
+    size: int,
+    media_type: str | None,
+    modified: int | None,
+    zone: tzinfo = UTC,
+    dimensions: tuple[int, int] | None = None,
 ) -> dict[str, object]:
     """Return the entity of a picture of *size* bytes that was modified at *modified*, in Unix seconds.
 
-    *media_type* and *modified* are None when they are unknown. Dates are written in *zone*.
+    *media_type*, *modified* and the *dimensions* (width and height in pixels) are None when they are unknown. Dates are
+    written in *zone*.
     """
     date = None if modified is None else _date(modified, zone)
     return NO_PICTURE | {
@@ -30,6 +36,8 @@ def blob_entity(
         "ConceptualType": "PHOTO",
         "CreatedDate": date,
         "UpdatedDate": date,
+        "Width": dimensions and dimensions[0],
+        "Height": dimensions and dimensions[1],
     }
 
 
@@ -55,5 +63,7 @@ NO_PICTURE: dict[str, object] = {
     "UpdatedBy": None,
     "TableRight": None,
     "FieldProperties": None,
+    "Width": None,
+    "Height": None,
 }
 """The entity of a contact without a picture."""

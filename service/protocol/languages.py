@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from service.errors import N_
@@ -25,6 +26,8 @@ NO_PHOTO = N_("NO PHOTO")
 _LOCALE = Path(__file__).parent / "locale"
 _ENTRY = re.compile(r'^((?:#.*\n)*)msgid ((?:".*"\n)+)msgstr ((?:".*"\n)+)', re.MULTILINE)
 """An entry of a catalogue: comments, message id and translation. One with plural forms does not match."""
+_PLACE = re.compile(r"%\((\w+)\)s")
+"""A place in a message that a value fills."""
 _FUZZY = re.compile(r"^#,.*\bfuzzy\b", re.MULTILINE)
 
 # SuperOffice's codes that differ from BCP 47: Bokmål, Brazilian Portuguese and Chinese.
@@ -87,6 +90,18 @@ class Languages:
             except (KeyError, TypeError, ValueError):
                 continue
         return message
+
+
+def places(message: str) -> frozenset[str] | None:
+    """Return the names of the places in *message*, or None if it is not one of the service's messages."""
+    return _places().get(message)
+
+
+@cache
+def _places() -> dict[str, frozenset[str]]:
+    """Return the places of each message. Every catalogue has all of them, translated or not."""
+    text = min(_LOCALE.glob("*.po")).read_text(encoding="utf-8") + "\n"
+    return {id: frozenset(_PLACE.findall(id)) for id in (_text(id) for _, id, _ in _ENTRY.findall(text)) if id}
 
 
 def _read_catalogue(file: Path) -> dict[str, str]:

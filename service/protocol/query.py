@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
+from urllib.parse import unquote_plus
 
 from service.errors import N_, BadParameter
 from service.formats import CENTER, WRITABLE, Fit, Format, Gravity, IfBlank
@@ -46,6 +47,8 @@ _BLANKS_SHOWN = ", ".join(each.name.replace("_", " ").title().replace(" ", "") f
 _FITS_SHOWN = ", ".join(_FITS)
 _ENLARGE_SHOWN = ", ".join(_ENLARGE)
 _GRAVITIES_SHOWN = f"{', '.join(GRAVITIES)}, 0.00,0.00 – 1.00,1.00"
+MAX_IDS = 100
+"""Contacts of one request at most."""
 _MOST_HUNDREDTHS = 400
 """The largest `dpr`, in hundredths."""
 _RATIOS_SHOWN, _WHOLE_RATIOS_SHOWN, _COLOURS_SHOWN = "1.00 – 4.00", "1, 2, 3", "000000 – ffffff"
@@ -104,6 +107,20 @@ def parse_contact_id(text: str) -> int:
     if number is None:
         raise BadParameter(N_("The contact id must be a 32-bit integer."))
     return number
+
+
+def parse_contact_ids(raw: str) -> list[int]:
+    """Return the ids in the parameter `ids` of a raw query string, each once. Raise `BadParameter`."""
+    pairs = (pair.partition("=") for pair in raw.split("&"))
+    lists = {unquote_plus(text) for name, _, text in pairs if unquote_plus(name).lower() == "ids"}
+    ids = [_int32(text) for text in lists.pop().split(",")] if len(lists) == 1 else []
+    contacts = list(dict.fromkeys(each for each in ids if each is not None))
+    if not ids or None in ids or len(contacts) > MAX_IDS:
+        raise BadParameter(
+            N_("The parameter %(name)s must be a list of 1 to %(limit)s contact ids with commas between them."),
+            {"name": "ids", "limit": MAX_IDS},
+        )
+    return contacts
 
 
 def _int32(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""The program of a render process: `__main__.py MEMORY_BYTES SOCKET PIPE`, with its descriptors. See `launch.py`."""
+"""The program of a render process: `__main__.py MEMORY_BYTES SANDBOXED SOCKET PIPE`. See `launch.py`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ import sys
 from service.rendering.calls import serve
 
 if __name__ == "__main__":
-    memory_bytes, service, data = map(int, sys.argv[1:])
-    serve(memory_bytes, socket.socket(fileno=service), data)
+    memory_bytes, sandboxed, service, data = map(int, sys.argv[1:])
+    serve(memory_bytes, bool(sandboxed), socket.socket(fileno=service), data)

@@ -23,7 +23,7 @@ _NICENESS = 10
 """Steps of niceness. The event loop comes first, so that hits stay quick during renders."""
 
 
-def serve(memory_bytes: int, service: socket.socket, data: int) -> None:
+def serve(memory_bytes: int, sandboxed: bool, service: socket.socket, data: int) -> None:
     """Be a render process. Do the same as `worker.serve`."""
     for number in IGNORED:
         signal.signal(number, signal.SIG_IGN)
@@ -31,7 +31,7 @@ def serve(memory_bytes: int, service: socket.socket, data: int) -> None:
     os.nice(_NICENESS)
     from service.rendering import worker
 
-    worker.serve(memory_bytes, service, data)
+    worker.serve(memory_bytes, sandboxed, service, data)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Call(Generic[T]):
         return getattr(worker, self.name)(*args)  # type: ignore[no-any-return]  # the type that *read* returns
 
 
-IDENTIFY: Call[int] = Call("identify", replies.number)
+SANDBOX_LAYERS: Call[dict[str, int]] = Call("sandbox_layers", replies.layers)
 PROBE: Call[None] = Call("probe", replies.nothing)
 RENDER_ORIGINAL: Call[Rendered] = Call("render_original", replies.rendered)
 MAKE_MEZZANINE: Call[tuple[bytes, Reduction] | None] = Call("make_mezzanine", replies.optional_mezzanine)

@@ -12,16 +12,19 @@ from service.child_environment import child_environment
 from service.rendering.calls import IGNORED
 
 
-def launch(memory_bytes: int, service: int, data: int) -> subprocess.Popen[bytes]:
+def launch(memory_bytes: int, sandboxed: bool, service: int, data: int) -> subprocess.Popen[bytes]:
     """Start a process with at most *memory_bytes* of address space (0: no limit), which serves its two ends.
+
+    If *sandboxed*, it enters the sandbox first.
 
     *service* is the descriptor of the socket, and *data* that of the pipe. On Linux, the process ends with the thread
     that calls this function.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED)  # the new process inherits the mask
     modules = os.pathsep.join(map(os.path.abspath, sys.path))
+    arguments = (str(int(each)) for each in (memory_bytes, sandboxed, service, data))
     return subprocess.Popen(
-        [sys.executable, "-P", str(Path(__file__).with_name("__main__.py")), *map(str, (memory_bytes, service, data))],
+        [sys.executable, "-P", str(Path(__file__).with_name("__main__.py")), *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=(service, data),

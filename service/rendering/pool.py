@@ -23,6 +23,7 @@ from service.rendering.costs import Costs
 from service.rendering.kills import Kills
 from service.rendering.process import DiedAtWork, DiedIdle, Job, RenderProcess
 from service.rendering.render_queue import RenderQueue
+from service.rendering.sandbox.layers import Mode
 from service.rendering.slots import RenderSlots
 from service.rendering.supervisor import Supervisor
 
@@ -60,8 +61,8 @@ class RenderPool:
 
     A job whose process dies is tried once more in another process, if *timeout* seconds from its beginning suffice.
 
-    Each process has at most *memory_bytes* of address space (0: no limit). *slots* bound the processes that are at work
-    at the same time, in all pools that share them.
+    Each process has at most *memory_bytes* of address space (0: no limit), and is in a *sandbox*. *slots* bound the
+    processes that are at work at the same time, in all pools that share them.
     """
 
     def __init__(
@@ -72,10 +73,11 @@ class RenderPool:
         queue: int,
         timeout: float,
         memory_bytes: int,
+        sandbox: Mode = "auto",
         slots: RenderSlots | None = None,
     ) -> None:
         self._observer, self._timeout = observer, timeout
-        self._supervisor = Supervisor(workers, memory_bytes, slots)
+        self._supervisor = Supervisor(observer, workers, memory_bytes, sandbox, slots)
         # One more place than processes, so that the next original is read.
         self._queue = RenderQueue(workers + 1, queue, observer.queued)
         self._mezzanine_tasks: set[asyncio.Task[None]] = set()

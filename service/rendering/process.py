@@ -25,12 +25,14 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from service.errors import N_, RenderTimedOut
+from service.errors import N_, PictureError, RenderTimedOut
 from service.open_file import FileIdentity, OpenFile
+from service.protocol.languages import places
 from service.rendering import calls, replies
 from service.rendering.channel import Channel
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 from service.rendering.launch import launch
+from service.rendering.sandbox.layers import REQUIRED, Layers, Mode, missing
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -94,16 +96,23 @@ class DiedAtWork(Exception):
         self.subject, self.seconds, self.killed = subject, seconds, killed
 
 
+class NoSandbox(Exception):
+    """A required layer of the sandbox is missing."""
+
+
 class RenderProcess:
     """A process that renders one picture at a time, with at most *memory_bytes* of address space (0: no limit).
 
-    *on_end* is called once if the process ends by itself, or must not be used any more. *pid* is 0 until the process is
-    ready. *renders* counts its renders. *mezzanines* has the keys of the mezzanines that it keeps decoded. *worn* means
-    that a successor is being started.
+    *sandbox* is whether it may or must enter a sandbox, and *layers* are those that it has entered. *on_end* is called
+    once if the process ends by itself, or must not be used any more. *pid* is 0 until the process is ready. *renders*
+    counts its renders. *mezzanines* has the keys of the mezzanines that it keeps decoded. *worn* means that a successor
+    is being started.
     """
 
-    def __init__(self, memory_bytes: int, on_end: Callable[[RenderProcess], None] = lambda _: None) -> None:
-        self._memory_bytes, self._on_end = memory_bytes, on_end
+    def __init__(
+        self, memory_bytes: int, sandbox: Mode = "auto", on_end: Callable[[RenderProcess], None] = lambda _: None
+    ) -> None:
+        self._memory_bytes, self._sandbox, self._on_end = memory_bytes, sandbox, on_end
         own_end, self._child_end = socket.socketpair()
         self._channel = Channel(own_end, self._ended)
         child_data, data = os.pipe()
@@ -112,6 +121,7 @@ class RenderProcess:
         self.child: subprocess.Popen[bytes] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="render")
         self.pid = 0
+        self.layers: Layers = {}
         self.renders = 0
         self.worn = False
         self._unusable = False
@@ -130,11 +140,18 @@ class RenderProcess:
             return 0
 
     async def start(self) -> None:
-        """Start the process, and return when it is ready. Spawning blocks for milliseconds, so the thread does it."""
+        """Start the process, and return when it is ready. Spawning blocks for milliseconds, so the thread does it.
+
+        Raise `NoSandbox` if its sandbox lacks a layer that is required.
+        """
         self._channel.open()
         async with asyncio.timeout(_START_TIMEOUT):
             await self._in_thread(self._spawn)
-            self.pid = await self._exchange(Job(calls.IDENTIFY, ()))
+            self.layers = await self._exchange(Job(calls.SANDBOX_LAYERS, ()))
+        if self._sandbox == "require" and (lacks := missing(self.layers, REQUIRED)):
+            raise NoSandbox(f"the kernel has no {', '.join(lacks)} for the sandbox of a render process")
+        assert self.child is not None
+        self.pid = self.child.pid
 
     async def perform(self, job: Job[T], timeout: float) -> T:
         """Return the result of *job*, or raise its exception.
@@ -181,7 +198,8 @@ class RenderProcess:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *args)
 
     def _spawn(self) -> None:
-        self.child = launch(self._memory_bytes, self._child_end.fileno(), self._child_data.fileno())
+        ends = self._child_end.fileno(), self._child_data.fileno()
+        self.child = launch(self._memory_bytes, self._sandbox != "off", *ends)
         self._close_child_ends()  # so that the other ends report the end of the process
 
     def _close_child_ends(self) -> None:
@@ -213,7 +231,7 @@ class RenderProcess:
         if (frame := await answer) is None:
             raise EOFError
         try:
-            return replies.result(frame, job.call.read)
+            return result_of(frame, job.call)
         except replies.BadReply as fault:
             self._channel.end_receiving()
             self._ended(fault)
@@ -231,6 +249,20 @@ class RenderProcess:
         unsent = memoryview(data)
         while unsent:
             unsent = unsent[os.write(self._data.fileno(), unsent) :]
+
+
+def result_of(frame: bytearray, call: calls.Call[T]) -> T:
+    """Return the result in *frame* of *call*, or raise its exception. Raise `BadReply` for an unknown message too.
+
+    A message that a picture has chosen may have a place with a width of a thousand million characters.
+    """
+    try:
+        return replies.result(frame, call.read)
+    except PictureError as error:
+        named = places(error.message)
+        if named is None or not named <= error.values.keys():
+            raise replies.BadReply("an error with an unknown message") from None
+        raise
 
 
 def _processor_seconds(pid: int) -> float:

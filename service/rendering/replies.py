@@ -7,7 +7,6 @@ its process, so the service takes a frame for its call only if everything in it 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from struct import Struct
 from typing import Any, TypeVar
@@ -38,8 +37,6 @@ _MOST_TEXT = 1_000
 """Bytes of a message, and of a value in it, at most."""
 _MOST_NUMBER = 2**63
 """The absolute value of a number is less."""
-_PLACE = re.compile(r"%\(([a-z_]{1,32})\)s")
-"""The place of a value in a message. Other ones have a width, which may be a thousand million characters."""
 
 _ERRORS: dict[str, type[PictureError]] = {
     kind.__name__: kind
@@ -72,7 +69,7 @@ def frame(result: object) -> list[bytes]:
             facts = {"original": original, "reduced": reduced}
         case bytes(data):
             pass
-        case None | int():
+        case None | dict():
             facts = result
         case _:
             raise TypeError(f"no frame for {type(result).__name__}")
@@ -108,7 +105,10 @@ def missing(received: bytearray) -> int:
 
 
 def result(frame: bytearray, read: Reader[T]) -> T:
-    """Return the result in a whole *frame*. Raise the exception that it expresses, or `BadReply`."""
+    """Return the result in a whole *frame*. Raise the exception that it expresses, or `BadReply`.
+
+    Whether the service has the message of an error is for the caller to find out: a render process has no catalogue.
+    """
     length, _ = HEAD.unpack_from(frame)
     view = memoryview(frame)[HEAD.size :]
     try:
@@ -126,15 +126,14 @@ def _error(error: str, message: str | None = None, values: Facts = None) -> Exce
     if message is None:
         _require(_is_text(error) and error.isprintable())  # it goes into the log
         return FileUnread() if error == FileUnread.__name__ else RenderFailed(error)
-    _require(_is_text(message) and "%" not in _PLACE.sub("", message) and type(values) is dict)
-    _require(values.keys() >= {*_PLACE.findall(message)} and all(_is_text(v) or _is_number(v) for v in values.values()))
+    _require(_is_text(message) and type(values) is dict and all(_is_text(v) or _is_number(v) for v in values.values()))
     return _ERRORS[error](message, values)
 
 
-def number(facts: Facts, data: bytes) -> int:
-    """Read a number that is not negative."""
-    _require(_is_number(facts) and facts >= 0 and not data)
-    return int(facts)
+def layers(facts: Facts, data: bytes) -> dict[str, int]:
+    """Read the layers of a sandbox."""
+    _require(type(facts) is dict and all(map(_is_number, facts.values())) and not data)
+    return {str(name): int(value) for name, value in facts.items()}
 
 
 def nothing(facts: Facts, data: bytes) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import structlog
 
+from service.pictures.ports import Observer
 from service.rendering.process import RenderProcess
+from service.rendering.sandbox.layers import ALL, Layers, Mode, missing
 from service.rendering.slots import RenderSlots, Slot
 
 log = structlog.get_logger()
@@ -24,13 +26,17 @@ _LOOK_AT_MEMORY = 8
 
 
 class Supervisor:
-    """*size* processes, each with at most *memory_bytes* of address space (0: no limit).
+    """*size* processes, each with at most *memory_bytes* of address space (0: no limit), and in a *sandbox*.
 
-    With *slots*, a process holds one of them while it is at work.
+    *observer* gets the layers of the sandbox. With *slots*, a process holds one of them while it is at work.
     """
 
-    def __init__(self, size: int, memory_bytes: int, slots: RenderSlots | None = None) -> None:
-        self._size, self._memory_bytes, self._slots = size, memory_bytes, slots
+    def __init__(
+        self, observer: Observer, size: int, memory_bytes: int, sandbox: Mode, slots: RenderSlots | None = None
+    ) -> None:
+        self._observer, self._size, self._slots = observer, size, slots
+        self._memory_bytes, self._sandbox = memory_bytes, sandbox
+        self._layers: Layers | None = None
         self._starting: set[RenderProcess] = set()
         self._ready: set[RenderProcess] = set()
         self._idle: list[RenderProcess] = []
@@ -126,7 +132,7 @@ class Supervisor:
         while not self._closing:
             process: RenderProcess | None = None
             try:
-                process = RenderProcess(self._memory_bytes, self._on_end)
+                process = RenderProcess(self._memory_bytes, self._sandbox, self._on_end)
                 self._starting.add(process)
                 await process.start()
             except Exception as error:  # no descriptors, threads or memory at the moment
@@ -139,6 +145,7 @@ class Supervisor:
                     await asyncio.sleep(_RETRY)
             else:
                 self._starting.discard(process)
+                self._report(process.layers)
                 self._ready.add(process)
                 if worn in self._idle:
                     self._idle.remove(worn)
@@ -147,6 +154,14 @@ class Supervisor:
                     self._retiring.add(worn)
                 self.release(process)
                 return
+
+    def _report(self, layers: Layers) -> None:
+        """Report the sandbox of the first process, which is that of all: they have one kernel."""
+        if self._layers is None:
+            self._layers = layers
+            self._observer.sandboxed(layers)
+            if self._sandbox != "off" and (lacks := missing(layers, ALL)):
+                log.warning("render.sandbox_incomplete", missing=lacks)
 
     def _on_end(self, process: RenderProcess) -> None:
         """Replace an idle process that ended. For a process at work, the caller of its job does so."""

@@ -15,6 +15,7 @@ from service.formats import Fit, Format
 from service.imaging.admission import admit
 from service.imaging.drawing.placeholders import draw
 from service.imaging.errors import as_unrenderable, out_of_memory
+from service.imaging.files import folders
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Reduction, Rendered
 from service.imaging.render import render, rendition
@@ -23,6 +24,7 @@ from service.open_file import FileIdentity, read_whole
 from service.rendering import replies
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 from service.rendering.messages import receive
+from service.rendering.sandbox.layers import ALL, Layers, enter, limit
 
 _PR_SET_PDEATHSIG = 1
 _MALLOC = {
@@ -35,11 +37,15 @@ takes 2 ms in every render."""
 
 _source: Source | None = None
 """The original of the last job, while a mezzanine may be made of it."""
+_layers: Layers = dict.fromkeys(ALL, 0)
+"""The layers of the sandbox that this process is in."""
 _mezzanines: DecodedMezzanines[Mezzanine] = DecodedMezzanines()
 
 
-def serve(memory_bytes: int, service: socket.socket, data: int) -> None:
+def serve(memory_bytes: int, sandboxed: bool, service: socket.socket, data: int) -> None:
     """Run jobs until the parent process ends, with at most *memory_bytes* of address space (0: no limit).
+
+    If *sandboxed*, enter the sandbox before the first job.
 
     *service* gives a function, its arguments, and what its first argument is: bytes from the pipe *data*, of which
     there is the number; those of a file, of which there are the descriptor and the identity; or None. It takes the
@@ -47,6 +53,8 @@ def serve(memory_bytes: int, service: socket.socket, data: int) -> None:
     """
     _end_with_parent(service)
     _set_up_process(memory_bytes)
+    if sandboxed:
+        _layers.update(enter(folders()))
     while True:
         function, args, source, descriptor = receive(service)
         if isinstance(source, int):
@@ -66,8 +74,7 @@ def serve(memory_bytes: int, service: socket.socket, data: int) -> None:
 
 def _set_up_process(memory_bytes: int) -> None:
     if memory_bytes:
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, hard))
+        limit(resource.RLIMIT_AS, memory_bytes)
     _tune_allocator()
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)  # libtiff and others write to standard error
@@ -121,9 +128,9 @@ def _read_exactly(pipe: int, size: int) -> bytes:
         os._exit(1)  # the rest of the bytes in the pipe would be read as the next call
 
 
-def identify() -> int:
-    """Return the id of this process. A process that answers is ready."""
-    return os.getpid()
+def sandbox_layers() -> dict[str, int]:
+    """Return the layers of the sandbox that this process is in. A process that answers is ready."""
+    return _layers
 
 
 def render_original(original: bytes, order: Order, with_mezzanine: bool) -> Rendered:

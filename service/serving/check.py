@@ -5,18 +5,36 @@ from __future__ import annotations
 from service.caches.embedded import CannotEmbed, EmbeddedValkey, find_server
 from service.errors import PictureError
 from service.pictures.ports import CacheUnavailable, OriginalStore
-from service.settings import BadSettings, Settings
+from service.rendering.sandbox.layers import ALL, missing
+from service.settings import BadSettings, RenderSettings, Settings
 from service.settings.cache import UNSEALED
 from service.wiring import credentials
 from service.wiring.app import redis_cache
 from service.wiring.private_server import with_private_server
+from service.wiring.sandbox import sandbox_layers
 from service.wiring.stores import store_type
 
 
 async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
     """Return for every part whether it can be used, and a description or the reason."""
     found = {"store": await store_type(settings).inspect(settings), "cache": await _inspect_cache(settings)}
+    found["sandbox"] = await _inspect_sandbox(settings.render)
     return found | {"credentials": await _inspect_credentials(settings)} if settings.auth.schemes else found
+
+
+async def _inspect_sandbox(settings: RenderSettings) -> tuple[bool, str]:
+    try:
+        layers = await sandbox_layers(settings)
+    except BadSettings as error:
+        return False, "; ".join(error.faults)
+    except (OSError, EOFError, TimeoutError) as error:
+        return False, f"no render process starts: {error!r}"
+    if settings.sandbox == "off":
+        return True, "off"
+    words = {"landlock": f"landlock (ABI {layers['landlock']})"}
+    has = [words.get(name, name) for name, value in layers.items() if value]
+    lacks = missing(layers, ALL)
+    return True, ", ".join(has) + (f"; missing: {', '.join(lacks)}" if lacks else "")
 
 
 async def _inspect_credentials(settings: Settings) -> tuple[bool, str]:
@@ -50,7 +68,9 @@ async def _inspect_server(settings: Settings) -> tuple[bool, str]:
         description = await cache.check()
         own, noted = await _identity(store), await cache.stores(None)
         if own is not None and (others := sorted({*noted} - {own})):
-            return False, f"it is shared with another store: {', '.join(others)}, and this one is {own}"
+            names = ", ".join(others)
+            shown = names if names.isprintable() else ascii(names)  # a stranger may have written escape sequences
+            return False, f"it is shared with another store: {shown}, and this one is {own}"
         return True, description
     except CacheUnavailable as error:
         return False, str(error)

@@ -50,11 +50,14 @@ def _run(
     from service.serving.logs import configure_logs
     from service.serving.reloading import Reload
     from service.wiring.credentials import check_files
+    from service.wiring.sandbox import sandbox_layers
     from service.wiring.stores import store_type
 
     configure_logs(settings.log)
     log = structlog.get_logger()
     in_force = store_type(settings).prepare(settings)
+    if settings.render.sandbox == "require":
+        asyncio.run(sandbox_layers(settings.render))
     if settings.auth.schemes:
         asyncio.run(check_files(settings.auth))
     if not settings.cache.sealed:

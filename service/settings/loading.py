@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -15,11 +15,13 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsError,
-    TomlConfigSettingsSource,
 )
 
+from service.regular_file import open_regular
+from service.settings.secret_files import read_secret_files, secret_settings, secret_variables
 from service.settings.values import Section
 from service.settings.whole import Settings
 
@@ -33,7 +35,13 @@ class BadSettings(Exception):
 
 
 class _Variables(EnvSettingsSource):
-    """Environment variables. A list may be a JSON array, or a text with commas between the items."""
+    """Environment variables, and the *secrets* that stand for some. A list is a JSON array, or a text with commas."""
+
+    def __init__(self, settings_cls: type[BaseSettings], secrets: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        files = {f"{name}_file" for name in secret_variables()}
+        variables = {name: value for name, value in self.env_vars.items() if name not in files}
+        self.env_vars = {**variables, **secrets}
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
         try:
@@ -51,14 +59,15 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
 
     Raise `BadSettings` with every fault.
     """
-    faults = _unknown_variables()
-    layers: list[Path | Traversable] = [files("service") / "default.toml"]
+    secrets, faults = read_secret_files(os.environ)
+    faults += _unknown_variables()
+    layers = [tomllib.loads((files("service") / "default.toml").read_text("utf-8"))]
     if defaults is not None:
-        layers.append(defaults)
+        layers.append(tomllib.loads(defaults.read_text("utf-8")))
     if config is not None:
         try:
-            tomllib.loads(config.read_text("utf-8"))
-            layers.append(config)
+            with open_regular(config) as file:
+                layers.append(tomllib.load(file))
         except OSError as error:
             faults.append(f"{config}: cannot be read: {error.strerror}")
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -74,8 +83,7 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            toml = TomlConfigSettingsSource(settings_cls, toml_file=layers, deep_merge=True)
-            return init_settings, _Variables(settings_cls), toml
+            return init_settings, _Variables(settings_cls, secrets), InitSettingsSource(settings_cls, _merged(layers))
 
     try:
         settings = Layered(**options)  # type: ignore[arg-type]  # pydantic checks them
@@ -88,19 +96,28 @@ def load_settings(config: Path | None = None, defaults: Path | None = None, **op
     return settings
 
 
+def _merged(layers: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the sections of all *layers*. A setting of a later one wins."""
+    merged: dict[str, Any] = {}
+    for name, section in ((name, section) for layer in layers for name, section in layer.items()):
+        both = isinstance(section, dict) and isinstance(merged.get(name), dict)
+        merged[name] = merged[name] | section if both else section
+    return merged
+
+
 def _unknown_variables() -> list[str]:
     """Return a fault for every `CONTACT_IMAGE_` variable with an unknown section, or with one underscore for two.
 
     Other variables without `__` are ignored: Kubernetes sets some for a service that is called contact-image.
     """
     sections = {
-        name: {each.upper() for each in field.annotation.model_fields}
+        name: [each.upper() for each in field.annotation.model_fields]
         for name, field in Settings.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
     }
-    misspelled = {
-        f"{name.upper()}_{each}": f"{name.upper()}__{each}" for name, fields in sections.items() for each in fields
-    }
+    names = [(section.upper(), name) for section, fields in sections.items() for name in fields]
+    names += [(section.upper(), f"{name.upper()}_FILE") for section, name in secret_settings()]
+    misspelled = {f"{section}_{name}": f"{section}__{name}" for section, name in names}
     faults = []
     for name in sorted(os.environ):
         rest = name.upper().removeprefix("CONTACT_IMAGE_")
@@ -113,7 +130,7 @@ def _unknown_variables() -> list[str]:
     return faults
 
 
-_SECRET = ("url", "secret", "superoffice_url", "jwt_jwks_url", "app_tokens", "signing_keys")
+_SECRET = {"superoffice_url", "jwt_jwks_url", *(name for _, name in secret_settings())}
 """Settings that are secrets, or whose values may contain one."""
 
 

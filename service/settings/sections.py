@@ -45,6 +45,7 @@ class ImagesSettings(Section):
     timeout: Seconds
     watch: bool
     near: bool | Literal["auto"]
+    follow_links: Literal["inside", "all", "none"]
 
     @field_validator("marker")
     @classmethod
@@ -59,6 +60,12 @@ class WritesSettings(Section):
 
     enabled: bool
     strip_metadata: bool
+    file_mode: Annotated[str, Field(pattern=r"^0?6[0246][0246]$")]
+
+    @property
+    def mode(self) -> int:
+        """`file_mode` as a number."""
+        return int(self.file_mode, 8)
 
 
 class RenderSettings(Section):
@@ -69,6 +76,7 @@ class RenderSettings(Section):
     queue_timeout: Seconds
     timeout: Seconds
     memory_bytes: Annotated[int, Field(ge=0)]
+    sandbox: Literal["auto", "require", "off"]
     max_dimension: Annotated[int, Field(gt=0, le=16_383)]
     max_pixels: Count
     max_decoded_bytes: Count

@@ -9,49 +9,57 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import sys
+from collections.abc import Iterable
+from typing import Any
 
-_OPENAT2 = 437
-"""The number of the system call, for which the C library has no function. All processors but Alpha have the same."""
-_NO_XDEV, _CACHED = 0x01, 0x20
-"""`RESOLVE_NO_XDEV`: the path stays on the file system where it begins. `RESOLVE_CACHED`: the names are in memory."""
+from service.stores import openat2
+from service.stores.openat2 import CACHED, FOLLOWING, NO_XDEV, Links
+
 _AT_FDCWD = -100
+_PATH = getattr(os, "O_PATH", 0) | os.O_CLOEXEC
+_FOLDER = openat2.how(_PATH | os.O_DIRECTORY, CACHED)
+_NAME = {links: openat2.how(_PATH, CACHED | NO_XDEV | resolve) for links, resolve in FOLLOWING.items()}
+_FILE = {
+    links: openat2.how(os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, CACHED | NO_XDEV | resolve)
+    for links, resolve in FOLLOWING.items()
+}
 
 _libc = ctypes.PyDLL(None, use_errno=True)  # it keeps the interpreter's lock, since these calls do not wait
 
 
-class _How(ctypes.Structure):
-    """The `struct open_how` of openat2(2)."""
-
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
-
-
-_FOLDER = _How(os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, 0, _CACHED) if sys.platform == "linux" else None
-_ANY = _How(os.O_PATH | os.O_CLOEXEC, 0, _CACHED) if sys.platform == "linux" else None
-_FILE = _How(os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, 0, _CACHED | _NO_XDEV) if sys.platform == "linux" else None
-_HOW_BYTES = ctypes.c_size_t(ctypes.sizeof(_How))
-
-
 def open_folder(path: str) -> int:
-    """Return a descriptor of the folder, by which files in it are opened. Raise as `open_file`."""
-    folder = _open(_AT_FDCWD, path, _FOLDER)
+    """Return a descriptor of the folder, by which files in it are opened. Raise as `open_first`."""
+    folder = _open(_AT_FDCWD, os.fsencode(path), _FOLDER)
     if folder is None:
         raise BlockingIOError
     return folder
 
 
-def open_file(folder: int, path: str) -> int | None:
-    """Return a descriptor of the file at *path* in *folder*, or None if there is none.
+def open_first(folder: int, paths: Iterable[str], links: Links) -> tuple[int, os.stat_result] | None:
+    """Open the file at the first of *paths* in *folder* that exists. *links* are followed.
 
-    Raise BlockingIOError if the call would have to wait or fails otherwise, if the path leads to another file system,
-    and where there is no such call.
+    Return its descriptor and the status that it had before, or None if there is none.
+
+    Raise BlockingIOError if the call would have to wait or fails otherwise, if the path leads to another file system or
+    to no regular file, and where there is no such call.
     """
-    return _open(folder, path, _FILE)
+    for path in paths:
+        name = path.encode()
+        if (found := _open(folder, name, _NAME[links])) is not None:
+            status = os.fstat(found)
+            os.close(found)
+            if not stat.S_ISREG(status.st_mode):  # a pipe or a device must not be opened
+                raise BlockingIOError
+            file = _open(folder, name, _FILE[links])
+            return None if file is None else (file, status)
+    return None
 
 
-def exists(folder: int, path: str) -> bool:
-    """Return whether there is a file at *path* in *folder*. Raise as `open_file`."""
-    file = _open(folder, path, _ANY)
+def exists(folder: int, path: str, links: Links) -> bool:
+    """Return whether there is a file at *path* in *folder*. Raise as `open_first`."""
+    file = _open(folder, os.fsencode(path), _NAME[links])
     if file is not None:
         os.close(file)
     return file is not None
@@ -79,11 +87,10 @@ def read(file: int, position: int, size: int) -> bytes:
     return bytes(data)
 
 
-def _open(folder: int, path: str, how: _How | None) -> int | None:
-    if how is None:
+def _open(folder: int, name: bytes, how: Any) -> int | None:
+    if sys.platform != "linux":
         raise BlockingIOError
-    name = os.fsencode(path)
-    descriptor: int = _libc.syscall(_OPENAT2, folder, name, ctypes.byref(how), _HOW_BYTES)
+    descriptor: int = _libc.syscall(openat2.NUMBER, folder, name, how, openat2.BYTES)
     if descriptor >= 0:
         return descriptor
     if ctypes.get_errno() == errno.ENOENT:

@@ -20,7 +20,10 @@ from pathlib import Path
 
 import structlog
 
+from service.open_file import read_at
 from service.stores.names import files_of, pictures_in
+from service.stores.openat2 import Links
+from service.stores.picture_folder import PictureFolder
 
 log = structlog.get_logger()
 
@@ -56,9 +59,9 @@ class FolderInForce:
     block and raise OSError.
     """
 
-    def __init__(self, root: Path, marker: str = "") -> None:
+    def __init__(self, root: Path, marker: str = "", links: Links = "inside") -> None:
         self.marker = marker
-        self._root, self._marker = os.fspath(root), f"{root}/{marker}" if marker else ""
+        self._root, self._at = os.fspath(root), PictureFolder(root, links)
         parts = _NEXT + 1, _CONTACTS, _MAX_ABSENT, _MAX_ABSENT
         shared = memoryview(mmap(-1, 8 * sum(parts))).cast("Q")
         ends = [*accumulate(parts)]
@@ -76,7 +79,7 @@ class FolderInForce:
         """Raise as `require`, and if the folder cannot be listed. Put the folder in force if it holds a picture."""
         status = self._status()
         os.scandir(self._root).close()
-        if self._marker:
+        if self.marker:
             return
         if self._numbers[_INODE]:
             self._numbers[_PATH] = self._path()  # the folder itself may have been moved to the path
@@ -92,7 +95,7 @@ class FolderInForce:
     def present(self, contact: int) -> None:
         """Note that *contact* has a picture. Raise as `require`."""
         status = self._status()
-        if self._marker:
+        if self.marker:
             return
         if self._absent[0]:
             self._keep_absent({})
@@ -122,7 +125,7 @@ class FolderInForce:
         Raise OSError too if too many known pictures are missing now.
         """
         status = self._status()
-        if self._marker or not known:
+        if self.marker or not known:
             return
         with self._lock:
             now = int(time.monotonic() * 1000)
@@ -150,10 +153,11 @@ class FolderInForce:
     def identity(self) -> str | None:
         """Return the text in the marker, or None if there is no marker or no text in it. Raise as `require`."""
         self._status()
-        if not self._marker:
+        if not self.marker:
             return None
-        with open(self._marker, "rb", buffering=0, opener=_open_without_waiting) as marker:
-            return (marker.read(_MAX_IDENTITY) or b"").decode(errors="replace").strip() or None
+        with self._at.opened() as folder, folder.opened(self.marker) as file:
+            data = b"" if file is None else read_at(file, 0, _MAX_IDENTITY)
+            return data.decode(errors="replace").strip() or None
 
     def accept_any(self) -> None:
         """Accept the folder that is at the path from now on, whatever it holds."""
@@ -170,7 +174,7 @@ class FolderInForce:
         if not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._root)
         inode = numbers[_INODE]
-        if self._marker:
+        if self.marker:
             self._require_marker()
         elif inode and (numbers[_LOST] or status.st_ino != inode or status.st_dev != numbers[_DEVICE]):
             with self._lock:
@@ -181,10 +185,10 @@ class FolderInForce:
         return status
 
     def _require_marker(self) -> None:
-        try:
-            os.stat(self._marker)
-        except FileNotFoundError:
-            self._raise_lost(f"{os.path.basename(self._marker)} is missing")
+        with self._at.opened() as folder:
+            present = folder.status(self.marker) is not None
+        if not present:
+            self._raise_lost(f"{self.marker} is missing")
 
     def _replace(self, status: os.stat_result) -> None:
         """Put the folder with *status* in force, if it may replace the one that is."""
@@ -227,13 +231,10 @@ class FolderInForce:
     def _listed(self) -> list[int]:
         """Return contacts with pictures in the folder, in the order in which the system lists them."""
         contacts: list[int] = []
-        with suppress(OSError):  # a shard that cannot be read
-            contacts.extend(contact for contact, _ in islice(pictures_in(self._root), _CONTACTS))
+        with suppress(OSError), self._at.opened() as folder:  # a shard that cannot be read
+            contacts.extend(contact for contact, _ in islice(pictures_in(folder), _CONTACTS))
         return contacts
 
     def _one_has_a_picture(self, contacts: Iterable[int]) -> bool:
-        return any(file.size for contact in contacts for file in files_of(Path(self._root), contact))
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # the marker may be a named pipe
+        with self._at.opened() as folder:
+            return any(file.size for contact in contacts for file in files_of(folder, contact))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
+
+from service.stores.picture_folder import OpenFolder
 
 _LOWER = (
     "jpg", "jpeg", "jfif", "jpe", "png", "apng", "gif", "tif", "tiff", "webp", "avif", "bmp", "mpo", "heic",
@@ -21,7 +21,7 @@ _SHARD = re.compile(r"[0-9]{3}")
 
 
 class ContactFile(NamedTuple):
-    """A regular file of a contact; *size* is in bytes."""
+    """A regular file of a contact. *path* is relative to the folder of pictures; *size* is in bytes."""
 
     path: str
     size: int
@@ -43,21 +43,18 @@ def contact_in_name(name: str) -> int | None:
     return int(match[1]) if match else None
 
 
-def files_of(root: Path, contact: int, *, sharded: bool = False) -> Iterator[ContactFile]:
-    """Yield the regular files of *contact*, empty ones too: those in *root*, then those in its shard, by `SUFFIXES`.
+def files_of(folder: OpenFolder, contact: int, *, sharded: bool = False) -> Iterator[ContactFile]:
+    """Yield the regular files of *contact*, empty ones too: those in *folder*, then those in its shard, by `SUFFIXES`.
 
-    With *sharded*, *root* itself has none. This takes a fixed number of calls of `os.stat`, whatever the number of
-    contacts. Paths are strings, since `pathlib` would cost more than the calls. Raise OSError unless it only means that
-    there is no such file.
+    With *sharded*, *folder* itself has none. This takes a fixed number of system calls, whatever the number of
+    contacts. Raise OSError unless it only means that there is no such file.
     """
     if contact <= 0:
         return
-    folder = os.fspath(root)
-    if not sharded:
-        yield from _files_in(folder, contact)
-    folder = f"{folder}/{shard(contact)}"
-    if _status(folder) is not None:
-        yield from _files_in(folder, contact)
+    for within in (shard(contact),) if sharded else ("", shard(contact)):
+        for path, status in folder.statuses(within, (f"{contact}.{suffix}" for suffix in SUFFIXES)):
+            if stat.S_ISREG(status.st_mode):
+                yield ContactFile(path, status.st_size)
 
 
 def paths_of(contact: int, *, sharded: bool) -> Iterator[str]:
@@ -69,41 +66,36 @@ def paths_of(contact: int, *, sharded: bool) -> Iterator[str]:
                 yield f"{folder}{contact}.{suffix}"
 
 
-def pictures_in(root: Path | str) -> Iterator[tuple[int, str]]:
-    """Yield contact and path of each picture in *root*, then of those in its shards, as the system lists them."""
+def pictures_in(folder: OpenFolder) -> Iterator[tuple[int, str]]:
+    """Yield contact and path of each picture in *folder*, then of those in its shards, as the system lists them."""
     shards = []
-    with os.scandir(root) as entries:
+    with folder.entries() as entries:
         for entry in entries:
             if is_shard(entry.name):
-                shards.append(entry.path)
-            elif (contact := contact_in_name(entry.name)) is not None and entry.is_file():
-                yield contact, entry.path
-    for folder in shards:
-        with os.scandir(folder) as entries:
+                shards.append(entry.name)
+            elif (contact := contact_in_name(entry.name)) is not None and _is_file(folder, entry, entry.name):
+                yield contact, entry.name
+    for within in shards:
+        with folder.entries(within) as entries:
             for entry in entries:
-                if (contact := contact_in_name(entry.name)) is not None and entry.is_file():
-                    yield contact, entry.path
+                path = f"{within}/{entry.name}"
+                if (contact := contact_in_name(entry.name)) is not None and _is_file(folder, entry, path):
+                    yield contact, path
 
 
-def _files_in(folder: str, contact: int) -> Iterator[ContactFile]:
-    for suffix in SUFFIXES:
-        path = f"{folder}/{contact}.{suffix}"
-        if (size := _size(path)) is not None:
-            yield ContactFile(path, size)
+def links_in(folder: OpenFolder, within: str = "") -> list[str]:
+    """Return the paths of the links called like pictures in *folder*, or in its shard *within*, and of all shards."""
+    prefix = within and f"{within}/"
+    with folder.entries(within) as entries:
+        return [
+            f"{prefix}{entry.name}"
+            for entry in entries
+            if (entry.is_symlink() and contact_in_name(entry.name) is not None) or (not within and is_shard(entry.name))
+        ]
 
 
-def _size(path: str) -> int | None:
-    """Return the size of a regular file, and None for any other file: opening a named pipe would block."""
-    status = _status(path)
-    return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else None
-
-
-def _status(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself is no picture
-            return None
-        raise
+def _is_file(folder: OpenFolder, entry: os.DirEntry[str], path: str) -> bool:
+    if not entry.is_symlink():
+        return entry.is_file()
+    status = folder.status(path)
+    return status is not None and stat.S_ISREG(status.st_mode)

@@ -7,7 +7,7 @@ import stat
 from functools import partial
 
 from service.imaging.containers.window import HEAD_BYTES, Beginning, Window
-from service.open_file import FileIdentity, file_identity, read_at
+from service.open_file import FileIdentity, read_at
 from service.pictures.ports import Loaded
 from service.pictures.values import LAST_SECOND
 from service.stores import cached_files
@@ -27,16 +27,21 @@ class PictureReader:
         self._max_bytes, self._nearness = max_bytes, nearness
         self._descriptions = Descriptions()
 
-    def read(self, contact: int, file: int, most: int, *, cached: bool = False) -> tuple[Loaded, FileIdentity | None]:
+    def read(
+        self, contact: int, file: int, most: int, *, cached: os.stat_result | None = None
+    ) -> tuple[Loaded, FileIdentity | None]:
         """Describe the open *file* as a picture of *contact*, with its bytes if there are *most* at most.
 
-        Return its identity, too. If it is *cached*, raise BlockingIOError instead of waiting or taking milliseconds.
+        Return its identity, too. With *cached*, a status that it had, raise BlockingIOError instead of waiting or
+        taking milliseconds.
 
         A file that is being written may give a mixture, and no identity. Its version then differs when it is read.
         """
 
         def described(status: os.stat_result) -> Loaded:
             size = status.st_size
+            if cached and not (size and stat.S_ISREG(status.st_mode)):
+                raise BlockingIOError
             read = cached_files.read if cached else read_at
             data = read(file, 0, size if size <= most else min(HEAD_BYTES, size))
             version, modified = version_of(status, data), _modified(status)
@@ -48,19 +53,16 @@ class PictureReader:
                     self._descriptions.keep(original)
             return Loaded(original, data if len(data) == size <= most else None)
 
-        status, loaded, same = read_unchanged(file, described)
+        status, loaded, identity = read_unchanged(file, described, cached)
         self._nearness.note(file, status.st_dev)
-        return (loaded, file_identity(status)) if same else (Loaded(loaded.original, None), None)
+        return (loaded, identity) if identity is not None else (Loaded(loaded.original, None), None)
 
-    def read_cached(self, contact: int, file: int, most: int) -> tuple[Loaded, FileIdentity]:
-        """Return the same as `read`, without waiting for the disk.
+    def read_cached(self, contact: int, file: int, status: os.stat_result, most: int) -> tuple[Loaded, FileIdentity]:
+        """Return the same as `read`, without waiting for the disk. *status* is one that the file had.
 
         Raise OSError if the file is not in memory, if its header is not short, and if it may be no sound picture.
         """
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or not status.st_size:
-            raise BlockingIOError
-        loaded, identity = self.read(contact, file, most, cached=True)
+        loaded, identity = self.read(contact, file, most, cached=status)
         if identity is None or loaded.original.fault:
             raise BlockingIOError
         return loaded, identity

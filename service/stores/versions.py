@@ -33,24 +33,28 @@ def picture_of(version: str) -> tuple[str, str]:
     return version.partition("-")[0], version.rpartition("-")[2]
 
 
-def read_unchanged(file: int, read: Callable[[os.stat_result], T]) -> tuple[os.stat_result, T, bool]:
-    """Return the status of the open *file*, the result of *read* with it, and whether the file stayed the same.
+def read_unchanged(
+    file: int, read: Callable[[os.stat_result], T], before: os.stat_result | None = None
+) -> tuple[os.stat_result, T, FileIdentity | None]:
+    """Return the status of the open *file*, the result of *read* with it, and its identity; None: the file changed.
+
+    *before* is a status that it had, if one is known.
 
     When the file changed during the read, *read* is called again, at most `_TRIES` times in all.
     """
-    before = os.fstat(file)
+    before = before or os.fstat(file)
     for _ in range(_TRIES):
         result = read(before)
         after = os.fstat(file)
-        if file_identity(after) == file_identity(before):
-            return before, result, True
-        before, last = after, (before, result, False)
+        if (identity := file_identity(after)) == file_identity(before):
+            return before, result, identity
+        before, last = after, (before, result, None)
     return last
 
 
 def require_version(file: int, expected: str) -> FileIdentity:
     """Return the identity of the open *file*. Raise `OriginalChanged` unless it has the *expected* version."""
-    status, head, same = read_unchanged(file, lambda status: read_at(file, 0, min(HEAD_BYTES, status.st_size)))
-    if not same or version_of(status, head) != expected:
+    status, head, identity = read_unchanged(file, lambda status: read_at(file, 0, min(HEAD_BYTES, status.st_size)))
+    if identity is None or version_of(status, head) != expected:
         raise OriginalChanged
-    return file_identity(status)
+    return identity

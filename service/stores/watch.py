@@ -12,11 +12,14 @@ import time
 from collections.abc import Generator
 from contextlib import closing, suppress
 from pathlib import Path
+from stat import S_ISDIR
 
 import structlog
 
 from service.stores.inotify import FOLDER_GONE, LIMITS, NAME_CHANGED, OVERFLOW, UNMOUNTED, Inotify
 from service.stores.names import contact_in_name, is_shard, shard
+from service.stores.openat2 import Links
+from service.stores.picture_folder import PictureFolder
 
 log = structlog.get_logger()
 
@@ -46,8 +49,8 @@ class _Unmounted(Exception):
 class Watch:
     """Watches *root*, the folder of a `DirectoryStore`, in a thread of its own from `start` to `close`."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, links: Links = "inside") -> None:
+        self._root, self._links = root, links
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self._begun, self._has_changes = asyncio.Event(), asyncio.Event()
@@ -81,7 +84,7 @@ class Watch:
                     self._ended.wait(pause)
                     continue
                 unmounted = False
-                with closing(_changes(self._root, self._ended)) as changes:
+                with closing(_changes(self._root, self._links, self._ended)) as changes:
                     for contacts in changes:
                         if failing:
                             log.info("images.watched")
@@ -112,7 +115,7 @@ class Watch:
             self._has_changes.set()
 
 
-def _changes(root: Path, ended: threading.Event) -> Generator[Contacts, None, None]:
+def _changes(root: Path, links: Links, ended: threading.Event) -> Generator[Contacts, None, None]:
     """Yield changes until the folders must be watched again. First yield None, for changes from before the watch.
 
     Raise `_Unmounted` after an unmount: what is missing then was not removed. Every folder is watched separately: a
@@ -121,7 +124,7 @@ def _changes(root: Path, ended: threading.Event) -> Generator[Contacts, None, No
     folder = _resolved(root)
     identity = _identity(folder)
     with closing(Inotify()) as inotify:
-        folders = _watch_folders(inotify, folder)
+        folders = _watch_folders(inotify, PictureFolder(folder, links))
         had_pictures = _has_pictures(folder)
         yield None
         while not ended.is_set():
@@ -160,18 +163,19 @@ def _has_pictures(folder: Path) -> bool:
         return False
 
 
-def _watch_folders(inotify: Inotify, folder: Path) -> dict[int, set[str]]:
-    """Watch *folder* and its shards. Return the names of the shards by watch; the name of *folder* is empty.
+def _watch_folders(inotify: Inotify, at: PictureFolder) -> dict[int, set[str]]:
+    """Watch the folder *at* and its shards. Return the names of the shards by watch; the folder has an empty name.
 
-    *folder* is the first, so a shard that is added meanwhile gives an event. The names of shards are tried, since a
-    list of *folder* may have a million files.
+    The folder itself is the first, so a shard that is added meanwhile gives an event. The names of shards are tried,
+    since a list of the folder may have a million files.
     """
-    folders = {inotify.add(str(folder)): {""}}
-    for name in map(shard, range(1000)):
-        path = f"{folder}/{name}"
-        if os.path.isdir(path):
-            with suppress(FileNotFoundError, NotADirectoryError):  # removed since
-                folders.setdefault(inotify.add(path), set()).add(name)
+    folders = {inotify.add(at.path): {""}}
+    with at.opened() as folder:
+        for name in map(shard, range(1000)):
+            status = folder.status(name)
+            if status is not None and S_ISDIR(status.st_mode):
+                with suppress(FileNotFoundError, NotADirectoryError):  # removed since
+                    folders.setdefault(inotify.add(f"{at.path}/{name}"), set()).add(name)
     return folders
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
@@ -22,8 +23,10 @@ from service.stores.directory import DirectoryStore
 from service.stores.folder_in_force import FolderInForce
 from service.stores.names import files_of, shard
 from service.stores.near import is_near
+from service.stores.openat2 import Links
 from service.stores.os_errors import as_store_errors
-from service.stores.uploads import UploadFile, UploadFolder, make_names_durable
+from service.stores.picture_folder import OpenFolder
+from service.stores.uploads import UploadFile, UploadFolder, set_mode
 from service.threads import Threads
 
 T = TypeVar("T")
@@ -41,7 +44,7 @@ class WritableDirectory(DirectoryStore):
     """A `DirectoryStore` that is also a `WritableStore`. It creates nothing in the folder before the first write.
 
     An upload is written to a file of its own, flushed to the disk, and renamed to its place. The folder is then flushed
-    too, before the call returns.
+    too, before the call returns. It has *file_mode*, or the mode of the picture that it replaces.
     """
 
     def __init__(
@@ -52,9 +55,11 @@ class WritableDirectory(DirectoryStore):
         timeout: float,
         in_force: FolderInForce | None = None,
         near: bool | Literal["auto"] = False,
+        links: Links = "inside",
+        file_mode: int = 0o640,
     ) -> None:
-        super().__init__(root, max_bytes=max_bytes, timeout=timeout, in_force=in_force, near=near)
-        self._uploads = UploadFolder(root, timeout)
+        super().__init__(root, max_bytes=max_bytes, timeout=timeout, in_force=in_force, near=near, links=links)
+        self._uploads = UploadFolder(root, timeout, links, file_mode)
         self._writers = Threads(_THREADS, name="store-write", hangs_after=timeout, spare=_SPARE)
 
     @asynccontextmanager
@@ -93,7 +98,7 @@ class WritableDirectory(DirectoryStore):
 
     def _put(self, contact: int, upload: UploadFile, check: Check) -> Original:
         upload.make_durable()
-        with self._write_lock():
+        with self._write_lock(), self._at.opened() as folder:
             present = self._present(contact)
             check(present)
             moment = _moment(present)
@@ -101,28 +106,33 @@ class WritableDirectory(DirectoryStore):
             original = self._reader.read(contact, upload.file.fileno(), 0)[0].original
             if original.fault is not None:  # without its metadata it may be too large
                 raise original.fault.error()
-            found = [*files_of(self._root, contact)]
-            path = next((Path(file.path) for file in found if file.size), None)
-            path = path or self._new_path(contact, original.format)
+            found = [*files_of(folder, contact)]
+            path = next((file.path for file in found if file.size), None)
+            if path is not None and (status := folder.status(path)) is not None:
+                set_mode(upload.file.fileno(), stat.S_IMODE(status.st_mode) & 0o777)
+            path = path or _new_path(folder, contact, original.format)
             for file in found:
                 if not file.size:  # before the rename: on some file systems, case does not distinguish names
-                    Path(file.path).unlink(missing_ok=True)
-            upload.path.rename(path)
-        make_names_durable(path.parent)
+                    folder.unlink(file.path)
+            with folder.place(path) as (parent, name):
+                upload.rename(parent, name)
+        with self._at.opened() as folder:
+            folder.make_names_durable(path)
         self._in_force.present(contact)
         return original
 
     def _delete(self, contact: int, check: Check) -> None:
-        with self._write_lock():
+        with self._write_lock(), self._at.opened() as folder:
             check(self._present(contact))
-            paths = [Path(file.path) for file in files_of(self._root, contact)]
+            paths = [file.path for file in files_of(folder, contact)]
             for path in reversed(paths[1:]):  # the present picture last, so that no older one is ever visible
-                path.unlink(missing_ok=True)
-                make_names_durable(path.parent)
+                folder.unlink(path)
+                folder.make_names_durable(path)
             for path in paths[:1]:
-                path.unlink(missing_ok=True)
-        for path in paths[:1]:
-            make_names_durable(path.parent)
+                folder.unlink(path)
+        with self._at.opened() as folder:
+            for path in paths[:1]:
+                folder.make_names_durable(path)
         self._in_force.removed(contact)
 
     @contextmanager
@@ -138,11 +148,6 @@ class WritableDirectory(DirectoryStore):
             return self._find(contact)
         except OriginalEmpty:
             return None
-
-    def _new_path(self, contact: int, kind: Format) -> Path:
-        """Return the path of a contact's first picture: in its shard, if that folder exists."""
-        folder = self._root / shard(contact)
-        return (folder if folder.is_dir() else self._root) / f"{contact}.{kind.suffix}"
 
     async def _write_bounded(self, call: Callable[[], T]) -> T:
         """Return the result of *call* in a writer thread, within the time limit."""
@@ -188,6 +193,13 @@ class _Upload:
 def _discard(begun: Future[UploadFile]) -> None:
     if not begun.cancelled() and begun.exception() is None:
         begun.result().discard()
+
+
+def _new_path(folder: OpenFolder, contact: int, kind: Format) -> str:
+    """Return the path of a contact's first picture: in its shard, if that folder exists."""
+    status = folder.status(shard(contact))
+    within = f"{shard(contact)}/" if status is not None and stat.S_ISDIR(status.st_mode) else ""
+    return f"{within}{contact}.{kind.suffix}"
 
 
 def _moment(present: Original | None) -> int:

@@ -38,7 +38,7 @@ def content(body: bytes, suffix: str, fields: Mapping[str, str] | None = None) -
     """Return the handler of *body*, whose type has the usual *suffix*."""
     etag = f'"{sha256(body).hexdigest()[:24]}"'
     headers = common(None, None)
-    headers.update({hdrs.ETAG: etag, hdrs.CACHE_CONTROL: _LIFETIME, **(fields or {})})
+    headers.update({"ETag": etag, hdrs.CACHE_CONTROL: _LIFETIME, **(fields or {})})
 
     async def answer(request: web.Request) -> web.StreamResponse:
         request[REQUESTER] = _EVERYONE

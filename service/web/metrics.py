@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Mapping
 from functools import partial
 from typing import Literal, get_args
 
@@ -23,7 +24,7 @@ from service.pictures.ports import Layer, Lookup, Outcome
 from service.threads import hung_calls
 from service.web.request_values import METHODS
 
-Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "other"]
+Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "agent", "other"]
 """The values of the label `route`. `other` counts requests to unknown paths and malformed ones."""
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -77,6 +78,13 @@ class Metrics:
         )
         self._log_dropped = counter("contact_image_log_dropped", "Lines of the log that were dropped.")
         self._log_dropped_before = 0
+        self._sandbox = Gauge(
+            "contact_image_render_sandbox",
+            "Layers of the sandbox of render processes.",
+            ["layer"],
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         self._waiting = 0
         self._hung = Gauge(
             "contact_image_threads_hung",
@@ -134,6 +142,10 @@ class Metrics:
     def unrenderable_placeholder(self) -> None:
         """Count a placeholder that was sent because the picture cannot be rendered."""
         self._unrenderable.inc()
+
+    def sandboxed(self, layers: Mapping[str, int]) -> None:
+        for name, value in layers.items():
+            self._sandbox.labels(name).set(value)
 
     def queued(self, count: int) -> None:
         self._waiting = count

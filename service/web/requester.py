@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from yarl._url import build_pre_encoded_url
@@ -16,13 +16,15 @@ class Requester:
     """The sender of a request, as far as an answer depends on it.
 
     *private*: no shared cache may store the answer. *until*, in Unix seconds: no cache may keep the answer longer.
-    *target* is the request's target without its signature and `name`; None if there is no signature.
+    *target* is the request's target without its signature and `name`; None if there is no signature. *name* is the
+    user's, for the log.
     """
 
     roles: frozenset[Role]
     private: bool = False
     until: int | None = None
     target: str | None = None
+    name: str = field(default="", repr=False, compare=False)
 
 
 REFUSED_REQUESTER = Requester(frozenset(), private=True)

@@ -10,12 +10,14 @@ from aiohttp import web
 
 from service.access.identity import Role
 from service.errors import N_, PictureError, Unexpected, UnknownPath
+from service.web.agents import contact_image
+from service.web.audit import audited
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.files import content, file
 from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz
-from service.web.imageinfo import imageinfo
+from service.web.imageinfo import imageinfo, imageinfos
 from service.web.keys import AUTHENTICATOR, CORS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
@@ -33,6 +35,12 @@ _END = "{_end:/?}"
 """A path with a slash at its end names the same resource."""
 _IMAGE = _CONTACT + "/{_image:(?i:image)}" + _END
 _INFO = _CONTACT + "/{_info:(?i:imageinfo)}" + _END
+_INFOS = "/{_contact:(?i:api/v1/contact)}/{_info:(?i:imageinfo)}" + _END
+_AGENT = "/{_agent:(?i:api/v1/agents/blob)}"
+_OPERATIONS = {
+    "GetContactImage": contact_image(sized=False),
+    "GetContactImageWithSize": contact_image(sized=True),
+}
 _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
@@ -51,13 +59,18 @@ def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()
             by_method(
                 GET=_needs(Role.READ, picture),
                 HEAD=_needs(Role.READ, picture),
-                PUT=_needs(Role.WRITE, put_picture),
-                POST=_needs(Role.WRITE, put_picture),
-                DELETE=_needs(Role.WRITE, delete_picture),
-                PURGE=_needs(Role.PURGE, purge_picture),
+                PUT=_needs(Role.WRITE, audited(put_picture)),
+                POST=_needs(Role.WRITE, audited(put_picture)),
+                DELETE=_needs(Role.WRITE, audited(delete_picture)),
+                PURGE=_needs(Role.PURGE, audited(purge_picture)),
             ),
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
+        (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, imageinfos), HEAD=_needs(Role.READ, imageinfos))),
+        *(
+            (_AGENT + f"/{{_{name}:(?i:{name})}}" + _END, "agent", by_method(POST=_needs(Role.READ, handler)))
+            for name, handler in _OPERATIONS.items()
+        ),
         ("/healthz" + _END, "healthz", read_only(healthz)),
         ("/readyz" + _END, "readyz", read_only(readyz)),
         ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),

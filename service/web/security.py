@@ -128,13 +128,14 @@ class Authenticator:
         return NotAuthenticated(N_("Credentials are required."))
 
 
-@lru_cache(64)
-def _requester(roles: frozenset[Role]) -> Requester:
-    return Requester(roles, private=True)
+@lru_cache(1024)
+def _requester(roles: frozenset[Role], name: str) -> Requester:
+    return Requester(roles, private=True, name=name)
 
 
 def _private(identity: Identity, signed: Requester | None) -> Requester:
     """Return the requester with *identity*, which has the rights of a *signed* URL in addition."""
     if signed is None:
-        return _requester(identity.roles)
-    return Requester(identity.roles | signed.roles, private=True, until=signed.until, target=signed.target)
+        return _requester(identity.roles, identity.name)
+    roles = identity.roles | signed.roles
+    return Requester(roles, private=True, until=signed.until, target=signed.target, name=identity.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from aiohttp import web
 
 from service.access.identity import Role
@@ -31,8 +33,8 @@ async def put_picture(request: web.Request) -> web.StreamResponse:
     assert isinstance(connection, Connection)
     client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     await writes.require(contact, client, check)
-    async with writes.uploading() as upload:
-        await receive(request, upload.write, max_bytes=limits.max_bytes, timeout=limits.timeout)
+    body = partial(receive, request, max_bytes=limits.max_bytes, timeout=limits.timeout)
+    async with writes.uploading(contact, client, body) as upload:
         original = await writes.put(contact, client, upload, check)
     headers = uncached(contact)
     headers["ETag"] = _etag(request, original)

@@ -173,6 +173,7 @@ async def _renderer(
             queue=settings.queue,
             timeout=settings.timeout,
             memory_bytes=settings.memory_bytes,
+            sandbox=settings.sandbox,
             slots=slots,
         )
         pool.open()

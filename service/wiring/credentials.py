@@ -104,7 +104,7 @@ async def check_verifiers(auth: AuthSettings) -> None:
             if probe is not None:
                 await verifier.verify(probe, app_token)
         except VerificationUnavailable as error:
-            faults.append(f"{scheme}: {error}")
+            faults.append(f"{scheme}: {error.__cause__ or error}")
         except (NotAuthenticated, Forbidden):
             pass  # the expected answer
     for verifier in verifiers.values():

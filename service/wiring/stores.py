@@ -60,9 +60,14 @@ def store_type(settings: Settings) -> StoreType:
 
 def _make_folder(settings: Settings, in_force: FolderInForce | None = None) -> WritableDirectory:
     images = settings.images
-    in_force = in_force or FolderInForce(images.directory, images.marker)
     return WritableDirectory(
-        images.directory, max_bytes=images.max_bytes, timeout=images.timeout, in_force=in_force, near=images.near
+        images.directory,
+        max_bytes=images.max_bytes,
+        timeout=images.timeout,
+        in_force=in_force or FolderInForce(images.directory, images.marker, images.follow_links),
+        near=images.near,
+        links=images.follow_links,
+        file_mode=settings.writes.mode,
     )
 
 
@@ -73,7 +78,7 @@ def _prepare_folder(settings: Settings) -> FolderInForce:
     be mounted later.
     """
     folder = settings.images.directory
-    in_force = FolderInForce(folder, settings.images.marker)
+    in_force = FolderInForce(folder, settings.images.marker, settings.images.follow_links)
     threads = Threads(1, name="start", hangs_after=settings.images.timeout, spare=1)
 
     def within_timeout(call: Callable[[], None]) -> None:
@@ -98,6 +103,8 @@ async def _inspect_folder(settings: Settings) -> tuple[bool, str]:
     fault = f"{folder}: "
     try:
         description = await store.check()
+        if refused := await store.refused_links():
+            description += f"; {refused} symbolic links are not followed (images.follow_links)"
         tried, faults = await store.sample(_SAMPLE)
         if faults:
             return False, f"{faults[0]}; {len(faults)} of the first {tried} pictures cannot be read"
@@ -114,7 +121,8 @@ async def _inspect_folder(settings: Settings) -> tuple[bool, str]:
 
 def _try_upload(settings: Settings) -> None:
     """Create the folder of uploads and a file in it, and remove the file. Raise OSError if that fails."""
-    UploadFolder(settings.images.directory, settings.images.timeout).begin().discard()
+    images = settings.images
+    UploadFolder(images.directory, images.timeout, images.follow_links, settings.writes.mode).begin().discard()
 
 
 async def _watch_folder(settings: Settings, store: WritableStore, purge: Purge) -> AsyncIterator[None]:
@@ -122,7 +130,7 @@ async def _watch_folder(settings: Settings, store: WritableStore, purge: Purge) 
         yield
         return
     assert isinstance(store, WritableDirectory)
-    watch = Watch(settings.images.directory)
+    watch = Watch(settings.images.directory, settings.images.follow_links)
     await watch.start()
     task = asyncio.create_task(_purge_changed(watch, store, purge))
     yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +150,7 @@ def test_check_fails_when_a_verifier_does_not_answer(
     variables = {f"CONTACT_IMAGE_AUTH__{name}": value for name, value in given.items()}
     result = command("check", "--images", tmp_path, CONTACT_IMAGE_AUTH__SCHEMES=scheme, **variables)
     assert result.exit_code == 1
-    assert f"credentials: FAILED: {scheme}: " in result.stdout
+    assert re.search(rf"(?m)^credentials: FAILED: {scheme}: .*127\.0\.0\.1:9\b", result.stdout), "names the server"
     assert SECRET not in result.stdout + result.stderr
 
 
@@ -218,17 +219,30 @@ def test_unknown_risk_is_refused() -> None:
 
 
 @pytest.mark.parametrize("mode", [0o666, 0o646, 0o622, 0o664])
-def test_users_file_that_others_may_write_is_refused_unless_it_is_accepted(
-    tmp_path: Path, users: Path, command: Command, mode: int
+@pytest.mark.parametrize(
+    ("scheme", "setting", "more"),
+    [("basic", "USERS_FILE", {}), ("bearer", "JWT_KEY_FILE", {"JWT_ISSUER": "x", "JWT_AUDIENCE": "y"})],
+)
+def test_file_that_others_may_write_is_refused_unless_it_is_accepted(
+    tmp_path: Path,
+    users: Path,
+    keys: Path,
+    command: Command,
+    scheme: str,
+    setting: str,
+    more: dict[str, str],
+    mode: int,
 ) -> None:
-    (tmp_path / "users").write_text(users.read_text("utf-8"), "utf-8")
-    (tmp_path / "users").chmod(mode)
-    variables = {"CONTACT_IMAGE_AUTH__SCHEMES": "basic", "CONTACT_IMAGE_AUTH__USERS_FILE": "users"}
+    file = tmp_path / "file"
+    file.write_bytes((users if scheme == "basic" else keys).read_bytes())
+    file.chmod(mode)
+    given = {"SCHEMES": scheme, setting: "file", **more}
+    variables = {f"CONTACT_IMAGE_AUTH__{name}": value for name, value in given.items()}
     for name in ("serve", "check"):
         result = command(name, "--images", tmp_path, **variables)
         assert result.exit_code == 1
-        assert "users: others than its owner may write it" in result.stdout + result.stderr
+        assert "file: others than its owner may write it" in result.stdout + result.stderr
     accepted = {"CONTACT_IMAGE_AUTH__ACCEPT": "writable_users"}
     assert command("check", "--images", tmp_path, **variables, **accepted).exit_code == 0
-    (tmp_path / "users").chmod(0o644)
+    file.chmod(0o644)
     assert command("check", "--images", tmp_path, **variables).exit_code == 0

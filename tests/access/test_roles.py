@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from tests.access.conftest import ServeSecured, basic, bearer, session, signed, ticket
 from tests.access.targets import AS_STORED, REFUSED, WARM, warm
 from tests.access.verifiers.tokens import pair
+from tests.conftest import Serve
 from tests.waiting import until
 from tools.pictures.drawing import quarters, saved
 
@@ -216,3 +220,51 @@ async def test_changed_users_and_keys_are_in_force_without_a_reload(
 
 async def client_refuses(status: Awaitable[int]) -> bool:
     return await status == 401
+
+
+async def test_every_change_is_audited_with_its_user_and_result(
+    serve_secured: ServeSecured, superoffice: Any, images: Path
+) -> None:
+    client = await serve_secured(auth={"users_file": ""}, server={"trusted_proxies": ["127.0.0.1"]})
+    picture = saved(quarters(32, 24), "PNG")
+    forwarded = {"X-Forwarded-For": "192.0.2.7"}
+    changes: list[tuple[str, dict[str, str], Any, int, str]] = [
+        ("PUT", ticket(), picture, 200, "ANNA"),
+        ("POST", session(), picture, 200, "ANNA"),
+        ("PUT", bearer(roles=["write"], sub="a service"), picture, 200, "a service"),
+        ("PUT", basic("anna"), b"no picture", 415, "ANNA"),
+        ("PUT", ticket() | {"If-None-Match": "*"}, picture, 412, "ANNA"),
+        ("PURGE", bearer(roles=["purge"]), None, 204, "anna"),
+        ("DELETE", ticket(), None, 204, "ANNA"),
+    ]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    try:
+        with capture_logs() as events:
+            for method, fields, body, status, _ in changes:
+                async with client.request(method, AS_STORED, data=body, headers=fields | forwarded) as answer:
+                    assert answer.status == status, method
+            for fields in ({}, bearer(), basic("anna", "wrong")):  # these are refused, and change nothing
+                async with client.request("DELETE", AS_STORED, headers=fields) as answer:
+                    assert answer.status in (401, 403)
+            async with client.get(WARM, headers=ticket()) as answer:
+                assert answer.status == 404
+    finally:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    audited = [each for each in events if each["event"] == "audit.change"]
+    assert [(each["what"], each["result"], each["who"]) for each in audited] == [
+        (method, status, who) for method, _, _, status, who in changes
+    ]
+    assert {(each["client"], each["contact"], each["log_level"]) for each in audited} == {("192.0.2.7", "1", "info")}
+
+
+async def test_change_without_credentials_is_audited(serve: Serve) -> None:
+    client = await serve(writes={"enabled": True})
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
+    try:
+        with capture_logs() as events:
+            async with client.delete(AS_STORED) as answer:
+                assert answer.status == 204
+    finally:
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    (event,) = (each for each in events if each["event"] == "audit.change")
+    assert (event["who"], event["client"], event["what"], event["result"]) == ("anonymous", "127.0.0.1", "DELETE", 204)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from struct import Struct
@@ -114,6 +115,13 @@ async def test_value_of_an_earlier_release_is_a_miss_and_is_replaced(
     assert await fleet.put(42, "one", ENTRY, token, life=60)
     assert await found(fleet, 42, "one") == ENTRY
     assert set(counted) == {"foreign"}
+
+
+async def test_identities_of_stores_that_a_stranger_has_noted_are_bounded(fleet: RedisCache, client: Redis) -> None:
+    now = time.time()
+    names = ["another store", "x" * 5_000_000, "x" * 1_025, b"\xff"]
+    await client.zadd(f"{fleet.key(0).partition(':')[0]}:stores", {name: now + at for at, name in enumerate(names)})
+    assert {*await fleet.stores("own")} == {"own", "another store", "\ufffd"}
 
 
 async def test_fence_that_a_stranger_has_written_is_replaced_if_it_is_too_long(

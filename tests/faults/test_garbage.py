@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from service.caches.entry_format import EntryFormat
 from service.formats import Format
 from service.pictures.records import encode
-from service.pictures.values import RECORD, Entry, Original
+from service.pictures.values import RECORD, Entry, Fault, Original
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import NO_MEMORY, RENDERS, Client, Readers, settled, undisturbed
@@ -25,6 +25,7 @@ from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
 from tools.pictures.drawing import large, saved
 
+VERSION = "10-1797f2a1b2c3d4e5-0123456789abcdef01234567"
 Plant = Callable[[Redis, str], Awaitable[object]]
 QUERY = "?w=20&type=png"
 FORMAT = EntryFormat("")
@@ -139,8 +140,11 @@ async def test_garbage_in_any_field_is_a_miss_and_is_replaced(
 @pytest.mark.parametrize(
     "record",
     [b"", b"{", b"[]", b"7", b'"text"', b"{}", b'{"contact": 1}', b"\xff\xfe", b"[" * 100_000, b'{"format": "JPEG"}',
-     encode(Original(2, "v", 10, 1_700_000_000, Format.JPEG, alpha=False))],
-    ids=range(11),
+     encode(Original(2, VERSION, 10, 1_700_000_000, Format.JPEG, alpha=False)),  # another contact
+     encode(Original(1, VERSION[:-1] + "0", 10, 1_700_000_000, Format.JPEG, alpha=False)),  # another version
+     encode(Original(1, VERSION, 10, 1_700_000_000, Format.JPEG, alpha=False,
+                     fault=Fault("%(a)3000000d", (("a", 1),), 1e10)))],
+    ids=range(13),
 )  # fmt: skip
 async def test_foreign_record_is_a_miss(
     client: Client, get: Get, shared_valkey: Valkey, prefix: str, record: bytes
@@ -148,7 +152,7 @@ async def test_foreign_record_is_a_miss(
     expected = await get(client, 1, QUERY)
     async with Redis.from_url(shared_valkey.url) as redis:
         await kept(client, get, redis, prefix)
-        foreign = FORMAT.pack(Entry("v", time.time(), "", record), f" {prefix}:{{1}} {RECORD}")
+        foreign = FORMAT.pack(Entry(VERSION, time.time(), "", record), f" {prefix}:{{1}} {RECORD}")
         await redis.hset(f"{prefix}:{{1}}", RECORD, foreign)
     response = await get(client, 1, QUERY)
     assert (response.status, response.headers["ETag"]) == (200, expected.headers["ETag"])

@@ -36,7 +36,7 @@ def learned(run: str, seconds: int, folder: Path) -> str:
 
 
 def test_input_that_fails_is_found_and_kept(tmp_path: Path) -> None:
-    assert "the planted bug" in learned("run", 60, tmp_path)
+    assert "the planted bug" in learned("run", 600, tmp_path)
     (kept,) = tmp_path.iterdir()
     assert kept.read_bytes()[:3] == b"bug"
 

@@ -121,6 +121,8 @@ class Process:
         seen = _stat(self.pid)
         try:
             return seen is not None and seen[0] == "S" and os.readlink(f"/proc/{self.pid}/fd/2") == os.devnull
+        except PermissionError:
+            return True  # it is in the sandbox, and hides its files
         except OSError:
             return False
 

@@ -31,11 +31,27 @@ def test_valid_settings_a_readable_store_and_a_reachable_cache_exit_with_0(
 ) -> None:
     result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
     assert result.returncode == 0, result.stderr
-    settings, store, cache = result.stdout.splitlines()
+    settings, store, cache, sandbox = result.stdout.splitlines()
     assert settings == "settings: valid"
     assert store.startswith("store: ")
     assert str(pictures) in store
     assert re.fullmatch(r"cache: Valkey \d\S+, [\d,]+ bytes, \S+; cache\.secret is empty, so .* forge pictures", cache)
+    assert re.match("sandbox: limits\\b", sandbox)
+
+
+def test_sandbox_without_a_required_layer_is_a_failure_and_refuses_the_start(
+    pictures: Path, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.rendering.process.REQUIRED", {"landlock": 1000})
+    variables = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_RENDER__SANDBOX": "require"}
+    result = invoke("check", "--images", pictures, **variables)
+    assert result.exit_code == 1
+    assert re.search(r"(?m)^sandbox: FAILED: .*landlock", result.stdout)
+    result = invoke("serve", "--images", pictures, "--port", "0", **variables)
+    assert result.exit_code == 1
+    assert re.search(r"the settings cannot be used:\n +render\.sandbox: .*landlock", result.output)
+    result = invoke("check", "--images", pictures, **variables | {"CONTACT_IMAGE_RENDER__SANDBOX": "off"})
+    assert "sandbox: off\n" in result.stdout
 
 
 def test_cache_with_a_secret_is_reported_without_it(pictures: Path, shared_valkey: Valkey, tmp_path: Path) -> None:
@@ -106,6 +122,17 @@ def test_unreadable_picture_is_a_failure_that_names_the_file(shared_valkey: Valk
         assert words == (
             f"[Errno 13] Permission denied: '{folder / '2.jpg'}'; 1 of the first 3 pictures cannot be read"
         )
+
+
+def test_refused_links_are_counted(pictures: Path, shared_valkey: Valkey) -> None:
+    (pictures / "900.jpg").symlink_to("/proc/version")
+    (pictures / "901").symlink_to("..")
+    cache = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url}
+    result = invoke("check", "--images", pictures, **cache)
+    assert result.exit_code == 0
+    assert "2 symbolic links are not followed (images.follow_links)" in result.stdout
+    result = invoke("check", "--images", pictures, **cache, CONTACT_IMAGE_IMAGES__FOLLOW_LINKS="all")
+    assert "symbolic links" not in result.stdout
 
 
 def test_read_only_folder_is_a_failure_if_writes_are_enabled(shared_valkey: Valkey) -> None:

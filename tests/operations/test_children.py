@@ -54,6 +54,7 @@ def test_processes_of_the_service_get_no_secret_from_its_environment(tmp_path: P
         assert any("valkey-server" in each.command for each in children)
         for each in children:
             assert [name for name in environment(each) if not ALLOWED.fullmatch(name)] == [], each.command
+        assert b'contact_image_render_sandbox{layer="limits"} 1.0' in service.get("/metrics").body
 
 
 @NEEDS_PROC

@@ -47,7 +47,7 @@ def service(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Service]
     folder = tmp_path / "images"
     (folder / "007").mkdir(parents=True)
     (folder / "1.jpg").write_bytes(saved(quarters(64, 48), "JPEG"))
-    variables = {"CONTACT_IMAGE_IMAGES__TIMEOUT": str(TIMEOUT), "CONTACT_IMAGE_IMAGES__WATCH": "false"}
+    variables = {"CONTACT_IMAGE_IMAGES__TIMEOUT": str(TIMEOUT)}
     with (
         hung_disk(folder / "007"),
         running("--images", folder, "--workers", str(request.param), **variables) as started,
@@ -60,6 +60,7 @@ def get(service: Service, contact: int) -> int:
 
 
 def test_requests_that_need_no_hung_disk_are_answered(service: Service) -> None:
+    block_until(lambda: service.get("/readyz").status == 200, 60, "it is ready before any picture is known")
     with ThreadPoolExecutor(40) as clients:
         hung = [clients.submit(get, service, 1000 * number + 7) for number in range(1, 41)]
         block_until(lambda: _hung_threads(service) > 0, 60, "threads hang")

@@ -174,6 +174,16 @@ class TestReload:
             assert not events(service, "server.reload_failed")
             assert not re.search(f"{OLD}|{NEW}|{PASSWORD}|argon2", service.logged)
 
+    def test_file_of_a_secret_is_read_again(self, pictures: Path, files: Files, tmp_path: Path, workers: int) -> None:
+        secret = tmp_path / "signing-keys"
+        secret.write_text(f"old:{OLD}\n", "utf-8")
+        with secured(pictures, files, workers, CONTACT_IMAGE_AUTH__SIGNING_KEYS_FILE=str(secret)) as service:
+            assert statuses(service, signed("old", OLD)) == {200}
+            secret.write_text(f"new:{NEW}\n", "utf-8")
+            assert reload(service)["changed"] == ["auth.signing_keys"]
+            assert statuses(service, signed("old", OLD)) == {403}
+            assert statuses(service, signed("new", NEW)) == {200}
+
     def test_other_files_may_be_named(self, pictures: Path, files: Files, workers: int, tmp_path: Path) -> None:
         with secured(pictures, files, workers) as service:
             (tmp_path / "other").write_text(f"nora:{HASH}\n", "utf-8")
@@ -265,6 +275,20 @@ class TestBadFiles:
             reload(service)
             assert refused(service, basic("olaf"))
             assert statuses(service, signed("new", NEW)) == {200}
+
+    def test_pipe_in_place_of_a_file_fails_the_reload(self, pictures: Path, files: Files, workers: int) -> None:
+        """Its opening would wait for a program that writes to it."""
+        with secured(pictures, files, workers) as service:
+            for times, path in enumerate((files.config, files.users, files.keys), 1):
+                contents = path.read_bytes()
+                path.unlink()
+                os.mkfifo(path)
+                (fault,) = failed_reload(service, times)["faults"]
+                assert fault == f"{path}: cannot be read: Is not a regular file"
+                assert statuses(service, PICTURE, basic("anna")) == {200}
+                path.unlink()
+                path.write_bytes(contents)
+            reload(service)
 
     def test_setting_that_does_not_fit_those_in_force_changes_nothing(
         self, pictures: Path, files: Files, workers: int

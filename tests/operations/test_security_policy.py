@@ -19,7 +19,7 @@ def test_there_is_a_table_of_threats() -> None:
 def test_every_threat_has_a_defence_and_a_test_that_exists(row: str) -> None:
     threat, defence, tests = (cell.strip() for cell in row.strip("|").split(" | "))
     assert threat and defence
-    named = re.findall(r"`([\w/]+/test_\w+\.py)(?:::(\w+))?`", tests)
+    named = re.findall(r"`((?:\w+/)*test_\w+\.py)(?:::(\w+))?`", tests)
     assert len(named) == tests.count(".py") > 0
     for file, name in named:
         text = (ROOT / "tests" / file).read_text("utf-8")

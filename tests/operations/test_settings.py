@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from service.cli import main
 from service.settings import BadSettings, Settings, load_settings
+from service.settings.secret_files import secret_settings
 from tests.operations.running import run
 
 ROOT = Path(__file__).parents[2]
@@ -202,6 +204,10 @@ class TestFaults:
             ("SERVER__SHUTDOWN_TIMEOUT", "nan"),
             ("IMAGES__MARKER", "a/b"),
             ("IMAGES__MARKER", ".."),
+            ("WRITES__FILE_MODE", "0440"),
+            ("WRITES__FILE_MODE", "640 "),
+            ("WRITES__FILE_MODE", "0755"),
+            ("WRITES__FILE_MODE", "02640"),
             ("CACHE__TIMEOUT", "0.06"),
             ("CACHE__PREFIX", "a b"),
             ("CACHE__URL", "http://cache"),
@@ -313,6 +319,105 @@ class TestSecrets:
         assert result.returncode == 1
         assert "cache: FAILED" in result.stdout
         assert SECRET not in result.stdout + result.stderr
+
+
+class TestSecretFiles:
+    """Variables name files of secrets, so that none is in the environment."""
+
+    @pytest.fixture
+    def file(self, tmp_path: Path, no_variables: pytest.MonkeyPatch) -> Callable[[str, bytes], Path]:
+        """Set the variable of a secret's file, and write the file."""
+
+        def write(variable: str, data: bytes) -> Path:
+            path = tmp_path / variable.lower()
+            path.write_bytes(data)
+            no_variables.setenv(f"CONTACT_IMAGE_{variable}_FILE", str(path))
+            return path
+
+        return write
+
+    def test_every_secret_may_be_in_a_file(self) -> None:
+        assert {("cache", "url"), ("auth", "signing_keys"), ("auth", "app_tokens")} <= {*secret_settings()}
+        assert ("images", "directory") not in {*secret_settings()}
+
+    @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+    def test_file_is_the_value_without_its_last_line_end(self, file: Callable[[str, bytes], Path], end: str) -> None:
+        file("CACHE__URL", f"redis://:{SECRET}@cache:6379/0{end}".encode())
+        file("AUTH__SIGNING_KEYS", f"k1:{SECRET * 3}, k2:{SECRET * 4}{end}".encode())
+        file("AUTH__APP_TOKENS", f'["{SECRET}, with a comma", " and blanks "]{end}'.encode())
+        settings = load_settings()
+        assert settings.cache.url.get_secret_value() == f"redis://:{SECRET}@cache:6379/0"
+        assert [each.get_secret_value() for each in settings.auth.signing_keys] == [
+            f"k1:{SECRET * 3}",
+            f"k2:{SECRET * 4}",
+        ]
+        assert [each.get_secret_value() for each in settings.auth.app_tokens] == [
+            f"{SECRET}, with a comma",
+            " and blanks ",
+        ]
+
+    def test_only_one_line_end_is_cut_off(self, file: Callable[[str, bytes], Path]) -> None:
+        file("AUTH__APP_TOKENS", b'["a"]\n\n')
+        assert [each.get_secret_value() for each in load_settings().auth.app_tokens] == ["a"]
+        file("CACHE__URL", b"unix:///a b\n\n")
+        assert load_settings().cache.url.get_secret_value() == "unix:///a b\n"
+
+    def test_file_overrides_the_toml_file_as_its_variable_would(
+        self, file: Callable[[str, bytes], Path], toml: Any
+    ) -> None:
+        file("CACHE__URL", b"redis://from-file\n")
+        assert load_settings(toml("[cache]\nurl = 'redis://from-toml'\n")).cache.url.get_secret_value() == (
+            "redis://from-file"
+        )
+
+    @pytest.mark.parametrize("variable", ["CONTACT_IMAGE_CACHE__URL", "contact_image_cache__url"])
+    def test_variable_and_file_together_are_a_fault(
+        self, file: Callable[[str, bytes], Path], no_variables: pytest.MonkeyPatch, variable: str
+    ) -> None:
+        file("CACHE__URL", b"redis://cache")
+        no_variables.setenv(variable, f"redis://:{SECRET}@other")
+        (fault,) = faults()
+        assert fault == f"CONTACT_IMAGE_CACHE__URL_FILE: {variable} is set as well"
+
+    @pytest.mark.parametrize(
+        ("spoil", "words"),
+        [
+            (lambda path: path.unlink(), "No such file"),
+            (lambda path: (path.unlink(), path.mkdir()), "Is a directory"),
+            (lambda path: (path.unlink(), os.mkfifo(path)), "Is not a regular file"),
+            (lambda path: path.write_bytes(SECRET.encode() + b"\xff"), "not in UTF-8"),
+            (lambda path: path.write_bytes(SECRET.encode() * 10_000), "more than 65536 bytes"),
+        ],
+    )
+    def test_file_that_cannot_be_used_is_a_fault_and_hides_no_other(
+        self,
+        file: Callable[[str, bytes], Path],
+        no_variables: pytest.MonkeyPatch,
+        spoil: Callable[[Path], object],
+        words: str,
+    ) -> None:
+        spoil(path := file("AUTH__SIGNING_KEYS", b""))
+        no_variables.setenv("CONTACT_IMAGE_RENDER__QUEUE", "none")
+        found = faults()
+        assert len(found) == 2
+        assert found[0].startswith(f"CONTACT_IMAGE_AUTH__SIGNING_KEYS_FILE: {path}: cannot be read: ")
+        assert words in found[0] and SECRET not in "\n".join(found)
+
+    def test_wrong_value_in_a_file_is_not_quoted(self, file: Callable[[str, bytes], Path]) -> None:
+        file("CACHE__URL", f"http://:{SECRET}@cache".encode())
+        file("AUTH__SIGNING_KEYS", SECRET.encode())
+        found = "\n".join(faults())
+        assert "cache.url" in found and "auth.signing_keys" in found and SECRET not in found
+
+    def test_other_settings_have_no_such_file(self, file: Callable[[str, bytes], Path]) -> None:
+        file("LOG__LEVEL", b"DEBUG")
+        (fault,) = faults()
+        assert "log.level_file" in fault
+
+    def test_one_underscore_for_two_is_a_fault(self, file: Callable[[str, bytes], Path]) -> None:
+        file("CACHE_URL", b"redis://cache")
+        (fault,) = faults()
+        assert "CONTACT_IMAGE_CACHE__URL_FILE" in fault
 
 
 @pytest.mark.parametrize(

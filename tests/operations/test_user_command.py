@@ -100,6 +100,12 @@ def test_owner_of_the_file_is_kept(path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (12345, 12346, 0o600)
 
 
+def test_pipe_in_place_of_the_file_is_an_error(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="Is not a regular file"):
+        add_user(path, "tje0", "Tje0")
+
+
 @pytest.mark.usefixtures("cheap_hashes")
 def test_symbolic_link_is_kept(path: Path, tmp_path: Path) -> None:
     link = tmp_path / "link"

@@ -21,4 +21,4 @@ def test_call_is_a_function_of_the_render_process_with_that_result(name: str) ->
 
 
 def test_call_returns_what_the_function_returns() -> None:
-    assert calls.IDENTIFY() == worker.identify()
+    assert calls.SANDBOX_LAYERS() == worker.sandbox_layers()

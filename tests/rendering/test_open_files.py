@@ -91,7 +91,7 @@ async def test_render_process_reads_the_file(pools: Pools, picture: Path) -> Non
 
 @pytest.mark.parametrize("megabytes", [1, 12])
 async def test_large_files_and_renditions_pass_whole(pools: Pools, tmp_path: Path, megabytes: int) -> None:
-    pool = await pools()
+    pool = await pools(timeout=60.0)
     path = tmp_path / "large.bmp"
     path.write_bytes(
         saved(Image.frombytes("RGB", (1000, 333 * megabytes), Random(1).randbytes(999_000 * megabytes)), "BMP")

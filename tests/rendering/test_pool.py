@@ -23,6 +23,7 @@ from service.rendering import process as process_module
 from service.rendering import supervisor as supervisor_module
 from service.rendering.pool import RenderPool
 from service.rendering.process import DiedIdle, RenderProcess
+from service.rendering.sandbox.layers import Mode
 from service.web.metrics import Metrics
 from tests.deadly import Deadly, deadly
 from tests.pixels import near, shown
@@ -45,8 +46,8 @@ def metrics() -> Metrics:
 async def pools(metrics: Metrics) -> AsyncIterator[Pools]:
     made: list[RenderPool] = []
 
-    async def make(workers: int = 1, queue: int = 8, timeout: float = 10.0) -> RenderPool:
-        pool = RenderPool(metrics, workers=workers, queue=queue, timeout=timeout, memory_bytes=0)
+    async def make(workers: int = 1, queue: int = 8, timeout: float = 10.0, sandbox: Mode = "auto") -> RenderPool:
+        pool = RenderPool(metrics, workers=workers, queue=queue, timeout=timeout, memory_bytes=0, sandbox=sandbox)
         pool.open()
         made.append(pool)
         await until(lambda: len(pool.pids) == workers)
@@ -322,7 +323,7 @@ async def test_close_ends_every_process(metrics: Metrics) -> None:
 
 
 async def test_render_process_loads_pillow_and_no_other_library(pools: Pools) -> None:
-    pool = await pools()
+    pool = await pools(sandbox="off")  # in the sandbox, another process reads nothing of it
     maps = Path(f"/proc/{pool.pids[0]}/maps")
     if not maps.exists():
         pytest.skip("no /proc here")

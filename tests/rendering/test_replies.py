@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import signal
-import socket
-import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +20,10 @@ from service.imaging.order import Placeholder, Reduction, Rendered
 from service.open_file import FileUnread
 from service.pictures.trace import Trace
 from service.rendering import calls, replies
+from service.rendering.process import result_of
 from tests.conftest import Serve, examples
+from tests.forked import Forked
+from tests.rendering.forging import Forging
 from tests.rendering.test_pool import ORDER, PICTURE, Pools, metrics, pools, read
 from tests.waiting import until
 from tools.pictures.drawing import quarters, saved
@@ -35,27 +34,10 @@ PLACEHOLDER = Placeholder(IfBlank.DEFAULT, 40, 30, Format.PNG)
 FACTS = {"width": 16, "height": 12, "frames": 1, "first_frame": False, "mezzanine_possible": False}
 
 
-@dataclass(frozen=True)
-class Forging(calls.Call[Any]):
-    """Sends *data* in place of its reply, by every socket that the render process has."""
-
-    data: bytes = b""
-    and_replies: bool = False
-
-    def __call__(self, *args: object) -> Any:
-        for descriptor in filter(_is_socket, range(3, 64)):
-            with socket.socket(fileno=os.dup(descriptor)) as end:
-                end.sendall(self.data)
-        if not self.and_replies:
-            signal.pause()
-        return super().__call__(*args)
-
-
-def _is_socket(descriptor: int) -> bool:
-    try:
-        return stat.S_ISSOCK(os.fstat(descriptor).st_mode)
-    except OSError:
-        return False
+@pytest.fixture(autouse=True)
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Render processes know the module of `Forging`, which they cannot read in the sandbox."""
+    monkeypatch.setattr("service.rendering.process.launch", Forked)
 
 
 class Command:
@@ -74,6 +56,7 @@ def framed(facts: object, data: bytes = b"") -> bytes:
 
 
 TWICE = framed(FACTS, PICTURE) * 2
+UNSUPPORTED = "%(kind)s pictures are not supported."
 FORGED = {
     "too long": replies.HEAD.pack(2**32 - 1, 0),
     "too long a picture": replies.HEAD.pack(2, 2**32 - 1) + b"{}",
@@ -91,7 +74,10 @@ FORGED = {
     "an error that is no text": framed({"error": ["Unrenderable"], "message": "", "values": {}}),
     "lines in the log": framed({"error": "one\ntwo"}),
     "a wide place": framed({"error": "Unrenderable", "message": "%(a)1000000000d", "values": {"a": 1}}),
-    "a place without value": framed({"error": "Unrenderable", "message": "%(a)s", "values": {}}),
+    "a place without value": framed(
+        {"error": "Unsupported", "message": "%(kind)s pictures are not supported.", "values": {}}
+    ),
+    "a text of its own": framed({"error": "Unrenderable", "message": "Call this number.", "values": {}}),
     "no values": framed({"error": "Unrenderable", "message": "", "values": None}),
     "values of other types": framed({"error": "Unrenderable", "message": "%(a)s", "values": {"a": [1]}}),
     "half a character": framed({"error": "Unrenderable", "message": "\ud800", "values": {}}),
@@ -106,7 +92,7 @@ async def test_pickle_in_place_of_a_reply_runs_nothing_in_the_service(
     pool = await pools(timeout=60.0)
     for data in (len(command).to_bytes(4) + command.ljust(70_000, b"\0"), framed(command), framed({}, command)):
         with monkeypatch.context() as patch:
-            forging = Forging("draw_placeholder", replies.picture, data, and_replies=True)
+            forging = Forging("draw_placeholder", replies.picture, data, replies=True)
             patch.setattr("service.rendering.calls.DRAW_PLACEHOLDER", forging)
             try:
                 await pool.draw(PLACEHOLDER, Trace())
@@ -120,7 +106,7 @@ async def test_pickle_in_place_of_a_reply_runs_nothing_in_the_service(
 def test_wrong_frame_is_no_reply(forged: bytes) -> None:
     with pytest.raises(replies.BadReply):
         if replies.missing(bytearray(forged)) == 0:
-            replies.result(bytearray(forged), replies.rendered)
+            result_of(bytearray(forged), calls.RENDER_ORIGINAL)
 
 
 @pytest.mark.parametrize("forged", [FORGED["too long"], FORGED["no facts"], TWICE], ids=["long", "wrong", "two"])
@@ -144,7 +130,7 @@ async def test_process_that_sends_without_a_call_is_replaced(pools: Pools, monke
     pool = await pools()
     before = pool.pids
     with monkeypatch.context() as patch:
-        twice = Forging("render_original", replies.rendered, framed(FACTS, PICTURE), and_replies=True)
+        twice = Forging("render_original", replies.rendered, framed(FACTS, PICTURE), replies=True)
         patch.setattr("service.rendering.calls.RENDER_ORIGINAL", twice)
         try:  # the second reply comes with the first, or when the process is idle
             await pool.render_original(read, ORDER, Trace())
@@ -182,7 +168,7 @@ async def test_service_answers_200_after_a_forged_reply(
 
 
 RESULTS: list[tuple[Callable[..., Any], object]] = [
-    (replies.number, 7),
+    (replies.layers, {"landlock": 4}),
     (replies.nothing, None),
     (replies.picture, b"picture"),
     (replies.optional_picture, b"picture"),
@@ -237,8 +223,8 @@ REDUCED = st.fixed_dictionaries({"original": JSON, "reduced": JSON})
 @examples(300)
 def test_any_frame_gives_a_result_or_an_error_of_pictures(facts: object, data: bytes) -> None:
     allowed = (replies.BadReply, replies.RenderFailed, errors.PictureError, FileUnread)
-    for reader in (each.read for each in vars(calls).values() if isinstance(each, calls.Call)):
+    for call in (each for each in vars(calls).values() if isinstance(each, calls.Call)):
         try:
-            replies.result(bytearray(framed(facts, data)), reader)
+            result_of(bytearray(framed(facts, data)), call)
         except allowed as error:
             str(error)  # the text has all its values

@@ -293,13 +293,13 @@ async def test_signal_to_the_process_group_ends_no_starting_process(number: sign
     os.kill(process.child.pid, number)  # while it starts its interpreter
     await starting
     os.kill(process.pid, number)
-    assert await process.perform(Job(calls.IDENTIFY, ()), 10.0) == process.child.pid
+    assert await process.perform(Job(calls.SANDBOX_LAYERS, ()), 10.0) == process.layers
     process.kill()
     await process.wait_ended()
 
 
 async def test_supervisor_closed_while_it_starts_logs_nothing() -> None:
-    closed_early = supervisor.Supervisor(2, 0)
+    closed_early = supervisor.Supervisor(Metrics(), 2, 0, "auto")
     with capture_logs() as lines:
         closed_early.open()
         await until(lambda: len([each for each in closed_early._starting if each.child is not None]) == 2)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from service.stores.inotify import Inotify
+from service.stores.openat2 import Links
 from service.stores.watch import Watch
 from tests.privileges import mount_namespace
 
@@ -108,15 +109,16 @@ async def test_shard_that_is_moved_in_reports_all_contacts_and_is_watched(watch:
     await expect_changes(watch, {42})
 
 
-async def test_shards_that_are_links_to_one_folder_are_watched(root: Path) -> None:
-    (root.parent / "pictures").mkdir()
+@pytest.mark.parametrize(("pictures", "links"), [("images/pictures", "inside"), ("pictures", "all")])
+async def test_shards_that_are_links_to_one_folder_are_watched(root: Path, pictures: str, links: Links) -> None:
+    (root.parent / pictures).mkdir()
     for name in ("042", "043"):
-        (root / name).symlink_to(root.parent / "pictures")
-    watch = Watch(root)
+        (root / name).symlink_to(os.path.relpath(root.parent / pictures, root))
+    watch = Watch(root, links)
     await watch.start()
     try:
         for contact in (42, 43):
-            replace(root.parent / "pictures" / f"{contact}.jpg")
+            replace(root.parent / pictures / f"{contact}.jpg")
             await expect_changes(watch, {contact})
     finally:
         await watch.close()
@@ -172,6 +174,7 @@ async def test_new_target_of_a_link_is_watched(tmp_path: Path) -> None:
 WATCH_MOUNTED_FOLDER = """
 import asyncio, os, subprocess, sys
 from pathlib import Path
+from service.stores.openat2 import Links
 from service.stores.watch import Watch
 
 mounted, images, unmount = sys.argv[1:]
@@ -294,6 +297,7 @@ async def test_watch_that_is_impossible_is_logged_once(root: Path, limit: str, r
     script = f"""
 import asyncio, concurrent.futures.thread, os, resource
 from pathlib import Path
+from service.stores.openat2 import Links
 from service.stores.watch import Watch
 
 async def main():

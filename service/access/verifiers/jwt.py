@@ -11,7 +11,7 @@ from typing import Any
 
 import jwt
 
-from service.access.identity import READER, Identity, Role
+from service.access.identity import MAX_NAME, READER, Identity, Role
 from service.access.ports import WRONG
 from service.access.schemes import Bearer, Credential
 from service.access.verifiers.keys import Key, Keys
@@ -80,7 +80,7 @@ class JsonWebTokens:
             raise NotAuthenticated(WRONG)
         claims, key = found
         until = float(min(int(claims["exp"]), _MAX_EXPIRY) + _LEEWAY)
-        return Identity(self._roles(claims), until, key.basis)
+        return Identity(self._roles(claims), until, key.basis, str(claims.get("sub", ""))[:MAX_NAME])
 
     async def refresh(self) -> None:
         """Refresh the keys."""

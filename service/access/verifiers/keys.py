@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from jwt.exceptions import InvalidKeyError
 from service.access.identity import Basis
 from service.access.ports import BadFile
 from service.access.verifiers.watched_file import WatchedFile
+from service.regular_file import open_regular
 
 log = structlog.get_logger()
 
@@ -96,15 +96,16 @@ class KeyFile:
 
     async def refresh(self) -> None:
         """Read a changed file."""
-        self._keys = await asyncio.to_thread(self._file.current)
+        self._keys = await self._file.refresh()
 
     async def close(self) -> None:
-        """Do nothing: the file is closed already."""
+        """End the thread that reads the file."""
+        self._file.close()
 
 
 def _read(path: Path) -> tuple[Key, ...]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise BadKeys(f"{path}: cannot be read: {error.strerror}") from None

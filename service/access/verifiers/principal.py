@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from service.access.identity import Identity, Role
+from service.access.identity import MAX_NAME, Identity, Role
 from service.access.verifiers.client import Answer, NoAnswer
 
 # https://docs.superoffice.com/en/api/authentication/users-and-associates.html: employees, and integrations. The other
@@ -38,7 +38,7 @@ def identity_of(answer: Answer) -> Identity | None:
         rights = carrier.get("FunctionRights")
         if isinstance(rights, list) and _ADMINISTRATOR in rights:
             roles.add(Role.PURGE)
-    return Identity(frozenset(roles))
+    return Identity(frozenset(roles), name=_name(carrier))
 
 
 def _is_named(carrier: Mapping[str, object]) -> bool:
@@ -50,3 +50,9 @@ def _is_named(carrier: Mapping[str, object]) -> bool:
     if associate is not None:
         return type(associate) is int and associate > 0
     return any(isinstance(carrier.get(name), str) and carrier[name] for name in _NAMES)
+
+
+def _name(carrier: Mapping[str, object]) -> str:
+    """Return the first name in *carrier*, or its id."""
+    names = (carrier.get(each) for each in (*_NAMES, "AssociateId"))
+    return next((str(name)[:MAX_NAME] for name in names if name), "")

@@ -29,6 +29,7 @@ class PublishedKeys:
         self._client = Client(connections=1)
         self._fetching = asyncio.Lock()
         self._keys: tuple[Key, ...] = ()
+        self._failure: Exception | None = None  # of the last fetch
         self._fetched_at = self._tried_at = float("-inf")
 
     async def current(self) -> tuple[Key, ...]:
@@ -36,7 +37,7 @@ class PublishedKeys:
         if self._age() > self._fresh_for:
             await self._fetch()
         if self._age() > self._kept_for:
-            raise VerificationUnavailable(UNAVAILABLE)
+            raise VerificationUnavailable(UNAVAILABLE) from self._failure
         return self._keys
 
     async def newer(self) -> tuple[Key, ...]:
@@ -67,4 +68,5 @@ class PublishedKeys:
                     raise NoAnswer(f"status {answer.status}")
                 self._keys, self._fetched_at = succeed(self._keys, keys_of_jwks(answer.body)), time.monotonic()
             except (NoAnswer, BadKeys) as error:
+                self._failure = error
                 log.warning("jwks.unavailable", reason=str(error))

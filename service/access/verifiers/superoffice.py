@@ -117,19 +117,21 @@ class SuperOffice:
     async def _verify(self, headers: dict[str, str]) -> Identity:
         if not self._breaker.admits():
             raise VerificationUnavailable(UNAVAILABLE)
+        failure = NoAnswer("no answer in time")
         try:
             async with asyncio.timeout(_VERIFY_TIMEOUT):
                 identity = await self._retry(headers)
         except TimeoutError:
-            await self._probe_after("no answer in time")
+            pass
         except NoAnswer as error:
-            await self._probe_after(str(error))
+            failure = error
         else:
             self._breaker.succeeded()
             if identity is None:
                 raise NotAuthenticated(WRONG)
             return identity
-        raise VerificationUnavailable(UNAVAILABLE)
+        await self._probe_after(str(failure))
+        raise VerificationUnavailable(UNAVAILABLE) from failure
 
     async def _retry(self, headers: dict[str, str]) -> Identity | None:
         async for attempt in AsyncRetrying(

@@ -16,9 +16,9 @@ from argon2.exceptions import VerificationError
 from service.access.identity import Identity
 from service.access.ports import CROWDED, UNAVAILABLE, WRONG, Verifier
 from service.access.schemes import AuthOptions, Basic, Credential
-from service.access.verifiers.users_storage import read, writable_by_others
-from service.access.verifiers.users_text import MAX_PASSWORD, BadUsers, User, cost_of, decoys, matches, succeed
-from service.access.verifiers.watched_file import WatchedFile
+from service.access.verifiers.users_storage import read
+from service.access.verifiers.users_text import MAX_PASSWORD, User, cost_of, decoys, matches, succeed
+from service.access.verifiers.watched_file import WatchedFile, require_unwritable
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import NotAuthenticated, Overloaded, VerificationUnavailable
 from service.threads import Threads
@@ -68,11 +68,12 @@ class UsersFile:
 
     async def refresh(self) -> None:
         """See `Verifier`: read a changed file."""
-        await asyncio.to_thread(self._file.current)
+        await self._file.refresh()
 
     async def close(self) -> None:
         """End the threads when their verifications are over."""
         self._threads.shutdown()
+        self._file.close()
 
     async def _in_thread(self, credential: Basic) -> Identity | None:
         verification = self._threads.run(partial(self._verify, credential))
@@ -105,14 +106,9 @@ def _succeed(earlier: _Users, now: _Users) -> _Users:
 
 
 def make_verifier(auth: AuthOptions, _: Verifier | None) -> UsersFile:
-    """See `VerifierFactory`. A file that others may write raises `BadUsers`, unless the settings accept it."""
-    path = Path(auth.users_file)
-    users = UsersFile(path)
-    if "writable_users" not in auth.accept and writable_by_others(path):
-        raise BadUsers(
-            f"{path}: others than its owner may write it, and so add users: "
-            f"`chmod go-w {path}`, or name writable_users in auth.accept"
-        )
+    """See `VerifierFactory`. Raise `BadFile` for a file that others may write, unless the settings accept it."""
+    users = UsersFile(path := Path(auth.users_file))
+    require_unwritable(path, auth)
     return users
 
 

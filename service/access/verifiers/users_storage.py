@@ -14,6 +14,7 @@ from typing import BinaryIO
 from service.access.identity import Role
 from service.access.verifiers.users_text import BadUsers, User, line, parse, put
 from service.locks import try_lock
+from service.regular_file import open_regular
 
 _MAX_BYTES = 4_194_304
 """Bytes of the file. Tens of thousands of users fit."""
@@ -26,17 +27,12 @@ _LOCK_INTERVAL = 0.01
 def read(path: Path) -> dict[str, User]:
     """Return the users in the file at *path* by their names. Raise `BadUsers`."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return parse(_text(file))
     except OSError as error:
         raise BadUsers(f"{path}: cannot be read: {error.strerror}") from None
     except BadUsers as fault:
         raise BadUsers(f"{path}: {fault}") from None
-
-
-def writable_by_others(path: Path) -> bool:
-    """Return whether the mode of the file at *path* lets its group or all users write it."""
-    return bool(path.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def add_user(path: Path, user: str, password: str, roles: Collection[Role] = ()) -> bool:
@@ -72,7 +68,7 @@ def _exclusive(path: Path) -> Iterator[BinaryIO]:
     """Yield the file at *path* for reading, locked against other changes. Raises TimeoutError."""
     deadline = time.monotonic() + _LOCK_TIMEOUT
     while True:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "rb") as file:
+        with open_regular(path, os.O_RDWR | os.O_CREAT) as file:
             if try_lock(file) and _still_at(path, file):
                 yield file
                 return

@@ -14,7 +14,7 @@ from os import urandom
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
-from service.access.identity import READER, Basis, Identity, Role
+from service.access.identity import MAX_NAME, READER, Basis, Identity, Role
 from service.access.ports import BadFile
 
 MAX_PASSWORD = 1024
@@ -135,7 +135,7 @@ def _parse_line(text: str) -> tuple[str, User]:
         roles = frozenset(Role(each.strip()) for each in rest[1].split(",")) if rest[1:] else READER
     except ValueError:
         raise ValueError(f"the roles must be of {', '.join(Role)}, with commas between them") from None
-    return name, User(rest[0], Identity(roles, basis=Basis()))
+    return name, User(rest[0], Identity(roles, basis=Basis(), name=name[:MAX_NAME]))
 
 
 def _is_valid_name(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 from service.access.schemes import Scheme
 from service.formats import Format
 from service.web.openapi import parameters, responses
-from service.web.openapi.responses import INFO, JSON, PURGING, READING, REMOVING, WRITING
+from service.web.openapi.responses import AGENT, INFO, JSON, PURGING, READING, REMOVING, WRITING
 
 _DESCRIPTION = """
 A contact's picture, as SuperOffice CRM serves it: scaled, converted, negotiated and cached.
@@ -23,6 +23,7 @@ A contact's picture, as SuperOffice CRM serves it: scaled, converted, negotiated
 Names in paths and queries match in any letter case. Unknown parameters are ignored.
 """
 IMAGE, IMAGEINFO = "/api/v1/Contact/{contactId}/Image", "/api/v1/Contact/{contactId}/Imageinfo"
+IMAGEINFOS = "/api/v1/Contact/Imageinfo"
 _SECURITY: dict[Scheme, dict[str, Any]] = {
     Scheme.BASIC: {"type": "http", "scheme": "basic"},
     Scheme.BEARER: {"type": "http", "scheme": "bearer"},
@@ -67,19 +68,25 @@ def document(
                 **query,
                 **parameters.FIELDS,
                 "contactId": parameters.CONTACT,
+                "ids": parameters.IDS,
             },
             "headers": responses.HEADERS,
+            "responses": responses.PROBLEMS,
             "schemas": responses.SCHEMAS,
             "securitySchemes": {scheme.value: _SECURITY[scheme] for scheme in schemes},
         },
     }
-    return json.dumps(described, indent=1, ensure_ascii=False).encode()
+    return json.dumps(described, ensure_ascii=False).encode()
 
 
 def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) -> dict[str, Any]:
     paths = {
         IMAGE: _image(query, read),
         IMAGEINFO: _info(read),
+        IMAGEINFOS: _infos(read),
+        **{
+            f"/api/v1/Agents/BLOB/{name}": _agent(name, read) for name in ("GetContactImage", "GetContactImageWithSize")
+        },
         "/healthz": _plain("healthz", "Whether the process answers.", {"200": _alive()}, []),
         "/readyz": _plain("readyz", "Whether pictures can be served.", {"200": _ready(), "503": _ready()}, []),
         "/metrics": _plain("metrics", "Metrics for Prometheus.", {"200": _text("text/plain")}, read),
@@ -172,6 +179,51 @@ def _info(read: list[dict[str, list[str]]]) -> dict[str, Any]:
         "get": {"operationId": "getImageinfo", **summary, "responses": answers},
         "head": {"operationId": "headImageinfo", **summary, "responses": responses.no_body(answers)},
         "options": _options("optionsImageinfo", ["pictures"]),
+    }
+
+
+def _infos(read: list[dict[str, list[str]]]) -> dict[str, Any]:
+    entities = responses.json(
+        "The descriptions by id.",
+        {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/BlobEntity"}},
+        {"42": dict(responses.EXAMPLE_ENTITY)},
+    )
+    answers = {"200": entities, **responses.refusals(INFO)}
+    asked = {"parameters": _references(["ids", "SO-TimeZone", "Accept-Language", "SO-Language", "SO-Culture"])}
+    summary = {"tags": ["pictures"], "summary": "What is stored for many contacts.", "security": read, **asked}
+    return {
+        "get": {"operationId": "getImageinfos", **summary, "responses": answers},
+        "head": {"operationId": "headImageinfos", **summary, "responses": responses.no_body(answers)},
+        "options": _options("optionsImageinfos", ["pictures"]),
+    }
+
+
+def _agent(name: str, read: list[dict[str, list[str]]]) -> dict[str, Any]:
+    sized = name.endswith("WithSize")
+    integers = ("ContactId", "Width", "Height") if sized else ("ContactId",)
+    schema = {
+        "type": "object",
+        "description": "Names match in any letter case.",
+        "properties": {each: {"type": "integer", "format": "int32"} for each in integers},
+        "required": ["ContactId"],
+    }
+    example = {"ContactId": 42, "Width": 319, "Height": 467} if sized else {"ContactId": 42}
+    found = responses.json(
+        "The picture in base64, or nothing if there is none.",
+        {"type": "string", "contentEncoding": "base64"},
+        "/9j/4AAQ",
+    )
+    found["content"]["application/octet-stream"] = {}
+    return {
+        "post": {
+            "operationId": name,
+            "tags": ["pictures"],
+            "summary": f"SuperOffice's BLOB agent: the picture{', as large as fits' if sized else ''}.",
+            "requestBody": {"required": True, "content": {JSON: {"schema": schema, "example": example}}},
+            "responses": {"200": found, **responses.refusals(AGENT)},
+            "security": read,
+        },
+        "options": _options(f"options{name}", ["pictures"]),
     }
 
 

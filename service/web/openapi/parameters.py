@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.formats import WRITABLE, Fit, IfBlank
-from service.protocol.query import BLANKS, GRAVITIES, TYPES
+from service.protocol.query import BLANKS, GRAVITIES, MAX_IDS, TYPES
 
 _INT32 = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
 
@@ -89,6 +89,18 @@ CONTACT = {
     "description": "The contact's id. Zero or a negative number is a contact that does not exist.",
     "schema": _INT32,
     "example": 42,
+}
+
+
+IDS = {
+    "name": "ids",
+    "in": "query",
+    "required": True,
+    "description": "The contacts' ids, each of which counts once.",
+    "schema": {"type": "array", "items": _INT32, "minItems": 1, "maxItems": MAX_IDS},
+    "style": "form",
+    "explode": False,
+    "example": [42, 43],
 }
 
 

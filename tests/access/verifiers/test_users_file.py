@@ -18,6 +18,7 @@ from service.access.ports import BadFile
 from service.access.schemes import Basic
 from service.access.verifiers.users_file import UsersFile
 from service.access.verifiers.users_text import cost_of, matches
+from service.access.verifiers.watched_file import WatchedFile
 from service.errors import NotAuthenticated, Overloaded, PictureError, VerificationUnavailable
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -297,3 +298,28 @@ async def test_threads_have_a_low_priority(users: UsersFile) -> None:
     )
     own = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
     assert nice == max(own, 10)
+
+
+async def test_file_that_hangs_delays_no_other_look_and_keeps_the_users(
+    path: Path, users: UsersFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a network file system without its server."""
+    monkeypatch.setattr("service.access.verifiers.watched_file._HANGS_AFTER", 0.05)
+    hung, entered = threading.Event(), threading.Event()
+
+    def hang(path: Path) -> object:
+        entered.set()
+        hung.wait(60)
+        raise BadFile("gone")
+
+    watched = WatchedFile(path, lambda _: "users", lambda _, now: now, lambda _: None)
+    monkeypatch.setattr("service.access.verifiers.watched_file._state", hang)
+    first = asyncio.create_task(watched.refresh())
+    await asyncio.to_thread(entered.wait, 60)
+    await asyncio.sleep(0.1)
+    with pytest.raises(TimeoutError):
+        await watched.refresh()
+    hung.set()
+    assert await first == "users"
+    assert await watched.refresh() == "users"
+    watched.close()

@@ -1,0 +1,88 @@
+"""The operations of SuperOffice's BLOB agent that its client libraries call in place of REST: a contact's picture."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from aiohttp import web
+
+from service.errors import N_, BadParameter, NoPicture, StoreFailed, UploadTimedOut
+from service.pictures.trace import Trace
+from service.pictures.values import OriginalChanged
+from service.protocol.negotiate import requested_picture
+from service.web import request_values
+from service.web.connections import Connection
+from service.web.headers import uncached
+from service.web.keys import BODIES, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES
+from service.web.request_values import Handler
+from service.web.waiting_client import WaitingClient
+
+_MAX_BODY = 1_024
+"""Bytes of a request's body at most."""
+_TIMEOUT = 10.0
+"""Seconds for the body."""
+_ATTEMPTS, _PAUSE = 3, 0.05
+"""Selections of a picture that changes, and seconds between them."""
+_RAW = "application/octet-stream"
+
+
+def contact_image(*, sized: bool) -> Handler:
+    """Return the handler of `GetContactImage`, or of `GetContactImageWithSize`, which gives the largest that fits.
+
+    The answer has the bytes if `Accept` names `application/octet-stream`, and otherwise a JSON string in base64.
+    Without a picture it is empty.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        facts, policy = await _facts(request), request.app[RESPONSE_POLICY]
+        contact = facts.get("contactid")
+        sides = [facts.get(name) for name in ("width", "height")] if sized else [None, None]
+        if type(contact) is not int or not all(type(each) in (int, type(None)) for each in sides):
+            raise _malformed()
+        query = "&".join(f"{name}={side}" for name, side in zip("wh", sides, strict=True) if side is not None)
+        raw = _RAW in (request_values.field(request, "Accept") or "").lower()
+        requested = requested_picture(policy.parse(query), None if raw else "application/json", policy.preference)
+        pictures, trace, connection = request.app[PICTURES], Trace(), request.protocol
+        assert isinstance(connection, Connection)
+        trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
+        headers = uncached(contact)
+        for attempt in range(_ATTEMPTS):
+            try:
+                with connection.cancelled_if_lost():
+                    selection = await pictures.select(contact, requested, trace, whole=True, reload=attempt > 0)
+                    picture = await pictures.load(selection, trace)
+            except NoPicture:
+                return web.Response(headers=headers)
+            except OriginalChanged:
+                await asyncio.sleep(attempt * _PAUSE)
+                continue
+            headers["Content-Type"] = _RAW if raw else "application/json; charset=utf-8"
+            return await request.app[BODIES].send(request, headers, picture, status=200, json=selection.choice.json)
+        raise StoreFailed(N_("The stored picture changes faster than it can be read."))
+
+    return answer
+
+
+async def _facts(request: web.Request) -> dict[str, Any]:
+    """Return the members of the JSON object in the body, by name in lower case. Raise `BadParameter`."""
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_TIMEOUT):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > _MAX_BODY:
+                    raise _malformed()
+        facts = json.loads(body)
+    except TimeoutError:
+        raise UploadTimedOut(N_("The upload stood still for too long.")) from None
+    except (ValueError, RecursionError) as error:
+        raise _malformed() from error
+    if not isinstance(facts, dict):
+        raise _malformed()
+    return {name.lower(): value for name, value in facts.items()}
+
+
+def _malformed() -> BadParameter:
+    return BadParameter(N_("The body is cut short or malformed."))
