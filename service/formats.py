@@ -140,6 +140,11 @@ class IfBlank(Enum):
     INITIALS = "initials"
 
     @property
+    def spelled(self) -> str:
+        """The name as SuperOffice spells it, for example `SrNoPhoto`."""
+        return self.name.replace("_", " ").title().replace(" ", "")
+
+    @property
     def worded(self) -> bool:
         """Whether the placeholder shows words, and so depends on the reader's language."""
         return self in (IfBlank.SR_NO_PHOTO, IfBlank.SR_NO_PHOTO_WITH_BORDER)

@@ -22,20 +22,20 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from service.errors import N_, NoPicture
-from service.formats import Format, IfBlank, Initials
-from service.imaging.initials import can_draw
+from service.formats import Format, Initials
 from service.pictures.caching.picture_cache import PictureCache
-from service.pictures.candidates import Candidates, ShownPlaceholder
+from service.pictures.candidates import Candidates
 from service.pictures.entries import Entries
 from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.near import NearPictures, Seen
 from service.pictures.originals import Originals, RecordedOriginal
+from service.pictures.placeholders import Placeholders
 from service.pictures.ports import Admission, Layer, Observer
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.trace import Trace
-from service.pictures.values import PLACEHOLDERS, RECORD, STORED, Entry, Original, Picture, StoredEntry
+from service.pictures.values import RECORD, STORED, Entry, Original, Picture, PlaceholderFiles, StoredEntry
 from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
@@ -57,7 +57,7 @@ class Look(NamedTuple):
 class ContactPictures:
     """The pictures of contacts: selected by their *originals*, loaded from the *cache* or made by *renditions*.
 
-    *admission* accepts or refuses what is not in the cache.
+    *admission* accepts or refuses what is not in the cache. *placeholder_files* replace drawn placeholders.
     """
 
     def __init__(
@@ -70,9 +70,11 @@ class ContactPictures:
         recipe: Recipe,
         lifetimes: RecordLifetimes,
         admission: Admission,
+        placeholder_files: PlaceholderFiles,
     ) -> None:
         self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
         self._candidates, self._digest, self._lifetimes = Candidates(recipe), recipe.digest, lifetimes
+        self.placeholders = Placeholders(self._candidates, recipe, placeholder_files)
         self._most = min(_LARGEST_CACHED, cache.max_body)
         self._near = NearPictures(originals, cache, observer, lifetimes, most=self._most)
         self._entries = Entries(cache, renditions, observer, lifetimes, admission)
@@ -217,20 +219,10 @@ class ContactPictures:
     ) -> Selection:
         """Return the placeholder of *requested*: with *text* in *language* if it has words, or with *initials*.
 
-        Without initials that can be drawn, it is the default one. *ruled_out* and the errors are as in `select`.
+        *ruled_out* and the errors are as in `select`.
         """
-        kind = requested.if_blank
-        if kind.worded:
-            shown = ShownPlaceholder(kind, text, language)
-        elif kind is IfBlank.INITIALS and initials is not None and can_draw(initials.letters):
-            shown = ShownPlaceholder(kind, initials=initials)
-        else:
-            shown = ShownPlaceholder(IfBlank.DEFAULT if kind is IfBlank.INITIALS else kind)
-        owner = shown.initials or PLACEHOLDERS
         failures = self._renditions.placeholder_failures
-        choice, field, work = self._candidates.of_placeholder(requested, shown, failures, ruled_out)
-        etag = entity_tag(owner, "", field, choice)
-        return Selection(owner, field, "", etag, choice, None, work, placeholder=shown.kind)
+        return self.placeholders.select(requested, text, language, initials, failures, ruled_out)
 
     def revalidate_local(self, selected: Selected, most: float = math.inf) -> tuple[Entry, int] | None:
         """Return the entry of an earlier selection and the seconds it stays fresh, if it is valid and in memory.

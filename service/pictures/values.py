@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from service.errors import Unrenderable
-from service.formats import Format, Initials
+from service.formats import Format, IfBlank, Initials
 from service.imaging.order import Reduction
 
 LAST_SECOND = 253_402_300_799
@@ -115,6 +115,17 @@ class Original:
     dimensions: tuple[int, int] | None = None
     failures: tuple[Failure, ...] = ()
     strike_extent: int = 0
+
+
+class PlaceholderFile(NamedTuple):
+    """A file of the operator's that is a placeholder, and its bytes. The version of *original* is their digest."""
+
+    original: Original
+    data: bytes
+
+
+PlaceholderFiles = Mapping[IfBlank, PlaceholderFile]
+"""The operator's placeholders by kind."""
 
 
 class OriginalChanged(Exception):

@@ -50,6 +50,7 @@ def _run(
     from service.serving.logs import configure_logs
     from service.serving.reloading import Reload
     from service.wiring.credentials import check_files
+    from service.wiring.placeholders import load_placeholders
     from service.wiring.sandbox import sandbox_layers
     from service.wiring.stores import store_type
 
@@ -62,7 +63,8 @@ def _run(
         asyncio.run(check_files(settings.auth))
     if not settings.cache.sealed:
         log.warning("cache.unsealed", reason=UNSEALED)
-    listener, reload = listen(settings.server), Reload(settings, sources, in_force)
+    placeholders = asyncio.run(load_placeholders(settings)) if settings.placeholders.directory else {}
+    listener, reload = listen(settings.server), Reload(settings, sources, in_force, placeholders)
 
     def announce() -> None:
         base = base_url(listener)

@@ -125,6 +125,12 @@ class RenderSettings(Section):
         return tuple(Format[name] for name in _names(self.preference))
 
 
+class PlaceholdersSettings(Section):
+    """The operator's own placeholders."""
+
+    directory: str
+
+
 class EncodingSettings(Section):
     """Quality and effort of the writers. Names and meanings are those of `imaging.order.Encoding`."""
 

@@ -14,6 +14,7 @@ from service.settings.sections import (
     HttpSettings,
     ImagesSettings,
     LogSettings,
+    PlaceholdersSettings,
     RenderSettings,
     ServerSettings,
     WritesSettings,
@@ -35,6 +36,7 @@ class Settings(BaseSettings):
     cache: CacheSettings
     render: RenderSettings
     encoding: EncodingSettings
+    placeholders: PlaceholdersSettings
     http: HttpSettings
     log: LogSettings
 

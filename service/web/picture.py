@@ -115,8 +115,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     app = request.app
     policy, repeats, requester = app[RESPONSE_POLICY], app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
-    worded = selection.placeholder is not None and selection.placeholder.worded
-    varies = vary(negotiated=asked.requested.type is None, worded=worded)
+    varies = vary(negotiated=asked.requested.type is None, worded=selection.worded)
     fresh = lifetimes.of(selection, asked.version)
     shown = lifetimes.stale if stale and selection.placeholder is None else fresh
     unchanged = picture_headers(selection, contact, shown, requester, varies)
