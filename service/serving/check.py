@@ -22,6 +22,8 @@ async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
     found["sandbox"] = await _inspect_sandbox(settings.render)
     if settings.placeholders.directory:
         found["placeholders"] = await _inspect_placeholders(settings)
+    if settings.exposed:
+        found["server"] = True, settings.exposed
     return found | {"credentials": await _inspect_credentials(settings)} if settings.auth.schemes else found
 
 
