@@ -14,6 +14,7 @@ from service.settings.sections import (
     HttpSettings,
     ImagesSettings,
     LogSettings,
+    PagesSettings,
     PlaceholdersSettings,
     RenderSettings,
     ServerSettings,
@@ -38,6 +39,7 @@ class Settings(BaseSettings):
     encoding: EncodingSettings
     placeholders: PlaceholdersSettings
     http: HttpSettings
+    pages: PagesSettings
     log: LogSettings
 
     @property
