@@ -13,8 +13,10 @@ from service.load.scenarios import Scenario
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0)
 _STAGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*;\s*dur=([0-9.]+)")
-_LATE = 0.005
-"""Seconds: if more than one in a hundred requests is sent later than this, the client was the bottleneck."""
+_LATE = 0.002
+"""Seconds: a client that sends one in a hundred requests later than this may be the bottleneck."""
+_LATE_SHARE = 0.1
+"""Share of the latency's 99th percentile: a client that is later than this, too, was the bottleneck."""
 _BUSY = 0.9
 """Share of one processor: a client that takes more was the bottleneck."""
 
@@ -65,7 +67,7 @@ class Figures:
         """Return why the client was itself the bottleneck, or nothing."""
         late, busy = percentile(self.lags, 99), self.client.processor / self.client.elapsed
         found = []
-        if late > _LATE:
+        if late > max(_LATE, _LATE_SHARE * percentile(self.latencies, 99)):
             found.append(f"one in a hundred requests was sent {1000 * late:.1f} ms late or more")
         if busy > _BUSY:
             found.append(f"it took {busy:.0%} of one processor")
@@ -125,7 +127,7 @@ def cache(outcome: Outcome) -> str:
     """Return what `Cache-Status` (RFC 9211) of the cache that is nearest to the client says, without its numbers."""
     members = field(outcome.header, b"cache-status")
     if not members:
-        return "without Cache-Status" if outcome.status else "no answer"
+        return f"no Cache-Status ({outcome.status})" if outcome.status else "no answer"
     nearest = members.rsplit(",", 1)[-1]
     parts = [part.strip() for part in nearest.split(";")]
     stale = any(re.fullmatch(r"ttl=-\d+", part) for part in parts)

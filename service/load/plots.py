@@ -6,6 +6,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 
 from service.load.figures import Figures, cache, percentile
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 _INK, _LINE = "#333333", "#e4e4e5"
 """Colours in place of which the page has its own."""
 _BLUE, _ORANGE, _GREEN, _RED, _GREY, _VIOLET = "#2f6fb7", "#d9822b", "#3f9457", "#c0392b", "#8d949e", "#7b5ea7"
-_PALETTE = (_GREEN, _BLUE, _ORANGE, _VIOLET, "#2aa1a1", "#b5651d", _GREY)
+_OUTCOMES = {": hit": _GREEN, ": fwd=miss": _BLUE, "no answer": _RED, "no Cache-Status": _GREY}
+"""Colours of outcomes by a part of their names. Others take turns with those of `_PALETTE`."""
+_PALETTE = (_ORANGE, _VIOLET, "#2aa1a1", "#b5651d", "#5b8def", "#a3a847")
+_LINEAR = 15
+"""Times the shortest latencies that the longest one may be on a linear scale."""
+_MOST_OUTCOMES = 8
+"""Outcomes that are drawn; the table has all."""
 _BINS = 120
 """Points of a line over time, at most."""
 _STYLE: Any = {
@@ -68,7 +75,7 @@ def _svg(draw: Callable[[Axes, Figures], None], result: Figures, number: int) ->
 
 def _width(result: Figures) -> float:
     """Return the seconds of a point of a line over time."""
-    return max(0.5, result.seconds / _BINS)
+    return max(1.0, result.seconds / _BINS)
 
 
 def _bins(result: Figures, seconds: Callable[[int], float]) -> list[list[int]]:
@@ -93,7 +100,7 @@ def _over_time(axis: Axes, result: Figures) -> None:
     for name, (percent, colour) in lines.items():
         values = [percentile(each, percent) if each else float("nan") for each in latencies]
         axis.plot(_middles(result, bins), values, label=name, color=colour, lw=1.6, marker="o", markersize=2.2)
-    _milliseconds(axis)
+    _milliseconds(axis, result)
     _seconds(axis, result)
 
 
@@ -116,7 +123,7 @@ def _by_percentile(axis: Axes, result: Figures) -> None:
     axis.xaxis.set_minor_formatter("")
     axis.set_xticks([100 / (100 - each) for each in ticks], [f"{each:g} %" for each in ticks])
     axis.set_xlabel("percentile of the requests")
-    _milliseconds(axis)
+    _milliseconds(axis, result)
 
 
 def _rates(axis: Axes, result: Figures) -> None:
@@ -146,18 +153,15 @@ def _rates(axis: Axes, result: Figures) -> None:
 def _caches(axis: Axes, result: Figures) -> None:
     bins = _bins(result, lambda number: result.outcomes[number].at)
     counts = [Counter(cache(result.outcomes[number]) for number in each) for each in bins]
-    shown = [name for name, _ in result.caches.most_common(len(_PALETTE))]
-    bottom = [0.0] * len(bins)
-    for name, colour in zip(shown, _PALETTE, strict=False):
-        shares = [100 * each[name] / max(1, each.total()) for each in counts]
-        axis.bar(
-            _middles(result, bins),
-            shares,
-            width=_width(result),
-            bottom=bottom,
-            label=name,
-            color=_RED if name == "no answer" else colour,
+    others, bottom = cycle(_PALETTE), [0.0] * len(bins)
+    taken: set[str] = set()
+    for name, _ in result.caches.most_common(_MOST_OUTCOMES):
+        colour = next(
+            (colour for part, colour in _OUTCOMES.items() if part in name and colour not in taken), next(others)
         )
+        taken.add(colour)
+        shares = [100 * each[name] / max(1, each.total()) for each in counts]
+        axis.bar(_middles(result, bins), shares, width=_width(result), bottom=bottom, label=name, color=colour)
         bottom = [low + share for low, share in zip(bottom, shares, strict=True)]
     axis.set_ylim(0, 100)
     axis.set_ylabel("% of the requests")
@@ -191,10 +195,13 @@ def _stages(axis: Axes, result: Figures) -> None:
     axis.set_xlabel("milliseconds")
 
 
-def _milliseconds(axis: Axes) -> None:
-    axis.set_yscale("log")
+def _milliseconds(axis: Axes, result: Figures) -> None:
+    if result.latencies[-1] > _LINEAR * percentile(result.latencies, 5):
+        axis.set_yscale("log")
+        axis.yaxis.set_minor_formatter("")
+    else:
+        axis.set_ylim(bottom=0)
     axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_formatter("")
     axis.set_ylabel("milliseconds")
 
 

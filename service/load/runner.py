@@ -67,23 +67,37 @@ async def prepared(run: Run) -> Schedule:
 
 
 async def measured(run: Run, schedule: Schedule) -> Figures:
-    """Send the requests of *schedule*, and return the figures. Pictures that were uploaded are deleted again."""
-    loop, begun = OpenLoop(run.connect, kept), time.perf_counter()
+    """Send the requests of *schedule*, and return the figures. Raise `Unprepared`.
+
+    Pictures that were uploaded are deleted again, also if the run is cancelled.
+    """
+    loop, expects = OpenLoop(run.connect, kept), SCENARIOS[run.scenario].expects
     with progress(run.scenario, run.seconds) as report:
-        watch = asyncio.create_task(_watch(loop, report, SCENARIOS[run.scenario].expects))
+        watch = asyncio.create_task(_watch(loop, report, expects))
         effort, begun = time.process_time(), time.perf_counter()
         try:
             await loop.run((at, request.encoded(run.common)) for at, request in schedule)
         except (OSError, TimeoutError) as error:
             raise Unprepared(f"{run.target.url} does not answer: {error or 'not in time'}") from None
-        client = Effort(time.process_time() - effort, time.perf_counter() - begun)
-        watch.cancel()
+        finally:
+            client = Effort(time.process_time() - effort, time.perf_counter() - begun)
+            watch.cancel()
+            await _clean_up(run, schedule, loop)
         report(run.seconds, f"{len(loop.outcomes):,} answers or failures")
     outcomes = sorted(loop.outcomes, key=lambda each: each.number)
-    created = [schedule[each.number][1].target for each in outcomes if each.status == 201]
-    if created:
-        await delete(run.connect, created, run.common)
     return figures(outcomes, SCENARIOS[run.scenario], run.rate, run.seconds, client)
+
+
+async def _clean_up(run: Run, schedule: Schedule, loop: OpenLoop) -> None:
+    """Delete the pictures that the service has stored. Raise `Unprepared` if some remain."""
+    stored = (schedule[each.number][1] for each in loop.outcomes if each.status == 200)
+    targets = [request.target for request in stored if request.method == "PUT"]
+    try:
+        remain = len(targets) - (await delete(run.connect, targets, run.common) if targets else 0)
+    except (OSError, TimeoutError):
+        remain = len(targets)
+    if remain:
+        raise Unprepared(f"{remain:,} pictures that were uploaded could not be deleted, from {targets[0]} on.")
 
 
 async def _watch(loop: OpenLoop, report: Report, expected: Sequence[int]) -> None:
