@@ -44,7 +44,10 @@ async def serve_alone(
     *shown* are as in `create_app`.
     """
     loop, settings = asyncio.get_running_loop(), reload.settings
-    stop, app = Stop(settings.server), create_app(settings, in_force=reload.in_force, embedded=embedded, shown=shown)
+    stop = Stop(settings.server)
+    app = create_app(
+        settings, in_force=reload.in_force, embedded=embedded, shown=shown, placeholders=reload.placeholders
+    )
     counter = SignalCounter(stop.request, stop.hurry)
     for number in ending_signals():
         loop.add_signal_handler(number, counter.receive)

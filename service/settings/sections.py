@@ -118,8 +118,8 @@ class RenderSettings(Section):
     @model_validator(mode="after")
     def _presets_are_queries(self) -> RenderSettings:
         for name, query in self.presets_in_force.texts.items():
-            if "preset" in query:
-                raise ValueError(f"the preset {name!r} may not name a preset")
+            if unfit := {"preset", "name"} & query.keys():
+                raise ValueError(f"the preset {name!r} may not have {' and '.join(sorted(unfit))}")
             try:
                 parse_query(self.presets[name], self.max_dimension)
             except PictureError as error:
@@ -151,6 +151,12 @@ class RenderSettings(Section):
     def preferred(self) -> tuple[Format, ...]:
         """`preference` as formats. The first one wins a tie."""
         return tuple(Format[name] for name in _names(self.preference))
+
+
+class PlaceholdersSettings(Section):
+    """The operator's own placeholders."""
+
+    directory: str
 
 
 class EncodingSettings(Section):

@@ -19,7 +19,7 @@ from service.access.verification import CredentialVerification
 from service.errors import N_, Forbidden, NotAuthenticated
 from service.protocol.signatures import has_signature, verify
 from service.web.credentials import XSRF_MISSING, CredentialReader, is_session, parse_credential
-from service.web.requester import Requester
+from service.web.requester import Requester, kept_target
 
 _SIGNED_CAPACITY = 8192
 """Signed URLs that are remembered as verified."""
@@ -110,7 +110,7 @@ class Authenticator:
         signed = None
         if Scheme.SIGNED in self._schemes and has_signature(request.raw_path):
             checked = verify(request.raw_path, self._policy.keys, time.time())
-            signed = Requester(READER, until=checked.exp, target=checked.target)
+            signed = Requester(READER, until=checked.exp, target=kept_target(checked.target))
             self._signed.set(self._verification.digest(request.raw_path), signed)
         presented = self._presented(request)
         if presented is None or (signed is not None and is_session(presented)):
