@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from datetime import UTC, tzinfo
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
+from service.pictures.values import Original
 from service.pictures.writes import stored_original
 from service.protocol.blob_entity import NO_PICTURE, blob_entity, blob_id
 from service.protocol.query import parse_contact_ids
 from service.protocol.time_zones import HEADER, parse_time_zone
 from service.web.headers import uncached
-from service.web.keys import METRICS, STORE
+from service.web.keys import METRICS, STORE, THUMB_HASHES
 from service.web.request_values import contact_id
 
 _AT_ONCE = 8
@@ -23,21 +25,15 @@ _AT_ONCE = 8
 async def imageinfo(request: web.Request) -> web.StreamResponse:
     """Answer GET and HEAD from the store instead of the cache, so that a change anywhere is seen at once."""
     contact, zone = contact_id(request), await _zone(request)
-    return web.json_response(await _entity(request.app, contact, zone), headers=uncached(contact))
+    entities = await _entities(request.app, [contact], zone)
+    return web.json_response(entities[contact], headers=uncached(contact))
 
 
 async def imageinfos(request: web.Request) -> web.StreamResponse:
     """Answer GET and HEAD with the entities of all contacts in `ids`, by id."""
     contacts, zone = parse_contact_ids(request.rel_url.raw_query_string), await _zone(request)
-    free = asyncio.Semaphore(_AT_ONCE)
-
-    async def entity(contact: int) -> dict[str, object]:
-        async with free:
-            return await _entity(request.app, contact, zone)
-
-    async with asyncio.TaskGroup() as group:
-        tasks = {contact: group.create_task(entity(contact)) for contact in contacts}
-    return web.json_response({str(contact): task.result() for contact, task in tasks.items()}, headers=uncached())
+    entities = await _entities(request.app, contacts, zone)
+    return web.json_response({str(contact): each for contact, each in entities.items()}, headers=uncached())
 
 
 async def _zone(request: web.Request) -> tzinfo:
@@ -46,18 +42,37 @@ async def _zone(request: web.Request) -> tzinfo:
     return UTC if name is None else await asyncio.to_thread(ZoneInfo, name)
 
 
-async def _entity(app: web.Application, contact: int, zone: tzinfo) -> dict[str, object]:
-    """Return the entity of *contact*, with dates in *zone*."""
-    app[METRICS].store_read()
-    original = await stored_original(app[STORE], contact)
-    if original is None:
-        return NO_PICTURE
-    readable = original.fault is None or not original.fault.permanent
+async def _entities(app: web.Application, contacts: Iterable[int], zone: tzinfo) -> dict[int, dict[str, object]]:
+    """Return the entities of *contacts*, with dates in *zone*."""
+    free = asyncio.Semaphore(_AT_ONCE)
+
+    async def find(contact: int) -> Original | None:
+        async with free:
+            app[METRICS].store_read()
+            return await stored_original(app[STORE], contact)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = {contact: group.create_task(find(contact)) for contact in contacts}
+    found = {contact: task.result() for contact, task in tasks.items()}
+    hashes = await app[THUMB_HASHES].of(each for each in found.values() if each is not None and _is_readable(each))
+    return {
+        contact: NO_PICTURE if original is None else _entity(original, zone, hashes.get(contact))
+        for contact, original in found.items()
+    }
+
+
+def _entity(original: Original, zone: tzinfo, thumb_hash: str | None) -> dict[str, object]:
+    readable = _is_readable(original)
     return blob_entity(
-        blob_id(contact, original.version),
+        blob_id(original.contact, original.version),
         original.size,
         original.format.media_type if readable else None,
         original.modified,
         zone,
         original.dimensions if readable else None,
+        thumb_hash,
     )
+
+
+def _is_readable(original: Original) -> bool:
+    return original.fault is None or not original.fault.permanent

@@ -33,6 +33,7 @@ async def test_entity_describes_the_picture(serve: Serve, images: Path) -> None:
     client = await serve()
     entity = await info(client, 7)
     assert 0 < entity.pop("BlobId") < 2**31
+    assert isinstance(entity.pop("ThumbHash"), str | None)  # test_thumb_hashes.py
     assert entity == {
         "BlobSize": len(data),
         "OriginalSize": len(data),
