@@ -51,8 +51,11 @@ async def _entities(app: web.Application, contacts: Iterable[int], zone: tzinfo)
             app[METRICS].store_read()
             return await stored_original(app[STORE], contact)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = {contact: group.create_task(find(contact)) for contact in contacts}
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {contact: group.create_task(find(contact)) for contact in contacts}
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None  # it has a status
     found = {contact: task.result() for contact, task in tasks.items()}
     hashes = await app[THUMB_HASHES].of(each for each in found.values() if each is not None and _is_readable(each))
     return {
