@@ -25,9 +25,6 @@ class SingleFlight:
         self._flights: dict[Hashable, _Flight] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def __len__(self) -> int:
-        return len(self._flights)
-
     def __contains__(self, key: Hashable) -> bool:
         return key in self._flights
 

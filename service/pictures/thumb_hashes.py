@@ -27,7 +27,7 @@ log = structlog.get_logger()
 _WAIT = 0.25
 """Seconds that a request waits for all of its hashes together."""
 _MOST = 128
-"""Hashes that are looked up or made at the same time in one process. A further one is not ordered."""
+"""Missing hashes that wait in one process. A further one is not ordered."""
 _LOOKUPS = 8
 """Lookups in the shared cache at the same time."""
 _ATTEMPTS = 4
@@ -53,6 +53,7 @@ class ThumbHashes:
         self._cache, self._originals, self._entries, self._digest = cache, originals, entries, recipe.digest
         self._order = Order(_FORMAT, _SIDE, _SIDE, limits=recipe.limits, encoding=recipe.encoding, thumb_hash=True)
         self._flights = SingleFlight()
+        self._waiting = 0
         self._lookups, self._turn = asyncio.Semaphore(_LOOKUPS), asyncio.Lock()
 
     async def of(self, originals: Iterable[Original]) -> dict[int, str]:
@@ -62,7 +63,8 @@ class ThumbHashes:
         for each in originals:
             if (made := _hash_in(self._cache.local(each.contact, THUMB_HASH_FIELD), each)) is not None:
                 known[each.contact] = made
-            elif (key := (each.contact, each.version)) in self._flights or len(self._flights) < _MOST:
+            else:
+                key = each.contact, each.version
                 asked[each.contact] = self._flights.start(key, partial(self._find_or_make, each))
         if asked:
             await asyncio.wait(asked.values(), timeout=_WAIT)
@@ -79,6 +81,15 @@ class ThumbHashes:
             entry = await self._cache.get(original.contact, THUMB_HASH_FIELD, trace)
         if (found := _hash_in(entry, original)) is not None:
             return found
+        if self._waiting >= _MOST:
+            return None
+        self._waiting += 1
+        try:
+            return await self._make_in_turn(original)
+        finally:
+            self._waiting -= 1
+
+    async def _make_in_turn(self, original: Original) -> str | None:
         async with self._turn:
             for attempt in range(_ATTEMPTS):
                 await asyncio.sleep(attempt and _PAUSE)

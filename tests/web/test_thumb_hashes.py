@@ -136,6 +136,26 @@ async def test_missing_hashes_do_not_refuse_or_delay_pictures(serve: Serve, get:
     assert await metric(client, RENDERS) <= 8
 
 
+async def test_bounded_number_of_hashes_waits_and_known_ones_are_still_found(
+    serve: Serve, get: Get, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.pictures.thumb_hashes._MOST", 2)
+    for contact in range(1, 6):
+        (images / f"{contact}.jpg").write_bytes(saved(quarters(), "JPEG"))
+    cache = {"prefix": f"hashes-{next(_prefixes)}"}
+    one, other = await serve(cache=cache), await serve(cache=cache)
+    await get(one, 5, "?w=50")
+    await one.server.app[CACHE].settle()  # type: ignore[attr-defined]
+    pid = await frozen_worker(other)
+    try:
+        assert set((await hashes_of(other, range(1, 5))).values()) == {None}
+        assert await until_hashed(other, 5)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    await until_metric(other, RENDERS, 2)
+    assert await metric(other, RENDERS) == 2
+
+
 @pytest.mark.usefixtures("people")
 async def test_purge_and_a_new_picture_drop_the_hash(serve: Serve, get: Get, images: Path) -> None:
     client = await serve(writes={"enabled": True})
