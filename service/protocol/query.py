@@ -115,7 +115,7 @@ def parse_contact_ids(raw: str) -> list[int]:
     lists = {unquote_plus(text) for name, _, text in pairs if unquote_plus(name).lower() == "ids"}
     ids = [_int32(text) for text in lists.pop().split(",")] if len(lists) == 1 else []
     contacts = list(dict.fromkeys(each for each in ids if each is not None))
-    if not ids or None in ids or len(contacts) > MAX_IDS:
+    if not ids or None in ids or len(ids) > MAX_IDS:
         raise BadParameter(
             N_("The parameter %(name)s must be a list of 1 to %(limit)s contact ids with commas between them."),
             {"name": "ids", "limit": MAX_IDS},

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from moka_py import Moka
 
 from service.access.identity import READER, Identity, Role
@@ -23,6 +23,8 @@ from service.web.requester import Requester
 
 _SIGNED_CAPACITY = 8192
 """Signed URLs that are remembered as verified."""
+_SIGNED_METHODS = (hdrs.METH_GET, hdrs.METH_HEAD)
+"""The methods that a signature covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Authenticator:
             VerificationUnavailable: the credentials cannot be verified at the moment.
         """
         requester = self.known_requester(request) or await self._authenticate(request)
+        if requester.target is not None and not requester.private and request.method not in _SIGNED_METHODS:
+            raise Forbidden(N_("A signed URL is for GET and HEAD alone."))
         if role in requester.roles:
             return requester
         if not self._schemes:
@@ -100,8 +104,6 @@ class Authenticator:
             )
         if requester is self._anonymous:
             raise self._missing_credentials()
-        if not requester.private:
-            raise Forbidden(N_("A signed URL is for GET and HEAD alone."))
         raise Forbidden(N_("Your role does not allow this."))
 
     async def _authenticate(self, request: web.Request) -> Requester:

@@ -132,6 +132,15 @@ class TestSignedUrls:
             async with client.request(method, signed(AS_STORED)) as answer:
                 assert answer.status == 403
 
+    async def test_read_by_another_method_is_403(self, serve_secured: ServeSecured) -> None:
+        """The signature names no contact, and would be one for all of them."""
+        client = await serve_secured()
+        url = signed("/api/v1/Agents/BLOB/GetContactImage")
+        async with client.post(url, json={"ContactId": 7}) as answer:
+            assert answer.status == 403
+        async with client.post(url, json={"ContactId": 7}, headers=basic("anna")) as answer:
+            assert answer.status == 200
+
     async def test_missing_signature_is_403_when_no_other_scheme_is_configured(
         self, serve_secured: ServeSecured
     ) -> None:

@@ -213,6 +213,7 @@ async def test_entities_of_many_contacts_are_those_of_each(serve: Serve, people:
         "?ids=1&ids=2",
         "?ids=99999999999",
         f"?ids={','.join(map(str, range(101)))}",
+        f"?ids={','.join('1' * 101)}",
     ],
 )
 async def test_other_lists_of_contacts_are_400(serve: Serve, query: str) -> None:

@@ -95,7 +95,7 @@ IDS = {
     "name": "ids",
     "in": "query",
     "required": True,
-    "description": "The contacts' ids, each of which counts once.",
+    "description": "The contacts' ids. One that is repeated is answered once.",
     "schema": {"type": "array", "items": _INT32, "minItems": 1, "maxItems": MAX_IDS},
     "style": "form",
     "explode": False,
