@@ -32,6 +32,7 @@ from service.serving.one import serve
 from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
+from service.web.keys import METRICS
 from service.wiring.app import create_app
 from service.wiring.private_server import private_server, with_private_server
 
@@ -176,6 +177,8 @@ class _Process(ReplaceableWorker):
         heartbeat = asyncio.create_task(self._beat())
         try:
             app = create_app(settings, slots=slots, in_force=workers.settings_reload.in_force, shown=workers.shown)
+            if self.replaces_dead:
+                app[METRICS].started_again()
             await serve(app, settings.server, workers.listener, self._ready, stop)
         finally:
             heartbeat.cancel()
