@@ -7,7 +7,6 @@ import math
 import mmap
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +21,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from service.serving.hangup import Hangup, meaning
+from service.serving.listening import Listeners
 from service.serving.reloading import Reload
 from service.serving.stopping import CLEANUP, ENDING, HURRIED_CLEANUP, SignalCounter, end_after, ending_signals
 
@@ -106,7 +106,7 @@ class ReplaceableWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
 
 class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
-    """Listens on *listener*, counts the signals that end the service, and orders its processes to stop.
+    """Listens on *listeners*, counts the signals that end the service, and orders its processes to stop.
 
     At SIGHUP it reloads the settings of *reload*, and replaces its processes: one new process serves before one of the
     others is ordered to end. It calls *every_second* about once a second.
@@ -115,11 +115,12 @@ class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     """
 
     def __init__(
-        self, app: BaseApplication, listener: socket.socket, reload: Reload, every_second: Callable[[], None]
+        self, app: BaseApplication, listeners: Listeners, reload: Reload, every_second: Callable[[], None]
     ) -> None:
         self._every_second = every_second
         super().__init__(app)
-        self.LISTENERS = [listener]  # the only descriptor of this process, so that closing it ends the listening
+        # The only descriptors of this process, so that closing them ends the listening.
+        self.LISTENERS = [each for each in listeners if each is not None]
         self.stopping, self.hurrying = Broadcast(), Broadcast()
         self._server = reload.settings.server
         self._reload, self._generation, self._reloading = reload, 0, False

@@ -19,6 +19,8 @@ async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
     """Return for every part whether it can be used, and a description or the reason."""
     found = {"store": await store_type(settings).inspect(settings), "cache": await _inspect_cache(settings)}
     found["sandbox"] = await _inspect_sandbox(settings.render)
+    if settings.exposed:
+        found["server"] = True, settings.exposed
     return found | {"credentials": await _inspect_credentials(settings)} if settings.auth.schemes else found
 
 

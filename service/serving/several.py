@@ -11,7 +11,6 @@ import gc
 import os
 import shutil
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +27,7 @@ from service.line_queue import STANDARD_ERROR
 from service.rendering.slots import RenderSlots
 from service.serving.arbiter import EventLogger, ReplaceableWorker, SafeArbiter
 from service.serving.budget import share
+from service.serving.listening import Listeners
 from service.serving.one import serve
 from service.serving.reloading import Reload
 from service.serving.stopping import Stop
@@ -53,13 +53,13 @@ In this time, clients with kept connections learn from their answers to open oth
 
 def serve_by_several(
     reload: Reload,
-    listener: socket.socket,
+    listeners: Listeners,
     ready: Callable[[], None],
     folder: Path,
     embedded: EmbeddedValkey | None,
     shown: Sequence[int] = (),
 ) -> None:
-    """Serve on *listener* with `server.workers` processes until SIGTERM or SIGINT. Call *ready* before they start.
+    """Serve on *listeners* with `server.workers` processes until SIGTERM or SIGINT. Call *ready* before they start.
 
     The processes are started with the settings of *reload*, which SIGHUP changes. *folder* is for these processes only.
     `PROMETHEUS_MULTIPROC_DIR` has named it since before the import of prometheus_client. *embedded* and *shown* are as
@@ -67,7 +67,7 @@ def serve_by_several(
     """
     embedded = asyncio.run(private_server(reload.settings.cache, embedded))  # one for all processes
     try:
-        _Workers(reload, listener, ready, folder, embedded, shown).run()
+        _Workers(reload, listeners, ready, folder, embedded, shown).run()
     except SystemExit as end:
         if end.code:
             raise
@@ -79,13 +79,13 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(
         self,
         reload: Reload,
-        listener: socket.socket,
+        listeners: Listeners,
         ready: Callable[[], None],
         folder: Path,
         embedded: EmbeddedValkey | None,
         shown: Sequence[int],
     ) -> None:
-        self.settings_reload, self.listener, self.ready = reload, listener, ready
+        self.settings_reload, self.listeners, self.ready = reload, listeners, ready
         self.folder, self.embedded, self.shown = folder, embedded, shown
         self.life, self.life_held = os.pipe()  # only the arbiter holds the other end, so its death closes the pipe
         super().__init__()
@@ -109,7 +109,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         every_second = self.embedded.revive if self.embedded is not None else lambda: None
-        self.arbiter = SafeArbiter(self, self.listener, self.settings_reload, every_second)
+        self.arbiter = SafeArbiter(self, self.listeners, self.settings_reload, every_second)
         gc.freeze()  # the end takes 0.1 s and not 0.7, and forked processes share more memory
         gc.enable()
         self.arbiter.run()
@@ -179,7 +179,7 @@ class _Process(ReplaceableWorker):
             app = create_app(settings, slots=slots, in_force=workers.settings_reload.in_force, shown=workers.shown)
             if self.replaces_dead:
                 app[METRICS].started_again()
-            await serve(app, settings.server, workers.listener, self._ready, stop)
+            await serve(app, settings.server, workers.listeners, self._ready, stop)
         finally:
             heartbeat.cancel()
 

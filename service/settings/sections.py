@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, field_validator, model_validator
 
 from service.access.schemes import CREDENTIAL_FIELDS
 from service.errors import PictureError
@@ -17,6 +18,14 @@ from service.protocol.query import parse_query
 from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds
 
 _FORBIDDEN_FIELDS = frozenset(name.lower() for name in ("*", "Cookie", *CREDENTIAL_FIELDS))
+
+_ADMIN = re.compile(r"unix:/[^\x00]{1,100}|(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})")
+
+HostName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9._-]{1,253}$"),
+    AfterValidator(lambda name: name.lower().removesuffix(".")),
+]
 
 
 class ServerSettings(Section):
@@ -33,6 +42,16 @@ class ServerSettings(Section):
     drain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     shutdown_timeout: Seconds
     trusted_proxies: Listed[IPvAnyNetwork]
+    allowed_hosts: Listed[HostName]
+    admin: str
+
+    @field_validator("admin")
+    @classmethod
+    def _address(cls, text: str) -> str:
+        match = _ADMIN.fullmatch(text)
+        if text and (match is None or int(match[1] or 0) > 65_535):
+            raise ValueError("must be host:port, unix:/path, or empty")
+        return text
 
 
 class ImagesSettings(Section):

@@ -16,6 +16,8 @@ import structlog
 from aiohttp import web
 from aiohttp.http import RawRequestMessage
 
+from service.web.request_parser import MAX_FIELD, MAX_FIELDS, MAX_TARGET, RequestParser
+
 log = structlog.get_logger()
 
 _IDLE = math.inf
@@ -24,8 +26,6 @@ _BUSY = -math.inf
 """The `waits_since` of a connection whose request is being answered."""
 _WATCH_INTERVAL = 0.5
 """Seconds between two checks of all connections."""
-_LINE_END = b"\r\n"
-_HEADER_END = b"\r\n\r\n"
 
 AnswerAtOnce = Callable[[asyncio.WriteTransport, RawRequestMessage], bool]
 """A function that answers a request that needs no task. It returns False if it has not answered."""
@@ -74,7 +74,8 @@ class Connection(web.RequestHandler):
     )
 
     def __init__(self, server: ConnectionServer, **options: Any) -> None:
-        super().__init__(server, **options)
+        super().__init__(server, max_line_size=MAX_TARGET, max_field_size=MAX_FIELD, max_headers=MAX_FIELDS, **options)
+        self._parser = RequestParser(self._parser)  # type: ignore[assignment]  # it has what `RequestHandler` calls
         self._connection_server = server
         self._client_transport: asyncio.BaseTransport | None = None
         self._waiting: asyncio.Task[object] | None = None
@@ -94,8 +95,6 @@ class Connection(web.RequestHandler):
             super().data_received(data)
         finally:
             self._waiter = waiter
-        if self._messages and getattr(self._messages[-1][0], "upgrade", False):
-            self._decline_upgrade(data)
         if waiter is not None and not waiter.done() and self._messages and not self._answered_at_once():
             waiter.set_result(None)
 
@@ -118,17 +117,6 @@ class Connection(web.RequestHandler):
         self._next_keepalive_close_time = time.monotonic() + self._connection_server.limits.keepalive
         self.mark_idle()
         return True
-
-    def _decline_upgrade(self, data: bytes) -> None:
-        """Ignore the `Upgrade` of the newest message, whose header ends in *data* (RFC 9110 section 7.8).
-
-        The parser drops bytes behind such a message. If there are any, or may be any behind a body that is still to
-        come, the connection is closed after the answer. Otherwise it stays open.
-        """
-        message, payload = self._messages[-1]
-        assert isinstance(message, RawRequestMessage)
-        last = message.should_close or not payload.is_eof() or _may_continue(data)
-        self._messages[-1] = message._replace(upgrade=False, should_close=last), payload
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's protocols return whether to stay open
         """Keep the connection open while there are requests to answer, since the client may have closed one half only.
@@ -300,16 +288,6 @@ class ConnectionServer(web.Server):
 
     def _open_connections(self) -> list[Connection]:
         return [each for each in self.connections if isinstance(each, Connection)]
-
-
-def _may_continue(data: bytes) -> bool:
-    """Return whether bytes may follow the end of a header in *data*, the last bytes that were received.
-
-    If *data* begins with a line end, the end of the header may be before its first empty line.
-    """
-    if not data.strip(_LINE_END):
-        return False
-    return data[0] in _LINE_END or data.find(_HEADER_END) != len(data) - len(_HEADER_END)
 
 
 def _waiting_order(connection: Connection) -> float:

@@ -13,12 +13,25 @@ from aiohttp.http import RawRequestMessage
 from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 
 from service.access.identity import Role
-from service.errors import N_, BadParameter, PictureError, Unexpected
+from service.errors import N_, BadParameter, HeaderTooLarge, PictureError, Unexpected
+from service.web import request_parser
 from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
-from service.web.keys import AFTER_RELOAD, AUTHENTICATOR, BODIES, DIRECT, LANGUAGES, METRICS, REFUSALS, REPEATS, SHARING
-from service.web.malformed import for_server, malformed, names_a_host
+from service.web.keys import (
+    AFTER_RELOAD,
+    AUTHENTICATOR,
+    BODIES,
+    DIRECT,
+    HOSTS,
+    LANGUAGES,
+    METRICS,
+    REFUSALS,
+    REPEATS,
+    SHARING,
+)
+from service.web.malformed import for_server, malformed
 from service.web.prebuilt import PrebuiltResponse
+from service.web.problems import status_of
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer
 from service.web.request_log import identify, log_abandoned, log_request
@@ -41,6 +54,7 @@ class FastPath:
         self._metrics, self._languages = app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
         self._refusals, self._bodies = app[REFUSALS], app[BODIES]
+        self._hosts = app[HOSTS]
         self._default_requester = self._authenticator.default_requester
         self._handler = handler
         self._read_level()
@@ -62,7 +76,7 @@ class FastPath:
             return False
         begun = time.perf_counter()
         earlier = self._repeats.get((message.path, field(message, hdrs.ACCEPT)))
-        if earlier is None or not names_a_host(message):
+        if earlier is None or not self._hosts.serves_names(message.headers.get(hdrs.HOST), message.path):
             return False
         response = self._repeats.answer(message, requester, earlier, SMALL)
         if response is None:
@@ -79,13 +93,15 @@ class FastPath:
         repeats, requester = self._repeats, self._known_reader(request)
         earlier = repeats.find(request, requester) if requester is not None else None
         response, may_send = None, requester is not None and not connection.writing_paused
-        if earlier is not None and requester is not None and may_send and names_a_host(request):
+        if earlier is not None and requester is not None and may_send and self._hosts.serves(request):
             # `find` has checked the version, and an earlier request with this target was not malformed.
             response = repeats.answer(request, requester, earlier)
         if response is None:
             if malformed(request):
                 connection.mark_idle()
                 return self._refuse_malformed(request)
+            if not self._hosts.serves(request):
+                requester = None  # the router refuses the request, unless it is a probe
             if requester is not None and may_send:
                 response = self._direct.answer_at_once(request, requester)
         if response is not None and response.length <= SMALL:
@@ -174,7 +190,12 @@ class FastPath:
         request_id = identify(request)
         if isinstance(error, HttpProcessingError):
             reason: PictureError = BadParameter(N_("This is no HTTP request that we understand."))
-            self._refusals.malformed(error)
+            if isinstance(error, request_parser.HeaderTooLarge):
+                reason = HeaderTooLarge(
+                    N_("A request may have at most %(count)s header fields, of %(limit)s bytes in all."),
+                    {"count": request_parser.MAX_FIELDS, "limit": request_parser.MAX_HEADER},
+                )
+            self._refusals.malformed(error, status_of(reason))
         else:
             reason = Unexpected(WENT_WRONG)
             log.error("request.failed", exc_info=error)

@@ -17,6 +17,7 @@ from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
+from service.web.hosts import Hosts
 from service.web.metrics import Metrics
 from service.web.policy import ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
@@ -37,6 +38,7 @@ BODIES = web.AppKey("bodies", BodySender)
 CACHE = web.AppKey("cache", PictureCache)
 CORS = web.AppKey("cors", Cors)
 DIRECT = web.AppKey("direct", DirectAnswers)
+HOSTS = web.AppKey("hosts", Hosts)
 LANGUAGES = web.AppKey("languages", Languages)
 METRICS = web.AppKey("metrics", Metrics)
 PICTURES = web.AppKey("pictures", ContactPictures)

@@ -9,16 +9,16 @@ import structlog
 from aiohttp import web
 
 from service.access.identity import Role
-from service.errors import N_, PictureError, Unexpected, UnknownPath
+from service.errors import N_, Misdirected, PictureError, Unexpected, UnknownPath
 from service.web.agents import contact_image
 from service.web.audit import audited
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.files import content, file
 from service.web.gallery import gallery
-from service.web.health import healthz, metrics, readyz
+from service.web.health import healthz, metrics, readyz, readyz_in_a_word
 from service.web.imageinfo import imageinfo, imageinfos
-from service.web.keys import AUTHENTICATOR, CORS, METRICS, REFUSALS
+from service.web.keys import AUTHENTICATOR, CORS, HOSTS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
@@ -44,12 +44,18 @@ _OPERATIONS = {
 _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
+_PROBES: tuple[Route, ...] = ("healthz", "readyz")
+"""Resources that tell nothing of pictures, and that orchestrators request by names of their own."""
 
-def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()) -> None:
+
+def add_routes(
+    app: web.Application, described: bytes, shown: Sequence[int] = (), *, operators_apart: bool = False
+) -> None:
     """Add a handler for every path to *app*. It handles all methods, so that aiohttp answers no error itself.
 
     *described* is the description of the interface. *shown* are contacts with pictures that the page at `/` shows;
-    without them there is no such page.
+    without them there is no such page. *operators_apart*: metrics and the parts of readiness are elsewhere
+    (`web.operators`).
     """
     page = _needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
@@ -72,8 +78,8 @@ def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()
             for name, handler in _OPERATIONS.items()
         ),
         ("/healthz" + _END, "healthz", read_only(healthz)),
-        ("/readyz" + _END, "readyz", read_only(readyz)),
-        ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),
+        ("/readyz" + _END, "readyz", read_only(readyz_in_a_word if operators_apart else readyz)),
+        *(() if operators_apart else (("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),)),
         *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
         ("/openapi.json", "page", content(described, ".json", _ANY_PAGE)),
         *([("/", "page", by_method(GET=page, HEAD=page))] if page else ()),
@@ -90,6 +96,8 @@ def _answered(route: Route, handler: Handler) -> Handler:
         begun = time.perf_counter()
         request_id = identify(request)
         try:
+            if route not in _PROBES and not request.app[HOSTS].serves(request):
+                raise Misdirected(N_("The host that the request names is not served here."))
             response = await handler(request)
         except PictureError as error:
             response = refuse(request, error, request_id)

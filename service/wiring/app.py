@@ -41,6 +41,7 @@ from service.settings import CacheSettings, RenderSettings, Settings
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
 from service.web.health import flush_metrics
+from service.web.hosts import Hosts
 from service.web.keys import (
     ADMISSION,
     AFTER_RELOAD,
@@ -48,6 +49,7 @@ from service.web.keys import (
     CACHE,
     CORS,
     DIRECT,
+    HOSTS,
     LANGUAGES,
     METRICS,
     PICTURES,
@@ -126,6 +128,7 @@ def create_app(
     )
     app[BODIES] = BodySender(settings.server.unsent_bytes, settings.server.write_timeout)
     app[CORS] = Cors(settings.http.cors_origin, settings.http.cors_headers)
+    app[HOSTS] = Hosts(settings.served_names, settings.server.trusted_proxies)
     app[TRUSTED_PROXIES] = settings.server.trusted_proxies
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
@@ -141,7 +144,7 @@ def create_app(
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
     if settings.images.marker:
         app.cleanup_ctx.append(_compare_stores)
-    add_routes(app, _described(settings), shown)
+    add_routes(app, _described(settings), shown, operators_apart=bool(settings.server.admin))
     return app
 
 
@@ -154,6 +157,7 @@ def _described(settings: Settings) -> bytes:
         schemes=settings.auth.schemes,
         anonymous=settings.auth.anonymous_read,
         page=False,
+        metrics=not settings.server.admin,
     )
 
 

@@ -26,7 +26,7 @@ class Raw:
         self.reader, self.writer = reader, writer
 
     async def ask(self, target: bytes = HIT, fields: bytes = b"", *, method: bytes = b"GET") -> tuple[str, bytes]:
-        self.writer.write(method + b" " + target + b" HTTP/1.1\r\nHost: test\r\n" + fields + b"\r\n")
+        self.writer.write(method + b" " + target + b" HTTP/1.1\r\nHost: localhost\r\n" + fields + b"\r\n")
         return await self.answer(has_body=method == b"GET")
 
     async def answer(self, *, has_body: bool = True) -> tuple[str, bytes]:
@@ -102,17 +102,17 @@ async def test_malformed_host_of_a_repeat_is_400(raw: Raw) -> None:
 
 
 async def test_hit_in_pieces_and_pipelined_hits_are_answered_in_order(raw: Raw) -> None:
-    whole = b"GET " + HIT + b" HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n"
+    whole = b"GET " + HIT + b" HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
     raw.writer.write(whole[:30])
     await asyncio.sleep(0.01)
-    raw.writer.write(whole[30:] + whole + b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n" + whole)
+    raw.writer.write(whole[30:] + whole + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + whole)
     bodies = [(await raw.answer())[1] for _ in range(4)]
     assert bodies[0] == bodies[1] == bodies[3] != bodies[2]
 
 
 async def test_half_closed_connection_gets_its_hit_and_is_closed(raw: Raw) -> None:
     expected = await raw.ask(fields=b"Accept: */*\r\n")
-    raw.writer.write(b"GET " + HIT + b" HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n")
+    raw.writer.write(b"GET " + HIT + b" HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n")
     raw.writer.write_eof()
     assert (await raw.answer())[1] == expected[1]
     assert await asyncio.wait_for(raw.reader.read(), 60) == b""

@@ -169,3 +169,9 @@ async def test_presets_and_limits_are_those_of_the_settings(serve: Serve) -> Non
     parameters = document["components"]["parameters"]
     assert parameters["preset"]["schema"]["enum"] == ["avatar"]
     assert parameters["h"]["schema"]["maximum"] == 500
+
+
+async def test_metrics_are_described_where_they_are(serve: Serve) -> None:
+    client = await serve(server={"admin": "127.0.0.1:9"})
+    assert "/metrics" not in (await described(client))["paths"]
+    assert (await client.get("/metrics")).status == 404

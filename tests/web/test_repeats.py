@@ -139,7 +139,7 @@ async def test_repeat_keeps_or_closes_the_connection_as_requested(
     for _ in range(3):
         full = await get(client, 1, "?w=40")
     reader, writer = await asyncio.open_connection(client.host, client.port)
-    lines = [f"GET /api/v1/Contact/1/Image?w=40 HTTP/{version}", "Host: test", "Accept: */*"]
+    lines = [f"GET /api/v1/Contact/1/Image?w=40 HTTP/{version}", "Host: localhost", "Accept: */*"]
     writer.write("\r\n".join([*lines, *([f"Connection: {connection}"] if connection else []), "", ""]).encode())
     head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)).decode()
     assert head.split()[1] == "200"
@@ -163,7 +163,7 @@ async def test_pipelined_requests_are_answered_in_order(serve: Serve, get: Get) 
     reader, writer = await asyncio.open_connection(client.host, client.port)
     asked = ["?w=40", "?w=41", "?w=42", "?w=40", "?w=41"]  # the third is not a repeat
     for query in asked:
-        writer.write(f"GET /api/v1/Contact/1/Image{query} HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n".encode())
+        writer.write(f"GET /api/v1/Contact/1/Image{query} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n".encode())
     for query in asked:
         expected = await get(client, 1, query)
         head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)).decode()

@@ -49,11 +49,19 @@ _SECURITY: dict[Scheme, dict[str, Any]] = {
 
 
 def document(
-    *, version: str, max_dimension: int, presets: Sequence[str], schemes: Sequence[Scheme], anonymous: bool, page: bool
+    *,
+    version: str,
+    max_dimension: int,
+    presets: Sequence[str],
+    schemes: Sequence[Scheme],
+    anonymous: bool,
+    page: bool,
+    metrics: bool,
 ) -> bytes:
     """Return the description of the interface as JSON, as these settings have it.
 
-    *anonymous*: reading needs no credentials. *page*: there are pages at `/` and `/docs`.
+    *anonymous*: reading needs no credentials. *page*: there are pages at `/` and `/docs`. *metrics*: they are here,
+    and not at an address of their own.
     """
     query = parameters.query(max_dimension, list(presets))
     described = {
@@ -62,7 +70,7 @@ def document(
         "servers": [{"url": "/"}],
         "security": _security(schemes),
         "tags": [{"name": "pictures"}, {"name": "operations"}, {"name": "pages"}],
-        "paths": _paths(list(query), _security(schemes, anonymous=anonymous), page=page),
+        "paths": _paths(list(query), _security(schemes, anonymous=anonymous), page=page, metrics=metrics),
         "components": {
             "parameters": {
                 **query,
@@ -79,7 +87,7 @@ def document(
     return json.dumps(described, ensure_ascii=False).encode()
 
 
-def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) -> dict[str, Any]:
+def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool, metrics: bool) -> dict[str, Any]:
     paths = {
         IMAGE: _image(query, read),
         IMAGEINFO: _info(read),
@@ -94,6 +102,8 @@ def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) ->
         "/client.d.ts": _file("client.d.ts", "text/plain"),
         "/openapi.json": _file("openapi.json", JSON),
     }
+    if not metrics:
+        del paths["/metrics"]
     if page:
         paths |= {"/": _file("page", "text/html"), "/docs": _file("docs", "text/html")}
     return paths

@@ -13,7 +13,14 @@ from service.web.problems import TABLE
 
 PROBLEM, JSON = "application/problem+json", "application/json"
 
-_ANYWHERE = (errors.NotAuthenticated, errors.Forbidden, errors.TooManyAttempts, errors.VerificationUnavailable)
+_ANYWHERE = (
+    errors.HeaderTooLarge,
+    errors.Misdirected,
+    errors.NotAuthenticated,
+    errors.Forbidden,
+    errors.TooManyAttempts,
+    errors.VerificationUnavailable,
+)
 _STORE = (errors.StoreFailed, errors.StoreTimedOut)
 READING: tuple[type[PictureError], ...] = (
     *_ANYWHERE,
