@@ -142,22 +142,6 @@ def test_metrics_of_each_process_are_those_of_all(shared_pair: Service) -> None:
     assert total(shared_pair, "contact_image_render_queue_depth") == 0
 
 
-def test_gauges_of_all_processes_are_in_one_answer(shared_pair: Service) -> None:
-    """Sums, except that the shared cache is up if it is for all, and memory and processor time have their process."""
-    for kind in ("serve", "render"):
-        processes = partial(total, shared_pair, "contact_image_processes", f'process="{kind}"')
-        block_until(lambda processes=processes: processes() == 2, 60, "both processes have reported")  # type: ignore[misc]
-    assert total(shared_pair, "contact_image_process_restarts_total") == 0
-    assert total(shared_pair, "contact_image_cache_up") == 1
-    assert total(shared_pair, "contact_image_build_info") == 1
-    lines = shared_pair.get("/metrics").body.decode().splitlines()
-    for name in ("contact_image_process_resident_bytes", "contact_image_process_cpu_seconds"):
-        found = [line for line in lines if line.startswith(name) and 'process="serve"' in line]
-        assert len({re.search(r'pid="(\d+)"', line)[1] for line in found}) == 2  # type: ignore[index]
-        assert all(float(line.rpartition(" ")[2]) > 0 for line in found)
-    assert len([line for line in lines if not line.startswith("#")]) <= 600
-
-
 def test_one_render_serves_all_processes(shared_pair: Service) -> None:
     before = total(shared_pair, "contact_image_renders_started_total")
     with ThreadPoolExecutor(16) as readers:
