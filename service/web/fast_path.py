@@ -84,7 +84,7 @@ class FastPath:
         response = self._repeats.answer(message, requester, earlier, SMALL)
         if response is None:
             return False
-        self._metrics.request("image", method, response.status, time.perf_counter() - begun)
+        self._metrics.request("image", method, response.status, time.perf_counter() - begun, response.sent(method))
         response.write_whole(transport, method)
         return True
 
@@ -164,10 +164,11 @@ class FastPath:
             await self._wait_sent(request, response.length)
         return self._counted(request, response, begun)
 
-    def _counted(self, request: web.BaseRequest, response: web.StreamResponse, begun: float) -> web.StreamResponse:
+    def _counted(self, request: web.BaseRequest, response: PrebuiltResponse, begun: float) -> web.StreamResponse:
         """Count and log *response*, and return it."""
         seconds = time.perf_counter() - begun
-        self._metrics.request("image", request.method, response.status, seconds)  # the only answers made here
+        method = request.method
+        self._metrics.request("image", method, response.status, seconds, response.sent(method))  # no others are made
         if self._logs:
             identify(request)
             log_request(request, response, seconds)
@@ -175,7 +176,7 @@ class FastPath:
 
     def _describe_server(self, request: web.BaseRequest) -> web.Response:
         """Answer `OPTIONS *`, for which the router has no path."""
-        self._metrics.request("other", request.method, 204, 0.0)
+        self._metrics.request("other", request.method, 204, 0.0, 0)
         headers = common(None, None)
         headers["Allow"] = ", ".join(METHODS)
         self._sharing.add(headers, request, None)
@@ -203,7 +204,7 @@ class FastPath:
             log.error("request.failed", exc_info=error)
         response = refuse_unread(self._languages, reason, request_id)
         self._sharing.add(response.headers, request, None)
-        self._metrics.request("other", request.method, response.status, 0.0)
+        self._metrics.request("other", request.method, response.status, 0.0, response.content_length or 0)
         return response
 
     async def _wait_sent(self, request: web.BaseRequest, length: int) -> None:

@@ -196,6 +196,7 @@ async def _renderer(
         )
         pool.open()
         costs, ready = pool.costs, pool.is_ready
+        app[METRICS].gauges.watch_processes("render", lambda: pool.pids)
     app[RENDERER] = given
     shared = SharedWork(slots.directory / "work") if slots is not None else None
     app[ADMISSION] = admission = Admission(
@@ -261,6 +262,14 @@ async def _cache(
         max_body=cache.max_entry_bytes,
         max_wait=_max_wait(settings),
     )
+    gauges = app[METRICS].gauges
+    gauges.watch("memory_cache_entries", lambda: picture_cache.usage().entries)
+    gauges.watch("memory_cache_bytes", lambda: picture_cache.usage().size)
+    gauges.watch("memory_cache_limit_bytes", lambda: picture_cache.usage().limit)
+    gauges.watch("cache_up", lambda: picture_cache.subscribed)
+    gauges.watch("purges_owed", lambda: picture_cache.purges_owed)
+    gauges.watch("breaker_open", lambda: picture_cache.breaker_open, "cache")
+    gauges.count(app[METRICS].evictions, lambda: picture_cache.usage().evictions)
     keeping = asyncio.create_task(embedded.keep()) if embedded is not None else None
     await picture_cache.start()
     yield
@@ -291,6 +300,7 @@ async def _pictures(app: web.Application, settings: Settings, placeholders: Plac
         max_wait=_max_wait(settings),
     )
     originals = Originals(app[STORE], cache, observer, lifetimes, app[ADMISSION])
+    app[METRICS].gauges.watch("breaker_open", lambda: originals.breaker_open, "store")
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
     entries = Entries(cache, renditions, observer, lifetimes, app[ADMISSION])
