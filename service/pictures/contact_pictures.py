@@ -31,7 +31,7 @@ from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.near import NearPictures, Seen
 from service.pictures.originals import Originals, RecordedOriginal
 from service.pictures.placeholders import Placeholders
-from service.pictures.ports import Admission, Layer, Observer
+from service.pictures.ports import Layer, Observer
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.trace import Trace
@@ -55,9 +55,9 @@ class Look(NamedTuple):
 
 
 class ContactPictures:
-    """The pictures of contacts: selected by their *originals*, loaded from the *cache* or made by *renditions*.
+    """The pictures of contacts: selected by their *originals*, loaded from the *cache* or from *entries*.
 
-    *admission* accepts or refuses what is not in the cache. *placeholder_files* replace drawn placeholders.
+    *renditions* know the failures of placeholders. *placeholder_files* replace drawn placeholders.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class ContactPictures:
         cache: PictureCache,
         originals: Originals,
         renditions: Renditions,
+        entries: Entries,
         observer: Observer,
         *,
         recipe: Recipe,
         lifetimes: RecordLifetimes,
-        admission: Admission,
         placeholder_files: PlaceholderFiles,
     ) -> None:
         self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
@@ -77,7 +77,7 @@ class ContactPictures:
         self.placeholders = Placeholders(self._candidates, recipe, placeholder_files)
         self._most = min(_LARGEST_CACHED, cache.max_body)
         self._near = NearPictures(originals, cache, observer, lifetimes, most=self._most)
-        self._entries = Entries(cache, renditions, observer, lifetimes, admission)
+        self._entries = entries
 
     async def select(
         self,

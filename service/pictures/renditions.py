@@ -17,7 +17,7 @@ from service.pictures.originals import Originals
 from service.pictures.ports import Observer, Renderer
 from service.pictures.selection import FileRendition, Selection
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, Failure, Original
+from service.pictures.values import THUMB_HASH_FIELD, Entry, Failure, Original
 
 FIRST_FRAME = "first-frame"
 """The detail of a rendition that shows only the first frame of an animation that exceeds the limits."""
@@ -89,6 +89,8 @@ class Renditions:
         except RECORDED_ERRORS as error:
             raise await self._faults.record(original, selection.field, order, error, further, trace) from None
         await self._faults.record_success(original, selection.field, order, rendered, further, trace)
+        if selection.field == THUMB_HASH_FIELD:
+            return Entry(selection.version, time.time(), "", rendered.thumb_hash.encode())
         if rendered.first_frame:
             self._observer.first_frame()
         detail = FIRST_FRAME if rendered.first_frame else ""

@@ -30,6 +30,9 @@ RECORD = "original"
 STORED = "stored"
 """The field of a contact's stored bytes."""
 
+THUMB_HASH_FIELD = "thumbhash"
+"""The field of the ThumbHash of a contact's original."""
+
 ABSENCE = "absence"
 """The field that says that a process found no picture, although the record says that there is one."""
 

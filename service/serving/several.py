@@ -32,6 +32,7 @@ from service.serving.one import serve
 from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
+from service.web.keys import METRICS
 from service.wiring.app import create_app
 from service.wiring.private_server import private_server, with_private_server
 
@@ -182,6 +183,8 @@ class _Process(ReplaceableWorker):
                 shown=workers.shown,
                 placeholders=workers.settings_reload.placeholders,
             )
+            if self.replaces_dead:
+                app[METRICS].started_again()
             await serve(app, settings.server, workers.listeners, self._ready, stop)
         finally:
             heartbeat.cancel()

@@ -131,7 +131,8 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not stale and isinstance(loaded.body, bytes) and _is_repeatable(selection):
-        repeats.keep(asked.target, asked.accept, selection, fresh, negotiated=asked.requested.type is None)
+        negotiated = asked.requested.type is None
+        repeats.keep(asked.target, asked.accept, selection, loaded.length, fresh, negotiated=negotiated)
     if request.method == "GET":
         repeats.settle(asked.target, asked.accept, missed=trace.fwd is not None)
     add_trace(headers, trace, detail or loaded.detail)

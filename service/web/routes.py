@@ -101,13 +101,15 @@ def _answered(route: Route, handler: Handler) -> Handler:
             response = refuse(request, error, request_id)
             client = request.app[AUTHENTICATOR].address(request)
             request.app[REFUSALS].refused(request, error, response.status, client)
+            request.app[METRICS].refused(error)
         except ClientLeft:
             raise  # `FastPath` counts and logs it
         except Exception:  # a bug: the traceback is for the log only
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(WENT_WRONG), request_id)
         seconds = time.perf_counter() - begun
-        request.app[METRICS].request(route, request.method, response.status, seconds)
+        size = 0 if request.method == "HEAD" else response.content_length or 0
+        request.app[METRICS].request(route, request.method, response.status, seconds, size)
         log_request(request, response, seconds)
         return response
 

@@ -26,6 +26,7 @@ from service.imaging.order import Encoding, Limits
 from service.imaging.versions import encoder_versions
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
+from service.pictures.entries import Entries
 from service.pictures.faults import FaultRecorder
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.mezzanine_renderer import MezzanineRenderer
@@ -33,6 +34,7 @@ from service.pictures.originals import Originals
 from service.pictures.ports import CacheUnavailable, Lookup, Renderer, SharedCache, WritableStore
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
+from service.pictures.thumb_hashes import ThumbHashes
 from service.pictures.values import PlaceholderFiles
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
@@ -63,6 +65,7 @@ from service.web.keys import (
     RESPONSE_POLICY,
     SHARING,
     STORE,
+    THUMB_HASHES,
     TRUSTED_PROXIES,
     UPLOAD_LIMITS,
     WRITES,
@@ -193,6 +196,7 @@ async def _renderer(
         )
         pool.open()
         costs, ready = pool.costs, pool.is_ready
+        app[METRICS].gauges.watch_processes("render", lambda: pool.pids)
     app[RENDERER] = given
     shared = SharedWork(slots.directory / "work") if slots is not None else None
     app[ADMISSION] = admission = Admission(
@@ -258,6 +262,14 @@ async def _cache(
         max_body=cache.max_entry_bytes,
         max_wait=_max_wait(settings),
     )
+    gauges = app[METRICS].gauges
+    gauges.watch("memory_cache_entries", lambda: picture_cache.usage().entries)
+    gauges.watch("memory_cache_bytes", lambda: picture_cache.usage().size)
+    gauges.watch("memory_cache_limit_bytes", lambda: picture_cache.usage().limit)
+    gauges.watch("cache_up", lambda: picture_cache.subscribed)
+    gauges.watch("purges_owed", lambda: picture_cache.purges_owed)
+    gauges.watch("breaker_open", lambda: picture_cache.breaker_open, "cache")
+    gauges.count(app[METRICS].evictions, lambda: picture_cache.usage().evictions)
     keeping = asyncio.create_task(embedded.keep()) if embedded is not None else None
     await picture_cache.start()
     yield
@@ -283,26 +295,31 @@ async def _pictures(app: web.Application, settings: Settings, placeholders: Plac
         observer,
         digest=made.digest,
         kept_for=settings.cache.mezzanine_for,
+        hash_kept_for=lifetimes.kept,
         queue=settings.render.queue,
         max_wait=_max_wait(settings),
     )
     originals = Originals(app[STORE], cache, observer, lifetimes, app[ADMISSION])
+    app[METRICS].gauges.watch("breaker_open", lambda: originals.breaker_open, "store")
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
+    entries = Entries(cache, renditions, observer, lifetimes, app[ADMISSION])
     app[PICTURES] = pictures = ContactPictures(
         cache,
         originals,
         renditions,
+        entries,
         observer,
         recipe=made,
         lifetimes=lifetimes,
-        admission=app[ADMISSION],
         placeholder_files=placeholders,
     )
+    app[THUMB_HASHES] = hashes = ThumbHashes(cache, originals, entries, made)
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
     app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES])
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
+    await hashes.close()
     await pictures.close()
     await originals.close()
 

@@ -33,6 +33,7 @@ PRIVATE = [
     "PIL.JpegImagePlugin.JpegImageFile._open",
     "PIL.TiffImagePlugin.TiffImageFile._planar_configuration",
     "PIL.TiffImagePlugin.TiffImageFile._setup",
+    "aiohttp.web.RequestHandler._close",
     "aiohttp.web.RequestHandler._current_request",
     "aiohttp.web.RequestHandler._keepalive_handle",
     "aiohttp.web.RequestHandler._messages",

@@ -39,6 +39,11 @@ class SharedLayer:
         self._bytes = 0
         self._puts_fail = False
 
+    @property
+    def breaker_open(self) -> bool:
+        """Whether the shared cache has failed several times in a row, and has not answered since."""
+        return self._breaker.open
+
     async def ask(self, call: Callable[[SharedCache], Awaitable[T]], trace: Trace) -> T | None:
         """Return the result of *call*, which a request waits for; None when there is no answer in time."""
         cache = self.cache
@@ -60,6 +65,7 @@ class SharedLayer:
             return None
         finally:
             trace.add("cache", begun)
+            self._observer.took("cache", time.perf_counter() - begun)
         if self._breaker.open:
             log.info("cache.back")
         self._breaker.succeeded()
