@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.load.command import load
+
 if TYPE_CHECKING:
     from service.settings import BadSettings, Settings, SettingsSources
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 @click.version_option(package_name="contact-image")
 def main() -> None:
     """Contact pictures over HTTP: scaled, converted, cached."""
+
+
+main.add_command(load)
 
 
 _images = click.option(  # whether the folder can be read is for `serve` and `check` to report, not for click
@@ -56,7 +61,7 @@ def serve(
         if demo:
             if images is not None:
                 raise click.UsageError("--demo makes a folder of its own; leave --images out.")
-            from service.demo import PICTURED, make_demo, welcome
+            from service.demo import CONTACTS, make_demo, welcome
             from service.serving.logs import configure_logs
 
             configure_logs(settings.log)
@@ -77,7 +82,7 @@ def serve(
             early.raise_pending()
 
         try:
-            run(settings, sources, ready, PICTURED if demo else ())
+            run(settings, sources, ready, CONTACTS if demo else ())
         except BadSettings as error:
             raise _unusable(error) from None
         except OSError as error:

@@ -27,7 +27,8 @@ _PEOPLE = 36
 """The largest contact id."""
 _WITHOUT = (13, 23, 33)
 """The contacts that have no picture."""
-PICTURED = tuple(contact for contact in range(1, _PEOPLE + 1) if contact not in _WITHOUT)
+CONTACTS = range(1, _PEOPLE + 1)
+_PICTURED = tuple(contact for contact in CONTACTS if contact not in _WITHOUT)
 """The contacts that have pictures."""
 _TURNED, _LARGE, _ANIMATED = 2, 3, 4
 """The contacts whose picture has an orientation, is large, or is animated."""
@@ -50,11 +51,12 @@ def make_demo(folder: Path, *, writable: bool) -> tuple[Path, Path]:
     """
     images, users, settings = folder / "images", folder / "users", folder / "demo.toml"
     images.mkdir()
-    with _with_progress(PICTURED) as contacts:
+    with _with_progress(_PICTURED) as contacts:
         for contact in contacts:
             _draw(contact, images)
     users.write_text(user_line(USER, PASSWORD, EVERYTHING if writable else READER) + "\n", "utf-8")
-    settings.write_text(f"[auth]\nschemes = ['basic']\nanonymous_read = true\nusers_file = '{users}'\n", "utf-8")
+    auth = f"schemes = ['basic']\nanonymous_read = true\nusers_file = '{users}'"
+    settings.write_text(f"[auth]\n{auth}\n[pages]\nenabled = true\n", "utf-8")
     return images, settings
 
 
@@ -81,18 +83,18 @@ def _logged(contacts: Sequence[int]) -> Iterator[int]:
 
 def _draw(contact: int, folder: Path) -> None:
     """Draw the picture of *contact* into *folder*."""
-    portrait = _portrait(Random(contact), 800)
+    drawn = portrait(Random(contact), 800)
     if contact == _TURNED:
         exif = Image.Exif()
         exif[_ORIENTATION] = 6
-        portrait.rotate(90, expand=True).save(folder / f"{contact}.jpg", quality=90, exif=exif)
+        drawn.rotate(90, expand=True).save(folder / f"{contact}.jpg", quality=90, exif=exif)
     elif contact == _LARGE:
-        portrait.resize((3000, 4000), Image.Resampling.BICUBIC).save(folder / f"{contact}.jpg", quality=88)
+        drawn.resize((3000, 4000), Image.Resampling.BICUBIC).save(folder / f"{contact}.jpg", quality=88)
     elif contact == _ANIMATED:
-        _save_animation(portrait, folder / f"{contact}.gif")
+        _save_animation(drawn, folder / f"{contact}.gif")
     else:
         suffix = _SUFFIXES[contact % len(_SUFFIXES)]
-        portrait.save(folder / f"{contact}.{suffix}")
+        drawn.save(folder / f"{contact}.{suffix}")
 
 
 def welcome(base: str) -> str:
@@ -116,14 +118,14 @@ def welcome(base: str) -> str:
         ),
         ("is it ready?", f"{base}/readyz", ""),
     )
-    lines = ["", f"All pictures on one page: {base}/", ""]
+    lines = ["", f"Try a picture's URL on a page: {base}/", f"The interface: {base}/docs", ""]
     lines += [f"Contacts 1 to {_PEOPLE} to try, in a browser or from another terminal:", ""]
     for what, url, more in tries:
         lines += [f"  {what}:", f"    {url}", f"    curl -sS -o /dev/null -D - {more}{' ' if more else ''}'{url}'", ""]
     return "\n".join(lines)
 
 
-def _portrait(random: Random, side: int) -> Image.Image:
+def portrait(random: Random, side: int) -> Image.Image:
     """Return a portrait of 3 by 4, *side* pixels high: head and shoulders, slightly blurred, with a little noise."""
     width, height = side * 3 // 4, side
     top, bottom = (tuple(random.randrange(90, 235) for _ in range(3)) for _ in range(2))

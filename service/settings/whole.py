@@ -14,6 +14,8 @@ from service.settings.sections import (
     HttpSettings,
     ImagesSettings,
     LogSettings,
+    PagesSettings,
+    PlaceholdersSettings,
     RenderSettings,
     ServerSettings,
     WritesSettings,
@@ -35,7 +37,9 @@ class Settings(BaseSettings):
     cache: CacheSettings
     render: RenderSettings
     encoding: EncodingSettings
+    placeholders: PlaceholdersSettings
     http: HttpSettings
+    pages: PagesSettings
     log: LogSettings
 
     @property

@@ -36,7 +36,7 @@ from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer, RepeatKey
 from service.web.request_log import identify, log_abandoned, log_request
 from service.web.request_values import METHODS, field
-from service.web.requester import REQUESTER, Requester
+from service.web.requester import REQUESTER, Requester, kept_target
 from service.web.streaming import SMALL
 from service.web.untasked import Steps
 
@@ -79,6 +79,9 @@ class FastPath:
         begun = time.perf_counter()
         key = message.path, field(message, hdrs.ACCEPT)
         earlier = self._repeats.get(key)
+        if earlier is None and (target := kept_target(message.path)) is not message.path:
+            key = target, key[1]
+            earlier = self._repeats.get(key)
         if earlier is None or not self._hosts.serves_names(message.headers.get(hdrs.HOST), message.path):
             return False
         response = self._repeats.answer(message, requester, earlier, SMALL)

@@ -13,10 +13,12 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
+from types import MappingProxyType
 
 import structlog
 from aiohttp import web
 
+from service.access.schemes import Scheme
 from service.caches.embedded import EmbeddedValkey
 from service.caches.redis import RedisCache
 from service.errors import PictureError
@@ -31,6 +33,7 @@ from service.pictures.originals import Originals
 from service.pictures.ports import CacheUnavailable, Lookup, Renderer, SharedCache, WritableStore
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
+from service.pictures.values import PlaceholderFiles
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.rendering.admission import Admission, SharedWork
@@ -66,6 +69,7 @@ from service.web.keys import (
 )
 from service.web.metrics import Metrics
 from service.web.openapi.document import document
+from service.web.pages import pages
 from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
 from service.web.repeats import Repeats
@@ -107,13 +111,14 @@ def create_app(
     in_force: StoreState | None = None,
     embedded: EmbeddedValkey | None = None,
     shown: Sequence[int] = (),
+    placeholders: PlaceholderFiles = MappingProxyType({}),
 ) -> web.Application:
     """Return the application of the whole service.
 
     *store*, *cache* and *renderer* replace the adapters that *settings* describe. The application closes them.
     *slots* limit the renders of all processes that share them. *in_force* is what they share about the store.
     *embedded* is the private cache server, if it has been started already. The application stops it.
-    *shown* are contacts with pictures: `/` is then a page that shows them.
+    *shown* are the contacts that the page at `/` lists. *placeholders* replace drawn ones.
     """
     app = web.Application()
     app[AFTER_RELOAD] = []
@@ -138,13 +143,14 @@ def create_app(
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store, in_force))
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache, embedded))
-    app.cleanup_ctx.append(lambda app: _pictures(app, settings))
+    app.cleanup_ctx.append(lambda app: _pictures(app, settings, placeholders))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
     if settings.images.marker:
         app.cleanup_ctx.append(_compare_stores)
-    add_routes(app, _described(settings), shown, operators_apart=bool(settings.server.admin))
+    shown_pages = pages(shown, writable=_writable(settings)) if settings.pages.enabled else {}
+    add_routes(app, _described(settings), shown_pages, operators_apart=bool(settings.server.admin))
     return app
 
 
@@ -156,9 +162,14 @@ def _described(settings: Settings) -> bytes:
         presets=sorted(settings.render.presets),
         schemes=settings.auth.schemes,
         anonymous=settings.auth.anonymous_read,
-        page=False,
+        page=settings.pages.enabled,
         metrics=not settings.server.admin,
     )
+
+
+def _writable(settings: Settings) -> bool:
+    """Return whether some requesters may change pictures. A signed URL does not allow that."""
+    return settings.writes.enabled or bool({*settings.auth.schemes} - {Scheme.SIGNED})
 
 
 async def _report_refusals(app: web.Application) -> AsyncIterator[None]:
@@ -256,7 +267,7 @@ async def _cache(
         await embedded.stop()
 
 
-async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+async def _pictures(app: web.Application, settings: Settings, placeholders: PlaceholderFiles) -> AsyncIterator[None]:
     made, cache, observer = recipe(settings), app[CACHE], app[METRICS]
     lifetimes = RecordLifetimes(
         fresh=settings.cache.fresh_for,
@@ -279,7 +290,14 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
     app[PICTURES] = pictures = ContactPictures(
-        cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
+        cache,
+        originals,
+        renditions,
+        observer,
+        recipe=made,
+        lifetimes=lifetimes,
+        admission=app[ADMISSION],
+        placeholder_files=placeholders,
     )
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
     app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES])
