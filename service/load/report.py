@@ -30,8 +30,7 @@ def write_report(
 ) -> Path:
     """Write `report.html`, `outcomes.csv` and `requests.jsonl` into *folder*, and return the first. Raise OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "requests.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(lines(schedule))
+    write_requests(folder, schedule)
     with (folder / "outcomes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
@@ -39,6 +38,12 @@ def write_report(
     report = folder / "report.html"
     report.write_text(_page(run, result, thresholds, began), "utf-8")
     return report
+
+
+def write_requests(folder: Path, schedule: Schedule) -> None:
+    """Write `requests.jsonl` into *folder*. Raise OSError."""
+    with (folder / "requests.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(lines(schedule))
 
 
 _COLUMNS = (
