@@ -56,6 +56,14 @@ class Forbidden(PictureError):
     """The request is not allowed here, or not to this requester (403)."""
 
 
+class HeaderTooLarge(PictureError):
+    """The header fields of the request are too many or too large (431)."""
+
+
+class Misdirected(PictureError):
+    """The request names a host that is not served here (421)."""
+
+
 class TooManyAttempts(PictureError):
     """Too many wrong credentials came from one address (429). *values* has the `seconds` to wait."""
 

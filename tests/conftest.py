@@ -182,6 +182,7 @@ def served(
         # A busy machine keeps these time limits. A test of a limit sets its own.
         "images": {"directory": images, "watch": False, "timeout": 60},
         "cache": {"url": url, "prefix": f"test-{next(_prefixes)}"},
+        "server": {"allowed_hosts": ["localhost", "pictures.example"]},  # in requests that are written as bytes
         "render": {"workers": 1, "timeout": 60, "queue_timeout": 60},
     }
     for name, values in sections.items():

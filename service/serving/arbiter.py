@@ -7,7 +7,6 @@ import math
 import mmap
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +21,7 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 
 from service.serving.hangup import Hangup, meaning
+from service.serving.listening import Listeners
 from service.serving.reloading import Reload
 from service.serving.stopping import CLEANUP, ENDING, HURRIED_CLEANUP, SignalCounter, end_after, ending_signals
 
@@ -85,13 +85,14 @@ class ReplaceableWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     """A process that serves, as the arbiter sees it.
 
     *generation* counts the reloads before its start. *part*, from 0, says which part of the renders it does. *number*
-    is unique among the running processes; a successor with the same number continues the counters.
+    is unique among the running processes; a successor with the same number continues the counters. *replaces_dead* says
+    that it was started because another one has ended.
     """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.generation = self.part = self.number = 0
-        self.ends = False
+        self.ends = self.replaces_dead = False
         self._serving = mmap.mmap(-1, 1)  # shared with the arbiter
 
     def report_serving(self) -> None:
@@ -105,7 +106,7 @@ class ReplaceableWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
 
 
 class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
-    """Listens on *listener*, counts the signals that end the service, and orders its processes to stop.
+    """Listens on *listeners*, counts the signals that end the service, and orders its processes to stop.
 
     At SIGHUP it reloads the settings of *reload*, and replaces its processes: one new process serves before one of the
     others is ordered to end. It calls *every_second* about once a second.
@@ -114,11 +115,12 @@ class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
     """
 
     def __init__(
-        self, app: BaseApplication, listener: socket.socket, reload: Reload, every_second: Callable[[], None]
+        self, app: BaseApplication, listeners: Listeners, reload: Reload, every_second: Callable[[], None]
     ) -> None:
         self._every_second = every_second
         super().__init__(app)
-        self.LISTENERS = [listener]  # the only descriptor of this process, so that closing it ends the listening
+        # The only descriptors of this process, so that closing them ends the listening.
+        self.LISTENERS = [each for each in listeners if each is not None]
         self.stopping, self.hurrying = Broadcast(), Broadcast()
         self._server = reload.settings.server
         self._reload, self._generation, self._reloading = reload, 0, False
@@ -142,6 +144,7 @@ class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """Give *worker* a part that no staying process of its generation has, and the lowest free number for it."""
         taken = {other.part for other in self._staying() if other.generation == self._generation}
         worker.generation = self._generation
+        worker.replaces_dead = worker.age > self.num_workers and len(self._staying()) < self.num_workers
         worker.part = min(set(range(self.num_workers)) - taken, default=0)
         numbers = {other.number for other in self.WORKERS.values()}
         worker.number = next(each for each in count(worker.part, self.num_workers) if each not in numbers)

@@ -1,10 +1,13 @@
-"""The listening socket, and the file descriptors that its connections need."""
+"""The listening sockets, and the file descriptors that its connections need."""
 
 from __future__ import annotations
 
+import errno
 import math
 import resource
 import socket
+from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
@@ -18,11 +21,47 @@ _OTHER_DESCRIPTORS = 256
 _SPARE_DESCRIPTORS = 128
 """File descriptors that connections leave free for files and pipes; a quarter of all where that is less."""
 
+_UNIX = "unix:"
 
-def listen(settings: ServerSettings) -> socket.socket:
-    """Return the listening socket. It is bound before any process starts. Raise OSError if the port cannot be had."""
-    family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-    return socket.create_server(address[:2], family=family, backlog=settings.connections)
+
+class Listeners(NamedTuple):
+    """The listening sockets, which all processes share. *admin* is the operators' own, if `server.admin` is set."""
+
+    public: socket.socket
+    admin: socket.socket | None
+
+
+def listen(settings: ServerSettings) -> Listeners:
+    """Return the listening sockets. They are bound before any process starts. Raise OSError if one cannot be had."""
+    public = _listen_at(settings.host, settings.port, settings.connections)
+    if settings.admin.startswith(_UNIX):
+        return Listeners(public, _listen_at_path(Path(settings.admin.removeprefix(_UNIX))))
+    host, _, port = settings.admin.rpartition(":")
+    return Listeners(public, _listen_at(host.strip("[]"), int(port), settings.connections) if host else None)
+
+
+def _listen_at(host: str, port: int, backlog: int) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    return socket.create_server(address[:2], family=family, backlog=backlog)
+
+
+def _listen_at_path(path: Path) -> socket.socket:
+    """Return a unix socket at *path*, for this user and its group. One that a killed service has left is replaced."""
+    if path.is_socket():
+        with socket.socket(socket.AF_UNIX) as probe:
+            if probe.connect_ex(str(path)) == errno.ECONNREFUSED:
+                path.unlink()
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(path))
+    path.chmod(0o660)
+    listener.listen()
+    return listener
+
+
+def remove_path(settings: ServerSettings) -> None:
+    """Remove the path of the operators' unix socket, if there is one."""
+    if settings.admin.startswith(_UNIX):
+        Path(settings.admin.removeprefix(_UNIX)).unlink(missing_ok=True)
 
 
 def base_url(listener: socket.socket) -> str:

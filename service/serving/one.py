@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -14,34 +13,41 @@ from aiohttp import web
 
 from service.caches.embedded import EmbeddedValkey
 from service.serving.hangup import Hangup, meaning
-from service.serving.listening import connection_limits
+from service.serving.listening import Listeners, connection_limits
 from service.serving.reloading import Reload, reload_at
 from service.serving.stopping import SignalCounter, Stop, ending_signals
 from service.settings import ServerSettings
+from service.web.hosts import Hosts
 from service.web.keys import READINESS
+from service.web.operators import operators_application
 from service.web.runner import Runner
 from service.wiring.app import create_app
 
 log = structlog.get_logger()
 
+_CUT_TIMEOUT = 0.1
+"""Seconds for requests of operators to end at the stop."""
 _COLLECTED_AFTER = 5_000, 20, 20
 """Objects made, and collections of younger ones, before the next garbage collection. Python's own take 4 % of a hit."""
 
 
 async def serve_alone(
     reload: Reload,
-    listener: socket.socket,
+    listeners: Listeners,
     ready: Callable[[], None],
     embedded: EmbeddedValkey | None = None,
     shown: Sequence[int] = (),
 ) -> None:
-    """Serve on *listener* with the settings of *reload* until SIGTERM, SIGINT or SIGQUIT. A second hurries the stop.
+    """Serve on *listeners* with the settings of *reload* until SIGTERM, SIGINT or SIGQUIT. A second hurries the stop.
 
     SIGHUP reloads them, or is one of the signals that end. Call *ready* when the service listens. *embedded* and
     *shown* are as in `create_app`.
     """
     loop, settings = asyncio.get_running_loop(), reload.settings
-    stop, app = Stop(settings.server), create_app(settings, in_force=reload.in_force, embedded=embedded, shown=shown)
+    stop = Stop(settings.server)
+    app = create_app(
+        settings, in_force=reload.in_force, embedded=embedded, shown=shown, placeholders=reload.placeholders
+    )
     counter = SignalCounter(stop.request, stop.hurry)
     for number in ending_signals():
         loop.add_signal_handler(number, counter.receive)
@@ -54,26 +60,32 @@ async def serve_alone(
         ready()
 
     try:
-        await serve(app, settings.server, listener, listening, stop)
+        await serve(app, settings.server, listeners, listening, stop)
     finally:
         reloading.cancel()
 
 
 async def serve(
-    app: web.Application, server: ServerSettings, listener: socket.socket, ready: Callable[[], None], stop: Stop
+    app: web.Application, server: ServerSettings, listeners: Listeners, ready: Callable[[], None], stop: Stop
 ) -> None:
-    """Serve *app* on *listener* until *stop* is ordered. Then drain, close *listener* and finish requests in flight.
+    """Serve *app* on *listeners* until *stop* is ordered. Then drain, close them and finish requests in flight.
 
     Call *ready* when the service listens.
     """
     limits = connection_limits(server)
+    operators: web.AppRunner | None = None
     runner = Runner(app, limits, shutdown_timeout=server.shutdown_timeout, hurried=stop.hurried)
     try:
         await runner.setup()
         gc.freeze()  # garbage collections skip modules, settings and catalogues: 4 % of a hit
         gc.set_threshold(*_COLLECTED_AFTER)
         gc.enable()
-        await web.SockSite(runner, listener, backlog=limits.backlog).start()
+        await web.SockSite(runner, listeners.public, backlog=limits.backlog).start()
+        if listeners.admin is not None:
+            shown = operators_application(app, Hosts(server.operators_names, ()))
+            operators = web.AppRunner(shown, access_log=None, shutdown_timeout=_CUT_TIMEOUT)
+            await operators.setup()
+            await web.SockSite(operators, listeners.admin).start()
         ready()
         await stop.announced.wait()
         runner.close_after_answers()
@@ -86,3 +98,5 @@ async def serve(
                     await stop.hurried.wait()
     finally:
         await runner.cleanup()
+        if operators is not None:
+            await operators.cleanup()

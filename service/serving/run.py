@@ -46,10 +46,11 @@ def _run(
 ) -> None:
     _import_aiohttp()
 
-    from service.serving.listening import base_url, listen
+    from service.serving.listening import base_url, listen, remove_path
     from service.serving.logs import configure_logs
     from service.serving.reloading import Reload
     from service.wiring.credentials import check_files
+    from service.wiring.placeholders import load_placeholders
     from service.wiring.sandbox import sandbox_layers
     from service.wiring.stores import store_type
 
@@ -62,23 +63,29 @@ def _run(
         asyncio.run(check_files(settings.auth))
     if not settings.cache.sealed:
         log.warning("cache.unsealed", reason=UNSEALED)
-    listener, reload = listen(settings.server), Reload(settings, sources, in_force)
+    if settings.exposed:
+        log.warning("server.exposed", reason=settings.exposed)
+    placeholders = asyncio.run(load_placeholders(settings)) if settings.placeholders.directory else {}
+    listeners, reload = listen(settings.server), Reload(settings, sources, in_force, placeholders)
 
     def announce() -> None:
-        base = base_url(listener)
-        log.info("server.listening", url=base)
+        base = base_url(listeners.public)
+        log.info("server.listening", url=base, **({"admin": settings.server.admin} if listeners.admin else {}))
         ready(base)
 
-    if folder is None:
-        import uvloop
+    try:
+        if folder is None:
+            import uvloop
 
-        from service.serving.one import serve_alone
+            from service.serving.one import serve_alone
 
-        uvloop.run(serve_alone(reload, listener, announce, embedded, shown))
-    else:
-        from service.serving.several import serve_by_several
+            uvloop.run(serve_alone(reload, listeners, announce, embedded, shown))
+        else:
+            from service.serving.several import serve_by_several
 
-        serve_by_several(reload, listener, announce, folder, embedded, shown)
+            serve_by_several(reload, listeners, announce, folder, embedded, shown)
+    finally:
+        remove_path(settings.server)
     log.info("server.stopped")
 
 

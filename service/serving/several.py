@@ -11,7 +11,6 @@ import gc
 import os
 import shutil
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -28,10 +27,12 @@ from service.line_queue import STANDARD_ERROR
 from service.rendering.slots import RenderSlots
 from service.serving.arbiter import EventLogger, ReplaceableWorker, SafeArbiter
 from service.serving.budget import share
+from service.serving.listening import Listeners
 from service.serving.one import serve
 from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
+from service.web.keys import METRICS
 from service.wiring.app import create_app
 from service.wiring.private_server import private_server, with_private_server
 
@@ -52,13 +53,13 @@ In this time, clients with kept connections learn from their answers to open oth
 
 def serve_by_several(
     reload: Reload,
-    listener: socket.socket,
+    listeners: Listeners,
     ready: Callable[[], None],
     folder: Path,
     embedded: EmbeddedValkey | None,
     shown: Sequence[int] = (),
 ) -> None:
-    """Serve on *listener* with `server.workers` processes until SIGTERM or SIGINT. Call *ready* before they start.
+    """Serve on *listeners* with `server.workers` processes until SIGTERM or SIGINT. Call *ready* before they start.
 
     The processes are started with the settings of *reload*, which SIGHUP changes. *folder* is for these processes only.
     `PROMETHEUS_MULTIPROC_DIR` has named it since before the import of prometheus_client. *embedded* and *shown* are as
@@ -66,7 +67,7 @@ def serve_by_several(
     """
     embedded = asyncio.run(private_server(reload.settings.cache, embedded))  # one for all processes
     try:
-        _Workers(reload, listener, ready, folder, embedded, shown).run()
+        _Workers(reload, listeners, ready, folder, embedded, shown).run()
     except SystemExit as end:
         if end.code:
             raise
@@ -78,13 +79,13 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
     def __init__(
         self,
         reload: Reload,
-        listener: socket.socket,
+        listeners: Listeners,
         ready: Callable[[], None],
         folder: Path,
         embedded: EmbeddedValkey | None,
         shown: Sequence[int],
     ) -> None:
-        self.settings_reload, self.listener, self.ready = reload, listener, ready
+        self.settings_reload, self.listeners, self.ready = reload, listeners, ready
         self.folder, self.embedded, self.shown = folder, embedded, shown
         self.life, self.life_held = os.pipe()  # only the arbiter holds the other end, so its death closes the pipe
         super().__init__()
@@ -108,7 +109,7 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
 
     def run(self) -> None:
         every_second = self.embedded.revive if self.embedded is not None else lambda: None
-        self.arbiter = SafeArbiter(self, self.listener, self.settings_reload, every_second)
+        self.arbiter = SafeArbiter(self, self.listeners, self.settings_reload, every_second)
         gc.freeze()  # the end takes 0.1 s and not 0.7, and forked processes share more memory
         gc.enable()
         self.arbiter.run()
@@ -175,8 +176,16 @@ class _Process(ReplaceableWorker):
         loop.add_signal_handler(signal.SIGTERM, end_soon)
         heartbeat = asyncio.create_task(self._beat())
         try:
-            app = create_app(settings, slots=slots, in_force=workers.settings_reload.in_force, shown=workers.shown)
-            await serve(app, settings.server, workers.listener, self._ready, stop)
+            app = create_app(
+                settings,
+                slots=slots,
+                in_force=workers.settings_reload.in_force,
+                shown=workers.shown,
+                placeholders=workers.settings_reload.placeholders,
+            )
+            if self.replaces_dead:
+                app[METRICS].started_again()
+            await serve(app, settings.server, workers.listeners, self._ready, stop)
         finally:
             heartbeat.cancel()
 

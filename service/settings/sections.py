@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, field_validator, model_validator
+from pydantic import AfterValidator, Field, IPvAnyNetwork, field_validator, model_validator
 
 from service.access.schemes import CREDENTIAL_FIELDS
 from service.errors import PictureError
@@ -14,9 +15,17 @@ from service.protocol.lists import TOKEN
 from service.protocol.origins import parse_origin
 from service.protocol.parameters import Presets, texts_of
 from service.protocol.query import parse_query
-from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds
+from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds, is_loopback
 
 _FORBIDDEN_FIELDS = frozenset(name.lower() for name in ("*", "Cookie", *CREDENTIAL_FIELDS))
+
+_ADMIN = re.compile(r"unix:/[^\x00]{1,100}|(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):([0-9]{1,5})")
+
+HostName = Annotated[
+    str,
+    Field(pattern=r"^[A-Za-z0-9._-]{1,253}$"),
+    AfterValidator(lambda name: name.lower().removesuffix(".")),
+]
 
 
 class ServerSettings(Section):
@@ -33,6 +42,25 @@ class ServerSettings(Section):
     drain: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     shutdown_timeout: Seconds
     trusted_proxies: Listed[IPvAnyNetwork]
+    allowed_hosts: Listed[HostName]
+    admin: str
+
+    @field_validator("admin")
+    @classmethod
+    def _address(cls, text: str) -> str:
+        match = _ADMIN.fullmatch(text)
+        if text and (match is None or int(match[1] or 0) > 65_535):
+            raise ValueError("must be host:port, unix:/path, or empty")
+        return text
+
+    @property
+    def operators_names(self) -> frozenset[str] | None:
+        """The names of hosts that requests at `admin` may have; None: every name.
+
+        Browsers of this machine reach a loopback address, but no other address of operators, and no unix socket.
+        """
+        host = self.admin.rpartition(":")[0].strip("[]")
+        return frozenset(("localhost", *self.allowed_hosts)) if is_loopback(host) else None
 
 
 class ImagesSettings(Section):
@@ -90,8 +118,8 @@ class RenderSettings(Section):
     @model_validator(mode="after")
     def _presets_are_queries(self) -> RenderSettings:
         for name, query in self.presets_in_force.texts.items():
-            if "preset" in query:
-                raise ValueError(f"the preset {name!r} may not name a preset")
+            if unfit := {"preset", "name"} & query.keys():
+                raise ValueError(f"the preset {name!r} may not have {' and '.join(sorted(unfit))}")
             try:
                 parse_query(self.presets[name], self.max_dimension)
             except PictureError as error:
@@ -123,6 +151,12 @@ class RenderSettings(Section):
     def preferred(self) -> tuple[Format, ...]:
         """`preference` as formats. The first one wins a tie."""
         return tuple(Format[name] for name in _names(self.preference))
+
+
+class PlaceholdersSettings(Section):
+    """The operator's own placeholders."""
+
+    directory: str
 
 
 class EncodingSettings(Section):
@@ -170,6 +204,12 @@ class HttpSettings(Section):
                 "which pages of listed origins may always send and those of * never"
             )
         return names
+
+
+class PagesSettings(Section):
+    """The pages for people."""
+
+    enabled: bool
 
 
 class LogSettings(Section):

@@ -14,6 +14,8 @@ from service.settings.sections import (
     HttpSettings,
     ImagesSettings,
     LogSettings,
+    PagesSettings,
+    PlaceholdersSettings,
     RenderSettings,
     ServerSettings,
     WritesSettings,
@@ -35,13 +37,36 @@ class Settings(BaseSettings):
     cache: CacheSettings
     render: RenderSettings
     encoding: EncodingSettings
+    placeholders: PlaceholdersSettings
     http: HttpSettings
+    pages: PagesSettings
     log: LogSettings
 
     @property
     def is_local(self) -> bool:
         """Whether the service listens on a loopback address, which only this machine reaches."""
         return is_loopback(self.server.host)
+
+    @property
+    def served_names(self) -> frozenset[str] | None:
+        """The names of hosts that requests may have; None: every name.
+
+        Where each read needs a credential, every name may be: browsers have no credential for a foreign one.
+        """
+        if self.auth.schemes and not self.auth.anonymous_read:
+            return None
+        names = self.server.allowed_hosts or (("localhost",) if self.is_local else ())
+        return frozenset(names) or None
+
+    @property
+    def exposed(self) -> str:
+        """What every client that reaches this host may do without a credential, and by which settings; or nothing."""
+        found = []
+        if not self.is_local and not self.auth.schemes:
+            found.append("auth.schemes is empty: every client that reaches server.host may read")
+        if not self.is_local and self.served_names is None and (not self.auth.schemes or self.auth.anonymous_read):
+            found.append("server.allowed_hosts is empty: so may the page of any name that resolves to this host")
+        return "; ".join(found)
 
     @model_validator(mode="after")
     def _verifiers_have_a_scheme(self) -> Settings:

@@ -46,6 +46,12 @@ def address_in_turn(peer: str | None, forwarded_for: Sequence[str], trusted: Net
     return str(address) if address.version == 4 else str(IPv6Network((int(address) >> 64 << 64, 64)))
 
 
+def is_in(peer: str | None, networks: Networks) -> bool:
+    """Return whether the address *peer* of a connection is in one of *networks*."""
+    address = _address(peer or "")
+    return address is not None and any(address in network for network in networks)
+
+
 @lru_cache(1024)
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     """Return *text* as an address, an IPv4-mapped IPv6 address as IPv4; None if it is no address."""

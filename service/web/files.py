@@ -29,6 +29,11 @@ _LIFETIME = "public, max-age=300"
 _EVERYONE = Requester(READER)
 
 
+def media_type(name: str) -> str:
+    """Return the media type of the file *name*, without parameters."""
+    return _MEDIA_TYPES[Path(name).suffix].partition(";")[0]
+
+
 def file(name: str, fields: Mapping[str, str] | None = None) -> Handler:
     """Return the handler of the file *name* in `STATIC`, whose answers have these *fields* too."""
     return content((STATIC / name).read_bytes(), Path(name).suffix, fields)
@@ -38,7 +43,7 @@ def content(body: bytes, suffix: str, fields: Mapping[str, str] | None = None) -
     """Return the handler of *body*, whose type has the usual *suffix*."""
     etag = f'"{sha256(body).hexdigest()[:24]}"'
     headers = common(None, None)
-    headers.update({hdrs.ETAG: etag, hdrs.CACHE_CONTROL: _LIFETIME, **(fields or {})})
+    headers.update({"ETag": etag, hdrs.CACHE_CONTROL: _LIFETIME, **(fields or {})})
 
     async def answer(request: web.Request) -> web.StreamResponse:
         request[REQUESTER] = _EVERYONE

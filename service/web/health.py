@@ -22,7 +22,16 @@ async def healthz(_: web.Request) -> web.StreamResponse:
 
 async def readyz(request: web.Request) -> web.StreamResponse:
     """Answer 200 if pictures can be served, with or without the cache. Answer 503 if not, or if the service stops."""
+    return _readiness(await request.app[READINESS].check())
+
+
+async def readyz_in_a_word(request: web.Request) -> web.StreamResponse:
+    """Answer as `readyz`, with the status and without the parts."""
     result = await request.app[READINESS].check()
+    return _readiness({"status": result["status"]})
+
+
+def _readiness(result: dict[str, str]) -> web.StreamResponse:
     status = 200 if result["status"] in ("ready", "degraded") else 503
     return web.json_response(result, status=status, headers=uncached())
 

@@ -87,14 +87,14 @@ class RefusalLog:
             **cause,
         )
 
-    def malformed(self, error: BaseException) -> None:
-        """Log that the parser refused a request with *error*.
+    def malformed(self, error: BaseException, status: int) -> None:
+        """Log that the parser refused a request with *error*, and that the answer has *status*.
 
         Only the class of the error is logged, because its text quotes the request.
         """
         kind = type(error).__name__
-        if self._has_line(400, kind):
-            log.info("request.malformed", kind=kind)
+        if self._has_line(status, kind):
+            log.info("request.malformed", kind=kind, status=status)
 
     def report(self) -> None:
         """Log how many refusals had no line of their own since the last report."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
 
 from service.access.identity import Role
-from service.errors import N_, PictureError, Unexpected, UnknownPath
+from service.errors import N_, Misdirected, PictureError, Unexpected, UnknownPath
 from service.web.agents import contact_image
 from service.web.audit import audited
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.files import content, file
-from service.web.gallery import gallery
-from service.web.health import healthz, metrics, readyz
+from service.web.health import healthz, metrics, readyz, readyz_in_a_word
 from service.web.imageinfo import imageinfo, imageinfos
-from service.web.keys import AUTHENTICATOR, CORS, METRICS, REFUSALS
+from service.web.keys import AUTHENTICATOR, CORS, HOSTS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
@@ -44,14 +43,19 @@ _OPERATIONS = {
 _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
+_PROBES: tuple[Route, ...] = ("healthz", "readyz")
+"""Resources that tell nothing of pictures, and that orchestrators request by names of their own."""
 
-def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()) -> None:
+
+def add_routes(
+    app: web.Application, described: bytes, pages: Mapping[str, Handler], *, operators_apart: bool = False
+) -> None:
     """Add a handler for every path to *app*. It handles all methods, so that aiohttp answers no error itself.
 
-    *described* is the description of the interface. *shown* are contacts with pictures that the page at `/` shows;
-    without them there is no such page.
+    *described* is the description of the interface. *pages* are the handlers of the pages for people by path.
+    *operators_apart*: metrics and the parts of readiness are elsewhere (`web.operators`).
     """
-    page = _needs(Role.READ, gallery(shown)) if shown else None
+    infos = imageinfos()
     paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
@@ -66,17 +70,17 @@ def add_routes(app: web.Application, described: bytes, shown: Sequence[int] = ()
             ),
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
-        (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, imageinfos), HEAD=_needs(Role.READ, imageinfos))),
+        (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, infos), HEAD=_needs(Role.READ, infos))),
         *(
             (_AGENT + f"/{{_{name}:(?i:{name})}}" + _END, "agent", by_method(POST=_needs(Role.READ, handler)))
             for name, handler in _OPERATIONS.items()
         ),
         ("/healthz" + _END, "healthz", read_only(healthz)),
-        ("/readyz" + _END, "readyz", read_only(readyz)),
-        ("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),
+        ("/readyz" + _END, "readyz", read_only(readyz_in_a_word if operators_apart else readyz)),
+        *(() if operators_apart else (("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),)),
         *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
         ("/openapi.json", "page", content(described, ".json", _ANY_PAGE)),
-        *([("/", "page", by_method(GET=page, HEAD=page))] if page else ()),
+        *((path, "page", handler) for path, handler in pages.items()),
         ("/{_anything:.*}", "other", _unknown_path),
     )
     for path, route, handler in paths:
@@ -90,18 +94,22 @@ def _answered(route: Route, handler: Handler) -> Handler:
         begun = time.perf_counter()
         request_id = identify(request)
         try:
+            if route not in _PROBES and not request.app[HOSTS].serves(request):
+                raise Misdirected(N_("The host that the request names is not served here."))
             response = await handler(request)
         except PictureError as error:
             response = refuse(request, error, request_id)
             client = request.app[AUTHENTICATOR].address(request)
             request.app[REFUSALS].refused(request, error, response.status, client)
+            request.app[METRICS].refused(error)
         except ClientLeft:
             raise  # `FastPath` counts and logs it
         except Exception:  # a bug: the traceback is for the log only
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(WENT_WRONG), request_id)
         seconds = time.perf_counter() - begun
-        request.app[METRICS].request(route, request.method, response.status, seconds)
+        size = 0 if request.method == "HEAD" else response.content_length or 0
+        request.app[METRICS].request(route, request.method, response.status, seconds, size)
         log_request(request, response, seconds)
         return response
 

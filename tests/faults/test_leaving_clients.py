@@ -38,7 +38,7 @@ async def send(client: Client, contact: int, query: str) -> tuple[asyncio.Stream
     assert client.port is not None
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-    writer.write(f"GET {IMAGE.format(contact)}{query} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+    writer.write(f"GET {IMAGE.format(contact)}{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return reader, writer
 
 
@@ -100,7 +100,7 @@ async def test_half_closed_client_gets_its_picture(serve: Serve) -> None:
 async def test_half_closed_client_gets_the_answers_to_all_its_requests(serve: Serve) -> None:
     client = await serve()
     reader, writer = await send(client, 1, "?w=41")
-    writer.write(f"GET {IMAGE.format(2)}?w=41 HTTP/1.1\r\nHost: test\r\n\r\n".encode() * 2)
+    writer.write(f"GET {IMAGE.format(2)}?w=41 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode() * 2)
     writer.write_eof()
     async with asyncio.timeout(60):
         assert (await reader.read()).count(b"HTTP/1.1 200 ") == 3
@@ -111,7 +111,7 @@ async def test_connection_that_ends_within_an_upload_is_closed(serve: Serve) -> 
     client = await serve(writes={"enabled": True})
     assert client.port is not None
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
-    writer.write(f"PUT {IMAGE.format(1)} HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\nhalf".encode())
+    writer.write(f"PUT {IMAGE.format(1)} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nhalf".encode())
     await asyncio.sleep(0.05)
     writer.write_eof()
     async with asyncio.timeout(20):  # less than the time limit of uploads
@@ -272,7 +272,7 @@ def test_service_notices_clients_that_leave_and_answers_half_closed_ones(service
 
     def ask(query: str) -> socket.socket:
         line = socket.create_connection(("127.0.0.1", service.port), timeout=60)
-        line.sendall(f"GET {IMAGE.format(1)}{query} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        line.sendall(f"GET {IMAGE.format(1)}{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         return line
 
     with ask("?w=20") as half_closed:
@@ -294,7 +294,7 @@ def test_clients_that_leave_within_a_large_answer_or_an_upload_cause_no_error(pe
     """The service has another event loop than the tests."""
     noise = Image.frombytes("RGB", (1500, 1400), random.Random(1).randbytes(3 * 1500 * 1400))
     (people / "9.jpg").write_bytes(saved(noise, "JPEG", quality=95))
-    rest = " HTTP/1.1\r\nHost: test\r\nAccept: image/png\r\n\r\n"  # more bytes than the system takes at once
+    rest = " HTTP/1.1\r\nHost: localhost\r\nAccept: image/png\r\n\r\n"  # more bytes than the system takes at once
     upload = "Content-Type: image/jpeg\r\nContent-Length: 1000\r\nExpect: 100-continue\r\n\r\n"
     requests = [
         f"GET {IMAGE.format(9)}?w=1450&h=1350{rest}",

@@ -29,8 +29,6 @@ def test_every_seed_is_rendered(name: str) -> None:
     assert outcome(SEEDS[name], 4) == "rendered"
 
 
-@pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionHeader")
-@pytest.mark.filterwarnings("ignore::aiohttp.BadContentDispositionParam")
 @pytest.mark.parametrize("name", TARGETS)
 def test_target_accepts_its_corpus_and_mutants_of_it(name: str) -> None:
     target = TARGETS[name]

@@ -202,3 +202,11 @@ def test_failures_of_store_and_cache_are_both_printed(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout.count("FAILED") == 2
     assert "hunter2" not in result.output
+
+
+def test_what_every_client_may_read_is_a_line(pictures: Path, shared_valkey: Valkey) -> None:
+    cache = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url}
+    assert "server:" not in invoke("check", "--images", pictures, **cache).stdout
+    result = invoke("check", "--images", pictures, **cache, CONTACT_IMAGE_SERVER__HOST="0.0.0.0")
+    assert result.exit_code == 0
+    assert re.search(r"(?m)^server: auth\.schemes is empty: .*; server\.allowed_hosts is empty: ", result.stdout)

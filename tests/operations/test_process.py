@@ -68,7 +68,7 @@ class SlowReader:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # bytes in the kernel count as sent
         self._socket.settimeout(20)
         self._socket.connect(("127.0.0.1", service.port))
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         self._got = self._socket.recv(1024)
 
     def __enter__(self) -> SlowReader:
@@ -121,7 +121,7 @@ class TestStop:
 
     def test_stop_does_not_wait_for_an_idle_connection(self, pictures: Path) -> None:
         with running("--images", pictures) as service, socket.create_connection(("127.0.0.1", service.port)) as idle:
-            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n")
+            idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert idle.recv(4096).startswith(b"HTTP/1.1 200 ")
             begun = time.monotonic()
             service.send(signal.SIGTERM)
@@ -259,3 +259,11 @@ def test_python_m_service_is_the_command(tmp_path: Path) -> None:
         [sys.executable, "-P", "-m", "service", "--version"], capture_output=True, text=True, check=True
     )
     assert module.stdout.split()[-1] == run("--version", cwd=tmp_path).stdout.split()[-1]
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_exposed_service_warns_once(tmp_path: Path, workers: str) -> None:
+    for host, warnings in (("127.0.0.1", 0), ("0.0.0.0", 1)):
+        with running("--images", tmp_path, "--host", host, "--workers", workers) as service:
+            logged = service.logged
+        assert logged.count('"server.exposed"') == warnings, host

@@ -20,8 +20,8 @@ from tests.operations.running import COMMAND, NEEDS_PROC, Service, block_until, 
 pytestmark = NEEDS_PROC
 
 PICTURE = "/api/v1/Contact/1/Image"
-REQUEST = f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\n\r\n".encode()
-HEALTH = b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n"
+REQUEST = f"GET {PICTURE} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 SHORT_LIMITS = {
     "CONTACT_IMAGE_SERVER__HEADER_TIMEOUT": "1",
     "CONTACT_IMAGE_SERVER__KEEPALIVE_TIMEOUT": "3",
@@ -77,7 +77,7 @@ def whole_answer(line: socket.socket) -> bytes:
 def unread(service: Service) -> Iterator[Future[float]]:
     """Seconds until a connection with an unread body is closed. The wait is the longest, so it begins first."""
     with connect(service) as line, ThreadPoolExecutor(1) as reader:
-        line.sendall(f"GET {PICTURE} HTTP/1.1\r\nHost: test\r\nContent-Length: 1000000\r\n\r\n".encode())
+        line.sendall(f"GET {PICTURE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n".encode())
         assert whole_answer(line).startswith(b"HTTP/1.1 200")
         yield reader.submit(ended_after, line)
 
@@ -86,7 +86,7 @@ def trickle(line: socket.socket) -> float:
     """Send a header a byte at a time, and return the seconds until the service closes the connection."""
     begun = time.monotonic()
     line.settimeout(0.2)
-    line.sendall(b"GET /healthz HTTP/1.1\r\nHost: test\r\nX-Slow: ")
+    line.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ")
     while time.monotonic() - begun < 30:
         try:
             line.sendall(b"a")
@@ -146,7 +146,7 @@ def test_compressed_body_is_not_inflated(service: Service) -> None:
     bomb = zlib.compress(bytes(200_000_000), 9)
     before = _resident(service)
     with connect(service) as line:
-        fields = f"Host: test\r\nContent-Encoding: deflate\r\nContent-Length: {len(bomb)}"
+        fields = f"Host: localhost\r\nContent-Encoding: deflate\r\nContent-Length: {len(bomb)}"
         line.sendall(f"GET {PICTURE} HTTP/1.1\r\n{fields}\r\n\r\n".encode() + bomb)
         assert whole_answer(line).startswith(b"HTTP/1.1 200")
     assert _resident(service) - before < 64 * 2**20
@@ -176,9 +176,9 @@ def test_silent_connections_are_replaced(service: Service) -> None:
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET / HTTP/9\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: test\r\nContent-Length: two\r\n\r\n",
-        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: test\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: test\r\nNo colon here\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: two\r\n\r\n",
+        b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nNo colon here\r\n\r\n",
     ],
     ids=["another protocol", "an unknown version", "a length in words", "a long line", "no colon"],
 )
@@ -233,7 +233,7 @@ def test_connections_beyond_the_limit_are_closed_while_all_are_busy(tmp_path: Pa
         with service.frozen_renderers():
             busy = [stack.enter_context(connect(service)) for _ in range(16)]
             for width, line in enumerate(busy, 1):
-                line.sendall(f"GET {PICTURE}?w={width} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+                line.sendall(f"GET {PICTURE}?w={width} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             time.sleep(0.5)  # all of them are being answered
             for _ in range(10):
                 line = stack.enter_context(connect(service))

@@ -74,7 +74,7 @@ class KeptConnection:
 
     def get(self, path: str) -> tuple[int, str | None]:
         """Return the status and the field `Connection` of the answer."""
-        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        self._socket.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         answer = http.client.HTTPResponse(self._socket, method="GET")
         answer.begin()
         answer.read()
@@ -92,7 +92,7 @@ def stuck_reader(service: Service) -> Iterator[None]:
         line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         line.settimeout(20)
         line.connect(("127.0.0.1", service.port))
-        line.sendall(f"GET {BIG} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        line.sendall(f"GET {BIG} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         assert line.recv(1024)
         yield
 

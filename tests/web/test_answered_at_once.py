@@ -1,4 +1,4 @@
-"""Hits in memory on a connection that has been answered before are answered without a task of their own."""
+"""Hits on a connection that has been answered before are answered without a task of their own."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp.test_utils import TestClient
 
 from service.web.keys import CACHE
+from service.web.repeats import Repeats
 from tests.conftest import Serve
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
@@ -26,7 +28,7 @@ class Raw:
         self.reader, self.writer = reader, writer
 
     async def ask(self, target: bytes = HIT, fields: bytes = b"", *, method: bytes = b"GET") -> tuple[str, bytes]:
-        self.writer.write(method + b" " + target + b" HTTP/1.1\r\nHost: test\r\n" + fields + b"\r\n")
+        self.writer.write(method + b" " + target + b" HTTP/1.1\r\nHost: localhost\r\n" + fields + b"\r\n")
         return await self.answer(has_body=method == b"GET")
 
     async def answer(self, *, has_body: bool = True) -> tuple[str, bytes]:
@@ -35,9 +37,9 @@ class Raw:
         return head, await asyncio.wait_for(self.reader.readexactly(length), 60)
 
 
-@pytest.fixture
-async def client(serve: Serve) -> TestClient[Any, Any]:
-    return await serve()
+@pytest.fixture(params=[{}, {"memory_bytes": 0}], ids=["memory", "redis"])
+async def client(serve: Serve, request: pytest.FixtureRequest) -> TestClient[Any, Any]:
+    return await serve(cache=request.param)
 
 
 @pytest.fixture
@@ -46,6 +48,7 @@ async def raw(client: TestClient[Any, Any]) -> AsyncIterator[Raw]:
     connection = Raw(*await asyncio.open_connection(client.host, client.port))
     for _ in range(4):
         await connection.ask(fields=b"Accept: */*\r\n")
+        await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     await asyncio.sleep(0.01)  # aiohttp waits for the next request
     yield connection
     connection.writer.close()
@@ -102,17 +105,17 @@ async def test_malformed_host_of_a_repeat_is_400(raw: Raw) -> None:
 
 
 async def test_hit_in_pieces_and_pipelined_hits_are_answered_in_order(raw: Raw) -> None:
-    whole = b"GET " + HIT + b" HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n"
+    whole = b"GET " + HIT + b" HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
     raw.writer.write(whole[:30])
     await asyncio.sleep(0.01)
-    raw.writer.write(whole[30:] + whole + b"GET /healthz HTTP/1.1\r\nHost: test\r\n\r\n" + whole)
+    raw.writer.write(whole[30:] + whole + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n" + whole)
     bodies = [(await raw.answer())[1] for _ in range(4)]
     assert bodies[0] == bodies[1] == bodies[3] != bodies[2]
 
 
 async def test_half_closed_connection_gets_its_hit_and_is_closed(raw: Raw) -> None:
     expected = await raw.ask(fields=b"Accept: */*\r\n")
-    raw.writer.write(b"GET " + HIT + b" HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n")
+    raw.writer.write(b"GET " + HIT + b" HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n")
     raw.writer.write_eof()
     assert (await raw.answer())[1] == expected[1]
     assert await asyncio.wait_for(raw.reader.read(), 60) == b""
@@ -122,6 +125,29 @@ async def test_purged_picture_is_no_hit(client: TestClient[Any, Any], raw: Raw) 
     assert await client.server.app[CACHE].purge(1)  # type: ignore[attr-defined]
     head, _ = await raw.ask(fields=b"Accept: */*\r\n")
     assert "cache-status: contact-image; fwd=miss" in head
+
+
+@pytest.mark.parametrize("broken", [1, 2], ids=["once", "twice"])
+async def test_fault_of_this_way_is_logged_and_the_ordinary_way_answers(
+    raw: Raw, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    expected = await raw.ask(fields=b"Accept: */*\r\n")
+    answer, calls = Repeats.answer, iter(range(100))
+
+    def fail(*arguments: Any) -> Any:
+        if next(calls) < broken:
+            raise ZeroDivisionError
+        return answer(*arguments)
+
+    monkeypatch.setattr(Repeats, "answer", fail)
+    with structlog.testing.capture_logs() as lines:
+        head, body = await raw.ask(fields=b"Accept: */*\r\n")
+    assert [line["event"] for line in lines] == ["request.failed"] * broken
+    assert all(line["exc_info"] for line in lines)
+    if broken == 1:
+        assert body == expected[1]
+    else:
+        assert head.startswith("http/1.1 500 ")
 
 
 async def test_hits_keep_their_connection_open(serve: Serve) -> None:

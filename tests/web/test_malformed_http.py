@@ -27,7 +27,7 @@ MALFORMED = {
     "a Host with a control byte": request(host=b"Host: pictures\x01example\r\n"),
     "a Host with NUL": request(host=b"Host: pictures\0.example\r\n"),
     "a Host beyond ASCII": request(host="Host: pictüres.example\r\n".encode()),
-    "a Host of 10 kB": request(host=b"Host: " + b"a" * 10_000 + b"\r\n"),
+    "a Host of 8 kB": request(host=b"Host: " + b"a" * 8_000 + b"\r\n"),
     "a space before the colon": request(fields=b"X-Spaced : 1\r\n"),
     "a folded line": request(fields=b"X-Folded: 1\r\n 2\r\n"),
     "a folded line first": request(host=b" Host: pictures.example\r\n"),
@@ -69,8 +69,6 @@ MALFORMED = {
     "a method in small letters": request(method=b"get"),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64),
     "a target of 10 kB": request(b"/api/v1/Contact/" + b"1" * 10_000 + b"/Image"),
-    "a value of 20 kB": request(fields=b"X-Long: " + b"a" * 20_000 + b"\r\n"),
-    "2,000 fields": request(fields=b"".join(b"X-%d: 1\r\n" % each for each in range(2_000))),
     "chunks in HTTP/1.0": b"GET " + PICTURE + b" HTTP/1.0\r\n" + HOST + CHUNKED + b"\r\n0\r\n\r\n",
     "chunks in HTTP/1.0 on a kept connection": b"GET "
     + PICTURE

@@ -99,7 +99,9 @@ async def test_parameters_are_those_of_the_code(shared_client: Client) -> None:
         for text in enumerated[name]:
             parse_query(f"{name}={text}", 4096)
     assert {each.name for each in WRITABLE} <= set(enumerated["type"])
-    assert {str(each.value) for each in IfBlank} <= set(enumerated["ifBlank"])
+    assert {"Initials", *(str(each.value) for each in IfBlank if each is not IfBlank.INITIALS)} <= set(
+        enumerated["ifBlank"]
+    )
     assert {each.value for each in Fit} == set(enumerated["fit"])
     assert parameters["w"]["schema"]["maximum"] == 4096
 
@@ -129,7 +131,7 @@ async def test_answers_have_the_described_fields_and_bodies(shared_client: Clien
         (1, "", {"Range": "bytes=9999999-"}),
     ):
         answer = await get(shared_client, contact, query, **fields)
-        response = operation[str(answer.status)]
+        response = resolved(document, operation[str(answer.status)])
         described_fields = set(response["headers"]) | {"Content-Type", "Content-Length"}
         sent = set(answer.headers) & set(document["components"]["headers"])
         assert sent <= described_fields, (query, sent - described_fields)
@@ -169,3 +171,9 @@ async def test_presets_and_limits_are_those_of_the_settings(serve: Serve) -> Non
     parameters = document["components"]["parameters"]
     assert parameters["preset"]["schema"]["enum"] == ["avatar"]
     assert parameters["h"]["schema"]["maximum"] == 500
+
+
+async def test_metrics_are_described_where_they_are(serve: Serve) -> None:
+    client = await serve(server={"admin": "127.0.0.1:9"})
+    assert "/metrics" not in (await described(client))["paths"]
+    assert (await client.get("/metrics")).status == 404

@@ -202,8 +202,8 @@ async def test_head_of_an_uncached_large_rendition_has_no_body(serve: Serve, ima
     (images / "7.png").write_bytes(saved(Image.effect_noise((400, 400), 90), "PNG"))
     client = await serve()
     reader, writer = await asyncio.open_connection(client.host, client.port)
-    head = b"HEAD /api/v1/Contact/7/Image?type=png&w=300 HTTP/1.1\r\nHost: x\r\n\r\n"
-    writer.write(head + b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    head = b"HEAD /api/v1/Contact/7/Image?type=png&w=300 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    writer.write(head + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     answers = await reader.read()
     first, _, second = answers.partition(b"\r\n\r\n")
     assert int(first.partition(b"Content-Length: ")[2].partition(b"\r\n")[0]) > 32_768

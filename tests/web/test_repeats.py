@@ -139,7 +139,7 @@ async def test_repeat_keeps_or_closes_the_connection_as_requested(
     for _ in range(3):
         full = await get(client, 1, "?w=40")
     reader, writer = await asyncio.open_connection(client.host, client.port)
-    lines = [f"GET /api/v1/Contact/1/Image?w=40 HTTP/{version}", "Host: test", "Accept: */*"]
+    lines = [f"GET /api/v1/Contact/1/Image?w=40 HTTP/{version}", "Host: localhost", "Accept: */*"]
     writer.write("\r\n".join([*lines, *([f"Connection: {connection}"] if connection else []), "", ""]).encode())
     head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)).decode()
     assert head.split()[1] == "200"
@@ -163,7 +163,7 @@ async def test_pipelined_requests_are_answered_in_order(serve: Serve, get: Get) 
     reader, writer = await asyncio.open_connection(client.host, client.port)
     asked = ["?w=40", "?w=41", "?w=42", "?w=40", "?w=41"]  # the third is not a repeat
     for query in asked:
-        writer.write(f"GET /api/v1/Contact/1/Image{query} HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n".encode())
+        writer.write(f"GET /api/v1/Contact/1/Image{query} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n".encode())
     for query in asked:
         expected = await get(client, 1, query)
         head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)).decode()
@@ -182,7 +182,7 @@ async def test_index_holds_as_many_answers_as_its_bytes_allow(serve: Serve) -> N
     targets = [f"/api/v1/Contact/1/Image?w={width}" for width in range(1, 401)]
     for target in targets:
         for _ in range(2):  # the first time is noted
-            repeats.keep(target, "image/*", selection, PICTURE, negotiated=True)
+            repeats.keep(target, "image/*", selection, 1_000, PICTURE, negotiated=True)
         repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader)
     found = [
         repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader) is not None
@@ -199,5 +199,5 @@ async def test_answer_is_in_the_index_from_its_second_time_on(serve: Serve) -> N
     found = []
     for _ in range(3):
         found.append(repeats.find(request, reader) is not None)
-        repeats.keep("/1", None, selection, PICTURE, negotiated=True)
+        repeats.keep("/1", None, selection, 1_000, PICTURE, negotiated=True)
     assert found == [False, False, True]

@@ -50,7 +50,7 @@ async def ask(
     raw.setblocking(False)
     await asyncio.get_running_loop().sock_connect(raw, (client.host, client.port))
     reader, writer = await asyncio.open_connection(sock=raw, limit=1_024)
-    writer.write(f"GET /api/v1/Contact/1/Image{query} HTTP/1.1\r\nHost: x\r\nAccept: {accept}\r\n\r\n".encode())
+    writer.write(f"GET /api/v1/Contact/1/Image{query} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\r\n".encode())
     return reader, writer
 
 

@@ -46,7 +46,7 @@ class RawConnection:
 
 
 def request(*fields: str, contact: int = 7) -> str:
-    return "\r\n".join([f"PUT /api/v1/Contact/{contact}/Image HTTP/1.1", "Host: test", *fields, "", ""])
+    return "\r\n".join([f"PUT /api/v1/Contact/{contact}/Image HTTP/1.1", "Host: localhost", *fields, "", ""])
 
 
 async def assert_nothing_is_stored(images: Path) -> None:

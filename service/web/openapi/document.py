@@ -8,8 +8,10 @@ from typing import Any
 
 from service.access.schemes import Scheme
 from service.formats import Format
+from service.web.files import media_type
 from service.web.openapi import parameters, responses
 from service.web.openapi.responses import AGENT, INFO, JSON, PURGING, READING, REMOVING, WRITING
+from service.web.pages import ASSETS, PATHS
 
 _DESCRIPTION = """
 A contact's picture, as SuperOffice CRM serves it: scaled, converted, negotiated and cached.
@@ -49,11 +51,19 @@ _SECURITY: dict[Scheme, dict[str, Any]] = {
 
 
 def document(
-    *, version: str, max_dimension: int, presets: Sequence[str], schemes: Sequence[Scheme], anonymous: bool, page: bool
+    *,
+    version: str,
+    max_dimension: int,
+    presets: Sequence[str],
+    schemes: Sequence[Scheme],
+    anonymous: bool,
+    page: bool,
+    metrics: bool,
 ) -> bytes:
     """Return the description of the interface as JSON, as these settings have it.
 
-    *anonymous*: reading needs no credentials. *page*: there are pages at `/` and `/docs`.
+    *anonymous*: reading needs no credentials. *page*: there are pages at `/` and `/docs`. *metrics*: they are here,
+    and not at an address of their own.
     """
     query = parameters.query(max_dimension, list(presets))
     described = {
@@ -62,7 +72,7 @@ def document(
         "servers": [{"url": "/"}],
         "security": _security(schemes),
         "tags": [{"name": "pictures"}, {"name": "operations"}, {"name": "pages"}],
-        "paths": _paths(list(query), _security(schemes, anonymous=anonymous), page=page),
+        "paths": _paths(list(query), _security(schemes, anonymous=anonymous), page=page, metrics=metrics),
         "components": {
             "parameters": {
                 **query,
@@ -71,14 +81,15 @@ def document(
                 "ids": parameters.IDS,
             },
             "headers": responses.HEADERS,
+            "responses": responses.PROBLEMS,
             "schemas": responses.SCHEMAS,
             "securitySchemes": {scheme.value: _SECURITY[scheme] for scheme in schemes},
         },
     }
-    return json.dumps(described, indent=1, ensure_ascii=False).encode()
+    return json.dumps(described, ensure_ascii=False).encode()
 
 
-def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) -> dict[str, Any]:
+def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool, metrics: bool) -> dict[str, Any]:
     paths = {
         IMAGE: _image(query, read),
         IMAGEINFO: _info(read),
@@ -93,8 +104,11 @@ def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool) ->
         "/client.d.ts": _file("client.d.ts", "text/plain"),
         "/openapi.json": _file("openapi.json", JSON),
     }
+    if not metrics:
+        del paths["/metrics"]
     if page:
-        paths |= {"/": _file("page", "text/html"), "/docs": _file("docs", "text/html")}
+        shown = {path: _file(name, "text/html") for path, name in PATHS.items()}
+        paths |= shown | {path: _file(name, media_type(name)) for path, name in ASSETS.items()}
     return paths
 
 

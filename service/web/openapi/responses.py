@@ -13,7 +13,14 @@ from service.web.problems import TABLE
 
 PROBLEM, JSON = "application/problem+json", "application/json"
 
-_ANYWHERE = (errors.NotAuthenticated, errors.Forbidden, errors.TooManyAttempts, errors.VerificationUnavailable)
+_ANYWHERE = (
+    errors.HeaderTooLarge,
+    errors.Misdirected,
+    errors.NotAuthenticated,
+    errors.Forbidden,
+    errors.TooManyAttempts,
+    errors.VerificationUnavailable,
+)
 _STORE = (errors.StoreFailed, errors.StoreTimedOut)
 READING: tuple[type[PictureError], ...] = (
     *_ANYWHERE,
@@ -94,6 +101,8 @@ _PICTURE = (
 
 _REFUSED = ("Cache-Control", "Content-Language", "Vary", "Surrogate-Key", "Cache-Tag")
 
+_HASH = "The ThumbHash of the picture, a blurred copy to show while it loads; null while it is being made."
+
 SCHEMAS: dict[str, Any] = {
     "Problem": {
         "type": "object",
@@ -119,6 +128,7 @@ SCHEMAS: dict[str, Any] = {
         | {name: {"type": "integer"} for name in ("BlobId", "BlobSize", "OriginalSize")}
         | {name: {"type": ["string", "null"]} for name in ("MimeType", "ConceptualType", "CreatedDate", "UpdatedDate")}
         | {name: {"type": ["integer", "null"]} for name in ("Width", "Height")}
+        | {"ThumbHash": {"type": ["string", "null"], "contentEncoding": "base64", "description": _HASH}}
         | {name: {"const": False} for name in ("IsEncrypted", "IsZipped")},
     },
     "Readiness": {
@@ -129,7 +139,9 @@ SCHEMAS: dict[str, Any] = {
 }
 for _schema in ("Problem", "BlobEntity"):
     SCHEMAS[_schema]["required"] = list(SCHEMAS[_schema]["properties"])
-EXAMPLE_ENTITY = blob_entity(1234567890, 12345, "image/jpeg", 1_796_000_000, dimensions=(319, 467))
+EXAMPLE_ENTITY = blob_entity(
+    1234567890, 12345, "image/jpeg", 1_796_000_000, dimensions=(319, 467), thumb_hash="WsYCA4BqaVp7hwh4mISPhgg="
+)
 
 
 def picture(description: str, *, body: bool = True, more: Iterable[str] = ()) -> dict[str, Any]:
@@ -148,25 +160,32 @@ def json(description: str, schema: Mapping[str, Any], example: object) -> dict[s
     return {"description": description, "content": {JSON: {"schema": schema, "example": example}}}
 
 
-def refusals(raised: Iterable[type[PictureError]]) -> dict[str, dict[str, Any]]:
-    """Return the responses to the errors that an operation has *raised*, by status."""
-    by_status: dict[int, list[type[PictureError]]] = {}
-    for error in raised:
-        by_status.setdefault(TABLE[error].status, []).append(error)
-    return {str(status): _refusal(status, by_status[status]) for status in sorted(by_status)}
+def refusals(raised: Iterable[type[PictureError]]) -> dict[str, dict[str, str]]:
+    """Return references to the responses to the errors that an operation has *raised*, by status."""
+    statuses = sorted({TABLE[error].status for error in raised})
+    return {str(status): {"$ref": f"#/components/responses/{_name(status)}"} for status in statuses}
 
 
-def no_body(raised: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def no_body(answers: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return the same responses for HEAD."""
-    return {
-        status: {name: value for name, value in each.items() if name != "content"} for status, each in raised.items()
-    }
+    return {status: _without_body(each) for status, each in answers.items()}
 
 
-def _refusal(status: int, classes: list[type[PictureError]]) -> dict[str, Any]:
+def _without_body(answer: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" in answer:
+        return {"$ref": f"{answer['$ref']}Head"}
+    return {name: value for name, value in answer.items() if name != "content"}
+
+
+def _name(status: int) -> str:
+    return f"Problem{status}"
+
+
+def _refusal(status: int) -> dict[str, Any]:
+    """Return the response to every error with that *status*."""
+    classes = [each for each, row in TABLE.items() if row.status == status]
     lines = dict.fromkeys((each.__doc__ or "").strip().splitlines()[0].replace(f" ({status})", "") for each in classes)
     rows = [TABLE[each] for each in classes]
-    fields = dict.fromkeys(name for row in rows for name in row.headers)
     text = "The words of the error, in the language of the request."
     example = {
         "type": "about:blank",
@@ -183,10 +202,15 @@ def _refusal(status: int, classes: list[type[PictureError]]) -> dict[str, Any]:
     }
     return {
         "description": " ".join(lines),
-        "headers": _headers(dict.fromkeys((*_REFUSED, *fields))),
+        "headers": _headers(dict.fromkeys((*_REFUSED, *(name for row in rows for name in row.headers)))),
         "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": example}},
     }
 
 
 def _headers(names: Iterable[str]) -> dict[str, Any]:
     return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+
+
+PROBLEMS = {_name(status): _refusal(status) for status in sorted({row.status for row in TABLE.values()})}
+PROBLEMS |= {f"{name}Head": _without_body(answer) for name, answer in PROBLEMS.items()}
+"""The responses to all errors by name, and those to HEAD."""
