@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +18,8 @@ _MOST_CONTACTS = 100_000
 _RATE = 100.0
 """Requests a second by default, on this machine."""
 SCENARIO_NAMES = ("hits", "misses", "zipf", "304", "stampede", "uploads", "hostile", "overload")
+
+EXPORTS = ("k6", "locust", "vegeta", "wrk")
 
 
 def _duration(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
@@ -108,10 +111,15 @@ def _fields(_: click.Context, __: click.Parameter, lines: tuple[str, ...]) -> di
     show_default=True,
     help="Folder of the report and its data.",
 )
+@click.option(
+    "--export",
+    type=click.Choice(EXPORTS),
+    help="Write the requests for this tool into the folder, and do not send them.",
+)
 @click.option("--i-own-this-host", "owned", metavar="HOST", help="The host of URL, if it is not this machine.")
 def load(
     url: str, scenario: str, rate: float | None, seconds: float, seed: int, contacts: list[int], fields: dict[str, str],
-    p99: float | None, errors: float | None, folder: Path, owned: str | None,
+    p99: float | None, errors: float | None, folder: Path, export: str | None, owned: str | None,
 ) -> None:  # fmt: skip
     """Send load to the service at URL, and write a report.
 
@@ -120,6 +128,7 @@ def load(
     """
     import uvloop
 
+    from service.load import exports
     from service.load.figures import thresholds
     from service.load.preparation import Unprepared
     from service.load.report import summary, write_report
@@ -139,14 +148,17 @@ def load(
     began = datetime.now(UTC)
     try:
         schedule = uvloop.run(prepared(run))
+        if export is not None:
+            file, command = exports.export(export, folder, run, schedule, p99, errors)
+            click.echo(f"{file}: cd {shlex.quote(str(folder))} && {command}")
+            return
         result = uvloop.run(measured(run, schedule))
+        bounds = thresholds(result, p99, errors)
+        file = write_report(folder, run, schedule, result, bounds, began)
     except (Unprepared, TooFewContacts) as error:
         raise click.ClickException(str(error)) from None
-    bounds = thresholds(result, p99, errors)
-    try:
-        file = write_report(folder, run, schedule, result, bounds, began)
     except OSError as error:
-        raise click.ClickException(f"the report cannot be written: {error}") from None
+        raise click.ClickException(f"the files cannot be written: {error}") from None
     for line in summary(result, bounds):
         click.echo(line)
     click.echo(f"report: {file}")

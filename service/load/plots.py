@@ -22,6 +22,8 @@ _OUTCOMES = {": hit": _GREEN, ": fwd=miss": _BLUE, "no answer": _RED, "no Cache-
 _PALETTE = (_ORANGE, _VIOLET, "#2aa1a1", "#b5651d", "#5b8def", "#a3a847")
 _LINEAR = 15
 """Times the shortest latencies that the longest one may be on a linear scale."""
+_LINE_OF_NAMES = 75
+"""Characters of names that fit into one line of a legend."""
 _MOST_OUTCOMES = 8
 """Outcomes that are drawn; the table has all."""
 _BINS = 120
@@ -62,7 +64,10 @@ def _svg(draw: Callable[[Axes, Figures], None], result: Figures, number: int) ->
     draw(axis, result)
     handles, names = axis.get_legend_handles_labels()
     if names:
-        figure.legend(handles, names, loc="outside upper left", ncols=5, frameon=False, fontsize=9, handlelength=1.2)
+        columns = 5 if sum(map(len, names)) < _LINE_OF_NAMES else 3
+        figure.legend(
+            handles, names, loc="outside upper left", ncols=columns, frameon=False, fontsize=9, handlelength=1.2
+        )
     file = io.StringIO()
     figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = file.getvalue()

@@ -30,8 +30,7 @@ def write_report(
 ) -> Path:
     """Write `report.html`, `outcomes.csv` and `requests.jsonl` into *folder*, and return the first. Raise OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "requests.jsonl").open("w", encoding="utf-8") as file:
-        file.writelines(lines(schedule))
+    write_requests(folder, schedule)
     with (folder / "outcomes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
@@ -39,6 +38,12 @@ def write_report(
     report = folder / "report.html"
     report.write_text(_page(run, result, thresholds, began), "utf-8")
     return report
+
+
+def write_requests(folder: Path, schedule: Schedule) -> None:
+    """Write `requests.jsonl` into *folder*. Raise OSError."""
+    with (folder / "requests.jsonl").open("w", encoding="utf-8") as file:
+        file.writelines(lines(schedule))
 
 
 _COLUMNS = (
@@ -57,11 +62,12 @@ def _rows(schedule: Schedule, result: Figures) -> Iterable[tuple[object, ...]]:
 
 
 def _page(run: Run, result: Figures, thresholds: Sequence[Threshold], began: datetime) -> str:
+    what = SCENARIOS[run.scenario].what
     page = Template(files("service.load").joinpath("report.html").read_text("utf-8"))
     return page.substitute(
         scenario=escape(run.scenario),
         url=escape(run.target.url),
-        what=escape(SCENARIOS[run.scenario].what.capitalize()),
+        what=escape(what[0].upper() + what[1:]),
         rate=f"{run.rate:,g}",
         seconds=f"{run.seconds:g}",
         began=began.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC"),
@@ -170,7 +176,7 @@ def _circumstances(run: Run, result: Figures) -> Iterable[str]:
     same = "the service is on the same machine, and both share its processors"
     other = "the service is on another machine, and latencies include the network"
     for name, text in {
-        "Scenario": f"{run.scenario}, of {len(run.contacts):,} contacts by their ids, seed {run.seed}",
+        "Scenario": f"{run.scenario}, seed {run.seed}; {len(run.contacts):,} ids of contacts were given",
         "Client": f"contact-image {version('contact-image')}, Python {platform.python_version()}, one process",
         "Its processor time": f"{client.processor:.1f} s of {client.elapsed:.1f} s",
         "Its machine": f"{os.cpu_count()} processors, {platform.machine()}, {platform.system()} {platform.release()}",

@@ -51,12 +51,9 @@ class Plan:
         """Return the target of a picture."""
         return f"{self.prefix}/api/v1/Contact/{contact}/Image?{query}"
 
-    def times(self) -> Iterator[float]:
-        """Yield the seconds of arrivals that do not depend on one another, `rate` a second in the mean."""
-        at = self.random.expovariate(self.rate)
-        while at < self.seconds:
-            yield at
-            at += self.random.expovariate(self.rate)
+    def times(self) -> list[float]:
+        """Return the seconds of arrivals that do not depend on one another: exactly `rate` a second over the run."""
+        return sorted(self.random.uniform(0, self.seconds) for _ in range(round(self.rate * self.seconds)))
 
     def arrivals(self, requests: Iterator[Request]) -> Schedule:
         """Return as many of *requests* as arrive in the time of the run."""

@@ -20,7 +20,8 @@ from threading import Event, Thread
 
 import uvloop
 
-from tools.bench.arrivals import ACCEPT, HITS, Outcome, cold_path, hit_path, outcomes, started
+from service.load.requests import BROWSER
+from tools.bench.arrivals import HITS, Outcome, cold_path, hit_path, outcomes, started
 from tools.bench.clients import Answer, connected, converse, request
 from tools.bench.figures import show
 from tools.bench.pictures import photograph
@@ -59,7 +60,7 @@ def run(options: Namespace) -> None:
         with service(contacts.folder, log=log, log__level="INFO", images__watch="false") as server:
             for contact in HITS:
                 contacts.add(contact)
-                get(server.port, hit_path(contact), ACCEPT)
+                get(server.port, hit_path(contact), BROWSER)
             rows = [_overload(server, contacts, times, seconds) for times in _GOALS]
     heads = ("", *(f"{times} times the peak" for times in _GOALS), "goal")
     title = f"The peak with {_CLIENTS} clients, then {seconds} s of load in an open loop"
@@ -93,7 +94,7 @@ async def _peak(port: int, contacts: _Contacts, seconds: float) -> float:
 
     def requests(until: float) -> Iterator[bytes]:
         while time.perf_counter() < until:
-            yield request(cold_path(contacts.new(), random), ACCEPT)
+            yield request(cold_path(contacts.new(), random), BROWSER)
 
     def receive(answer: Answer) -> None:
         nonlocal finished
@@ -126,7 +127,7 @@ def _until_rendered(port: int, contacts: _Contacts) -> float:
     """Return the seconds until a picture that no cache has is answered."""
     begun, random = time.perf_counter(), Random(0)
     while time.perf_counter() < begun + _RECOVERY:
-        if get(port, cold_path(contacts.new(), random), ACCEPT)[0] == 200:
+        if get(port, cold_path(contacts.new(), random), BROWSER)[0] == 200:
             return time.perf_counter() - begun
         time.sleep(0.05)
     return float("inf")

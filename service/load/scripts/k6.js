@@ -1,0 +1,27 @@
+// The requests of requests.jsonl at a constant rate: k6 run k6.js
+import encoding from 'k6/encoding';
+import exec from 'k6/execution';
+import http from 'k6/http';
+import { SharedArray } from 'k6/data';
+
+const URL = {{origin}};
+const requests = new SharedArray('requests', () => open('./requests.jsonl').trim().split('\n').map((line) => JSON.parse(line)));
+
+http.setResponseCallback(http.expectedStatuses({{statuses}}));
+
+export const options = {
+  discardResponseBodies: true,
+  scenarios: {
+    load: {
+      executor: 'constant-arrival-rate', rate: {{requests}}, timeUnit: '{{milliseconds}}ms', duration: '{{milliseconds}}ms',
+      preAllocatedVUs: 50, maxVUs: 3000,
+    },
+  },
+  thresholds: {{thresholds}},
+};
+
+export default function () {
+  const request = requests[exec.scenario.iterationInTest % requests.length];
+  const body = request.body ? encoding.b64decode(request.body) : null;
+  http.request(request.method, URL + request.target, body, { headers: request.fields, tags: { name: request.method } });
+}
