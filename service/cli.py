@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from service.load.command import load
+
 if TYPE_CHECKING:
     from service.settings import BadSettings, Settings, SettingsSources
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 @click.version_option(package_name="contact-image")
 def main() -> None:
     """Contact pictures over HTTP: scaled, converted, cached."""
+
+
+main.add_command(load)
 
 
 _images = click.option(  # whether the folder can be read is for `serve` and `check` to report, not for click

@@ -83,18 +83,18 @@ def _logged(contacts: Sequence[int]) -> Iterator[int]:
 
 def _draw(contact: int, folder: Path) -> None:
     """Draw the picture of *contact* into *folder*."""
-    portrait = _portrait(Random(contact), 800)
+    drawn = portrait(Random(contact), 800)
     if contact == _TURNED:
         exif = Image.Exif()
         exif[_ORIENTATION] = 6
-        portrait.rotate(90, expand=True).save(folder / f"{contact}.jpg", quality=90, exif=exif)
+        drawn.rotate(90, expand=True).save(folder / f"{contact}.jpg", quality=90, exif=exif)
     elif contact == _LARGE:
-        portrait.resize((3000, 4000), Image.Resampling.BICUBIC).save(folder / f"{contact}.jpg", quality=88)
+        drawn.resize((3000, 4000), Image.Resampling.BICUBIC).save(folder / f"{contact}.jpg", quality=88)
     elif contact == _ANIMATED:
-        _save_animation(portrait, folder / f"{contact}.gif")
+        _save_animation(drawn, folder / f"{contact}.gif")
     else:
         suffix = _SUFFIXES[contact % len(_SUFFIXES)]
-        portrait.save(folder / f"{contact}.{suffix}")
+        drawn.save(folder / f"{contact}.{suffix}")
 
 
 def welcome(base: str) -> str:
@@ -125,7 +125,7 @@ def welcome(base: str) -> str:
     return "\n".join(lines)
 
 
-def _portrait(random: Random, side: int) -> Image.Image:
+def portrait(random: Random, side: int) -> Image.Image:
     """Return a portrait of 3 by 4, *side* pixels high: head and shoulders, slightly blurred, with a little noise."""
     width, height = side * 3 // 4, side
     top, bottom = (tuple(random.randrange(90, 235) for _ in range(3)) for _ in range(2))

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import N_, BeyondFormat
-from service.formats import CENTER, MOST_PIXELS, Fit, Format, Gravity, IfBlank
+from service.formats import CENTER, MOST_PIXELS, Fit, Format, Gravity, IfBlank, Initials
 from service.imaging import geometry
 
 _SHARE = 0.64
@@ -157,6 +157,7 @@ class Rendered:
 class Placeholder:
     """A request for one placeholder. Sides are in pixels; *text* is empty for the kinds without words.
 
+    *initials* are given for the kind that shows them.
     *background* is the colour behind transparent pixels, as six hexadecimal digits.
     """
 
@@ -167,6 +168,7 @@ class Placeholder:
     text: str = ""
     encoding: Encoding = Encoding()
     background: str | None = None
+    initials: Initials | None = None
 
     def check(self, width: int | None, height: int | None) -> None:
         """Raise `BeyondFormat` for a size that the format cannot hold.

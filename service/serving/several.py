@@ -176,7 +176,13 @@ class _Process(ReplaceableWorker):
         loop.add_signal_handler(signal.SIGTERM, end_soon)
         heartbeat = asyncio.create_task(self._beat())
         try:
-            app = create_app(settings, slots=slots, in_force=workers.settings_reload.in_force, shown=workers.shown)
+            app = create_app(
+                settings,
+                slots=slots,
+                in_force=workers.settings_reload.in_force,
+                shown=workers.shown,
+                placeholders=workers.settings_reload.placeholders,
+            )
             if self.replaces_dead:
                 app[METRICS].started_again()
             await serve(app, settings.server, workers.listeners, self._ready, stop)

@@ -36,7 +36,7 @@ from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer
 from service.web.request_log import identify, log_abandoned, log_request
 from service.web.request_values import METHODS, field
-from service.web.requester import REQUESTER, Requester
+from service.web.requester import REQUESTER, Requester, kept_target
 from service.web.streaming import SMALL
 
 log = structlog.get_logger()
@@ -75,7 +75,10 @@ class FastPath:
         if message.should_close or message.version != HttpVersion11 or hdrs.RANGE in message.headers:
             return False
         begun = time.perf_counter()
-        earlier = self._repeats.get((message.path, field(message, hdrs.ACCEPT)))
+        key = message.path, field(message, hdrs.ACCEPT)
+        earlier = self._repeats.get(key)
+        if earlier is None and (target := kept_target(message.path)) is not message.path:
+            earlier = self._repeats.get((target, key[1]))
         if earlier is None or not self._hosts.serves_names(message.headers.get(hdrs.HOST), message.path):
             return False
         response = self._repeats.answer(message, requester, earlier, SMALL)

@@ -12,12 +12,13 @@ from service.pictures.writes import stored_original
 from service.protocol.blob_entity import NO_PICTURE, blob_entity, blob_id
 from service.protocol.query import parse_contact_ids
 from service.protocol.time_zones import HEADER, parse_time_zone
+from service.web.connections import Connection
 from service.web.headers import uncached
 from service.web.keys import METRICS, STORE
-from service.web.request_values import contact_id
+from service.web.request_values import Handler, contact_id
 
 _AT_ONCE = 8
-"""Contacts of one request that are looked up in the store at the same time."""
+"""Contacts of lists that are looked up in the store at the same time, so that other requests come between them."""
 
 
 async def imageinfo(request: web.Request) -> web.StreamResponse:
@@ -26,21 +27,28 @@ async def imageinfo(request: web.Request) -> web.StreamResponse:
     return web.json_response(await _entity(request.app, contact, zone), headers=uncached(contact))
 
 
-async def imageinfos(request: web.Request) -> web.StreamResponse:
-    """Answer GET and HEAD with the entities of all contacts in `ids`, by id."""
-    contacts, zone = parse_contact_ids(request.rel_url.raw_query_string), await _zone(request)
+def imageinfos() -> Handler:
+    """Return the handler of GET and HEAD that answers with the entities of all contacts in `ids`, by id."""
     free = asyncio.Semaphore(_AT_ONCE)
 
-    async def entity(contact: int) -> dict[str, object]:
-        async with free:
-            return await _entity(request.app, contact, zone)
+    async def answer(request: web.Request) -> web.StreamResponse:
+        contacts, zone = parse_contact_ids(request.rel_url.raw_query_string), await _zone(request)
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = {contact: group.create_task(entity(contact)) for contact in contacts}
-    except ExceptionGroup as errors:
-        raise errors.exceptions[0] from None  # it has a status
-    return web.json_response({str(contact): task.result() for contact, task in tasks.items()}, headers=uncached())
+        async def entity(contact: int) -> dict[str, object]:
+            async with free:
+                return await _entity(request.app, contact, zone)
+
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        try:
+            with connection.cancelled_if_lost():
+                async with asyncio.TaskGroup() as group:
+                    tasks = {contact: group.create_task(entity(contact)) for contact in contacts}
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # it has a status
+        return web.json_response({str(contact): task.result() for contact, task in tasks.items()}, headers=uncached())
+
+    return answer
 
 
 async def _zone(request: web.Request) -> tzinfo:

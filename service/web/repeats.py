@@ -29,7 +29,7 @@ from service.web.headers import common, describe_body, disposition, own_headers,
 from service.web.policy import CacheLifetime
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
 from service.web.request_values import CONDITIONS, HasFields, field
-from service.web.requester import Requester
+from service.web.requester import Requester, kept_target
 from service.web.sharing import SharingHeaders
 
 MAX_TEXT = 512
@@ -40,7 +40,7 @@ _ASKED = 16_384
 """Requests that are known to have been asked, before they are in the index. To put one there takes as long as the rest
 of a hit, and in wide traffic most are not repeated before they are evicted."""
 RepeatKey = tuple[str, str | None]
-"""Target without its signature, and `Accept`."""
+"""Target without its signature and `name`, which changes no picture, and `Accept`."""
 
 
 class _Heads(NamedTuple):
@@ -258,7 +258,7 @@ class Repeats:
 
 def repeat_key(request: web.BaseRequest, requester: Requester) -> RepeatKey:
     """Return the key of *request*, which *requester* has sent."""
-    return requester.target or request.raw_path, field(request, hdrs.ACCEPT)
+    return requester.target or kept_target(request.raw_path), field(request, hdrs.ACCEPT)
 
 
 def _is_unchanged(request: HasFields, earlier: EarlierAnswer) -> bool:

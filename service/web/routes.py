@@ -55,6 +55,7 @@ def add_routes(
     *described* is the description of the interface. *pages* are the handlers of the pages for people by path.
     *operators_apart*: metrics and the parts of readiness are elsewhere (`web.operators`).
     """
+    infos = imageinfos()
     paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
@@ -69,7 +70,7 @@ def add_routes(
             ),
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
-        (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, imageinfos), HEAD=_needs(Role.READ, imageinfos))),
+        (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, infos), HEAD=_needs(Role.READ, infos))),
         *(
             (_AGENT + f"/{{_{name}:(?i:{name})}}" + _END, "agent", by_method(POST=_needs(Role.READ, handler)))
             for name, handler in _OPERATIONS.items()

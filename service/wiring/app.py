@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
+from types import MappingProxyType
 
 import structlog
 from aiohttp import web
@@ -32,6 +33,7 @@ from service.pictures.originals import Originals
 from service.pictures.ports import CacheUnavailable, Lookup, Renderer, SharedCache, WritableStore
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
+from service.pictures.values import PlaceholderFiles
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.rendering.admission import Admission, SharedWork
@@ -109,13 +111,14 @@ def create_app(
     in_force: StoreState | None = None,
     embedded: EmbeddedValkey | None = None,
     shown: Sequence[int] = (),
+    placeholders: PlaceholderFiles = MappingProxyType({}),
 ) -> web.Application:
     """Return the application of the whole service.
 
     *store*, *cache* and *renderer* replace the adapters that *settings* describe. The application closes them.
     *slots* limit the renders of all processes that share them. *in_force* is what they share about the store.
     *embedded* is the private cache server, if it has been started already. The application stops it.
-    *shown* are the contacts that the page at `/` lists.
+    *shown* are the contacts that the page at `/` lists. *placeholders* replace drawn ones.
     """
     app = web.Application()
     app[AFTER_RELOAD] = []
@@ -140,7 +143,7 @@ def create_app(
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store, in_force))
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache, embedded))
-    app.cleanup_ctx.append(lambda app: _pictures(app, settings))
+    app.cleanup_ctx.append(lambda app: _pictures(app, settings, placeholders))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
@@ -273,7 +276,7 @@ async def _cache(
         await embedded.stop()
 
 
-async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+async def _pictures(app: web.Application, settings: Settings, placeholders: PlaceholderFiles) -> AsyncIterator[None]:
     made, cache, observer = recipe(settings), app[CACHE], app[METRICS]
     lifetimes = RecordLifetimes(
         fresh=settings.cache.fresh_for,
@@ -297,7 +300,14 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
     app[PICTURES] = pictures = ContactPictures(
-        cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
+        cache,
+        originals,
+        renditions,
+        observer,
+        recipe=made,
+        lifetimes=lifetimes,
+        admission=app[ADMISSION],
+        placeholder_files=placeholders,
     )
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
     app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES])

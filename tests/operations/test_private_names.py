@@ -43,6 +43,7 @@ PRIVATE = [
     "prometheus_client.Histogram._buckets",
     "prometheus_client.Histogram._sum",
     "redis.asyncio.connection.AbstractConnection._writer",
+    "yarl._url",
 ]
 """Names with an underscore. The walks below find them: list what they find, and remove what they do not find."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from datetime import datetime
@@ -15,6 +16,7 @@ from service.errors import StoreFailed, StoreTimedOut
 from service.pictures.values import Original
 from tests.conftest import Serve
 from tests.stores.memory_store import MemoryStore
+from tests.waiting import until
 from tools.pictures.drawing import quarters, saved
 
 INFO = "/api/v1/Contact/{}/Imageinfo"
@@ -207,6 +209,7 @@ async def test_entities_of_many_contacts_are_those_of_each(serve: Serve, people:
         "?ids=1&ids=2",
         "?ids=99999999999",
         f"?ids={','.join(map(str, range(101)))}",
+        f"?ids={','.join('1' * 101)}",
     ],
 )
 async def test_other_lists_of_contacts_are_400(serve: Serve, query: str) -> None:
@@ -226,6 +229,47 @@ async def test_failure_of_the_store_is_that_of_one_contact(serve: Serve, error: 
     for path in (INFO.format(7), "/api/v1/Contact/Imageinfo?ids=7,8,9"):
         async with client.get(path) as response:
             assert response.status == status
+
+
+class SlowStore(MemoryStore):
+    """A store that counts its lookups: all, and the most that were under way at once."""
+
+    begun = now = most = 0
+
+    async def find(self, contact: int, *, known: bool = False) -> Original | None:
+        self.begun, self.now = self.begun + 1, self.now + 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.01)
+        self.now -= 1
+        return None
+
+
+HUNDRED = f"/api/v1/Contact/Imageinfo?ids={','.join(map(str, range(1, 101)))}"
+
+
+async def test_lists_of_many_clients_share_a_few_lookups(serve: Serve) -> None:
+    """Otherwise each other request would wait for all of them."""
+    store = SlowStore()
+    client = await serve(adapters={"store": store})
+    answers = await asyncio.gather(*(client.get(HUNDRED) for _ in range(4)))
+    assert ({each.status for each in answers}, store.most) == ({200}, 8)
+
+
+async def test_list_of_a_client_that_leaves_is_looked_up_no_further(serve: Serve) -> None:
+    store = SlowStore()
+    client = await serve(adapters={"store": store})
+    _, writer = await asyncio.open_connection(client.host, client.port)
+    writer.write(f"GET {HUNDRED} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    await until(lambda: store.begun > 0, 60, "a lookup has begun")
+    writer.transport.abort()
+
+    async def at_rest() -> bool:
+        before = store.begun
+        await asyncio.sleep(0.1)
+        return store.begun == before
+
+    await until(at_rest, 60, "no further lookup begins")
+    assert store.begun < 100
 
 
 async def test_more_than_a_hundred_contacts_are_400(serve: Serve) -> None:

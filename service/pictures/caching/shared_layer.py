@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 
 from service.breaker import CircuitBreaker
+from service.formats import Initials
 from service.pictures.ports import CacheFull, CacheUnavailable, Observer, SharedCache
 from service.pictures.trace import Trace
 from service.pictures.values import Owner, contact_of
@@ -33,7 +34,7 @@ class SharedLayer:
         self._observer = observer
         self._breaker = CircuitBreaker(threshold=3, pause=1.0)
         self._background: set[asyncio.Task[None]] = set()
-        self._by_contact: dict[int | str, set[asyncio.Task[None]]] = {}
+        self._by_contact: dict[int | str | Initials, set[asyncio.Task[None]]] = {}
         """The background calls again, by contact: an overloaded service has many, and few of one contact."""
         self._bytes = 0
         self._puts_fail = False
