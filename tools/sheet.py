@@ -9,7 +9,7 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from service.demo import _portrait
+from service.drawings import portrait
 from service.formats import WRITABLE, Fit, Format, IfBlank
 from service.imaging.drawing.placeholders import draw
 from service.imaging.order import Order, Placeholder
@@ -66,7 +66,7 @@ def _placeholders() -> list[Picture]:
 
 def _original() -> bytes:
     file = io.BytesIO()
-    _portrait(Random(16), 800).save(file, "JPEG", quality=92)
+    portrait(Random(16), 800).save(file, "JPEG", quality=92)
     return file.getvalue()
 
 

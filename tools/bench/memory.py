@@ -20,7 +20,7 @@ from typing import Any
 
 from PIL import Image
 
-from service.demo import _portrait
+from service.drawings import portrait
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format, IfBlank
 from service.imaging.order import Order, Placeholder, Rendered
@@ -145,7 +145,7 @@ def _saved(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def _drawn(width: int, height: int, mode: str = "RGB") -> Image.Image:
-    return _portrait(Random(1), 800).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+    return portrait(Random(1), 800).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
 
 
 def _photograph(width: int, height: int) -> bytes:
