@@ -27,7 +27,8 @@ _PEOPLE = 36
 """The largest contact id."""
 _WITHOUT = (13, 23, 33)
 """The contacts that have no picture."""
-PICTURED = tuple(contact for contact in range(1, _PEOPLE + 1) if contact not in _WITHOUT)
+CONTACTS = range(1, _PEOPLE + 1)
+_PICTURED = tuple(contact for contact in CONTACTS if contact not in _WITHOUT)
 """The contacts that have pictures."""
 _TURNED, _LARGE, _ANIMATED = 2, 3, 4
 """The contacts whose picture has an orientation, is large, or is animated."""
@@ -47,11 +48,12 @@ def make_demo(folder: Path, *, writable: bool) -> tuple[Path, Path]:
     """
     images, users, settings = folder / "images", folder / "users", folder / "demo.toml"
     images.mkdir()
-    with _with_progress(PICTURED) as contacts:
+    with _with_progress(_PICTURED) as contacts:
         for contact in contacts:
             _draw(contact, images)
     users.write_text(user_line(USER, PASSWORD, EVERYTHING if writable else READER) + "\n", "utf-8")
-    settings.write_text(f"[auth]\nschemes = ['basic']\nanonymous_read = true\nusers_file = '{users}'\n", "utf-8")
+    auth = f"schemes = ['basic']\nanonymous_read = true\nusers_file = '{users}'"
+    settings.write_text(f"[auth]\n{auth}\n[pages]\nenabled = true\n", "utf-8")
     return images, settings
 
 
@@ -119,7 +121,7 @@ def welcome(base: str) -> str:
         ),
         ("is it ready?", f"{base}/readyz", ""),
     )
-    lines = ["", f"All pictures on one page: {base}/", ""]
+    lines = ["", f"Try a picture's URL on a page: {base}/", f"The interface: {base}/docs", ""]
     lines += [f"Contacts 1 to {_PEOPLE} to try, in a browser or from another terminal:", ""]
     for what, url, more in tries:
         lines += [f"  {what}:", f"    {url}", f"    curl -sS -o /dev/null -D - {more}{' ' if more else ''}'{url}'", ""]

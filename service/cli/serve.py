@@ -35,7 +35,7 @@ def serve(
         if demo:
             if images is not None:
                 raise click.UsageError("--demo makes a folder of its own; leave --images out.")
-            from service.demo import PICTURED, make_demo, welcome
+            from service.demo import CONTACTS, make_demo, welcome
             from service.serving.logs import configure_logs
 
             configure_logs(settings.log)
@@ -56,7 +56,7 @@ def serve(
             early.raise_pending()
 
         try:
-            run(settings, sources, ready, PICTURED if demo else ())
+            run(settings, sources, ready, CONTACTS if demo else ())
         except BadSettings as error:
             raise unusable(error) from None
         except OSError as error:

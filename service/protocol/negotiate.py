@@ -65,8 +65,11 @@ class RequestedPicture:
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # It is the key of several memos, and to hash all of it takes as long as the rest of a lookup there.
-        object.__setattr__(self, "_hash", hash((self.width, self.height, self.fit, self.type, self.acceptable)))
+        # It is the key of several memos, and to hash it takes as long as the rest of a lookup there. All that a client
+        # chooses counts: a memo of requests with equal hashes compares each request with all of them.
+        chosen = (self.width, self.height, self.fit, self.gravity, self.background, self.enlarge, self.if_blank)
+        accepted = (self.type, self.acceptable, self.json_quality, self.shows_tiff)
+        object.__setattr__(self, "_hash", hash((chosen, accepted)))
 
     def __hash__(self) -> int:
         return self._hash

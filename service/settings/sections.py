@@ -191,6 +191,12 @@ class HttpSettings(Section):
         return names
 
 
+class PagesSettings(Section):
+    """The pages for people."""
+
+    enabled: bool
+
+
 class LogSettings(Section):
     """Level and form of the log."""
 

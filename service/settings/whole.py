@@ -14,6 +14,7 @@ from service.settings.sections import (
     HttpSettings,
     ImagesSettings,
     LogSettings,
+    PagesSettings,
     RenderSettings,
     ServerSettings,
     WritesSettings,
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     render: RenderSettings
     encoding: EncodingSettings
     http: HttpSettings
+    pages: PagesSettings
     log: LogSettings
 
     @property

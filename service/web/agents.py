@@ -12,6 +12,7 @@ from service.errors import N_, BadParameter, NoPicture, StoreFailed, UploadTimed
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged
 from service.protocol.negotiate import requested_picture
+from service.protocol.query import parse_contact_id
 from service.web import request_values
 from service.web.connections import Connection
 from service.web.headers import uncached
@@ -41,6 +42,7 @@ def contact_image(*, sized: bool) -> Handler:
         sides = [facts.get(name) for name in ("width", "height")] if sized else [None, None]
         if type(contact) is not int or not all(type(each) in (int, type(None)) for each in sides):
             raise _malformed()
+        parse_contact_id(str(contact))  # no store has names for larger numbers
         query = "&".join(f"{name}={side}" for name, side in zip("wh", sides, strict=True) if side is not None)
         raw = _RAW in (request_values.field(request, "Accept") or "").lower()
         requested = requested_picture(policy.parse(query), None if raw else "application/json", policy.preference)

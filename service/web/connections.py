@@ -28,7 +28,7 @@ _WATCH_INTERVAL = 0.5
 """Seconds between two checks of all connections."""
 
 AnswerAtOnce = Callable[[asyncio.WriteTransport, RawRequestMessage], bool]
-"""A function that answers a request that needs no task. It returns False if it has not answered."""
+"""A function that answers a request that needs no task. It returns False, or raises, if it has not answered."""
 Refuse = Callable[[web.BaseRequest, BaseException | None], web.StreamResponse]
 """A function that makes the answer to a request that failed below the application."""
 
@@ -109,7 +109,11 @@ class Connection(web.RequestHandler):
         message, payload = self._messages[0]
         if not isinstance(message, RawRequestMessage) or not payload.is_eof() or transport.is_closing():
             return False
-        if not self._connection_server.answer_at_once(transport, message):
+        try:
+            if not self._connection_server.answer_at_once(transport, message):
+                return False
+        except Exception:  # the ordinary way answers, with 500 if it fails, too
+            log.exception("request.failed")
             return False
         self._messages.popleft()
         if self._parser is not None:

@@ -81,8 +81,8 @@ class FastPath:
         response = self._repeats.answer(message, requester, earlier, SMALL)
         if response is None:
             return False
-        response.write_whole(transport, method)
         self._metrics.request("image", method, response.status, time.perf_counter() - begun)
+        response.write_whole(transport, method)
         return True
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -29,6 +29,11 @@ _LIFETIME = "public, max-age=300"
 _EVERYONE = Requester(READER)
 
 
+def media_type(name: str) -> str:
+    """Return the media type of the file *name*, without parameters."""
+    return _MEDIA_TYPES[Path(name).suffix].partition(";")[0]
+
+
 def file(name: str, fields: Mapping[str, str] | None = None) -> Handler:
     """Return the handler of the file *name* in `STATIC`, whose answers have these *fields* too."""
     return content((STATIC / name).read_bytes(), Path(name).suffix, fields)

@@ -35,8 +35,11 @@ async def imageinfos(request: web.Request) -> web.StreamResponse:
         async with free:
             return await _entity(request.app, contact, zone)
 
-    async with asyncio.TaskGroup() as group:
-        tasks = {contact: group.create_task(entity(contact)) for contact in contacts}
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = {contact: group.create_task(entity(contact)) for contact in contacts}
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None  # it has a status
     return web.json_response({str(contact): task.result() for contact, task in tasks.items()}, headers=uncached())
 
 

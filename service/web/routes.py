@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import structlog
 from aiohttp import web
@@ -15,7 +15,6 @@ from service.web.audit import audited
 from service.web.connections import ClientLeft
 from service.web.cross_origin import refuse_foreign
 from service.web.files import content, file
-from service.web.gallery import gallery
 from service.web.health import healthz, metrics, readyz, readyz_in_a_word
 from service.web.imageinfo import imageinfo, imageinfos
 from service.web.keys import AUTHENTICATOR, CORS, HOSTS, METRICS, REFUSALS
@@ -49,15 +48,13 @@ _PROBES: tuple[Route, ...] = ("healthz", "readyz")
 
 
 def add_routes(
-    app: web.Application, described: bytes, shown: Sequence[int] = (), *, operators_apart: bool = False
+    app: web.Application, described: bytes, pages: Mapping[str, Handler], *, operators_apart: bool = False
 ) -> None:
     """Add a handler for every path to *app*. It handles all methods, so that aiohttp answers no error itself.
 
-    *described* is the description of the interface. *shown* are contacts with pictures that the page at `/` shows;
-    without them there is no such page. *operators_apart*: metrics and the parts of readiness are elsewhere
-    (`web.operators`).
+    *described* is the description of the interface. *pages* are the handlers of the pages for people by path.
+    *operators_apart*: metrics and the parts of readiness are elsewhere (`web.operators`).
     """
-    page = _needs(Role.READ, gallery(shown)) if shown else None
     paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
@@ -82,7 +79,7 @@ def add_routes(
         *(() if operators_apart else (("/metrics" + _END, "metrics", _needs(Role.READ, read_only(metrics))),)),
         *((f"/{name}", "page", file(name, _ANY_PAGE)) for name in ("client.js", "client.d.ts")),
         ("/openapi.json", "page", content(described, ".json", _ANY_PAGE)),
-        *([("/", "page", by_method(GET=page, HEAD=page))] if page else ()),
+        *((path, "page", handler) for path, handler in pages.items()),
         ("/{_anything:.*}", "other", _unknown_path),
     )
     for path, route, handler in paths:

@@ -17,6 +17,7 @@ from importlib.metadata import version
 import structlog
 from aiohttp import web
 
+from service.access.schemes import Scheme
 from service.caches.embedded import EmbeddedValkey
 from service.caches.redis import RedisCache
 from service.errors import PictureError
@@ -66,6 +67,7 @@ from service.web.keys import (
 )
 from service.web.metrics import Metrics
 from service.web.openapi.document import document
+from service.web.pages import pages
 from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
 from service.web.repeats import Repeats
@@ -113,7 +115,7 @@ def create_app(
     *store*, *cache* and *renderer* replace the adapters that *settings* describe. The application closes them.
     *slots* limit the renders of all processes that share them. *in_force* is what they share about the store.
     *embedded* is the private cache server, if it has been started already. The application stops it.
-    *shown* are contacts with pictures: `/` is then a page that shows them.
+    *shown* are the contacts that the page at `/` lists.
     """
     app = web.Application()
     app[AFTER_RELOAD] = []
@@ -144,7 +146,8 @@ def create_app(
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
     if settings.images.marker:
         app.cleanup_ctx.append(_compare_stores)
-    add_routes(app, _described(settings), shown, operators_apart=bool(settings.server.admin))
+    shown_pages = pages(shown, writable=_writable(settings)) if settings.pages.enabled else {}
+    add_routes(app, _described(settings), shown_pages, operators_apart=bool(settings.server.admin))
     return app
 
 
@@ -156,9 +159,14 @@ def _described(settings: Settings) -> bytes:
         presets=sorted(settings.render.presets),
         schemes=settings.auth.schemes,
         anonymous=settings.auth.anonymous_read,
-        page=False,
+        page=settings.pages.enabled,
         metrics=not settings.server.admin,
     )
+
+
+def _writable(settings: Settings) -> bool:
+    """Return whether some requesters may change pictures. A signed URL does not allow that."""
+    return settings.writes.enabled or bool({*settings.auth.schemes} - {Scheme.SIGNED})
 
 
 async def _report_refusals(app: web.Application) -> AsyncIterator[None]:

@@ -311,6 +311,20 @@ def test_requests_for_the_same_picture_are_equal() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("raw", "accept"),
+    [
+        ("w=9&h=9&bg={:06x}", "*/*"),
+        ("w=9&h=9&fit=cover&gravity=0.{:02},0.5", "*/*"),
+        ("w=9", "image/*, application/json;q=0.{:02}"),
+    ],
+)
+def test_requests_for_other_pictures_have_other_hashes(raw: str, accept: str) -> None:
+    """Otherwise a memo would compare each request with all that it has."""
+    hashes = {hash(requested(raw.format(each), accept.format(each))) for each in range(100)}
+    assert len(hashes) > 90
+
+
 RANGES = st.tuples(
     st.sampled_from([*(each.media_type for each in Format), "image/*", "*/*", "application/json", "text/html"]),
     st.sampled_from(["", ";q=0", ";q=0.5", ";q=0.501", ";q=1", ";level=1;q=0.5"]),

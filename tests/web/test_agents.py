@@ -68,6 +68,8 @@ async def test_answer_is_empty_without_a_picture(shared_client: Client) -> None:
         "{}",
         '{"ContactId": "1"}',
         '{"ContactId": true}',
+        '{"ContactId": 2147483648}',
+        f'{{"ContactId": 1{"0" * 300}}}',
         '{"ContactId": 1, "Width": "x"}',
         "[" * 1024,
     ],

@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import structlog
 from aiohttp.test_utils import TestClient
 
 from service.web.keys import CACHE
+from service.web.repeats import Repeats
 from tests.conftest import Serve
 from tests.web.conftest import Get
 from tests.web.test_coalescing import metric
@@ -122,6 +124,29 @@ async def test_purged_picture_is_no_hit(client: TestClient[Any, Any], raw: Raw) 
     assert await client.server.app[CACHE].purge(1)  # type: ignore[attr-defined]
     head, _ = await raw.ask(fields=b"Accept: */*\r\n")
     assert "cache-status: contact-image; fwd=miss" in head
+
+
+@pytest.mark.parametrize("broken", [1, 2], ids=["once", "twice"])
+async def test_fault_of_this_way_is_logged_and_the_ordinary_way_answers(
+    raw: Raw, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    expected = await raw.ask(fields=b"Accept: */*\r\n")
+    answer, calls = Repeats.answer, iter(range(100))
+
+    def fail(*arguments: Any) -> Any:
+        if next(calls) < broken:
+            raise ZeroDivisionError
+        return answer(*arguments)
+
+    monkeypatch.setattr(Repeats, "answer", fail)
+    with structlog.testing.capture_logs() as lines:
+        head, body = await raw.ask(fields=b"Accept: */*\r\n")
+    assert [line["event"] for line in lines] == ["request.failed"] * broken
+    assert all(line["exc_info"] for line in lines)
+    if broken == 1:
+        assert body == expected[1]
+    else:
+        assert head.startswith("http/1.1 500 ")
 
 
 async def test_hits_keep_their_connection_open(serve: Serve) -> None:

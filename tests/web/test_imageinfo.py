@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
+from service.errors import StoreFailed, StoreTimedOut
+from service.pictures.values import Original
 from tests.conftest import Serve
+from tests.stores.memory_store import MemoryStore
 from tools.pictures.drawing import quarters, saved
 
 INFO = "/api/v1/Contact/{}/Imageinfo"
@@ -211,6 +214,18 @@ async def test_other_lists_of_contacts_are_400(serve: Serve, query: str) -> None
     async with client.get(f"/api/v1/Contact/Imageinfo{query}") as response:
         assert response.status == 400
         assert "1 to 100 contact ids" in (await response.json())["detail"]
+
+
+@pytest.mark.parametrize(("error", "status"), [(StoreFailed("gone"), 502), (StoreTimedOut("slow"), 504)])
+async def test_failure_of_the_store_is_that_of_one_contact(serve: Serve, error: Exception, status: int) -> None:
+    class Failing(MemoryStore):
+        async def find(self, contact: int, *, known: bool = False) -> Original | None:
+            raise error
+
+    client = await serve(adapters={"store": Failing()})
+    for path in (INFO.format(7), "/api/v1/Contact/Imageinfo?ids=7,8,9"):
+        async with client.get(path) as response:
+            assert response.status == status
 
 
 async def test_more_than_a_hundred_contacts_are_400(serve: Serve) -> None:

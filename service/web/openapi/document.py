@@ -8,8 +8,10 @@ from typing import Any
 
 from service.access.schemes import Scheme
 from service.formats import Format
+from service.web.files import media_type
 from service.web.openapi import parameters, responses
 from service.web.openapi.responses import AGENT, INFO, JSON, PURGING, READING, REMOVING, WRITING
+from service.web.pages import ASSETS, PATHS
 
 _DESCRIPTION = """
 A contact's picture, as SuperOffice CRM serves it: scaled, converted, negotiated and cached.
@@ -105,7 +107,8 @@ def _paths(query: list[str], read: list[dict[str, list[str]]], *, page: bool, me
     if not metrics:
         del paths["/metrics"]
     if page:
-        paths |= {"/": _file("page", "text/html"), "/docs": _file("docs", "text/html")}
+        shown = {path: _file(name, "text/html") for path, name in PATHS.items()}
+        paths |= shown | {path: _file(name, media_type(name)) for path, name in ASSETS.items()}
     return paths
 
 
