@@ -178,4 +178,4 @@ def _detail(body: bytes) -> str:
     except ValueError:
         return ""
     text = problem.get("detail") if isinstance(problem, dict) else None
-    return f": {text}" if isinstance(text, str) and text.isprintable() else ""
+    return f": {text}" if isinstance(text, str) else ""

@@ -113,7 +113,7 @@ def _warm(url: str, accept: str, rate: float, contacts: list[range], queries: tu
         nonlocal failures
         failures += 1
         if failures <= _SHOWN:
-            click.echo(reason, err=True)
+            click.echo(reason if reason.isprintable() else ascii(reason), err=True)
 
     total = sum(map(len, contacts)) * len(queries)
     left = sum(target not in state for target in targets(contacts, queries)) if len(state) else total

@@ -90,6 +90,15 @@ def test_placeholder_replaces_a_bad_picture(tmp_path: Path) -> None:
     assert shown((tmp_path / "out.png").read_bytes()).size == (90, 90)
 
 
+def test_picture_is_decoded_in_the_sandbox_or_not_at_all(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.rendering.process.REQUIRED", {"landlock": 1000})
+    target = photo.with_name("out.png")
+    result = invoke("render", photo, target, CONTACT_IMAGE_RENDER__SANDBOX="require")
+    assert result.exit_code == 1
+    assert "render.sandbox: the kernel has no landlock" in result.output
+    assert not target.exists()
+
+
 def test_render_that_takes_too_long_is_ended(photo: Path) -> None:
     variables = {"CONTACT_IMAGE_RENDER__TIMEOUT": "0.000001"}
     result = invoke("render", photo, photo.with_name("out.png"), **variables)

@@ -6,8 +6,10 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -152,6 +154,29 @@ def test_reason_of_a_refused_query_is_printed(service: Service, tmp_path: Path) 
     result = run("warm", "1", "--query", "w=1&fit=round", *base(service), cwd=tmp_path)
     assert result.returncode == 1
     assert re.search(r"1 w=1&fit=round: 400 Bad Request: .*fit must be one of contain", result.stderr)
+
+
+def test_redirect_is_not_followed_and_no_escape_sequence_is_printed(tmp_path: Path) -> None:
+    """Another server may answer at the URL."""
+    paths = []
+
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            paths.append(self.path)
+            self.send_response(302)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            self.wfile.write(b'{"detail": "\\u001b[2J go there"}')
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        result = run("warm", "1", "--query", "w=1", "--url", url, cwd=tmp_path)
+        server.shutdown()
+    assert result.returncode == 1
+    assert paths == ["/api/v1/Contact/1/Image?w=1"]
+    assert "\\x1b[2J go there" in result.stderr
+    assert "\x1b" not in result.stderr
 
 
 def test_name_and_password_come_from_netrc(images: Path, tmp_path: Path) -> None:
