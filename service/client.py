@@ -19,7 +19,10 @@ RATIOS = (1, 2, 3)
 
 
 class Parameters(TypedDict, total=False):
-    """The parameters of a picture's URL (docs/contract.md, section 2). None is the same as no value."""
+    """The parameters of a picture's URL (docs/contract.md, section 2). None is the same as no value.
+
+    `name` is for `ifBlank="Initials"`.
+    """
 
     preset: str | None
     w: int | None

@@ -113,8 +113,23 @@ CENTER = Gravity()
 """The gravity of a request that names none."""
 
 
+class Initials(NamedTuple):
+    """What is known of a name: its initials, and the number of the colour that it decides."""
+
+    letters: str
+    colour: int
+
+    def __str__(self) -> str:
+        """Return the initials for keys, in ASCII."""
+        return f"initials:{'-'.join(f'{ord(each):x}' for each in self.letters)}:{self.colour}"
+
+
+INITIALS_COLOURS = 12
+"""The number of colours of initials."""
+
+
 class IfBlank(Enum):
-    """The placeholder for a missing picture: SuperOffice's names and numbers."""
+    """The placeholder for a missing picture: SuperOffice's names and numbers. `INITIALS` has no number there."""
 
     DEFAULT = 0
     CLEAR_PIXEL = 1
@@ -122,8 +137,19 @@ class IfBlank(Enum):
     SR_NO_PHOTO_WITH_BORDER = 3
     NULL = 4
     GENERIC_FILE_ICON = 5
+    INITIALS = "initials"
+
+    @property
+    def spelled(self) -> str:
+        """The name as SuperOffice spells it, for example `SrNoPhoto`."""
+        return self.name.replace("_", " ").title().replace(" ", "")
 
     @property
     def worded(self) -> bool:
         """Whether the placeholder shows words, and so depends on the reader's language."""
         return self in (IfBlank.SR_NO_PHOTO, IfBlank.SR_NO_PHOTO_WITH_BORDER)
+
+    @property
+    def opaque(self) -> bool:
+        """Whether the placeholder has no transparent pixel, so that no background is seen."""
+        return self.worded or self is IfBlank.INITIALS

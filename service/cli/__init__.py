@@ -10,7 +10,7 @@ from importlib import import_module
 
 import click
 
-COMMANDS = ("check", "generate", "purge", "render", "serve", "sign", "user", "warm")
+COMMANDS = ("check", "generate", "load", "purge", "render", "serve", "sign", "user", "warm")
 """The commands, in the order of the help. Each is the object of its name in the module of its name."""
 
 

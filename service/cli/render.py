@@ -20,6 +20,7 @@ PARAMETERS = {
     "bg": "Colour behind transparent pixels and around the picture, such as ffffff.",
     "type": "The format; by default that of the suffix of TARGET.",
     "ifBlank": "The placeholder to draw if the picture cannot be rendered.",
+    "name": "The name whose initials the placeholder Initials shows.",
     "preset": "A name in render.presets.",
 }
 """The parameters of a URL that decide the rendition, and their help."""
@@ -47,6 +48,7 @@ def render(source: Path, target: Path, config: Path | None, **texts: Any) -> Non
     from urllib.parse import urlencode
 
     from service.errors import PictureError
+    from service.protocol.names import initials_of
     from service.protocol.query import TYPES, parse_query
     from service.regular_file import open_regular
     from service.settings import BadSettings
@@ -71,7 +73,7 @@ def render(source: Path, target: Path, config: Path | None, **texts: Any) -> Non
     if len(data) > settings.images.max_bytes:
         raise click.ClickException(f"{source}: it has more than {settings.images.max_bytes} bytes (images.max_bytes).")
     try:
-        rendered = asyncio.run(render_once(settings, data, query))
+        rendered = asyncio.run(render_once(settings, data, query, initials_of(texts["name"] or "")))
     except PictureError as error:
         raise click.ClickException(f"{source}: {error}") from None
     except BadSettings as error:

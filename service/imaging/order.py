@@ -5,12 +5,13 @@ Their classes have no slots: a frozen class with slots is pickled by code in Pyt
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.errors import N_, BeyondFormat
-from service.formats import CENTER, MOST_PIXELS, Fit, Format, Gravity, IfBlank
+from service.formats import CENTER, MOST_PIXELS, Fit, Format, Gravity, IfBlank, Initials
 from service.imaging import geometry
 
 _SHARE = 0.64
@@ -19,6 +20,8 @@ the original is 0.995 or more in the median and 0.97 at worst (`python -m tools.
 LARGEST_SIDE = 65_535
 """Pixels of the longest side of an original: the limit of JPEG and GIF. In the other formats a picture could be one
 pixel wide and millions high, and its rows would take more memory than its pixels."""
+THUMB_HASH = re.compile(r"[A-Za-z0-9+/]{16,36}={0,2}", re.ASCII)
+"""The form of a ThumbHash in base64. It has 25 bytes at most."""
 LARGEST_SERVED = 720
 """Pixels of the shorter side of the largest rendition that is made from a mezzanine. A mezzanine has 1,126 at most."""
 
@@ -71,7 +74,7 @@ class Order:
     """A request for one rendition. Sides are in pixels, or None where the request names none.
 
     *background* is the colour behind transparent pixels and around the picture, as six hexadecimal digits. Without it
-    that is white where there must be one.
+    that is white where there must be one. With *thumb_hash*, the ThumbHash of the whole picture is made too.
     """
 
     format: Format
@@ -82,6 +85,7 @@ class Order:
     encoding: Encoding = Encoding()
     gravity: Gravity = CENTER
     background: str | None = None
+    thumb_hash: bool = False
 
     @property
     def least_side(self) -> int | None:
@@ -151,12 +155,15 @@ class Rendered:
     """Whether the original and the format are animated, and the limits allowed one frame only."""
     mezzanine_possible: bool = False
     """Whether a mezzanine can be made of the original."""
+    thumb_hash: str = ""
+    """The ThumbHash of the whole picture, if it was ordered."""
 
 
 @dataclass(frozen=True)
 class Placeholder:
     """A request for one placeholder. Sides are in pixels; *text* is empty for the kinds without words.
 
+    *initials* are given for the kind that shows them.
     *background* is the colour behind transparent pixels, as six hexadecimal digits.
     """
 
@@ -167,6 +174,7 @@ class Placeholder:
     text: str = ""
     encoding: Encoding = Encoding()
     background: str | None = None
+    initials: Initials | None = None
 
     def check(self, width: int | None, height: int | None) -> None:
         """Raise `BeyondFormat` for a size that the format cannot hold.

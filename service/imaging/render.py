@@ -10,14 +10,21 @@ from functools import partial
 
 from PIL import Image
 
+from service.formats import Fit
+from service.imaging import geometry
 from service.imaging.errors import as_unrenderable, writing
 from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Order, Rendered
 from service.imaging.pixels import Step
 from service.imaging.pixels.canvas import padded
 from service.imaging.pixels.colour import on_background
+from service.imaging.pixels.resample import sampled
 from service.imaging.source import Source, Still
+from service.imaging.thumb_hash import SIDE, thumb_hash
 from service.imaging.writing.encode import encode_animation, encode_still
+
+_SAMPLED = 4 * SIDE
+"""Pixels of the longer side of the samples that the picture of a ThumbHash is made from."""
 
 
 def render(data: bytes, order: Order) -> Rendered:
@@ -44,7 +51,11 @@ def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool
             *([partial(on_background, background=order.background)] if opaque else []),
         ]
 
+        hashes: list[str] = []
+
         def work(frame: Image.Image) -> Image.Image:
+            if order.thumb_hash and not hashes:  # of the first frame
+                hashes.append(_thumb_hash(picture, frame))
             for step in steps:
                 frame = step(frame)
             return frame
@@ -54,7 +65,7 @@ def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool
         elif kind.animated and (moving := picture.moving(work, plan.size, order)):
             with writing(kind):
                 data = encode_animation(moving.frames, kind, moving.plays, order.encoding, still=moving.still)
-            return Rendered(data, *plan.size, frames=len(moving.frames), first_frame=False)
+            return Rendered(data, *plan.size, frames=len(moving.frames), first_frame=False, thumb_hash="".join(hashes))
         else:
             still = picture.still(work, plan.ratio(picture.size), with_mezzanine=with_mezzanine)
         with writing(kind):
@@ -65,4 +76,15 @@ def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool
             frames=1,
             first_frame=kind.animated and still.more_frames,
             mezzanine_possible=still.mezzanine_possible,
+            thumb_hash="".join(hashes),
         )
+
+
+def _thumb_hash(picture: Source | Mezzanine, frame: Image.Image) -> str:
+    """Return the ThumbHash of *frame*, the decoded pixels of *picture*."""
+    plan = geometry.draft(picture.size, SIDE, SIDE, Fit.CONTAIN, enlarge=False, max_dimension=SIDE)
+    if frame.format not in ("GIF", "TIFF"):  # `Source` asks their readers, and a copy has none
+        frame = sampled(frame, _SAMPLED)
+    for step in picture.steps(plan):
+        frame = step(frame)
+    return thumb_hash(frame)

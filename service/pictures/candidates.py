@@ -10,13 +10,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from hashlib import blake2b
 from typing import NamedTuple
 
 from service.errors import BeyondFormat, PictureError
-from service.formats import CENTER, MOST_PIXELS, WRITABLE, Fit, Format, Gravity, IfBlank
+from service.formats import CENTER, MOST_PIXELS, WRITABLE, Fit, Format, Gravity
 from service.imaging.geometry import Plan
-from service.imaging.order import LARGEST_SIDE, Order, Placeholder
+from service.imaging.order import LARGEST_SIDE, Order
 from service.pictures.failures import active_fault, refusal
 from service.pictures.selection import Recipe
 from service.pictures.values import STORED, Failure, Original
@@ -32,7 +31,7 @@ class Candidate(NamedTuple):
 
     choice: FormatChoice
     field: str
-    work: Order | Placeholder | None
+    work: Order | None
 
 
 class Candidates:
@@ -56,7 +55,7 @@ class Candidates:
             too_large = (
                 NONE_RULED_OUT if original.dimensions is None else self._too_large(original.dimensions, requested)
             )
-            failed = _failed(original.failures, lambda each: self._field(requested, each))
+            failed = failed_formats(original.failures, lambda each: self._field(requested, each))
             ruled_out = {**too_large, **failed, **ruled_out}
         choice = requested.resolve(original.format, original.alpha, ruled_out, verbatim=recipe.as_stored)
         if choice.as_stored and recipe.as_stored:
@@ -88,37 +87,36 @@ class Candidates:
         except PictureError:
             return None
 
-    def of_placeholder(
-        self, requested: RequestedPicture, text: str, language: str, failures: tuple[Failure, ...], ruled_out: RuledOut
-    ) -> Candidate:
-        """Return the best candidate for the placeholder of *requested*, with *text* in *language* if it has words.
+    def of_file(
+        self,
+        original: Original,
+        requested: RequestedPicture,
+        kind: str,
+        failures: tuple[Failure, ...],
+        ruled_out: RuledOut,
+    ) -> tuple[FormatChoice, str, Order]:
+        """Return the best candidate for a rendition of *original*, a file that is a placeholder of that *kind*.
 
-        Raise as `of_picture`.
+        *failures* are those of placeholders. Raise as `of_picture`.
         """
-        kind, (width, height), digest = requested.if_blank, requested.placeholder_size(), self._recipe.digest
-        if not kind.worded:
-            text = language = ""
-        words = blake2b(text.encode(), digest_size=4).hexdigest() if text else ""
-        background = None if kind.worded else requested.background  # words are on white
+        requested = self._effective(requested, original)
+        size = original.dimensions
+        too_large = NONE_RULED_OUT if size is None else self._too_large(size, requested)
 
         def field_of(each: Format) -> str:
-            colour = _part("b", _visible(background, each, padded=False))
-            return f"{kind.value}:{language}:{words}:{width}:{height}{colour}:{each.name}:{digest}"
+            return f"{kind}:{original.version}:{self._field(requested, each)}"
 
-        def work(each: Format) -> Placeholder:
-            visible = _visible(background, each, padded=False)
-            return Placeholder(kind, width, height, each, text, self._recipe.encoding, visible)
-
-        too_large = _formats_raising(lambda each: work(each).check(requested.width, requested.height))
-        ruled_out = {**too_large, **_failed(failures, field_of), **ruled_out}
-        default = Format.GIF if kind is IfBlank.CLEAR_PIXEL else Format.PNG
-        choice = requested.resolve_placeholder(default, ruled_out)
-        return Candidate(choice, field_of(choice.format), work(choice.format))
+        ruled_out = {**too_large, **failed_formats(failures, field_of), **ruled_out}
+        choice = requested.resolve(original.format, original.alpha, ruled_out, verbatim=False)
+        order = self._order(requested, choice.format)
+        if too_large and size is not None:
+            order.plan(size)  # it may be too large for all
+        return replace(choice, as_stored=False), field_of(choice.format), order
 
     def _too_large(self, size: tuple[int, int], requested: RequestedPicture) -> dict[Format, PictureError]:
         if max(size) > LARGEST_SIDE or size[0] * size[1] > self._recipe.limits.max_pixels:
             return {}  # the original itself exceeds the limits, which the render reports
-        return _formats_raising(lambda each: self._order(requested, each).plan(size))
+        return formats_raising(lambda each: self._order(requested, each).plan(size))
 
     def _effective(self, requested: RequestedPicture, original: Original) -> RequestedPicture:
         """Return *requested* without what changes no pixel of *original*, so that equal renditions have one field."""
@@ -151,27 +149,29 @@ class Candidates:
             limits if requested.enlarge else replace(limits, enlarge=False),
             self._recipe.encoding,
             requested.gravity,
-            _visible(requested.background, format, padded=requested.fit is Fit.PAD),
+            visible_background(requested.background, format, padded=requested.fit is Fit.PAD),
         )
 
     def _field(self, requested: RequestedPicture, format: Format) -> str:
         size = f"{requested.width or 0}:{requested.height or 0}:{requested.fit.value}"
         gravity = None if requested.gravity == CENTER else "{},{}".format(*requested.gravity)
-        background = _visible(requested.background, format, padded=requested.fit is Fit.PAD)
-        parts = _part("g", gravity) + _part("b", background) + _part("e", None if requested.enlarge else "0")
+        background = visible_background(requested.background, format, padded=requested.fit is Fit.PAD)
+        named = (("g", gravity), ("b", background), ("e", None if requested.enlarge else "0"))
+        parts = "".join([part_of_field(name, value) for name, value in named])
         return f"{size}{parts}:{format.name}:{self._recipe.digest}"
 
 
-def _part(name: str, value: str | None) -> str:
+def part_of_field(name: str, value: str | None) -> str:
+    """Return the part of a field that has *value*, if there is one."""
     return "" if value is None else f":{name}{value}"
 
 
-def _visible(background: str | None, format: Format, *, padded: bool) -> str | None:
+def visible_background(background: str | None, format: Format, *, padded: bool) -> str | None:
     """Return *background* unless it is the white that the rendition has without one."""
     return None if background == _WHITE and (padded or not format.alpha) else background
 
 
-def _formats_raising(check: Callable[[Format], object]) -> dict[Format, PictureError]:
+def formats_raising(check: Callable[[Format], object]) -> dict[Format, PictureError]:
     """Return the formats for which *check* raises `BeyondFormat`, each with that error."""
     errors: dict[Format, PictureError] = {}
     for each in MOST_PIXELS:
@@ -182,7 +182,7 @@ def _formats_raising(check: Callable[[Format], object]) -> dict[Format, PictureE
     return errors
 
 
-def _failed(failures: tuple[Failure, ...], field_of: Callable[[Format], str]) -> RuledOut:
+def failed_formats(failures: tuple[Failure, ...], field_of: Callable[[Format], str]) -> RuledOut:
     """Return the formats whose rendition, in the field that *field_of* returns, has failed before."""
     if not failures:
         return NONE_RULED_OUT

@@ -22,7 +22,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from service.errors import N_, NoPicture
-from service.formats import Format
+from service.formats import Format, Initials
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.candidates import Candidates
 from service.pictures.entries import Entries
@@ -30,11 +30,12 @@ from service.pictures.failures import active_fault, refused
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.near import NearPictures, Seen
 from service.pictures.originals import Originals, RecordedOriginal
-from service.pictures.ports import Admission, Layer, Observer
+from service.pictures.placeholders import Placeholders
+from service.pictures.ports import Layer, Observer
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selected, Selection, entity_tag
 from service.pictures.trace import Trace
-from service.pictures.values import PLACEHOLDERS, RECORD, STORED, Entry, Original, Picture, StoredEntry
+from service.pictures.values import RECORD, STORED, Entry, Original, Picture, PlaceholderFiles, StoredEntry
 from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
 
 _LARGEST_CACHED = 262_144
@@ -54,9 +55,9 @@ class Look(NamedTuple):
 
 
 class ContactPictures:
-    """The pictures of contacts: selected by their *originals*, loaded from the *cache* or made by *renditions*.
+    """The pictures of contacts: selected by their *originals*, loaded from the *cache* or from *entries*.
 
-    *admission* accepts or refuses what is not in the cache.
+    *renditions* know the failures of placeholders. *placeholder_files* replace drawn placeholders.
     """
 
     def __init__(
@@ -64,17 +65,19 @@ class ContactPictures:
         cache: PictureCache,
         originals: Originals,
         renditions: Renditions,
+        entries: Entries,
         observer: Observer,
         *,
         recipe: Recipe,
         lifetimes: RecordLifetimes,
-        admission: Admission,
+        placeholder_files: PlaceholderFiles,
     ) -> None:
         self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
         self._candidates, self._digest, self._lifetimes = Candidates(recipe), recipe.digest, lifetimes
+        self.placeholders = Placeholders(self._candidates, recipe, placeholder_files)
         self._most = min(_LARGEST_CACHED, cache.max_body)
         self._near = NearPictures(originals, cache, observer, lifetimes, most=self._most)
-        self._entries = Entries(cache, renditions, observer, lifetimes, admission)
+        self._entries = entries
 
     async def select(
         self,
@@ -207,16 +210,19 @@ class ContactPictures:
         return entity_tag(original.contact, original.version, field, choice)
 
     def placeholder(
-        self, requested: RequestedPicture, text: str, language: str, ruled_out: RuledOut = NONE_RULED_OUT
+        self,
+        requested: RequestedPicture,
+        text: str,
+        language: str,
+        initials: Initials | None,
+        ruled_out: RuledOut = NONE_RULED_OUT,
     ) -> Selection:
-        """Return the placeholder of *requested*, with *text* in *language* if it has words.
+        """Return the placeholder of *requested*: with *text* in *language* if it has words, or with *initials*.
 
         *ruled_out* and the errors are as in `select`.
         """
         failures = self._renditions.placeholder_failures
-        choice, field, work = self._candidates.of_placeholder(requested, text, language, failures, ruled_out)
-        etag = entity_tag(PLACEHOLDERS, "", field, choice)
-        return Selection(PLACEHOLDERS, field, "", etag, choice, None, work, placeholder=requested.if_blank)
+        return self.placeholders.select(requested, text, language, initials, failures, ruled_out)
 
     def revalidate_local(self, selected: Selected, most: float = math.inf) -> tuple[Entry, int] | None:
         """Return the entry of an earlier selection and the seconds it stays fresh, if it is valid and in memory.

@@ -15,7 +15,7 @@ from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.originals import STORE_ERRORS
 from service.pictures.ports import Admission, CountedOrder, Observer
 from service.pictures.renditions import Renditions, pixels_of
-from service.pictures.selection import Selection
+from service.pictures.selection import FileRendition, Selection
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import Entry
@@ -130,4 +130,6 @@ def _pixels(selection: Selection) -> int:
     """Return the pixels that the cost of the work depends on; 0 if they are not known."""
     if isinstance(selection.work, Placeholder):
         return selection.work.width * selection.work.height
+    if isinstance(selection.work, FileRendition):
+        return pixels_of(selection.work.file.original, selection.work.order)
     return pixels_of(selection.original, selection.work) if selection.original and selection.work else 0

@@ -29,8 +29,9 @@ from service.errors import (
     Unrenderable,
     Unwritable,
 )
+from service.formats import Format
 from service.imaging.errors import unwritable
-from service.imaging.order import Order, Placeholder, Rendered
+from service.imaging.order import Order, Rendered
 from service.pictures.caching.picture_cache import PutToken
 from service.pictures.failures import STRIKES, active_fault, add_strikes, without_strikes
 from service.pictures.lifetimes import jitter_of
@@ -74,7 +75,7 @@ class FaultRecorder:
         now = await self._originals.current(original, trace)
         extent = _largest_extent(original, order)
         if isinstance(error, Unwritable) or not (_proves_fault(error) or extent <= _SMALL):
-            failures, error = self._add_strikes(now.failures, original.contact, field, order, error)
+            failures, error = self._add_strikes(now.failures, original.contact, field, order.format, error)
             await self._originals.record_attempt(replace(now, failures=failures), token, trace)
             return error
         if active_fault(now.fault, self.digest):
@@ -106,22 +107,27 @@ class FaultRecorder:
         if (cleared := without_strikes(now, field, extent)) is not now:
             await self._originals.record_attempt(cleared, token, trace)
 
-    def record_placeholder(self, field: str, placeholder: Placeholder, error: RecordedError) -> PictureError:
+    def record_placeholder(self, field: str, format: Format, error: RecordedError) -> PictureError:
         """Record that the placeholder in that *field* failed. Return the error that the request ends with."""
         self.placeholder_failures, error = self._add_strikes(
-            self.placeholder_failures, PLACEHOLDERS, field, placeholder, error
+            self.placeholder_failures, PLACEHOLDERS, field, format, error
         )
         return error
 
     def _add_strikes(
-        self, failures: tuple[Failure, ...], owner: Owner, field: str, work: Order | Placeholder, error: RecordedError
+        self,
+        failures: tuple[Failure, ...],
+        owner: Owner,
+        field: str,
+        format: Format,
+        error: RecordedError,
     ) -> tuple[tuple[Failure, ...], RecordedError]:
         """Return *failures* with the strikes of *error*, and the error that the request ends with.
 
         A time-out or a dead process stays as it is. Every other error becomes `Unwritable`: another format is tried.
         """
         if isinstance(error, Unrenderable):
-            error = unwritable(work.format, f"{type(error).__name__}: {error}")
+            error = unwritable(format, f"{type(error).__name__}: {error}")
         strikes, now = _strikes(error), time.time()
         if not strikes:
             return failures, error

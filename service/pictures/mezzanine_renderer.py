@@ -6,6 +6,7 @@ import asyncio
 import re
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import Overloaded, Unrenderable
@@ -14,7 +15,7 @@ from service.pictures.caching.picture_cache import PictureCache, PutToken
 from service.pictures.demand import Demand
 from service.pictures.ports import FULL, Observer, Read, Renderer
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, MezzanineFile, MezzanineOwner, Original
+from service.pictures.values import THUMB_HASH_FIELD, Entry, MezzanineFile, MezzanineOwner, Original
 
 _REDUCTION = re.compile(r"(\d{1,5})x(\d{1,5}) (\d{1,5})x(\d{1,5})", re.ASCII)
 _MAX_WITHOUT = 4096
@@ -56,7 +57,8 @@ class MezzanineRenderer:
     """Renders originals by *renderer*, and keeps their mezzanines in *cache*, under the *digest* of the recipe.
 
     Mezzanines are kept for *kept_for* seconds; with 0 there are none. At most *queue* requests wait for the first
-    render of an original, each for *max_wait* seconds at most.
+    render of an original, each for *max_wait* seconds at most. It makes the ThumbHash of the original, too, which is
+    kept for *hash_kept_for* seconds.
     """
 
     def __init__(
@@ -67,11 +69,12 @@ class MezzanineRenderer:
         *,
         digest: str,
         kept_for: float,
+        hash_kept_for: float,
         queue: int,
         max_wait: float,
     ) -> None:
         self._renderer, self._cache, self._observer = renderer, cache, observer
-        self._digest, self._kept_for = digest, kept_for
+        self._digest, self._kept_for, self._hash_kept_for = digest, kept_for, hash_kept_for
         self._limit, self._max_wait = queue, max_wait
         self._first_renders: dict[str, _FirstRender] = {}
         self._without: dict[str, None] = {}
@@ -89,11 +92,29 @@ class MezzanineRenderer:
             except Unrenderable:
                 pass  # the mezzanine is damaged, not the original
         try:
-            return await self._renderer.render_original(read, order, trace, first)
+            return await self._render_original(original, read, order, token, trace, first)
         except BaseException:
             if first is not None:
                 self._end(first)
             raise
+
+    async def _render_original(
+        self,
+        original: Original,
+        read: Read,
+        order: Order,
+        token: PutToken,
+        trace: Trace,
+        first: _FirstRender | None,
+    ) -> Rendered:
+        """Render *original*, with its ThumbHash if this process does not know it."""
+        known = self._cache.local(original.contact, THUMB_HASH_FIELD)
+        if order.thumb_hash or (known is not None and known.version == original.version):
+            return await self._renderer.render_original(read, order, trace, first)
+        rendered = await self._renderer.render_original(read, replace(order, thumb_hash=True), trace, first)
+        entry = Entry(original.version, time.time(), "", rendered.thumb_hash.encode())
+        await self._cache.put(original.contact, THUMB_HASH_FIELD, entry, token, life=self._hash_kept_for)
+        return rendered
 
     async def receive(self, first: _FirstRender, mezzanine: MezzanineFile | None, *, impossible: bool) -> None:
         """Keep the mezzanine that *first* has made, and wake the requests that wait for it."""

@@ -138,14 +138,18 @@ class Originals:
 
     async def read(self, original: Original, trace: Trace) -> bytes:
         """Return the bytes of *original*. Raise `OriginalChanged` and the errors of the store."""
-        self._observer.store_read()
         with trace.timed("store"):
-            return await self._store.read(original)
+            return await self._timed(self._store.read(original))
 
     @property
     def near(self) -> bool:
         """Whether the store is near."""
         return self._store.near
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether the store has failed several times in a row, and has not answered since."""
+        return self._breaker.open
 
     def failing(self) -> bool:
         """Return whether the store has failed, so that it is not to be asked now."""
@@ -153,8 +157,10 @@ class Originals:
 
     def load_at_once(self, contact: int, most: int) -> Loaded | None:
         """Return the original of *contact* and its bytes, as `OriginalStore.load_at_once` does."""
+        begun = time.perf_counter()
         if (loaded := self._store.load_at_once(contact, most)) is not None:
             self._observer.store_read()
+            self._observer.took("store", time.perf_counter() - begun)
             self._breaker.succeeded()
         return loaded
 
@@ -164,15 +170,13 @@ class Originals:
 
     async def open(self, original: Original, trace: Trace) -> bytes | OpenFile:
         """Return the open file of *original*, or its bytes. Raise as `read`."""
-        self._observer.store_read()
         with trace.timed("store"):
-            return await self._store.open(original)
+            return await self._timed(self._store.open(original))
 
     async def stream(self, original: Original, span: range, trace: Trace) -> Pieces:
         """Return the bytes of *original* at *span*, in pieces. Raise as `read`."""
-        self._observer.store_read()
         with trace.timed("store"):
-            return await self._store.stream(original, PIECE, span)
+            return await self._timed(self._store.stream(original, PIECE, span))
 
     async def record_attempt(self, original: Original, token: PutToken, trace: Trace) -> None:
         """Record the fault, strikes and failures of *original*, for all processes of the fleet.
@@ -258,9 +262,8 @@ class Originals:
 
     async def _counted(self, asking: Coroutine[Any, Any, T]) -> T:
         """Return what the store answers. Whether it does is counted: after failures it is asked once a second."""
-        self._observer.store_read()
         try:
-            found = await asking
+            found = await self._timed(asking)
         except OriginalEmpty:
             self._breaker.succeeded()
             raise
@@ -271,3 +274,12 @@ class Originals:
             raise
         self._breaker.succeeded()
         return found
+
+    async def _timed(self, asking: Coroutine[Any, Any, T]) -> T:
+        """Return what the store answers. The call and its duration are counted."""
+        self._observer.store_read()
+        begun = time.perf_counter()
+        try:
+            return await asking
+        finally:
+            self._observer.took("store", time.perf_counter() - begun)

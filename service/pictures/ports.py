@@ -20,6 +20,10 @@ from service.pictures.values import Entry, EntryHead, MezzanineFile, Original, O
 
 Outcome = Literal["finished", "failed", "refused", "timed_out", "abandoned"]
 Layer = Literal["memory", "shared"]
+Stage = Literal["queue", "store", "cache", "superoffice"]
+"""The parts of a request whose durations are counted."""
+MadeFrom = Literal["original", "mezzanine", "placeholder"]
+"""What a rendition was made from. A placeholder is drawn."""
 Lookup = Literal["hit", "miss", "foreign", "unavailable", "put_failed", "put_dropped", "unknown_news"]
 Read = Callable[[], Awaitable[bytes | OpenFile]]
 """Returns the bytes of an original or of an upload, or its open file, which the caller closes."""
@@ -318,6 +322,15 @@ class Observer(Protocol):
 
     def render_ended(self, outcome: Outcome) -> None:
         """The render of a request ends."""
+
+    def rendered(self, format: Format, made_from: MadeFrom, seconds: float) -> None:
+        """A render process has made a rendition or a placeholder."""
+
+    def render_process_replaced(self) -> None:
+        """A render process has died, or was ended before its job was done."""
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        """A render has waited in the queue, or the store, the shared cache or SuperOffice was asked, for *seconds*."""
 
     def mezzanine_used(self) -> None:
         """A rendition is made from a mezzanine."""

@@ -15,9 +15,9 @@ from service.pictures.faults import RECORDED_ERRORS, FaultRecorder
 from service.pictures.mezzanine_renderer import MezzanineRenderer
 from service.pictures.originals import Originals
 from service.pictures.ports import Observer, Renderer
-from service.pictures.selection import Selection
+from service.pictures.selection import FileRendition, Selection
 from service.pictures.trace import Trace
-from service.pictures.values import Entry, Failure, Original
+from service.pictures.values import THUMB_HASH_FIELD, Entry, Failure, Original
 
 FIRST_FRAME = "first-frame"
 """The detail of a rendition that shows only the first frame of an animation that exceeds the limits."""
@@ -44,7 +44,7 @@ class Renditions:
 
     async def make(self, selection: Selection, token: PutToken, trace: Trace) -> Entry:
         """Return the entry of *selection*. Raise the errors of the store and of the renderer, and `OriginalChanged`."""
-        if isinstance(selection.work, Placeholder):
+        if isinstance(selection.work, Placeholder | FileRendition):
             return await self._make_placeholder(selection, selection.work, trace)
         assert selection.original is not None
         if selection.work is None:
@@ -52,12 +52,23 @@ class Renditions:
             return Entry(selection.version, time.time(), "", data)
         return await self._make_rendition(selection, selection.original, selection.work, token, trace)
 
-    async def _make_placeholder(self, selection: Selection, placeholder: Placeholder, trace: Trace) -> Entry:
+    async def _make_placeholder(
+        self, selection: Selection, placeholder: Placeholder | FileRendition, trace: Trace
+    ) -> Entry:
         try:
-            data = await self._renderer.draw(placeholder, trace)
+            data = await self._placeholder(placeholder, trace)
         except RECORDED_ERRORS as error:
-            raise self._faults.record_placeholder(selection.field, placeholder, error) from None
+            raise self._faults.record_placeholder(selection.field, placeholder.format, error) from None
         return Entry(selection.version, time.time(), "", data)
+
+    async def _placeholder(self, placeholder: Placeholder | FileRendition, trace: Trace) -> bytes:
+        if isinstance(placeholder, Placeholder):
+            return await self._renderer.draw(placeholder, trace)
+
+        async def read() -> bytes:
+            return placeholder.file.data
+
+        return (await self._renderer.render_original(read, placeholder.order, trace)).data
 
     async def _make_rendition(
         self, selection: Selection, original: Original, order: Order, token: PutToken, trace: Trace
@@ -78,6 +89,8 @@ class Renditions:
         except RECORDED_ERRORS as error:
             raise await self._faults.record(original, selection.field, order, error, further, trace) from None
         await self._faults.record_success(original, selection.field, order, rendered, further, trace)
+        if selection.field == THUMB_HASH_FIELD:
+            return Entry(selection.version, time.time(), "", rendered.thumb_hash.encode())
         if rendered.first_frame:
             self._observer.first_frame()
         detail = FIRST_FRAME if rendered.first_frame else ""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import NamedTuple
 
-from service.formats import IfBlank
+from service.formats import Format, IfBlank
 from service.imaging.order import Encoding, Limits, Order, Placeholder
 from service.pictures.originals import RecordedOriginal
-from service.pictures.values import Entry, Original, Owner
+from service.pictures.values import Entry, Original, Owner, PlaceholderFile
 from service.protocol.negotiate import FormatChoice
 
 
@@ -23,10 +23,22 @@ class Recipe:
     as_stored: bool
 
 
+class FileRendition(NamedTuple):
+    """The work of a placeholder that is a rendition of a *file*."""
+
+    file: PlaceholderFile
+    order: Order
+
+    @property
+    def format(self) -> Format:
+        """The format of the rendition."""
+        return self.order.format
+
+
 class Selection(NamedTuple):
     """The picture that a request gets.
 
-    *work* is the order or the placeholder to draw; None means the stored bytes. *placeholder* is the kind of a
+    *work* is the order, or how the placeholder is made; None means the stored bytes. *placeholder* is the kind of a
     placeholder, and None for a picture. *recorded* is the record that the selection was made from.
     """
 
@@ -36,10 +48,15 @@ class Selection(NamedTuple):
     etag: str
     choice: FormatChoice
     last_modified: int | None
-    work: Order | Placeholder | None
+    work: Order | Placeholder | FileRendition | None
     original: Original | None = None
     placeholder: IfBlank | None = None
     recorded: RecordedOriginal | None = None
+
+    @property
+    def worded(self) -> bool:
+        """Whether the picture shows words, and so depends on the reader's language."""
+        return isinstance(self.work, Placeholder) and self.work.kind.worded
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from service.errors import Unrenderable
-from service.formats import Format
+from service.formats import Format, IfBlank, Initials
 from service.imaging.order import Reduction
 
 LAST_SECOND = 253_402_300_799
@@ -22,13 +22,16 @@ MOST_FAILURES = 64
 """Failures in one record, which then stays below 8 KiB. A further one replaces the oldest."""
 
 PLACEHOLDERS: Literal["blank"] = "blank"
-"""The owner of the placeholders, which all contacts share."""
+"""The owner of the placeholders, which all contacts share. `Initials` are owners of their own placeholders."""
 
 RECORD = "original"
 """The field of a contact's record."""
 
 STORED = "stored"
 """The field of a contact's stored bytes."""
+
+THUMB_HASH_FIELD = "thumbhash"
+"""The field of the ThumbHash of a contact's original."""
 
 ABSENCE = "absence"
 """The field that says that a process found no picture, although the record says that there is one."""
@@ -49,12 +52,12 @@ class MezzanineOwner(NamedTuple):
     contact: int
 
 
-Owner = int | Literal["blank"] | MezzanineOwner
-"""The first part of an entry's key: a contact's id, `PLACEHOLDERS` or a `MezzanineOwner`."""
+Owner = int | Literal["blank"] | Initials | MezzanineOwner
+"""The first part of an entry's key: a contact's id, `PLACEHOLDERS`, `Initials` or a `MezzanineOwner`."""
 
 
-def contact_of(owner: Owner) -> int | Literal["blank"]:
-    """Return the contact whose purge drops the entries of *owner*."""
+def contact_of(owner: Owner) -> int | Literal["blank"] | Initials:
+    """Return the contact whose purge drops the entries of *owner*, or the owner of a placeholder, which none drops."""
     return owner.contact if isinstance(owner, MezzanineOwner) else owner
 
 
@@ -115,6 +118,17 @@ class Original:
     dimensions: tuple[int, int] | None = None
     failures: tuple[Failure, ...] = ()
     strike_extent: int = 0
+
+
+class PlaceholderFile(NamedTuple):
+    """A file of the operator's that is a placeholder, and its bytes. The version of *original* is their digest."""
+
+    original: Original
+    data: bytes
+
+
+PlaceholderFiles = Mapping[IfBlank, PlaceholderFile]
+"""The operator's placeholders by kind."""
 
 
 class OriginalChanged(Exception):

@@ -21,11 +21,12 @@ def blob_entity(
     modified: int | None,
     zone: tzinfo = UTC,
     dimensions: tuple[int, int] | None = None,
+    thumb_hash: str | None = None,
 ) -> dict[str, object]:
     """Return the entity of a picture of *size* bytes that was modified at *modified*, in Unix seconds.
 
-    *media_type*, *modified* and the *dimensions* (width and height in pixels) are None when they are unknown. Dates are
-    written in *zone*.
+    *media_type*, *modified*, the *dimensions* (width and height in pixels) and *thumb_hash* (in base64) are None when
+    they are unknown. Dates are written in *zone*.
     """
     date = None if modified is None else _date(modified, zone)
     return NO_PICTURE | {
@@ -38,6 +39,7 @@ def blob_entity(
         "UpdatedDate": date,
         "Width": dimensions and dimensions[0],
         "Height": dimensions and dimensions[1],
+        "ThumbHash": thumb_hash,
     }
 
 
@@ -65,5 +67,6 @@ NO_PICTURE: dict[str, object] = {
     "FieldProperties": None,
     "Width": None,
     "Height": None,
+    "ThumbHash": None,
 }
 """The entity of a contact without a picture."""

@@ -14,6 +14,8 @@ NAMES = ("w", "h", "type", "ifBlank", "fit", "dpr", "enlarge", "gravity", "bg", 
 BESIDE_PRESETS = ("dpr", "ifBlank", "preset", "v", "name")
 """The parameters that may be given with a preset where only presets are accepted."""
 _SPELLINGS = {name.lower(): name for name in NAMES}
+_LONGEST_NAME = 64
+"""Characters of `name`."""
 _PRESET_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _MAX_PRESETS = 64
 
@@ -76,7 +78,17 @@ def texts_of(raw: str) -> dict[str, str]:
                 {"name": _SPELLINGS[name]},
             )
         texts[name] = f"{texts[name]},{text}"  # several versions are none
+    if len(texts.get("name", "")) > _LONGEST_NAME:
+        raise BadParameter(
+            N_("The parameter %(name)s may have %(limit)s characters at most."),
+            {"name": "name", "limit": _LONGEST_NAME},
+        )
     return texts
+
+
+def any_spelling(name: str) -> str:
+    """Return a regular expression for the percent-encoded spellings of *name*, without regard to case."""
+    return "".join(f"(?:{letter}|%{ord(letter):x}|%{ord(letter.upper()):x})" for letter in name)
 
 
 def not_one_of(name: str, accepted: str) -> BadParameter:

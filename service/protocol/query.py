@@ -29,8 +29,8 @@ TYPES = {
     "tif": Format.TIFF,
 }
 BLANKS = {
-    **{each.name.replace("_", "").lower(): each for each in IfBlank},
-    **{str(each.value): each for each in IfBlank},
+    **{each.spelled.lower(): each for each in IfBlank},
+    **{str(each.value): each for each in IfBlank if each is not IfBlank.INITIALS},
 }
 _FITS = {each.value: each for each in Fit}
 _ENLARGE = {"true": True, "false": False}
@@ -43,7 +43,7 @@ GRAVITIES = {
 }
 
 _TYPES_SHOWN = ", ".join(each.name for each in WRITABLE)
-_BLANKS_SHOWN = ", ".join(each.name.replace("_", " ").title().replace(" ", "") for each in IfBlank)
+_BLANKS_SHOWN = ", ".join(each.spelled for each in IfBlank)
 _FITS_SHOWN = ", ".join(_FITS)
 _ENLARGE_SHOWN = ", ".join(_ENLARGE)
 _GRAVITIES_SHOWN = f"{', '.join(GRAVITIES)}, 0.00,0.00 – 1.00,1.00"
@@ -115,7 +115,7 @@ def parse_contact_ids(raw: str) -> list[int]:
     lists = {unquote_plus(text) for name, _, text in pairs if unquote_plus(name).lower() == "ids"}
     ids = [_int32(text) for text in lists.pop().split(",")] if len(lists) == 1 else []
     contacts = list(dict.fromkeys(each for each in ids if each is not None))
-    if not ids or None in ids or len(contacts) > MAX_IDS:
+    if not ids or None in ids or len(ids) > MAX_IDS:
         raise BadParameter(
             N_("The parameter %(name)s must be a list of 1 to %(limit)s contact ids with commas between them."),
             {"name": "ids", "limit": MAX_IDS},

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
 from service.errors import N_, Forbidden
-from service.protocol.parameters import NAMES
+from service.protocol.parameters import NAMES, any_spelling
 
 _OWN = ("kid", "exp", "sig")
 _ACCEPTED = (*NAMES, *_OWN)
@@ -29,11 +29,7 @@ _DECOY_SECRET = bytes(32)
 """The secret for an unknown key id, so that it costs the same time. Its signatures are never accepted."""
 
 
-def _any_spelling(name: str) -> str:
-    return "".join(f"(?:{letter}|%{ord(letter):x}|%{ord(letter.upper()):x})" for letter in name)
-
-
-_OWN_PARAMETER = re.compile(f"(?:^|&)(?:{'|'.join(map(_any_spelling, _OWN))})(?:=|&|\\Z)", re.ASCII | re.IGNORECASE)
+_OWN_PARAMETER = re.compile(f"(?:^|&)(?:{'|'.join(map(any_spelling, _OWN))})(?:=|&|\\Z)", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

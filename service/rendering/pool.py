@@ -139,8 +139,10 @@ class RenderPool:
 
     async def draw(self, placeholder: Placeholder, trace: Trace) -> bytes:
         job = Job(calls.DRAW_PLACEHOLDER, (placeholder,))
+        before = trace.seconds.get("render", 0.0)
         process, drawn = await self._in_turn(trace, lambda: self._run(trace, lambda _: job))
         self._supervisor.release(process)
+        self._observer.rendered(placeholder.format, "placeholder", trace.seconds["render"] - before)
         return drawn
 
     async def probe(self) -> None:
@@ -204,13 +206,15 @@ class RenderPool:
         """
         process = await self._idle_process(trace, key)
         self._observer.render_started()
+        self._observer.took("queue", trace.seconds["queue"])
         outcome: Outcome = "failed"
         begun = _BegunRender(trace.demand, self.costs.expected(order.format, trace.pixels))
         self._begun.add(begun)
         try:
             result = await self._run_on(process, trace, make_job, key)
             outcome = "finished"
-            self.costs.add(order.format, trace.pixels, begun.seconds)
+            self.costs.add(order.format, trace.pixels, seconds := begun.seconds)
+            self._observer.rendered(order.format, "mezzanine" if key else "original", seconds)
             return result
         except asyncio.CancelledError:
             if trace.demand is not None and trace.demand.abandoned:

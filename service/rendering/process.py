@@ -12,7 +12,6 @@ import asyncio
 import fcntl
 import math
 import os
-import resource
 import signal
 import socket
 import subprocess
@@ -27,6 +26,7 @@ import structlog
 
 from service.errors import N_, PictureError, RenderTimedOut
 from service.open_file import FileIdentity, OpenFile
+from service.processes import resident
 from service.protocol.languages import places
 from service.rendering import calls, replies
 from service.rendering.channel import Channel
@@ -43,8 +43,6 @@ _END_TIMEOUT = 5.0
 """Seconds to wait for the end of a killed process."""
 _IDENTIFYING = 64
 """Bytes at the end of a picture that distinguish it from others of the same length."""
-_STATM_BYTES = 256
-"""Bytes that hold the numbers of proc_pid_statm(5)."""
 _PIPE_BYTES = 1_048_576
 """Bytes of the pipe's buffer. 2 MB take 1 ms to send, and 4 ms with the usual 64 KiB."""
 
@@ -130,14 +128,7 @@ class RenderProcess:
     @property
     def resident(self) -> int:
         """Bytes of resident memory; 0 where the system does not provide the number."""
-        try:
-            file = os.open(f"/proc/{self.pid}/statm", os.O_RDONLY | os.O_CLOEXEC)  # reads no disk
-            try:
-                return int(os.read(file, _STATM_BYTES).split()[1]) * resource.getpagesize()
-            finally:
-                os.close(file)
-        except (OSError, IndexError):
-            return 0
+        return resident(self.pid)
 
     async def start(self) -> None:
         """Start the process, and return when it is ready. Spawning blocks for milliseconds, so the thread does it.

@@ -22,7 +22,7 @@ from service.errors import (
     Unwritable,
 )
 from service.imaging.geometry import MAX_SIDE
-from service.imaging.order import Reduction, Rendered
+from service.imaging.order import THUMB_HASH, Reduction, Rendered
 from service.open_file import FileUnread
 
 T = TypeVar("T")
@@ -161,6 +161,7 @@ def rendered(facts: Facts, data: bytes) -> Rendered:
     _require(len(data) > 0 and {type(made.first_frame), type(made.mezzanine_possible)} == {bool})
     _require(all(_is_number(each) and each > 0 for each in (made.width, made.height, made.frames)))
     _require(max(made.width, made.height) <= MAX_SIDE)
+    _require(made.thumb_hash == "" or THUMB_HASH.fullmatch(made.thumb_hash) is not None)
     return made
 
 

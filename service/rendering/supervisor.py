@@ -111,6 +111,7 @@ class Supervisor:
         self._remove(process)
         if not process.worn:  # the successor of a worn process is already being started
             self._start_one()
+        self._observer.render_process_replaced()
         log.warning("render.worker_replaced", pid=process.pid)
 
     async def close(self) -> None:

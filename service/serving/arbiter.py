@@ -85,13 +85,14 @@ class ReplaceableWorker(Worker):  # type: ignore[misc]  # gunicorn has no types
     """A process that serves, as the arbiter sees it.
 
     *generation* counts the reloads before its start. *part*, from 0, says which part of the renders it does. *number*
-    is unique among the running processes; a successor with the same number continues the counters.
+    is unique among the running processes; a successor with the same number continues the counters. *replaces_dead* says
+    that it was started because another one has ended.
     """
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.generation = self.part = self.number = 0
-        self.ends = False
+        self.ends = self.replaces_dead = False
         self._serving = mmap.mmap(-1, 1)  # shared with the arbiter
 
     def report_serving(self) -> None:
@@ -143,6 +144,7 @@ class SafeArbiter(Arbiter):  # type: ignore[misc]  # gunicorn has no types
         """Give *worker* a part that no staying process of its generation has, and the lowest free number for it."""
         taken = {other.part for other in self._staying() if other.generation == self._generation}
         worker.generation = self._generation
+        worker.replaces_dead = worker.age > self.num_workers and len(self._staying()) < self.num_workers
         worker.part = min(set(range(self.num_workers)) - taken, default=0)
         numbers = {other.number for other in self.WORKERS.values()}
         worker.number = next(each for each in count(worker.part, self.num_workers) if each not in numbers)

@@ -11,6 +11,7 @@ from service.settings import BadSettings, RenderSettings, Settings
 from service.settings.cache import UNSEALED
 from service.wiring import credentials
 from service.wiring.app import redis_cache
+from service.wiring.placeholders import load_placeholders
 from service.wiring.private_server import with_private_server
 from service.wiring.sandbox import sandbox_layers
 from service.wiring.stores import store_type
@@ -26,6 +27,8 @@ async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
         "cache": await _inspect_cache(settings),
     }
     found["sandbox"] = await _inspect_sandbox(settings.render)
+    if settings.placeholders.directory:
+        found["placeholders"] = await _inspect_placeholders(settings)
     if settings.exposed:
         found["server"] = True, settings.exposed
     return found | {"credentials": await _inspect_credentials(settings)} if settings.auth.schemes else found
@@ -44,6 +47,17 @@ async def _inspect_sandbox(settings: RenderSettings) -> tuple[bool, str]:
     has = [words.get(name, name) for name, value in layers.items() if value]
     lacks = missing(layers, ALL)
     return True, ", ".join(has) + (f"; missing: {', '.join(lacks)}" if lacks else "")
+
+
+async def _inspect_placeholders(settings: Settings) -> tuple[bool, str]:
+    try:
+        files = await load_placeholders(settings)
+    except BadSettings as error:
+        return False, "; ".join(error.faults)
+    except (OSError, EOFError, TimeoutError) as error:
+        return False, f"no render process starts: {error!r}"
+    names = sorted(kind.spelled for kind in files)
+    return True, f"{settings.placeholders.directory}: {', '.join(names) or 'none'}"
 
 
 async def _inspect_credentials(settings: Settings) -> tuple[bool, str]:

@@ -17,6 +17,7 @@ from service.serving.listening import Listeners, connection_limits
 from service.serving.reloading import Reload, reload_at
 from service.serving.stopping import SignalCounter, Stop, ending_signals
 from service.settings import ServerSettings
+from service.web.hosts import Hosts
 from service.web.keys import READINESS
 from service.web.operators import operators_application
 from service.web.runner import Runner
@@ -43,7 +44,10 @@ async def serve_alone(
     *shown* are as in `create_app`.
     """
     loop, settings = asyncio.get_running_loop(), reload.settings
-    stop, app = Stop(settings.server), create_app(settings, in_force=reload.in_force, embedded=embedded, shown=shown)
+    stop = Stop(settings.server)
+    app = create_app(
+        settings, in_force=reload.in_force, embedded=embedded, shown=shown, placeholders=reload.placeholders
+    )
     counter = SignalCounter(stop.request, stop.hurry)
     for number in ending_signals():
         loop.add_signal_handler(number, counter.receive)
@@ -78,7 +82,8 @@ async def serve(
         gc.enable()
         await web.SockSite(runner, listeners.public, backlog=limits.backlog).start()
         if listeners.admin is not None:
-            operators = web.AppRunner(operators_application(app), access_log=None, shutdown_timeout=_CUT_TIMEOUT)
+            shown = operators_application(app, Hosts(server.operators_names, ()))
+            operators = web.AppRunner(shown, access_log=None, shutdown_timeout=_CUT_TIMEOUT)
             await operators.setup()
             await web.SockSite(operators, listeners.admin).start()
         ready()

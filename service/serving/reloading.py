@@ -9,11 +9,13 @@ from functools import partial
 import structlog
 from aiohttp import web
 
+from service.pictures.values import PlaceholderFiles
 from service.serving.logs import set_level
 from service.settings import RELOADABLE, BadSettings, Settings, SettingsSources, differences
 from service.threads import Threads
-from service.web.keys import AFTER_RELOAD
+from service.web.keys import AFTER_RELOAD, PICTURES
 from service.wiring.credentials import CREDENTIALS, check_files, files_in_use
+from service.wiring.placeholders import load_placeholders
 from service.wiring.stores import StoreState
 
 log = structlog.get_logger()
@@ -26,10 +28,17 @@ class Reload:
     """The *settings* in force, and their reload from *sources*. A reload that fails changes nothing, and is logged.
 
     A reload also accepts the folder that is at the path of the pictures: *in_force* is what is known of it.
+    *placeholders* are the operator's.
     """
 
-    def __init__(self, settings: Settings, sources: SettingsSources, in_force: StoreState) -> None:
-        self.settings, self.in_force = settings, in_force
+    def __init__(
+        self,
+        settings: Settings,
+        sources: SettingsSources,
+        in_force: StoreState,
+        placeholders: PlaceholderFiles,
+    ) -> None:
+        self.settings, self.in_force, self.placeholders = settings, in_force, placeholders
         self._sources = sources
         self._changed: set[str] = set()
         self._threads = Threads(1, name="reload", hangs_after=_TIMEOUT, spare=3)
@@ -41,8 +50,10 @@ class Reload:
             async with asyncio.timeout(_TIMEOUT):
                 settings = await self._threads.run(self._read)
                 replace_credentials = await self._threads.run(partial(app[CREDENTIALS].read, settings.auth))
+                placeholders = await load_placeholders(settings, self._threads)
             replace_credentials()
-            self._accept(settings)
+            app[PICTURES].placeholders.files = placeholders
+            self._accept(settings, placeholders)
             for function in app[AFTER_RELOAD]:
                 function()
 
@@ -58,14 +69,17 @@ class Reload:
         async def reload() -> None:
             settings = self._read()
             await check_files(settings.auth)
-            self._accept(settings)
+            self._accept(settings, await load_placeholders(settings))
 
         return asyncio.run(_succeeds(reload))
 
     def report(self) -> None:
         """Log that the settings are in force, with the names of those that have changed, and of files."""
         changed, self._changed = sorted(self._changed), set()
-        log.info("server.reloaded", changed=changed, read=files_in_use(self.settings.auth))
+        read = files_in_use(self.settings.auth)
+        if self.settings.placeholders.directory:
+            read.append("placeholders.directory")
+        log.info("server.reloaded", changed=changed, read=read)
 
     def _read(self) -> Settings:
         """Return the settings to put in force. Log the names of others that have changed. Raise `BadSettings`."""
@@ -76,9 +90,9 @@ class Reload:
             settings = self._sources.load_reloadable(self.settings)
         return settings
 
-    def _accept(self, settings: Settings) -> None:
+    def _accept(self, settings: Settings, placeholders: PlaceholderFiles) -> None:
         self._changed.update(differences(self.settings, settings))
-        self.settings = settings
+        self.settings, self.placeholders = settings, placeholders
         self.in_force.accept_any()
         set_level(settings.log)
 

@@ -50,6 +50,7 @@ def _run(
     from service.serving.logs import configure_logs
     from service.serving.reloading import Reload
     from service.wiring.credentials import check_files
+    from service.wiring.placeholders import load_placeholders
     from service.wiring.sandbox import sandbox_layers
     from service.wiring.stores import store_type
 
@@ -64,7 +65,8 @@ def _run(
         log.warning("cache.unsealed", reason=UNSEALED)
     if settings.exposed:
         log.warning("server.exposed", reason=settings.exposed)
-    listeners, reload = listen(settings.server), Reload(settings, sources, in_force)
+    placeholders = asyncio.run(load_placeholders(settings)) if settings.placeholders.directory else {}
+    listeners, reload = listen(settings.server), Reload(settings, sources, in_force, placeholders)
 
     def announce() -> None:
         base = base_url(listeners.public)

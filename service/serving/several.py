@@ -32,6 +32,7 @@ from service.serving.one import serve
 from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
+from service.web.keys import METRICS
 from service.wiring.app import create_app
 from service.wiring.private_server import private_server, with_private_server
 
@@ -175,7 +176,15 @@ class _Process(ReplaceableWorker):
         loop.add_signal_handler(signal.SIGTERM, end_soon)
         heartbeat = asyncio.create_task(self._beat())
         try:
-            app = create_app(settings, slots=slots, in_force=workers.settings_reload.in_force, shown=workers.shown)
+            app = create_app(
+                settings,
+                slots=slots,
+                in_force=workers.settings_reload.in_force,
+                shown=workers.shown,
+                placeholders=workers.settings_reload.placeholders,
+            )
+            if self.replaces_dead:
+                app[METRICS].started_again()
             await serve(app, settings.server, workers.listeners, self._ready, stop)
         finally:
             heartbeat.cancel()

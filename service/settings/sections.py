@@ -15,7 +15,7 @@ from service.protocol.lists import TOKEN
 from service.protocol.origins import parse_origin
 from service.protocol.parameters import Presets, texts_of
 from service.protocol.query import parse_query
-from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds
+from service.settings.values import Bytes, Count, Listed, Seconds, Section, WholeSeconds, is_loopback
 
 _FORBIDDEN_FIELDS = frozenset(name.lower() for name in ("*", "Cookie", *CREDENTIAL_FIELDS))
 
@@ -52,6 +52,15 @@ class ServerSettings(Section):
         if text and (match is None or int(match[1] or 0) > 65_535):
             raise ValueError("must be host:port, unix:/path, or empty")
         return text
+
+    @property
+    def operators_names(self) -> frozenset[str] | None:
+        """The names of hosts that requests at `admin` may have; None: every name.
+
+        Browsers of this machine reach a loopback address, but no other address of operators, and no unix socket.
+        """
+        host = self.admin.rpartition(":")[0].strip("[]")
+        return frozenset(("localhost", *self.allowed_hosts)) if is_loopback(host) else None
 
 
 class ImagesSettings(Section):
@@ -109,8 +118,8 @@ class RenderSettings(Section):
     @model_validator(mode="after")
     def _presets_are_queries(self) -> RenderSettings:
         for name, query in self.presets_in_force.texts.items():
-            if "preset" in query:
-                raise ValueError(f"the preset {name!r} may not name a preset")
+            if unfit := {"preset", "name"} & query.keys():
+                raise ValueError(f"the preset {name!r} may not have {' and '.join(sorted(unfit))}")
             try:
                 parse_query(self.presets[name], self.max_dimension)
             except PictureError as error:
@@ -142,6 +151,12 @@ class RenderSettings(Section):
     def preferred(self) -> tuple[Format, ...]:
         """`preference` as formats. The first one wins a tie."""
         return tuple(Format[name] for name in _names(self.preference))
+
+
+class PlaceholdersSettings(Section):
+    """The operator's own placeholders."""
+
+    directory: str
 
 
 class EncodingSettings(Section):

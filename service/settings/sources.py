@@ -9,7 +9,7 @@ from typing import Any
 from service.settings.loading import load_settings
 from service.settings.whole import Settings
 
-RELOADABLE = ("auth.users_file", "auth.jwt_key_file", "auth.signing_keys", "log.level")
+RELOADABLE = ("auth.users_file", "auth.jwt_key_file", "auth.signing_keys", "log.level", "placeholders.directory")
 """Settings that take effect at a reload."""
 
 

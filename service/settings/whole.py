@@ -15,6 +15,7 @@ from service.settings.sections import (
     ImagesSettings,
     LogSettings,
     PagesSettings,
+    PlaceholdersSettings,
     RenderSettings,
     ServerSettings,
     WritesSettings,
@@ -36,6 +37,7 @@ class Settings(BaseSettings):
     cache: CacheSettings
     render: RenderSettings
     encoding: EncodingSettings
+    placeholders: PlaceholdersSettings
     http: HttpSettings
     pages: PagesSettings
     log: LogSettings

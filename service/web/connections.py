@@ -14,9 +14,9 @@ from typing import Any
 
 import structlog
 from aiohttp import web
-from aiohttp.http import RawRequestMessage
 
 from service.web.request_parser import MAX_FIELD, MAX_FIELDS, MAX_TARGET, RequestParser
+from service.web.untasked import UntaskedConnection, UntaskedServer
 
 log = structlog.get_logger()
 
@@ -27,8 +27,6 @@ _BUSY = -math.inf
 _WATCH_INTERVAL = 0.5
 """Seconds between two checks of all connections."""
 
-AnswerAtOnce = Callable[[asyncio.WriteTransport, RawRequestMessage], bool]
-"""A function that answers a request that needs no task. It returns False, or raises, if it has not answered."""
 Refuse = Callable[[web.BaseRequest, BaseException | None], web.StreamResponse]
 """A function that makes the answer to a request that failed below the application."""
 
@@ -55,7 +53,7 @@ class ClientLeft(ConnectionResetError):
     """The client has closed the connection before its request was answered."""
 
 
-class Connection(web.RequestHandler):
+class Connection(UntaskedConnection):
     """A client's connection.
 
     *half_closed*: the client has closed its sending half while it waits for an answer. *lost*: it has closed the whole
@@ -66,7 +64,6 @@ class Connection(web.RequestHandler):
     __slots__ = (
         "_client_transport",
         "_connection_server",
-        "_waiting",
         "closing_since",
         "half_closed",
         "lost",
@@ -78,7 +75,6 @@ class Connection(web.RequestHandler):
         self._parser = RequestParser(self._parser)  # type: ignore[assignment]  # it has what `RequestHandler` calls
         self._connection_server = server
         self._client_transport: asyncio.BaseTransport | None = None
-        self._waiting: asyncio.Task[object] | None = None
         self.half_closed = self.lost = False
         self.waits_since = time.monotonic()
         self.closing_since = math.inf
@@ -90,37 +86,7 @@ class Connection(web.RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self.waits_since == _IDLE:
             self.waits_since = time.monotonic()
-        waiter, self._waiter = self._waiter, None  # so that a hit in memory does not wake the task of the connection
-        try:
-            super().data_received(data)
-        finally:
-            self._waiter = waiter
-        if waiter is not None and not waiter.done() and self._messages and not self._answered_at_once():
-            waiter.set_result(None)
-
-    def _answered_at_once(self) -> bool:
-        """Answer the only request of a connection that has answered others before, if that needs no task.
-
-        For half of what such a hit costs, aiohttp wakes one task, and makes another.
-        """
-        transport = self.transport
-        if len(self._messages) > 1 or self._keepalive_handle is None or self.writing_paused or transport is None:
-            return False
-        message, payload = self._messages[0]
-        if not isinstance(message, RawRequestMessage) or not payload.is_eof() or transport.is_closing():
-            return False
-        try:
-            if not self._connection_server.answer_at_once(transport, message):
-                return False
-        except Exception:  # the ordinary way answers, with 500 if it fails, too
-            log.exception("request.failed")
-            return False
-        self._messages.popleft()
-        if self._parser is not None:
-            self._parser.message_consumed()
-        self._next_keepalive_close_time = time.monotonic() + self._connection_server.limits.keepalive
-        self.mark_idle()
-        return True
+        super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's protocols return whether to stay open
         """Keep the connection open while there are requests to answer, since the client may have closed one half only.
@@ -138,19 +104,15 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self.lost = True
-        if self._waiting is not None:
-            self._waiting.cancel()
 
     def cancelled_if_lost(self) -> _CancelledIfLost:
         """Return a context manager that raises `ClientLeft` as soon as the connection is lost."""
         return _CancelledIfLost(self)
 
     def mark_busy(self) -> None:
-        """Note that the header of a request is complete."""
         self.waits_since = _BUSY
 
     def mark_idle(self) -> None:
-        """Note that the answer is being sent: the next bytes are another header."""
         self.waits_since = _IDLE
         if self.half_closed:
             self._close_after_last()
@@ -201,16 +163,16 @@ class _CancelledIfLost:
     def __enter__(self) -> None:
         if not self._connection.connected:
             raise ClientLeft
-        self._connection._waiting = asyncio.current_task()
+        self._connection.waiting = asyncio.current_task()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        task, self._connection._waiting = self._connection._waiting, None
-        if kind is asyncio.CancelledError and task is not None and self._connection.lost:
+        task, self._connection.waiting = self._connection.waiting, None
+        if kind is asyncio.CancelledError and isinstance(task, asyncio.Task) and self._connection.lost:
             task.uncancel()
             raise ClientLeft from None
 
 
-class ConnectionServer(web.Server):
+class ConnectionServer(UntaskedServer):
     """Accepts connections, and enforces their limits while `watch_connections` runs.
 
     When there are too many, a new connection replaces an idle one, or the one whose header is awaited longest. When all
@@ -218,7 +180,6 @@ class ConnectionServer(web.Server):
     """
 
     refuse: Refuse
-    answer_at_once: AnswerAtOnce
 
     def __init__(
         self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], limits: ConnectionLimits

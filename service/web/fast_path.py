@@ -33,11 +33,12 @@ from service.web.malformed import for_server, malformed
 from service.web.prebuilt import PrebuiltResponse
 from service.web.problems import status_of
 from service.web.refusals import WENT_WRONG, refuse_unread
-from service.web.repeats import EarlierAnswer
+from service.web.repeats import EarlierAnswer, RepeatKey
 from service.web.request_log import identify, log_abandoned, log_request
 from service.web.request_values import METHODS, field
-from service.web.requester import REQUESTER, Requester
+from service.web.requester import REQUESTER, Requester, kept_target
 from service.web.streaming import SMALL
+from service.web.untasked import Steps
 
 log = structlog.get_logger()
 
@@ -64,10 +65,11 @@ class FastPath:
         """Find out whether requests are logged. That costs too much time to do for every hit."""
         self._logs = bool(log.bind().is_enabled_for(logging.DEBUG))
 
-    def answer_at_once(self, transport: asyncio.WriteTransport, message: RawRequestMessage) -> bool:
+    def answer_at_once(self, transport: asyncio.WriteTransport, message: RawRequestMessage) -> bool | Steps:
         """Answer a hit in memory of a requester who is known without a credential. Return False for other requests.
 
-        The caller sees to it that the connection has sent its earlier answers.
+        Return a coroutine if it may be a hit in the shared cache. The caller sees to it that the connection has sent
+        its earlier answers.
         """
         requester, method = self._default_requester, message.method
         if requester is None or self._logs or method not in _READS or Role.READ not in requester.roles:
@@ -75,15 +77,52 @@ class FastPath:
         if message.should_close or message.version != HttpVersion11 or hdrs.RANGE in message.headers:
             return False
         begun = time.perf_counter()
-        earlier = self._repeats.get((message.path, field(message, hdrs.ACCEPT)))
+        key = message.path, field(message, hdrs.ACCEPT)
+        earlier = self._repeats.get(key)
+        if earlier is None and (target := kept_target(message.path)) is not message.path:
+            key = target, key[1]
+            earlier = self._repeats.get(key)
         if earlier is None or not self._hosts.serves_names(message.headers.get(hdrs.HOST), message.path):
             return False
         response = self._repeats.answer(message, requester, earlier, SMALL)
         if response is None:
-            return False
-        self._metrics.request("image", method, response.status, time.perf_counter() - begun)
-        response.write_whole(transport, method)
+            if method != hdrs.METH_GET or not earlier.small_and_shared:
+                return False
+            return self._answer_shared(transport, message, requester, key, earlier, begun)
+        self._write(transport, message, response, begun)
         return True
+
+    async def _answer_shared(
+        self,
+        transport: asyncio.WriteTransport,
+        message: RawRequestMessage,
+        requester: Requester,
+        key: RepeatKey,
+        earlier: EarlierAnswer,
+        begun: float,
+    ) -> bool:
+        """Answer a hit in the shared cache. Return False if it is none, or if the client has left."""
+        try:
+            response = await self._repeats.answer_shared(message, requester, earlier)
+        except asyncio.CancelledError:
+            response = None  # the client has left
+        if transport.is_closing():
+            self._metrics.abandoned()
+            return False
+        if response is None:
+            self._repeats.forget(key)  # so that it is not looked up once more
+            return False
+        if response.length > SMALL:
+            return False
+        self._write(transport, message, response, begun)
+        return True
+
+    def _write(
+        self, transport: asyncio.WriteTransport, message: RawRequestMessage, response: PrebuiltResponse, begun: float
+    ) -> None:
+        method, seconds = message.method, time.perf_counter() - begun
+        self._metrics.request("image", method, response.status, seconds, response.sent(method))
+        response.write_whole(transport, method)  # at last: after a fault the request is answered otherwise
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer *request*. Raise `ConnectionResetError` if the client does not read its earlier answers."""
@@ -161,10 +200,11 @@ class FastPath:
             await self._wait_sent(request, response.length)
         return self._counted(request, response, begun)
 
-    def _counted(self, request: web.BaseRequest, response: web.StreamResponse, begun: float) -> web.StreamResponse:
+    def _counted(self, request: web.BaseRequest, response: PrebuiltResponse, begun: float) -> web.StreamResponse:
         """Count and log *response*, and return it."""
         seconds = time.perf_counter() - begun
-        self._metrics.request("image", request.method, response.status, seconds)  # the only answers made here
+        method = request.method
+        self._metrics.request("image", method, response.status, seconds, response.sent(method))  # no others are made
         if self._logs:
             identify(request)
             log_request(request, response, seconds)
@@ -172,7 +212,7 @@ class FastPath:
 
     def _describe_server(self, request: web.BaseRequest) -> web.Response:
         """Answer `OPTIONS *`, for which the router has no path."""
-        self._metrics.request("other", request.method, 204, 0.0)
+        self._metrics.request("other", request.method, 204, 0.0, 0)
         headers = common(None, None)
         headers["Allow"] = ", ".join(METHODS)
         self._sharing.add(headers, request, None)
@@ -200,7 +240,7 @@ class FastPath:
             log.error("request.failed", exc_info=error)
         response = refuse_unread(self._languages, reason, request_id)
         self._sharing.add(response.headers, request, None)
-        self._metrics.request("other", request.method, response.status, 0.0)
+        self._metrics.request("other", request.method, response.status, 0.0, response.content_length or 0)
         return response
 
     async def _wait_sent(self, request: web.BaseRequest, length: int) -> None:

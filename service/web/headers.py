@@ -84,7 +84,7 @@ def describe_body(headers: CIMultiDict[str], selection: Selection, contact: int,
     suffix = "json" if json else format_.suffix
     headers["Content-Type"] = "application/json; charset=utf-8" if json else format_.media_type
     headers["Content-Disposition"] = disposition(contact, suffix)
-    if selection.placeholder is not None and selection.placeholder.worded:
+    if selection.worded:
         headers["Content-Language"] = language
     if serves_ranges(selection):
         headers["Accept-Ranges"] = "bytes"

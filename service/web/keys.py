@@ -13,6 +13,7 @@ from aiohttp import web
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.ports import Admission, Renderer, WritableStore
+from service.pictures.thumb_hashes import ThumbHashes
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.web.cors import Cors
@@ -49,6 +50,7 @@ REPEATS = web.AppKey("repeats", Repeats)
 RESPONSE_POLICY = web.AppKey("response_policy", ResponsePolicy)
 SHARING = web.AppKey("sharing", SharingHeaders)
 STORE = web.AppKey("store", WritableStore)
+THUMB_HASHES = web.AppKey("thumb_hashes", ThumbHashes)
 TRUSTED_PROXIES = web.AppKey("trusted_proxies", Sequence[IPv4Network | IPv6Network])
 UPLOAD_LIMITS = web.AppKey("upload_limits", UploadLimits)
 WRITES = web.AppKey("writes", Writes)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.metadata import version
 from typing import Literal, get_args
 
 from prometheus_client import (
@@ -19,9 +21,12 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from service.errors import PictureError
+from service.formats import Format
 from service.line_queue import STANDARD_ERROR
-from service.pictures.ports import Layer, Lookup, Outcome
+from service.pictures.ports import Layer, Lookup, MadeFrom, Outcome, Stage
 from service.threads import hung_calls
+from service.web.gauges import Gauges, Kind
 from service.web.request_values import METHODS
 
 Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "agent", "other"]
@@ -29,6 +34,12 @@ Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "a
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Seconds: the upper bounds of the buckets of request durations."""
+_STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+"""Seconds: the upper bounds of the buckets of stages. A lookup in Redis has 0.03 s."""
+_RENDER_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+"""Seconds: the upper bounds of the buckets of renders. They are few, since there are many formats."""
+_LIBRARIES = ("aiohttp", "pillow", "moka-py", "redis")
+"""Packages whose versions the build info has."""
 _MULTIPROCESS_DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable with the folder in which prometheus_client counts, in one file for each process."""
 
@@ -48,7 +59,10 @@ class Metrics:
             buckets=_BUCKETS,
             registry=registry,
         )
-        self._durations = {route: _Durations(duration.labels(route)) for route in get_args(Route)}
+        sent = counter("contact_image_sent_bytes", "Bytes of the bodies of answers.", ["route"])
+        self._routes = {route: _Answers(duration.labels(route), sent.labels(route)) for route in get_args(Route)}
+        self._refusals = counter("contact_image_refusals", "Requests refused, by the kind of the error.", ["kind"])
+        self._refused: defaultdict[str, int] = defaultdict(int)
         self._abandoned = counter("contact_image_abandoned", "Requests whose clients left before the answer.")
         self._cache = counter("contact_image_cache", "Look-ups by layer and outcome.", ["layer", "outcome"])
         self._answered: defaultdict[tuple[Route, str, int], int] = defaultdict(int)
@@ -76,8 +90,33 @@ class Metrics:
         self._from_mezzanines = counter(
             "contact_image_renders_from_mezzanine", "Renders from a mezzanine instead of the original."
         )
-        self._log_dropped = counter("contact_image_log_dropped", "Lines of the log that were dropped.")
-        self._log_dropped_before = 0
+        render = Histogram(
+            "contact_image_render_duration_seconds",
+            "Seconds of renders that returned a picture.",
+            ["format", "source"],
+            buckets=_RENDER_BUCKETS,
+            registry=registry,
+        )
+        self._render = render
+        self._rendered: dict[tuple[Format, MadeFrom], _Durations] = {}
+        stage = Histogram(
+            "contact_image_stage_duration_seconds",
+            "Seconds of waits for a render process, and of calls of the store, the shared cache and SuperOffice.",
+            ["stage"],
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self._stages = {name: _Durations(stage.labels(name), _STAGE_BUCKETS) for name in get_args(Stage)}
+        self._restarts = counter(
+            "contact_image_process_restarts", "Processes started in place of others that died.", ["process"]
+        )
+        for kind in get_args(Kind):
+            self._restarts.labels(kind)  # a series that begins with its first event shows no increase
+        self.evictions = counter("contact_image_memory_cache_evictions", "Entries dropped from the memory cache.")
+        self.gauges = Gauges(registry)
+        self.gauges.count(
+            counter("contact_image_log_dropped", "Lines of the log that were dropped."), lambda: STANDARD_ERROR.dropped
+        )
         self._sandbox = Gauge(
             "contact_image_render_sandbox",
             "Layers of the sandbox of render processes.",
@@ -86,24 +125,30 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self._waiting = 0
-        self._hung = Gauge(
-            "contact_image_threads_hung",
-            "Threads whose calls have not returned, as on a disk that hangs.",
+        self.gauges.watch("threads_hung", hung_calls)
+        self.gauges.watch("render_queue_depth", lambda: self._waiting)
+        self.gauges.watch_processes("serve", lambda: (os.getpid(),))
+        versions = {name.replace("-", "_"): version(name) for name in _LIBRARIES}
+        labels = {"version": version("contact-image"), "python": platform.python_version(), **versions}
+        Gauge(
+            "contact_image_build_info",
+            "1, with the versions as labels.",
+            list(labels),
             registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self._queued = Gauge(
-            "contact_image_render_queue_depth",
-            "Renders that wait for a process.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
+            multiprocess_mode="mostrecent",
+        ).labels(**labels).set(1)
 
-    def request(self, route: Route, method: str, status: int, seconds: float) -> None:
-        """Count a request that was answered in *seconds*."""
+    def request(self, route: Route, method: str, status: int, seconds: float, size: int) -> None:
+        """Count a request that was answered in *seconds* with a body of *size* bytes."""
         label = method if method in METHODS else "other"  # clients must not create series
         self._answered[route, label, status] += 1
-        self._durations[route].add(seconds)
+        answers = self._routes[route]
+        answers.add(seconds)
+        answers.size += size
+
+    def refused(self, error: PictureError) -> None:
+        """Count a request that is answered with *error*."""
+        self._refused[type(error).__name__] += 1
 
     def abandoned(self) -> None:
         """Count a request whose client left before it was answered."""
@@ -129,6 +174,23 @@ class Metrics:
 
     def render_ended(self, outcome: Outcome) -> None:
         self._happened[self._ended[outcome]] += 1
+
+    def rendered(self, format: Format, made_from: MadeFrom, seconds: float) -> None:
+        durations = self._rendered.get((format, made_from))
+        if durations is None:
+            durations = _Durations(self._render.labels(format.name.lower(), made_from), _RENDER_BUCKETS)
+            self._rendered[format, made_from] = durations
+        durations.add(seconds)
+
+    def took(self, stage: Stage, seconds: float) -> None:
+        self._stages[stage].add(seconds)
+
+    def render_process_replaced(self) -> None:
+        self._restarts.labels("render").inc()
+
+    def started_again(self) -> None:
+        """Count this process, which serves in place of one that died."""
+        self._restarts.labels("serve").inc()
 
     def mezzanine_used(self) -> None:
         self._happened[self._from_mezzanines] += 1
@@ -156,18 +218,15 @@ class Metrics:
             self._requests.labels(route, method, str(status)).inc(count)
         for (layer, outcome), count in self._looked_up.items():
             self._cache.labels(layer, outcome).inc(count)
-        self._queued.set(self._waiting)
         for counter, count in self._happened.items():
             counter.inc(count)
-        for durations in self._durations.values():
+        for kind, count in self._refused.items():
+            self._refusals.labels(kind).inc(count)
+        for durations in (*self._routes.values(), *self._rendered.values(), *self._stages.values()):
             durations.flush()
-        self._answered.clear()
-        self._looked_up.clear()
-        self._happened.clear()
-        dropped = STANDARD_ERROR.dropped
-        self._log_dropped.inc(dropped - self._log_dropped_before)
-        self._log_dropped_before = dropped
-        self._hung.set(hung_calls())
+        for counts in (self._answered, self._looked_up, self._happened, self._refused):
+            counts.clear()
+        self.gauges.read()
 
     def text(self) -> bytes:
         """Return the flushed metrics of all processes in the exposition format, version 0.0.4."""
@@ -179,19 +238,32 @@ class Metrics:
 
 
 class _Durations:
-    """Durations of one route, counted in plain numbers until they are added to *histogram*."""
+    """Durations, counted in plain numbers until they are added to *histogram*, whose buckets have *bounds*."""
 
-    def __init__(self, histogram: Histogram) -> None:
-        self._histogram = histogram
-        self._total, self._counts = 0.0, [0] * (len(_BUCKETS) + 1)
+    def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
+        self._histogram, self._bounds = histogram, bounds
+        self._total, self._counts = 0.0, [0] * (len(bounds) + 1)
 
     def add(self, seconds: float) -> None:
         self._total += seconds
-        self._counts[bisect_left(_BUCKETS, seconds)] += 1
+        self._counts[bisect_left(self._bounds, seconds)] += 1
 
     def flush(self) -> None:
         for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
             if count:
                 bucket.inc(count)
         self._histogram._sum.inc(self._total)
-        self._total, self._counts = 0.0, [0] * (len(_BUCKETS) + 1)
+        self._total, self._counts = 0.0, [0] * len(self._counts)
+
+
+class _Answers(_Durations):
+    """The durations of one route, and the bytes of its answers, which are added to *sent*."""
+
+    def __init__(self, histogram: Histogram, sent: Counter) -> None:
+        super().__init__(histogram, _BUCKETS)
+        self._sent, self.size = sent, 0
+
+    def flush(self) -> None:
+        super().flush()
+        self._sent.inc(self.size)
+        self.size = 0

@@ -19,12 +19,13 @@ from service.errors import (
     Unrenderable,
     Unwritable,
 )
-from service.formats import Format, IfBlank
+from service.formats import Format, IfBlank, Initials
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged, Picture
 from service.protocol.conditionals import if_range_holds, not_modified
 from service.protocol.languages import NO_PHOTO
+from service.protocol.names import initials_of, name_of
 from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
@@ -46,13 +47,14 @@ _UNRENDERABLE = "unrenderable"
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request for a picture, parsed. *target* is without a signature, *accept* is the field `Accept`."""
+    """A request for a picture, parsed. *target* is as in `target`, *accept* is the field `Accept`."""
 
     request: web.Request
     target: str
     accept: str | None
     contact: int
     requested: RequestedPicture
+    initials: Initials | None
     version: str
 
 
@@ -85,10 +87,11 @@ class _Loaded(NamedTuple):
 async def picture(request: web.Request) -> web.StreamResponse:
     """Answer GET and HEAD of a contact's picture."""
     policy, whole, accept = request.app[RESPONSE_POLICY], target(request), request_values.field(request, "Accept")
-    contact = contact_id(request)
+    contact, name = contact_id(request), name_of(request.raw_path.partition("?")[2])
     query = policy.parse(whole.partition("?")[2])
     requested = requested_picture(query, accept, policy.preference)
-    asked = _Asked(request, whole, accept, contact, requested, query.version)
+    initials = initials_of(name) if query.if_blank is IfBlank.INITIALS else None
+    asked = _Asked(request, whole, accept, contact, requested, initials, query.version)
     for attempt in range(_ATTEMPTS):
         try:
             return await _answer(asked, reread=attempt > 0)
@@ -112,8 +115,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     app = request.app
     policy, repeats, requester = app[RESPONSE_POLICY], app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
-    worded = selection.placeholder is not None and selection.placeholder.worded
-    varies = vary(negotiated=asked.requested.type is None, worded=worded)
+    varies = vary(negotiated=asked.requested.type is None, worded=selection.worded)
     fresh = lifetimes.of(selection, asked.version)
     shown = lifetimes.stale if stale and selection.placeholder is None else fresh
     unchanged = picture_headers(selection, contact, shown, requester, varies)
@@ -129,7 +131,8 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not stale and isinstance(loaded.body, bytes) and _is_repeatable(selection):
-        repeats.keep(asked.target, asked.accept, selection, fresh, negotiated=asked.requested.type is None)
+        negotiated = asked.requested.type is None
+        repeats.keep(asked.target, asked.accept, selection, loaded.length, fresh, negotiated=negotiated)
     if request.method == "GET":
         repeats.settle(asked.target, asked.accept, missed=trace.fwd is not None)
     add_trace(headers, trace, detail or loaded.detail)
@@ -190,7 +193,7 @@ async def _select(asked: _Asked, looked: Looked | None, failures: _Failures, tra
             failures.unrenderable = isinstance(error, Unrenderable)
     language = request_values.language(asked.request, asked.request.app[LANGUAGES])
     words = asked.request.app[LANGUAGES].words(NO_PHOTO, {}, language)
-    placeholder = pictures.placeholder(requested, words, language, failures.of_placeholder)
+    placeholder = pictures.placeholder(requested, words, language, asked.initials, failures.of_placeholder)
     return _Chosen(placeholder, language, _UNRENDERABLE if failures.unrenderable else "placeholder")
 
 

@@ -41,6 +41,10 @@ class PrebuiltResponse(web.StreamResponse):
         """The length of the body in bytes."""
         return len(self._whole)
 
+    def sent(self, method: str) -> int:
+        """Return the bytes of the body that are sent to a request with *method*."""
+        return len(self._whole) if self.status == 200 and method != hdrs.METH_HEAD else 0
+
     @property
     def keep_alive(self) -> bool:
         return True

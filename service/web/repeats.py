@@ -22,15 +22,16 @@ from service.formats import Format
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.selection import Selected, Selection
 from service.pictures.trace import Trace
-from service.pictures.values import Entry
+from service.pictures.values import Entry, StoredEntry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
 from service.web.headers import common, describe_body, disposition, own_headers, serves_ranges, vary
 from service.web.policy import CacheLifetime
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
 from service.web.request_values import CONDITIONS, HasFields, field
-from service.web.requester import Requester
+from service.web.requester import Requester, kept_target
 from service.web.sharing import SharingHeaders
+from service.web.streaming import SMALL
 
 MAX_TEXT = 512
 """Characters of target and `Accept` together. Longer ones are rare, and would make the index large."""
@@ -40,7 +41,7 @@ _ASKED = 16_384
 """Requests that are known to have been asked, before they are in the index. To put one there takes as long as the rest
 of a hit, and in wide traffic most are not repeated before they are evicted."""
 RepeatKey = tuple[str, str | None]
-"""Target without its signature, and `Accept`."""
+"""Target without its signature and `name`, which changes no picture, and `Accept`."""
 
 
 class _Heads(NamedTuple):
@@ -55,7 +56,8 @@ class _Heads(NamedTuple):
 class EarlierAnswer(Selected):
     """What was selected for a request, its validators, and the header of its answer: *heads* and its *own* lines.
 
-    The trace and the fields of `SharingHeaders.lines` are missing from the header.
+    The trace and the fields of `SharingHeaders.lines` are missing from the header. *small_and_shared*: the body has at
+    most `SMALL` bytes, and the shared cache may have it.
     """
 
     etag: str
@@ -63,6 +65,7 @@ class EarlierAnswer(Selected):
     heads: _Heads
     own: str
     lifetime: CacheLifetime
+    small_and_shared: bool
 
 
 class _LeadingRequest:
@@ -92,11 +95,19 @@ class Repeats:
         self._asked = array("q", bytes(8 * _ASKED))
 
     def keep(
-        self, target: str, accept: str | None, selection: Selection, lifetime: CacheLifetime, *, negotiated: bool
+        self,
+        target: str,
+        accept: str | None,
+        selection: Selection,
+        length: int,
+        lifetime: CacheLifetime,
+        *,
+        negotiated: bool,
     ) -> EarlierAnswer:
         """Return the answer to GET of *target* with *accept*, for the followers of that request and for repeats.
 
-        It is put into the index if the same was asked not long ago. *negotiated*: `Accept` counts.
+        It is put into the index if the same was asked not long ago. Its body has *length* bytes. *negotiated*: `Accept`
+        counts.
         """
         contact, recorded = selection.owner, selection.recorded
         assert isinstance(contact, int)
@@ -111,6 +122,7 @@ class Repeats:
             self._heads_of(selection, contact, negotiated),
             "".join([f"{name}: {value}\r\n" for name, value in own_headers(selection, contact).items()]),
             lifetime,
+            length <= SMALL and not isinstance(recorded.record, StoredEntry),
         )
         key = target, accept
         if (leader := self._leaders.get(key)) is not None:
@@ -166,6 +178,10 @@ class Repeats:
         """Return the answer to an earlier GET or HEAD with *key*."""
         return self._index.get(key)
 
+    def forget(self, key: RepeatKey) -> None:
+        """Remove the answer to *key*, which does not hold any more, from the index."""
+        self._index.remove(key)
+
     def answer(
         self, request: HasFields, requester: Requester, earlier: EarlierAnswer, most: float = math.inf
     ) -> PrebuiltResponse | None:
@@ -175,7 +191,7 @@ class Repeats:
         return self._hit(request, requester, earlier, *found, begun) if found else None
 
     async def answer_shared(
-        self, request: web.BaseRequest, requester: Requester, earlier: EarlierAnswer
+        self, request: HasFields, requester: Requester, earlier: EarlierAnswer
     ) -> PrebuiltResponse | None:
         """Return the answer to GET if record and rendition are in the shared cache. HEAD would read a body in vain.
 
@@ -200,7 +216,7 @@ class Repeats:
         negotiated: bool,
     ) -> PrebuiltResponse:
         """Return the answer with *selection*, its *body* and *detail*. It is not in the index, and is remembered."""
-        earlier = self.keep(*key, selection, lifetime, negotiated=negotiated)
+        earlier = self.keep(*key, selection, len(body), lifetime, negotiated=negotiated)
         if request.method == hdrs.METH_GET:
             self.settle(*key, missed=trace.fwd is not None)
         status = _status(trace.ttl, trace.fwd, trace.collapsed, detail, trace.stored)
@@ -213,13 +229,7 @@ class Repeats:
             self.settle(*key, missed=True)
 
     def _hit(
-        self,
-        request: HasFields,
-        requester: Requester,
-        earlier: EarlierAnswer,
-        entry: Entry,
-        ttl: int,
-        begun: float,
+        self, request: HasFields, requester: Requester, earlier: EarlierAnswer, entry: Entry, ttl: int, begun: float
     ) -> PrebuiltResponse:
         status = _status(ttl, None, False, entry.detail)
         return self._response(request, requester, earlier, entry.body, status, lookup_timing(begun))
@@ -258,7 +268,7 @@ class Repeats:
 
 def repeat_key(request: web.BaseRequest, requester: Requester) -> RepeatKey:
     """Return the key of *request*, which *requester* has sent."""
-    return requester.target or request.raw_path, field(request, hdrs.ACCEPT)
+    return requester.target or kept_target(request.raw_path), field(request, hdrs.ACCEPT)
 
 
 def _is_unchanged(request: HasFields, earlier: EarlierAnswer) -> bool:

@@ -55,6 +55,7 @@ def add_routes(
     *described* is the description of the interface. *pages* are the handlers of the pages for people by path.
     *operators_apart*: metrics and the parts of readiness are elsewhere (`web.operators`).
     """
+    infos = imageinfos()
     paths: tuple[tuple[str, Route, Handler], ...] = (
         (
             _IMAGE,
@@ -69,7 +70,7 @@ def add_routes(
             ),
         ),
         (_INFO, "imageinfo", by_method(GET=_needs(Role.READ, imageinfo), HEAD=_needs(Role.READ, imageinfo))),
-        (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, imageinfos), HEAD=_needs(Role.READ, imageinfos))),
+        (_INFOS, "imageinfo", by_method(GET=_needs(Role.READ, infos), HEAD=_needs(Role.READ, infos))),
         *(
             (_AGENT + f"/{{_{name}:(?i:{name})}}" + _END, "agent", by_method(POST=_needs(Role.READ, handler)))
             for name, handler in _OPERATIONS.items()
@@ -100,13 +101,15 @@ def _answered(route: Route, handler: Handler) -> Handler:
             response = refuse(request, error, request_id)
             client = request.app[AUTHENTICATOR].address(request)
             request.app[REFUSALS].refused(request, error, response.status, client)
+            request.app[METRICS].refused(error)
         except ClientLeft:
             raise  # `FastPath` counts and logs it
         except Exception:  # a bug: the traceback is for the log only
             log.exception("request.failed", path=request.path)
             response = refuse(request, Unexpected(WENT_WRONG), request_id)
         seconds = time.perf_counter() - begun
-        request.app[METRICS].request(route, request.method, response.status, seconds)
+        size = 0 if request.method == "HEAD" else response.content_length or 0
+        request.app[METRICS].request(route, request.method, response.status, seconds, size)
         log_request(request, response, seconds)
         return response
 

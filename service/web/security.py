@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from moka_py import Moka
 
 from service.access.identity import READER, Identity, Role
@@ -19,10 +19,12 @@ from service.access.verification import CredentialVerification
 from service.errors import N_, Forbidden, NotAuthenticated
 from service.protocol.signatures import has_signature, verify
 from service.web.credentials import XSRF_MISSING, CredentialReader, is_session, parse_credential
-from service.web.requester import Requester
+from service.web.requester import Requester, kept_target
 
 _SIGNED_CAPACITY = 8192
 """Signed URLs that are remembered as verified."""
+_SIGNED_METHODS = (hdrs.METH_GET, hdrs.METH_HEAD)
+"""The methods that a signature covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,8 @@ class Authenticator:
             VerificationUnavailable: the credentials cannot be verified at the moment.
         """
         requester = self.known_requester(request) or await self._authenticate(request)
+        if requester.target is not None and not requester.private and request.method not in _SIGNED_METHODS:
+            raise Forbidden(N_("A signed URL is for GET and HEAD alone."))
         if role in requester.roles:
             return requester
         if not self._schemes:
@@ -100,15 +104,13 @@ class Authenticator:
             )
         if requester is self._anonymous:
             raise self._missing_credentials()
-        if not requester.private:
-            raise Forbidden(N_("A signed URL is for GET and HEAD alone."))
         raise Forbidden(N_("Your role does not allow this."))
 
     async def _authenticate(self, request: web.Request) -> Requester:
         signed = None
         if Scheme.SIGNED in self._schemes and has_signature(request.raw_path):
             checked = verify(request.raw_path, self._policy.keys, time.time())
-            signed = Requester(READER, until=checked.exp, target=checked.target)
+            signed = Requester(READER, until=checked.exp, target=kept_target(checked.target))
             self._signed.set(self._verification.digest(request.raw_path), signed)
         presented = self._presented(request)
         if presented is None or (signed is not None and is_session(presented)):

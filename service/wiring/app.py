@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
+from types import MappingProxyType
 
 import structlog
 from aiohttp import web
@@ -25,6 +26,7 @@ from service.imaging.order import Encoding, Limits
 from service.imaging.versions import encoder_versions
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
+from service.pictures.entries import Entries
 from service.pictures.faults import FaultRecorder
 from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.mezzanine_renderer import MezzanineRenderer
@@ -32,6 +34,8 @@ from service.pictures.originals import Originals
 from service.pictures.ports import CacheUnavailable, Lookup, Renderer, SharedCache, WritableStore
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe
+from service.pictures.thumb_hashes import ThumbHashes
+from service.pictures.values import PlaceholderFiles
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.rendering.admission import Admission, SharedWork
@@ -61,6 +65,7 @@ from service.web.keys import (
     RESPONSE_POLICY,
     SHARING,
     STORE,
+    THUMB_HASHES,
     TRUSTED_PROXIES,
     UPLOAD_LIMITS,
     WRITES,
@@ -109,13 +114,14 @@ def create_app(
     in_force: StoreState | None = None,
     embedded: EmbeddedValkey | None = None,
     shown: Sequence[int] = (),
+    placeholders: PlaceholderFiles = MappingProxyType({}),
 ) -> web.Application:
     """Return the application of the whole service.
 
     *store*, *cache* and *renderer* replace the adapters that *settings* describe. The application closes them.
     *slots* limit the renders of all processes that share them. *in_force* is what they share about the store.
     *embedded* is the private cache server, if it has been started already. The application stops it.
-    *shown* are the contacts that the page at `/` lists.
+    *shown* are the contacts that the page at `/` lists. *placeholders* replace drawn ones.
     """
     app = web.Application()
     app[AFTER_RELOAD] = []
@@ -140,7 +146,7 @@ def create_app(
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store, in_force))
     app.cleanup_ctx.append(lambda app: _cache(app, settings, cache, embedded))
-    app.cleanup_ctx.append(lambda app: _pictures(app, settings))
+    app.cleanup_ctx.append(lambda app: _pictures(app, settings, placeholders))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
         app.cleanup_ctx.append(lambda app: store_type(settings).watch(settings, app[STORE], app[CACHE].purge))
@@ -190,6 +196,7 @@ async def _renderer(
         )
         pool.open()
         costs, ready = pool.costs, pool.is_ready
+        app[METRICS].gauges.watch_processes("render", lambda: pool.pids)
     app[RENDERER] = given
     shared = SharedWork(slots.directory / "work") if slots is not None else None
     app[ADMISSION] = admission = Admission(
@@ -255,6 +262,14 @@ async def _cache(
         max_body=cache.max_entry_bytes,
         max_wait=_max_wait(settings),
     )
+    gauges = app[METRICS].gauges
+    gauges.watch("memory_cache_entries", lambda: picture_cache.usage().entries)
+    gauges.watch("memory_cache_bytes", lambda: picture_cache.usage().size)
+    gauges.watch("memory_cache_limit_bytes", lambda: picture_cache.usage().limit)
+    gauges.watch("cache_up", lambda: picture_cache.subscribed)
+    gauges.watch("purges_owed", lambda: picture_cache.purges_owed)
+    gauges.watch("breaker_open", lambda: picture_cache.breaker_open, "cache")
+    gauges.count(app[METRICS].evictions, lambda: picture_cache.usage().evictions)
     keeping = asyncio.create_task(embedded.keep()) if embedded is not None else None
     await picture_cache.start()
     yield
@@ -264,7 +279,7 @@ async def _cache(
         await embedded.stop()
 
 
-async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[None]:
+async def _pictures(app: web.Application, settings: Settings, placeholders: PlaceholderFiles) -> AsyncIterator[None]:
     made, cache, observer = recipe(settings), app[CACHE], app[METRICS]
     lifetimes = RecordLifetimes(
         fresh=settings.cache.fresh_for,
@@ -280,19 +295,31 @@ async def _pictures(app: web.Application, settings: Settings) -> AsyncIterator[N
         observer,
         digest=made.digest,
         kept_for=settings.cache.mezzanine_for,
+        hash_kept_for=lifetimes.kept,
         queue=settings.render.queue,
         max_wait=_max_wait(settings),
     )
     originals = Originals(app[STORE], cache, observer, lifetimes, app[ADMISSION])
+    app[METRICS].gauges.watch("breaker_open", lambda: originals.breaker_open, "store")
     faults = FaultRecorder(originals, observer, lifetime=lifetimes.unrenderable, digest=made.digest)
     renditions = Renditions(originals, app[RENDERER], mezzanines, faults, observer)
+    entries = Entries(cache, renditions, observer, lifetimes, app[ADMISSION])
     app[PICTURES] = pictures = ContactPictures(
-        cache, originals, renditions, observer, recipe=made, lifetimes=lifetimes, admission=app[ADMISSION]
+        cache,
+        originals,
+        renditions,
+        entries,
+        observer,
+        recipe=made,
+        lifetimes=lifetimes,
+        placeholder_files=placeholders,
     )
+    app[THUMB_HASHES] = hashes = ThumbHashes(cache, originals, entries, made)
     app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
     app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES])
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
+    await hashes.close()
     await pictures.close()
     await originals.close()
 

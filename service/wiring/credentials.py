@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from pkgutil import resolve_name
 from types import MappingProxyType
@@ -20,7 +21,8 @@ from service.errors import Forbidden, NotAuthenticated, VerificationUnavailable
 from service.protocol.signatures import parse_key
 from service.settings import AuthSettings, BadSettings, Settings
 from service.web.client_address import client_address
-from service.web.keys import AUTHENTICATOR
+from service.web.keys import AUTHENTICATOR, METRICS
+from service.web.metrics import Metrics
 from service.web.security import AccessPolicy, Authenticator
 
 _FILES = ("users_file", "jwt_key_file")
@@ -29,7 +31,7 @@ _FILES = ("users_file", "jwt_key_file")
 
 async def authenticator(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     """A cleanup context of *app*: make its `Authenticator` from *settings*, and close it at the end."""
-    app[CREDENTIALS] = credentials = Credentials(settings)
+    app[CREDENTIALS] = credentials = Credentials(settings, app[METRICS])
     app[AUTHENTICATOR] = credentials.authenticator
     keeping = asyncio.create_task(credentials.keep_current()) if settings.auth.schemes else None
     yield
@@ -40,11 +42,14 @@ async def authenticator(app: web.Application, settings: Settings) -> AsyncIterat
 
 
 class Credentials:
-    """The verifiers and the signing keys of an application, made from *settings*. A reload replaces some of them."""
+    """The verifiers and the signing keys of an application, made from *settings*. A reload replaces some of them.
 
-    def __init__(self, settings: Settings) -> None:
+    What SuperOffice does is counted by *metrics*.
+    """
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         auth = settings.auth
-        self._superoffice = _superoffice(auth)
+        self._superoffice = _superoffice(auth, metrics)
         self._verifiers = make_verifiers(auth, self._superoffice)
         self._verification = CredentialVerification(
             self._verifiers, Throttle(), Places(), remember_for=auth.remember_for
@@ -163,13 +168,18 @@ def _setting(scheme: Scheme, auth: AuthSettings) -> str | None:
     return next((name for name in SCHEMES[scheme].needs if getattr(auth, name)), None)
 
 
-def _superoffice(auth: AuthSettings) -> Verifier | None:
+def _superoffice(auth: AuthSettings, metrics: Metrics | None = None) -> Verifier | None:
     if not auth.superoffice_url:
         return None
     from service.access.verifiers.superoffice import SuperOffice
 
     app_tokens = [token.get_secret_value() for token in auth.app_tokens]
-    return SuperOffice(auth.superoffice_url, session_cookie=auth.session_cookie, app_tokens=app_tokens)
+    make = partial(SuperOffice, auth.superoffice_url, session_cookie=auth.session_cookie, app_tokens=app_tokens)
+    if metrics is None:
+        return make()
+    verifier = make(took=partial(metrics.took, "superoffice"))
+    metrics.gauges.watch("breaker_open", lambda: verifier.breaker_open, "superoffice")
+    return verifier
 
 
 def _signing_keys(auth: AuthSettings) -> dict[str, bytes]:

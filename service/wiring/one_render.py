@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from service.errors import N_, RenderWorkerDied, Unrenderable
-from service.formats import IfBlank
+from service.formats import IfBlank, Initials
 from service.imaging.order import Order, Placeholder, Rendered
 from service.pictures.candidates import Candidates
+from service.pictures.placeholders import Placeholders
 from service.pictures.values import Original
 from service.protocol.languages import ENGLISH, NO_PHOTO
 from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, requested_picture
@@ -17,13 +18,14 @@ from service.stores.describe import describe
 from service.wiring.app import recipe
 
 
-async def render_once(settings: Settings, data: bytes, query: Query) -> Rendered:
+async def render_once(settings: Settings, data: bytes, query: Query, initials: Initials | None) -> Rendered:
     """Return the rendition of the original *data* that *query* describes, made in a render process.
 
-    *query* names the format. Raise `PictureError` as the service does, and `BadSettings` if the sandbox lacks a
-    required layer.
+    *query* names the format. *initials* are for the placeholder of that name. All placeholders are drawn ones. Raise
+    `PictureError` as the service does, and `BadSettings` if the sandbox lacks a required layer.
     """
-    candidates, requested = Candidates(recipe(settings)), requested_picture(query, None, settings.render.preferred)
+    made, requested = recipe(settings), requested_picture(query, None, settings.render.preferred)
+    candidates = Candidates(made)
     original = describe(1, data, version="", modified=None, max_bytes=settings.images.max_bytes)
     process = RenderProcess(settings.render.memory_bytes, settings.render.sandbox)
     try:
@@ -34,7 +36,9 @@ async def render_once(settings: Settings, data: bytes, query: Query) -> Rendered
         except Unrenderable:
             if query.if_blank is IfBlank.NULL:
                 raise
-            placeholder = _placeholder(candidates, requested)
+            placeholders = Placeholders(candidates, made, {})
+            placeholder = placeholders.select(requested, NO_PHOTO, ENGLISH, initials, (), NONE_RULED_OUT).work
+            assert isinstance(placeholder, Placeholder)
             drawn = await process.perform(Job(calls.DRAW_PLACEHOLDER, (placeholder,)), settings.render.timeout)
             return Rendered(drawn, placeholder.width, placeholder.height, frames=1, first_frame=False)
     except NoSandbox as error:
@@ -51,10 +55,4 @@ def _order(candidates: Candidates, original: Original, requested: RequestedPictu
         raise original.fault.error()
     work = candidates.of_picture(original, requested, NONE_RULED_OUT).work
     assert isinstance(work, Order)  # a format that is named is never answered with the stored bytes
-    return work
-
-
-def _placeholder(candidates: Candidates, requested: RequestedPicture) -> Placeholder:
-    work = candidates.of_placeholder(requested, NO_PHOTO, ENGLISH, (), NONE_RULED_OUT).work
-    assert isinstance(work, Placeholder)
     return work

@@ -8,11 +8,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import make_mocked_request
 
 from service.pictures.contact_pictures import ContactPictures
 from service.protocol.signatures import sign
+from service.web.keys import AUTHENTICATOR
 from tests.access.conftest import KEY, ServeSecured, basic, session, signed
-from tests.access.targets import AS_STORED, WARM, warm
+from tests.access.targets import AS_STORED, MISSING, WARM, warm
 from tests.web.conftest import Client
 
 pytestmark = pytest.mark.usefixtures("picture")
@@ -44,6 +46,20 @@ class TestSignedUrls:
             async with client.head(url, headers={"If-None-Match": answer.headers["ETag"]}) as again:
                 assert again.status == 304
                 assert again.headers["Cache-Control"].startswith(kept)
+
+    async def test_name_is_signed_and_what_is_remembered_is_without_it(self, serve_secured: ServeSecured) -> None:
+        client = await serve_secured(auth={"schemes": ["signed"]})
+        for target in (f"{MISSING}&ifBlank=Initials&name=Zyx+Quux", f"{WARM}&name=Zyx+Quux&ifBlank=Initials"):
+            url = signed(target)
+            for _ in range(3):
+                async with client.get(url) as answer:
+                    assert answer.status == 200
+            async with client.get(url.replace("Quux", "Quuz")) as answer:
+                assert answer.status == 403
+            authenticator = client.server.app[AUTHENTICATOR]  # type: ignore[attr-defined]
+            known = authenticator.known_requester(make_mocked_request("GET", url))
+            assert known is not None
+            assert known.target == target.replace("&name=Zyx+Quux", "")
 
     async def test_named_version_ends_with_the_url_and_is_not_immutable(self, serve_secured: ServeSecured) -> None:
         client = await serve_secured()
@@ -131,6 +147,15 @@ class TestSignedUrls:
         for method in ("PUT", "POST", "DELETE", "PURGE"):
             async with client.request(method, signed(AS_STORED)) as answer:
                 assert answer.status == 403
+
+    async def test_read_by_another_method_is_403(self, serve_secured: ServeSecured) -> None:
+        """The signature names no contact, and would be one for all of them."""
+        client = await serve_secured()
+        url = signed("/api/v1/Agents/BLOB/GetContactImage")
+        async with client.post(url, json={"ContactId": 7}) as answer:
+            assert answer.status == 403
+        async with client.post(url, json={"ContactId": 7}, headers=basic("anna")) as answer:
+            assert answer.status == 200
 
     async def test_missing_signature_is_403_when_no_other_scheme_is_configured(
         self, serve_secured: ServeSecured

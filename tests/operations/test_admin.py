@@ -20,8 +20,8 @@ READY = {"status": "ready", "render": "ok", "store": "ok", "cache": "ok"}
 SIGNED = {"CONTACT_IMAGE_AUTH__SCHEMES": "signed", "CONTACT_IMAGE_AUTH__SIGNING_KEYS": "k1:0123456789abcdef"}
 
 
-def get(admin: str, path: str) -> tuple[int, str]:
-    """Return the status and the body of a GET at the operators' address."""
+def get(admin: str, path: str, host: str = "localhost") -> tuple[int, str]:
+    """Return the status and the body of a GET with that `Host` at the operators' address."""
     connection = http.client.HTTPConnection("localhost", timeout=TIMEOUT)
     if admin.startswith("unix:"):
         connection.sock = socket.socket(socket.AF_UNIX)
@@ -31,7 +31,7 @@ def get(admin: str, path: str) -> tuple[int, str]:
     try:
         if admin.startswith("unix:"):
             connection.sock.connect(admin.removeprefix("unix:"))
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Host": host})
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:
@@ -79,6 +79,20 @@ def test_metrics_and_parts_of_readiness_are_at_the_address_alone(tmp_path: Path,
 def reload(service: Service) -> None:
     service.process.send_signal(signal.SIGHUP)
     block_until(lambda: '"server.reloaded"' in service.logged, 60, "the processes are replaced")
+
+
+def test_page_of_a_rebound_name_reads_nothing_at_a_loopback_address(tmp_path: Path) -> None:
+    variables = {"CONTACT_IMAGE_SERVER__ADMIN": f"127.0.0.1:{free_port()}"}
+    with running("--images", tmp_path, CONTACT_IMAGE_SERVER__ALLOWED_HOSTS="pictures.example", **variables):
+        (admin,) = variables.values()
+        hosts = ("attacker.example", "localhost:9090", "127.0.0.1", "pictures.example")
+        for path in ("/metrics", "/readyz", "/healthz"):
+            assert [get(admin, path, host)[0] for host in hosts] == [421, 200, 200, 200]
+
+
+@pytest.mark.parametrize("admin", ["unix:/run/admin", "0.0.0.0:9090", "operators.example:9090", ""])
+def test_names_are_free_where_no_browser_of_this_machine_is_led(admin: str) -> None:
+    assert load_settings(server={"admin": admin}).server.operators_names is None
 
 
 def test_path_that_a_killed_service_left_is_replaced_and_one_in_use_is_not(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class TestVariables:
 
 
 class TestTheComposeFile:
-    @pytest.mark.parametrize("name", ["valkey", "contact-image"])
+    @pytest.mark.parametrize("name", ["valkey", "contact-image", "prometheus", "grafana"])
     def test_compose_file_hardens_every_service(self, compose: dict[str, Any], name: str) -> None:
         service = compose["services"][name]
         user, _, group = service["user"].partition(":")
@@ -123,13 +123,44 @@ class TestTheComposeFile:
         assert service["healthcheck"]["test"][0] == "CMD"
         assert service["tmpfs"]
 
-    def test_compose_file_has_no_other_service(self, compose: dict[str, Any]) -> None:
-        assert set(compose["services"]) == {"valkey", "contact-image"}
+    def test_only_the_profile_observability_has_further_services(self, compose: dict[str, Any]) -> None:
+        profiles = {name: service.get("profiles") for name, service in compose["services"].items()}
+        of_profile = {"prometheus": ["observability"], "grafana": ["observability"]}
+        assert profiles == {"valkey": None, "contact-image": None} | of_profile
 
-    def test_images_are_pinned(self, compose: dict[str, Any]) -> None:
-        repository, _, tag = compose["services"]["valkey"]["image"].partition(":")
-        assert repository == "valkey/valkey"
-        assert re.match(r"\d", tag)
+    @pytest.mark.parametrize(
+        ("name", "repository"),
+        [("valkey", "valkey/valkey"), ("prometheus", "prom/prometheus"), ("grafana", "grafana/grafana")],
+    )
+    def test_images_are_pinned(self, compose: dict[str, Any], name: str, repository: str) -> None:
+        found, _, tag = compose["services"][name]["image"].partition(":")
+        assert found == repository
+        assert re.match(r"v?\d", tag)
+
+    @pytest.mark.parametrize("name", ["prometheus", "grafana"])
+    def test_observability_is_read_on_this_host_only_and_its_configuration_is_mounted_read_only(
+        self, compose: dict[str, Any], name: str
+    ) -> None:
+        service = compose["services"][name]
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+        folders = [volume.split(":") for volume in service["volumes"] if volume.startswith("./")]
+        assert folders
+        assert [mode for _, _, mode in folders] == ["ro"] * len(folders)
+        assert all((ROOT / source).is_dir() for source, _, _ in folders)
+
+    def test_prometheus_scrapes_the_service_and_grafana_reads_prometheus(self, compose: dict[str, Any]) -> None:
+        config = yaml.safe_load((ROOT / "config/prometheus/prometheus.yml").read_text("utf-8"))
+        (job,) = config["scrape_configs"]
+        port = of_service(compose)["CONTACT_IMAGE_SERVER__PORT"]
+        assert [target["targets"] for target in job["static_configs"]] == [[f"contact-image:{port}"]]
+        provisioning = ROOT / "config/grafana/provisioning"
+        (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text("utf-8"))["datasources"]
+        assert source["url"] == "http://prometheus:9090"
+        (provider,) = yaml.safe_load((provisioning / "dashboards/contact-image.yml").read_text("utf-8"))["providers"]
+        mounts = [volume.split(":") for volume in compose["services"]["grafana"]["volumes"]]
+        assert provider["options"]["path"] in [target for _, target, *_ in mounts]
+        networks = [set(compose["services"][name]["networks"]) for name in ("contact-image", "prometheus", "grafana")]
+        assert set.intersection(*networks) == {"public"}
 
     def test_valkey_stores_nothing_on_disk(self, compose: dict[str, Any]) -> None:
         program, *options = compose["services"]["valkey"]["command"]

@@ -33,6 +33,7 @@ PRIVATE = [
     "PIL.JpegImagePlugin.JpegImageFile._open",
     "PIL.TiffImagePlugin.TiffImageFile._planar_configuration",
     "PIL.TiffImagePlugin.TiffImageFile._setup",
+    "aiohttp.web.RequestHandler._close",
     "aiohttp.web.RequestHandler._current_request",
     "aiohttp.web.RequestHandler._keepalive_handle",
     "aiohttp.web.RequestHandler._messages",
@@ -43,6 +44,7 @@ PRIVATE = [
     "prometheus_client.Histogram._buckets",
     "prometheus_client.Histogram._sum",
     "redis.asyncio.connection.AbstractConnection._writer",
+    "yarl._url",
 ]
 """Names with an underscore. The walks below find them: list what they find, and remove what they do not find."""
 

@@ -39,7 +39,7 @@ def test_rendition_is_the_one_that_the_service_sends(photo: Path) -> None:
 
 
 def test_every_parameter_of_a_picture_is_an_option() -> None:
-    assert set(PARAMETERS) == set(NAMES) - {"v", "name"}  # these change no pixel
+    assert set(PARAMETERS) == set(NAMES) - {"v"}  # which changes no pixel
     words = invoke("render", "--help").stdout
     assert all(f"{'-' if len(name) == 1 else '--'}{name} TEXT" in words for name in PARAMETERS)
 

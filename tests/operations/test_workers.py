@@ -166,6 +166,9 @@ def test_killed_process_is_logged_takes_its_renderers_with_it_and_is_replaced(pa
     assert total(pair, "contact_image_requests_total") >= counted
     pair.with_renderers(2)
     block_until(lambda: "server.worker_started" in pair.logged, 60, "the successor's start is logged")
+    processes = partial(total, pair, "contact_image_processes", 'process="serve"')
+    block_until(lambda: processes() == 2, 60, "the metrics have the successor in place of the dead process")
+    assert total(pair, "contact_image_process_restarts_total", 'process="serve"') == 1
     pair.send(signal.SIGTERM)
     assert pair.end() == 0
     (killed,) = pair.errors

@@ -69,6 +69,9 @@ FORGED = {
     "a fact too many": framed(FACTS | {"more": 1}, PICTURE),
     "a text as width": framed(FACTS | {"width": "16"}, PICTURE),
     "a side without end": framed(FACTS | {"width": 10**9}, PICTURE),
+    "a hash of another form": framed(FACTS | {"thumb_hash": "<script>"}, PICTURE),
+    "a hash that is no text": framed(FACTS | {"thumb_hash": 5}, PICTURE),
+    "a hash without end": framed(FACTS | {"thumb_hash": "A" * 1000}, PICTURE),
     "a flag as number": framed(FACTS | {"frames": True}, PICTURE),
     "an unknown error": framed({"error": "SystemExit", "message": "", "values": {}}),
     "an error that is no text": framed({"error": ["Unrenderable"], "message": "", "values": {}}),
@@ -174,6 +177,7 @@ RESULTS: list[tuple[Callable[..., Any], object]] = [
     (replies.optional_picture, b"picture"),
     (replies.optional_picture, None),
     (replies.rendered, Rendered(b"picture", 16, 12, 3, first_frame=False, mezzanine_possible=True)),
+    (replies.rendered, Rendered(b"picture", 16, 12, 1, first_frame=False, thumb_hash="WsYCA4BqaVp7hwh4mISPhgg=")),
     (replies.optional_mezzanine, (b"mezzanine", Reduction((2000, 1500), (1000, 750)))),
     (replies.optional_mezzanine, None),
 ]

@@ -1,4 +1,4 @@
-"""Hits in memory on a connection that has been answered before are answered without a task of their own."""
+"""Hits on a connection that has been answered before are answered without a task of their own."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Raw:
         return head, await asyncio.wait_for(self.reader.readexactly(length), 60)
 
 
-@pytest.fixture
-async def client(serve: Serve) -> TestClient[Any, Any]:
-    return await serve()
+@pytest.fixture(params=[{}, {"memory_bytes": 0}], ids=["memory", "redis"])
+async def client(serve: Serve, request: pytest.FixtureRequest) -> TestClient[Any, Any]:
+    return await serve(cache=request.param)
 
 
 @pytest.fixture
@@ -48,6 +48,7 @@ async def raw(client: TestClient[Any, Any]) -> AsyncIterator[Raw]:
     connection = Raw(*await asyncio.open_connection(client.host, client.port))
     for _ in range(4):
         await connection.ask(fields=b"Accept: */*\r\n")
+        await client.server.app[CACHE].settle()  # type: ignore[attr-defined]
     await asyncio.sleep(0.01)  # aiohttp waits for the next request
     yield connection
     connection.writer.close()

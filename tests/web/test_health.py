@@ -84,7 +84,7 @@ async def test_metrics_count_requests(serve: Serve, get: Get) -> None:
 def test_durations_are_in_the_buckets_of_the_histogram() -> None:
     metrics = Metrics()
     for seconds in (0.0001, 0.0005, 0.00051, 10.0, 11.0):
-        metrics.request("image", "GET", 200, seconds)
+        metrics.request("image", "GET", 200, seconds, 0)
     for _ in range(2):  # what was added is not added again
         metrics.flush()
         lines = metrics.text().decode().splitlines()

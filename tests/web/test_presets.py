@@ -45,7 +45,8 @@ async def test_without_a_preset_is_400_where_only_presets_are_accepted(serve: Se
         ({"a": "w=x"}, False, "the preset 'a': The parameter w must be an integer"),
         ({"a": "w=5000"}, False, "the preset 'a': The parameter w must be an integer of at most 4096"),
         ({"A": "w=5"}, False, "the name of the preset 'A'"),
-        ({"a": "preset=b", "b": "w=5"}, False, "the preset 'a' may not name a preset"),
+        ({"a": "preset=b", "b": "w=5"}, False, "the preset 'a' may not have preset"),
+        ({"a": "name=Ada"}, False, "the preset 'a' may not have name"),
         ({}, True, "presets_only without presets"),
     ],
 )

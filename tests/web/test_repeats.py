@@ -182,7 +182,7 @@ async def test_index_holds_as_many_answers_as_its_bytes_allow(serve: Serve) -> N
     targets = [f"/api/v1/Contact/1/Image?w={width}" for width in range(1, 401)]
     for target in targets:
         for _ in range(2):  # the first time is noted
-            repeats.keep(target, "image/*", selection, PICTURE, negotiated=True)
+            repeats.keep(target, "image/*", selection, 1_000, PICTURE, negotiated=True)
         repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader)
     found = [
         repeats.find(make_mocked_request("GET", target, {"Accept": "image/*"}), reader) is not None
@@ -199,5 +199,5 @@ async def test_answer_is_in_the_index_from_its_second_time_on(serve: Serve) -> N
     found = []
     for _ in range(3):
         found.append(repeats.find(request, reader) is not None)
-        repeats.keep("/1", None, selection, PICTURE, negotiated=True)
+        repeats.keep("/1", None, selection, 1_000, PICTURE, negotiated=True)
     assert found == [False, False, True]

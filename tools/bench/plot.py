@@ -10,7 +10,7 @@ try:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 except ImportError:
-    raise SystemExit("the plot needs matplotlib: pip install -e '.[bench]'") from None
+    raise SystemExit("the plot needs matplotlib: pip install -e '.[load]'") from None
 
 _COLOURS = ("#8a8a8a", "#1f5fa8", "#d1670a", "#3f8f4f")
 _INK = "#333333"

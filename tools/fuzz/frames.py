@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from service.errors import PictureError
 from service.imaging.errors import unsupported
 from service.imaging.geometry import MAX_SIDE
-from service.imaging.order import Reduction, Rendered
+from service.imaging.order import THUMB_HASH, Reduction, Rendered
 from service.open_file import FileUnread
 from service.protocol.languages import Languages
 from service.rendering import calls, replies
@@ -39,12 +40,14 @@ def frame(data: bytes) -> None:
             if isinstance(result, Rendered):
                 assert result.data
                 assert 0 < min(result.width, result.height) <= max(result.width, result.height) <= MAX_SIDE
+                assert not result.thumb_hash or THUMB_HASH.fullmatch(result.thumb_hash)
 
 
 def frame_corpus() -> Iterator[bytes]:
     """Yield the reply of every call, and of every kind of error."""
     rendered, reduced = Rendered(b"a picture", 3, 2, 1, first_frame=True), Reduction((9, 8), (3, 2))
-    for result in (None, {"landlock": 4, "seccomp": 1}, b"a picture", rendered, (b"a picture", reduced)):
+    hashed = replace(rendered, thumb_hash="WsYCA4BqaVp7hwh4mISPhgg=")
+    for result in (None, {"landlock": 4, "seccomp": 1}, b"a picture", rendered, hashed, (b"a picture", reduced)):
         yield b"".join(replies.frame(result))
     for error in (unsupported("TIFF"), FileUnread(), RuntimeError("a bug")):
         yield b"".join(replies.error_frame(error))

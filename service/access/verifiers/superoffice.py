@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import re
+import time
 from base64 import b64encode
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 import structlog
@@ -60,14 +61,21 @@ class SuperOffice:
     """A `Verifier` of all kinds of credentials by the SuperOffice at *url*.
 
     If there are *app_tokens*, a ticket or a token must be accompanied by one of them. *session_cookie* is the name of
-    the session's cookie.
+    the session's cookie. *took* is called with the seconds of each of its requests.
     """
 
-    def __init__(self, url: str, *, session_cookie: str, app_tokens: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        session_cookie: str,
+        app_tokens: Iterable[str] = (),
+        took: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self._url = url.rstrip("/") + _RESOURCE
         self._session_cookie = session_cookie
         self._app_tokens = tuple(token.encode() for token in app_tokens)
-        self._client = Client(_CONNECTIONS)
+        self._client, self._took = Client(_CONNECTIONS), took
         self._breaker = CircuitBreaker(threshold=3, pause=2.0)
         self._slots, self._queue = asyncio.Semaphore(_CONNECTIONS), BoundedQueue(_MAX_WAITING, _SLOT_TIMEOUT)
 
@@ -86,6 +94,11 @@ class SuperOffice:
             return await self._verify(headers)
         finally:
             self._slots.release()
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether SuperOffice has failed several times in a row, and has not answered since."""
+        return self._breaker.open
 
     async def refresh(self) -> None:
         """Do nothing: SuperOffice is asked about each credential again after a while."""
@@ -146,7 +159,11 @@ class SuperOffice:
 
     async def _request(self, headers: dict[str, str]) -> Identity | None:
         """Return the identity; None for a refusal. Raise `NoAnswer` for a failure that a retry may cure."""
-        answer = await self._client.get(self._url, headers)
+        begun = time.perf_counter()
+        try:
+            answer = await self._client.get(self._url, headers)
+        finally:
+            self._took(time.perf_counter() - begun)
         if answer.status == HTTPStatus.OK:
             return identity_of(answer)
         if answer.status in _REFUSALS:

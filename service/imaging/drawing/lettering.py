@@ -14,11 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from service.imaging.geometry import Size
 
-_MEASURE = 256
+MEASURE = 256
 """Pixels of the font size in which words are measured."""
 _FILLED = 0.82
 """Share of each side of the box that the words may fill."""
-_EVEN = 64.0
+EVEN = 64.0
 """Pixels of font size from which the spacing of letters is even."""
 _LEADING = 1.1
 """Font sizes from one baseline to the next at least. Accents may need more."""
@@ -41,18 +41,21 @@ class Face(NamedTuple):
 
 
 _FONTS = Path(__file__).with_name("fonts")
+ALPHABETS = Face("DejaVuSans-Bold-subset.ttf", 6.0, 0.4)
+NAMES = Face("NotoSansCJKsc-Bold-names.otf", 7.5, 0.33)
+"""The font with Hangul, kana, and the ideographs of surnames."""
 FACES = (
-    Face("DejaVuSans-Bold-subset.ttf", 6.0, 0.4),
+    ALPHABETS,
     Face("NotoSansCJKsc-Bold-subset.otf", 7.5, 0.33),
     Face("NotoSansCJKjp-Bold-subset.otf", 7.5, 0.33),
-    Face("NotoSansCJKkr-Bold-subset.otf", 7.5, 0.33),
+    NAMES,
 )
-"""The fonts, in the order in which they are tried. The last three have the ideographs of the placeholders' words in
-Chinese, Japanese and Korean, in the forms of each language (`python -m tools.fonts`)."""
+"""The fonts, in the order in which they are tried. The second and the third have the letters of the placeholders' words
+in Chinese and Japanese, in the forms of each language (`python -m tools.fonts`)."""
 
 
 class _Ink(NamedTuple):
-    """The positions of the letters of some lines, in pixels of font size `_MEASURE`.
+    """The positions of the letters of some lines, in pixels of font size `MEASURE`.
 
     The origin is the start of the first baseline.
     """
@@ -94,9 +97,9 @@ def face_of(text: str) -> Face | None:
 
 def _covers(face: Face, letters: set[str]) -> bool:
     """Return whether *face* has a glyph for every one of *letters*."""
-    font = _font(face, 32)  # all letters without a glyph have the same picture
-    missing = bytes(font.getmask("\ufffe"))
-    return not any(bytes(font.getmask(letter)) == missing for letter in letters)
+    small = font(face, 32)  # all letters without a glyph have the same picture
+    missing = bytes(small.getmask("\ufffe"))
+    return not any(bytes(small.getmask(letter)) == missing for letter in letters)
 
 
 @lru_cache(maxsize=64)
@@ -126,16 +129,16 @@ def _drawn(face: Face, lines: tuple[str, ...], ink: _Ink, points: float) -> Imag
     Small letters are drawn larger and averaged. FreeType moves by whole pixels from letter to letter, so that small
     words have uneven spaces, and are wider than they were measured.
     """
-    scale = max(1, math.ceil(_EVEN / points))
-    font, unit = _font(face, round(points * scale, 2)), points * scale / _MEASURE
-    room = math.ceil(_EVEN / 8 / scale) * scale
+    scale = max(1, math.ceil(EVEN / points))
+    unit = points * scale / MEASURE
+    room = math.ceil(EVEN / 8 / scale) * scale
     across = math.ceil(max(ink.widths) * unit / scale) * scale + 2 * room
     down = math.ceil((ink.bottom - ink.top) * unit / scale) * scale + 2 * room
     sheet = Image.new("L", (across, down))
     pen = ImageDraw.Draw(sheet)
     for line, left, width, baseline in zip(lines, ink.lefts, ink.widths, ink.baselines, strict=True):
         start = ((across - width * unit) / 2 - left * unit, room + (baseline - ink.top) * unit)
-        pen.text(start, line, fill=255, font=font, anchor="ls")
+        pen.text(start, line, fill=255, font=font(face, round(points * scale, 2)), anchor="ls")
     small = sheet.reduce(scale)
     return small.crop(small.getbbox())  # the measured width includes the space after the last letter
 
@@ -143,15 +146,15 @@ def _drawn(face: Face, lines: tuple[str, ...], ink: _Ink, points: float) -> Imag
 def _fitting(face: Face, ink: _Ink, size: Size) -> float:
     """Return the largest font size, in pixels, whose ink stays within the box."""
     across, down = size[0] * _FILLED / max(ink.widths), size[1] * _FILLED / max(1.0, ink.bottom - ink.top)
-    return min(across * _MEASURE, down * _MEASURE, size[1] * face.tallest)
+    return min(across * MEASURE, down * MEASURE, size[1] * face.tallest)
 
 
 @lru_cache(maxsize=256)
 def _ink(face: Face, lines: tuple[str, ...]) -> _Ink:
-    boxes = [_font(face, _MEASURE).getbbox(line, anchor="ls") for line in lines]
+    boxes = [font(face, MEASURE).getbbox(line, anchor="ls") for line in lines]
     baselines = [0.0]
     for above, below in pairwise(boxes):
-        baselines.append(baselines[-1] + max(_LEADING * _MEASURE, above[3] - below[1] + _GAP * _MEASURE))
+        baselines.append(baselines[-1] + max(_LEADING * MEASURE, above[3] - below[1] + _GAP * MEASURE))
     return _Ink(
         tuple(box[0] for box in boxes),
         tuple(max(1.0, box[2] - box[0]) for box in boxes),
@@ -163,11 +166,12 @@ def _ink(face: Face, lines: tuple[str, ...]) -> _Ink:
 
 @lru_cache(maxsize=256)
 def _width(face: Face, line: str) -> float:
-    return _font(face, _MEASURE).getlength(line)
+    return font(face, MEASURE).getlength(line)
 
 
 @lru_cache(maxsize=16)
-def _font(face: Face, points: float) -> ImageFont.FreeTypeFont:
+def font(face: Face, points: float) -> ImageFont.FreeTypeFont:
+    """Return the font of *face* at a size of *points* pixels."""
     return ImageFont.truetype(_FONTS / face.file, points, layout_engine=ImageFont.Layout.BASIC)
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from PIL import Image, ImageDraw
 
 from service.formats import IfBlank
+from service.imaging.drawing.initials import drawn_initials
 from service.imaging.drawing.lettering import lettered
 from service.imaging.errors import writing
 from service.imaging.geometry import Size
@@ -113,6 +114,11 @@ def _framed_words(placeholder: Placeholder) -> Image.Image:
     return image
 
 
+def _initials(placeholder: Placeholder) -> Image.Image:
+    assert placeholder.initials is not None
+    return drawn_initials(placeholder.initials, (placeholder.width, placeholder.height))
+
+
 def _smooth(size: Size, shape: Callable[[ImageDraw.ImageDraw, int], None]) -> Image.Image:
     """Return how much of each pixel a *shape* covers, 0 to 255. It is drawn 8, 4 or 2 times larger and averaged."""
     scale = next((each for each in (8, 4) if size[0] * size[1] * each**2 <= _MAX_DRAWN), 2)
@@ -131,4 +137,5 @@ _DRAWINGS: dict[IfBlank, Callable[[Placeholder], Image.Image]] = {
     IfBlank.SR_NO_PHOTO: _words,
     IfBlank.SR_NO_PHOTO_WITH_BORDER: _framed_words,
     IfBlank.GENERIC_FILE_ICON: _file_icon,
+    IfBlank.INITIALS: _initials,
 }

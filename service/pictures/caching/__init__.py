@@ -6,10 +6,10 @@ Without a server, memory is the only layer and every process is a fleet of its o
 entries from the shared cache are put into memory.
 
 Keys and entries. A key is an *owner* and a *field*. The owner is a contact, the mezzanine of a contact, or "blank" for
-the placeholders of all contacts. The field is the record of the contact's original, its stored bytes, or one rendition:
-size, fit, format and a digest of the settings. An entry has a body, the time of its making, and the *version* of the
-original that it was made from. An entry counts only if its version is the one in the contact's record. How long a
-record is fresh is not known here; see `originals.py`.
+the placeholders of all contacts. The field is the record of the contact's original, its stored bytes, its ThumbHash, or
+one rendition: size, fit, format and a digest of the settings. An entry has a body, the time of its making, and the
+*version* of the original that it was made from. An entry counts only if its version is the one in the contact's record.
+How long a record is fresh is not known here; see `originals.py`.
 
 Fences. A purge must not be undone by a render that began before it. Before a process reads the store, it therefore gets
 a *put token* (`PutToken`). For the shared cache the token contains the contact's *fence*, a random value that every

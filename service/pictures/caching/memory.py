@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from typing import NamedTuple
 
 from moka_py import Moka
 
@@ -16,6 +17,25 @@ _EPOCHS = 16_384
 """Counters in the table of epochs. Contacts that share one are forgotten together."""
 
 
+class MemoryUsage(NamedTuple):
+    """The *entries* in memory and their *size* in bytes, which may be *limit*. So many *evictions* made room so far."""
+
+    entries: int
+    size: int
+    limit: int
+    evictions: int
+
+
+class _Evictions:
+    """Counts the entries that moka evicts, or does not admit, for want of room. It must not refer to the cache."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, _key: object, _entry: object, cause: str) -> None:
+        self.count += cause == "size"
+
+
 class MemoryCache:
     """A cache on moka (TinyLFU admission), weighed by bytes. A *capacity* of 0 bytes keeps nothing.
 
@@ -26,9 +46,17 @@ class MemoryCache:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._entries: Moka[tuple[Owner, str, int], Entry] = Moka(capacity, weigher=lambda _key, entry: _weight(entry))
+        self._evictions = _Evictions()
+        self._entries: Moka[tuple[Owner, str, int], Entry] = Moka(
+            capacity, weigher=lambda _key, entry: _weight(entry), eviction_listener=self._evictions
+        )
         self._epochs = array("Q", bytes(8 * _EPOCHS))
         self._all = 0  # a part of every epoch: to increment all counters takes milliseconds, and messages may be many
+
+    def usage(self) -> MemoryUsage:
+        """Return what memory has now. Entries that were forgotten count until they are evicted."""
+        cache = self._entries
+        return MemoryUsage(cache.count(), cache.weighted_size(), self._capacity, self._evictions.count)
 
     def get(self, owner: Owner, field: str) -> Entry | None:
         """Return the entry: the same object that was put, until another one replaces it."""

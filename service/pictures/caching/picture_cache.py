@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
 
-from service.pictures.caching.memory import MemoryCache
+from service.pictures.caching.memory import MemoryCache, MemoryUsage
 from service.pictures.caching.purges import Purges
 from service.pictures.caching.shared_layer import SharedLayer
 from service.pictures.lifetimes import jitter
@@ -232,6 +232,20 @@ class PictureCache:
     async def settle(self) -> None:
         """Wait until all puts have reached the shared cache or have failed."""
         await self._layer.settle()
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether the shared cache is not asked, apart from trials."""
+        return self._layer.breaker_open
+
+    @property
+    def purges_owed(self) -> int:
+        """The number of pending purges."""
+        return self._purges.owed
+
+    def usage(self) -> MemoryUsage:
+        """Return what memory has now."""
+        return self._memory.usage()
 
     async def check(self) -> str:
         """Return a short description of the shared cache. Raise `CacheUnavailable` when it does not answer."""

@@ -45,6 +45,11 @@ class Purges:
         """Whether the purges of other processes reach this one. True without a shared cache."""
         return self._is_subscribed or self._shared is None
 
+    @property
+    def owed(self) -> int:
+        """The number of pending purges. That of all contacts is one."""
+        return len(self._pending) + self._all_pending
+
     def pending(self, owner: Owner) -> bool:
         """Whether a purge of *owner* is pending, so that the shared cache may hold stale entries of it."""
         if not self._pending and not self._all_pending:

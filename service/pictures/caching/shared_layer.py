@@ -10,6 +10,7 @@ from typing import TypeVar
 import structlog
 
 from service.breaker import CircuitBreaker
+from service.formats import Initials
 from service.pictures.ports import CacheFull, CacheUnavailable, Observer, SharedCache
 from service.pictures.trace import Trace
 from service.pictures.values import Owner, contact_of
@@ -33,10 +34,15 @@ class SharedLayer:
         self._observer = observer
         self._breaker = CircuitBreaker(threshold=3, pause=1.0)
         self._background: set[asyncio.Task[None]] = set()
-        self._by_contact: dict[int | str, set[asyncio.Task[None]]] = {}
+        self._by_contact: dict[int | str | Initials, set[asyncio.Task[None]]] = {}
         """The background calls again, by contact: an overloaded service has many, and few of one contact."""
         self._bytes = 0
         self._puts_fail = False
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether the shared cache has failed several times in a row, and has not answered since."""
+        return self._breaker.open
 
     async def ask(self, call: Callable[[SharedCache], Awaitable[T]], trace: Trace) -> T | None:
         """Return the result of *call*, which a request waits for; None when there is no answer in time."""
@@ -59,6 +65,7 @@ class SharedLayer:
             return None
         finally:
             trace.add("cache", begun)
+            self._observer.took("cache", time.perf_counter() - begun)
         if self._breaker.open:
             log.info("cache.back")
         self._breaker.succeeded()

@@ -24,8 +24,9 @@ def query(max_dimension: int, presets: list[str]) -> dict[str, dict[str, Any]]:
         ),
         "ifBlank": _query(
             "ifBlank",
-            _choices([_spelled(each) for each in IfBlank], BLANKS),
-            "The picture for a contact without one, by name in any letter case or by number. `Null` is 404.",
+            _choices([each.spelled for each in IfBlank], BLANKS),
+            "The picture for a contact without one, by name in any letter case or by number. `Null` is 404. `Initials` "
+            "shows those of `name`, and has no number.",
             "Default",
         ),
         "fit": _query(
@@ -73,7 +74,7 @@ def query(max_dimension: int, presets: list[str]) -> dict[str, dict[str, Any]]:
         "name": _query(
             "name",
             {"type": "string", "maxLength": 64},
-            "The name whose initials `ifBlank=Initials` shows.",
+            "The name whose initials `ifBlank=Initials` shows. Nothing else of it is kept, logged or part of a key.",
             "Ada Lovelace",
         ),
     }
@@ -95,7 +96,7 @@ IDS = {
     "name": "ids",
     "in": "query",
     "required": True,
-    "description": "The contacts' ids, each of which counts once.",
+    "description": "The contacts' ids. One that is repeated is answered once.",
     "schema": {"type": "array", "items": _INT32, "minItems": 1, "maxItems": MAX_IDS},
     "style": "form",
     "explode": False,
@@ -144,7 +145,3 @@ def _choices(shown: list[str], accepted: Any) -> dict[str, Any]:
     """Return the schema of a text: *shown* as they are usually spelled, and the other keys of *accepted*."""
     lower = {each.lower() for each in shown}
     return {"type": "string", "enum": [*shown, *(text for text in accepted if text not in lower)]}
-
-
-def _spelled(blank: IfBlank) -> str:
-    return blank.name.replace("_", " ").title().replace(" ", "")

@@ -101,6 +101,8 @@ _PICTURE = (
 
 _REFUSED = ("Cache-Control", "Content-Language", "Vary", "Surrogate-Key", "Cache-Tag")
 
+_HASH = "The ThumbHash of the picture, a blurred copy to show while it loads; null while it is being made."
+
 SCHEMAS: dict[str, Any] = {
     "Problem": {
         "type": "object",
@@ -126,6 +128,7 @@ SCHEMAS: dict[str, Any] = {
         | {name: {"type": "integer"} for name in ("BlobId", "BlobSize", "OriginalSize")}
         | {name: {"type": ["string", "null"]} for name in ("MimeType", "ConceptualType", "CreatedDate", "UpdatedDate")}
         | {name: {"type": ["integer", "null"]} for name in ("Width", "Height")}
+        | {"ThumbHash": {"type": ["string", "null"], "contentEncoding": "base64", "description": _HASH}}
         | {name: {"const": False} for name in ("IsEncrypted", "IsZipped")},
     },
     "Readiness": {
@@ -136,7 +139,9 @@ SCHEMAS: dict[str, Any] = {
 }
 for _schema in ("Problem", "BlobEntity"):
     SCHEMAS[_schema]["required"] = list(SCHEMAS[_schema]["properties"])
-EXAMPLE_ENTITY = blob_entity(1234567890, 12345, "image/jpeg", 1_796_000_000, dimensions=(319, 467))
+EXAMPLE_ENTITY = blob_entity(
+    1234567890, 12345, "image/jpeg", 1_796_000_000, dimensions=(319, 467), thumb_hash="WsYCA4BqaVp7hwh4mISPhgg="
+)
 
 
 def picture(description: str, *, body: bool = True, more: Iterable[str] = ()) -> dict[str, Any]:

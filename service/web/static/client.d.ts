@@ -12,7 +12,19 @@ export interface PictureParameters {
   /** Six hexadecimal digits. */
   bg?: string | null;
   type?: string | null;
-  ifBlank?: string | number | null;
+  /** One of these names in any letter case, or a number from 0 to 5. */
+  ifBlank?:
+    | "Default"
+    | "ClearPixel"
+    | "SrNoPhoto"
+    | "SrNoPhotoWithBorder"
+    | "Null"
+    | "GenericFileIcon"
+    | "Initials"
+    | (string & {})
+    | number
+    | null;
+  /** For `Initials`: 64 characters at most. */
   name?: string | null;
   /** The `BlobId` of the picture. */
   v?: string | number | null;

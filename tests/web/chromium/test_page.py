@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp.test_utils import TestClient
 from playwright.async_api import Browser, expect
 
+from tests.conftest import Valkey, served
 from tests.web.chromium.conftest import Opened, in_chromium
 from tools.assets import ASSETS
 from tools.pictures.drawing import quarters, saved
@@ -216,6 +218,36 @@ async def test_changes_need_credentials_that_stay_in_memory(opened: Opened, base
     await page.reload()
     await opened.facts("200")
     assert await page.locator("[name=password]").input_value() == ""
+
+
+@pytest.mark.parametrize("writable", [True, False])
+async def test_changes_are_offered_where_they_are_allowed(
+    browser: Browser, tmp_path: Path, shared_valkey: Valkey, writable: bool
+) -> None:
+    app = served(tmp_path, shared_valkey.url, pages={"enabled": True}, writes={"enabled": writable})
+    async with TestClient(app) as client:
+        opened = Opened(await browser.new_page(), str(client.make_url("/")))
+        page = opened.page
+        await page.goto(opened.base)
+        await opened.facts("404")
+        await expect(page.locator("#credentials")).to_be_hidden()
+        await expect(page.locator("#contacts")).to_be_hidden()
+        await expect(page.locator("#access")).to_be_visible(visible=writable)
+        if writable:
+            (tmp_path / "new").write_bytes(saved(quarters(60, 60), "PNG"))
+            await page.locator("#file").set_input_files(tmp_path / "new")
+            assert (await opened.after(page.locator("#upload").click(), "PUT")).status == 200
+            await opened.facts("320 × 320 pixels")
+        await page.close()
+    assert (opened.faults, opened.foreign) == ([], [])
+
+
+async def test_text_is_selected_where_a_browser_has_no_clipboard(opened: Opened) -> None:
+    page = opened.page
+    await page.evaluate("() => Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    await page.locator("[data-copies=url]").click()
+    await expect(page.locator("#copied")).to_contain_text("Selected")
+    assert await page.evaluate("() => String(getSelection())") == await page.locator("#url").inner_text()
 
 
 async def test_texts_of_an_answer_are_no_markup(opened: Opened) -> None:

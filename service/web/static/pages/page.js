@@ -47,6 +47,7 @@ async function request(more = {}) {
   const begun = performance.now();
   showSnippets({ contact, given, header: header() });
   for (const each of document.querySelectorAll("[data-contact]")) each.textContent = contact;
+  document.getElementById("picture").alt = `The picture of contact ${contact}`;
   for (const each of document.querySelectorAll("#contacts button")) {
     each.setAttribute("aria-pressed", each.value === contact);
   }

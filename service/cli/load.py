@@ -1,0 +1,153 @@
+"""`contact-image load`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+_LONGEST = 600.0
+"""Seconds that a run may last."""
+_MOST = 1_000_000
+"""Requests of a run."""
+_MOST_CONTACTS = 100_000
+_RATE = 100.0
+"""Requests a second by default, on this machine."""
+SCENARIO_NAMES = ("hits", "misses", "zipf", "304", "stampede", "uploads", "hostile", "overload")
+
+
+def _duration(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Return a time such as `20ms` in seconds."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)(ms|s|m)", text)
+    if match is None or not (seconds := float(match[1]) * _UNITS[match[2]]):
+        raise click.BadParameter("a number and ms, s or m, such as 20ms.")
+    return seconds
+
+
+def _length(context: click.Context, parameter: click.Parameter, text: str) -> float:
+    """Return the seconds of the run."""
+    seconds = _duration(context, parameter, text)
+    assert seconds is not None
+    if not 1 <= seconds <= _LONGEST:
+        raise click.BadParameter("from one second to ten minutes.")
+    return seconds
+
+
+def _share(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Return a share such as `0.1%`."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,3}(?:\.[0-9]{1,4})?)%", text)
+    if match is None or (share := float(match[1]) / 100) > 1:
+        raise click.BadParameter("a percentage such as 0.1%.")
+    return share
+
+
+def _contacts(_: click.Context, __: click.Parameter, text: str) -> list[int]:
+    """Return the ids of a list such as `1-20,31`."""
+    found: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"([1-9][0-9]{0,9})(?:-([1-9][0-9]{0,9}))?", part.strip())
+        if match is None:
+            raise click.BadParameter("ids and ranges of ids, such as 1-20,31.")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if not first <= last < 2**31 or last - first >= _MOST_CONTACTS:
+            raise click.BadParameter(
+                f"{part.strip()}: ids are at most {2**31 - 1}, a range has at most {_MOST_CONTACTS:,}."
+            )
+        found.update(range(first, last + 1))
+    if len(found) > _MOST_CONTACTS:
+        raise click.BadParameter(f"at most {_MOST_CONTACTS:,} contacts.")
+    return sorted(found)
+
+
+def _fields(_: click.Context, __: click.Parameter, lines: tuple[str, ...]) -> dict[str, str]:
+    """Return header fields from lines such as `Name: text`."""
+    fields = {}
+    for line in lines:
+        match = re.fullmatch(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+): *([\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?)", line)
+        if match is None:
+            raise click.BadParameter("a header field such as 'Authorization: Basic …'.")
+        fields[match[1]] = match[2]
+    return fields
+
+
+@click.command()
+@click.argument("url")
+@click.option("--scenario", required=True, type=click.Choice(SCENARIO_NAMES), help="What is requested.")
+@click.option("--rate", type=click.FloatRange(0.1, 100_000), help=f"Requests a second ({_RATE:g} on this machine).")
+@click.option(
+    "--for", "seconds", default="10s", callback=_length, metavar="TIME", help="How long: 10s, 1m; 10m at most."
+)
+@click.option("--seed", default=1, show_default=True, help="What the requests are drawn from.")
+@click.option(
+    "--contacts", default="1-100", show_default=True, callback=_contacts, metavar="IDS", help="Ids and ranges: 1-20,31."
+)
+@click.option(
+    "--header",
+    "fields",
+    multiple=True,
+    callback=_fields,
+    metavar="LINE",
+    help="A header field of every request; may be repeated.",
+)
+@click.option(
+    "--p99", callback=_duration, metavar="TIME", help="Fail if the 99th percentile of the latency is more: 20ms."
+)
+@click.option("--errors", callback=_share, metavar="SHARE", help="Fail if more requests than this are errors: 0.1%.")
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("load-report"),
+    show_default=True,
+    help="Folder of the report and its data.",
+)
+@click.option("--i-own-this-host", "owned", metavar="HOST", help="The host of URL, if it is not this machine.")
+def load(
+    url: str, scenario: str, rate: float | None, seconds: float, seed: int, contacts: list[int], fields: dict[str, str],
+    p99: float | None, errors: float | None, folder: Path, owned: str | None,
+) -> None:  # fmt: skip
+    """Send load to the service at URL, and write a report.
+
+    Requests are sent at chosen times, whether or not earlier ones are answered, and a latency begins at that time. The
+    exit code is 1 if a threshold (--p99, --errors) is not met.
+    """
+    import uvloop
+
+    from service.load.figures import thresholds
+    from service.load.preparation import Unprepared
+    from service.load.report import summary, write_report
+    from service.load.runner import Run, measured, prepared
+    from service.load.scenarios import SCENARIOS, TooFewContacts
+    from service.load.target import parse_target, refusal
+
+    try:
+        target = parse_target(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="URL") from None
+    if reason := refusal(target, owned, rate_given=rate is not None, loopback_only=SCENARIOS[scenario].harms):
+        raise click.UsageError(reason)
+    run = Run(target, scenario, contacts, rate or _RATE, seconds, seed, fields)
+    if not run.rate * run.seconds <= _MOST:  # neither is NaN
+        raise click.UsageError(f"a run has at most {_MOST:,} requests: lower --rate or --for.")
+    began = datetime.now(UTC)
+    try:
+        schedule = uvloop.run(prepared(run))
+        result = uvloop.run(measured(run, schedule))
+    except (Unprepared, TooFewContacts) as error:
+        raise click.ClickException(str(error)) from None
+    bounds = thresholds(result, p99, errors)
+    try:
+        file = write_report(folder, run, schedule, result, bounds, began)
+    except OSError as error:
+        raise click.ClickException(f"the report cannot be written: {error}") from None
+    for line in summary(result, bounds):
+        click.echo(line)
+    click.echo(f"report: {file}")
+    raise SystemExit(0 if all(each.met for each in bounds) else 1)

@@ -1,0 +1,133 @@
+"""An open loop: requests are sent at times that are chosen before, whether or not earlier ones have been answered.
+
+A latency begins at the chosen time, so a service that stalls is charged for every request that should have been sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+
+from service.load.clients import Answer, Client
+
+Connect = Callable[[int], Awaitable[list[Client]]]
+"""Returns so many connected clients. Raises OSError or TimeoutError."""
+
+_CONNECTIONS = 128
+"""Connections at the beginning. Another one is opened for a request that finds none idle."""
+_MAX_CONNECTIONS = 3000
+_LAST_ANSWERS = 20.0
+"""Seconds to wait for the last answers."""
+NO_CONNECTION = "no connection left in the client"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a request.
+
+    *at* is when it was to be sent, in seconds from the beginning; *lag* is how many seconds later it was sent, and
+    *seconds* the time from *at* to its answer. Without an answer *status* is 0, and *fault* says why.
+    """
+
+    number: int
+    at: float
+    lag: float
+    seconds: float
+    status: int
+    header: bytes = b""
+    size: int = 0
+    fault: str = ""
+
+
+class OpenLoop:
+    """The connections, and the outcomes so far. *keep* makes the header that an outcome has."""
+
+    def __init__(self, connect: Connect, keep: Callable[[bytes], bytes] = bytes) -> None:
+        self._connect, self._keep = connect, keep
+        self._idle: list[Client] = []
+        self._count = 0
+        self._pending: dict[int, tuple[float, float]] = {}
+        self._opening: set[asyncio.Task[None]] = set()
+        self._all_answered = asyncio.Event()
+        self.outcomes: list[Outcome] = []
+
+    async def run(self, schedule: Iterable[tuple[float, bytes]], sent: Callable[[], None] | None = None) -> None:
+        """Send each request of *schedule* at its seconds from now, call *sent*, and wait for the last answers."""
+        self._idle = await self._connect(_CONNECTIONS)
+        self._count = len(self._idle)
+        gc.freeze()
+        self._begun = time.perf_counter()
+        for number, (at, request) in enumerate(schedule):
+            due = self._begun + at
+            if (early := due - time.perf_counter()) > 0:
+                await asyncio.sleep(early)
+            elif not number % 16:
+                await asyncio.sleep(0)  # answers are read although the next request is late already
+            self._send(number, at, request)
+        if sent is not None:
+            sent()
+        self._all_answered.clear()
+        if self._pending:
+            try:
+                await asyncio.wait_for(self._all_answered.wait(), _LAST_ANSWERS)
+            except TimeoutError:
+                for number in list(self._pending):
+                    self._finish(number, 0, fault=f"no answer {_LAST_ANSWERS:g} s after the last request")
+        for task in self._opening:
+            task.cancel()
+        for client in self._idle:
+            client.close()
+        gc.unfreeze()
+
+    def _send(self, number: int, at: float, request: bytes) -> None:
+        now = time.perf_counter() - self._begun
+        at = min(at, now)  # a timer may end up to a millisecond early
+        self._pending[number] = at, now - at
+        while self._idle and self._idle[-1].closed:
+            self._idle.pop()
+            self._count -= 1
+        if self._idle:
+            self._converse(self._idle.pop(), number, request)
+        elif self._count < _MAX_CONNECTIONS:
+            self._count += 1
+            task = asyncio.create_task(self._open(number, request))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+        else:
+            self._finish(number, 0, fault=NO_CONNECTION)
+
+    async def _open(self, number: int, request: bytes) -> None:
+        try:
+            (client,) = await self._connect(1)
+        except (OSError, TimeoutError) as error:
+            self._count -= 1
+            self._finish(number, 0, fault=f"no connection: {error or 'no answer in time'}")
+        else:
+            self._converse(client, number, request)
+
+    def _converse(self, client: Client, number: int, request: bytes) -> None:
+        def receive(answer: Answer) -> None:
+            self._finish(number, answer.status, self._keep(answer.header), len(answer.body))
+
+        def finished(done: asyncio.Future[None]) -> None:
+            if (error := done.exception()) is None:
+                self._idle.append(client)
+            else:
+                self._count -= 1
+                client.close()
+                self._finish(number, 0, fault=str(error))
+
+        client.converse(iter((request,)), receive).add_done_callback(finished)
+
+    def _finish(self, number: int, status: int, header: bytes = b"", size: int = 0, fault: str = "") -> None:
+        """Add the outcome of the request, unless it has one already."""
+        if (sent := self._pending.pop(number, None)) is None:
+            return
+        at, lag = sent
+        taken = time.perf_counter() - self._begun - at
+        self.outcomes.append(Outcome(number, at, lag, taken, status, header, size, fault))
+        if not self._pending:
+            self._all_answered.set()

@@ -1,0 +1,77 @@
+"""What a run does before its first request and after its last: look for pictures, request them, delete uploads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+
+from service.load.clients import Answer, Client
+from service.load.figures import field, kept
+from service.load.open_loop import Connect
+from service.load.requests import Request
+
+_CONNECTIONS = 4
+_LISTED = 100
+"""Contacts that one request may ask about."""
+
+
+class Unprepared(Exception):
+    """The service does not answer as the scenario needs it."""
+
+
+async def ask(connect: Connect, requests: Sequence[Request], common: Mapping[str, str]) -> list[Answer]:
+    """Return the answers to *requests*, over a few connections. Raise OSError or TimeoutError."""
+    answers: list[Answer | None] = [None] * len(requests)
+    left = iter(enumerate(requests))
+
+    async def ask_next_ones(client: Client) -> None:
+        for number, request in left:
+            if client.closed:
+                (client,) = await connect(1)
+            received: list[Answer] = []
+            await client.converse(iter((request.encoded(common),)), received.append)
+            answers[number] = received[0]
+        client.close()
+
+    await asyncio.gather(*map(ask_next_ones, await connect(min(_CONNECTIONS, len(requests)))))
+    return [answer for answer in answers if answer is not None]
+
+
+async def pictured(connect: Connect, prefix: str, contacts: Sequence[int], common: Mapping[str, str]) -> list[int]:
+    """Return those of *contacts* that have pictures, by `Imageinfo`, which renders nothing. Raise `Unprepared`."""
+    lists = [contacts[at : at + _LISTED] for at in range(0, len(contacts), _LISTED)]
+    path = f"{prefix}/api/v1/Contact/Imageinfo?ids="
+    found: list[int] = []
+    requests = [Request(path + ",".join(map(str, some)), fields={"Accept": "application/json"}) for some in lists]
+    for answer in await ask(connect, requests, common):
+        if answer.status != 200:
+            raise Unprepared(f"{path}… is answered with {answer.status}, not with 200. {_advice(answer.status)}")
+        try:
+            found += [int(contact) for contact, about in json.loads(answer.body).items() if about["BlobSize"]]
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise Unprepared(f"{path}… is not answered as this service answers: is the URL right?") from None
+    if not found:
+        raise Unprepared("none of the contacts has a picture: name others by --contacts.")
+    return sorted(found)
+
+
+async def warmed(connect: Connect, targets: Sequence[str], common: Mapping[str, str]) -> dict[str, str]:
+    """Request the pictures at *targets*, so that they are cached, and return their entity tags. Raise `Unprepared`."""
+    answers = await ask(connect, [Request(target) for target in targets], common)
+    for target, answer in zip(targets, answers, strict=True):
+        if answer.status != 200:
+            raise Unprepared(f"{target} is answered with {answer.status}, not with 200. {_advice(answer.status)}")
+    return {target: field(kept(answer.header), b"etag") for target, answer in zip(targets, answers, strict=True)}
+
+
+async def delete(connect: Connect, targets: Sequence[str], common: Mapping[str, str]) -> int:
+    """Delete the pictures at *targets*, and return how many of them are gone."""
+    answers = await ask(connect, [Request(target, "DELETE", {}) for target in targets], common)
+    return sum(answer.status == 204 for answer in answers)
+
+
+def _advice(status: int) -> str:
+    if status in (401, 403):
+        return "Give a credential by --header 'Authorization: …'."
+    return "Is the URL that of this service?" if status == 404 else ""

@@ -1,0 +1,59 @@
+"""The metrics of several processes: one answer has those of all, in few series."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from tests.operations.running import NEEDS_PROC, Service, block_until, running
+from tests.operations.test_workers import total
+from tests.web.conftest import populated
+from tests.web.test_metrics import HOSTILE_FIELDS, HOSTILE_METHODS, HOSTILE_PATHS, MOST_SERIES
+
+pytestmark = NEEDS_PROC
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    images = populated(tmp_path_factory.mktemp("images"))
+    with running("--images", images, "--workers", "2", CONTACT_IMAGE_WRITES__ENABLED="true") as service:
+        service.with_renderers(2)
+        yield service
+
+
+@pytest.mark.parametrize("kind", ["serve", "render"])
+def test_processes_are_counted_together(pair: Service, kind: str) -> None:
+    block_until(
+        lambda: total(pair, "contact_image_processes", f'process="{kind}"') == 2, 60, "both processes have reported"
+    )
+    assert total(pair, "contact_image_process_restarts_total", f'process="{kind}"') == 0
+
+
+def test_gauges_of_all_processes_are_in_one_answer(pair: Service) -> None:
+    """The shared cache is up if it is for all, and memory and processor time have the number of their process."""
+    assert total(pair, "contact_image_build_info") == 1
+    block_until(lambda: total(pair, "contact_image_cache_up") == 1, 60, "the private server answers both")
+    lines = pair.get("/metrics").body.decode().splitlines()
+    for name in ("contact_image_process_resident_bytes", "contact_image_process_cpu_seconds"):
+        found = [line for line in lines if line.startswith(name) and 'process="serve"' in line]
+        assert sorted("".join(re.findall(r'pid="(\d+)"', line)) for line in found) == ["0", "1"]
+        assert all(float(line.rpartition(" ")[2]) > 0 for line in found)
+
+
+def test_hostile_requests_make_few_series(pair: Service) -> None:
+    for path in HOSTILE_PATHS:
+        for method in HOSTILE_METHODS:
+            for fields in HOSTILE_FIELDS[:3]:
+                with suppress(OSError, http.client.HTTPException):  # some answers close the connection at once
+                    pair.get(path, fields, method, b"no picture" if method in ("PUT", "POST") else None)
+    time.sleep(1.2)  # each process adds its counts once a second
+    lines = pair.get("/metrics").body.decode().splitlines()
+    series = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
+    assert len(set(series)) == len(series)
+    assert len([each for each in series if each.startswith("contact_image_requests_total")]) > 40
+    assert len(series) <= MOST_SERIES
