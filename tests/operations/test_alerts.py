@@ -43,14 +43,25 @@ def series_names() -> set[str]:
     return found
 
 
-def promtool(*arguments: str | Path) -> None:
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, check=False)
+def promtool(*arguments: str | Path, given: str = "") -> None:
+    """Run promtool with *given* as its standard input."""
+    done = subprocess.run(
+        ["promtool", *arguments], input=given, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
 @needs_promtool
 def test_prometheus_accepts_the_configuration() -> None:
     promtool("check", "config", PROMETHEUS / "prometheus.yml")
+
+
+@needs_promtool
+def test_prometheus_finds_no_fault_in_the_names_and_units_of_the_metrics() -> None:
+    metrics = Metrics()
+    metrics.request("image", "GET", 200, 0.1, 5)
+    metrics.flush()
+    promtool("check", "metrics", given=metrics.text().decode())
 
 
 @needs_promtool
