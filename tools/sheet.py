@@ -9,7 +9,7 @@ from random import Random
 
 from PIL import Image, ImageDraw, ImageFont
 
-from service.demo import portrait
+from service.drawings import portrait
 from service.formats import WRITABLE, Fit, Format, IfBlank
 from service.imaging.drawing.placeholders import draw
 from service.imaging.order import Order, Placeholder

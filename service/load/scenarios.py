@@ -151,7 +151,7 @@ def _uploads(plan: Plan) -> Schedule:
 
 
 def _portrait(random: Random) -> bytes:
-    from service.demo import portrait  # with Pillow, which other scenarios do not need
+    from service.drawings import portrait  # with Pillow, which other scenarios do not need
 
     file = io.BytesIO()
     portrait(random, _PORTRAIT_SIDE).save(file, "JPEG", quality=90)

@@ -1,4 +1,4 @@
-"""The findings of `contact-image check`: whether the store, the cache and the verifiers of credentials can be used."""
+"""The findings of `contact-image check`: what is installed, and whether store, cache, sandbox and verifiers work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from service.caches.embedded import CannotEmbed, EmbeddedValkey, find_server
 from service.errors import PictureError
 from service.pictures.ports import CacheUnavailable, OriginalStore
 from service.rendering.sandbox.layers import ALL, missing
+from service.serving import machine
 from service.settings import BadSettings, RenderSettings, Settings
 from service.settings.cache import UNSEALED
 from service.wiring import credentials
@@ -18,7 +19,13 @@ from service.wiring.stores import store_type
 
 async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
     """Return for every part whether it can be used, and a description or the reason."""
-    found = {"store": await store_type(settings).inspect(settings), "cache": await _inspect_cache(settings)}
+    found = {
+        "installed": (True, machine.installed()),
+        "codecs": (True, machine.codecs()),
+        "limits": (True, machine.limits(settings)),
+        "store": await store_type(settings).inspect(settings),
+        "cache": await _inspect_cache(settings),
+    }
     found["sandbox"] = await _inspect_sandbox(settings.render)
     if settings.placeholders.directory:
         found["placeholders"] = await _inspect_placeholders(settings)

@@ -70,10 +70,15 @@ def base_url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def descriptors_needed(settings: ServerSettings) -> int:
+    """Return the number of file descriptors that a process needs for all its connections."""
+    return settings.connections + _OTHER_DESCRIPTORS
+
+
 def connection_limits(settings: ServerSettings) -> ConnectionLimits:
     """Return the limits of *settings*. Raise the soft limit of file descriptors to what they need, if possible."""
     backlog = settings.connections
-    needed = settings.connections + _OTHER_DESCRIPTORS
+    needed = descriptors_needed(settings)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = soft == resource.RLIM_INFINITY
     if not unlimited and soft < needed:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from service.formats import IfBlank
 from service.pictures.values import PlaceholderFile, PlaceholderFiles
+from service.regular_file import open_regular
 from service.stores.describe import describe
 from service.stores.names import SUFFIXES
 
@@ -58,9 +59,7 @@ def _kind(path: Path) -> IfBlank:
 
 
 def _read(path: Path, max_bytes: int) -> PlaceholderFile:
-    if not path.is_file():  # opening a named pipe would block
-        raise ValueError("is no regular file")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         data = file.read(max_bytes + 1)
     version = blake2b(data, digest_size=8).hexdigest()
     original = describe(0, data, version=version, modified=None, max_bytes=max_bytes)

@@ -142,9 +142,7 @@ class Metrics:
         """Count a request that was answered in *seconds* with a body of *size* bytes."""
         label = method if method in METHODS else "other"  # clients must not create series
         self._answered[route, label, status] += 1
-        answers = self._routes[route]
-        answers.add(seconds)
-        answers.size += size
+        self._routes[route].add_answer(seconds, size)
 
     def refused(self, error: PictureError) -> None:
         """Count a request that is answered with *error*."""
@@ -240,6 +238,8 @@ class Metrics:
 class _Durations:
     """Durations, counted in plain numbers until they are added to *histogram*, whose buckets have *bounds*."""
 
+    __slots__ = ("_bounds", "_counts", "_histogram", "_total")
+
     def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
         self._histogram, self._bounds = histogram, bounds
         self._total, self._counts = 0.0, [0] * (len(bounds) + 1)
@@ -259,11 +259,18 @@ class _Durations:
 class _Answers(_Durations):
     """The durations of one route, and the bytes of its answers, which are added to *sent*."""
 
+    __slots__ = ("_sent", "_size")
+
     def __init__(self, histogram: Histogram, sent: Counter) -> None:
         super().__init__(histogram, _BUCKETS)
-        self._sent, self.size = sent, 0
+        self._sent, self._size = sent, 0
+
+    def add_answer(self, seconds: float, size: int) -> None:  # a call of `add` takes 1 % of a hit
+        self._total += seconds
+        self._counts[bisect_left(_BUCKETS, seconds)] += 1
+        self._size += size
 
     def flush(self) -> None:
         super().flush()
-        self._sent.inc(self.size)
-        self.size = 0
+        self._sent.inc(self._size)
+        self._size = 0

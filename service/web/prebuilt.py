@@ -28,7 +28,7 @@ def takes_prebuilt(request: web.BaseRequest) -> bool:
 class PrebuiltResponse(web.StreamResponse):
     """An answer with *status* 200 or 304, the first part of its header from `head`, and further *lines* with CRLF.
 
-    An answer to HEAD has the length of *body*, but not the body; one with 304 has neither.
+    An answer to HEAD has the length of *body*, but not the body; one with 304 has neither, and its *body* is empty.
     """
 
     def __init__(self, status: int, head: bytes, lines: str, body: bytes) -> None:
@@ -43,7 +43,7 @@ class PrebuiltResponse(web.StreamResponse):
 
     def sent(self, method: str) -> int:
         """Return the bytes of the body that are sent to a request with *method*."""
-        return len(self._whole) if self.status == 200 and method != hdrs.METH_HEAD else 0
+        return 0 if method == hdrs.METH_HEAD else len(self._whole)
 
     @property
     def keep_alive(self) -> bool:

@@ -155,6 +155,30 @@ async def test_remembered_credential_is_accepted_while_superoffice_is_down(
         assert answer.headers["Retry-After"]
 
 
+async def test_metrics_have_the_requests_to_superoffice_and_its_breaker(
+    serve_secured: ServeSecured, superoffice: Any
+) -> None:
+    client = await serve_secured()
+
+    async def metric(series: str) -> float:
+        async with client.get("/metrics", headers=basic("anna")) as answer:
+            lines = (await answer.text()).splitlines()
+        return float(next(line for line in lines if line.startswith(f"{series} ")).rpartition(" ")[2])
+
+    requests, breaker = (
+        'contact_image_stage_duration_seconds_count{stage="superoffice"}',
+        'contact_image_breaker_open{breaker="superoffice"}',
+    )
+    async with client.get(WARM, headers=ticket()) as answer:
+        assert answer.status == 200
+    assert (await metric(requests), await metric(breaker)) == (1, 0)
+    await superoffice.close()
+    for number in range(4):
+        async with client.get(WARM, headers=ticket(f"7T:{number}==")) as answer:
+            assert answer.status == 503
+    assert await metric(breaker) == 1
+
+
 async def test_guesses_at_one_password_leave_the_other_users_of_the_address(serve_secured: ServeSecured) -> None:
     client = await serve_secured()
     async with client.get(WARM, headers=basic("anna")) as answer:

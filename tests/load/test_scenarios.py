@@ -11,7 +11,7 @@ from signal import SIGINT
 
 import pytest
 
-from service.load.command import SCENARIO_NAMES
+from service.cli.load import SCENARIO_NAMES
 from service.load.scenarios import SCENARIOS, Plan, TooFewContacts
 from tests.load.conftest import CONTACTS, Load
 from tests.load.test_command import requests, rows

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from service.serving import machine
 from service.serving.check import inspect
 from service.settings import load_settings
 from tests.conftest import Valkey
@@ -31,8 +32,11 @@ def test_valid_settings_a_readable_store_and_a_reachable_cache_exit_with_0(
 ) -> None:
     result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
     assert result.returncode == 0, result.stderr
-    settings, store, cache, sandbox = result.stdout.splitlines()
+    settings, installed, codecs, limits, store, cache, sandbox = result.stdout.splitlines()
     assert settings == "settings: valid"
+    assert re.match(r"installed: Python 3\.\d+\.\d+, contact-image \d\S+, aiohttp 3\.", installed)
+    assert re.match(r"codecs: pil \d.*, avif \d", codecs)
+    assert re.match(r"limits: a picture has [\d,]+ bytes and 50,000,000 pixels at most, .*; \d+ cores, ", limits)
     assert store.startswith("store: ")
     assert str(pictures) in store
     assert re.fullmatch(r"cache: Valkey \d\S+, [\d,]+ bytes, \S+; cache\.secret is empty, so .* forge pictures", cache)
@@ -210,3 +214,24 @@ def test_what_every_client_may_read_is_a_line(pictures: Path, shared_valkey: Val
     result = invoke("check", "--images", pictures, **cache, CONTACT_IMAGE_SERVER__HOST="0.0.0.0")
     assert result.exit_code == 0
     assert re.search(r"(?m)^server: auth\.schemes is empty: .*; server\.allowed_hosts is empty: ", result.stdout)
+
+
+def test_missing_codec_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = machine.encoder_versions()
+    assert "neither" not in machine.codecs()
+    monkeypatch.setattr(machine, "encoder_versions", lambda: re.sub("(avif|heif)=[^ ]+", r"\1=none", versions))
+    assert machine.codecs().endswith(
+        "; AVIF is neither read nor written: install Pillow from a wheel of the package index"
+        "; HEIC is not read: install the extra heic"
+    )
+
+
+def test_too_little_memory_and_too_few_descriptors_are_named_with_their_remedy() -> None:
+    settings = load_settings(render={"workers": 4}, server={"workers": 2, "connections": 4096})
+    needed = 4 * 2**30 + 2 * 2**26 + 2**28
+    assert "lower" not in machine.limits(settings, memory=needed, descriptors=4352)
+    words = machine.limits(settings, memory=needed - 1, descriptors=4352)
+    assert "renders and caches may take 4.4 GiB: lower render.workers (4) or render.memory_bytes" in words
+    words = machine.limits(settings, memory=needed, descriptors=4351)
+    assert words.endswith("needs 4,352 descriptors: raise the hard limit (`ulimit -Hn`), or lower server.connections")
+    assert "endless descriptors" in machine.limits(settings, descriptors=-1)

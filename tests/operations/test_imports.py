@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from service.cli import COMMANDS
+
 SERVE = """
 import json, signal, sys
 from pathlib import Path
@@ -23,6 +25,13 @@ def ready(_):
 
 sources = SettingsSources(options={"images": {"directory": Path(sys.argv[1])}, "server": {"port": 0, "drain": 0}})
 run(sources.load(), sources, ready)
+"""
+HELP = """
+import json, sys
+from click.testing import CliRunner
+from service.cli import main
+assert CliRunner().invoke(main, sys.argv[1:]).exit_code == 0
+print(json.dumps({"modules": list(sys.modules)}))
 """
 RENDER = """
 import json, sys
@@ -78,3 +87,15 @@ def test_render_process_imports_imaging_and_no_network() -> None:
     modules = imports(RENDER)["modules"]
     assert of_packages(modules, "service.imaging.reading", "service.imaging.writing")
     assert of_packages(modules, "asyncio", "ssl", "aiohttp", "redis", "pydantic", "structlog", "service.pictures") == []
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("serve", "--help")])
+def test_help_imports_nothing_that_a_command_needs_when_it_runs(arguments: tuple[str, ...]) -> None:
+    modules = imports(HELP, *arguments)["modules"]
+    assert of_packages(modules, "asyncio", "aiohttp", "redis", "pydantic", "structlog", "rich", "PIL") == []
+    assert {each for each in modules if each.startswith("service.") and not each.startswith("service.cli")} == set()
+
+
+def test_command_that_runs_imports_no_other_command() -> None:
+    modules = imports(HELP, "serve", "--help")["modules"]
+    assert of_packages(modules, *(f"service.cli.{each}" for each in COMMANDS)) == ["service.cli.serve"]

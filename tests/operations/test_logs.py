@@ -18,7 +18,7 @@ import gunicorn.arbiter
 import pytest
 from structlog.testing import capture_logs
 
-from service.cli import _EarlySignals
+from service.cli.early_signals import EarlySignals
 from service.serving import arbiter
 from service.serving.arbiter import EventLogger, SafeArbiter
 from service.serving.stopping import ENDING
@@ -154,7 +154,7 @@ def restored_handlers() -> Iterator[None]:
 @pytest.mark.usefixtures("restored_handlers")
 @pytest.mark.parametrize("number", EARLY)
 def test_signal_that_an_import_swallowed_is_raised_again(number: signal.Signals) -> None:
-    early, received = _EarlySignals(), []
+    early, received = EarlySignals(), []
     with pytest.raises(SystemExit) as end:  # a module with `except BaseException: pass` swallows this
         signal.raise_signal(number)
     assert end.value.code == 0
@@ -166,7 +166,7 @@ def test_signal_that_an_import_swallowed_is_raised_again(number: signal.Signals)
 @pytest.mark.usefixtures("restored_handlers")
 def test_no_signal_is_raised_if_none_arrived() -> None:
     received: list[str] = []
-    early = _EarlySignals()
+    early = EarlySignals()
     signal.signal(signal.SIGTERM, lambda *_: received.append("stop"))
     early.raise_pending()
     assert received == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
+import struct
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -215,7 +217,6 @@ async def test_entities_of_many_contacts_are_those_of_each(serve: Serve, people:
         "?ids=1&ids=2",
         "?ids=99999999999",
         f"?ids={','.join(map(str, range(101)))}",
-        f"?ids={','.join('1' * 101)}",
     ],
 )
 async def test_other_lists_of_contacts_are_400(serve: Serve, query: str) -> None:
@@ -267,6 +268,8 @@ async def test_list_of_a_client_that_leaves_is_looked_up_no_further(serve: Serve
     _, writer = await asyncio.open_connection(client.host, client.port)
     writer.write(f"GET {HUNDRED} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     await until(lambda: store.begun > 0, 60, "a lookup has begun")
+    peer = writer.get_extra_info("socket")
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the end is a reset, not half of one
     writer.transport.abort()
 
     async def at_rest() -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 from PIL import Image
 
-from service.demo import portrait
+from service.drawings import portrait
 from service.errors import BadParameter, Unrenderable
 from service.formats import Fit, Format, IfBlank
 from service.imaging.order import Order, Placeholder, Rendered

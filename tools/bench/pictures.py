@@ -7,13 +7,13 @@ from random import Random
 
 from PIL import Image
 
-from service.demo import portrait
+from service.drawings import portrait
 
 
 def photograph(width: int, height: int, seed: int = 1, grain: float = 0.1) -> bytes:
     """Return a JPEG of *width* × *height* pixels."""
-    drawn = portrait(Random(seed), 800).resize((width, height), Image.Resampling.BICUBIC)
+    picture = portrait(Random(seed), 800).resize((width, height), Image.Resampling.BICUBIC)
     noise = Image.effect_noise((width, height), 40).convert("RGB")
     file = io.BytesIO()
-    Image.blend(drawn, noise, grain).save(file, "JPEG", quality=88)
+    Image.blend(picture, noise, grain).save(file, "JPEG", quality=88)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""The command `contact-image load`. This module imports the runner only to run it."""
+"""`contact-image load`."""
 
 from __future__ import annotations
 

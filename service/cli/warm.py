@@ -1,0 +1,134 @@
+"""`contact-image warm`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+if TYPE_CHECKING:
+    from service.warming import Report, State
+
+_RANGE = re.compile(r"([1-9][0-9]{0,9})(?:-([1-9][0-9]{0,9}))?")
+_BROWSER = "image/avif,image/webp,*/*;q=0.8"
+_SHOWN = 10
+"""Failures that are printed."""
+
+
+def _ranges(texts: Iterable[str]) -> list[range]:
+    """Return the ids that *texts* name, such as `7` or `1-5000`. Raise `click.BadParameter`."""
+    ranges = []
+    for text in texts:
+        match = _RANGE.fullmatch(text)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < 2**31:
+            raise click.BadParameter(f"{text[:40]!r} is no id and no range of ids, such as 7 or 1-5000.")
+        ranges.append(range(first, last + 1))
+    return ranges
+
+
+def _in_file(file: TextIO | None) -> list[range]:
+    try:
+        return _ranges(file.read().split()) if file is not None else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"the file cannot be read: {error}") from None
+
+
+def _base(url: str) -> str:
+    if not re.fullmatch(r"https?://[^\s?#/@]+[^\s?#@]*", url):
+        raise click.BadParameter("a URL that begins with http:// or https://, without credentials and query.")
+    return url.rstrip("/")
+
+
+@click.command()
+@click.argument("contacts", nargs=-1, callback=lambda _, __, texts: _ranges(texts), metavar="[ID|FIRST-LAST]...")
+@click.option(
+    "--file",
+    "listed",
+    type=click.File(encoding="utf-8"),
+    callback=lambda _, __, file: _in_file(file),
+    help="A file of more ids and ranges; - is standard input.",
+)
+@click.option("--query", "queries", multiple=True, help="The query of a picture, such as 'w=64&h=64'; may be repeated.")
+@click.option("--preset", "presets", multiple=True, help="A preset of the service; may be repeated.")
+@click.option("--accept", default=_BROWSER, show_default=True, help="The field Accept, which chooses the format.")
+@click.option(
+    "--url",
+    default="http://127.0.0.1:8080",
+    callback=lambda _, __, url: _base(url),
+    show_default=True,
+    help="URL of the service.",
+)
+@click.option(
+    "--rate", type=click.FloatRange(0.01, 10_000), default=20, show_default=True, help="Requests a second at most."
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A file of what is done. Another run with it requests the rest, and what failed.",
+)
+def warm(
+    contacts: list[range],
+    listed: list[range],
+    queries: tuple[str, ...],
+    presets: tuple[str, ...],
+    accept: str,
+    url: str,
+    rate: float,
+    state: Path | None,
+) -> None:
+    """Request pictures of contacts, so that the service has them in its caches.
+
+    Every contact is requested with every query and preset. 404 is a contact without a picture, and no failure unless
+    no contact has one. Name and password for the service come from ~/.netrc, or the file that NETRC names.
+    """
+    from service.warming import BadState, State
+
+    wanted = (*queries, *(f"preset={name}" for name in presets))
+    if not (contacts or listed):
+        raise click.UsageError("name contacts, or a --file of them.")
+    if not wanted:
+        raise click.UsageError("give a --query or a --preset; --query '' is the picture as stored.")
+    try:
+        with State(state, f"{url} {accept}") as done:
+            _warm(url, accept, rate, [*contacts, *listed], wanted, done)
+    except BadState as error:
+        raise click.ClickException(f"{state} is no state of this work: {error}.") from None
+    except OSError as error:
+        raise click.ClickException(f"{state} cannot be used: {error.strerror or error}") from None
+
+
+def _warm(url: str, accept: str, rate: float, contacts: list[range], queries: tuple[str, ...], state: State) -> None:
+    import asyncio
+
+    from service.progress import progress
+    from service.warming import targets, warm
+
+    failures = 0
+
+    def failed(reason: str) -> None:
+        nonlocal failures
+        failures += 1
+        if failures <= _SHOWN:
+            click.echo(reason if reason.isprintable() else ascii(reason), err=True)
+
+    total = sum(map(len, contacts)) * len(queries)
+    left = sum(target not in state for target in targets(contacts, queries)) if len(state) else total
+    pending = (target for target in targets(contacts, queries) if target not in state)
+    with progress("Warming", left) as counted:
+        report = asyncio.run(warm(url, accept, rate, pending, state, counted=counted, failed=failed))
+    click.echo(_summary(report, total - left))
+    if report.gave_up:
+        raise click.ClickException(f"the last {report.failed_in_a_row} requests failed: the service does not work.")
+    if left and report.missing == left == total:
+        raise click.ClickException("no contact has a picture: is --url right?")
+    if report.failed:
+        raise SystemExit(1)
+
+
+def _summary(report: Report, before: int) -> str:
+    words = f"warmed {report.warmed:,} ({report.cached:,} were cached), {report.missing:,} without a picture"
+    return f"{words}, {report.failed:,} failed" + (f"; {before:,} were done before" if before else "")
