@@ -74,7 +74,7 @@ class Client(asyncio.Protocol):
         body = bytes(memoryview(self._buffer)[self._body_at : self._whole])
         answer = Answer(self._status, bytes(self._buffer[: self._body_at]), body, time.perf_counter() - self._begun)
         self._buffer, self._whole = bytearray(), 0
-        if _CLOSES.search(answer.header):
+        if answer.header.startswith(b"HTTP/1.0") or _CLOSES.search(answer.header):
             self._transport.close()  # a request that follows would be lost
         try:
             self._receive(answer)

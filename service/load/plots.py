@@ -166,7 +166,16 @@ def _caches(axis: Axes, result: Figures) -> None:
         )
         taken.add(colour)
         shares = [100 * each[name] / max(1, each.total()) for each in counts]
-        axis.bar(_middles(result, bins), shares, width=_width(result), bottom=bottom, label=name, color=colour)
+        axis.bar(
+            _middles(result, bins),
+            shares,
+            width=_width(result),
+            bottom=bottom,
+            label=name,
+            color=colour,
+            ec=colour,
+            lw=0.3,
+        )
         bottom = [low + share for low, share in zip(bottom, shares, strict=True)]
     axis.set_ylim(0, 100)
     axis.set_ylabel("% of the requests")

@@ -211,6 +211,8 @@ def _named(percent: float) -> str:
 
 
 def milliseconds(seconds: float) -> str:
-    """Return *seconds* with three significant digits, in the unit that suits them."""
+    """Return *seconds* in milliseconds, with about three significant digits."""
     value = 1000 * seconds
+    if value < 0.1:
+        return f"{value:.3f} ms"
     return f"{value:.2f} ms" if value < 10 else f"{value:.1f} ms" if value < 100 else f"{value:,.0f} ms"
