@@ -11,6 +11,9 @@ from datetime import timedelta
 _EVERY = 5.0
 """Seconds between two lines."""
 
+Report = Callable[[float, str], None]
+"""Shows how much is done, in the unit of the total, and a text."""
+
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
@@ -18,35 +21,52 @@ def progress(label: str, total: int) -> Iterator[Callable[[], None]]:
     if not sys.stderr.isatty():
         yield _Lines(label, total).count
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True)) as shown:
-        task = shown.add_task(label, total=total, rate="")
+    with _bar(label, total, steps=True) as show:
         begun, done = time.monotonic(), 0
 
         def count() -> None:
             nonlocal done
             done += 1
-            shown.update(task, completed=done, rate=_rate(done, time.monotonic() - begun))
+            show(done, _rate(done, time.monotonic() - begun))
 
         yield count
 
 
+@contextmanager
+def reported(label: str, total: float) -> Iterator[Report]:
+    """Show which share of *total* is done, and the text of the latest report. Yield the function that reports."""
+    if not sys.stderr.isatty():
+        yield _shares(label, total)
+        return
+    with _bar(label, total, steps=False) as show:
+        yield show
+
+
+@contextmanager
+def _bar(label: str, total: float, *, steps: bool) -> Iterator[Report]:
+    """Yield the function that changes a bar. *steps*: the bar has their number, and a thread draws it between calls."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    number = (MofNCompleteColumn(),) if steps else ()
+    text = TextColumn("{task.fields[text]}")
+    columns = TextColumn("{task.description}"), BarColumn(), *number, text, TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=steps) as bar:
+        task = bar.add_task(label, total=total, text="")
+
+        def show(done: float, text: str) -> None:
+            bar.update(task, completed=done, text=text, refresh=not steps)
+
+        yield show
+
+
 class _Lines:
-    """The same as lines: one at the beginning, one every few seconds, and one at the end."""
+    """The progress of steps as lines: one at the beginning, one every few seconds, and one at the end."""
 
     def __init__(self, label: str, total: int) -> None:
         self._label, self._total, self._done = label, total, 0
         self._begun = self._last = time.monotonic()
-        self._print(f"{label}: 0/{total}")
+        _print(f"{label}: 0/{total}")
 
     def count(self) -> None:
         self._done += 1
@@ -54,10 +74,25 @@ class _Lines:
         if now - self._last >= _EVERY or self._done == self._total:
             self._last, seconds = now, now - self._begun
             left = timedelta(seconds=round(seconds / self._done * (self._total - self._done)))
-            self._print(f"{self._label}: {self._done}/{self._total} {_rate(self._done, seconds)} {left} left")
+            _print(f"{self._label}: {self._done}/{self._total} {_rate(self._done, seconds)} {left} left")
 
-    def _print(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+
+def _shares(label: str, total: float) -> Report:
+    """Return the function that writes a report as a line: one every few seconds, and those at the end."""
+    following = time.monotonic() + _EVERY
+
+    def write(done: float, text: str) -> None:
+        nonlocal following
+        if done < total and time.monotonic() < following:
+            return
+        following = time.monotonic() + _EVERY
+        _print(f"{label}: {min(1.0, done / total):.0%}, {text}")
+
+    return write
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _rate(done: int, seconds: float) -> str:

@@ -13,7 +13,7 @@ _TOGETHER = 8
 @click.command()
 @click.argument("count", type=click.IntRange(1, 10_000_000))
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
-@click.option("--seed", default=1, show_default=True, help="Another seed gives other pictures, the same the same.")
+@click.option("--seed", default=1, show_default=True, help="The same seed gives the same pictures.")
 def generate(count: int, folder: Path, seed: int) -> None:
     """Draw pictures of the contacts 1 to COUNT into FOLDER, which is new or empty: portraits and logos."""
     from concurrent.futures import ProcessPoolExecutor

@@ -10,16 +10,19 @@ from pathlib import Path
 import click
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
+"""Seconds of each unit of a time."""
 _LONGEST = 600.0
 """Seconds that a run may last."""
 _MOST = 1_000_000
-"""Requests of a run."""
+"""Requests of a run at most."""
 _MOST_CONTACTS = 100_000
+"""Contacts of a run at most."""
 _RATE = 100.0
 """Requests a second by default, on this machine."""
 SCENARIO_NAMES = ("hits", "misses", "zipf", "304", "stampede", "uploads", "hostile", "overload")
-
+"""The names of `service.load.scenarios.SCENARIOS`, which is imported only when the command runs."""
 EXPORTS = ("k6", "locust", "vegeta", "wrk")
+"""The tools that `service.load.exports` knows."""
 
 
 def _duration(_: click.Context, __: click.Parameter, text: str | None) -> float | None:

@@ -19,6 +19,7 @@ Connect = Callable[[int], Awaitable[list[Client]]]
 _CONNECTIONS = 128
 """Connections at the beginning. Another one is opened for a request that finds none idle."""
 _MAX_CONNECTIONS = 3000
+"""Connections at most. A request that finds none idle then is an error of the client."""
 _LAST_ANSWERS = 20.0
 """Seconds to wait for the last answers."""
 NO_CONNECTION = "no connection left in the client"

@@ -12,8 +12,9 @@ from service.load.open_loop import Connect
 from service.load.requests import Request
 
 _CONNECTIONS = 4
+"""Connections over which the requests before and after a run are sent."""
 _LISTED = 100
-"""Contacts that one request may ask about."""
+"""Contacts of one request to `Imageinfo` at most."""
 
 
 class Unprepared(Exception):

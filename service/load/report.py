@@ -21,7 +21,6 @@ from service.load.runner import Run
 from service.load.scenarios import SCENARIOS
 
 NO_PLOTS = "The plots need matplotlib: pip install 'contact-image[load]'"
-
 BOTTLENECK = "The client was itself a bottleneck"
 
 

@@ -24,11 +24,11 @@ class Request:
     body: bytes = b""
 
     def encoded(self, common: Mapping[str, str]) -> bytes:
-        """Return it as bytes, with the *common* fields of the run."""
+        """Return the request as bytes, with the *common* fields of the run."""
         return clients.request(self.method, self.target, {**common, **self.fields}, self.body)
 
     def described(self) -> dict[str, Any]:
-        """Return it as a value for JSON; a body is base64."""
+        """Return the request as a value for JSON; a body is in base64."""
         body = {"body": base64.b64encode(self.body).decode()} if self.body else {}
         return {"method": self.method, "target": self.target, "fields": dict(self.fields), **body}
 

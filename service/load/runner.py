@@ -13,10 +13,10 @@ from service.load.clients import Client
 from service.load.figures import Effort, Figures, figures, kept
 from service.load.open_loop import OpenLoop
 from service.load.preparation import Unprepared, delete, pictured, warmed
-from service.load.progress import Report, progress
 from service.load.requests import Schedule
 from service.load.scenarios import SCENARIOS, Plan
 from service.load.target import Target
+from service.progress import Report, reported
 
 _SHOWN = 0.5
 """Seconds between two looks at the progress."""
@@ -72,7 +72,7 @@ async def measured(run: Run, schedule: Schedule) -> Figures:
     Pictures that were uploaded are deleted again, also if the run is cancelled.
     """
     loop, expects = OpenLoop(run.connect, kept), SCENARIOS[run.scenario].expects
-    with progress(run.scenario, run.seconds) as report:
+    with reported(run.scenario, run.seconds) as report:
         watch = asyncio.create_task(_watch(loop, report, expects))
         effort, begun = time.process_time(), time.perf_counter()
         try:

@@ -27,13 +27,13 @@ log = structlog.get_logger()
 _WAIT = 0.25
 """Seconds that a request waits for all of its hashes together."""
 _MOST = 128
-"""Missing hashes that wait in one process. A further one is not ordered."""
+"""Missing hashes that may wait in one process. A further one is not ordered."""
 _LOOKUPS = 8
 """Lookups in the shared cache at the same time."""
 _ATTEMPTS = 4
 """Times that a hash is ordered while other renders come before it."""
 _PAUSE = 1.0
-"""Seconds between two of these."""
+"""Seconds between two attempts."""
 _SIDE = 32
 """Pixels of the rendition that is made with a hash. It is not kept."""
 _FORMAT = Format.PNG
@@ -124,4 +124,4 @@ def _hash_in(entry: Entry | None, original: Original) -> str | None:
     if entry is None or entry.version != original.version:
         return None
     text = entry.body.decode("ascii", "replace")
-    return text if THUMB_HASH.fullmatch(text) else None  # who has written the entry is not known
+    return text if THUMB_HASH.fullmatch(text) else None  # a stranger may have written the entry

@@ -13,9 +13,9 @@ NAMES = ("w", "h", "type", "ifBlank", "fit", "dpr", "enlarge", "gravity", "bg", 
 """The names of all parameters but those of a signature."""
 BESIDE_PRESETS = ("dpr", "ifBlank", "preset", "v", "name")
 """The parameters that may be given with a preset where only presets are accepted."""
+LONGEST_NAME = 64
+"""Characters of `name` at most."""
 _SPELLINGS = {name.lower(): name for name in NAMES}
-_LONGEST_NAME = 64
-"""Characters of `name`."""
 _PRESET_NAME = re.compile(r"[a-z0-9-]{1,32}")
 _MAX_PRESETS = 64
 
@@ -53,6 +53,7 @@ class Presets:
 
 
 NO_PRESETS = Presets({})
+"""The presets of a service that has none."""
 
 
 def texts_of(raw: str) -> dict[str, str]:
@@ -78,10 +79,10 @@ def texts_of(raw: str) -> dict[str, str]:
                 {"name": _SPELLINGS[name]},
             )
         texts[name] = f"{texts[name]},{text}"  # several versions are none
-    if len(texts.get("name", "")) > _LONGEST_NAME:
+    if len(texts.get("name", "")) > LONGEST_NAME:
         raise BadParameter(
             N_("The parameter %(name)s may have %(limit)s characters at most."),
-            {"name": "name", "limit": _LONGEST_NAME},
+            {"name": "name", "limit": LONGEST_NAME},
         )
     return texts
 

@@ -30,16 +30,16 @@ _RAW = "application/octet-stream"
 
 
 def contact_image(*, sized: bool) -> Handler:
-    """Return the handler of `GetContactImage`, or of `GetContactImageWithSize`, which gives the largest that fits.
+    """Return the handler of `GetContactImage`; *sized*: of `GetContactImageWithSize`, the largest that fits.
 
     The answer has the bytes if `Accept` names `application/octet-stream`, and otherwise a JSON string in base64.
     Without a picture it is empty.
     """
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        facts, policy = await _facts(request), request.app[RESPONSE_POLICY]
-        contact = facts.get("contactid")
-        sides = [facts.get(name) for name in ("width", "height")] if sized else [None, None]
+        members, policy = await _members(request), request.app[RESPONSE_POLICY]
+        contact = members.get("contactid")
+        sides = [members.get(name) for name in ("width", "height")] if sized else [None, None]
         if type(contact) is not int or not all(type(each) in (int, type(None)) for each in sides):
             raise _malformed()
         parse_contact_id(str(contact))  # no store has names for larger numbers
@@ -67,8 +67,11 @@ def contact_image(*, sized: bool) -> Handler:
     return answer
 
 
-async def _facts(request: web.Request) -> dict[str, Any]:
-    """Return the members of the JSON object in the body, by name in lower case. Raise `BadParameter`."""
+async def _members(request: web.Request) -> dict[str, Any]:
+    """Return the members of the JSON object in the body, by name in lower case.
+
+    Raise `BadParameter` or `UploadTimedOut`.
+    """
     body = bytearray()
     try:
         async with asyncio.timeout(_TIMEOUT):
@@ -76,14 +79,14 @@ async def _facts(request: web.Request) -> dict[str, Any]:
                 body += piece
                 if len(body) > _MAX_BODY:
                     raise _malformed()
-        facts = json.loads(body)
+        members = json.loads(body)
     except TimeoutError:
         raise UploadTimedOut(N_("The upload stood still for too long.")) from None
     except (ValueError, RecursionError) as error:
         raise _malformed() from error
-    if not isinstance(facts, dict):
+    if not isinstance(members, dict):
         raise _malformed()
-    return {name.lower(): value for name, value in facts.items()}
+    return {name.lower(): value for name, value in members.items()}
 
 
 def _malformed() -> BadParameter:

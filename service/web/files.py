@@ -26,6 +26,7 @@ _MEDIA_TYPES = {
     ".ts": "text/plain; charset=utf-8",
 }
 _LIFETIME = "public, max-age=300"
+"""The value of `Cache-Control`, unless the caller gives another one."""
 _EVERYONE = Requester(READER)
 
 
@@ -40,7 +41,7 @@ def file(name: str, fields: Mapping[str, str] | None = None) -> Handler:
 
 
 def content(body: bytes, suffix: str, fields: Mapping[str, str] | None = None) -> Handler:
-    """Return the handler of *body*, whose type has the usual *suffix*."""
+    """Return the handler of *body*, whose media type is that of files with *suffix*. *fields* as in `file`."""
     etag = f'"{sha256(body).hexdigest()[:24]}"'
     headers = common(None, None)
     headers.update({"ETag": etag, hdrs.CACHE_CONTROL: _LIFETIME, **(fields or {})})

@@ -35,6 +35,11 @@ class CacheLifetime:
     longest: int = field(init=False)
     """Seconds until no cache may use the answer, not even as a stale one."""
 
+    def __post_init__(self) -> None:
+        fresh = max(self.max_age, self.s_maxage or 0)
+        stale = max(self.stale_while_revalidate or 0, self.stale_if_error or 0)
+        object.__setattr__(self, "longest", fresh + stale)
+
     def within(self, seconds: int) -> CacheLifetime:
         """Return this lifetime, shortened so that every directive ends within *seconds*. It is not immutable."""
         max_age, s_maxage = min(self.max_age, seconds), _least(self.s_maxage, seconds)
@@ -46,11 +51,6 @@ class CacheLifetime:
             _least(self.stale_if_error, beyond),
             private_max_age=self.private_max_age,
         )
-
-    def __post_init__(self) -> None:
-        fresh = max(self.max_age, self.s_maxage or 0)
-        stale = max(self.stale_while_revalidate or 0, self.stale_if_error or 0)
-        object.__setattr__(self, "longest", fresh + stale)
 
 
 def _least(seconds: int | None, limit: int) -> int | None:

@@ -20,7 +20,7 @@ from aiohttp.http import RawRequestMessage
 log = structlog.get_logger()
 
 _LONGEST_LOOKUP = 10.0
-"""Seconds that no lookup lasts."""
+"""Seconds that are more than the longest lookup takes."""
 
 Steps = Coroutine[asyncio.Future[Any], None, bool]
 """A coroutine that awaits futures, and nothing that needs a task, such as a time-out."""
@@ -38,7 +38,7 @@ class UntaskedServer(web.Server):
 class UntaskedConnection(web.RequestHandler):
     """A client's connection, which answers without a task what *server* can answer so.
 
-    *waiting* is what waits for the answer to a request. It is cancelled when the connection is lost.
+    *waiting* is the task or the coroutine that waits for the answer to a request. A loss of the connection cancels it.
     """
 
     __slots__ = ("_untasked_server", "waiting")

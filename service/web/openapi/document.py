@@ -185,12 +185,16 @@ def _info(read: list[dict[str, list[str]]]) -> dict[str, Any]:
         "The description.", {"$ref": "#/components/schemas/BlobEntity"}, dict(responses.EXAMPLE_ENTITY)
     )
     answers = {"200": entity, **responses.refusals(INFO)}
-    asked = {"parameters": _references(["SO-TimeZone", "Accept-Language", "SO-Language", "SO-Culture"])}
-    summary = {"tags": ["pictures"], "summary": "What is stored for the contact.", "security": read, **asked}
+    shared = {
+        "tags": ["pictures"],
+        "summary": "What is stored for the contact.",
+        "security": read,
+        "parameters": _references(["SO-TimeZone", "Accept-Language", "SO-Language", "SO-Culture"]),
+    }
     return {
         "parameters": _references(["contactId"]),
-        "get": {"operationId": "getImageinfo", **summary, "responses": answers},
-        "head": {"operationId": "headImageinfo", **summary, "responses": responses.no_body(answers)},
+        "get": {"operationId": "getImageinfo", **shared, "responses": answers},
+        "head": {"operationId": "headImageinfo", **shared, "responses": responses.no_body(answers)},
         "options": _options("optionsImageinfo", ["pictures"]),
     }
 
@@ -202,11 +206,15 @@ def _infos(read: list[dict[str, list[str]]]) -> dict[str, Any]:
         {"42": dict(responses.EXAMPLE_ENTITY)},
     )
     answers = {"200": entities, **responses.refusals(INFO)}
-    asked = {"parameters": _references(["ids", "SO-TimeZone", "Accept-Language", "SO-Language", "SO-Culture"])}
-    summary = {"tags": ["pictures"], "summary": "What is stored for many contacts.", "security": read, **asked}
+    shared = {
+        "tags": ["pictures"],
+        "summary": "What is stored for many contacts.",
+        "security": read,
+        "parameters": _references(["ids", "SO-TimeZone", "Accept-Language", "SO-Language", "SO-Culture"]),
+    }
     return {
-        "get": {"operationId": "getImageinfos", **summary, "responses": answers},
-        "head": {"operationId": "headImageinfos", **summary, "responses": responses.no_body(answers)},
+        "get": {"operationId": "getImageinfos", **shared, "responses": answers},
+        "head": {"operationId": "headImageinfos", **shared, "responses": responses.no_body(answers)},
         "options": _options("optionsImageinfos", ["pictures"]),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from service.formats import WRITABLE, Fit, IfBlank
+from service.protocol.parameters import LONGEST_NAME
 from service.protocol.query import BLANKS, GRAVITIES, MAX_IDS, TYPES
 
 _INT32 = {"type": "integer", "format": "int32", "minimum": -(2**31), "maximum": 2**31 - 1}
@@ -73,7 +74,7 @@ def query(max_dimension: int, presets: list[str]) -> dict[str, dict[str, Any]]:
         ),
         "name": _query(
             "name",
-            {"type": "string", "maxLength": 64},
+            {"type": "string", "maxLength": LONGEST_NAME},
             "The name whose initials `ifBlank=Initials` shows. Nothing else of it is kept, logged or part of a key.",
             "Ada Lovelace",
         ),
@@ -81,6 +82,7 @@ def query(max_dimension: int, presets: list[str]) -> dict[str, dict[str, Any]]:
 
 
 _SHARE = r"(0(\.[0-9]{1,2})?|1(\.0{1,2})?)"
+"""A share of the width or the height in `gravity`, as a regular expression."""
 
 CONTACT = {
     "name": "contactId",
@@ -90,8 +92,6 @@ CONTACT = {
     "schema": _INT32,
     "example": 42,
 }
-
-
 IDS = {
     "name": "ids",
     "in": "query",

@@ -37,7 +37,7 @@ READING: tuple[type[PictureError], ...] = (
     errors.RenderTimedOut,
     errors.RenderWorkerDied,
 )
-"""What GET and HEAD of a picture can raise."""
+"""The errors of GET and HEAD of a picture. The tables below are those of the other operations."""
 WRITING: tuple[type[PictureError], ...] = (
     *_ANYWHERE,
     *_STORE,
@@ -62,7 +62,6 @@ REMOVING: tuple[type[PictureError], ...] = (
 )
 PURGING: tuple[type[PictureError], ...] = (*_ANYWHERE, errors.BadParameter, errors.Unexpected, errors.PurgePending)
 INFO: tuple[type[PictureError], ...] = (*_ANYWHERE, *_STORE, errors.BadParameter, errors.Unexpected)
-
 AGENT: tuple[type[PictureError], ...] = (
     *(error for error in READING if error not in (errors.NoPicture, errors.NotAcceptable, errors.RangeNotSatisfiable)),
     errors.UploadTimedOut,
@@ -98,9 +97,9 @@ _PICTURE = (
     "Cache-Status",
     "Server-Timing",
 )
-
+"""The header fields of every picture."""
 _REFUSED = ("Cache-Control", "Content-Language", "Vary", "Surrogate-Key", "Cache-Tag")
-
+"""The header fields of errors."""
 _HASH = "The ThumbHash of the picture, a blurred copy to show while it loads; null while it is being made."
 
 SCHEMAS: dict[str, Any] = {
