@@ -44,7 +44,7 @@ _ANY_PAGE = {"Access-Control-Allow-Origin": "*"}
 _TEMPLATE = "/api/v1/Contact/{contactId}/Image"
 
 _PROBES: tuple[Route, ...] = ("healthz", "readyz")
-"""Resources that tell nothing of pictures, and that orchestrators request by names of their own."""
+"""Resources that say nothing about pictures, and that orchestrators request by other names of the host."""
 
 
 def add_routes(
