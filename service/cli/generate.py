@@ -27,7 +27,7 @@ def generate(count: int, folder: Path, seed: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise click.ClickException(f"{folder} is not empty: its pictures might be replaced.")
-        pool = ProcessPoolExecutor(mp_context=get_context("forkserver"), initializer=_ignore_interrupts)
+        pool = ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_ignore_interrupts)
         try:
             with progress("Drawing", count) as counted:
                 for _ in pool.map(partial(draw_contact, folder, seed), range(1, count + 1), chunksize=_TOGETHER):
