@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -104,6 +105,14 @@ async def test_parameters_are_those_of_the_code(shared_client: Client) -> None:
     )
     assert {each.value for each in Fit} == set(enumerated["fit"])
     assert parameters["w"]["schema"]["maximum"] == 4096
+
+
+@with_shared_client
+async def test_every_parameter_belongs_to_an_operation(shared_client: Client) -> None:
+    document = await described(shared_client)
+    text = json.dumps(document["paths"])
+    names = document["components"]["parameters"]
+    assert [name for name in names if f'"#/components/parameters/{name}"' not in text] == []
 
 
 def test_every_error_of_the_table_is_a_response() -> None:

@@ -26,14 +26,15 @@ Names in paths and queries match in any letter case. Unknown parameters are igno
 """
 IMAGE, IMAGEINFO = "/api/v1/Contact/{contactId}/Image", "/api/v1/Contact/{contactId}/Imageinfo"
 IMAGEINFOS = "/api/v1/Contact/Imageinfo"
+_APP_TOKEN = "`SO-AppToken` accompanies SuperOffice's where the installation demands it."
 _SECURITY: dict[Scheme, dict[str, Any]] = {
     Scheme.BASIC: {"type": "http", "scheme": "basic"},
-    Scheme.BEARER: {"type": "http", "scheme": "bearer"},
+    Scheme.BEARER: {"type": "http", "scheme": "bearer", "description": f"A token. {_APP_TOKEN}"},
     Scheme.SOTICKET: {
         "type": "apiKey",
         "in": "header",
         "name": "Authorization",
-        "description": "`SoTicket` and the ticket.",
+        "description": f"`SoTicket` and the ticket. {_APP_TOKEN}",
     },
     Scheme.SESSION: {
         "type": "apiKey",

@@ -131,7 +131,6 @@ FIELDS = {
         _field("SO-Language", "SuperOffice's field for it, which wins.", "NO"),
         _field("SO-Culture", "How numbers in errors are grouped.", "nb-NO"),
         _field("SO-TimeZone", "The zone of dates: SuperOffice's code or id, or an IANA name.", "Europe/Oslo"),
-        _field("SO-AppToken", "Accompanies tickets and tokens where the installation demands it.", "a1b2c3"),
     )
 }
 """The header fields of requests by name. OpenAPI ignores a parameter `Accept`."""
