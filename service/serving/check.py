@@ -10,7 +10,7 @@ from service.serving import machine
 from service.settings import BadSettings, RenderSettings, Settings
 from service.settings.cache import UNSEALED
 from service.wiring import credentials
-from service.wiring.app import redis_cache
+from service.wiring.caches import redis_cache
 from service.wiring.placeholders import load_placeholders
 from service.wiring.private_server import with_private_server
 from service.wiring.sandbox import sandbox_layers

@@ -15,7 +15,7 @@ from service.rendering import calls
 from service.rendering.process import DiedAtWork, DiedIdle, Job, NoSandbox, RenderProcess
 from service.settings import BadSettings, Settings
 from service.stores.describe import describe
-from service.wiring.app import recipe
+from service.wiring.recipe import recipe
 
 
 async def render_once(settings: Settings, data: bytes, query: Query, initials: Initials | None) -> Rendered:
