@@ -11,7 +11,7 @@ import structlog
 
 from service.line_queue import STANDARD_ERROR
 from service.settings import LogSettings
-from service.web.request_log import REQUEST_ID
+from service.web.request_ids import REQUEST_ID
 
 log = structlog.get_logger()
 

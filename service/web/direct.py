@@ -21,7 +21,6 @@ from service.web.connections import Connection
 from service.web.policy import ResponsePolicy
 from service.web.prebuilt import PrebuiltResponse, takes_prebuilt
 from service.web.repeats import MAX_TEXT, RepeatKey, Repeats, lookup_timing, repeat_key
-from service.web.request_log import identify
 from service.web.request_values import CONDITIONS
 from service.web.requester import Requester
 from service.web.waiting_client import WaitingClient
@@ -121,7 +120,6 @@ class DirectAnswers:
         """Select the picture and, if it is a rendition, load it. Put what comes of that into *looked*."""
         connection, trace = request.protocol, looked.trace
         assert isinstance(connection, Connection)
-        identify(request)
         trace.client = WaitingClient(request, connection, self._proxies)
         try:
             looked.selection = selection = await self._pictures.select(

@@ -28,13 +28,15 @@ from service.web.keys import (
     REFUSALS,
     REPEATS,
     SHARING,
+    TRUSTED_PROXIES,
 )
 from service.web.malformed import for_server, malformed
 from service.web.prebuilt import PrebuiltResponse
 from service.web.problems import status_of
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer, RepeatKey
-from service.web.request_log import identify, log_abandoned, log_request
+from service.web.request_ids import X_REQUEST_ID, adopt_given_id, given_back, given_id, identify
+from service.web.request_log import log_abandoned, log_request
 from service.web.request_values import METHODS, field
 from service.web.requester import REQUESTER, Requester, kept_target
 from service.web.streaming import SMALL
@@ -55,7 +57,7 @@ class FastPath:
         self._metrics, self._languages = app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
         self._refusals, self._bodies = app[REFUSALS], app[BODIES]
-        self._hosts = app[HOSTS]
+        self._hosts, self._proxies = app[HOSTS], app[TRUSTED_PROXIES]
         self._default_requester = self._authenticator.default_requester
         self._handler = handler
         self._read_level()
@@ -122,6 +124,8 @@ class FastPath:
     ) -> None:
         method, seconds = message.method, time.perf_counter() - begun
         self._metrics.request("image", method, response.status, seconds, response.sent(method))
+        if self._proxies and (given := given_id(message.headers, _address(transport), self._proxies)):
+            response.add_field(X_REQUEST_ID, given)
         response.write_whole(transport, method)  # at last: after a fault the request is answered otherwise
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -129,6 +133,7 @@ class FastPath:
         connection = request.protocol
         assert isinstance(connection, Connection)
         begun = time.perf_counter()
+        given = adopt_given_id(request, self._proxies) if self._proxies else None
         repeats, requester = self._repeats, self._known_reader(request)
         earlier = repeats.find(request, requester) if requester is not None else None
         response, may_send = None, requester is not None and not connection.writing_paused
@@ -143,10 +148,13 @@ class FastPath:
                 requester = None  # the router refuses the request, unless it is a probe
             if requester is not None and may_send:
                 response = self._direct.answer_at_once(request, requester)
+        if response is not None and given is not None:
+            response.add_field(X_REQUEST_ID, given)
         if response is not None and response.length <= SMALL:
             connection.mark_idle()
             return self._counted(request, response, begun)
         connection.mark_busy()
+        identify(request)  # for what is logged from here on
         try:
             if response is not None:
                 return await self._send(request, response, begun)
@@ -162,6 +170,8 @@ class FastPath:
                     response = await self._look_up(request, requester, earlier)
                 if response is None:
                     return await self._handler(request)
+                if given is not None:
+                    response.add_field(X_REQUEST_ID, given)
                 return await self._send(request, response, begun)
             finally:
                 repeats.release(request, requester)
@@ -215,6 +225,7 @@ class FastPath:
         self._metrics.request("other", request.method, 204, 0.0, 0)
         headers = common(None, None)
         headers["Allow"] = ", ".join(METHODS)
+        headers.update(given_back(request))
         self._sharing.add(headers, request, None)
         return web.Response(status=204, headers=headers)
 
@@ -253,3 +264,9 @@ class FastPath:
             log.info("response.cut", reason="TimeoutError")
             request.transport.abort()
             raise ConnectionResetError("the client reads nothing") from None
+
+
+def _address(transport: asyncio.WriteTransport) -> str | None:
+    """Return the address of the client of a TCP connection."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, (tuple, list)) else None

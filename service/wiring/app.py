@@ -68,6 +68,7 @@ from service.web.pages import pages
 from service.web.policy import ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
 from service.web.repeats import Repeats
+from service.web.request_ids import give_back
 from service.web.request_log import RefusalLog
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
@@ -123,6 +124,7 @@ def create_app(
     app[TRUSTED_PROXIES] = settings.server.trusted_proxies
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
+    app.on_response_prepare.append(give_back)
     app.cleanup_ctx.append(flush_metrics)
     app.cleanup_ctx.append(_report_refusals)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
