@@ -270,6 +270,8 @@ async def _cache(
     gauges.watch("purges_owed", lambda: picture_cache.purges_owed)
     gauges.watch("breaker_open", lambda: picture_cache.breaker_open, "cache")
     gauges.count(app[METRICS].evictions, lambda: picture_cache.usage().evictions)
+    if embedded is not None:
+        gauges.watch_processes("cache", lambda: embedded.pids)
     keeping = asyncio.create_task(embedded.keep()) if embedded is not None else None
     await picture_cache.start()
     yield
