@@ -32,6 +32,7 @@ from service.serving.one import serve
 from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
+from service.web.gauges import Gauges
 from service.web.keys import METRICS
 from service.wiring.app import create_app
 from service.wiring.private_server import private_server, with_private_server
@@ -185,9 +186,17 @@ class _Process(ReplaceableWorker):
             )
             if self.replaces_dead:
                 app[METRICS].started_again()
+            if not self.part:
+                self._watch_shared_processes(app[METRICS].gauges)
             await serve(app, settings.server, workers.listeners, self._ready, stop)
         finally:
             heartbeat.cancel()
+
+    def _watch_shared_processes(self, gauges: Gauges) -> None:
+        """Report the processes that all which serve have in common. One of them does."""
+        gauges.watch_processes("arbiter", lambda: (os.getppid(),))
+        if (embedded := self.wsgi.embedded) is not None:
+            gauges.watch_processes("cache", lambda: embedded.pids)
 
     def _ready(self) -> None:
         self.booted = True

@@ -23,8 +23,8 @@ Name = Literal[
     "process_resident_bytes",
     "process_cpu_seconds",
 ]
-Kind = Literal["serve", "render"]
-"""The kinds of processes: those that serve, and the render processes."""
+Kind = Literal["serve", "render", "arbiter", "cache"]
+"""The kinds of processes: those that serve, those that render, the arbiter of the former, the private cache server."""
 
 
 class _Row(NamedTuple):

@@ -1,4 +1,4 @@
-"""The cache of pictures: process memory, and and a Redis or Valkey server, which may be a private one."""
+"""The cache of pictures: process memory, and a Redis or Valkey server, which may be a private one."""
 
 from __future__ import annotations
 
@@ -50,6 +50,8 @@ async def caches(
     gauges.watch("purges_owed", lambda: picture_cache.purges_owed)
     gauges.watch("breaker_open", lambda: picture_cache.breaker_open, "cache")
     gauges.count(app[METRICS].evictions, lambda: picture_cache.usage().evictions)
+    if embedded is not None:
+        gauges.watch_processes("cache", lambda: embedded.pids)
     keeping = asyncio.create_task(embedded.keep()) if embedded is not None else None
     await picture_cache.start()
     yield

@@ -22,7 +22,7 @@ _PATH = f"{PATH}?w=319"
 _PAIRS = 21
 _RANKS = 6, 16
 """Of the 21 sorted figures, those that enclose the median with a probability of 97 % (by the binomial distribution)."""
-_TURNS = 3
+_REPEATS = 3
 """Measurements of each process. The least processor time counts: other programs of the machine only add to it."""
 _FROM_REDIS = {"cache__memory_bytes": "0"}
 
@@ -58,7 +58,7 @@ def _pair(images: Path, before: Path, settings: dict[str, str], conditional: boo
         for source in (before, ROOT):
             server = stack.enter_context(service(images, source=source, cache__prefix=source.name, **settings))
             both.append(_warm(server, conditional))
-        for _ in range(_TURNS):
+        for _ in range(_REPEATS):
             for each in both:
                 each.measure([_PATH], seconds)
     return min(both[0].costs) * 1e6, min(both[1].costs) * 1e6
