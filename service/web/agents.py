@@ -9,14 +9,13 @@ from typing import Any
 from aiohttp import web
 
 from service.errors import N_, BadParameter, NoPicture, StoreFailed, UploadTimedOut
-from service.pictures.trace import Trace
 from service.pictures.values import OriginalChanged
 from service.protocol.negotiate import requested_picture
 from service.protocol.query import parse_contact_id
 from service.web import request_values
 from service.web.connections import Connection
 from service.web.headers import uncached
-from service.web.keys import BODIES, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES
+from service.web.keys import BODIES, NEW_TRACE, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES
 from service.web.request_values import Handler
 from service.web.waiting_client import WaitingClient
 
@@ -46,7 +45,7 @@ def contact_image(*, sized: bool) -> Handler:
         query = "&".join(f"{name}={side}" for name, side in zip("wh", sides, strict=True) if side is not None)
         raw = _RAW in (request_values.field(request, "Accept") or "").lower()
         requested = requested_picture(policy.parse(query), None if raw else "application/json", policy.preference)
-        pictures, trace, connection = request.app[PICTURES], Trace(), request.protocol
+        pictures, trace, connection = request.app[PICTURES], request.app[NEW_TRACE](), request.protocol
         assert isinstance(connection, Connection)
         trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
         headers = uncached(contact)

@@ -6,12 +6,15 @@ One process, several processes and the tests all serve the application by `Runne
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
 from service.web.connections import Connection, ConnectionLimits, ConnectionServer
-from service.web.fast_path import FastPath
+from service.web.fast_path import FastPath, Handler
 
+FAST_PATH: web.AppKey[Callable[[web.Application, Handler], FastPath]] = web.AppKey("fast_path")
+"""Makes the fast path of an application whose requests are traced."""
 _HEADER_LOOKS = 20
 """Looks at the stop for headers that are awaited."""
 _HEADER_INTERVAL = 0.01
@@ -44,7 +47,8 @@ class Runner(web.ServerRunner):
         await self._application.setup()
         inner = self._application.server
         assert inner is not None
-        fast_path = FastPath(self._application.app, inner.request_handler)
+        make = self._application.app.get(FAST_PATH, FastPath)
+        fast_path = make(self._application.app, inner.request_handler)
         self._connection_server.request_handler = fast_path.answer
         self._connection_server.request_factory = inner.request_factory
         self._connection_server.answer_at_once = fast_path.answer_at_once
