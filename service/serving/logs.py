@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from service.line_queue import STANDARD_ERROR
+from service.log_level import LOG_LEVEL, LevelLogger
 from service.settings import LogSettings
 from service.web.request_ids import REQUEST_ID
 
@@ -34,7 +35,7 @@ def configure_logs(settings: LogSettings) -> None:
     )
     structlog.configure(
         processors=[_Rendered(*shared, final)],
-        wrapper_class=_LevelLogger,
+        wrapper_class=LevelLogger,
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
@@ -42,25 +43,9 @@ def configure_logs(settings: LogSettings) -> None:
     handler = logging.StreamHandler(STANDARD_ERROR)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], force=True)
-    set_level(settings)
+    LOG_LEVEL.configure(settings.level)
     logging.captureWarnings(True)  # otherwise Python writes warnings and such exceptions to standard error itself
     sys.unraisablehook = _log_unraisable
-
-
-def set_level(settings: LogSettings) -> None:
-    """Set the level of all loggers, also of those that are in use."""
-    level = logging.getLevelNamesMapping()[settings.level]
-    for name, method in vars(structlog.make_filtering_bound_logger(level)).items():
-        if not name.startswith("__"):
-            setattr(_LevelLogger, name, method)
-    logging.getLogger().setLevel(max(level, logging.WARNING))
-
-
-class _LevelLogger(structlog.BoundLoggerBase):
-    """The class of all loggers. `set_level` sets its methods: those below the level do nothing.
-
-    A logger that is in use keeps its class, so another class for another level would have no effect on it.
-    """
 
 
 def _log_unraisable(ignored: sys.UnraisableHookArgs) -> None:

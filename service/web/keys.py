@@ -29,9 +29,9 @@ from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 
 AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
-"""Functions that are called when a reload has changed settings, or was ordered without a change.
+"""Functions that are called after a reload, and when operators have changed the level of the log.
 
-With several processes, new ones replace those that run, and these functions are not called.
+With several processes, a reload replaces them, and does not call these functions.
 """
 ADMISSION = web.AppKey("admission", Admission)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
