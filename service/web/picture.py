@@ -31,7 +31,7 @@ from service.web.changing import retry_while_changing
 from service.web.connections import Connection
 from service.web.direct import LOOKED, Looked
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
-from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY, TRUSTED_PROXIES
+from service.web.keys import BODIES, LANGUAGES, METRICS, NEW_TRACE, PICTURES, REPEATS, RESPONSE_POLICY, TRUSTED_PROXIES
 from service.web.request_values import CONDITIONS, contact_id
 from service.web.requester import REQUESTER, target
 from service.web.waiting_client import WaitingClient
@@ -95,7 +95,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     request, contact, connection = asked.request, asked.contact, asked.request.protocol
     assert isinstance(connection, Connection)
     looked = None if reread else request.get(LOOKED)
-    trace = Trace() if looked is None else looked.trace
+    trace = request.app[NEW_TRACE]() if looked is None else looked.trace
     trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     with connection.cancelled_if_lost():
         (selection, language, detail), loaded, part = await _load_first_possible(asked, looked, trace, reread=reread)
