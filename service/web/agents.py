@@ -14,6 +14,7 @@ from service.pictures.values import OriginalChanged
 from service.protocol.negotiate import requested_picture
 from service.protocol.query import parse_contact_id
 from service.web import request_values
+from service.web.access_log import ANSWER, Answer
 from service.web.connections import Connection
 from service.web.headers import uncached
 from service.web.keys import BODIES, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES
@@ -60,6 +61,7 @@ def contact_image(*, sized: bool) -> Handler:
             except OriginalChanged:
                 await asyncio.sleep(attempt * _PAUSE)
                 continue
+            request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
             headers["Content-Type"] = _RAW if raw else "application/json; charset=utf-8"
             return await request.app[BODIES].send(request, headers, picture, status=200, json=selection.choice.json)
         raise StoreFailed(N_("The stored picture changes faster than it can be read."))

@@ -64,6 +64,7 @@ class SharedLayer:
             self._ask_failed(error)
             return None
         finally:
+            trace.shared = True
             trace.add("cache", begun)
             self._observer.took("cache", time.perf_counter() - begun)
         if self._breaker.open:
