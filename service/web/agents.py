@@ -13,6 +13,7 @@ from service.pictures.values import Picture
 from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_contact_id
 from service.web import request_values
+from service.web.access_log import ANSWER, Answer
 from service.web.changing import retry_while_changing
 from service.web.connections import Connection
 from service.web.headers import uncached
@@ -61,7 +62,9 @@ async def _load(request: web.Request, contact: int, requested: RequestedPicture,
     trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     with connection.cancelled_if_lost():
         selection = await pictures.select(contact, requested, trace, whole=True, reload=reread)
-        return await pictures.load(selection, trace)
+        picture = await pictures.load(selection, trace)
+    request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
+    return picture
 
 
 async def _members(request: web.Request) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from service.protocol.names import initials_of, name_of
 from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
+from service.web.access_log import ANSWER, Answer
 from service.web.changing import retry_while_changing
 from service.web.connections import Connection
 from service.web.direct import LOOKED, Looked
@@ -102,6 +103,7 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 
+    request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
     app = request.app
     policy, repeats, requester = app[RESPONSE_POLICY], app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
