@@ -217,6 +217,7 @@ class LogSettings(Section):
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     format: Literal["json", "console"]
+    access: Literal["off", "misses", "all"]
 
     @field_validator("level", mode="before")
     @classmethod

@@ -16,6 +16,7 @@ from service.pictures.trace import NewTrace, Trace
 from service.pictures.values import Entry, OriginalChanged, Picture
 from service.protocol.cache_status import server_timing
 from service.protocol.negotiate import RequestedPicture, requested_picture
+from service.web.access_log import ANSWER, AccessLog, Answer
 from service.web.client_address import Networks
 from service.web.connections import Connection
 from service.web.policy import ResponsePolicy
@@ -76,10 +77,11 @@ class DirectAnswers:
         repeats: Repeats,
         policy: ResponsePolicy,
         proxies: Networks,
+        access_log: AccessLog,
         new_trace: NewTrace = Trace,
     ) -> None:
         self._pictures, self._repeats, self._policy, self._proxies = pictures, repeats, policy, proxies
-        self._new_trace = new_trace
+        self._access_log, self._new_trace = access_log, new_trace
         self._requested = lru_cache(1024)(self._parse)
 
     def answer_at_once(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
@@ -164,6 +166,8 @@ class DirectAnswers:
         timing: str,
     ) -> PrebuiltResponse:
         assert isinstance(found.body, bytes)  # it is cached, or a rendition
+        if self._access_log.on:
+            request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
         lifetime, negotiated = self._policy.lifetimes.of(selection, asked.version), asked.requested.type is None
         return self._repeats.first_answer(
             request,

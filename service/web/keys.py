@@ -17,6 +17,7 @@ from service.pictures.thumb_hashes import ThumbHashes
 from service.pictures.trace import NewTrace
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
+from service.web.access_log import AccessLog
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
 from service.web.hosts import Hosts
@@ -34,6 +35,7 @@ AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
 
 With several processes, a reload replaces them, and does not call these functions.
 """
+ACCESS_LOG = web.AppKey("access_log", AccessLog)
 ADMISSION = web.AppKey("admission", Admission)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 BODIES = web.AppKey("bodies", BodySender)

@@ -35,11 +35,13 @@ from service.rendering.costs import Costs
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import RenderSettings, Settings
+from service.web.access_log import AccessLog
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
 from service.web.health import flush_metrics
 from service.web.hosts import Hosts
 from service.web.keys import (
+    ACCESS_LOG,
     ADMISSION,
     AFTER_RELOAD,
     BODIES,
@@ -113,6 +115,7 @@ def create_app(
     app[AFTER_RELOAD] = []
     app[METRICS] = Metrics()
     app[REFUSALS] = RefusalLog()
+    app[ACCESS_LOG] = AccessLog(settings.log.access, settings.server.trusted_proxies)
     app[LANGUAGES] = Languages.load()
     app[RESPONSE_POLICY] = ResponsePolicy(
         response_lifetimes(settings),
@@ -265,7 +268,9 @@ async def _pictures(app: web.Application, settings: Settings, placeholders: Plac
     )
     app[THUMB_HASHES] = hashes = ThumbHashes(cache, originals, entries, made)
     app[REPEATS] = Repeats(pictures, app[SHARING], index_bytes(settings.cache))
-    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES], app[NEW_TRACE])
+    app[DIRECT] = DirectAnswers(
+        pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES], app[ACCESS_LOG], app[NEW_TRACE]
+    )
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await hashes.close()

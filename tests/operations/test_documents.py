@@ -57,7 +57,7 @@ def events() -> set[str]:
     """Return the log events above DEBUG, those of gunicorn's messages included."""
     logged = re.findall(rf"\b(?:log\.(?:info|warning|error|exception)|tell)\(\s*{EVENT}", SOURCE)
     translated = re.findall(rf": \({EVENT},", SOURCE)
-    return {*logged, *translated, "request.refused", "request.refusals", "server.arbiter"}
+    return {*logged, *translated, "request.answered", "request.refused", "request.refusals", "server.arbiter"}
 
 
 def metrics() -> set[str]:

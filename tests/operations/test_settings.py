@@ -80,7 +80,7 @@ class TestTheDefaults:
         assert re.search(rf"(?i)\b({units})\b", line.partition("#")[2])
 
     def test_defaults_are_few(self) -> None:
-        assert len(self.SETTINGS) <= 83
+        assert len(self.SETTINGS) <= 84
 
     def test_defaults_are_exactly_the_settings_of_the_classes(self) -> None:
         documented = {section: set(values) for section, values in tomllib.loads(DEFAULTS).items()}

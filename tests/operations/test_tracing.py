@@ -189,7 +189,7 @@ def test_context_of_a_trusted_proxy_decides(collector: Collector, pictures: Path
         assert repeated(service, path, 3) == [200] * 3
         roots = of_images(collector, 3)
         assert {(root.trace, root.parent) for root in roots} == {(TRACE, "00f067aa0ba902b7")}
-        lines = [line for line in map(json.loads, service.logged.splitlines()) if line["event"] == "request"]
+        lines = [line for line in map(json.loads, service.logged.splitlines()) if line["event"] == "request.answered"]
         assert [line.get("trace_id") for line in lines if "/Image" in line["path"]] == [TRACE] * 6 + [None] * 3
         time.sleep(1.5)  # the next request of the exporter
         assert len(collector.roots) == 3
