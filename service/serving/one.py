@@ -87,7 +87,7 @@ async def serve(
         if listeners.admin is not None:
             shown = operators_application(app, Hosts(server.operators_names, ()))
             few = replace(limits, connections=_OPERATORS)
-            operators = Runner(shown, few, shutdown_timeout=_CUT_TIMEOUT, path=OperatorsPath)
+            operators = Runner(shown, few, shutdown_timeout=_CUT_TIMEOUT, hurried=stop.hurried, path=OperatorsPath)
             await operators.setup()
             await web.SockSite(operators, listeners.admin).start()
         ready()
