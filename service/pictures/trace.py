@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Literal
 
 from service.pictures.demand import Client, Demand
@@ -72,13 +73,27 @@ class Trace:
         if self.begin_by is not None:
             self.begin_by = math.inf
 
-    def add(self, name: str, begun: float) -> None:
-        """Add the seconds since *begun*, which is from `time.perf_counter`, to the time of *name*."""
+    def add(self, name: str, begun: float, *, shared: bool = False) -> None:
+        """Add the seconds since *begun*, which is from `time.perf_counter`, to the time of *name*.
+
+        *shared*: it was a call of the shared cache.
+        """
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
+        self.shared = self.shared or shared
+
+    def beside(self, name: str, begun: float) -> None:
+        """Note a step since *begun* that no answer waits for. It is no part of the durations."""
+
+    def rendered(self, decoding: float, encoding: float) -> None:
+        """Note the seconds that the render process reports of the render that is under way."""
 
     def timed(self, name: str) -> _Timed:
         """Return a context manager that adds the duration of its block to the time of *name*."""
         return _Timed(self, name)
+
+
+NewTrace = Callable[[], Trace]
+"""Returns the trace of a request. Where requests are traced, it makes spans of the steps of a sampled one."""
 
 
 class _Timed:

@@ -225,5 +225,12 @@ class LogSettings(Section):
         return level.upper() if isinstance(level, str) else level
 
 
+class TracingSettings(Section):
+    """Where spans of requests are sent, and of which requests."""
+
+    endpoint: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]{1,255}/[^\s?#@]{0,255})?$")]
+    ratio: Annotated[float, Field(ge=0, le=1)]
+
+
 def _names(text: str) -> list[str]:
     return [name.strip().upper() for name in text.split(",")]

@@ -13,8 +13,10 @@ from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 
 from service.access.identity import Role
 from service.errors import N_, BadParameter, HeaderTooLarge, PictureError, Unexpected
+from service.pictures.ports import Layer
 from service.web import request_parser
 from service.web.access_log import ANSWER, Answer
+from service.web.client_address import peer_address
 from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
 from service.web.keys import (
@@ -46,14 +48,13 @@ from service.web.untasked import Steps
 log = structlog.get_logger()
 
 _READS = (hdrs.METH_GET, hdrs.METH_HEAD)
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class FastPath:
     """Answers hits for a started *app*, and passes all other requests to its own *handler*."""
 
-    def __init__(
-        self, app: web.Application, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-    ) -> None:
+    def __init__(self, app: web.Application, handler: Handler) -> None:
         self._repeats, self._direct = app[REPEATS], app[DIRECT]
         self._metrics, self._languages = app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
@@ -94,7 +95,7 @@ class FastPath:
             if method != hdrs.METH_GET or not earlier.small_and_shared:
                 return False
             return self._answer_shared(transport, message, requester, key, earlier, begun)
-        self._write(transport, message, response, begun)
+        self._write(transport, message, response, begun, "memory")
         return True
 
     async def _answer_shared(
@@ -119,15 +120,21 @@ class FastPath:
             return False
         if response.length > SMALL:
             return False
-        self._write(transport, message, response, begun)
+        self._write(transport, message, response, begun, "shared")
         return True
 
     def _write(
-        self, transport: asyncio.WriteTransport, message: RawRequestMessage, response: PrebuiltResponse, begun: float
+        self,
+        transport: asyncio.WriteTransport,
+        message: RawRequestMessage,
+        response: PrebuiltResponse,
+        begun: float,
+        layer: Layer,
     ) -> None:
+        """Count and write *response*, which *layer* of the cache has given."""
         method, seconds = message.method, time.perf_counter() - begun
         self._metrics.request("image", method, response.status, seconds, response.sent(method))
-        if self._proxies and (given := given_id(message.headers, _address(transport), self._proxies)):
+        if self._proxies and (given := given_id(message.headers, peer_address(transport), self._proxies)):
             response.add_field(X_REQUEST_ID, given)
         if self._logs_hits:
             self._access_log.skip_hit()
@@ -198,10 +205,15 @@ class FastPath:
                 if self._logs_hits:
                     request[ANSWER] = Answer(earlier.owner, earlier.field, "shared", hit=True)
                 return response
-            if (response := await self._repeats.follow(request, requester)) is not None:
-                self._metrics.collapsed()
+            if (response := await self._follow(request, requester)) is not None:
                 return response
         return await self._direct.answer(request, requester)
+
+    async def _follow(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
+        """Wait for an equal request that is being answered, and return its answer; None if there is none to share."""
+        if (response := await self._repeats.follow(request, requester)) is not None:
+            self._metrics.collapsed()
+        return response
 
     def _known_reader(self, request: web.BaseRequest) -> Requester | None:
         """Return the requester of GET or HEAD if it is known without a verifier and may read; else None."""
@@ -272,9 +284,3 @@ class FastPath:
             log.info("response.cut", reason="TimeoutError")
             request.transport.abort()
             raise ConnectionResetError("the client reads nothing") from None
-
-
-def _address(transport: asyncio.WriteTransport) -> str | None:
-    """Return the address of the client of a TCP connection."""
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, (tuple, list)) else None

@@ -14,6 +14,7 @@ from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.ports import Admission, Renderer, WritableStore
 from service.pictures.thumb_hashes import ThumbHashes
+from service.pictures.trace import NewTrace
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
 from service.web.access_log import AccessLog
@@ -44,6 +45,7 @@ DIRECT = web.AppKey("direct", DirectAnswers)
 HOSTS = web.AppKey("hosts", Hosts)
 LANGUAGES = web.AppKey("languages", Languages)
 METRICS = web.AppKey("metrics", Metrics)
+NEW_TRACE: web.AppKey[NewTrace] = web.AppKey("new_trace")
 PICTURES = web.AppKey("pictures", ContactPictures)
 READINESS = web.AppKey("readiness", Readiness)
 REFUSALS = web.AppKey("refusals", RefusalLog)
