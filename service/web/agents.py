@@ -9,15 +9,15 @@ from typing import Any
 from aiohttp import web
 
 from service.errors import N_, BadParameter, NoPicture, UploadTimedOut
-from service.pictures.trace import Trace
 from service.pictures.values import Picture
 from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_contact_id
 from service.web import request_values
+from service.web.access_log import ANSWER, Answer
 from service.web.changing import retry_while_changing
 from service.web.connections import Connection
 from service.web.headers import uncached
-from service.web.keys import BODIES, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES
+from service.web.keys import BODIES, NEW_TRACE, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES
 from service.web.request_values import Handler
 from service.web.waiting_client import WaitingClient
 
@@ -57,12 +57,14 @@ def contact_image(*, sized: bool) -> Handler:
 
 
 async def _load(request: web.Request, contact: int, requested: RequestedPicture, *, reread: bool) -> Picture:
-    pictures, trace, connection = request.app[PICTURES], Trace(), request.protocol
+    pictures, trace, connection = request.app[PICTURES], request.app[NEW_TRACE](), request.protocol
     assert isinstance(connection, Connection)
     trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     with connection.cancelled_if_lost():
         selection = await pictures.select(contact, requested, trace, whole=True, reload=reread)
-        return await pictures.load(selection, trace)
+        picture = await pictures.load(selection, trace)
+    request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
+    return picture
 
 
 async def _members(request: web.Request) -> dict[str, Any]:

@@ -27,11 +27,12 @@ from service.protocol.names import initials_of, name_of
 from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
+from service.web.access_log import ANSWER, Answer
 from service.web.changing import retry_while_changing
 from service.web.connections import Connection
 from service.web.direct import LOOKED, Looked
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
-from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY, TRUSTED_PROXIES
+from service.web.keys import BODIES, LANGUAGES, METRICS, NEW_TRACE, PICTURES, REPEATS, RESPONSE_POLICY, TRUSTED_PROXIES
 from service.web.request_values import CONDITIONS, contact_id
 from service.web.requester import REQUESTER, target
 from service.web.waiting_client import WaitingClient
@@ -95,13 +96,14 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     request, contact, connection = asked.request, asked.contact, asked.request.protocol
     assert isinstance(connection, Connection)
     looked = None if reread else request.get(LOOKED)
-    trace = Trace() if looked is None else looked.trace
+    trace = request.app[NEW_TRACE]() if looked is None else looked.trace
     trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     with connection.cancelled_if_lost():
         (selection, language, detail), loaded, part = await _load_first_possible(asked, looked, trace, reread=reread)
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 
+    request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
     app = request.app
     policy, repeats, requester = app[RESPONSE_POLICY], app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
