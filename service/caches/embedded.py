@@ -25,7 +25,7 @@ from service.child_environment import child_environment
 log = structlog.get_logger()
 
 _PREFIX = "contact-image-"
-_SOCKET = "valkey.sock"
+_SOCKET, _PID_FILE = "valkey.sock", "valkey.pid"
 _MAX_SOCKET_PATH = 100
 """Bytes of a socket's path. Linux allows 107 and macOS 103."""
 START_TIMEOUT = 10.0
@@ -77,6 +77,7 @@ class EmbeddedValkey:
             "port": "0",
             "unixsocket": str(directory / _SOCKET),
             "unixsocketperm": "600",
+            "pidfile": str(directory / _PID_FILE),
             "dir": str(directory),
             "save": "",
             "appendonly": "no",
@@ -86,6 +87,14 @@ class EmbeddedValkey:
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         return cls(directory, [str(binary), *arguments])
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process id of the server. There is none while the server does not run."""
+        try:
+            return (int((self._directory / _PID_FILE).read_text()),)
+        except (OSError, ValueError):
+            return ()
 
     async def ready(self) -> None:
         """Wait until the server listens. Raise `CannotEmbed` when it ends, or does not listen in time."""

@@ -24,6 +24,7 @@ from prometheus_client import multiprocess, values
 
 from service.caches.embedded import EmbeddedValkey
 from service.line_queue import STANDARD_ERROR
+from service.log_level import LOG_LEVEL
 from service.rendering.slots import RenderSlots
 from service.serving.arbiter import EventLogger, ReplaceableWorker, SafeArbiter
 from service.serving.budget import share
@@ -32,6 +33,7 @@ from service.serving.one import serve
 from service.serving.reloading import Reload
 from service.serving.stopping import Stop
 from service.settings import Settings
+from service.web.gauges import Gauges
 from service.web.keys import METRICS
 from service.wiring.app import create_app
 from service.wiring.private_server import private_server, with_private_server
@@ -108,11 +110,15 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return self
 
     def run(self) -> None:
-        every_second = self.embedded.revive if self.embedded is not None else lambda: None
-        self.arbiter = SafeArbiter(self, self.listeners, self.settings_reload, every_second)
+        self.arbiter = SafeArbiter(self, self.listeners, self.settings_reload, self._every_second)
         gc.freeze()  # the end takes 0.1 s and not 0.7, and forked processes share more memory
         gc.enable()
         self.arbiter.run()
+
+    def _every_second(self) -> None:
+        LOG_LEVEL.apply()
+        if self.embedded is not None:
+            self.embedded.revive()
 
 
 class _Process(ReplaceableWorker):
@@ -185,9 +191,17 @@ class _Process(ReplaceableWorker):
             )
             if self.replaces_dead:
                 app[METRICS].started_again()
+            if not self.part:
+                self._watch_shared_processes(app[METRICS].gauges)
             await serve(app, settings.server, workers.listeners, self._ready, stop)
         finally:
             heartbeat.cancel()
+
+    def _watch_shared_processes(self, gauges: Gauges) -> None:
+        """Report the processes that all which serve have in common. One of them does."""
+        gauges.watch_processes("arbiter", lambda: (os.getppid(),))
+        if (embedded := self.wsgi.embedded) is not None:
+            gauges.watch_processes("cache", lambda: embedded.pids)
 
     def _ready(self) -> None:
         self.booted = True

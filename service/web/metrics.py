@@ -26,7 +26,7 @@ from service.formats import Format
 from service.line_queue import STANDARD_ERROR
 from service.pictures.ports import Layer, Lookup, MadeFrom, Outcome, Stage
 from service.threads import hung_calls
-from service.web.gauges import Gauges, Kind
+from service.web.gauges import Gauges
 from service.web.request_values import METHODS
 
 Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "agent", "other"]
@@ -110,7 +110,7 @@ class Metrics:
         self._restarts = counter(
             "contact_image_process_restarts", "Processes started in place of others that died.", ["process"]
         )
-        for kind in get_args(Kind):
+        for kind in ("serve", "render"):
             self._restarts.labels(kind)  # a series that begins with its first event shows no increase
         self.evictions = counter("contact_image_memory_cache_evictions", "Entries dropped from the memory cache.")
         self.gauges = Gauges(registry)

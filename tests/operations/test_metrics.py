@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import http.client
+import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from tests.operations.running import NEEDS_PROC, Service, block_until, running
+from tests.operations.running import NEEDS_PROC, Service, block_until, family, running
 from tests.operations.test_workers import total
 from tests.web.conftest import populated
 from tests.web.test_metrics import HOSTILE_FIELDS, HOSTILE_METHODS, HOSTILE_PATHS, MOST_SERIES
@@ -26,12 +29,24 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield service
 
 
-@pytest.mark.parametrize("kind", ["serve", "render"])
-def test_processes_are_counted_together(pair: Service, kind: str) -> None:
-    block_until(
-        lambda: total(pair, "contact_image_processes", f'process="{kind}"') == 2, 60, "both processes have reported"
-    )
-    assert total(pair, "contact_image_process_restarts_total", f'process="{kind}"') == 0
+@pytest.mark.parametrize(("kind", "count"), [("serve", 2), ("render", 2), ("arbiter", 1), ("cache", 1)])
+def test_processes_are_counted_together(pair: Service, kind: str, count: int) -> None:
+    label = f'process="{kind}"'
+    block_until(lambda: total(pair, "contact_image_processes", label) == count, 60, "all processes have reported")
+    assert total(pair, "contact_image_process_restarts_total", label) == 0
+    assert total(pair, "contact_image_process_resident_bytes", label) > count * 1_000_000
+    block_until(lambda: total(pair, "contact_image_process_cpu_seconds", label) > 0, 60, "a tick of processor time")
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_process_of_the_private_server_is_known_after_its_death(tmp_path: Path, workers: str) -> None:
+    with running("--images", tmp_path, "--workers", workers) as service:
+        block_until(lambda: total(service, "contact_image_processes", 'process="cache"') == 1, 60, "it is known")
+        (server,) = (each for each in family(service.process.pid) if "valkey-server" in each.command.split()[0])
+        os.kill(server.pid, signal.SIGKILL)
+        block_until(lambda: not server.alive, 60, "it is dead")
+        resident = "contact_image_process_resident_bytes"
+        block_until(lambda: total(service, resident, 'process="cache"') > 0, 60, "its successor is known")
 
 
 def test_gauges_of_all_processes_are_in_one_answer(pair: Service) -> None:
@@ -43,6 +58,22 @@ def test_gauges_of_all_processes_are_in_one_answer(pair: Service) -> None:
         found = [line for line in lines if line.startswith(name) and 'process="serve"' in line]
         assert sorted("".join(re.findall(r'pid="(\d+)"', line)) for line in found) == ["0", "1"]
         assert all(float(line.rpartition(" ")[2]) > 0 for line in found)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_time_of_the_start_is_that_of_the_service(tmp_path: Path, workers: str) -> None:
+    """A process that replaces another one does not change it."""
+    name = "contact_image_start_time_seconds"
+    before = time.time()
+    with running("--images", tmp_path, "--workers", workers) as service:
+        block_until(lambda: total(service, name) > 0, 60, "the processes have reported")
+        first = total(service, name)
+        assert before <= first <= time.time()
+        if workers == "2":
+            os.kill(next(iter(service.servers)).pid, signal.SIGKILL)
+            restarts = "contact_image_process_restarts_total"
+            block_until(lambda: total(service, restarts, 'process="serve"') == 1, 60, "another one serves")
+            assert total(service, name) == first
 
 
 def test_hostile_requests_make_few_series(pair: Service) -> None:
