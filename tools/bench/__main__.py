@@ -17,6 +17,7 @@ _NAMES = {
     "thumbor": "rate of cached renditions, against thumbor, two processes each",
     "tail": "latency of hits while misses keep every renderer busy",
     "overload": "ten and fifty times the orders that can be rendered, in an open loop",
+    "kit": "each scenario of the load kit against the service; draws docs/load.png",
     "stampede": "a thousand identical cold requests at once, over two processes",
     "soak": "memory of the service after 100,000 hits, against after 20,000",
     "growth": "rate of hits over larger pictures and more contacts, against a bare handler; draws docs/growth.png",
@@ -50,7 +51,7 @@ def main() -> None:
     parser.add_argument(
         "--contacts", type=int, default=1_000_000, help="of lookup: contacts in the large folder (1,000,000)"
     )
-    parser.add_argument("--load-seconds", type=int, default=60, help="of overload: seconds of each load (60)")
+    parser.add_argument("--load-seconds", type=int, default=60, help="of overload, kit: seconds of each load (60)")
     parser.add_argument("--commit", default="HEAD~1", help="of against: the other commit (HEAD~1)")
     parser.add_argument(
         "--only",
