@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
@@ -48,7 +49,7 @@ class OpenLoop:
 
     def __init__(self, connect: Connect, keep: Callable[[bytes], bytes] = bytes) -> None:
         self._connect, self._keep = connect, keep
-        self._idle: list[Client] = []
+        self._idle: deque[Client] = deque()  # in turn, so that all processes of a service get requests
         self._count = 0
         self._pending: dict[int, tuple[float, float]] = {}
         self._opening: set[asyncio.Task[None]] = set()
@@ -57,7 +58,7 @@ class OpenLoop:
 
     async def run(self, schedule: Iterable[tuple[float, bytes]], sent: Callable[[], None] | None = None) -> None:
         """Send each request of *schedule* at its seconds from now, call *sent*, and wait for the last answers."""
-        self._idle = await self._connect(_CONNECTIONS)
+        self._idle.extend(await self._connect(_CONNECTIONS))
         self._count = len(self._idle)
         gc.freeze()
         self._begun = time.perf_counter()
@@ -87,11 +88,11 @@ class OpenLoop:
         now = time.perf_counter() - self._begun
         at = min(at, now)  # a timer may end up to a millisecond early
         self._pending[number] = at, now - at
-        while self._idle and self._idle[-1].closed:
-            self._idle.pop()
+        while self._idle and self._idle[0].closed:
+            self._idle.popleft()
             self._count -= 1
         if self._idle:
-            self._converse(self._idle.pop(), number, request)
+            self._converse(self._idle.popleft(), number, request)
         elif self._count < _MAX_CONNECTIONS:
             self._count += 1
             task = asyncio.create_task(self._open(number, request))

@@ -12,18 +12,18 @@ import structlog
 from service.line_queue import STANDARD_ERROR
 from service.log_level import LOG_LEVEL, LevelLogger
 from service.settings import LogSettings
-from service.web.request_ids import REQUEST_ID
+from service.web.request_ids import REQUEST_ID, TRACE_ID
 
 log = structlog.get_logger()
 
 
 def configure_logs(settings: LogSettings) -> None:
-    """Configure structlog and logging: structured lines on standard error, with the id of the request.
+    """Configure structlog and logging: structured lines on standard error, with the ids of the request.
 
     Lines of libraries have the level WARNING at least.
     """
     shared: list[structlog.typing.Processor] = [
-        _with_request_id,
+        _with_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -54,9 +54,11 @@ def _log_unraisable(ignored: sys.UnraisableHookArgs) -> None:
     log.error("server.exception_ignored", where=type(ignored.object).__name__, exc_info=error)
 
 
-def _with_request_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _with_ids(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     if request_id := REQUEST_ID.get(None):
         event["request_id"] = request_id
+    if trace_id := TRACE_ID.get(None):
+        event["trace_id"] = trace_id
     return event
 
 

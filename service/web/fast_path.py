@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -14,10 +13,14 @@ from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 
 from service.access.identity import Role
 from service.errors import N_, BadParameter, HeaderTooLarge, PictureError, Unexpected
+from service.pictures.ports import Layer
 from service.web import request_parser
+from service.web.access_log import ANSWER, Answer
+from service.web.client_address import peer_address
 from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
 from service.web.keys import (
+    ACCESS_LOG,
     AFTER_RELOAD,
     AUTHENTICATOR,
     BODIES,
@@ -36,7 +39,7 @@ from service.web.problems import status_of
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer, RepeatKey
 from service.web.request_ids import X_REQUEST_ID, adopt_given_id, given_back, given_id, identify
-from service.web.request_log import log_abandoned, log_request
+from service.web.request_log import log_abandoned
 from service.web.request_values import METHODS, field
 from service.web.requester import REQUESTER, Requester, kept_target
 from service.web.streaming import SMALL
@@ -45,18 +48,17 @@ from service.web.untasked import Steps
 log = structlog.get_logger()
 
 _READS = (hdrs.METH_GET, hdrs.METH_HEAD)
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class FastPath:
     """Answers hits for a started *app*, and passes all other requests to its own *handler*."""
 
-    def __init__(
-        self, app: web.Application, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-    ) -> None:
+    def __init__(self, app: web.Application, handler: Handler) -> None:
         self._repeats, self._direct = app[REPEATS], app[DIRECT]
         self._metrics, self._languages = app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
-        self._refusals, self._bodies = app[REFUSALS], app[BODIES]
+        self._refusals, self._bodies, self._access_log = app[REFUSALS], app[BODIES], app[ACCESS_LOG]
         self._hosts, self._proxies = app[HOSTS], app[TRUSTED_PROXIES]
         self._default_requester = self._authenticator.default_requester
         self._handler = handler
@@ -64,8 +66,8 @@ class FastPath:
         app[AFTER_RELOAD].append(self._read_level)
 
     def _read_level(self) -> None:
-        """Find out whether requests are logged. That costs too much time to do for every hit."""
-        self._logs = bool(log.bind().is_enabled_for(logging.DEBUG))
+        self._access_log.read_level()
+        self._logs, self._logs_hits = self._access_log.on, self._access_log.of_hits
 
     def answer_at_once(self, transport: asyncio.WriteTransport, message: RawRequestMessage) -> bool | Steps:
         """Answer a hit in memory of a requester who is known without a credential. Return False for other requests.
@@ -74,7 +76,9 @@ class FastPath:
         its earlier answers.
         """
         requester, method = self._default_requester, message.method
-        if requester is None or self._logs or method not in _READS or Role.READ not in requester.roles:
+        if requester is None or method not in _READS or Role.READ not in requester.roles:
+            return False
+        if self._logs_hits and self._access_log.wants_next_hit():
             return False
         if message.should_close or message.version != HttpVersion11 or hdrs.RANGE in message.headers:
             return False
@@ -91,7 +95,7 @@ class FastPath:
             if method != hdrs.METH_GET or not earlier.small_and_shared:
                 return False
             return self._answer_shared(transport, message, requester, key, earlier, begun)
-        self._write(transport, message, response, begun)
+        self._write(transport, message, response, begun, "memory")
         return True
 
     async def _answer_shared(
@@ -116,16 +120,24 @@ class FastPath:
             return False
         if response.length > SMALL:
             return False
-        self._write(transport, message, response, begun)
+        self._write(transport, message, response, begun, "shared")
         return True
 
     def _write(
-        self, transport: asyncio.WriteTransport, message: RawRequestMessage, response: PrebuiltResponse, begun: float
+        self,
+        transport: asyncio.WriteTransport,
+        message: RawRequestMessage,
+        response: PrebuiltResponse,
+        begun: float,
+        layer: Layer,
     ) -> None:
+        """Count and write *response*, which *layer* of the cache has given."""
         method, seconds = message.method, time.perf_counter() - begun
         self._metrics.request("image", method, response.status, seconds, response.sent(method))
-        if self._proxies and (given := given_id(message.headers, _address(transport), self._proxies)):
+        if self._proxies and (given := given_id(message.headers, peer_address(transport), self._proxies)):
             response.add_field(X_REQUEST_ID, given)
+        if self._logs_hits:
+            self._access_log.skip_hit()
         response.write_whole(transport, method)  # at last: after a fault the request is answered otherwise
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -140,6 +152,8 @@ class FastPath:
         if earlier is not None and requester is not None and may_send and self._hosts.serves(request):
             # `find` has checked the version, and an earlier request with this target was not malformed.
             response = repeats.answer(request, requester, earlier)
+            if self._logs_hits and response is not None:
+                request[ANSWER] = Answer(earlier.owner, earlier.field, "memory", hit=True)
         if response is None:
             if malformed(request):
                 connection.mark_idle()
@@ -188,11 +202,18 @@ class FastPath:
         """Return the answer of a cache, a near store, or an equal request that is being answered; else None."""
         if request.method == hdrs.METH_GET:
             if earlier is not None and (response := await self._repeats.answer_shared(request, requester, earlier)):
+                if self._logs_hits:
+                    request[ANSWER] = Answer(earlier.owner, earlier.field, "shared", hit=True)
                 return response
-            if (response := await self._repeats.follow(request, requester)) is not None:
-                self._metrics.collapsed()
+            if (response := await self._follow(request, requester)) is not None:
                 return response
         return await self._direct.answer(request, requester)
+
+    async def _follow(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
+        """Wait for an equal request that is being answered, and return its answer; None if there is none to share."""
+        if (response := await self._repeats.follow(request, requester)) is not None:
+            self._metrics.collapsed()
+        return response
 
     def _known_reader(self, request: web.BaseRequest) -> Requester | None:
         """Return the requester of GET or HEAD if it is known without a verifier and may read; else None."""
@@ -216,8 +237,7 @@ class FastPath:
         method = request.method
         self._metrics.request("image", method, response.status, seconds, response.sent(method))  # no others are made
         if self._logs:
-            identify(request)
-            log_request(request, response, seconds)
+            self._access_log.answered(request, response, seconds, response.sent(method))
         return response
 
     def _describe_server(self, request: web.BaseRequest) -> web.Response:
@@ -264,9 +284,3 @@ class FastPath:
             log.info("response.cut", reason="TimeoutError")
             request.transport.abort()
             raise ConnectionResetError("the client reads nothing") from None
-
-
-def _address(transport: asyncio.WriteTransport) -> str | None:
-    """Return the address of the client of a TCP connection."""
-    peer = transport.get_extra_info("peername")
-    return str(peer[0]) if isinstance(peer, (tuple, list)) else None

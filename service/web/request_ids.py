@@ -16,6 +16,8 @@ from service.web.client_address import Networks, is_in
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 """The id of the request that the current task answers."""
+TRACE_ID: ContextVar[str] = ContextVar("trace_id")
+"""The id of the trace that the request of the current task belongs to, if it belongs to one."""
 X_REQUEST_ID = istr("X-Request-ID")
 _VALID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """An id that a proxy may give: it fits into a header field and into a line of the log as it is."""

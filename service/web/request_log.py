@@ -1,4 +1,4 @@
-"""What is logged of a request: a line when it is answered, and a line, or a part of one, when it is refused."""
+"""What is logged of a request that is refused: a line, or a part of one; and of one whose client has left."""
 
 from __future__ import annotations
 
@@ -19,11 +19,6 @@ log = structlog.get_logger()
 
 _REFUSALS = 20
 """Lines a second for refused requests. Further ones are counted in one line."""
-
-
-def log_request(request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
-    """Log that *request* was answered with *response*, *seconds* after it was read."""
-    log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
 
 
 def log_abandoned(request: web.BaseRequest, seconds: float) -> None:

@@ -6,13 +6,16 @@ One process, several processes and the tests all serve the application by `Runne
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
 from service.web.connections import Connection, ConnectionLimits, ConnectionServer
-from service.web.fast_path import FastPath
+from service.web.fast_path import FastPath, Handler
 from service.web.operators import OperatorsPath
 
+FAST_PATH: web.AppKey[Callable[[web.Application, Handler], FastPath]] = web.AppKey("fast_path")
+"""Makes the fast path of an application whose requests are traced."""
 _HEADER_LOOKS = 20
 """Looks at the stop for headers that are awaited."""
 _HEADER_INTERVAL = 0.01
@@ -46,7 +49,8 @@ class Runner(web.ServerRunner):
         await self._application.setup()
         inner = self._application.server
         assert inner is not None
-        path = self._path(self._application.app, inner.request_handler)
+        make = self._application.app.get(FAST_PATH, self._path)
+        path = make(self._application.app, inner.request_handler)
         self._connection_server.request_handler = path.answer
         self._connection_server.request_factory = inner.request_factory
         self._connection_server.answer_at_once = path.answer_at_once

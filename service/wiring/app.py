@@ -35,11 +35,13 @@ from service.rendering.costs import Costs
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import RenderSettings, Settings
+from service.web.access_log import AccessLog
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
 from service.web.health import flush_metrics
 from service.web.hosts import Hosts
 from service.web.keys import (
+    ACCESS_LOG,
     ADMISSION,
     AFTER_RELOAD,
     BODIES,
@@ -49,6 +51,7 @@ from service.web.keys import (
     HOSTS,
     LANGUAGES,
     METRICS,
+    NEW_TRACE,
     PICTURES,
     READINESS,
     REFUSALS,
@@ -78,6 +81,7 @@ from service.wiring.credentials import authenticator
 from service.wiring.lifetimes import max_wait, record_lifetimes, response_lifetimes
 from service.wiring.recipe import recipe
 from service.wiring.stores import StoreState, store_type
+from service.wiring.tracing import tracing
 
 log = structlog.get_logger()
 
@@ -111,6 +115,7 @@ def create_app(
     app[AFTER_RELOAD] = []
     app[METRICS] = Metrics()
     app[REFUSALS] = RefusalLog()
+    app[ACCESS_LOG] = AccessLog(settings.log.access, settings.server.trusted_proxies)
     app[LANGUAGES] = Languages.load()
     app[RESPONSE_POLICY] = ResponsePolicy(
         response_lifetimes(settings),
@@ -125,6 +130,7 @@ def create_app(
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
     app.on_response_prepare.append(give_back)
+    app.cleanup_ctx.append(lambda app: tracing(app, settings))
     app.cleanup_ctx.append(flush_metrics)
     app.cleanup_ctx.append(_report_refusals)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
@@ -258,10 +264,13 @@ async def _pictures(app: web.Application, settings: Settings, placeholders: Plac
         recipe=made,
         lifetimes=lifetimes,
         placeholder_files=placeholders,
+        new_trace=app[NEW_TRACE],
     )
     app[THUMB_HASHES] = hashes = ThumbHashes(cache, originals, entries, made)
     app[REPEATS] = Repeats(pictures, app[SHARING], index_bytes(settings.cache))
-    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES])
+    app[DIRECT] = DirectAnswers(
+        pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES], app[ACCESS_LOG], app[NEW_TRACE]
+    )
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await hashes.close()
@@ -280,6 +289,7 @@ async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[Non
         limits=made.limits,
         strip=made.encoding if settings.writes.strip_metadata else None,
         max_wait=_WRITE_STEPS * images.timeout,
+        new_trace=app[NEW_TRACE],
     )
     yield
     await writes.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import re
 import signal
@@ -91,7 +90,7 @@ def processes_that_log(service: Service) -> int:
 
 
 def changes(service: Service) -> list[tuple[Any, Any, Any]]:
-    lines = [json.loads(line) for line in service.logged.splitlines() if "audit.log_level" in line]
+    lines = [line for line in service.events if line["event"] == "audit.log_level"]
     return [(line["who"], line["before"], line["after"]) for line in lines]
 
 
