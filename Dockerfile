@@ -3,7 +3,7 @@
 ARG PYTHON=python:3.12-slim
 
 FROM ${PYTHON} AS builder
-# Extras, separated by commas: `heic` for HEIC originals.
+# Extras, separated by commas: `heic` for HEIC originals, `otel` for tracing.
 ARG EXTRAS=
 WORKDIR /src
 RUN python -m venv /venv

@@ -12,8 +12,6 @@ from collections.abc import Iterable
 from typing import TypedDict, Unpack
 from urllib.parse import parse_qsl, quote
 
-NAMES = ("preset", "w", "h", "fit", "gravity", "dpr", "enlarge", "bg", "type", "ifBlank", "name", "v")
-"""The parameters, in the order in which a URL has them."""
 RATIOS = (1, 2, 3)
 """The values of `dpr` in `srcset` by default."""
 
@@ -36,6 +34,10 @@ class Parameters(TypedDict, total=False):
     ifBlank: str | int | None
     name: str | None
     v: str | int | None
+
+
+NAMES = tuple(Parameters.__annotations__)
+"""The parameters, in the order in which a URL has them."""
 
 
 def picture_url(contact: int, base: str = "", **parameters: Unpack[Parameters]) -> str:

@@ -1,4 +1,4 @@
-"""What the system reports of a process: its resident memory, and its processor time. Both are 0 without /proc."""
+"""What the system reports of processes: cores, resident memory, processor time. Without /proc the last two are 0."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def processor_seconds(pid: int) -> float:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
     except (OSError, IndexError):
         return 0.0
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use; of all cores where the system does not provide it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _read(path: str) -> bytes:

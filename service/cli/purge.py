@@ -42,7 +42,7 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
 async def _drop(settings: Settings, contacts: tuple[int, ...]) -> None:
     """Purge *contacts*, or every contact if there are none. Raise `CacheUnavailable` with the reason."""
     from service.pictures.ports import CacheUnavailable
-    from service.wiring.app import redis_cache
+    from service.wiring.caches import redis_cache
 
     cache = redis_cache(settings)
     try:

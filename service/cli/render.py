@@ -19,7 +19,7 @@ PARAMETERS = {
     "enlarge": "true or false: whether it may be larger than the original.",
     "bg": "Colour behind transparent pixels and around the picture, such as ffffff.",
     "type": "The format; by default that of the suffix of TARGET.",
-    "ifBlank": "The placeholder to draw if the picture cannot be rendered.",
+    "ifBlank": "The placeholder to show if the picture cannot be rendered.",
     "name": "The name whose initials the placeholder Initials shows.",
     "preset": "A name in render.presets.",
 }

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from service.cli.options import ranges
+
 if TYPE_CHECKING:
     from service.warming import Report, State
 
-_RANGE = re.compile(r"([1-9][0-9]{0,9})(?:-([1-9][0-9]{0,9}))?")
 _BROWSER = "image/avif,image/webp,*/*;q=0.8"
 _SHOWN = 10
 """Failures that are printed."""
 
 
-def _ranges(texts: Iterable[str]) -> list[range]:
-    """Return the ids that *texts* name, such as `7` or `1-5000`. Raise `click.BadParameter`."""
-    ranges = []
-    for text in texts:
-        match = _RANGE.fullmatch(text)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not first <= last < 2**31:
-            raise click.BadParameter(f"{text[:40]!r} is no id and no range of ids, such as 7 or 1-5000.")
-        ranges.append(range(first, last + 1))
-    return ranges
-
-
 def _in_file(file: TextIO | None) -> list[range]:
     try:
-        return _ranges(file.read().split()) if file is not None else []
+        return ranges(file.read().split()) if file is not None else []
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"the file cannot be read: {error}") from None
 
@@ -44,7 +32,7 @@ def _base(url: str) -> str:
 
 
 @click.command()
-@click.argument("contacts", nargs=-1, callback=lambda _, __, texts: _ranges(texts), metavar="[ID|FIRST-LAST]...")
+@click.argument("contacts", nargs=-1, callback=lambda _, __, texts: ranges(texts), metavar="[ID|FIRST-LAST]...")
 @click.option(
     "--file",
     "listed",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.errors import N_, BeyondFormat
 from service.formats import CENTER, MOST_PIXELS, Fit, Format, Gravity, IfBlank, Initials
@@ -157,6 +157,10 @@ class Rendered:
     """Whether a mezzanine can be made of the original."""
     thumb_hash: str = ""
     """The ThumbHash of the whole picture, if it was ordered."""
+    decoding: float = field(default=0.0, compare=False)
+    """Seconds to decode, scale and colour."""
+    encoding: float = field(default=0.0, compare=False)
+    """Seconds to encode."""
 
 
 @dataclass(frozen=True)

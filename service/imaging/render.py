@@ -6,6 +6,7 @@ HTTP, stores or time limits. Placeholders are drawn in `service.imaging.drawing`
 
 from __future__ import annotations
 
+import time
 from functools import partial
 
 from PIL import Image
@@ -42,6 +43,7 @@ def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool
         Unwritable: the picture was decoded, and the writer of the format failed.
         BadParameter: a side or the area of the rendition is above the limits.
     """
+    begun = time.perf_counter()
     with as_unrenderable():
         plan, kind = order.plan(picture.size), order.format
         opaque = order.background is not None or not kind.alpha
@@ -63,11 +65,21 @@ def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool
         if isinstance(picture, Mezzanine):
             still = Still(work(picture.image))
         elif kind.animated and (moving := picture.moving(work, plan.size, order)):
+            decoded = time.perf_counter()
             with writing(kind):
                 data = encode_animation(moving.frames, kind, moving.plays, order.encoding, still=moving.still)
-            return Rendered(data, *plan.size, frames=len(moving.frames), first_frame=False, thumb_hash="".join(hashes))
+            return Rendered(
+                data,
+                *plan.size,
+                frames=len(moving.frames),
+                first_frame=False,
+                thumb_hash="".join(hashes),
+                decoding=decoded - begun,
+                encoding=time.perf_counter() - decoded,
+            )
         else:
             still = picture.still(work, plan.ratio(picture.size), with_mezzanine=with_mezzanine)
+        decoded = time.perf_counter()
         with writing(kind):
             data = encode_still(still.image, kind, order.encoding, palette=still.palette)
         return Rendered(
@@ -77,6 +89,8 @@ def rendition(picture: Source | Mezzanine, order: Order, *, with_mezzanine: bool
             first_frame=kind.animated and still.more_frames,
             mezzanine_possible=still.mezzanine_possible,
             thumb_hash="".join(hashes),
+            decoding=decoded - begun,
+            encoding=time.perf_counter() - decoded,
         )
 
 

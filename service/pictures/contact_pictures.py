@@ -34,7 +34,7 @@ from service.pictures.placeholders import Placeholders
 from service.pictures.ports import Layer, Observer
 from service.pictures.renditions import Renditions
 from service.pictures.selection import Recipe, Selected, Selection, entity_tag
-from service.pictures.trace import Trace
+from service.pictures.trace import NewTrace, Trace
 from service.pictures.values import RECORD, STORED, Entry, Original, Picture, PlaceholderFiles, StoredEntry
 from service.protocol.negotiate import NONE_RULED_OUT, FormatChoice, RequestedPicture, RuledOut
 
@@ -58,6 +58,7 @@ class ContactPictures:
     """The pictures of contacts: selected by their *originals*, loaded from the *cache* or from *entries*.
 
     *renditions* know the failures of placeholders. *placeholder_files* replace drawn placeholders.
+    *new_trace* returns the traces of lookups for repeats.
     """
 
     def __init__(
@@ -71,13 +72,14 @@ class ContactPictures:
         recipe: Recipe,
         lifetimes: RecordLifetimes,
         placeholder_files: PlaceholderFiles,
+        new_trace: NewTrace = Trace,
     ) -> None:
         self._cache, self._originals, self._renditions, self._observer = cache, originals, renditions, observer
         self._candidates, self._digest, self._lifetimes = Candidates(recipe), recipe.digest, lifetimes
         self.placeholders = Placeholders(self._candidates, recipe, placeholder_files)
         self._most = min(_LARGEST_CACHED, cache.max_body)
         self._near = NearPictures(originals, cache, observer, lifetimes, most=self._most)
-        self._entries = entries
+        self._entries, self._new_trace = entries, new_trace
 
     async def select(
         self,
@@ -252,7 +254,7 @@ class ContactPictures:
         if isinstance(selected.record, StoredEntry):
             return None  # it is in memory only
         fields = (RECORD, selected.field) if body else (RECORD,)
-        found = await self._cache.shared(selected.owner, fields, Trace())
+        found = await self._cache.shared(selected.owner, fields, self._new_trace())
         if not found or (found[0] is not selected.record and found[0] != selected.record):
             return None
         return self._fresh(selected, found[-1], "shared")

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from typing import Literal
 
 from service.pictures.demand import Client, Demand
 from service.pictures.values import Entry, Owner
+
+Source = Literal["memory", "shared", "store", "render", "collapsed"]
+"""Where a picture came from; `collapsed`: from another request's render or read."""
 
 
 class Trace:
@@ -25,6 +30,7 @@ class Trace:
         "owner",
         "pixels",
         "seconds",
+        "shared",
         "stored",
         "ttl",
         "unanswered",
@@ -39,12 +45,24 @@ class Trace:
         self.seconds: dict[str, float] = {}
         self.fwd: str | None = None  # RFC 9211 section 2.2: why the store or the renderer was used; None: it was not
         self.collapsed = False
+        self.shared = False  # the shared cache was asked
         self.stored = False
         self.ttl: int | None = None
         self.unanswered = 0  # lookups that the shared cache did not answer
         self.begin_by: float | None = None  # monotonic seconds at which an accepted order is refused if it only waits
         self.found: tuple[str, Entry | None] | None = None  # a field that was looked up with the record, and its entry
         self.unknown = False  # the contact has no record, so its other entries are not looked up
+
+    @property
+    def source(self) -> Source:
+        """Where the picture came from: the last part of the service that was asked for it."""
+        if self.collapsed:
+            return "collapsed"
+        if "render" in self.seconds:
+            return "render"
+        if "store" in self.seconds:
+            return "store"
+        return "shared" if self.shared else "memory"
 
     def wait_limit(self, usual: float) -> float:
         """Return the seconds that may pass until the render begins: *usual* if the request has no limit of its own."""
@@ -55,13 +73,27 @@ class Trace:
         if self.begin_by is not None:
             self.begin_by = math.inf
 
-    def add(self, name: str, begun: float) -> None:
-        """Add the seconds since *begun*, which is from `time.perf_counter`, to the time of *name*."""
+    def add(self, name: str, begun: float, *, shared: bool = False) -> None:
+        """Add the seconds since *begun*, which is from `time.perf_counter`, to the time of *name*.
+
+        *shared*: it was a call of the shared cache.
+        """
+        self.shared = self.shared or shared
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
+
+    def beside(self, name: str, begun: float) -> None:
+        """Note a step since *begun* that no answer waits for. It is no part of the durations."""
+
+    def rendered(self, decoding: float, encoding: float) -> None:
+        """Note the seconds that the render process reports of the render that is under way."""
 
     def timed(self, name: str) -> _Timed:
         """Return a context manager that adds the duration of its block to the time of *name*."""
         return _Timed(self, name)
+
+
+NewTrace = Callable[[], Trace]
+"""Returns the trace of a request. Where requests are traced, it makes spans of the steps of a sampled one."""
 
 
 class _Timed:

@@ -14,7 +14,7 @@ from service.imaging.order import Encoding, Limits
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.demand import Client, Demand
 from service.pictures.ports import Admission, Check, OriginalStore, Renderer, Upload, WritableStore
-from service.pictures.trace import Trace
+from service.pictures.trace import NewTrace, Trace
 from service.pictures.upload_places import UploadPlaces
 from service.pictures.values import Original, OriginalEmpty
 
@@ -38,7 +38,7 @@ class Writes:
     """Writes to a *store*, purged from the *cache*.
 
     With *strip*, originals are stored without metadata, and encoded by it if they must be encoded again. A request
-    waits for *max_wait* seconds until its change is made and purged.
+    waits for *max_wait* seconds until its change is made and purged. *new_trace* returns the trace of a request.
     """
 
     def __init__(
@@ -51,9 +51,10 @@ class Writes:
         limits: Limits,
         strip: Encoding | None,
         max_wait: float,
+        new_trace: NewTrace = Trace,
     ) -> None:
         self._store, self._cache, self._renderer, self._admission = store, cache, renderer, admission
-        self._limits, self._strip, self._max_wait = limits, strip, max_wait
+        self._limits, self._strip, self._max_wait, self._new_trace = limits, strip, max_wait, new_trace
         self._places = UploadPlaces(_MAX_UPLOADS)
         self._changes: set[asyncio.Task[Any]] = set()
 
@@ -84,13 +85,13 @@ class Writes:
 
         Raise `UnsupportedUpload`, `Unrenderable`, `PreconditionFailed`, and the errors of the store and the renderer.
         """
-        trace = Trace(client)
-        trace.owner, trace.demand = contact, Demand(lambda: None)
+        trace = self._new_trace()
+        trace.client, trace.owner, trace.demand = client, contact, Demand(lambda: None)
         with trace.demand.joined(client), self._admission.count(trace):
             stripped = await self._renderer.admit(upload.open, self._limits, self._strip, trace)
         if stripped is not None:
             await upload.replace(stripped)
-        return await self._complete(contact, self._store.put(contact, upload, check))
+        return await self._complete(contact, self._store.put(contact, upload, check), trace)
 
     async def delete(self, contact: int, check: Check) -> None:
         """Delete the original of *contact*, and purge the contact. Raise `PreconditionFailed` and store errors.
@@ -98,16 +99,16 @@ class Writes:
         If the store cannot be used at all, nothing is purged: what is cached is served in the meantime.
         """
         check(await stored_original(self._store, contact))
-        await self._complete(contact, self._store.delete(contact, check))
+        await self._complete(contact, self._store.delete(contact, check), self._new_trace())
 
     async def close(self) -> None:
         """Wait for the changes under way."""
         if self._changes:
             await asyncio.wait(self._changes, timeout=self._max_wait)
 
-    async def _complete(self, contact: int, change: Coroutine[Any, Any, T]) -> T:
+    async def _complete(self, contact: int, change: Coroutine[Any, Any, T], trace: Trace) -> T:
         """Return the result of *change*. It is completed and purged even if the request is cancelled."""
-        task = asyncio.create_task(self._change(contact, change))
+        task = asyncio.create_task(self._change(contact, change, trace))
         self._changes.add(task)
         task.add_done_callback(self._ended)
         try:
@@ -116,11 +117,13 @@ class Writes:
         except TimeoutError as error:
             raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
 
-    async def _change(self, contact: int, change: Coroutine[Any, Any, T]) -> T:
+    async def _change(self, contact: int, change: Coroutine[Any, Any, T], trace: Trace) -> T:
         try:
-            return await change
+            with trace.timed("store"):
+                return await change
         finally:  # a change that raises may have been made nevertheless
-            await self._cache.purge(contact)
+            with trace.timed("purge"):
+                await self._cache.purge(contact)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._changes.discard(task)

@@ -265,6 +265,8 @@ class RenderPool:
                 try:
                     with trace.timed("render"):
                         result = await process.perform(job, self._timeout)
+                        if isinstance(result, Rendered):
+                            trace.rendered(result.decoding, result.encoding)
                 except FileUnread:
                     with trace.timed("store"):
                         await job.read_file()

@@ -35,6 +35,8 @@ _MOST_DATA = 268_435_456
 """Bytes of a picture at most. The largest rendition of the default limits has less."""
 _MOST_TEXT = 1_000
 """Bytes of a message, and of a value in it, at most."""
+_MOST_SECONDS = 3_600.0
+"""Seconds of a part of a render. No time limit is longer in practice."""
 _MOST_NUMBER = 2**63
 """The absolute value of a number is less."""
 
@@ -161,6 +163,7 @@ def rendered(facts: Facts, data: bytes) -> Rendered:
     _require(len(data) > 0 and {type(made.first_frame), type(made.mezzanine_possible)} == {bool})
     _require(all(_is_number(each) and each > 0 for each in (made.width, made.height, made.frames)))
     _require(max(made.width, made.height) <= MAX_SIDE)
+    _require(all(type(each) is float and 0 <= each < _MOST_SECONDS for each in (made.decoding, made.encoding)))
     _require(made.thumb_hash == "" or THUMB_HASH.fullmatch(made.thumb_hash) is not None)
     return made
 

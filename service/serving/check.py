@@ -9,8 +9,8 @@ from service.rendering.sandbox.layers import ALL, missing
 from service.serving import machine
 from service.settings import BadSettings, RenderSettings, Settings
 from service.settings.cache import UNSEALED
-from service.wiring import credentials
-from service.wiring.app import redis_cache
+from service.wiring import credentials, tracing
+from service.wiring.caches import redis_cache
 from service.wiring.placeholders import load_placeholders
 from service.wiring.private_server import with_private_server
 from service.wiring.sandbox import sandbox_layers
@@ -29,6 +29,8 @@ async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
     found["sandbox"] = await _inspect_sandbox(settings.render)
     if settings.placeholders.directory:
         found["placeholders"] = await _inspect_placeholders(settings)
+    if settings.tracing.endpoint:
+        found["tracing"] = await tracing.inspect(settings.tracing)
     if settings.exposed:
         found["server"] = True, settings.exposed
     return found | {"credentials": await _inspect_credentials(settings)} if settings.auth.schemes else found

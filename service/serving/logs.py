@@ -10,19 +10,20 @@ from typing import Any
 import structlog
 
 from service.line_queue import STANDARD_ERROR
+from service.log_level import LOG_LEVEL, LevelLogger
 from service.settings import LogSettings
-from service.web.request_log import REQUEST_ID
+from service.web.request_ids import REQUEST_ID, TRACE_ID
 
 log = structlog.get_logger()
 
 
 def configure_logs(settings: LogSettings) -> None:
-    """Configure structlog and logging: structured lines on standard error, with the id of the request.
+    """Configure structlog and logging: structured lines on standard error, with the ids of the request.
 
     Lines of libraries have the level WARNING at least.
     """
     shared: list[structlog.typing.Processor] = [
-        _with_request_id,
+        _with_ids,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -34,7 +35,7 @@ def configure_logs(settings: LogSettings) -> None:
     )
     structlog.configure(
         processors=[_Rendered(*shared, final)],
-        wrapper_class=_LevelLogger,
+        wrapper_class=LevelLogger,
         logger_factory=_Lines,
         cache_logger_on_first_use=True,
     )
@@ -42,25 +43,9 @@ def configure_logs(settings: LogSettings) -> None:
     handler = logging.StreamHandler(STANDARD_ERROR)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=final, foreign_pre_chain=shared))
     logging.basicConfig(handlers=[handler], force=True)
-    set_level(settings)
+    LOG_LEVEL.configure(settings.level)
     logging.captureWarnings(True)  # otherwise Python writes warnings and such exceptions to standard error itself
     sys.unraisablehook = _log_unraisable
-
-
-def set_level(settings: LogSettings) -> None:
-    """Set the level of all loggers, also of those that are in use."""
-    level = logging.getLevelNamesMapping()[settings.level]
-    for name, method in vars(structlog.make_filtering_bound_logger(level)).items():
-        if not name.startswith("__"):
-            setattr(_LevelLogger, name, method)
-    logging.getLogger().setLevel(max(level, logging.WARNING))
-
-
-class _LevelLogger(structlog.BoundLoggerBase):
-    """The class of all loggers. `set_level` sets its methods: those below the level do nothing.
-
-    A logger that is in use keeps its class, so another class for another level would have no effect on it.
-    """
 
 
 def _log_unraisable(ignored: sys.UnraisableHookArgs) -> None:
@@ -69,9 +54,11 @@ def _log_unraisable(ignored: sys.UnraisableHookArgs) -> None:
     log.error("server.exception_ignored", where=type(ignored.object).__name__, exc_info=error)
 
 
-def _with_request_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _with_ids(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     if request_id := REQUEST_ID.get(None):
         event["request_id"] = request_id
+    if trace_id := TRACE_ID.get(None):
+        event["trace_id"] = trace_id
     return event
 
 

@@ -7,6 +7,7 @@ import gc
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 from aiohttp import web
@@ -19,7 +20,7 @@ from service.serving.stopping import SignalCounter, Stop, ending_signals
 from service.settings import ServerSettings
 from service.web.hosts import Hosts
 from service.web.keys import READINESS
-from service.web.operators import operators_application
+from service.web.operators import OperatorsPath, operators_application
 from service.web.runner import Runner
 from service.wiring.app import create_app
 
@@ -27,6 +28,8 @@ log = structlog.get_logger()
 
 _CUT_TIMEOUT = 0.1
 """Seconds for requests of operators to end at the stop."""
+_OPERATORS = 64
+"""Connections of operators at most."""
 _COLLECTED_AFTER = 5_000, 20, 20
 """Objects made, and collections of younger ones, before the next garbage collection. Python's own take 4 % of a hit."""
 
@@ -73,7 +76,7 @@ async def serve(
     Call *ready* when the service listens.
     """
     limits = connection_limits(server)
-    operators: web.AppRunner | None = None
+    operators: Runner | None = None
     runner = Runner(app, limits, shutdown_timeout=server.shutdown_timeout, hurried=stop.hurried)
     try:
         await runner.setup()
@@ -83,7 +86,8 @@ async def serve(
         await web.SockSite(runner, listeners.public, backlog=limits.backlog).start()
         if listeners.admin is not None:
             shown = operators_application(app, Hosts(server.operators_names, ()))
-            operators = web.AppRunner(shown, access_log=None, shutdown_timeout=_CUT_TIMEOUT)
+            few = replace(limits, connections=_OPERATORS)
+            operators = Runner(shown, few, shutdown_timeout=_CUT_TIMEOUT, path=OperatorsPath)
             await operators.setup()
             await web.SockSite(operators, listeners.admin).start()
         ready()

@@ -9,8 +9,8 @@ from functools import partial
 import structlog
 from aiohttp import web
 
+from service.log_level import LOG_LEVEL
 from service.pictures.values import PlaceholderFiles
-from service.serving.logs import set_level
 from service.settings import RELOADABLE, BadSettings, Settings, SettingsSources, differences
 from service.threads import Threads
 from service.web.keys import AFTER_RELOAD, PICTURES
@@ -94,7 +94,7 @@ class Reload:
         self._changed.update(differences(self.settings, settings))
         self.settings, self.placeholders = settings, placeholders
         self.in_force.accept_any()
-        set_level(settings.log)
+        LOG_LEVEL.configure(settings.log.level)
 
 
 async def reload_at(ordered: asyncio.Event, reload: Callable[[], Awaitable[None]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,6 +46,7 @@ def _run(
     folder: Path | None,
 ) -> None:
     _import_aiohttp()
+    _import_redis()
 
     from service.serving.listening import base_url, listen, remove_path
     from service.serving.logs import configure_logs
@@ -53,10 +55,12 @@ def _run(
     from service.wiring.placeholders import load_placeholders
     from service.wiring.sandbox import sandbox_layers
     from service.wiring.stores import store_type
+    from service.wiring.tracing import check_installed
 
     configure_logs(settings.log)
     log = structlog.get_logger()
     in_force = store_type(settings).prepare(settings)
+    check_installed(settings.tracing)
     if settings.render.sandbox == "require":
         asyncio.run(sandbox_layers(settings.render))
     if settings.auth.schemes:
@@ -102,3 +106,12 @@ def _import_aiohttp() -> None:
         for name in _CERTIFICATES:
             del os.environ[name]
         os.environ.update(given)
+
+
+def _import_redis() -> None:
+    """Import redis without OpenTelemetry, which it imports for metrics of its own where it is installed."""
+    sys.modules["opentelemetry"] = None  # type: ignore[assignment]  # the import system takes it for a module that is missing
+    try:
+        import redis.asyncio  # noqa: F401
+    finally:
+        del sys.modules["opentelemetry"]

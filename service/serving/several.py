@@ -24,6 +24,7 @@ from prometheus_client import multiprocess, values
 
 from service.caches.embedded import EmbeddedValkey
 from service.line_queue import STANDARD_ERROR
+from service.log_level import LOG_LEVEL
 from service.rendering.slots import RenderSlots
 from service.serving.arbiter import EventLogger, ReplaceableWorker, SafeArbiter
 from service.serving.budget import share
@@ -109,11 +110,15 @@ class _Workers(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
         return self
 
     def run(self) -> None:
-        every_second = self.embedded.revive if self.embedded is not None else lambda: None
-        self.arbiter = SafeArbiter(self, self.listeners, self.settings_reload, every_second)
+        self.arbiter = SafeArbiter(self, self.listeners, self.settings_reload, self._every_second)
         gc.freeze()  # the end takes 0.1 s and not 0.7, and forked processes share more memory
         gc.enable()
         self.arbiter.run()
+
+    def _every_second(self) -> None:
+        LOG_LEVEL.apply()
+        if self.embedded is not None:
+            self.embedded.revive()
 
 
 class _Process(ReplaceableWorker):

@@ -3,7 +3,14 @@
 from service.settings.auth import AuthSettings
 from service.settings.cache import CacheSettings
 from service.settings.loading import BadSettings, load_settings
-from service.settings.sections import HttpSettings, ImagesSettings, LogSettings, RenderSettings, ServerSettings
+from service.settings.sections import (
+    HttpSettings,
+    ImagesSettings,
+    LogSettings,
+    RenderSettings,
+    ServerSettings,
+    TracingSettings,
+)
 from service.settings.sources import RELOADABLE, SettingsSources, differences
 from service.settings.whole import Settings
 
@@ -19,6 +26,7 @@ __all__ = [
     "ServerSettings",
     "Settings",
     "SettingsSources",
+    "TracingSettings",
     "differences",
     "load_settings",
 ]

@@ -217,11 +217,19 @@ class LogSettings(Section):
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     format: Literal["json", "console"]
+    access: Literal["off", "misses", "all"]
 
     @field_validator("level", mode="before")
     @classmethod
     def _any_case(cls, level: object) -> object:
         return level.upper() if isinstance(level, str) else level
+
+
+class TracingSettings(Section):
+    """Where spans of requests are sent, and of which requests."""
+
+    endpoint: Annotated[str, Field(pattern=r"^(https?://[^\s/?#@]{1,255}/[^\s?#@]{0,255})?$")]
+    ratio: Annotated[float, Field(ge=0, le=1)]
 
 
 def _names(text: str) -> list[str]:

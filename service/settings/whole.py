@@ -18,6 +18,7 @@ from service.settings.sections import (
     PlaceholdersSettings,
     RenderSettings,
     ServerSettings,
+    TracingSettings,
     WritesSettings,
 )
 from service.settings.values import is_loopback
@@ -41,6 +42,7 @@ class Settings(BaseSettings):
     http: HttpSettings
     pages: PagesSettings
     log: LogSettings
+    tracing: TracingSettings
 
     @property
     def is_local(self) -> bool:

@@ -8,15 +8,16 @@ from typing import Any
 
 from aiohttp import web
 
-from service.errors import N_, BadParameter, NoPicture, StoreFailed, UploadTimedOut
-from service.pictures.trace import Trace
-from service.pictures.values import OriginalChanged
-from service.protocol.negotiate import requested_picture
+from service.errors import N_, BadParameter, NoPicture, UploadTimedOut
+from service.pictures.values import Picture
+from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.query import parse_contact_id
 from service.web import request_values
+from service.web.access_log import ANSWER, Answer
+from service.web.changing import retry_while_changing
 from service.web.connections import Connection
 from service.web.headers import uncached
-from service.web.keys import BODIES, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES
+from service.web.keys import BODIES, NEW_TRACE, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES
 from service.web.request_values import Handler
 from service.web.waiting_client import WaitingClient
 
@@ -24,8 +25,6 @@ _MAX_BODY = 1_024
 """Bytes of a request's body at most."""
 _TIMEOUT = 10.0
 """Seconds for the body."""
-_ATTEMPTS, _PAUSE = 3, 0.05
-"""Selections of a picture that changes, and seconds between them."""
 _RAW = "application/octet-stream"
 
 
@@ -46,25 +45,26 @@ def contact_image(*, sized: bool) -> Handler:
         query = "&".join(f"{name}={side}" for name, side in zip("wh", sides, strict=True) if side is not None)
         raw = _RAW in (request_values.field(request, "Accept") or "").lower()
         requested = requested_picture(policy.parse(query), None if raw else "application/json", policy.preference)
-        pictures, trace, connection = request.app[PICTURES], Trace(), request.protocol
-        assert isinstance(connection, Connection)
-        trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
         headers = uncached(contact)
-        for attempt in range(_ATTEMPTS):
-            try:
-                with connection.cancelled_if_lost():
-                    selection = await pictures.select(contact, requested, trace, whole=True, reload=attempt > 0)
-                    picture = await pictures.load(selection, trace)
-            except NoPicture:
-                return web.Response(headers=headers)
-            except OriginalChanged:
-                await asyncio.sleep(attempt * _PAUSE)
-                continue
-            headers["Content-Type"] = _RAW if raw else "application/json; charset=utf-8"
-            return await request.app[BODIES].send(request, headers, picture, status=200, json=selection.choice.json)
-        raise StoreFailed(N_("The stored picture changes faster than it can be read."))
+        try:
+            picture = await retry_while_changing(lambda reread: _load(request, contact, requested, reread=reread))
+        except NoPicture:
+            return web.Response(headers=headers)
+        headers["Content-Type"] = _RAW if raw else "application/json; charset=utf-8"
+        return await request.app[BODIES].send(request, headers, picture, status=200, json=not raw)
 
     return answer
+
+
+async def _load(request: web.Request, contact: int, requested: RequestedPicture, *, reread: bool) -> Picture:
+    pictures, trace, connection = request.app[PICTURES], request.app[NEW_TRACE](), request.protocol
+    assert isinstance(connection, Connection)
+    trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
+    with connection.cancelled_if_lost():
+        selection = await pictures.select(contact, requested, trace, whole=True, reload=reread)
+        picture = await pictures.load(selection, trace)
+    request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
+    return picture
 
 
 async def _members(request: web.Request) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from functools import lru_cache
@@ -44,6 +45,12 @@ def address_in_turn(peer: str | None, forwarded_for: Sequence[str], trusted: Net
         return None
     address = _address(client_address(peer, forwarded_for, trusted)) or connection
     return str(address) if address.version == 4 else str(IPv6Network((int(address) >> 64 << 64, 64)))
+
+
+def peer_address(transport: asyncio.BaseTransport) -> str | None:
+    """Return the address of the other end of a TCP connection; None for another connection."""
+    peer = transport.get_extra_info("peername")
+    return str(peer[0]) if isinstance(peer, (tuple, list)) else None
 
 
 def is_in(peer: str | None, networks: Networks) -> bool:

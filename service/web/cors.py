@@ -13,7 +13,7 @@ from service.protocol.origins import parse_origin
 _ANY_ORIGIN = "*"
 _EXPOSED = (
     "Accept-Ranges, Allow, Cache-Status, Content-Disposition, Content-Language, Content-Range, ETag, Retry-After, "
-    "Server-Timing, WWW-Authenticate"
+    "Server-Timing, WWW-Authenticate, X-Request-ID"
 )
 _ACCEPTED = (
     "Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range, "

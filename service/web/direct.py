@@ -12,16 +12,16 @@ from aiohttp import hdrs, web
 from service.errors import PictureError
 from service.pictures.contact_pictures import ContactPictures, Look
 from service.pictures.selection import Selection
-from service.pictures.trace import Trace
+from service.pictures.trace import NewTrace, Trace
 from service.pictures.values import Entry, OriginalChanged, Picture
 from service.protocol.cache_status import server_timing
 from service.protocol.negotiate import RequestedPicture, requested_picture
+from service.web.access_log import ANSWER, AccessLog, Answer
 from service.web.client_address import Networks
 from service.web.connections import Connection
 from service.web.policy import ResponsePolicy
 from service.web.prebuilt import PrebuiltResponse, takes_prebuilt
 from service.web.repeats import MAX_TEXT, RepeatKey, Repeats, lookup_timing, repeat_key
-from service.web.request_log import identify
 from service.web.request_values import CONDITIONS
 from service.web.requester import Requester
 from service.web.waiting_client import WaitingClient
@@ -68,10 +68,20 @@ class DirectAnswers:
     """Answers with *pictures* of which everything is found at once, and with renditions. They are kept in *repeats*.
 
     All else is left to the handler: errors, JSON, placeholders, older renditions. *proxies* are the trusted ones.
+    *new_trace* returns the trace of a request.
     """
 
-    def __init__(self, pictures: ContactPictures, repeats: Repeats, policy: ResponsePolicy, proxies: Networks) -> None:
+    def __init__(
+        self,
+        pictures: ContactPictures,
+        repeats: Repeats,
+        policy: ResponsePolicy,
+        proxies: Networks,
+        access_log: AccessLog,
+        new_trace: NewTrace = Trace,
+    ) -> None:
         self._pictures, self._repeats, self._policy, self._proxies = pictures, repeats, policy, proxies
+        self._access_log, self._new_trace = access_log, new_trace
         self._requested = lru_cache(1024)(self._parse)
 
     def answer_at_once(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
@@ -79,7 +89,7 @@ class DirectAnswers:
         begun, asked = time.perf_counter(), self._read(request, requester)
         if asked is None:
             return None
-        trace = Trace()
+        trace = self._new_trace()
         if (look := self._pictures.look_at_once(asked.contact, asked.requested, trace)) is None:
             return None
         if (found := self._pictures.seen(look, asked.requested, trace)) is None or found[0].choice.json:
@@ -95,7 +105,7 @@ class DirectAnswers:
         begun, asked = time.perf_counter(), self._read(request, requester)
         if asked is None or LOOKED in request:
             return None
-        requested, whole, trace = asked.requested, asked.whole, Trace()
+        requested, whole, trace = asked.requested, asked.whole, self._new_trace()
         trace.owner = asked.contact
         try:
             look = await self._pictures.look(asked.contact, requested, trace, whole=whole)
@@ -121,7 +131,6 @@ class DirectAnswers:
         """Select the picture and, if it is a rendition, load it. Put what comes of that into *looked*."""
         connection, trace = request.protocol, looked.trace
         assert isinstance(connection, Connection)
-        identify(request)
         trace.client = WaitingClient(request, connection, self._proxies)
         try:
             looked.selection = selection = await self._pictures.select(
@@ -157,6 +166,8 @@ class DirectAnswers:
         timing: str,
     ) -> PrebuiltResponse:
         assert isinstance(found.body, bytes)  # it is cached, or a rendition
+        if self._access_log.on:
+            request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
         lifetime, negotiated = self._policy.lifetimes.of(selection, asked.version), asked.requested.type is None
         return self._repeats.first_answer(
             request,

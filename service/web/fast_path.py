@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -14,10 +13,14 @@ from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 
 from service.access.identity import Role
 from service.errors import N_, BadParameter, HeaderTooLarge, PictureError, Unexpected
+from service.pictures.ports import Layer
 from service.web import request_parser
+from service.web.access_log import ANSWER, Answer
+from service.web.client_address import peer_address
 from service.web.connections import ClientLeft, Connection
 from service.web.headers import common
 from service.web.keys import (
+    ACCESS_LOG,
     AFTER_RELOAD,
     AUTHENTICATOR,
     BODIES,
@@ -28,13 +31,15 @@ from service.web.keys import (
     REFUSALS,
     REPEATS,
     SHARING,
+    TRUSTED_PROXIES,
 )
 from service.web.malformed import for_server, malformed
 from service.web.prebuilt import PrebuiltResponse
 from service.web.problems import status_of
 from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer, RepeatKey
-from service.web.request_log import identify, log_abandoned, log_request
+from service.web.request_ids import X_REQUEST_ID, adopt_given_id, given_back, given_id, identify
+from service.web.request_log import log_abandoned
 from service.web.request_values import METHODS, field
 from service.web.requester import REQUESTER, Requester, kept_target
 from service.web.streaming import SMALL
@@ -43,27 +48,26 @@ from service.web.untasked import Steps
 log = structlog.get_logger()
 
 _READS = (hdrs.METH_GET, hdrs.METH_HEAD)
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class FastPath:
     """Answers hits for a started *app*, and passes all other requests to its own *handler*."""
 
-    def __init__(
-        self, app: web.Application, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-    ) -> None:
+    def __init__(self, app: web.Application, handler: Handler) -> None:
         self._repeats, self._direct = app[REPEATS], app[DIRECT]
         self._metrics, self._languages = app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]
-        self._refusals, self._bodies = app[REFUSALS], app[BODIES]
-        self._hosts = app[HOSTS]
+        self._refusals, self._bodies, self._access_log = app[REFUSALS], app[BODIES], app[ACCESS_LOG]
+        self._hosts, self._proxies = app[HOSTS], app[TRUSTED_PROXIES]
         self._default_requester = self._authenticator.default_requester
         self._handler = handler
         self._read_level()
         app[AFTER_RELOAD].append(self._read_level)
 
     def _read_level(self) -> None:
-        """Find out whether requests are logged. That costs too much time to do for every hit."""
-        self._logs = bool(log.bind().is_enabled_for(logging.DEBUG))
+        self._access_log.read_level()
+        self._logs, self._logs_hits = self._access_log.on, self._access_log.of_hits
 
     def answer_at_once(self, transport: asyncio.WriteTransport, message: RawRequestMessage) -> bool | Steps:
         """Answer a hit in memory of a requester who is known without a credential. Return False for other requests.
@@ -72,7 +76,9 @@ class FastPath:
         its earlier answers.
         """
         requester, method = self._default_requester, message.method
-        if requester is None or self._logs or method not in _READS or Role.READ not in requester.roles:
+        if requester is None or method not in _READS or Role.READ not in requester.roles:
+            return False
+        if self._logs_hits and self._access_log.wants_next_hit():
             return False
         if message.should_close or message.version != HttpVersion11 or hdrs.RANGE in message.headers:
             return False
@@ -89,7 +95,7 @@ class FastPath:
             if method != hdrs.METH_GET or not earlier.small_and_shared:
                 return False
             return self._answer_shared(transport, message, requester, key, earlier, begun)
-        self._write(transport, message, response, begun)
+        self._write(transport, message, response, begun, "memory")
         return True
 
     async def _answer_shared(
@@ -114,14 +120,24 @@ class FastPath:
             return False
         if response.length > SMALL:
             return False
-        self._write(transport, message, response, begun)
+        self._write(transport, message, response, begun, "shared")
         return True
 
     def _write(
-        self, transport: asyncio.WriteTransport, message: RawRequestMessage, response: PrebuiltResponse, begun: float
+        self,
+        transport: asyncio.WriteTransport,
+        message: RawRequestMessage,
+        response: PrebuiltResponse,
+        begun: float,
+        layer: Layer,
     ) -> None:
+        """Count and write *response*, which *layer* of the cache has given."""
         method, seconds = message.method, time.perf_counter() - begun
         self._metrics.request("image", method, response.status, seconds, response.sent(method))
+        if self._proxies and (given := given_id(message.headers, peer_address(transport), self._proxies)):
+            response.add_field(X_REQUEST_ID, given)
+        if self._logs_hits:
+            self._access_log.skip_hit()
         response.write_whole(transport, method)  # at last: after a fault the request is answered otherwise
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -129,12 +145,15 @@ class FastPath:
         connection = request.protocol
         assert isinstance(connection, Connection)
         begun = time.perf_counter()
+        given = adopt_given_id(request, self._proxies) if self._proxies else None
         repeats, requester = self._repeats, self._known_reader(request)
         earlier = repeats.find(request, requester) if requester is not None else None
         response, may_send = None, requester is not None and not connection.writing_paused
         if earlier is not None and requester is not None and may_send and self._hosts.serves(request):
             # `find` has checked the version, and an earlier request with this target was not malformed.
             response = repeats.answer(request, requester, earlier)
+            if self._logs_hits and response is not None:
+                request[ANSWER] = Answer(earlier.owner, earlier.field, "memory", hit=True)
         if response is None:
             if malformed(request):
                 connection.mark_idle()
@@ -143,10 +162,13 @@ class FastPath:
                 requester = None  # the router refuses the request, unless it is a probe
             if requester is not None and may_send:
                 response = self._direct.answer_at_once(request, requester)
+        if response is not None and given is not None:
+            response.add_field(X_REQUEST_ID, given)
         if response is not None and response.length <= SMALL:
             connection.mark_idle()
             return self._counted(request, response, begun)
         connection.mark_busy()
+        identify(request)  # for what is logged from here on
         try:
             if response is not None:
                 return await self._send(request, response, begun)
@@ -162,6 +184,8 @@ class FastPath:
                     response = await self._look_up(request, requester, earlier)
                 if response is None:
                     return await self._handler(request)
+                if given is not None:
+                    response.add_field(X_REQUEST_ID, given)
                 return await self._send(request, response, begun)
             finally:
                 repeats.release(request, requester)
@@ -178,11 +202,18 @@ class FastPath:
         """Return the answer of a cache, a near store, or an equal request that is being answered; else None."""
         if request.method == hdrs.METH_GET:
             if earlier is not None and (response := await self._repeats.answer_shared(request, requester, earlier)):
+                if self._logs_hits:
+                    request[ANSWER] = Answer(earlier.owner, earlier.field, "shared", hit=True)
                 return response
-            if (response := await self._repeats.follow(request, requester)) is not None:
-                self._metrics.collapsed()
+            if (response := await self._follow(request, requester)) is not None:
                 return response
         return await self._direct.answer(request, requester)
+
+    async def _follow(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
+        """Wait for an equal request that is being answered, and return its answer; None if there is none to share."""
+        if (response := await self._repeats.follow(request, requester)) is not None:
+            self._metrics.collapsed()
+        return response
 
     def _known_reader(self, request: web.BaseRequest) -> Requester | None:
         """Return the requester of GET or HEAD if it is known without a verifier and may read; else None."""
@@ -206,8 +237,7 @@ class FastPath:
         method = request.method
         self._metrics.request("image", method, response.status, seconds, response.sent(method))  # no others are made
         if self._logs:
-            identify(request)
-            log_request(request, response, seconds)
+            self._access_log.answered(request, response, seconds, response.sent(method))
         return response
 
     def _describe_server(self, request: web.BaseRequest) -> web.Response:
@@ -215,6 +245,7 @@ class FastPath:
         self._metrics.request("other", request.method, 204, 0.0, 0)
         headers = common(None, None)
         headers["Allow"] = ", ".join(METHODS)
+        headers.update(given_back(request))
         self._sharing.add(headers, request, None)
         return web.Response(status=204, headers=headers)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from service.processes import processor_seconds, resident
+
+_STARTED_AT = time.time()
+"""Unix time at which this process was started, or the arbiter, which has imported this module and forked it."""
 
 _Sum = Literal["livesum", "livemin", "livemax", "liveall"]
 Name = Literal[
@@ -22,6 +26,7 @@ Name = Literal[
     "processes",
     "process_resident_bytes",
     "process_cpu_seconds",
+    "start_time_seconds",
 ]
 Kind = Literal["serve", "render", "arbiter", "cache"]
 """The kinds of processes: those that serve, those that render, the arbiter of the former, the private cache server."""
@@ -45,6 +50,7 @@ _GAUGES: dict[Name, _Row] = {
     "processes": _Row("Processes that run.", "livesum", ("process",)),
     "process_resident_bytes": _Row("Bytes of resident memory.", "liveall", ("process",)),
     "process_cpu_seconds": _Row("Seconds on a processor, since the start.", "liveall", ("process",)),
+    "start_time_seconds": _Row("Unix time at which the service was started.", "livemax"),
 }
 """By name: how the gauge is described, and how the values of several processes become one."""
 
@@ -59,7 +65,7 @@ class Gauges:
         }
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         self._counted: list[_Total] = []
-        self._processes: list[tuple[Kind, _Processes]] = []
+        self.watch("start_time_seconds", lambda: _STARTED_AT)
 
     def watch(self, name: Name, read: Callable[[], float], *labels: str) -> None:
         """Set the gauge with this *name* and these *labels* to what *read* returns, from now on."""

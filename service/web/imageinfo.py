@@ -10,11 +10,12 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from service.pictures.values import Original
+from service.pictures.values import RECORD, Original
 from service.pictures.writes import stored_original
 from service.protocol.blob_entity import NO_PICTURE, blob_entity, blob_id
 from service.protocol.query import parse_contact_ids
 from service.protocol.time_zones import HEADER, parse_time_zone
+from service.web.access_log import ANSWER, Answer
 from service.web.connections import Connection
 from service.web.headers import uncached
 from service.web.keys import METRICS, STORE, THUMB_HASHES
@@ -28,6 +29,7 @@ async def imageinfo(request: web.Request) -> web.StreamResponse:
     """Answer GET and HEAD from the store instead of the cache, so that a change anywhere is seen at once."""
     contact, zone = contact_id(request), await _zone(request)
     entities = await _entities(request.app, [contact], zone, nullcontext())
+    request[ANSWER] = Answer(contact, RECORD, "store", hit=False)
     return web.json_response(entities[contact], headers=uncached(contact))
 
 
@@ -41,6 +43,7 @@ def imageinfos() -> Handler:
         assert isinstance(connection, Connection)
         with connection.cancelled_if_lost():
             entities = await _entities(request.app, contacts, zone, free)
+        request[ANSWER] = Answer(None, RECORD, "store", hit=False)
         return web.json_response({str(contact): each for contact, each in entities.items()}, headers=uncached())
 
     return answer

@@ -14,8 +14,10 @@ from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.ports import Admission, Renderer, WritableStore
 from service.pictures.thumb_hashes import ThumbHashes
+from service.pictures.trace import NewTrace
 from service.pictures.writes import Writes
 from service.protocol.languages import Languages
+from service.web.access_log import AccessLog
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
 from service.web.hosts import Hosts
@@ -29,10 +31,11 @@ from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
 
 AFTER_RELOAD = web.AppKey("after_reload", list[Callable[[], None]])
-"""Functions that are called when a reload has changed settings, or was ordered without a change.
+"""Functions that are called after a reload, and when operators have changed the level of the log.
 
-With several processes, new ones replace those that run, and these functions are not called.
+With several processes, a reload replaces them, and does not call these functions.
 """
+ACCESS_LOG = web.AppKey("access_log", AccessLog)
 ADMISSION = web.AppKey("admission", Admission)
 AUTHENTICATOR = web.AppKey("authenticator", Authenticator)
 BODIES = web.AppKey("bodies", BodySender)
@@ -42,6 +45,7 @@ DIRECT = web.AppKey("direct", DirectAnswers)
 HOSTS = web.AppKey("hosts", Hosts)
 LANGUAGES = web.AppKey("languages", Languages)
 METRICS = web.AppKey("metrics", Metrics)
+NEW_TRACE: web.AppKey[NewTrace] = web.AppKey("new_trace")
 PICTURES = web.AppKey("pictures", ContactPictures)
 READINESS = web.AppKey("readiness", Readiness)
 REFUSALS = web.AppKey("refusals", RefusalLog)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,32 +14,29 @@ from service.errors import (
     NoPicture,
     PictureError,
     RangeNotSatisfiable,
-    StoreFailed,
     Unrenderable,
     Unwritable,
 )
 from service.formats import Format, IfBlank, Initials
 from service.pictures.selection import Selection
 from service.pictures.trace import Trace
-from service.pictures.values import OriginalChanged, Picture
+from service.pictures.values import Picture
 from service.protocol.conditionals import if_range_holds, not_modified
 from service.protocol.languages import NO_PHOTO
 from service.protocol.names import initials_of, name_of
 from service.protocol.negotiate import RequestedPicture, requested_picture
 from service.protocol.ranges import content_range, parse_range
 from service.web import request_values
+from service.web.access_log import ANSWER, Answer
+from service.web.changing import retry_while_changing
 from service.web.connections import Connection
 from service.web.direct import LOOKED, Looked
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
-from service.web.keys import BODIES, LANGUAGES, METRICS, PICTURES, REPEATS, RESPONSE_POLICY, TRUSTED_PROXIES
+from service.web.keys import BODIES, LANGUAGES, METRICS, NEW_TRACE, PICTURES, REPEATS, RESPONSE_POLICY, TRUSTED_PROXIES
 from service.web.request_values import CONDITIONS, contact_id
 from service.web.requester import REQUESTER, target
 from service.web.waiting_client import WaitingClient
 
-_ATTEMPTS = 8
-"""Attempts to answer a request while the original changes."""
-_PAUSE = 0.02
-"""Seconds by which the pause grows after every such attempt."""
 _UNRENDERABLE = "unrenderable"
 """The detail in `Cache-Status` of a placeholder for a picture that cannot be rendered."""
 
@@ -92,12 +88,7 @@ async def picture(request: web.Request) -> web.StreamResponse:
     requested = requested_picture(query, accept, policy.preference)
     initials = initials_of(name) if query.if_blank is IfBlank.INITIALS else None
     asked = _Asked(request, whole, accept, contact, requested, initials, query.version)
-    for attempt in range(_ATTEMPTS):
-        try:
-            return await _answer(asked, reread=attempt > 0)
-        except OriginalChanged:
-            await asyncio.sleep(attempt * _PAUSE)
-    raise StoreFailed(N_("The stored picture changes faster than it can be read."))
+    return await retry_while_changing(lambda reread: _answer(asked, reread=reread))
 
 
 async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
@@ -105,13 +96,14 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     request, contact, connection = asked.request, asked.contact, asked.request.protocol
     assert isinstance(connection, Connection)
     looked = None if reread else request.get(LOOKED)
-    trace = Trace() if looked is None else looked.trace
+    trace = request.app[NEW_TRACE]() if looked is None else looked.trace
     trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     with connection.cancelled_if_lost():
         (selection, language, detail), loaded, part = await _load_first_possible(asked, looked, trace, reread=reread)
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 
+    request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
     app = request.app
     policy, repeats, requester = app[RESPONSE_POLICY], app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0

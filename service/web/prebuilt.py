@@ -41,6 +41,15 @@ class PrebuiltResponse(web.StreamResponse):
         """The length of the body in bytes."""
         return len(self._whole)
 
+    @property
+    def lines(self) -> dict[str, str]:
+        """The fields in the further lines."""
+        return dict(line.split(": ", 1) for line in self._lines.splitlines())
+
+    def add_field(self, name: str, value: str) -> None:
+        """Add a header field, before the answer is written."""
+        self._lines += f"{name}: {value}\r\n"
+
     def sent(self, method: str) -> int:
         """Return the bytes of the body that are sent to a request with *method*."""
         return 0 if method == hdrs.METH_HEAD else len(self._whole)

@@ -13,6 +13,7 @@ from service.web.headers import common, vary
 from service.web.keys import AUTHENTICATOR, LANGUAGES, RESPONSE_POLICY
 from service.web.policy import cache_control
 from service.web.problems import headers_of, problem, status_of
+from service.web.request_ids import X_REQUEST_ID
 from service.web.request_values import contact_id, culture, language
 from service.web.requester import REFUSED_REQUESTER, REQUESTER, target
 
@@ -32,20 +33,27 @@ def refuse(request: web.Request, error: PictureError, request_id: str) -> web.Re
         "missing": cache_control(missing, request.get(REQUESTER, REFUSED_REQUESTER)),
     }
     body = problem(error, languages, words, culture(request, languages), request.path, request_id)
-    return _response(error, headers, words, values, body)
+    return _response(error, headers, words, values, body, request_id)
 
 
 def refuse_unread(languages: Languages, error: PictureError, request_id: str) -> web.Response:
     """Return the answer to a request that failed with *error* before its header was read."""
     words = languages.choose(None, None)
-    return _response(error, common(None, None), words, {}, problem(error, languages, words, None, "/", request_id))
+    body = problem(error, languages, words, None, "/", request_id)
+    return _response(error, common(None, None), words, {}, body, request_id)
 
 
 def _response(
-    error: PictureError, headers: CIMultiDict[str], language: str, values: dict[str, str], body: bytes
+    error: PictureError,
+    headers: CIMultiDict[str],
+    language: str,
+    values: dict[str, str],
+    body: bytes,
+    request_id: str,
 ) -> web.Response:
     headers["Content-Type"] = "application/problem+json"
     headers["Content-Language"] = language
+    headers[X_REQUEST_ID] = request_id
     headers.update(headers_of(error, values))
     return web.Response(status=status_of(error), headers=headers, body=body)
 

@@ -25,6 +25,7 @@ from service.pictures.trace import Trace
 from service.pictures.values import Entry, StoredEntry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
+from service.web.access_log import ANSWER, Answer
 from service.web.headers import common, describe_body, disposition, own_headers, serves_ranges, vary
 from service.web.policy import CacheLifetime
 from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
@@ -164,6 +165,7 @@ class Repeats:
         found = self._pictures.revalidate_local(earlier) if earlier is not None else None
         if earlier is None or found is None:
             return None
+        request[ANSWER] = Answer(earlier.owner, earlier.field, "collapsed", hit=not leader.missed)
         entry, ttl = found
         status = _status(ttl, "miss" if leader.missed else None, leader.missed, entry.detail)
         return self._response(request, requester, earlier, entry.body, status, lookup_timing(begun))

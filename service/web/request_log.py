@@ -1,16 +1,13 @@
-"""What is logged of a request: its id, a line when it is answered, and a line, or a part of one, when it is refused."""
+"""What is logged of a request that is refused: a line, or a part of one; and of one whose client has left."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
-import os
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
-from contextvars import Context, ContextVar
+from contextvars import Context
 from typing import Any
 
 import structlog
@@ -20,31 +17,8 @@ from service.errors import PictureError
 
 log = structlog.get_logger()
 
-REQUEST_ID: ContextVar[str] = ContextVar("request_id")
-"""The id of the request that the current task answers: for the log, and for the body of an error."""
-_ID = web.RequestKey("id", str)
 _REFUSALS = 20
 """Lines a second for refused requests. Further ones are counted in one line."""
-_run = secrets.token_hex(4)
-_requests = itertools.count(1)
-
-
-def new_request_id() -> str:
-    """Return a unique id. The processes of one service are forked and share `_run`, so it contains the process id."""
-    return f"{_run}-{os.getpid():x}-{next(_requests):x}"
-
-
-def identify(request: web.BaseRequest) -> str:
-    """Return the id of *request*, a new one at the first call. From now on the current task answers it."""
-    if (known := request.get(_ID)) is None:
-        request[_ID] = known = new_request_id()
-    REQUEST_ID.set(known)
-    return known
-
-
-def log_request(request: web.BaseRequest, response: web.StreamResponse, seconds: float) -> None:
-    """Log that *request* was answered with *response*, *seconds* after it was read."""
-    log.debug("request", method=request.method, path=request.path, status=response.status, seconds=seconds)
 
 
 def log_abandoned(request: web.BaseRequest, seconds: float) -> None:

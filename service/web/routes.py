@@ -17,12 +17,12 @@ from service.web.cross_origin import refuse_foreign
 from service.web.files import content, file
 from service.web.health import healthz, metrics, readyz, readyz_in_a_word
 from service.web.imageinfo import imageinfo, imageinfos
-from service.web.keys import AUTHENTICATOR, CORS, HOSTS, METRICS, REFUSALS
+from service.web.keys import ACCESS_LOG, AUTHENTICATOR, CORS, HOSTS, METRICS, REFUSALS
 from service.web.methods import by_method, read_only
 from service.web.metrics import Route
 from service.web.picture import picture
 from service.web.refusals import WENT_WRONG, refuse
-from service.web.request_log import identify, log_request
+from service.web.request_ids import identify
 from service.web.request_values import Handler
 from service.web.requester import REQUESTER
 from service.web.writes import delete_picture, purge_picture, put_picture
@@ -91,12 +91,13 @@ def _answered(route: Route, handler: Handler) -> Handler:
     """Return *handler* with an answer to its errors, a count of its requests under *route*, and a line in the log."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        begun = time.perf_counter()
+        begun, refused = time.perf_counter(), True
         request_id = identify(request)
         try:
             if route not in _PROBES and not request.app[HOSTS].serves(request):
                 raise Misdirected(N_("The host that the request names is not served here."))
             response = await handler(request)
+            refused = False
         except PictureError as error:
             response = refuse(request, error, request_id)
             client = request.app[AUTHENTICATOR].address(request)
@@ -110,7 +111,8 @@ def _answered(route: Route, handler: Handler) -> Handler:
         seconds = time.perf_counter() - begun
         size = 0 if request.method == "HEAD" else response.content_length or 0
         request.app[METRICS].request(route, request.method, response.status, seconds, size)
-        log_request(request, response, seconds)
+        if not refused:
+            request.app[ACCESS_LOG].answered(request, response, seconds, size)
         return response
 
     return answer

@@ -1,4 +1,4 @@
-"""Starting and stopping the application with its fast path and its connection limits.
+"""Starting and stopping an application with its fast path and its connection limits.
 
 One process, several processes and the tests all serve the application by `Runner`.
 """
@@ -6,12 +6,16 @@ One process, several processes and the tests all serve the application by `Runne
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
 from service.web.connections import Connection, ConnectionLimits, ConnectionServer
-from service.web.fast_path import FastPath
+from service.web.fast_path import FastPath, Handler
+from service.web.operators import OperatorsPath
 
+FAST_PATH: web.AppKey[Callable[[web.Application, Handler], FastPath]] = web.AppKey("fast_path")
+"""Makes the fast path of an application whose requests are traced."""
 _HEADER_LOOKS = 20
 """Looks at the stop for headers that are awaited."""
 _HEADER_INTERVAL = 0.01
@@ -21,7 +25,7 @@ _CUT_TIMEOUT = 0.1
 
 
 class Runner(web.ServerRunner):
-    """Starts and stops *app* and its server.
+    """Starts and stops *app* and its server, which gives each request to a *path*.
 
     At the stop, requests in flight get *shutdown_timeout* seconds, or the time until *hurried* is set.
     """
@@ -33,9 +37,10 @@ class Runner(web.ServerRunner):
         *,
         shutdown_timeout: float,
         hurried: asyncio.Event | None = None,
+        path: type[FastPath | OperatorsPath] = FastPath,
     ) -> None:
         self._application = web.AppRunner(app)
-        self._limits, self._timeout, self._hurried = limits, shutdown_timeout, hurried or asyncio.Event()
+        self._timeout, self._hurried, self._path = shutdown_timeout, hurried or asyncio.Event(), path
         self._connection_server = ConnectionServer(_refuse_early, limits)
         self._watching: asyncio.Task[None] | None = None
         super().__init__(self._connection_server, shutdown_timeout=_CUT_TIMEOUT)
@@ -44,11 +49,12 @@ class Runner(web.ServerRunner):
         await self._application.setup()
         inner = self._application.server
         assert inner is not None
-        fast_path = FastPath(self._application.app, inner.request_handler)
-        self._connection_server.request_handler = fast_path.answer
+        make = self._application.app.get(FAST_PATH, self._path)
+        path = make(self._application.app, inner.request_handler)
+        self._connection_server.request_handler = path.answer
         self._connection_server.request_factory = inner.request_factory
-        self._connection_server.answer_at_once = fast_path.answer_at_once
-        self._connection_server.refuse = fast_path.refuse
+        self._connection_server.answer_at_once = path.answer_at_once
+        self._connection_server.refuse = path.refuse
         self._watching = asyncio.create_task(self._connection_server.watch_connections())
         await super().setup()
 

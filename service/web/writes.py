@@ -17,7 +17,7 @@ from service.protocol.query import Query
 from service.web.bodies import receive
 from service.web.connections import Connection
 from service.web.headers import uncached
-from service.web.keys import CACHE, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES, UPLOAD_LIMITS, WRITES
+from service.web.keys import CACHE, NEW_TRACE, PICTURES, RESPONSE_POLICY, TRUSTED_PROXIES, UPLOAD_LIMITS, WRITES
 from service.web.request_values import contact_id
 from service.web.requester import REQUESTER
 from service.web.waiting_client import WaitingClient
@@ -51,7 +51,9 @@ async def delete_picture(request: web.Request) -> web.StreamResponse:
 async def purge_picture(request: web.Request) -> web.StreamResponse:
     """Answer PURGE: invalidate all cached entries of the contact."""
     contact = contact_id(request)
-    if not await request.app[CACHE].purge(contact):
+    with request.app[NEW_TRACE]().timed("purge"):
+        reached = await request.app[CACHE].purge(contact)
+    if not reached:
         raise PurgePending(N_("The purge has not reached every process yet. It is tried until it has."))
     return _no_content(contact)
 

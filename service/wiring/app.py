@@ -6,12 +6,8 @@ Other packages do not make adapters, apart from a private Valkey server that `co
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
-from functools import partial
-from hashlib import blake2b
 from importlib.metadata import version
 from types import MappingProxyType
 
@@ -20,34 +16,32 @@ from aiohttp import web
 
 from service.access.schemes import Scheme
 from service.caches.embedded import EmbeddedValkey
-from service.caches.redis import RedisCache
 from service.errors import PictureError
-from service.imaging.order import Encoding, Limits
-from service.imaging.versions import encoder_versions
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.entries import Entries
 from service.pictures.faults import FaultRecorder
-from service.pictures.lifetimes import RecordLifetimes
 from service.pictures.mezzanine_renderer import MezzanineRenderer
 from service.pictures.originals import Originals
-from service.pictures.ports import CacheUnavailable, Lookup, Renderer, SharedCache, WritableStore
+from service.pictures.ports import CacheUnavailable, Renderer, SharedCache, WritableStore
 from service.pictures.renditions import Renditions
-from service.pictures.selection import Recipe
 from service.pictures.thumb_hashes import ThumbHashes
 from service.pictures.values import PlaceholderFiles
 from service.pictures.writes import Writes
+from service.processes import cores
 from service.protocol.languages import Languages
 from service.rendering.admission import Admission, SharedWork
 from service.rendering.costs import Costs
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
-from service.settings import CacheSettings, RenderSettings, Settings
+from service.settings import RenderSettings, Settings
+from service.web.access_log import AccessLog
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers
 from service.web.health import flush_metrics
 from service.web.hosts import Hosts
 from service.web.keys import (
+    ACCESS_LOG,
     ADMISSION,
     AFTER_RELOAD,
     BODIES,
@@ -57,6 +51,7 @@ from service.web.keys import (
     HOSTS,
     LANGUAGES,
     METRICS,
+    NEW_TRACE,
     PICTURES,
     READINESS,
     REFUSALS,
@@ -73,35 +68,28 @@ from service.web.keys import (
 from service.web.metrics import Metrics
 from service.web.openapi.document import document
 from service.web.pages import pages
-from service.web.policy import CacheLifetime, ResponseLifetimes, ResponsePolicy, UploadLimits
+from service.web.policy import ResponsePolicy, UploadLimits
 from service.web.readiness import Readiness
 from service.web.repeats import Repeats
+from service.web.request_ids import give_back
 from service.web.request_log import RefusalLog
 from service.web.routes import add_routes
 from service.web.sharing import SharingHeaders
 from service.web.streaming import BodySender
+from service.wiring.caches import caches, index_bytes
 from service.wiring.credentials import authenticator
-from service.wiring.private_server import private_server, with_private_server
+from service.wiring.lifetimes import max_wait, record_lifetimes, response_lifetimes
+from service.wiring.recipe import recipe
 from service.wiring.stores import StoreState, store_type
+from service.wiring.tracing import tracing
 
 log = structlog.get_logger()
 
-_ATTEMPTS = 2
-"""Renders of a picture that may exceed the time limit before the picture is refused. A follower waits for both."""
-
-_LEAST_INDEX = 8_388_608
-"""Bytes of the index of repeats at least."""
 _WRITE_STEPS = 4
 """Times that `images.timeout` fits into the wait for a write: a lookup, the lock, the disk, and the purge."""
 
 _COMPARE_PAUSE = 10.0
 """Seconds between two looks whether all processes that share the cache have the same store."""
-
-_YEAR = 31_536_000
-"""Seconds of the lifetime of what never changes, as is usual."""
-
-LEASE = 2.0
-"""Seconds until the lease of a leader that has died ends. A leader renews the lease while it renders."""
 
 
 def create_app(
@@ -127,6 +115,7 @@ def create_app(
     app[AFTER_RELOAD] = []
     app[METRICS] = Metrics()
     app[REFUSALS] = RefusalLog()
+    app[ACCESS_LOG] = AccessLog(settings.log.access, settings.server.trusted_proxies)
     app[LANGUAGES] = Languages.load()
     app[RESPONSE_POLICY] = ResponsePolicy(
         response_lifetimes(settings),
@@ -140,12 +129,14 @@ def create_app(
     app[TRUSTED_PROXIES] = settings.server.trusted_proxies
     app[SHARING] = SharingHeaders(app[RESPONSE_POLICY].lifetimes.picture, app[CORS])
     app.on_response_prepare.append(app[SHARING].on_prepare)
+    app.on_response_prepare.append(give_back)
+    app.cleanup_ctx.append(lambda app: tracing(app, settings))
     app.cleanup_ctx.append(flush_metrics)
     app.cleanup_ctx.append(_report_refusals)
     app.cleanup_ctx.append(lambda app: authenticator(app, settings))
     app.cleanup_ctx.append(lambda app: _renderer(app, settings.render, renderer, slots))
     app.cleanup_ctx.append(lambda app: _store(app, settings, store, in_force))
-    app.cleanup_ctx.append(lambda app: _cache(app, settings, cache, embedded))
+    app.cleanup_ctx.append(lambda app: caches(app, settings, cache, embedded))
     app.cleanup_ctx.append(lambda app: _pictures(app, settings, placeholders))
     app.cleanup_ctx.append(lambda app: _writes(app, settings))
     if store is None:
@@ -247,50 +238,8 @@ async def _report_other_stores(store: WritableStore, cache: PictureCache) -> Non
         await asyncio.sleep(_COMPARE_PAUSE)
 
 
-async def _cache(
-    app: web.Application, settings: Settings, given: SharedCache | None, started: EmbeddedValkey | None
-) -> AsyncIterator[None]:
-    embedded = await private_server(settings.cache, started) if given is None else None
-    if embedded is not None:
-        settings = with_private_server(settings, embedded)
-    cache = settings.cache
-    shared = given or (redis_cache(settings, partial(app[METRICS].cache, "shared")) if cache.url else None)
-    app[CACHE] = picture_cache = PictureCache(
-        shared,
-        app[METRICS],
-        memory_bytes=max(0, cache.memory_bytes - _index_bytes(cache)),
-        max_body=cache.max_entry_bytes,
-        max_wait=_max_wait(settings),
-    )
-    gauges = app[METRICS].gauges
-    gauges.watch("memory_cache_entries", lambda: picture_cache.usage().entries)
-    gauges.watch("memory_cache_bytes", lambda: picture_cache.usage().size)
-    gauges.watch("memory_cache_limit_bytes", lambda: picture_cache.usage().limit)
-    gauges.watch("cache_up", lambda: picture_cache.subscribed)
-    gauges.watch("purges_owed", lambda: picture_cache.purges_owed)
-    gauges.watch("breaker_open", lambda: picture_cache.breaker_open, "cache")
-    gauges.count(app[METRICS].evictions, lambda: picture_cache.usage().evictions)
-    if embedded is not None:
-        gauges.watch_processes("cache", lambda: embedded.pids)
-    keeping = asyncio.create_task(embedded.keep()) if embedded is not None else None
-    await picture_cache.start()
-    yield
-    await picture_cache.close()
-    if embedded is not None and keeping is not None:
-        keeping.cancel()
-        await embedded.stop()
-
-
 async def _pictures(app: web.Application, settings: Settings, placeholders: PlaceholderFiles) -> AsyncIterator[None]:
-    made, cache, observer = recipe(settings), app[CACHE], app[METRICS]
-    lifetimes = RecordLifetimes(
-        fresh=settings.cache.fresh_for,
-        missing=settings.cache.missing_for,
-        unrenderable=settings.cache.unrenderable_for,
-        stale_while_revalidate=settings.http.stale_while_revalidate,
-        stale_if_error=settings.http.stale_if_error,
-        kept=settings.cache.kept_for,
-    )
+    made, lifetimes, cache, observer = recipe(settings), record_lifetimes(settings), app[CACHE], app[METRICS]
     mezzanines = MezzanineRenderer(
         app[RENDERER],
         cache,
@@ -299,7 +248,7 @@ async def _pictures(app: web.Application, settings: Settings, placeholders: Plac
         kept_for=settings.cache.mezzanine_for,
         hash_kept_for=lifetimes.kept,
         queue=settings.render.queue,
-        max_wait=_max_wait(settings),
+        max_wait=max_wait(settings),
     )
     originals = Originals(app[STORE], cache, observer, lifetimes, app[ADMISSION])
     app[METRICS].gauges.watch("breaker_open", lambda: originals.breaker_open, "store")
@@ -315,25 +264,18 @@ async def _pictures(app: web.Application, settings: Settings, placeholders: Plac
         recipe=made,
         lifetimes=lifetimes,
         placeholder_files=placeholders,
+        new_trace=app[NEW_TRACE],
     )
     app[THUMB_HASHES] = hashes = ThumbHashes(cache, originals, entries, made)
-    app[REPEATS] = Repeats(pictures, app[SHARING], _index_bytes(settings.cache))
-    app[DIRECT] = DirectAnswers(pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES])
+    app[REPEATS] = Repeats(pictures, app[SHARING], index_bytes(settings.cache))
+    app[DIRECT] = DirectAnswers(
+        pictures, app[REPEATS], app[RESPONSE_POLICY], app[TRUSTED_PROXIES], app[ACCESS_LOG], app[NEW_TRACE]
+    )
     app[READINESS] = Readiness(app[RENDERER], app[STORE], cache)
     yield
     await hashes.close()
     await pictures.close()
     await originals.close()
-
-
-def _index_bytes(settings: CacheSettings) -> int:
-    """Return the bytes of the index of repeats: a share of the memory cache, and enough to answer from Redis alone."""
-    return max(settings.memory_bytes // 4, _LEAST_INDEX)
-
-
-def _max_wait(settings: Settings) -> float:
-    """Return the seconds that a request waits for the render of another one, which may be the second attempt."""
-    return _ATTEMPTS * settings.render.timeout + 1.0
 
 
 async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[None]:
@@ -347,60 +289,7 @@ async def _writes(app: web.Application, settings: Settings) -> AsyncIterator[Non
         limits=made.limits,
         strip=made.encoding if settings.writes.strip_metadata else None,
         max_wait=_WRITE_STEPS * images.timeout,
+        new_trace=app[NEW_TRACE],
     )
     yield
     await writes.close()
-
-
-def cores() -> int:
-    """Return the number of cores that this process may use; of all cores where the system does not provide it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def redis_cache(settings: Settings, count: Callable[[Lookup], None] = lambda outcome: None) -> RedisCache:
-    """Return the cache of *settings*. The caller closes it. *count* is called with what strangers have left there."""
-    return RedisCache(
-        settings.cache.url.get_secret_value(),
-        secret=settings.cache.secret.get_secret_value(),
-        prefix=settings.cache.prefix,
-        timeout=settings.cache.timeout,
-        max_body=settings.cache.max_entry_bytes,
-        max_fields=settings.cache.max_fields,
-        lease=LEASE,
-        fence=settings.images.timeout + 4 * settings.render.timeout,
-        count=count,
-    )
-
-
-def recipe(settings: Settings) -> Recipe:
-    """Return how to render.
-
-    The digest covers everything that decides the bytes of a rendition. Entity tags and cache fields contain it.
-    """
-    render = settings.render
-    limits = Limits(
-        max_pixels=render.max_pixels,
-        max_decoded_bytes=render.max_decoded_bytes,
-        max_frames=render.max_frames,
-        max_animation_pixels=render.max_animation_pixels,
-        max_dimension=render.max_dimension,
-        enlarge=render.enlarge,
-    )
-    encoding = Encoding(**settings.encoding.model_dump())
-    parameters = f"{asdict(limits)}{asdict(encoding)}{encoder_versions()}"
-    digest = blake2b(parameters.encode(), digest_size=4).hexdigest()
-    return Recipe(limits, encoding, digest, as_stored=settings.images.as_stored == "verbatim")
-
-
-def response_lifetimes(settings: Settings) -> ResponseLifetimes:
-    """Return how long other caches may keep each kind of answer."""
-    http = settings.http
-    picture = CacheLifetime(http.max_age, http.s_maxage, http.stale_while_revalidate, http.stale_if_error)
-    return ResponseLifetimes(
-        picture=picture,
-        version=CacheLifetime(_YEAR, immutable=True, private_max_age=http.max_age),
-        other_version=replace(picture.within(int(settings.cache.fresh_for)), private_max_age=http.max_age),
-        stale=CacheLifetime(http.stale_max_age, stale_if_error=http.stale_if_error),
-        placeholder=CacheLifetime(http.placeholder_max_age),
-        missing=CacheLifetime(http.missing_max_age),
-    )

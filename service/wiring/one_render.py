@@ -7,6 +7,7 @@ from service.formats import IfBlank, Initials
 from service.imaging.order import Order, Placeholder, Rendered
 from service.pictures.candidates import Candidates
 from service.pictures.placeholders import Placeholders
+from service.pictures.selection import FileRendition
 from service.pictures.values import Original
 from service.protocol.languages import ENGLISH, NO_PHOTO
 from service.protocol.negotiate import NONE_RULED_OUT, RequestedPicture, requested_picture
@@ -15,14 +16,15 @@ from service.rendering import calls
 from service.rendering.process import DiedAtWork, DiedIdle, Job, NoSandbox, RenderProcess
 from service.settings import BadSettings, Settings
 from service.stores.describe import describe
-from service.wiring.app import recipe
+from service.wiring.placeholders import load_placeholders
+from service.wiring.recipe import recipe
 
 
 async def render_once(settings: Settings, data: bytes, query: Query, initials: Initials | None) -> Rendered:
     """Return the rendition of the original *data* that *query* describes, made in a render process.
 
-    *query* names the format. *initials* are for the placeholder of that name. All placeholders are drawn ones. Raise
-    `PictureError` as the service does, and `BadSettings` if the sandbox lacks a required layer.
+    *query* names the format. *initials* are for the placeholder of that name. Raise `PictureError` as the service does,
+    and `BadSettings` if the sandbox lacks a required layer, or a file in `placeholders.directory` is unusable.
     """
     made, requested = recipe(settings), requested_picture(query, None, settings.render.preferred)
     candidates = Candidates(made)
@@ -36,11 +38,14 @@ async def render_once(settings: Settings, data: bytes, query: Query, initials: I
         except Unrenderable:
             if query.if_blank is IfBlank.NULL:
                 raise
-            placeholders = Placeholders(candidates, made, {})
-            placeholder = placeholders.select(requested, NO_PHOTO, ENGLISH, initials, (), NONE_RULED_OUT).work
-            assert isinstance(placeholder, Placeholder)
-            drawn = await process.perform(Job(calls.DRAW_PLACEHOLDER, (placeholder,)), settings.render.timeout)
-            return Rendered(drawn, placeholder.width, placeholder.height, frames=1, first_frame=False)
+            placeholders = Placeholders(candidates, made, await load_placeholders(settings))
+            work = placeholders.select(requested, NO_PHOTO, ENGLISH, initials, (), NONE_RULED_OUT).work
+            if isinstance(work, FileRendition):
+                job = Job(calls.RENDER_ORIGINAL, (work.order, False), work.file.data)
+                return await process.perform(job, settings.render.timeout)
+            assert isinstance(work, Placeholder)
+            drawn = await process.perform(Job(calls.DRAW_PLACEHOLDER, (work,)), settings.render.timeout)
+            return Rendered(drawn, work.width, work.height, frames=1, first_frame=False)
     except NoSandbox as error:
         raise BadSettings([f"render.sandbox: {error}"]) from None
     except (DiedIdle, DiedAtWork):

@@ -13,7 +13,7 @@ from service.rendering.process import DiedAtWork, Job, RenderProcess
 from service.settings import BadSettings, Settings
 from service.stores.placeholder_files import BadPlaceholders, read_placeholders
 from service.threads import Threads
-from service.wiring.app import recipe
+from service.wiring.recipe import recipe
 
 
 async def load_placeholders(settings: Settings, threads: Threads | None = None) -> PlaceholderFiles:

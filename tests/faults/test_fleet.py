@@ -14,7 +14,7 @@ import pytest
 
 from service.pictures.values import RECORD
 from service.web.keys import CACHE
-from service.wiring.app import LEASE
+from service.wiring.caches import LEASE
 from tests.faults.conftest import RENDERS, Client, Pair, settled, undisturbed
 from tests.waiting import until
 from tests.web.conftest import Get

@@ -210,7 +210,7 @@ async def test_when_the_leader_has_no_client_the_other_process_renders_at_once(
     serve_two: Callable[..., Awaitable[Pair]], get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing but the news of the end of the lease wakes it: the lease lasts longer than the test waits."""
-    monkeypatch.setattr("service.wiring.app.LEASE", 600.0)
+    monkeypatch.setattr("service.wiring.caches.LEASE", 600.0)
     one, other = await serve_two()
     async with busy_renderer(one), asyncio.timeout(60):
         blocking = asyncio.create_task(get(one, 2, "?w=50"))

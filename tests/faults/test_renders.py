@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from redis.asyncio import Redis
 
-from service.wiring.app import LEASE
+from service.wiring.caches import LEASE
 from tests.conftest import Serve, Valkey
 from tests.faults.conftest import RENDERS, settled
 from tests.operations.running import Service, block_until, running

@@ -125,7 +125,7 @@ def test_harmful_scenarios_go_to_loopback_alone(tmp_path: Path, scenario: str) -
     [
         ("--for", "11m"), ("--for", "601s"), ("--for", "0s"), ("--for", "60"), ("--p99", "20"), ("--errors", "101%"),
         ("--errors", "0.1"), ("--contacts", "0"), ("--contacts", "9-1"), ("--contacts", "1-2147483648"),
-        ("--contacts", "1-100001"), ("--rate", "0"), ("--rate", "nan"),
+        ("--contacts", "1-100001"), ("--contacts", "1-60000,70001-120000"), ("--rate", "0"), ("--rate", "nan"),
         ("--header", "X: a\r\nHost: b"), ("--header", "X"),
     ],
 )  # fmt: skip

@@ -57,7 +57,7 @@ def events() -> set[str]:
     """Return the log events above DEBUG, those of gunicorn's messages included."""
     logged = re.findall(rf"\b(?:log\.(?:info|warning|error|exception)|tell)\(\s*{EVENT}", SOURCE)
     translated = re.findall(rf": \({EVENT},", SOURCE)
-    return {*logged, *translated, "request.refused", "request.refusals", "server.arbiter"}
+    return {*logged, *translated, "request.answered", "request.refused", "request.refusals", "server.arbiter"}
 
 
 def metrics() -> set[str]:
@@ -146,6 +146,7 @@ def test_every_setting_and_event_exists(document: Path) -> None:
     sections = "|".join(SETTINGS)
     named = [re.match(rf"({sections})\.([a-z_]+)(…?)(?!\w|\.|\()", text) for text in quoted(document)]
     known = {f"{section}.{name}" for section, names in SETTINGS.items() for name in names} | events()
+    known |= {"http.route", "server.address"}  # attributes of OpenTelemetry
     modules = {path.name for path in CODE}
     for match in filter(None, named):
         name = f"{match[1]}.{match[2]}"

@@ -70,10 +70,12 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         ("service.access.verifiers", "jwt", "cryptography.x509", "cryptography.hazmat", "argon2", "tenacity"),
         # One process serves, without the demo.
         ("gunicorn", "service.serving.several", "service.serving.arbiter", "service.demo"),
+        # No endpoint for spans is configured.
+        ("opentelemetry", "google", "requests", "urllib3", "service.web.tracing"),
         # Tools of developers.
         ("babel", "tools", "pytest"),
     ],
-    ids=["decoders", "imaging", "renders", "verifiers", "several", "tools"],
+    ids=["decoders", "imaging", "renders", "verifiers", "several", "tracing", "tools"],
 )
 def test_process_that_serves_does_not_import(serving: dict[str, Any], names: tuple[str, ...]) -> None:
     assert of_packages(serving["modules"], *names) == []

@@ -27,6 +27,8 @@ from tests.conftest import Serve
 from tests.operations.running import block_until, running
 from tools.pictures.drawing import quarters, saved
 
+IDENTIFIED = {"request.refused": "refused", "audit.change": "purged"}
+"""Events of requests, and how the test below begins the ids of these requests."""
 EARLY = (signal.SIGTERM, signal.SIGINT)
 ONE, TWO = (), ("--workers", "2")
 STOPS = {
@@ -80,6 +82,21 @@ def test_refusals_beyond_twenty_a_second_are_counted_in_one_line(pictures: Path,
         assert line["level"] == "info" and "request_id" not in line
     others = [line["event"] for line in events if not line["event"].startswith("request")]
     assert others[0] == "server.listening" and others[-1] == "server.stopped"
+
+
+def test_lines_have_the_id_that_a_trusted_proxy_has_given(pictures: Path) -> None:
+    path, variables = "/api/v1/Contact/1/Image", {"CONTACT_IMAGE_SERVER__TRUSTED_PROXIES": "127.0.0.1"}
+    with running("--images", pictures, CONTACT_IMAGE_WRITES__ENABLED="true", **variables) as service:
+        for number in range(3):
+            assert service.get(path, {"X-Request-ID": f"hit-{number}"}).status == 200
+            assert service.get(f"{path}?w=x", {"X-Request-ID": f"refused-{number}"}).status == 400
+            assert service.get(path, {"X-Request-ID": f"purged-{number}"}, "PURGE").status == 204
+        assert service.get(f"{path}?w=x", {"X-Request-ID": "two words"}).status == 400
+        block_until(lambda: service.logged.count('"request.refused"') == 4, 30, "the lines are written")
+        logged = [(line["event"], line["request_id"]) for line in service.events if line["event"] in IDENTIFIED]
+    *given, (event, made) = logged
+    assert given == [(event, f"{kind}-{number}") for number in range(3) for event, kind in IDENTIFIED.items()]
+    assert event == "request.refused" and made and "two words" not in made
 
 
 async def test_errors_are_never_merged_with_refusals(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

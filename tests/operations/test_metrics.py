@@ -60,6 +60,22 @@ def test_gauges_of_all_processes_are_in_one_answer(pair: Service) -> None:
         assert all(float(line.rpartition(" ")[2]) > 0 for line in found)
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_time_of_the_start_is_that_of_the_service(tmp_path: Path, workers: str) -> None:
+    """A process that replaces another one does not change it."""
+    name = "contact_image_start_time_seconds"
+    before = time.time()
+    with running("--images", tmp_path, "--workers", workers) as service:
+        block_until(lambda: total(service, name) > 0, 60, "the processes have reported")
+        first = total(service, name)
+        assert before <= first <= time.time()
+        if workers == "2":
+            os.kill(next(iter(service.servers)).pid, signal.SIGKILL)
+            restarts = "contact_image_process_restarts_total"
+            block_until(lambda: total(service, restarts, 'process="serve"') == 1, 60, "another one serves")
+            assert total(service, name) == first
+
+
 def test_hostile_requests_make_few_series(pair: Service) -> None:
     for path in HOSTILE_PATHS:
         for method in HOSTILE_METHODS:

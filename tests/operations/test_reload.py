@@ -153,7 +153,7 @@ class TestReload:
             assert refused(service, basic("nora"))
             assert statuses(service, PICTURE, bearer("p256")) == {200}
             assert refused(service, bearer("p384"))
-            assert not events(service, "request")
+            assert not events(service, "request.answered")
 
             files.write(key="new:" + NEW, users=["anna", "nora"], pem="p384", level="DEBUG")
             event = reload(service)
@@ -167,7 +167,7 @@ class TestReload:
             assert statuses(service, PICTURE, basic("anna")) == {200}
             assert refused(service, bearer("p256"))
             assert statuses(service, PICTURE, bearer("p384")) == {200}
-            assert events(service, "request")  # repeats too
+            assert events(service, "request.answered")  # repeats too
             if workers == 1:
                 assert family(service.process.pid) == before
             assert not events(service, "server.restart_needed")
@@ -268,7 +268,7 @@ class TestBadFiles:
                 assert statuses(service, signed("old", OLD)) == {200}, what
                 assert statuses(service, PICTURE, bearer("p256")) == {200}, what
                 assert statuses(service, PICTURE, basic("olaf")) == {200}, what
-                assert not events(service, "request"), what
+                assert not events(service, "request.answered"), what
                 assert family(service.process.pid) == before, what
 
             files.write(key="new:" + NEW, users=["anna", "nora"], pem="p384")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from service.cli.render import PARAMETERS
 from service.protocol.parameters import NAMES
@@ -88,6 +89,21 @@ def test_placeholder_replaces_a_bad_picture(tmp_path: Path) -> None:
     result = invoke("render", tmp_path / "in.jpg", tmp_path / "out.png", "--ifBlank", "SrNoPhoto", "-w", "90")
     assert result.exit_code == 0, result.output
     assert shown((tmp_path / "out.png").read_bytes()).size == (90, 90)
+
+
+def test_placeholder_is_the_operators_file_of_its_kind(tmp_path: Path) -> None:
+    folder, source, target = tmp_path / "placeholders", tmp_path / "in.jpg", tmp_path / "out.png"
+    folder.mkdir()
+    source.write_bytes(b"hello")
+    (folder / "Default.png").write_bytes(saved(Image.new("RGB", (30, 60), "red"), "PNG"))
+    variables = {"CONTACT_IMAGE_PLACEHOLDERS__DIRECTORY": str(folder)}
+    arguments = ("render", source, target, "--ifBlank", "Default", "-w", "20")
+    assert invoke(*arguments, **variables).exit_code == 0
+    assert shown(target.read_bytes()).size == (20, 40)
+    assert shown(target.read_bytes()).getpixel((5, 5))[:3] == (255, 0, 0)
+    (folder / "Default.png").write_bytes(b"no picture")
+    result = invoke(*arguments, **variables)
+    assert result.exit_code == 1 and f"placeholders.directory: {folder / 'Default.png'}" in result.output
 
 
 def test_picture_is_decoded_in_the_sandbox_or_not_at_all(photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:

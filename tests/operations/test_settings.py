@@ -76,11 +76,11 @@ class TestTheDefaults:
         (value,) = tomllib.loads(line).values()
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
-        units = "seconds|bytes|pixels|frames|connections|processes|port|renders|renditions"
+        units = "seconds|bytes|pixels|frames|connections|processes|port|renders|renditions|share"
         assert re.search(rf"(?i)\b({units})\b", line.partition("#")[2])
 
     def test_defaults_are_few(self) -> None:
-        assert len(self.SETTINGS) <= 81
+        assert len(self.SETTINGS) <= 84
 
     def test_defaults_are_exactly_the_settings_of_the_classes(self) -> None:
         documented = {section: set(values) for section, values in tomllib.loads(DEFAULTS).items()}

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("people")
 
 NEAR, FAR = {"near": True}, {"near": False}
 READS = "contact_image_store_reads_total"
-_OWN = {"Cache-Status", "Server-Timing", "Date", "X-Request-Id"}
+_OWN = {"Cache-Status", "Server-Timing", "Date", "X-Request-ID"}
 """Fields that may differ between two services."""
 _prefixes = itertools.count()
 

@@ -108,11 +108,12 @@ async def test_parameters_are_those_of_the_code(shared_client: Client) -> None:
 
 
 @with_shared_client
-async def test_every_parameter_belongs_to_an_operation(shared_client: Client) -> None:
+async def test_every_component_belongs_to_an_operation(shared_client: Client) -> None:
     document = await described(shared_client)
-    text = json.dumps(document["paths"])
-    names = document["components"]["parameters"]
-    assert [name for name in names if f'"#/components/parameters/{name}"' not in text] == []
+    text = json.dumps(document)
+    for kind in ("parameters", "headers", "responses", "schemas"):
+        names = document["components"][kind]
+        assert [name for name in names if f'"#/components/{kind}/{name}"' not in text] == []
 
 
 def test_every_error_of_the_table_is_a_response() -> None:

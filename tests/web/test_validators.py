@@ -18,7 +18,7 @@ from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.usefixtures("people")
 
-MOMENTARY = {"Date", "Cache-Status", "Server-Timing"}
+MOMENTARY = {"Date", "Cache-Status", "Server-Timing", "X-Request-ID"}
 OF_THE_BODY = {"Content-Type", "Content-Length", "Content-Disposition", "Content-Language", "Accept-Ranges"}
 QUERIES = ["1", "1?w=40", "1?w=40&type=png", "404?ifBlank=Default", "404?ifBlank=SrNoPhoto"]
 

@@ -12,6 +12,7 @@ from importlib import import_module
 
 _NAMES = {
     "hits": "rate of cached renditions, against a bare aiohttp handler with the same answers",
+    "against": "processor time of cached renditions, against another commit",
     "locked": "rate of cached renditions with credentials, against anonymous requests",
     "thumbor": "rate of cached renditions, against thumbor, two processes each",
     "tail": "latency of hits while misses keep every renderer busy",
@@ -50,8 +51,12 @@ def main() -> None:
         "--contacts", type=int, default=1_000_000, help="of lookup: contacts in the large folder (1,000,000)"
     )
     parser.add_argument("--load-seconds", type=int, default=60, help="of overload: seconds of each load (60)")
+    parser.add_argument("--commit", default="HEAD~1", help="of against: the other commit (HEAD~1)")
     parser.add_argument(
-        "--only", default="", metavar="WORDS", help="of memory, growth: run only the jobs or cases that contain WORDS"
+        "--only",
+        default="",
+        metavar="WORDS",
+        help="of against, memory, growth: run only the jobs or cases that contain WORDS",
     )
     parser.add_argument(
         "--verbose", action="store_true", help="of start: also print the slowest imports; of memory: each row"

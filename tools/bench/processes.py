@@ -114,11 +114,20 @@ def service_command(images: Path, port: int) -> list[str]:
 
 
 @contextmanager
-def service(images: Path, log: IO[bytes] | None = None, **settings: str) -> Iterator[Server]:
-    """Start the service over *images*, with settings such as `cache__url=…`. It logs to *log* as in `process`."""
+def service(
+    images: Path, log: IO[bytes] | None = None, source: Path | None = None, **settings: str
+) -> Iterator[Server]:
+    """Start the service over *images*, with settings such as `cache__url=…`. It logs to *log* as in `process`.
+
+    It is that of this checkout, or the package `service` in the folder *source*.
+    """
     port = free_port()
     variables = {f"CONTACT_IMAGE_{name.upper()}": value for name, value in settings.items()}
-    with process(*service_command(images, port), variables=variables, log=log) as child:
+    command = service_command(images, port)
+    if source:
+        variables["PYTHONPATH"] = str(source)
+        command = [sys.executable, "-P", "-m", "service", *command[command.index("serve") :]]
+    with process(*command, variables=variables, log=log) as child:
         listening(child, socket.AF_INET, (HOST, port))
         yield Server(port, child)
 

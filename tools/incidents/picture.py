@@ -39,6 +39,8 @@ _STATES = {"pending": "#f0c05a", "firing": "#c0392b"}
 _STATUSES = {"200": "#3f9457", "304": "#2f6fb7", "404": "#d9822b", "502": "#8e5ea8", "503": "#c0392b"}
 _MOST_NAMES = 6
 """Names in a legend. Lines that are zero all the time have none if there are more."""
+_WORD = 20.0
+"""Seconds that are as wide as a word."""
 _GAP = 3.0
 """Seconds between two points of a line that are not connected."""
 _COLUMNS = 2
@@ -78,7 +80,7 @@ def _alerts(axis: Axes, names: list[str], lines: list[Line]) -> None:
         if state == "firing":
             text = f"fires after {_duration(spans[0][0])}"
             axis.text(spans[0][0] - 1, row, text, va="center", ha="right", color=_INK, fontsize=8, fontweight="bold")
-        else:
+        elif spans[0][1] - spans[0][0] > _WORD:
             axis.text(spans[0][0] + 1, row, "pending", va="center", color=_INK, fontsize=8)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(max(1, len(names)) - 0.5, -0.5)

@@ -12,6 +12,8 @@ import aiohttp
 
 _MAX_BYTES = 262_144
 """Bytes of a response's body."""
+TRACE_CONFIGS: list[aiohttp.TraceConfig] = []
+"""What observes the requests of clients that have not sent any yet. Where requests are traced, there is one."""
 _TIMEOUT = aiohttp.ClientTimeout(total=2.0, connect=1.0)
 
 
@@ -70,6 +72,7 @@ class Client:
             trust_env=False,
             # The body is bounded, so it must not grow by decompression.
             auto_decompress=False,
+            trace_configs=[*TRACE_CONFIGS],
             headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "contact-image"},
         )
 

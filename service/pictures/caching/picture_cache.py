@@ -151,19 +151,31 @@ class PictureCache:
         self._memory.put(owner, field, entry, epoch)
 
     async def put(
-        self, owner: Owner, field: str, entry: Entry, token: PutToken, *, life: float, sole: bool = False
+        self,
+        owner: Owner,
+        field: str,
+        entry: Entry,
+        token: PutToken,
+        *,
+        life: float,
+        sole: bool = False,
+        trace: Trace | None = None,
     ) -> bool:
         """Put *entry* into memory now and into the shared cache in the background, where it lives for *life* seconds.
 
         With *sole*, it is the record of a missing picture, which the shared cache puts in place of all entries of the
-        owner, or beside the record of a picture. Return whether it is small enough for the shared cache.
+        owner, or beside the record of a picture. *trace* is that of the request that has made the entry. Return whether
+        it is small enough for the shared cache.
         """
         self._memory.put(owner, field, entry, token.epoch)  # a large one too: slow readers share it
         if len(entry.body) > self.max_body:
             return False
         if (fence := token.shared) is not None:
             self._layer.in_background(
-                owner, lambda shared: shared.put(owner, field, entry, fence, life=life, sole=sole), size=len(entry.body)
+                owner,
+                lambda shared: shared.put(owner, field, entry, fence, life=life, sole=sole),
+                size=len(entry.body),
+                trace=trace,
             )
         return True
 
@@ -191,7 +203,7 @@ class PictureCache:
         stored = False
         try:
             entry = await make(found)
-            stored = await self.put(owner, field, entry, found, life=life * jitter(entry))
+            stored = await self.put(owner, field, entry, found, life=life * jitter(entry), trace=trace)
             return Fetched(entry, made=True, stored=stored)
         finally:
             if renewing:

@@ -64,7 +64,7 @@ class SharedLayer:
             self._ask_failed(error)
             return None
         finally:
-            trace.add("cache", begun)
+            trace.add("cache", begun, shared=True)
             self._observer.took("cache", time.perf_counter() - begun)
         if self._breaker.open:
             log.info("cache.back")
@@ -78,8 +78,11 @@ class SharedLayer:
         *,
         size: int = 0,
         after_others: bool = False,
+        trace: Trace | None = None,
     ) -> None:
         """Run *call*, which concerns *owner* and carries *size* bytes, without a request waiting for it.
+
+        If it puts an entry that the request of *trace* has made, it is noted there.
 
         With *after_others*, it runs after the background calls of the same contact that were started before. The call
         is dropped while the breaker is open, and when too many calls or bytes are under way.
@@ -95,6 +98,7 @@ class SharedLayer:
 
         async def run() -> None:
             self._bytes += size
+            begun = time.perf_counter()
             try:
                 if earlier:
                     await asyncio.wait(earlier)
@@ -105,6 +109,8 @@ class SharedLayer:
                 self._puts_fail = False
             finally:
                 self._bytes -= size
+                if trace is not None:
+                    trace.beside("put", begun)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._background.discard(task)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from service.access.schemes import Scheme
@@ -11,6 +11,7 @@ from service.formats import Format
 from service.web.files import media_type
 from service.web.openapi import parameters, responses
 from service.web.openapi.responses import AGENT, INFO, JSON, PURGING, READING, REMOVING, WRITING
+from service.web.openapi.security import SCHEMES, alternatives
 from service.web.pages import ASSETS, PATHS
 
 _DESCRIPTION = """
@@ -26,29 +27,6 @@ Names in paths and queries match in any letter case. Unknown parameters are igno
 """
 IMAGE, IMAGEINFO = "/api/v1/Contact/{contactId}/Image", "/api/v1/Contact/{contactId}/Imageinfo"
 IMAGEINFOS = "/api/v1/Contact/Imageinfo"
-_APP_TOKEN = "`SO-AppToken` accompanies SuperOffice's where the installation demands it."
-_SECURITY: dict[Scheme, dict[str, Any]] = {
-    Scheme.BASIC: {"type": "http", "scheme": "basic"},
-    Scheme.BEARER: {"type": "http", "scheme": "bearer", "description": f"A token. {_APP_TOKEN}"},
-    Scheme.SOTICKET: {
-        "type": "apiKey",
-        "in": "header",
-        "name": "Authorization",
-        "description": f"`SoTicket` and the ticket. {_APP_TOKEN}",
-    },
-    Scheme.SESSION: {
-        "type": "apiKey",
-        "in": "header",
-        "name": "X-XSRF-TOKEN",
-        "description": "The value of the cookie `XSRF-TOKEN`, beside SuperOffice's session cookie.",
-    },
-    Scheme.SIGNED: {
-        "type": "apiKey",
-        "in": "query",
-        "name": "sig",
-        "description": "The signature of the URL, beside `kid` and `exp`. For GET and HEAD of pictures.",
-    },
-}
 
 
 def document(
@@ -67,13 +45,14 @@ def document(
     and not at an address of their own.
     """
     query = parameters.query(max_dimension, list(presets))
+    paths = _paths(list(query), alternatives(schemes, anonymous=anonymous), page=page, metrics=metrics)
     described = {
         "openapi": "3.1.1",
         "info": {"title": "contact-image", "version": version, "description": _DESCRIPTION.strip()},
         "servers": [{"url": "/"}],
-        "security": _security(schemes),
+        "security": alternatives(schemes),
         "tags": [{"name": "pictures"}, {"name": "operations"}, {"name": "pages"}],
-        "paths": _paths(list(query), _security(schemes, anonymous=anonymous), page=page, metrics=metrics),
+        "paths": paths,
         "components": {
             "parameters": {
                 **query,
@@ -82,9 +61,9 @@ def document(
                 "ids": parameters.IDS,
             },
             "headers": responses.HEADERS,
-            "responses": responses.PROBLEMS,
+            "responses": _referenced(responses.PROBLEMS, json.dumps(paths)),
             "schemas": responses.SCHEMAS,
-            "securitySchemes": {scheme.value: _SECURITY[scheme] for scheme in schemes},
+            "securitySchemes": {scheme.value: SCHEMES[scheme] for scheme in schemes},
         },
     }
     return json.dumps(described, ensure_ascii=False).encode()
@@ -292,13 +271,10 @@ def _text(media_type: str) -> dict[str, Any]:
     return {"description": "The file.", "content": {media_type: {}}}
 
 
+def _referenced(answers: Mapping[str, Any], paths: str) -> dict[str, Any]:
+    """Return those of the common *answers* to which an operation refers: some errors have none, and some no HEAD."""
+    return {name: answer for name, answer in answers.items() if f'"#/components/responses/{name}"' in paths}
+
+
 def _references(names: list[str]) -> list[dict[str, str]]:
     return [{"$ref": f"#/components/parameters/{name}"} for name in names]
-
-
-def _security(schemes: Sequence[Scheme], *, anonymous: bool = False) -> list[dict[str, list[str]]]:
-    """Return the alternatives: one scheme of *schemes*, or none if *anonymous* requesters are admitted."""
-    alternatives: list[dict[str, list[str]]] = [{}] if anonymous and schemes else []
-    for scheme in schemes:
-        alternatives.append({scheme.value: []})
-    return alternatives

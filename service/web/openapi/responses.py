@@ -85,6 +85,7 @@ HEADERS: dict[str, dict[str, Any]] = {
         ("Retry-After", "Seconds until there may be room.", "1"),
         ("WWW-Authenticate", "The schemes that are configured.", 'Basic realm="contact-image", charset="UTF-8"'),
         ("Allow", "The methods of the resource.", "GET, HEAD, OPTIONS"),
+        ("X-Request-ID", "The id of the request: of an error, or given by a trusted proxy.", "1f0c2a9d-1b2-3c"),
     )
 }
 _PICTURE = (
@@ -96,9 +97,10 @@ _PICTURE = (
     "Cache-Tag",
     "Cache-Status",
     "Server-Timing",
+    "X-Request-ID",
 )
 """The header fields of every picture."""
-_REFUSED = ("Cache-Control", "Content-Language", "Vary", "Surrogate-Key", "Cache-Tag")
+_REFUSED = ("Cache-Control", "Content-Language", "Vary", "Surrogate-Key", "Cache-Tag", "X-Request-ID")
 """The header fields of errors."""
 _HASH = "The ThumbHash of the picture, a blurred copy to show while it loads; null while it is being made."
 
@@ -192,7 +194,7 @@ def _refusal(status: int) -> dict[str, Any]:
         "status": status,
         "detail": text,
         "instance": "/api/v1/Contact/42/Image",
-        "requestId": "0123456789abcdef",
+        "requestId": "1f0c2a9d-1b2-3c",
         "Error": True,
         "ErrorType": rows[0].error_type,
         "ErrorMessage": text,
