@@ -13,7 +13,7 @@ from importlib import import_module
 _NAMES = {
     "hits": "rate of cached renditions, against a bare aiohttp handler with the same answers",
     "locked": "rate of cached renditions with credentials, against anonymous requests",
-    "thumbor": "rate of cached renditions, against thumbor, two processes each",
+    "compare": "the service beside thumbor, ipx and nginx; writes README.md and docs/compare.png",
     "tail": "latency of hits while misses keep every renderer busy",
     "overload": "ten and fifty times the orders that can be rendered, in an open loop",
     "stampede": "a thousand identical cold requests at once, over two processes",
@@ -24,7 +24,6 @@ _NAMES = {
     "misses": "renders of a 12-megapixel JPEG to w=319, against Pillow without the service",
     "single": "renders in one process, against libvips at the same SSIM",
     "shrink": "SSIM of reductions that are cheaper than Lanczos",
-    "peers": "rate of misses over HTTP, against ipx and thumbor",
     "copies": "time of each copy of the bytes between file, service and worker",
     "start": "time from the start to the first picture, against the imports only",
     "lookup": "time to find a contact's file among 100 and among 1,000,000",
@@ -51,7 +50,10 @@ def main() -> None:
     )
     parser.add_argument("--load-seconds", type=int, default=60, help="of overload: seconds of each load (60)")
     parser.add_argument(
-        "--only", default="", metavar="WORDS", help="of memory, growth: run only the jobs or cases that contain WORDS"
+        "--only",
+        default="",
+        metavar="WORDS",
+        help="of compare, growth, memory: run only the jobs or cases that contain WORDS",
     )
     parser.add_argument(
         "--verbose", action="store_true", help="of start: also print the slowest imports; of memory: each row"
