@@ -66,6 +66,8 @@ class Subscription:
             reason = ""
             try:
                 await self._receive()
+            except TimeoutError:
+                reason = f"no answer within {_TIMEOUT:g} s"
             except Exception as error:  # errors of the library too: this loop must not end
                 reason = f"{type(error).__name__}: {error}"
             finally:
@@ -95,7 +97,7 @@ class Subscription:
                     connection.send("PING", within=_TIMEOUT - _PING_AFTER)
                 else:
                     if self._up or not self._confirmed:
-                        log.warning("cache.no_news", reason=f"no answer for {_TIMEOUT} s")
+                        log.warning("cache.no_news", reason=f"no answer for {_TIMEOUT:g} s")
                     if not self._confirmed or time.monotonic() - connection.received_at > _MAX_SILENCE:
                         break
                     self._change(up=False)

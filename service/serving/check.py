@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from redis.exceptions import ConnectionError
+
 from service.caches.embedded import CannotEmbed, EmbeddedValkey, find_server
 from service.errors import PictureError
 from service.pictures.ports import CacheUnavailable, OriginalStore
@@ -15,6 +17,9 @@ from service.wiring.placeholders import load_placeholders
 from service.wiring.private_server import with_private_server
 from service.wiring.sandbox import sandbox_layers
 from service.wiring.stores import store_type
+
+_UNREACHABLE = "start the server there, or correct cache.url"
+"""How a cache that cannot be reached is mended."""
 
 
 async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
@@ -98,7 +103,8 @@ async def _inspect_server(settings: Settings) -> tuple[bool, str]:
             return False, f"it is shared with another store: {shown}, and this one is {own}"
         return True, description
     except CacheUnavailable as error:
-        return False, str(error)
+        unreachable = isinstance(error.__cause__, TimeoutError | ConnectionError)
+        return False, f"{str(error).removesuffix('.')}; {_UNREACHABLE}" if unreachable else str(error)
     finally:
         await cache.close()
         await store.close()

@@ -74,6 +74,11 @@ def limits(settings: Settings, memory: int | None = None, descriptors: int | Non
             f"renders and caches may take {needed / _GIB:.1f} GiB: lower render.workers ({renderers}) or "
             "render.memory_bytes, or give it more memory"
         )
+    if 0 < render.memory_bytes < render.max_decoded_bytes:
+        parts.append(
+            "render.memory_bytes is less than render.max_decoded_bytes, so large pictures may be 422: raise it, "
+            "or lower render.max_pixels and render.max_decoded_bytes"
+        )
     if not endless and descriptors < (wanted := descriptors_needed(server)):
         parts.append(
             f"server.connections needs {wanted:,} descriptors: raise the hard limit (`ulimit -Hn`), or lower "

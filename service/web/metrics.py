@@ -65,6 +65,8 @@ class Metrics:
         self._refused: defaultdict[str, int] = defaultdict(int)
         self._abandoned = counter("contact_image_abandoned", "Requests whose clients left before the answer.")
         self._cache = counter("contact_image_cache", "Look-ups by layer and outcome.", ["layer", "outcome"])
+        for outcome in get_args(Lookup):
+            self._cache.labels("shared", outcome)  # a series that begins with its first event shows no increase
         self._answered: defaultdict[tuple[Route, str, int], int] = defaultdict(int)
         self._looked_up: defaultdict[tuple[str, str], int] = defaultdict(int)
         self._happened: defaultdict[Counter, int] = defaultdict(int)
@@ -111,7 +113,7 @@ class Metrics:
             "contact_image_process_restarts", "Processes started in place of others that died.", ["process"]
         )
         for kind in ("serve", "render"):
-            self._restarts.labels(kind)  # a series that begins with its first event shows no increase
+            self._restarts.labels(kind)
         self.evictions = counter("contact_image_memory_cache_evictions", "Entries dropped from the memory cache.")
         self.gauges = Gauges(registry)
         self.gauges.count(

@@ -6,6 +6,7 @@ A further store is an adapter in `service/stores/`, its `StoreType` here, which 
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import NamedTuple
@@ -26,6 +27,13 @@ log = structlog.get_logger()
 
 _SAMPLE = 100
 """Pictures whose beginning `contact-image check` reads."""
+_MENDED = {
+    errno.ENOENT: "create or mount it, or correct images.directory",
+    errno.ENOTDIR: "create or mount it, or correct images.directory",
+    errno.EACCES: "give the user of the service access to it",
+    errno.EROFS: "mount it writable",
+}
+"""How a folder is mended, by the number of its error."""
 _LOST_PAUSE = 0.25
 """Seconds between two looks whether a lost folder is back."""
 
@@ -99,8 +107,8 @@ def _prepare_folder(settings: Settings) -> FolderInForce:
 
 
 async def _inspect_folder(settings: Settings) -> tuple[bool, str]:
-    folder, store = settings.images.directory, _make_folder(settings)
-    fault = f"{folder}: "
+    folder, store = settings.images.directory.absolute(), _make_folder(settings)
+    fault, otherwise = f"{folder}: ", ""
     try:
         description = await store.check()
         if refused := await store.refused_links():
@@ -108,12 +116,15 @@ async def _inspect_folder(settings: Settings) -> tuple[bool, str]:
         tried, faults = await store.sample(_SAMPLE)
         if faults:
             return False, f"{faults[0]}; {len(faults)} of the first {tried} pictures cannot be read"
-        fault = f"{folder} cannot be written to: "
+        fault, otherwise = f"{folder} cannot be written to: ", ", or set writes.enabled to false"
         if settings.writes.enabled:
             async with store.uploading():
                 pass
     except PictureError as error:
-        return False, f"{fault}{error.__cause__ or error}"
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _MENDED:
+            return False, f"{fault}{cause.strerror}: {_MENDED[cause.errno]}{otherwise}"
+        return False, f"{fault}{cause or error}"
     finally:
         await store.close()
     return True, description

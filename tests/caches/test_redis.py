@@ -204,6 +204,17 @@ async def test_reason_is_logged_once_when_the_subscription_fails(own_valkey: Val
     assert f"127.0.0.1:{port} answers without TLS" in line["reason"]
 
 
+async def test_logged_reason_of_a_frozen_server_is_that_it_does_not_answer(own_valkey: Valkey) -> None:
+    assert own_valkey.process is not None
+    own_valkey.process.send_signal(signal.SIGSTOP)
+    cache = redis_cache(own_valkey.url)
+    with capture_logs() as lines:
+        cache.subscribe(lambda _: None, lambda _: None)
+        await until(lambda: bool(lines))
+    await cache.close()
+    assert [(line["event"], line["reason"]) for line in lines] == [("cache.no_news", "no answer within 1 s")]
+
+
 @asynccontextmanager
 async def tls_in_front_of(
     server: Valkey,

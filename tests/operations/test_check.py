@@ -76,7 +76,8 @@ def test_without_a_cache_url_a_private_server_is_started_and_removed(pictures: P
 def test_missing_folder_is_a_failure_of_the_store(tmp_path: Path, shared_valkey: Valkey) -> None:
     result = invoke("check", "--images", tmp_path / "gone", CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
     assert result.exit_code == 1
-    assert re.search(r"(?m)^store: FAILED: .*gone", result.stdout)
+    words = "No such file or directory: create or mount it, or correct images.directory"
+    assert f"store: FAILED: {tmp_path / 'gone'}: {words}\n" in result.stdout
     assert re.search(r"(?m)^cache: Valkey", result.stdout)
 
 
@@ -148,7 +149,10 @@ def test_read_only_folder_is_a_failure_if_writes_are_enabled(shared_valkey: Valk
             with unprivileged():
                 fine, words = asyncio.run(inspect(settings))["store"]
             assert fine is not enabled
-        assert words == f"{folder} cannot be written to: [Errno 13] Permission denied: '{folder / '.uploads'}'"
+        assert words == (
+            f"{folder} cannot be written to: Permission denied: give the user of the service access to it, or set "
+            "writes.enabled to false"
+        )
 
 
 def test_upload_is_tried_if_writes_are_enabled(pictures: Path, shared_valkey: Valkey) -> None:
@@ -164,7 +168,15 @@ def test_file_in_place_of_the_folder_is_a_failure_of_the_store(tmp_path: Path, s
     file.touch()
     result = invoke("check", "--images", file, CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
     assert result.exit_code == 1
-    assert "store: FAILED" in result.stdout
+    assert re.search(r"(?m)^store: FAILED: .*: Not a directory: create or mount it, or correct", result.stdout)
+
+
+def test_relative_folder_is_named_with_its_whole_path(
+    tmp_path: Path, shared_valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoke("check", CONTACT_IMAGE_CACHE__URL=shared_valkey.url)
+    assert f"store: FAILED: {tmp_path / 'images'}: No such file" in result.stdout
 
 
 @pytest.mark.parametrize("why", ["the port is closed", "no server answers", "the server is frozen"])
@@ -184,7 +196,7 @@ def test_unreachable_cache_is_a_failure_within_two_seconds(pictures: Path, own_v
         result = invoke("check", "--images", pictures, CONTACT_IMAGE_CACHE__URL=url)
         assert time.monotonic() - begun < 20  # two, on a machine that is not busy
     assert result.exit_code == 1
-    assert re.search(r"(?m)^cache: FAILED: \S", result.stdout)
+    assert re.search(r"(?m)^cache: FAILED: \S.*[^.]; start the server there, or correct cache\.url;", result.stdout)
     assert "Traceback" not in result.output
 
 
@@ -234,4 +246,6 @@ def test_too_little_memory_and_too_few_descriptors_are_named_with_their_remedy()
     assert "renders and caches may take 4.4 GiB: lower render.workers (4) or render.memory_bytes" in words
     words = machine.limits(settings, memory=needed, descriptors=4351)
     assert words.endswith("needs 4,352 descriptors: raise the hard limit (`ulimit -Hn`), or lower server.connections")
+    settings = load_settings(render={"memory_bytes": 2**28})
+    assert "render.memory_bytes is less than render.max_decoded_bytes" in machine.limits(settings)
     assert "endless descriptors" in machine.limits(settings, descriptors=-1)

@@ -40,6 +40,13 @@ async def eventually(client: Client, series: str, value: float) -> None:
             await asyncio.sleep(0.05)
 
 
+async def test_outcomes_of_the_shared_cache_are_there_before_they_happen(serve: Serve) -> None:
+    """The first value of a stranger, or the first failed put, is an increase."""
+    found = await samples(await serve())
+    for outcome in ("foreign", "unavailable", "put_failed", "put_dropped", "unknown_news"):
+        assert found[f'contact_image_cache_total{{layer="shared",outcome="{outcome}"}}'] == 0
+
+
 async def test_bytes_sent_are_those_of_the_bodies(serve: Serve, get: Get) -> None:
     client = await serve()
     sent = 0
