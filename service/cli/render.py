@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from service.cli.options import config_option, load, sources_of, unusable
+from service.cli.options import config_option, settings_of, sources_of, unusable
 
 PARAMETERS = {
     "w": "Width in pixels.",
@@ -54,7 +54,7 @@ def render(source: Path, target: Path, config: Path | None, **texts: Any) -> Non
     from service.settings import BadSettings
     from service.wiring.one_render import render_once
 
-    settings = load(sources_of(config))
+    settings = settings_of(sources_of(config))
     given = urlencode({name: text for name, text in texts.items() if text is not None})
     try:
         query = parse_query(given, settings.render.max_dimension, settings.render.presets_in_force)
