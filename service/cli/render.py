@@ -50,8 +50,8 @@ def render(source: Path, target: Path, config: Path | None, **texts: Any) -> Non
     from service.errors import PictureError
     from service.protocol.names import initials_of
     from service.protocol.query import TYPES, parse_query
-    from service.regular_file import open_regular
     from service.settings import BadSettings
+    from service.system.regular_file import open_regular
     from service.wiring.one_render import render_once
 
     settings = settings_of(sources_of(config))

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from service.pictures.trace import Trace
 from service.settings import BadSettings, Settings, TracingSettings
-from service.threads import Threads
+from service.system.threads import Threads
 from service.web.keys import NEW_TRACE
 from service.web.runner import FAST_PATH
 
