@@ -78,14 +78,14 @@ class _Lines:
 
 
 def _shares(label: str, total: float) -> Report:
-    """Return the function that writes a report as a line: one every few seconds, and those at the end."""
-    following = time.monotonic() + _EVERY
+    """Return the function that writes a report as a line: one every few seconds, and the first when all is done."""
+    following, ended = time.monotonic() + _EVERY, False
 
     def write(done: float, text: str) -> None:
-        nonlocal following
-        if done < total and time.monotonic() < following:
+        nonlocal following, ended
+        if (done < total or ended) and time.monotonic() < following:
             return
-        following = time.monotonic() + _EVERY
+        following, ended = time.monotonic() + _EVERY, done >= total
         _print(f"{label}: {min(1.0, done / total):.0%}, {text}")
 
     return write

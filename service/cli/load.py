@@ -119,14 +119,14 @@ def load(
     """Send load to the service at URL, and write a report.
 
     Requests are sent at chosen times, whether or not earlier ones are answered, and a latency begins at that time. The
-    exit code is 1 if a threshold (--p99, --errors) is not met.
+    exit code is 1 if a threshold (--p99, --errors) is not met. Ctrl-C ends the sending: the report is of what was sent.
     """
     import uvloop
 
     from service.load import exports
     from service.load.figures import thresholds
     from service.load.preparation import Unprepared
-    from service.load.report import summary, write_report
+    from service.load.report import summary, troubles, write_report
     from service.load.runner import Run, measured, prepared
     from service.load.scenarios import SCENARIOS, TooFewContacts
     from service.load.target import parse_target, refusal
@@ -149,12 +149,12 @@ def load(
             return
         result = uvloop.run(measured(run, schedule))
         bounds = thresholds(result, p99, errors)
+        for line in summary(result, bounds):  # before the files: the disk may be full
+            click.echo(line)
         file = write_report(folder, run, schedule, result, bounds, began)
     except (Unprepared, TooFewContacts) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"the files cannot be written: {error}") from None
-    for line in summary(result, bounds):
-        click.echo(line)
     click.echo(f"report: {file}")
-    raise SystemExit(0 if all(each.met for each in bounds) else 1)
+    raise SystemExit(0 if all(each.met for each in bounds) and not troubles(result) else 1)

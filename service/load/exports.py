@@ -35,7 +35,8 @@ def _k6(run: Run, schedule: Schedule, p99: float | None, errors: float | None) -
     statuses = f"{{ min: {expects[0]}, max: {expects[-1]} }}" if isinstance(expects, range) else _listed(expects)
     thresholds = {
         **({} if p99 is None else {"http_req_duration": [f"p(99)<={1000 * p99:g}"]}),
-        **({} if errors is None else {"http_req_failed": [f"rate<={errors:g}"]}),
+        # k6 drops a request when no virtual user is left, and does not count it as failed.
+        **({} if errors is None else {"http_req_failed": [f"rate<={errors:g}"], "dropped_iterations": ["count<1"]}),
     }
     text = _filled(
         "k6.js",
@@ -66,7 +67,7 @@ def _vegeta(run: Run, schedule: Schedule, p99: float | None, errors: float | Non
         for _, request in schedule
     )
     text = "".join(json.dumps(target, separators=(",", ":")) + "\n" for target in targets)
-    options = f"-rate={max(1, round(run.rate * 60))}/m -duration={run.seconds:g}s"
+    options = f"-rate={max(1, round(run.rate * 60))}/m -duration={run.seconds:g}s -redirects=-1"
     return "targets.json", text, f"vegeta attack -format=json -targets=targets.json {options} | vegeta report"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -11,8 +11,16 @@ from math import ceil
 from service.load.open_loop import NO_CONNECTION, Outcome
 from service.load.scenarios import Scenario
 
-PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 100.0)
-_STAGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*;\s*dur=([0-9.]+)")
+PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0)
+"""Percentiles of the report. One that has less than a request above it is left out."""
+_STAGE = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64})\s*;\s*dur=([0-9]{1,9}(?:\.[0-9]{1,9})?)(?=[\s,;]|$)")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_MOST_STAGES = 20
+"""Stages that are counted: those that come first."""
+_MOST_NAMES = 20
+"""Rows of a table of names."""
+_LONGEST_NAME = 120
+"""Characters of a name at most."""
 _LATE = 0.002
 """Seconds: a client that sends one in a hundred requests later than this may be the bottleneck."""
 _LATE_SHARE = 0.1
@@ -31,7 +39,10 @@ class Effort:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of a run. Latencies are in seconds and sorted; those of requests without an answer are included."""
+    """The figures of a run. Latencies are in seconds and sorted; those of requests without an answer are included.
+
+    *remain* says which uploads could not be deleted, or is empty.
+    """
 
     outcomes: Sequence[Outcome]
     rate: float
@@ -46,6 +57,8 @@ class Figures:
     stages: dict[str, list[float]]
     client: Effort
     expects: range | tuple[int, ...]
+    interrupted: bool
+    remain: str
 
     @property
     def error_share(self) -> float:
@@ -63,6 +76,21 @@ class Figures:
         last = max(each.at + each.lag for each in self.outcomes)
         return len(self.outcomes) / max(last, self.seconds)
 
+    @property
+    def expected_rate(self) -> float:
+        """Answers with a status that the scenario expects, a second."""
+        last = max(each.at + each.seconds for each in self.outcomes)
+        return (len(self.outcomes) - self.errors) / max(last, self.seconds)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all bodies."""
+        return sum(each.size for each in self.outcomes)
+
+    def of_status(self, status: int) -> list[float]:
+        """Return the sorted latencies of the requests with this *status*."""
+        return sorted(each.seconds for each in self.outcomes if each.status == status)
+
     def bottleneck(self) -> list[str]:
         """Return why the client was itself the bottleneck, or nothing."""
         late, busy = percentile(self.lags, 99), self.client.processor / self.client.elapsed
@@ -76,12 +104,16 @@ class Figures:
         return found
 
 
-def figures(outcomes: Sequence[Outcome], scenario: Scenario, rate: float, seconds: float, client: Effort) -> Figures:
+def figures(
+    outcomes: Sequence[Outcome], scenario: Scenario, rate: float, seconds: float, client: Effort,
+    *, interrupted: bool = False, remain: str = "",
+) -> Figures:  # fmt: skip
     """Return the figures of at least one outcome."""
-    stages: dict[str, list[float]] = defaultdict(list)
+    stages: dict[str, list[float]] = {}
     for each in outcomes:
         for name, milliseconds in timing(each):
-            stages[name].append(milliseconds / 1000)
+            if name in stages or len(stages) < _MOST_STAGES:
+                stages.setdefault(name, []).append(milliseconds / 1000)
     return Figures(
         outcomes, rate, seconds,
         latencies=sorted(each.seconds for each in outcomes),
@@ -94,6 +126,8 @@ def figures(outcomes: Sequence[Outcome], scenario: Scenario, rate: float, second
         stages={name: sorted(each) for name, each in stages.items()},
         client=client,
         expects=scenario.expects,
+        interrupted=interrupted,
+        remain=remain,
     )  # fmt: skip
 
 
@@ -118,6 +152,11 @@ def thresholds(result: Figures, p99: float | None, errors: float | None) -> list
     return found
 
 
+def percentiles(count: int) -> list[float]:
+    """Return those of `PERCENTILES` that differ from the longest of *count* latencies, and 100."""
+    return [each for each in PERCENTILES if each == 100 or count * (100 - each) >= 100]
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """Return the least of the sorted *values* that *percent* of them do not exceed."""
     return values[max(0, ceil(len(values) * percent / 100) - 1)]
@@ -128,11 +167,18 @@ def cache(outcome: Outcome) -> str:
     members = field(outcome.header, b"cache-status")
     if not members:
         return f"no Cache-Status ({outcome.status})" if outcome.status else "no answer"
-    nearest = members.rsplit(",", 1)[-1]
+    nearest = _QUOTED.sub('""', members).rsplit(",", 1)[-1]
     parts = [part.strip() for part in nearest.split(";")]
     stale = any(re.fullmatch(r"ttl=-\d+", part) for part in parts)
     kept = [part for part in parts[1:] if not part.startswith(("ttl=", "key=", "detail=", "fwd-status="))]
-    return f"{parts[0]}: {', '.join([*kept, *(['stale'] if stale else [])]) or 'no detail'}"
+    return f"{parts[0]}: {', '.join([*kept, *(['stale'] if stale else [])]) or 'no detail'}"[:_LONGEST_NAME]
+
+
+def common(counts: Counter[str]) -> list[tuple[str, int]]:
+    """Return the most common names and their counts, and the count of all others together."""
+    names = counts.most_common(_MOST_NAMES)
+    others = counts.total() - sum(count for _, count in names)
+    return [*names, *([("others", others)] if others else [])]
 
 
 def timing(outcome: Outcome) -> list[tuple[str, float]]:
@@ -141,11 +187,11 @@ def timing(outcome: Outcome) -> list[tuple[str, float]]:
     return [(name, float(duration)) for name, duration in _STAGE.findall(text)] if text else []
 
 
-_KEPT = re.compile(rb"\r\n(cache-status|server-timing|etag): *([^\r]*)", re.IGNORECASE)
+_KEPT = re.compile(rb"\r\n(cache-status|server-timing|etag): *([^\r]{0,1000})", re.IGNORECASE)
 
 
 def kept(header: bytes) -> bytes:
-    """Return the fields of a response's *header* that figures need, as lines."""
+    """Return the beginnings of the fields of a response's *header* that figures need, as lines."""
     return b"".join(b"\r\n" + name.lower() + b": " + value for name, value in _KEPT.findall(header))
 
 

@@ -45,22 +45,51 @@ class Outcome:
 
 
 class OpenLoop:
-    """The connections, and the outcomes so far. *keep* makes the header that an outcome has."""
+    """The connections, and the outcomes so far. *keep* makes the header that an outcome has.
+
+    *pending* has when each request without an outcome was to be sent, and how late it was sent, by number.
+    """
 
     def __init__(self, connect: Connect, keep: Callable[[bytes], bytes] = bytes) -> None:
         self._connect, self._keep = connect, keep
         self._idle: deque[Client] = deque()  # in turn, so that all processes of a service get requests
+        self._busy: set[Client] = set()
         self._count = 0
-        self._pending: dict[int, tuple[float, float]] = {}
+        self.pending: dict[int, tuple[float, float]] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._all_answered = asyncio.Event()
         self.outcomes: list[Outcome] = []
 
-    async def run(self, schedule: Iterable[tuple[float, bytes]], sent: Callable[[], None] | None = None) -> None:
-        """Send each request of *schedule* at its seconds from now, call *sent*, and wait for the last answers."""
+    async def run(self, schedule: Iterable[tuple[float, bytes]], sent: Callable[[], None] | None = None) -> bool:
+        """Send each request of *schedule* at its seconds from now, call *sent*, and wait for the last answers.
+
+        A cancellation ends the sending alone. Return whether all requests were sent.
+        """
         self._idle.extend(await self._connect(_CONNECTIONS))
         self._count = len(self._idle)
         gc.freeze()
+        try:
+            await self._send_all(schedule)
+            complete = True
+        except asyncio.CancelledError:
+            complete = False
+        if sent is not None:
+            sent()
+        self._all_answered.clear()
+        if self.pending:
+            try:
+                await asyncio.wait_for(self._all_answered.wait(), _LAST_ANSWERS)
+            except TimeoutError:
+                for number in list(self.pending):
+                    self._finish(number, 0, fault=f"no answer {_LAST_ANSWERS:g} s after the last request")
+        for task in self._opening:
+            task.cancel()
+        for client in (*self._idle, *self._busy):
+            client.close()
+        gc.unfreeze()
+        return complete
+
+    async def _send_all(self, schedule: Iterable[tuple[float, bytes]]) -> None:
         self._begun = time.perf_counter()
         for number, (at, request) in enumerate(schedule):
             due = self._begun + at
@@ -69,25 +98,11 @@ class OpenLoop:
             elif not number % 16:
                 await asyncio.sleep(0)  # answers are read although the next request is late already
             self._send(number, at, request)
-        if sent is not None:
-            sent()
-        self._all_answered.clear()
-        if self._pending:
-            try:
-                await asyncio.wait_for(self._all_answered.wait(), _LAST_ANSWERS)
-            except TimeoutError:
-                for number in list(self._pending):
-                    self._finish(number, 0, fault=f"no answer {_LAST_ANSWERS:g} s after the last request")
-        for task in self._opening:
-            task.cancel()
-        for client in self._idle:
-            client.close()
-        gc.unfreeze()
 
     def _send(self, number: int, at: float, request: bytes) -> None:
         now = time.perf_counter() - self._begun
         at = min(at, now)  # a timer may end up to a millisecond early
-        self._pending[number] = at, now - at
+        self.pending[number] = at, now - at
         while self._idle and self._idle[0].closed:
             self._idle.popleft()
             self._count -= 1
@@ -112,9 +127,10 @@ class OpenLoop:
 
     def _converse(self, client: Client, number: int, request: bytes) -> None:
         def receive(answer: Answer) -> None:
-            self._finish(number, answer.status, self._keep(answer.header), len(answer.body))
+            self._finish(number, answer.status, self._keep(answer.header), answer.size)
 
         def finished(done: asyncio.Future[None]) -> None:
+            self._busy.discard(client)
             if (error := done.exception()) is None:
                 self._idle.append(client)
             else:
@@ -122,14 +138,15 @@ class OpenLoop:
                 client.close()
                 self._finish(number, 0, fault=str(error))
 
-        client.converse(iter((request,)), receive).add_done_callback(finished)
+        self._busy.add(client)
+        client.converse(iter((request,)), receive, bodies=False).add_done_callback(finished)
 
     def _finish(self, number: int, status: int, header: bytes = b"", size: int = 0, fault: str = "") -> None:
         """Add the outcome of the request, unless it has one already."""
-        if (sent := self._pending.pop(number, None)) is None:
+        if (sent := self.pending.pop(number, None)) is None:
             return
         at, lag = sent
         taken = time.perf_counter() - self._begun - at
         self.outcomes.append(Outcome(number, at, lag, taken, status, header, size, fault))
-        if not self._pending:
+        if not self.pending:
             self._all_answered.set()

@@ -1,12 +1,16 @@
-"""Plots of a run as SVG, by matplotlib (extra `load`). Colours of text and lines are those of the page."""
+"""Plots of a run as SVG, by matplotlib (extra `load`). Colours of text and lines are those of the page.
+
+The functions without an underscore draw a part of a plot. A plot of several runs uses them, too.
+"""
 
 from __future__ import annotations
 
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import cycle
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from service.load.figures import Figures, cache, percentile
@@ -55,12 +59,7 @@ def _svg(draw: Callable[[Axes, Figures], None], result: Figures, number: int) ->
 
     figure = Figure(figsize=(7.2, 3.3), layout="constrained")
     axis = figure.subplots()
-    axis.spines[["top", "right", "left"]].set_visible(False)
-    axis.spines["bottom"].set_color(_LINE)
-    axis.grid(axis="y", color=_LINE, lw=0.8)
-    axis.set_axisbelow(True)
-    axis.tick_params(length=0)
-    axis.tick_params(which="minor", length=0)
+    style(axis)
     draw(axis, result)
     handles, names = axis.get_legend_handles_labels()
     if names:
@@ -78,45 +77,67 @@ def _svg(draw: Callable[[Axes, Figures], None], result: Figures, number: int) ->
     return re.sub(r'( id="|url\(#|href="#)', rf"\g<1>plot{number}-", text)
 
 
-def _width(result: Figures) -> float:
+def style(axis: Axes) -> None:
+    """Give *axis* horizontal lines, and no frame."""
+    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.spines["bottom"].set_color(_LINE)
+    axis.grid(axis="y", color=_LINE, lw=0.8)
+    axis.set_axisbelow(True)
+    axis.tick_params(length=0)
+    axis.tick_params(which="minor", length=0)
+
+
+def width(result: Figures) -> float:
     """Return the seconds of a point of a line over time."""
     return max(1.0, result.seconds / _BINS)
 
 
-def _bins(result: Figures, seconds: Callable[[int], float]) -> list[list[int]]:
+def bins(result: Figures, seconds: Callable[[int], float]) -> list[list[int]]:
     """Return the numbers of the outcomes by the bin that their *seconds* are in."""
-    width = _width(result)
-    count = max(1, round(result.seconds / width))
-    bins: list[list[int]] = [[] for _ in range(count)]
+    each = width(result)
+    found: list[list[int]] = [[] for _ in range(max(1, round(result.seconds / each)))]
     for number in range(len(result.outcomes)):
-        if (at := int(seconds(number) / width)) < count:
-            bins[at].append(number)
-    return bins
+        if (at := seconds(number) / each) < len(found):
+            found[int(at)].append(number)
+    return found
 
 
-def _middles(result: Figures, bins: Sequence[object]) -> list[float]:
-    return [(number + 0.5) * _width(result) for number in range(len(bins))]
+def middles(result: Figures, count: int) -> list[float]:
+    """Return the seconds in the middle of the first *count* bins."""
+    return [(number + 0.5) * width(result) for number in range(count)]
 
 
 def _over_time(axis: Axes, result: Figures) -> None:
-    bins = _bins(result, lambda number: result.outcomes[number].at)
-    latencies = [sorted(1000 * result.outcomes[number].seconds for number in each) for each in bins]
     lines = {"p50": (50, _GREEN), "p95": (95, _BLUE), "p99": (99, _ORANGE), "longest": (100, _RED)}
     for name, (percent, colour) in lines.items():
-        values = [percentile(each, percent) if each else float("nan") for each in latencies]
-        axis.plot(_middles(result, bins), values, label=name, color=colour, lw=1.6, marker="o", markersize=2.2)
-    _milliseconds(axis, result)
+        over_time(axis, result, percent, label=name, color=colour)
+    milliseconds(axis, result.latencies)
+
+
+def over_time(axis: Axes, result: Figures, percent: float, **line: Any) -> None:
+    """Draw a percentile of the latency over the time of the run, in milliseconds."""
+    latencies = [
+        sorted(1000 * result.outcomes[number].seconds for number in each)
+        for each in bins(result, lambda number: result.outcomes[number].at)
+    ]
+    values = [percentile(each, percent) if each else float("nan") for each in latencies]
+    axis.plot(middles(result, len(values)), values, **{"lw": 1.6, "marker": "o", "markersize": 2.2, **line})
     _seconds(axis, result)
 
 
 def _by_percentile(axis: Axes, result: Figures) -> None:
-    count = len(result.latencies)
+    by_percentile(
+        axis,
+        {"from the intended start": (result.latencies, _BLUE), "from sending": (result.service_times, _GREY)},
+    )
+
+
+def by_percentile(axis: Axes, lines: Mapping[str, tuple[Sequence[float], str]]) -> None:
+    """Draw a line of each name in its colour over the percentiles of its sorted seconds, in milliseconds."""
+    count = max(len(values) for values, _ in lines.values())
     ticks = [percent for percent in (0, 50, 90, 99, 99.9, 99.99, 99.999) if count * (100 - percent) >= 100]
-    steps = [100 - 100 / 1.06**step for step in range(300) if 1.06**step <= count]
-    for name, values, colour in (
-        ("from the intended start", result.latencies, _BLUE),
-        ("from sending", result.service_times, _GREY),
-    ):
+    for name, (values, colour) in lines.items():
+        steps = [100 - 100 / 1.06**step for step in range(300) if 1.06**step <= len(values)]
         axis.plot(
             [100 / (100 - each) for each in steps],
             [1000 * percentile(values, each) for each in steps],
@@ -128,37 +149,45 @@ def _by_percentile(axis: Axes, result: Figures) -> None:
     axis.xaxis.set_minor_formatter("")
     axis.set_xticks([100 / (100 - each) for each in ticks], [f"{each:g} %" for each in ticks])
     axis.set_xlabel("percentile of the requests")
-    _milliseconds(axis, result)
+    milliseconds(axis, sorted(latency for values, _ in lines.values() for latency in values))
 
 
 def _rates(axis: Axes, result: Figures) -> None:
-    width = _width(result)
     outcomes = result.outcomes
-    expected = {number for number, each in enumerate(outcomes) if each.status in result.expects}
-    for name, seconds, colour, style, numbers in (
-        ("to be sent", lambda number: outcomes[number].at, _GREY, ":", range(len(outcomes))),
-        ("sent", lambda number: outcomes[number].at + outcomes[number].lag, _BLUE, "-", range(len(outcomes))),
-        ("answered as expected", lambda number: outcomes[number].at + outcomes[number].seconds, _GREEN, "-", expected),
-    ):
-        bins = _bins(result, seconds)
-        axis.plot(
-            _middles(result, bins),
-            [sum(number in numbers for number in each) / width for each in bins],
-            style,
-            label=name,
-            color=colour,
-            lw=1.6,
-        )
+    rate(axis, result, lambda number: outcomes[number].at, label="to be sent", color=_GREY, ls=":")
+    rate(axis, result, lambda number: outcomes[number].at + outcomes[number].lag, label="sent", color=_BLUE)
+    answered(axis, result, label="answered as expected", color=_GREEN)
     axis.set_ylim(bottom=0)
+
+
+def rate(axis: Axes, result: Figures, seconds: Callable[[int], float], **line: Any) -> None:
+    """Draw how many outcomes a second have their *seconds*, which are given by their number, at each time of the run.
+
+    An infinite number of seconds is never.
+    """
+    counts = [len(each) / width(result) for each in bins(result, seconds)]
+    axis.plot(middles(result, len(counts)), counts, **{"lw": 1.6, **line})
     axis.yaxis.set_major_formatter("{x:,g}")
     axis.set_ylabel("a second")
     _seconds(axis, result)
 
 
+def answered(axis: Axes, result: Figures, **line: Any) -> None:
+    """Draw how many answers a second arrived that have a status that is expected."""
+
+    def arrived(number: int) -> float:
+        outcome = result.outcomes[number]
+        return outcome.at + outcome.seconds if outcome.status in result.expects else inf
+
+    rate(axis, result, arrived, **line)
+
+
 def _caches(axis: Axes, result: Figures) -> None:
-    bins = _bins(result, lambda number: result.outcomes[number].at)
-    counts = [Counter(cache(result.outcomes[number]) for number in each) for each in bins]
-    others, bottom = cycle(_PALETTE), [0.0] * len(bins)
+    counts = [
+        Counter(cache(result.outcomes[number]) for number in each)
+        for each in bins(result, lambda number: result.outcomes[number].at)
+    ]
+    others, bottom = cycle(_PALETTE), [0.0] * len(counts)
     taken: set[str] = set()
     for name, _ in result.caches.most_common(_MOST_OUTCOMES):
         colour = next(
@@ -167,9 +196,9 @@ def _caches(axis: Axes, result: Figures) -> None:
         taken.add(colour)
         shares = [100 * each[name] / max(1, each.total()) for each in counts]
         axis.bar(
-            _middles(result, bins),
+            middles(result, len(counts)),
             shares,
-            width=_width(result),
+            width=width(result),
             bottom=bottom,
             label=name,
             color=colour,
@@ -209,8 +238,9 @@ def _stages(axis: Axes, result: Figures) -> None:
     axis.set_xlabel("milliseconds")
 
 
-def _milliseconds(axis: Axes, result: Figures) -> None:
-    if result.latencies[-1] > _LINEAR * percentile(result.latencies, 5):
+def milliseconds(axis: Axes, latencies: Sequence[float]) -> None:
+    """Scale the vertical axis for *latencies*, which are sorted seconds."""
+    if latencies[-1] > _LINEAR * percentile(latencies, 5):
         axis.set_yscale("log")
         axis.yaxis.set_minor_formatter("")
     else:

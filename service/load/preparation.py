@@ -5,37 +5,59 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 
 from service.load.clients import Answer, Client
 from service.load.figures import field, kept
 from service.load.open_loop import Connect
 from service.load.requests import Request
+from service.progress import progress
 
 _CONNECTIONS = 4
 """Connections over which the requests before and after a run are sent."""
 _LISTED = 100
 """Contacts of one request to `Imageinfo` at most."""
+_ANSWERED_WITHIN = 60.0
+"""Seconds to wait for each of these answers."""
+_SHOWN = 1000
+"""Requests from which on their progress is shown."""
 
 
 class Unprepared(Exception):
     """The service does not answer as the scenario needs it."""
 
 
-async def ask(connect: Connect, requests: Sequence[Request], common: Mapping[str, str]) -> list[Answer]:
-    """Return the answers to *requests*, over a few connections. Raise OSError or TimeoutError."""
+async def ask(
+    connect: Connect, requests: Sequence[Request], common: Mapping[str, str], what: str, *, bodies: bool = False
+) -> list[Answer]:
+    """Return the answers to *requests*, over a few connections. Raise OSError or TimeoutError.
+
+    *what* is done is shown, with its progress. *bodies* says whether the answers have their bodies.
+    """
     answers: list[Answer | None] = [None] * len(requests)
     left = iter(enumerate(requests))
 
     async def ask_next_ones(client: Client) -> None:
-        for number, request in left:
-            if client.closed:
-                (client,) = await connect(1)
-            received: list[Answer] = []
-            await client.converse(iter((request.encoded(common),)), received.append)
-            answers[number] = received[0]
-        client.close()
+        try:
+            for number, request in left:
+                if client.closed:
+                    (client,) = await connect(1)
+                received: list[Answer] = []
+                async with asyncio.timeout(_ANSWERED_WITHIN):
+                    await client.converse(iter((request.encoded(common),)), received.append, bodies=bodies)
+                answers[number] = received[0]
+                counted()
+        finally:
+            client.close()  # uvloop's loop ends when no connection is left
 
-    await asyncio.gather(*map(ask_next_ones, await connect(min(_CONNECTIONS, len(requests)))))
+    with progress(what, len(requests)) if len(requests) >= _SHOWN else nullcontext(lambda: None) as counted:
+        clients = await connect(min(_CONNECTIONS, len(requests)))
+        tasks = [asyncio.create_task(ask_next_ones(client)) for client in clients]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
     return [answer for answer in answers if answer is not None]
 
 
@@ -45,7 +67,7 @@ async def pictured(connect: Connect, prefix: str, contacts: Sequence[int], commo
     path = f"{prefix}/api/v1/Contact/Imageinfo?ids="
     found: list[int] = []
     requests = [Request(path + ",".join(map(str, some)), fields={"Accept": "application/json"}) for some in lists]
-    for answer in await ask(connect, requests, common):
+    for answer in await ask(connect, requests, common, "Looking for pictures", bodies=True):
         if answer.status != 200:
             raise Unprepared(f"{path}… is answered with {answer.status}, not with 200. {_advice(answer.status)}")
         try:
@@ -59,7 +81,7 @@ async def pictured(connect: Connect, prefix: str, contacts: Sequence[int], commo
 
 async def warmed(connect: Connect, targets: Sequence[str], common: Mapping[str, str]) -> dict[str, str]:
     """Request the pictures at *targets*, so that they are cached, and return their entity tags. Raise `Unprepared`."""
-    answers = await ask(connect, [Request(target) for target in targets], common)
+    answers = await ask(connect, [Request(target) for target in targets], common, "Filling caches")
     for target, answer in zip(targets, answers, strict=True):
         if answer.status != 200:
             raise Unprepared(f"{target} is answered with {answer.status}, not with 200. {_advice(answer.status)}")
@@ -68,11 +90,13 @@ async def warmed(connect: Connect, targets: Sequence[str], common: Mapping[str, 
 
 async def delete(connect: Connect, targets: Sequence[str], common: Mapping[str, str]) -> int:
     """Delete the pictures at *targets*, and return how many of them are gone."""
-    answers = await ask(connect, [Request(target, "DELETE", {}) for target in targets], common)
+    answers = await ask(connect, [Request(target, "DELETE", {}) for target in targets], common, "Deleting uploads")
     return sum(answer.status == 204 for answer in answers)
 
 
 def _advice(status: int) -> str:
     if status in (401, 403):
         return "Give a credential by --header 'Authorization: …'."
-    return "Is the URL that of this service?" if status == 404 else ""
+    if 300 <= status < 400:
+        return "It redirects: give the URL that it redirects to."
+    return "Is the URL that of this service?" if status in (400, 404, 405) else ""

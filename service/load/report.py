@@ -12,15 +12,18 @@ from http.client import responses
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from statistics import fmean
 from string import Template
 
-from service.load.figures import PERCENTILES, Figures, Threshold, field, percentile
+from service.load.figures import Figures, Threshold, common, field, percentile, percentiles
 from service.load.plots import plots
 from service.load.requests import Schedule, lines
 from service.load.runner import Run
 from service.load.scenarios import SCENARIOS
 
 NO_PLOTS = "The plots need matplotlib: pip install 'contact-image[load]'"
+_MOST_STATUSES = 20
+"""Rows of the table of statuses."""
 BOTTLENECK = "The client was itself a bottleneck"
 
 
@@ -29,7 +32,7 @@ def write_report(
 ) -> Path:
     """Write `report.html`, `outcomes.csv` and `requests.jsonl` into *folder*, and return the first. Raise OSError."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_requests(folder, schedule)
+    write_requests(folder, schedule[: len(result.outcomes)])
     with (folder / "outcomes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(_COLUMNS)
@@ -83,17 +86,26 @@ def _verdicts(result: Figures, thresholds: Sequence[Threshold]) -> Iterable[str]
         yield f'<li class="{kind}"><b>{mark}</b>{escape(each.text)}</li>'
     if not thresholds:
         yield '<li class="quiet"><b>–</b>No threshold was given.</li>'
+    for words in troubles(result):
+        yield f'<li class="bad"><b>✗</b>{escape(words)}</li>'
     for reason in result.bottleneck():
         yield f'<li class="warn"><b>!</b>{BOTTLENECK}: {escape(reason)}. The latencies include its delays.</li>'
     if not result.bottleneck():
         yield '<li class="good"><b>✓</b>The client kept the rate: ' + escape(kept_rate(result)) + "</li>"
 
 
+def troubles(result: Figures) -> list[str]:
+    """Return what makes the run incomplete."""
+    interrupted = [f"The run was interrupted after {result.seconds:.1f} s."] if result.interrupted else []
+    return [*interrupted, *([f"Uploads remain: {result.remain}"] if result.remain else [])]
+
+
 def kept_rate(result: Figures) -> str:
     """Return how late requests were sent, and the processor time of the client."""
     return (
-        f"{result.sent_rate:,.1f} requests a second were sent, {milliseconds(percentile(result.lags, 50))} late in the "
-        f"median and {milliseconds(percentile(result.lags, 99))} at p99, with "
+        f"{result.sent_rate:,.1f} of {result.rate:,g} requests a second were sent, "
+        f"{milliseconds(percentile(result.lags, 50))} late in the median and "
+        f"{milliseconds(percentile(result.lags, 99))} at p99, with "
         f"{result.client.processor / result.client.elapsed:.0%} of one processor."
     )
 
@@ -107,6 +119,7 @@ def summary(result: Figures, thresholds: Sequence[Threshold]) -> Iterable[str]:
         f"{_named(each)} {milliseconds(percentile(result.latencies, each))}" for each in shown
     )
     yield f"rate: {kept_rate(result)}"
+    yield from troubles(result)
     for reason in result.bottleneck():
         yield f"{BOTTLENECK}: {reason}"
     for each in thresholds:
@@ -117,7 +130,8 @@ def _tiles(result: Figures) -> Iterable[str]:
     latencies = result.latencies
     for value, what in (
         (f"{len(result.outcomes):,}", "requests"),
-        (f"{result.sent_rate:,.1f}", "sent a second"),
+        (f"{result.sent_rate:,.1f}", f"sent a second, of {result.rate:,g} intended"),
+        (f"{result.expected_rate:,.1f}", "answered as expected a second"),
         (milliseconds(percentile(latencies, 50)), "latency, p50"),
         (milliseconds(percentile(latencies, 99)), "latency, p99"),
         (milliseconds(latencies[-1]), "latency, longest"),
@@ -146,14 +160,15 @@ def _tables(run: Run, result: Figures) -> Iterable[str]:
                 milliseconds(percentile(result.latencies, each)),
                 milliseconds(percentile(result.service_times, each)),
             )
-            for each in PERCENTILES
+            for each in (0, *percentiles(len(result.latencies)))
         ),
+        ("mean", milliseconds(fmean(result.latencies)), milliseconds(fmean(result.service_times))),
     )
-    yield _table("Statuses", ("status", "requests", "share", "expected"), _statuses(result))
+    yield _table("Statuses", ("status", "requests", "share", "expected", "p50", "p99"), _statuses(result))
     yield _table(
         "Outcome by cache, by Cache-Status",
         ("cache: outcome", "requests", "share"),
-        _shares(result, result.caches.most_common()),
+        _shares(result, common(result.caches)),
     )
     yield _table(
         "Stages, by Server-Timing",
@@ -165,7 +180,7 @@ def _tables(run: Run, result: Figures) -> Iterable[str]:
     )
     if result.faults:
         yield _table(
-            "Requests without an answer", ("reason", "requests", "share"), _shares(result, result.faults.most_common())
+            "Requests without an answer", ("reason", "requests", "share"), _shares(result, common(result.faults))
         )
     yield f"<section><h2>How it was measured</h2><dl>{''.join(_circumstances(run, result))}</dl></section>"
 
@@ -177,6 +192,7 @@ def _circumstances(run: Run, result: Figures) -> Iterable[str]:
     for name, text in {
         "Scenario": f"{run.scenario}, seed {run.seed}; {len(run.contacts):,} ids of contacts were given",
         "Client": f"contact-image {version('contact-image')}, Python {platform.python_version()}, one process",
+        "Bodies": f"{result.size / 1e6:,.1f} MB, {result.size / 1e6 / client.elapsed:,.2f} MB a second",
         "Its processor time": f"{client.processor:.1f} s of {client.elapsed:.1f} s",
         "Its machine": f"{os.cpu_count()} processors, {platform.machine()}, {platform.system()} {platform.release()}",
         "Load average": f"{average} at the end",
@@ -186,9 +202,10 @@ def _circumstances(run: Run, result: Figures) -> Iterable[str]:
 
 
 def _statuses(result: Figures) -> Iterable[tuple[str, ...]]:
-    for status, count in sorted(result.statuses.items()):
+    for status, count in sorted(result.statuses.most_common(_MOST_STATUSES)):
         name = f"{status} {responses.get(status, '')}" if status else "no answer"
-        yield name, f"{count:,}", _share(result, count), "yes" if status in result.expects else "no"
+        shown = (milliseconds(percentile(result.of_status(status), each)) for each in (50, 99))
+        yield name, f"{count:,}", _share(result, count), "yes" if status in result.expects else "no", *shown
 
 
 def _shares(result: Figures, counts: Iterable[tuple[str, int]]) -> Iterable[tuple[str, ...]]:
@@ -199,14 +216,15 @@ def _share(result: Figures, count: int) -> str:
     return f"{100 * count / len(result.outcomes):.2f} %"
 
 
-def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *more: Sequence[str]) -> str:
+    rows = (*rows, *more)
     head = "".join(f"<th>{escape(each)}</th>" for each in heads)
     body = "".join("<tr>" + "".join(f"<td>{escape(each)}</td>" for each in row) + "</tr>" for row in rows)
     return f"<section><h2>{escape(title)}</h2><table><tr>{head}</tr>{body}</table></section>"
 
 
 def _named(percent: float) -> str:
-    return "longest" if percent == 100 else f"p{percent:g}"
+    return "shortest" if not percent else "longest" if percent == 100 else f"p{percent:g}"
 
 
 def milliseconds(seconds: float) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from random import Random
 
 from service.load import clients
@@ -24,7 +26,7 @@ _CONNECTED_WITHIN = 10.0
 """Seconds that a connection may take."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Run:
     """What is to be sent: the *scenario* by name, *rate* requests a second for *seconds*, from a *seed*.
 
@@ -46,8 +48,13 @@ class Run:
 
     async def connect(self, count: int) -> list[Client]:
         """Return *count* connected clients. Raise OSError or TimeoutError."""
-        target = self.target
-        return await clients.connected(target.host, target.port, count, target.context(), _CONNECTED_WITHIN)
+        target, tls = self.target, self._tls
+        name = target.host if tls else None
+        return await clients.connected(target.address, target.port, count, tls, name, _CONNECTED_WITHIN)
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext | None:
+        return self.target.context()
 
 
 async def prepared(run: Run) -> Schedule:
@@ -55,49 +62,66 @@ async def prepared(run: Run) -> Schedule:
     scenario, contacts = SCENARIOS[run.scenario], run.contacts
     plan = Plan(run.target.prefix, contacts, run.rate, run.seconds, Random(run.seed), {})
     try:
+        async with asyncio.timeout(_CONNECTED_WITHIN):
+            run.target = await run.target.resolved()
         if scenario.looks:
             plan.contacts = await pictured(run.connect, plan.prefix, contacts, run.common)
         if scenario.warms:
             plan.etags = await warmed(run.connect, [plan.picture(contact) for contact in plan.contacts], run.common)
     except (OSError, TimeoutError) as error:
-        raise Unprepared(f"{run.target.url} does not answer: {error or 'not in time'}") from None
+        raise _unreachable(run.target, error) from None
     if not (schedule := scenario.schedule(plan)):
         raise Unprepared("no request arrives in so short a time at this rate.")
     return schedule
 
 
+def _unreachable(target: Target, error: Exception) -> Unprepared:
+    why = str(error) or "not in time"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = f"{error.verify_message}. SSL_CERT_FILE may name a file of certificates that are trusted."
+    elif isinstance(error, ssl.SSLError):
+        why += ". Is it a service without TLS, http://?"
+    return Unprepared(f"{target.url} does not answer: {why}")
+
+
 async def measured(run: Run, schedule: Schedule) -> Figures:
     """Send the requests of *schedule*, and return the figures. Raise `Unprepared`.
 
-    Pictures that were uploaded are deleted again, also if the run is cancelled.
+    A cancellation ends the sending, and the figures are of what was sent. Uploaded pictures are deleted again.
     """
     loop, expects = OpenLoop(run.connect, kept), SCENARIOS[run.scenario].expects
     with reported(run.scenario, run.seconds) as report:
         watch = asyncio.create_task(_watch(loop, report, expects))
         effort, begun = time.process_time(), time.perf_counter()
         try:
-            await loop.run((at, request.encoded(run.common)) for at, request in schedule)
+            complete = await loop.run((at, request.encoded(run.common)) for at, request in schedule)
         except (OSError, TimeoutError) as error:
-            raise Unprepared(f"{run.target.url} does not answer: {error or 'not in time'}") from None
+            raise _unreachable(run.target, error) from None
         finally:
             client = Effort(time.process_time() - effort, time.perf_counter() - begun)
             watch.cancel()
-            await _clean_up(run, schedule, loop)
         report(run.seconds, f"{len(loop.outcomes):,} answers or failures")
+    remain = await _clean_up(run, schedule, loop)
+    if not loop.outcomes:
+        raise Unprepared("the run was interrupted before the first request.")
     outcomes = sorted(loop.outcomes, key=lambda each: each.number)
-    return figures(outcomes, SCENARIOS[run.scenario], run.rate, run.seconds, client)
+    seconds = run.seconds if complete else max(each.at + each.lag for each in outcomes)
+    return figures(
+        outcomes, SCENARIOS[run.scenario], run.rate, seconds, client, interrupted=not complete, remain=remain
+    )
 
 
-async def _clean_up(run: Run, schedule: Schedule, loop: OpenLoop) -> None:
-    """Delete the pictures that the service has stored. Raise `Unprepared` if some remain."""
+async def _clean_up(run: Run, schedule: Schedule, loop: OpenLoop) -> str:
+    """Delete the pictures that the service has stored. Return which of them remain, or an empty text."""
     stored = (schedule[each.number][1] for each in loop.outcomes if each.status == 200)
     targets = [request.target for request in stored if request.method == "PUT"]
     try:
         remain = len(targets) - (await delete(run.connect, targets, run.common) if targets else 0)
     except (OSError, TimeoutError):
         remain = len(targets)
-    if remain:
-        raise Unprepared(f"{remain:,} pictures that were uploaded could not be deleted, from {targets[0]} on.")
+    if not remain:
+        return ""
+    return f"{remain:,} pictures that were uploaded could not be deleted, from {targets[0]} on."
 
 
 async def _watch(loop: OpenLoop, report: Report, expected: Sequence[int]) -> None:
@@ -108,4 +132,6 @@ async def _watch(loop: OpenLoop, report: Report, expected: Sequence[int]) -> Non
         recent = loop.outcomes[seen:]
         seen += len(recent)
         errors += sum(each.status not in expected for each in recent)
-        report(time.perf_counter() - begun, f"{len(recent) / _SHOWN:,.0f} answers a second, {errors:,} errors so far")
+        waiting = f", {len(loop.pending):,} not answered yet" if loop.pending else ""
+        text = f"{len(recent) / _SHOWN:,.0f} answers a second{waiting}, {errors:,} errors so far"
+        report(time.perf_counter() - begun, text)

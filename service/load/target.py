@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A service: where it listens, the value of `Host`, and what its paths begin with."""
+    """A service: where it listens, the value of `Host`, and what its paths begin with.
+
+    *address* is the address of the host that connections go to, once it is known.
+    """
 
     host: str
     port: int
     authority: str
     prefix: str
     tls: bool
+    address: str = ""
 
     @property
     def url(self) -> str:
@@ -32,8 +38,29 @@ class Target:
             return self.host == "localhost"
 
     def context(self) -> ssl.SSLContext | None:
-        """Return what TLS needs, or None without TLS."""
+        """Return what TLS needs, or None without TLS. `SSL_CERT_FILE` names a file of authorities to trust."""
         return ssl.create_default_context() if self.tls else None
+
+    async def resolved(self) -> Target:
+        """Return this target with the first address of its host that accepts a connection. Raise OSError.
+
+        The name is looked up once: a later answer of a name server leads no request elsewhere.
+        """
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+        addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+        if self.loopback and not all(ipaddress.ip_address(each).is_loopback for each in addresses):
+            raise OSError(f"{self.host} is not this machine: it has the addresses {', '.join(addresses)}")
+        for number, address in enumerate(addresses, 1):
+            try:
+                transport, _ = await loop.create_connection(asyncio.Protocol, address, self.port)
+            except OSError:
+                if number == len(addresses):
+                    raise
+            else:
+                transport.abort()
+                return replace(self, address=address)
+        raise OSError(f"{self.host} has no address")
 
 
 def parse_target(url: str) -> Target:

@@ -78,8 +78,8 @@ class Trace:
 
         *shared*: it was a call of the shared cache.
         """
-        self.shared = self.shared or shared
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begun
+        self.shared = self.shared or shared
 
     def beside(self, name: str, begun: float) -> None:
         """Note a step since *begun* that no answer waits for. It is no part of the durations."""

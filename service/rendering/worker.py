@@ -30,10 +30,10 @@ _PR_SET_PDEATHSIG = 1
 _MALLOC = {
     -8: 1,  # M_ARENA_MAX: number of arenas, since one thread does the work
     -1: 33_554_432,  # M_TRIM_THRESHOLD: bytes of freed memory that are kept for the next render
-    -3: 8_388_608,  # M_MMAP_THRESHOLD: bytes of a block that is returned at once, as a decoded picture is
+    -3: 15_728_640,  # M_MMAP_THRESHOLD: bytes of a block that is returned at once: less than Pillow's blocks of 16 MiB
 }
-"""Parameters of mallopt(3). With its defaults, glibc returns the pages of an original and requests them again, which
-takes 2 ms in every render."""
+"""Parameters of mallopt(3). With its defaults, glibc returns the pages of an original and of its decoded pixels, and
+requests them again. Larger pictures have several blocks: kept, some of their pages would never be returned."""
 
 _source: Source | None = None
 """The original of the last job, while a mezzanine may be made of it."""

@@ -21,7 +21,7 @@ from service.settings import ServerSettings
 from service.web.hosts import Hosts
 from service.web.keys import READINESS
 from service.web.operators import OperatorsPath, operators_application
-from service.web.runner import Runner
+from service.web.runner import FAST_PATH, Runner
 from service.wiring.app import create_app
 
 log = structlog.get_logger()
@@ -86,8 +86,9 @@ async def serve(
         await web.SockSite(runner, listeners.public, backlog=limits.backlog).start()
         if listeners.admin is not None:
             shown = operators_application(app, Hosts(server.operators_names, ()))
+            shown[FAST_PATH] = OperatorsPath
             few = replace(limits, connections=_OPERATORS)
-            operators = Runner(shown, few, shutdown_timeout=_CUT_TIMEOUT, path=OperatorsPath)
+            operators = Runner(shown, few, shutdown_timeout=_CUT_TIMEOUT, hurried=stop.hurried)
             await operators.setup()
             await web.SockSite(operators, listeners.admin).start()
         ready()

@@ -26,7 +26,7 @@ from service.web.request_values import CONDITIONS
 from service.web.requester import Requester
 from service.web.waiting_client import WaitingClient
 
-_USUAL = re.compile(r"/api/v1/Contact/([1-9][0-9]{0,8})/Image(?:\?([!-~]*))?")
+USUAL = re.compile(r"/api/v1/Contact/([1-9][0-9]{0,8})/Image(?:\?([!-~]*))?")
 """The usual spelling of a target. Other spellings go to the router."""
 
 
@@ -144,7 +144,7 @@ class DirectAnswers:
     def _read(self, request: web.BaseRequest, requester: Requester) -> _Asked | None:
         """Return what *request* asks for; None if that is unusual."""
         key = repeat_key(request, requester)
-        path = _USUAL.fullmatch(key[0])
+        path = USUAL.fullmatch(key[0])
         if path is None or len(key[0]) + len(key[1] or "") > MAX_TEXT:
             return None
         if hdrs.RANGE in request.headers or not takes_prebuilt(request):

@@ -18,7 +18,7 @@ from service.protocol.time_zones import HEADER, parse_time_zone
 from service.web.access_log import ANSWER, Answer
 from service.web.connections import Connection
 from service.web.headers import uncached
-from service.web.keys import METRICS, STORE, THUMB_HASHES
+from service.web.keys import METRICS, NEW_TRACE, STORE, THUMB_HASHES
 from service.web.request_values import Handler, contact_id
 
 _AT_ONCE = 8
@@ -63,7 +63,8 @@ async def _entities(
     async def find(contact: int) -> Original | None:
         async with free:
             app[METRICS].store_read()
-            return await stored_original(app[STORE], contact)
+            with app[NEW_TRACE]().timed("store"):
+                return await stored_original(app[STORE], contact)
 
     try:
         async with asyncio.TaskGroup() as group:

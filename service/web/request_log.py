@@ -23,7 +23,7 @@ _REFUSALS = 20
 
 def log_abandoned(request: web.BaseRequest, seconds: float) -> None:
     """Log that the client of *request* left *seconds* after it was read. There is no answer, and so no status."""
-    log.debug("request.abandoned", method=request.method, path=request.path, seconds=seconds)
+    log.debug("request.abandoned", method=request.method, path=request.path[:256], seconds=seconds)
 
 
 class RefusalLog:

@@ -14,8 +14,8 @@ from service.web.connections import Connection, ConnectionLimits, ConnectionServ
 from service.web.fast_path import FastPath, Handler
 from service.web.operators import OperatorsPath
 
-FAST_PATH: web.AppKey[Callable[[web.Application, Handler], FastPath]] = web.AppKey("fast_path")
-"""Makes the fast path of an application whose requests are traced."""
+FAST_PATH: web.AppKey[Callable[[web.Application, Handler], FastPath | OperatorsPath]] = web.AppKey("fast_path")
+"""Makes what gets the requests of an application in place of `FastPath`: if they are traced, or are of operators."""
 _HEADER_LOOKS = 20
 """Looks at the stop for headers that are awaited."""
 _HEADER_INTERVAL = 0.01
@@ -25,7 +25,7 @@ _CUT_TIMEOUT = 0.1
 
 
 class Runner(web.ServerRunner):
-    """Starts and stops *app* and its server, which gives each request to a *path*.
+    """Starts and stops *app* and its server.
 
     At the stop, requests in flight get *shutdown_timeout* seconds, or the time until *hurried* is set.
     """
@@ -37,10 +37,9 @@ class Runner(web.ServerRunner):
         *,
         shutdown_timeout: float,
         hurried: asyncio.Event | None = None,
-        path: type[FastPath | OperatorsPath] = FastPath,
     ) -> None:
         self._application = web.AppRunner(app)
-        self._timeout, self._hurried, self._path = shutdown_timeout, hurried or asyncio.Event(), path
+        self._timeout, self._hurried = shutdown_timeout, hurried or asyncio.Event()
         self._connection_server = ConnectionServer(_refuse_early, limits)
         self._watching: asyncio.Task[None] | None = None
         super().__init__(self._connection_server, shutdown_timeout=_CUT_TIMEOUT)
@@ -49,8 +48,7 @@ class Runner(web.ServerRunner):
         await self._application.setup()
         inner = self._application.server
         assert inner is not None
-        make = self._application.app.get(FAST_PATH, self._path)
-        path = make(self._application.app, inner.request_handler)
+        path = self._application.app.get(FAST_PATH, FastPath)(self._application.app, inner.request_handler)
         self._connection_server.request_handler = path.answer
         self._connection_server.request_factory = inner.request_factory
         self._connection_server.answer_at_once = path.answer_at_once

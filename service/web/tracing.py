@@ -28,6 +28,7 @@ from service.pictures.ports import Layer
 from service.pictures.trace import Trace
 from service.web.client_address import Networks, is_in, peer_address
 from service.web.connections import ClientLeft
+from service.web.direct import USUAL
 from service.web.fast_path import FastPath, Handler
 from service.web.prebuilt import PrebuiltResponse
 from service.web.request_ids import TRACE_ID
@@ -48,13 +49,16 @@ Attributes = Mapping[str, str | int | bool]
 
 
 class Recording:
-    """The root span of one request, and what makes its children. *sampled*: they are sent."""
+    """The root span of one request, and what makes its children. *sampled*: they are sent.
+
+    *is_routed*: the request went to the router.
+    """
 
     def __init__(self, tracer: Tracer, span: Span, shift: int) -> None:
         self._tracer, self._span, self._shift = tracer, span, shift
         self._as_parent = set_span_in_context(span, Context())
         self.sampled = span.is_recording()
-        self.has_steps = False
+        self.has_steps = self.is_routed = False
 
     @property
     def trace_id(self) -> str:
@@ -185,7 +189,12 @@ class TracedFastPath(FastPath):
     """A fast path whose requests are traced by *tracing*."""
 
     def __init__(self, tracing: Tracing, app: web.Application, handler: Handler) -> None:
-        super().__init__(app, handler)
+        async def route(request: web.BaseRequest) -> web.StreamResponse:
+            if (recording := _recording.get()) is not None:
+                recording.is_routed = True
+            return await handler(request)
+
+        super().__init__(app, route)
         self._tracing = tracing
         self._routes = {resource.canonical: _template(resource) for resource in app.router.resources()}
         (self._image,) = (route for route in self._routes.values() if route.endswith("/image"))
@@ -218,14 +227,14 @@ class TracedFastPath(FastPath):
         try:
             response = await super().answer(request)
         except (ClientLeft, ConnectionError, asyncio.CancelledError) as error:
-            recording.end(method, self._route(request), None, 0, type(error).__name__)
+            recording.end(method, self._route(request, recording), None, 0, type(error).__name__)
             raise
         except Exception as error:  # the connection answers
-            recording.end(method, self._route(request), 500, 0, type(error).__name__)
+            recording.end(method, self._route(request, recording), 500, 0, type(error).__name__)
             raise
-        prebuilt = isinstance(response, PrebuiltResponse)
+        route = self._image if isinstance(response, PrebuiltResponse) else self._route(request, recording)
         size = response.sent(method) if isinstance(response, PrebuiltResponse) else response.content_length or 0
-        recording.end(method, self._image if prebuilt else self._route(request), response.status, size)
+        recording.end(method, route, response.status, size)
         return response
 
     async def _follow(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
@@ -242,10 +251,11 @@ class TracedFastPath(FastPath):
             recording.step("cache", begun, time.perf_counter(), {"contact_image.layer": "memory"})
         return super()._counted(request, response, begun)
 
-    def _route(self, request: web.BaseRequest) -> str:
-        """Return the route of *request* in the form of a template; an empty text for an unknown path."""
-        match = request.match_info if isinstance(request, web.Request) else None
-        resource = match.route.resource if match is not None else None
+    def _route(self, request: web.BaseRequest, recording: Recording) -> str:
+        """Return the route of *request* in the form of a template; an empty text for an unknown one."""
+        if not recording.is_routed or not isinstance(request, web.Request):
+            return self._image if USUAL.fullmatch(request.raw_path) else ""
+        resource = request.match_info.route.resource
         return self._routes.get(resource.canonical, "") if resource is not None else ""
 
 

@@ -52,6 +52,21 @@ def test_locust_runs_the_file(load: Load, tmp_path: Path) -> None:
     assert figures["num_requests"] and figures["num_failures"] == 0
 
 
+@needs("k6")
+def test_k6_sends_each_request_of_the_list_once(load: Load, service: Service, tmp_path: Path) -> None:
+    done = load("uploads", "--rate", "5", "--export", "k6", "--p99", "1m", "--errors", "0%")
+    command = re.search(r"&& (k6 .*)", done.output)
+    assert command is not None
+    sent = [each["target"] for each in requests(tmp_path / "report")]
+    try:
+        printed = ran(tmp_path / "report", *command[1].split(), "--no-usage-report", "--no-color")
+        assert re.search(rf"http_req_failed\S* +0.00% +0 out of {len(sent)}\n", printed), printed
+        assert all(service.get(target).status == 200 for target in sent)
+    finally:
+        for target in sent:
+            service.get(target, method="DELETE")
+
+
 @needs("wrk")
 def test_wrk_runs_the_script(load: Load, tmp_path: Path) -> None:
     done = load("hits", "--export", "wrk")
@@ -78,7 +93,8 @@ def test_wrk_sends_the_bodies_of_uploads(load: Load, service: Service, tmp_path:
 def test_script_for_k6_is_valid_and_has_the_thresholds(load: Load, tmp_path: Path) -> None:
     load("hits", "--export", "k6", "--p99", "20ms", "--errors", "0.1%")
     script = tmp_path / "report" / "k6.js"
-    assert '{"http_req_duration": ["p(99)<=20"], "http_req_failed": ["rate<=0.001"]}' in script.read_text()
+    bounds = {"http_req_duration": ["p(99)<=20"], "http_req_failed": ["rate<=0.001"], "dropped_iterations": ["count<1"]}
+    assert f"thresholds: {json.dumps(bounds)}" in script.read_text()
     assert "{{" not in script.read_text() and len(requests(tmp_path / "report")) > 40
     ran(tmp_path, "node", "--check", str(script.rename(script.with_suffix(".mjs"))))
 

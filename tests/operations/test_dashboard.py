@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-import shutil
-import subprocess
 import time
-import urllib.parse
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pytest
 import yaml
 
 from tests.conftest import Serve, Valkey
-from tests.operations.running import block_until, free_port
 from tests.operations.test_alerts import ALERTS, needs_promtool, promtool, series_names
 from tests.web.conftest import Client, populated
+from tools.incidents.dashboard import panels
+from tools.incidents.prometheus import prometheus
 
 GRAFANA = Path(__file__).parents[2] / "config" / "grafana"
 DASHBOARD = json.loads((GRAFANA / "dashboards" / "contact-image.json").read_text("utf-8"))
-PANELS = {panel["title"]: [target["expr"] for target in panel["targets"]] for panel in DASHBOARD["panels"]}
+PANELS = panels()
 SCRAPES, INTERVAL = 40, 15
 
 
@@ -56,82 +49,38 @@ async def recorded(client: Client, valkey: Valkey, images: Path, file: Path) -> 
     return begun
 
 
-class Prometheus:
-    """A Prometheus server over *blocks*."""
-
-    def __init__(self, port: int, begun: int) -> None:
-        self._url, self._begun = f"http://127.0.0.1:{port}", begun
-
-    def answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self._url}/-/ready", timeout=5) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
-
-    def values(self, query: str) -> list[float]:
-        """Return the numbers of all series that *query* gives over the recorded time."""
-        end = self._begun + SCRAPES * INTERVAL
-        asked = urllib.parse.urlencode({"query": query, "start": self._begun, "end": end, "step": INTERVAL})
-        with urllib.request.urlopen(f"{self._url}/api/v1/query_range?{asked}", timeout=60) as answer:
-            series: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-        found = (float(value) for each in series for _, value in each["values"])
-        return [each for each in found if math.isfinite(each)]
-
-
-@pytest.fixture
-def prometheus(tmp_path: Path) -> Iterator[Any]:
-    """Start Prometheus over a file of samples that begin at a time."""
-    processes: list[subprocess.Popen[bytes]] = []
-
-    def start(file: Path, begun: int) -> Prometheus:
-        blocks, empty, port = tmp_path / "blocks", tmp_path / "empty.yml", free_port()
-        promtool("tsdb", "create-blocks-from", "openmetrics", "--quiet", file, blocks)
-        empty.write_text("{}\n", "utf-8")
-        server = shutil.which("prometheus") or ""
-        arguments = f"--config.file={empty}", f"--storage.tsdb.path={blocks}", f"--web.listen-address=127.0.0.1:{port}"
-        processes.append(subprocess.Popen([server, *arguments], cwd=tmp_path, stderr=subprocess.DEVNULL))
-        found = Prometheus(port, begun)
-        block_until(found.answers, 60, "Prometheus answers")
-        return found
-
-    yield start
-    for each in processes:
-        each.kill()
-        each.wait()
-
-
 @needs_promtool
 async def test_every_panel_shows_a_recorded_incident(
-    serve: Serve, own_valkey: Valkey, images: Path, tmp_path: Path, prometheus: Any
+    serve: Serve, own_valkey: Valkey, images: Path, tmp_path: Path
 ) -> None:
     populated(images)
     client = await serve(url=own_valkey.url, writes={"enabled": True}, cache={"fresh_for": 1})
     file = tmp_path / "incident.txt"
     begun = await recorded(client, own_valkey, images, file)
-    server = prometheus(file, begun)
-    shown = {
-        (title, query): server.values(query.replace("$__rate_interval", "1m"))
-        for title, queries in PANELS.items()
-        for query in queries
-    }
+    blocks = tmp_path / "blocks"
+    promtool("tsdb", "create-blocks-from", "openmetrics", "--quiet", file, blocks)
+    with prometheus(blocks) as server:
+        end = begun + SCRAPES * INTERVAL
+        shown = {
+            (title, query.legend): [
+                value for line in query.lines(server, begun, end, INTERVAL, "1m") for value in line.values
+            ]
+            for title, panel in PANELS.items()
+            for query in panel.queries
+        }
     assert [key for key, values in shown.items() if not values] == []
-
-    def panel(title: str, at: int = 0) -> list[float]:
-        return shown[title, PANELS[title][at]]
-
-    assert {min(panel("Cache, breakers, purges")), max(panel("Cache, breakers, purges"))} == {0, 1}
-    assert max(panel("Cache, breakers, purges", 2)) == 1
-    assert min(panel("Share of 5xx")) == 0 < max(panel("Share of 5xx"))
-    assert max(panel("Memory cache")) > 0
+    cache_down = shown["Cache down, breakers open", "cache down"]
+    assert {min(cache_down), max(cache_down)} == {0, 1}
+    assert max(shown["Purges owed", "purges owed"]) == 1
+    assert min(shown["Share of 5xx", "5xx"]) == 0 < max(shown["Share of 5xx", "5xx"])
+    assert max(shown["Memory cache", "used"]) > 0
 
 
 def test_panels_use_only_series_that_the_service_has() -> None:
-    named = {
-        name for queries in PANELS.values() for query in queries for name in re.findall(r"contact_image_\w+", query)
-    }
-    assert named <= series_names()
+    queries = [query for panel in PANELS.values() for query in panel.queries]
+    assert {name for query in queries for name in re.findall(r"contact_image_\w+", query.expression)} <= series_names()
     assert len(PANELS) == len(DASHBOARD["panels"])
+    assert len({(panel.title, query.legend) for panel in PANELS.values() for query in panel.queries}) == len(queries)
 
 
 def test_dashboard_names_alerts_that_exist_and_the_provisioned_source() -> None:

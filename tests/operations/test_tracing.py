@@ -6,8 +6,10 @@ import http.client
 import json
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -150,6 +152,16 @@ def test_only_a_failure_of_the_service_is_an_error(collector: Collector, picture
         assert {root.error for root in collector.roots if int(str(root.status)) >= 500} == {True}
         (error,) = {root.attributes["error.type"] for root in collector.roots if root.error}
         assert error == "502"
+
+
+def test_request_for_the_server_and_a_malformed_one_have_no_route(collector: Collector, pictures: Path) -> None:
+    with running("--images", pictures, **traced(collector)) as service:
+        for line, status in ((b"OPTIONS * HTTP/1.1", b"204"), (b"GET /#part HTTP/1.1", b"400")):
+            with socket.create_connection(("127.0.0.1", service.port), 60) as client:
+                client.sendall(line + b"\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                assert client.recv(12) == b"HTTP/1.1 " + status
+        block_until(lambda: {"OPTIONS", "GET"} <= {root.name for root in collector.roots}, 30, "both are traced")
+        assert service.errors == []
 
 
 def test_writes_and_purges_have_spans(collector: Collector, pictures: Path, tmp_path: Path) -> None:
@@ -348,3 +360,44 @@ def test_endpoint_that_is_no_url_or_has_a_credential_is_refused(pictures: Path, 
     result = run("check", "--images", pictures, cwd=tmp_path, CONTACT_IMAGE_TRACING__ENDPOINT=endpoint)
     assert result.returncode == 1
     assert "tracing.endpoint" in result.stdout + result.stderr
+
+
+def test_requests_that_share_a_render_have_one_span_of_it(collector: Collector, pictures: Path) -> None:
+    request = b"GET /api/v1/Contact/1/Image?w=91 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with (
+        running("--images", pictures, CONTACT_IMAGE_IMAGES__NEAR="false", **traced(collector)) as service,
+        ExitStack() as clients,
+    ):
+        service.with_renderers(1)
+        with service.frozen_renderers():
+            sockets = [clients.enter_context(socket.create_connection(("127.0.0.1", service.port), 60)) for _ in "1234"]
+            for each in sockets:
+                each.sendall(request)
+            for _ in "12":
+                service.get("/healthz")  # then the others have been read
+        assert [each.recv(12) for each in sockets] == [b"HTTP/1.1 200"] * 4
+        steps = [collector.of(root.trace).keys() for root in of_images(collector, 4)]
+        assert sum("render" in each for each in steps) == 1
+        assert sum("follow" in each for each in steps) == 3
+
+
+def test_request_whose_client_leaves_has_no_status_and_is_no_error(collector: Collector, pictures: Path) -> None:
+    with running("--images", pictures, **traced(collector)) as service:
+        service.with_renderers(1)
+        with service.frozen_renderers(), socket.create_connection(("127.0.0.1", service.port), 60) as client:
+            client.sendall(b"GET /api/v1/Contact/1/Image?w=92 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            service.get("/healthz")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # so that it resets
+        (root,) = of_images(collector, 1)
+        assert root.name == f"GET {IMAGE}"
+        assert root.status is None
+        assert root.attributes["error.type"] == "ClientLeft"
+        assert not root.error
+
+
+def test_imageinfo_has_a_span_of_each_look_into_the_store(collector: Collector, pictures: Path) -> None:
+    with running("--images", pictures, **traced(collector)) as service:
+        assert service.get("/api/v1/Contact/Imageinfo?ids=1,2,3").status == 200
+        (root,) = of_images(collector, 1)
+        assert root.name == "GET /api/v1/contact/imageinfo"
+        assert len(collector.of(root.trace)["store"]) == 3

@@ -14,9 +14,10 @@ _NAMES = {
     "hits": "rate of cached renditions, against a bare aiohttp handler with the same answers",
     "against": "processor time of cached renditions, against another commit",
     "locked": "rate of cached renditions with credentials, against anonymous requests",
-    "thumbor": "rate of cached renditions, against thumbor, two processes each",
+    "compare": "the service beside thumbor, ipx and nginx; writes README.md and docs/compare.png",
     "tail": "latency of hits while misses keep every renderer busy",
     "overload": "ten and fifty times the orders that can be rendered, in an open loop",
+    "kit": "each scenario of the load kit against the service; draws docs/load.png",
     "stampede": "a thousand identical cold requests at once, over two processes",
     "soak": "memory of the service after 100,000 hits, against after 20,000",
     "growth": "rate of hits over larger pictures and more contacts, against a bare handler; draws docs/growth.png",
@@ -25,7 +26,6 @@ _NAMES = {
     "misses": "renders of a 12-megapixel JPEG to w=319, against Pillow without the service",
     "single": "renders in one process, against libvips at the same SSIM",
     "shrink": "SSIM of reductions that are cheaper than Lanczos",
-    "peers": "rate of misses over HTTP, against ipx and thumbor",
     "copies": "time of each copy of the bytes between file, service and worker",
     "start": "time from the start to the first picture, against the imports only",
     "lookup": "time to find a contact's file among 100 and among 1,000,000",
@@ -50,13 +50,13 @@ def main() -> None:
     parser.add_argument(
         "--contacts", type=int, default=1_000_000, help="of lookup: contacts in the large folder (1,000,000)"
     )
-    parser.add_argument("--load-seconds", type=int, default=60, help="of overload: seconds of each load (60)")
+    parser.add_argument("--load-seconds", type=int, default=60, help="of overload, kit: seconds of each load (60)")
     parser.add_argument("--commit", default="HEAD~1", help="of against: the other commit (HEAD~1)")
     parser.add_argument(
         "--only",
         default="",
         metavar="WORDS",
-        help="of against, memory, growth: run only the jobs or cases that contain WORDS",
+        help="of against, compare, growth, memory: run only the jobs or cases that contain WORDS",
     )
     parser.add_argument(
         "--verbose", action="store_true", help="of start: also print the slowest imports; of memory: each row"

@@ -22,10 +22,12 @@ def spread(figures: Sequence[float], digits: int = 2) -> str:
     return f"{median(figures):,.{digits}f} [{min(figures):,.{digits}f}–{max(figures):,.{digits}f}]"
 
 
-def show(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table with its first column aligned to the left."""
+def markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table with its first column aligned to the left."""
     lines = [heads, ["---", *("--:" for _ in heads[1:])], *rows]
-    print(f"\n{title}\n")
-    for line in lines:
-        print(f"| {' | '.join(line)} |")
-    print(flush=True)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def show(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table with its title."""
+    print(f"\n{title}\n\n{markdown(heads, rows)}\n", flush=True)

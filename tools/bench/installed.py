@@ -5,6 +5,7 @@ They are no dependencies of the service or of the tests.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,30 @@ def node_packages(name: str, *requirements: str) -> Path:
     return folder
 
 
+def debian_packages(name: str, *packages: str) -> Path:
+    """Return a folder of that *name* into which these packages of Debian are unpacked. None of them is installed."""
+    if shutil.which("apt-get") is None:
+        raise NotInstalled(f"{name} needs apt-get, or {packages[0]} on this machine")
+    folder = _FOLDER / name
+    if _wanted(folder, packages):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        _run(["apt-get", "-qq", "download", *packages], folder)
+        for file in folder.glob("*.deb"):
+            _run(["dpkg-deb", "-x", str(file), str(folder)])
+        _done(folder, packages)
+    return folder
+
+
+def executable(name: str, *packages: str) -> None:
+    """Have the program *name* found on the path: the installed one, or that of these packages of Debian."""
+    if shutil.which(name) is None:
+        folder = debian_packages(name, *packages)
+        for variable, pattern in (("PATH", "usr/bin"), ("LD_LIBRARY_PATH", "usr/lib/*-linux-*")):
+            places = [str(each) for each in folder.glob(pattern)]
+            os.environ[variable] = os.pathsep.join([*places, *filter(None, [os.environ.get(variable)])])
+
+
 def _wanted(folder: Path, requirements: tuple[str, ...]) -> bool:
     mark = folder / "installed.txt"
     return not mark.exists() or mark.read_text() != "\n".join(requirements)
@@ -63,9 +88,9 @@ def _done(folder: Path, requirements: tuple[str, ...]) -> None:
     (folder / "installed.txt").write_text("\n".join(requirements))
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], folder: Path = ROOT) -> None:
     print("+", *(each.removeprefix(f"{ROOT}/") for each in command), file=sys.stderr)
     try:
-        subprocess.run(command, check=True, timeout=_TIMEOUT, stdout=sys.stderr)
+        subprocess.run(command, cwd=folder, check=True, timeout=_TIMEOUT, stdout=sys.stderr)
     except (subprocess.SubprocessError, OSError) as error:
         raise NotInstalled(f"cannot install what this benchmark compares with (is there a network?): {error}") from None

@@ -48,10 +48,10 @@ class Measured:
     costs: list[float] = field(default_factory=list)
     """Seconds of processor time for one request."""
 
-    def measure(self, paths: Sequence[str], seconds: int) -> float:
+    def measure(self, paths: Sequence[str], seconds: int, connections: int = CONNECTIONS) -> float:
         """Add the figures of one run, and return its requests per second."""
         begun = processor_seconds(self.pids)
-        rate = load(self.port, paths, self.headers, seconds=seconds).rate
+        rate = load(self.port, paths, self.headers, seconds=seconds, connections=connections).rate
         answered = max(1.0, rate * seconds)
         self.costs.append((processor_seconds(self.pids) - begun) / answered)
         self.rates.append(rate)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from service.load.plots import style
+
 try:
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
@@ -40,10 +42,8 @@ def plot(file: Path, panels: list[Panel], unit: str, columns: int) -> None:
         axis.set_xticks(steps, panel.labels, fontsize=8)
         axis.set_xlabel(panel.title, color=_INK)
         axis.set_xlim(-0.3, len(panel.labels) - 0.7)
-        axis.grid(axis="y", color="#e4e4e4", lw=0.8)
-        axis.set_axisbelow(True)
-        axis.spines[["top", "right", "left"]].set_visible(False)
-        axis.tick_params(colors=_INK, length=0)
+        style(axis)
+        axis.tick_params(colors=_INK)
     for axis in grid[:, 0]:
         axis.set_ylabel(unit, color=_INK)
     grid[0, 0].set_ylim(bottom=0)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from service import processes
 from service.caches.embedded import find_server
 
 ROOT = Path(__file__).parents[2]
@@ -34,16 +35,11 @@ class Server:
 
     def processor_seconds(self) -> float:
         """Return its seconds of processor time so far, without its child processes, or 0 without /proc."""
-        try:
-            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            return 0.0
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")  # proc(5): utime and stime
+        return processes.processor_seconds(self.process.pid)
 
     def resident_bytes(self) -> int:
-        """Return its resident bytes, without its child processes. Raise OSError on systems without /proc."""
-        pages = Path(f"/proc/{self.process.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        """Return its resident bytes, without its child processes, or 0 without /proc."""
+        return processes.resident(self.process.pid)
 
 
 def free_port() -> int:
@@ -152,19 +148,40 @@ def get(port: int, path: str, headers: Mapping[str, str] | None = None) -> tuple
         connection.close()
 
 
-def processor_seconds(pids: Iterable[int]) -> float:
-    """Return the seconds of processor time of these processes and their descendants (proc(5): ppid, utime, stime)."""
-    times = {}
+def family(pids: Iterable[int]) -> set[int]:
+    """Return these processes and their descendants (proc(5): ppid)."""
+    parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # the process has ended
-        times[int(stat.parent.name)] = int(fields[1]), int(fields[11]) + int(fields[12])
-    family = set(pids)
-    while more := {pid for pid, (parent, _) in times.items() if parent in family} - family:
-        family |= more
-    return sum(times[pid][1] for pid in family if pid in times) / os.sysconf("SC_CLK_TCK")
+        with suppress(OSError):  # the process has ended
+            parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
+    found = set(pids)
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def processor_seconds(pids: Iterable[int]) -> float:
+    """Return the seconds of processor time of these processes and their descendants."""
+    return sum(processes.processor_seconds(pid) for pid in family(pids))
+
+
+def proportional_bytes(pids: Iterable[int]) -> int:
+    """Return the memory of these processes and their descendants (proc(5): Pss). What processes share counts once."""
+    found = 0
+    for pid in family(pids):
+        with suppress(OSError):
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            found += sum(1024 * int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+    return found
+
+
+def read_bytes(pids: Iterable[int]) -> int:
+    """Return the bytes that these processes and their descendants have read from files (proc(5): rchar)."""
+    found = 0
+    for pid in family(pids):
+        with suppress(OSError):
+            found += int(Path(f"/proc/{pid}/io").read_text().split()[1])
+    return found
 
 
 def metric(port: int, name: str) -> float:

@@ -26,6 +26,7 @@ from tools.bench.figures import ratios, show, spread
 from tools.bench.pictures import photograph
 from tools.bench.processes import metric, service, valkey
 
+_PATH = "/api/v1/Contact/{}/Image?w=319"
 _REQUESTS = 1000
 _FLUSHED = 1.5
 """Seconds after which every process has written its counts for the others to show."""
@@ -46,8 +47,7 @@ class _Round:
 
 def run(options: Namespace) -> None:
     """Measure rounds with contacts of their own, so that no cache has them."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(_REQUESTS + _FILES, most), most))
+    allow_connections(_REQUESTS)
     rows = []
     with tempfile.TemporaryDirectory(prefix="bench-") as text:
         images, contacts = Path(text), count(1)
@@ -67,6 +67,12 @@ def run(options: Namespace) -> None:
     heads = ("two processes", "one render, ms", f"{_REQUESTS:,} hits, ms", "stampede, ms",
              "stampede / (render + hits)", "target", "renders, at most", "different answers")  # fmt: skip
     show(f"{_REQUESTS:,} identical cold requests at once, {options.runs} rounds", heads, rows)
+
+
+def allow_connections(count: int) -> None:
+    """Let this process have *count* connections."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(count + _FILES, most), most))
 
 
 @contextmanager
@@ -96,26 +102,26 @@ async def _rounds(ports: tuple[int, ...], contacts: Iterator[int], runs: int) ->
 
 async def _round(ports: tuple[int, ...], clients: list[Client], lone: int, crowded: int) -> _Round:
     """Request *lone* by one client, and *crowded* by all *clients*."""
-    alone, _ = await _at_once(clients[:1], lone)
-    before = await _renders(ports)
-    stampede, answers = await _at_once(clients, crowded)
-    renders = await _renders(ports) - before
-    await _at_once(clients, crowded)  # then every process has it in memory
-    hits, hit_answers = await _at_once(clients, crowded)
+    alone, _ = await at_once(clients[:1], _PATH.format(lone))
+    before, path = await renders(ports), _PATH.format(crowded)
+    stampede, answers = await at_once(clients, path)
+    rendered = await renders(ports) - before
+    await at_once(clients, path)  # then every process has it in memory
+    hits, hit_answers = await at_once(clients, path)
     assert all(b"contact-image; hit" in each.header for each in hit_answers)
     bodies = len({each.body for each in (*answers, *hit_answers)})
-    return _Round(1000 * alone, 1000 * stampede, 1000 * hits, renders, bodies)
+    return _Round(1000 * alone, 1000 * stampede, 1000 * hits, rendered, bodies)
 
 
-async def _at_once(clients: list[Client], contact: int) -> tuple[float, list[Answer]]:
-    """Send a request by every one of *clients* at once. Return the seconds until the last answer, and the answers."""
+async def at_once(clients: list[Client], path: str) -> tuple[float, list[Answer]]:
+    """Request *path* by every one of *clients* at once. Return the seconds until the last answer, and the answers."""
     answers: list[Answer] = []
 
     def receive(answer: Answer) -> None:
         succeeded(answer)
         answers.append(answer)
 
-    requests = [request(f"/api/v1/Contact/{contact}/Image?w=319", ACCEPT)] * len(clients)
+    requests = [request(path, ACCEPT)] * len(clients)
     begun = time.perf_counter()
     await converse(clients, iter(requests), receive)
     took = time.perf_counter() - begun
@@ -123,7 +129,7 @@ async def _at_once(clients: list[Client], contact: int) -> tuple[float, list[Ans
     return took, answers
 
 
-async def _renders(ports: tuple[int, ...]) -> int:
+async def renders(ports: tuple[int, ...]) -> int:
     """Return the number of renders that the fleet has started, once all its processes have written their counts."""
     await asyncio.sleep(_FLUSHED)
     counts = [await asyncio.to_thread(metric, port, "contact_image_renders_started_total") for port in ports]

