@@ -30,7 +30,7 @@ from service.errors import (
 log = structlog.get_logger()
 
 _CAPACITY = 16_384
-"""Credentials whose results are remembered: so many valid ones, and as many others."""
+"""Valid credentials that are remembered at most. It is also the bound for refused ones."""
 _REMEMBER_REFUSAL_FOR = 5.0
 """Seconds, at most, that a refusal is remembered: the cause may have been corrected."""
 _TIMEOUT = 10.0

@@ -32,7 +32,7 @@ _NONCE = 12
 _TAG = 16
 """Bytes of a seal."""
 LONGEST_HEAD = 512
-"""Bytes of a head at most. So many are read of a value to know it without its body."""
+"""Bytes of a head at most. A lookup that needs no body reads only these of a value."""
 _MAX_TIME = 1e11
 """Unix seconds that no entry reaches."""
 _MEMOISED = 1024

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from service.load.clients import Answer, Client
 
 Connect = Callable[[int], Awaitable[list[Client]]]
-"""Returns so many connected clients. Raises OSError or TimeoutError."""
+"""Returns this number of connected clients. Raises OSError or TimeoutError."""
 
 _CONNECTIONS = 128
 """Connections at the beginning. Another one is opened for a request that finds none idle."""

@@ -15,7 +15,7 @@ from service.pictures.demand import Demand
 from service.pictures.values import Owner
 
 _OLDEST = 4
-"""Of so many orders, one is the oldest."""
+"""Orders that begin for each turn of the oldest one."""
 
 _PART = 0.5
 """Part of its time to begin after which an order is due."""
@@ -61,8 +61,8 @@ class FairQueue(Generic[Queued]):
 
     Addresses take turns, and so do the owners of the orders of one address; of an owner the cheapest order comes first.
     An order that is due comes before the others of its address.
-    But every `_OLDEST` orders the oldest of all comes. An order that several addresses share belongs to the one with
-    the fewest orders.
+    Once in `_OLDEST` turns the oldest order of all comes first. An order that several addresses share belongs to the
+    one with the fewest orders.
     """
 
     def __init__(self) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -16,6 +18,8 @@ log = structlog.get_logger()
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers: no room on the file system, in the user's quota, or for a file of this size."""
+_logged_at: deque[float] = deque(maxlen=20)
+"""`time.monotonic()` of the last lines. There are no more than these in a second, however many requests fail."""
 
 
 async def as_store_errors(call: Callable[[], Awaitable[T]], timeout: float | None, file: str | None = None) -> T:
@@ -28,13 +32,22 @@ async def as_store_errors(call: Callable[[], Awaitable[T]], timeout: float | Non
         async with asyncio.timeout(timeout):
             return await call()
     except OSError as error:
-        if error.errno is not None:
+        if error.errno is not None and _has_line():
             log.warning("store.failed", **error_fields(error, file))
         if isinstance(error, TimeoutError):
             raise StoreTimedOut(N_("The place where pictures are stored took too long.")) from error
         if error.errno in _FULL:
             raise StoreFull(N_("The place where pictures are stored is full.")) from error
         raise StoreFailed(N_("The place where pictures are stored failed.")) from error
+
+
+def _has_line() -> bool:
+    """Return whether an error may be logged now. If it may, it counts."""
+    now = time.monotonic()
+    if len(_logged_at) == _logged_at.maxlen and now - _logged_at[0] < 1:
+        return False
+    _logged_at.append(now)
+    return True
 
 
 def error_fields(error: OSError, file: str | None = None) -> dict[str, str | None]:

@@ -172,7 +172,7 @@ class Tracing:
             attributes={"http.request.method": method, "url.path": path},
             start_time=int(begun * 1e9) + shift,
         )
-        return Recording(self._tracer, span, shift)
+        return Recording(self._tracer, span, shift) if span.get_span_context().is_valid else None  # OTEL_SDK_DISABLED
 
     def _parent(self, headers: CIMultiDictProxy[str], transport: asyncio.BaseTransport | None) -> Context | None:
         """Return the context that a trusted proxy has sent, unless it is malformed or too long; else None."""

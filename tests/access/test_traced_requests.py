@@ -52,9 +52,9 @@ async def test_request_to_superoffice_is_a_child_and_tells_the_trace(
             "server.address": "127.0.0.1",
             "http.response.status_code": 200,
         }
-        (told,) = (request.headers["traceparent"] for request in remote.requests)
-        assert told.startswith(f"00-{of.trace}-{sent.id}-")
-        assert int(told[-2:], 16) & 1  # it is sampled
+        (passed_on,) = (request.headers["traceparent"] for request in remote.requests)
+        assert passed_on.startswith(f"00-{of.trace}-{sent.id}-")
+        assert int(passed_on[-2:], 16) & 1  # it is sampled
         sent_bytes = b"".join(collector.bodies)
         assert TICKET.encode() not in sent_bytes
         assert APP_TOKEN.encode() not in sent_bytes

@@ -43,7 +43,7 @@ async def send(client: Client, contact: int, query: str) -> tuple[asyncio.Stream
 
 
 async def leave(client: Client, contact: int, query: str, after: float = 0.015) -> None:
-    """Request a picture, and send an RST *after* so many seconds."""
+    """Request a picture, and send an RST *after* seconds."""
     _, writer = await send(client, contact, query)
     await asyncio.sleep(after)
     writer.transport.abort()

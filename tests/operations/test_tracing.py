@@ -401,3 +401,16 @@ def test_imageinfo_has_a_span_of_each_look_into_the_store(collector: Collector, 
         (root,) = of_images(collector, 1)
         assert root.name == "GET /api/v1/contact/imageinfo"
         assert len(collector.of(root.trace)["store"]) == 3
+
+
+def test_tracing_that_a_variable_of_opentelemetry_disables_sends_and_logs_nothing(
+    collector: Collector, pictures: Path
+) -> None:
+    variables = {"OTEL_SDK_DISABLED": "true", "CONTACT_IMAGE_LOG__LEVEL": "DEBUG"} | traced(collector)
+    with running("--images", pictures, **variables) as service:
+        assert repeated(service, "/api/v1/Contact/1/Image?w=64", 3) == [200] * 3
+        service.send(signal.SIGTERM)
+        assert service.end() == 0
+        assert "trace_id" not in service.logged
+        assert service.errors == []
+    assert collector.bodies == []

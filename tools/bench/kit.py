@@ -1,4 +1,4 @@
-"""The load kit on this machine: each scenario against the service over drawn pictures. Draws docs/load.png.
+"""The load kit on this machine: each scenario against the service over drawn pictures. It draws `docs/load.png`.
 
 The loads are those of `contact-image load`, whose client is on the same machine as the service.
 """

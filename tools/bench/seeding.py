@@ -23,7 +23,7 @@ from tools.bench.bare import ACCEPT
 from tools.bench.processes import get, service
 
 Draw = Callable[[Sequence[int], int, Random], Sequence[int]]
-"""Returns so many of the items, in the order in which they are requested."""
+"""Returns this number of the items, in the order in which they are requested."""
 
 _AT_ONCE = 32
 """Contacts that are put at the same time."""

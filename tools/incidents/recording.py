@@ -114,7 +114,7 @@ INCIDENTS = {
             "Renders a second, by format and source",
             "Processors in use, by process",
             "Share of hits, by layer",
-            "Refusals a second, by kind",
+            "Share of the time of renders on a processor",
         ),
         times=_TIMES,
     ),

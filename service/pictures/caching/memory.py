@@ -18,7 +18,7 @@ _EPOCHS = 16_384
 
 
 class MemoryUsage(NamedTuple):
-    """The *entries* in memory and their *size* in bytes, which may be *limit*. So many *evictions* made room so far."""
+    """The *entries* in memory and their *size* in bytes, which may be *limit*; the number of *evictions* for room."""
 
     entries: int
     size: int
