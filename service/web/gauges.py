@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from service.processes import processor_seconds, resident
+from service.system.processes import processor_seconds, resident
 
 _STARTED_AT = time.time()
 """Unix time at which this process was started, or the arbiter, which has imported this module and forked it."""

@@ -25,7 +25,7 @@ from service.errors import PictureError
 from service.formats import Format
 from service.line_queue import STANDARD_ERROR
 from service.pictures.ports import Layer, Lookup, MadeFrom, Outcome, Stage
-from service.threads import hung_calls
+from service.system.threads import hung_calls
 from service.web.gauges import Gauges
 from service.web.request_values import METHODS
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from service import processes
 from service.caches.embedded import find_server
+from service.system import processes
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
