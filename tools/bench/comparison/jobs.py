@@ -24,9 +24,9 @@ from service.load.open_loop import OpenLoop
 from service.load.scenarios import SCENARIOS, WIDTHS
 from tools.bench.bare import ACCEPT
 from tools.bench.clients import connected, request, request_all
-from tools.bench.comparison import Row
-from tools.bench.comparison_answers import WIDTH, picture
-from tools.bench.comparison_programs import CACHED, ORIGINALS, OURS, STARTS, Program
+from tools.bench.comparison.answers import WIDTH, picture
+from tools.bench.comparison.programs import CACHED, ORIGINALS, OURS, STARTS, Program
+from tools.bench.comparison.tables import Row
 from tools.bench.figures import interleaved
 from tools.bench.load import CONNECTIONS, Measured
 from tools.bench.processes import get, processor_seconds, proportional_bytes, read_bytes

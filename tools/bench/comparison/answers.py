@@ -9,8 +9,8 @@ from PIL import Image
 
 from service.load.requests import BROWSER
 from tools.bench.bare import ACCEPT
-from tools.bench.comparison import Row
-from tools.bench.comparison_programs import CACHED, OURS, Program
+from tools.bench.comparison.programs import CACHED, OURS, Program
+from tools.bench.comparison.tables import Row
 from tools.bench.likeness import luma, ssim
 from tools.bench.processes import get
 
