@@ -23,9 +23,9 @@ from tools.bench.comparison.answers import WIDTH, negotiated, tuned
 from tools.bench.comparison.plot import Bars, draw
 from tools.bench.comparison.programs import CACHED, OURS, STARTS, make_pictures
 from tools.bench.comparison.tables import LINE, Row, advantages, medians, replaced, spreads, weaknesses
-from tools.bench.installed import NotInstalled, executable
-from tools.bench.processes import ROOT, get
-from tools.bench.programs import versions
+from tools.bench.instruments.installed import NotInstalled, executable
+from tools.bench.instruments.processes import ROOT, get
+from tools.bench.instruments.programs import versions
 
 _DETAILS = ("processor time", "sizes of one", "memory after the first picture", "JPEG of 12 MP")
 """What the jobs have in their names that the README does not show."""
