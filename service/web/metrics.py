@@ -25,7 +25,7 @@ from service.errors import PictureError
 from service.formats import Format
 from service.line_queue import STANDARD_ERROR
 from service.pictures.ports import Layer, Lookup, MadeFrom, Outcome, Stage
-from service.threads import hung_calls
+from service.system.threads import hung_calls
 from service.web.gauges import Gauges
 from service.web.request_values import METHODS
 from service.web.scrapes import Scrapes
@@ -187,7 +187,7 @@ class Metrics:
     def took(self, stage: Stage, seconds: float) -> None:
         self._stages[stage].add(seconds)
 
-    def render_process_replaced(self) -> None:
+    def render_process_died(self) -> None:
         self._restarts.labels("render").inc()
 
     def started_again(self) -> None:
