@@ -24,8 +24,7 @@ def export(
     """Write the file for *tool* into *folder*, and return it and the command that uses it. Raise OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     name, text, command = _EXPORTS[tool](run, schedule, p99, errors)
-    if tool in ("k6", "locust"):
-        write_requests(folder, schedule)
+    write_requests(folder, schedule)
     (folder / name).write_text(text, "utf-8")
     return folder / name, command
 
