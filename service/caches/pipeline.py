@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
+from math import inf
 from typing import Any
 
 from hiredis import pack_command
@@ -21,9 +22,9 @@ from service.pictures.ports import CacheUnavailable
 Command = tuple[str | bytes | int, ...]
 Read = Callable[[Any], Any]
 """A function that makes the result of a reply whose bulk strings are views of a buffer, which is overwritten later."""
-_Asked = tuple[float, asyncio.Future[Any], int, Command, Read | None]
-"""The deadline of a command on the loop's clock, the future of its result, the bytes received before the command, the
-command, and the function that reads its reply."""
+_Asked = tuple[list[float], asyncio.Future[Any], int, Command, Read | None]
+"""A list of the deadline of a command on the loop's clock, the future of its result, the bytes received before the
+command, the command, and the function that reads its reply. Commands that are sent together share the list."""
 Greeting = tuple[Command, Callable[[object], None]]
 """The first command of a connection, and what receives its reply. If that raises, the connection is closed."""
 
@@ -33,8 +34,6 @@ _PER_MEBIBYTE = 0.01
 """Seconds that a command has in addition, for each MiB that is received meanwhile."""
 _LONGEST = 0.15
 """Seconds that a command has at most, with these. A longer time-out of the pipeline stays as it is."""
-_LATE = 0.005
-"""Seconds by which a busy event loop delays the timer. After that, unread replies get the time limit once more."""
 
 
 class ReplyTooLarge(CacheUnavailable):
@@ -44,7 +43,8 @@ class ReplyTooLarge(CacheUnavailable):
 class Pipeline:
     """Commands to a Redis server, over a connection of *pool*. It works within one event loop.
 
-    A command has *timeout* seconds, and more while bytes are received: its reply may be long, or behind a long one. A
+    A command has *timeout* seconds from its sending, and more while bytes are received: its reply may be long, or
+    behind a long one. What has arrived by then is read first, so that a busy event loop is no failure of the server. A
     later reply is read and dropped. The pipeline of the library costs five times as much for each command: it reads
     from streams, and its callers wait for each other.
 
@@ -71,7 +71,8 @@ class Pipeline:
         self._received = 0
         self._unsent: deque[_Asked] = deque()
         self._pending: deque[_Asked] = deque()
-        self._send_scheduled = self._timer_running = self._timer_extended = False
+        self._deadline_unsent = [inf]
+        self._send_scheduled = self._timer_running = False
         self._connection: _RedisConnection | None = None
         self._connecting = self._closed = False
         self._tasks: set[asyncio.Task[None]] = set()
@@ -87,7 +88,7 @@ class Pipeline:
         if self._closed:  # a render may end after the cache, and leave a mezzanine
             _fail(reply, CacheUnavailable("the connection is closed"))
             return reply
-        asked = loop.time() + self._timeout, reply, self._received, command, read
+        asked = self._deadline_unsent, reply, self._received, command, read
         self._unsent.append(asked)
         while self._pending and self._pending[0][1].done():  # each holds a body
             self._pending.popleft()
@@ -97,7 +98,7 @@ class Pipeline:
             loop.call_soon(loop.call_soon, self._send)  # after all requests that were read in this turn
         if not self._timer_running:  # one timer for all commands: one each costs more than the sending
             self._timer_running = True
-            loop.call_later(self._timeout, self._expire, asked[0])
+            loop.call_later(self._timeout, self._look)
         return reply
 
     async def close(self) -> None:
@@ -116,6 +117,9 @@ class Pipeline:
 
     def _send(self) -> None:
         self._send_scheduled = False
+        assert self._loop is not None
+        self._deadline_unsent[0] = self._loop.time() + self._timeout
+        self._deadline_unsent = [inf]
         connection = self._connection
         if connection is None or connection.ended:
             self._connection = None
@@ -166,7 +170,7 @@ class Pipeline:
             return
         _, reply, _, command, _ = sent.popleft()
         _fail(reply, ReplyTooLarge(f"the reply has more than {self._max_reply:,} bytes"))
-        due = asyncio.get_running_loop().time() + self._timeout
+        due = [asyncio.get_running_loop().time() + self._timeout]
         again = [(due, each[1], self._received, *each[3:]) for each in sent if not each[1].done()]
         sent.clear()
         moved = {each[1] for each in again}
@@ -181,28 +185,26 @@ class Pipeline:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _expire(self, due: float) -> None:
-        """Fail the commands whose deadline has passed. *due* is the time at which this call was scheduled."""
+    def _look(self) -> None:
+        """Have commands fail whose deadline has passed, after the replies that have arrived were read."""
         loop = asyncio.get_running_loop()
-        now, pending = loop.time(), self._pending
-        if now - due > _LATE and not self._timer_extended:
-            self._timer_extended = True
-            loop.call_later(self._timeout, self._expire, now + self._timeout)
-            return
-        self._timer_extended = False
+        loop.call_soon(loop.call_soon, self._expire, loop.time())
+
+    def _expire(self, now: float) -> None:
+        """Fail the commands whose deadline was before *now*."""
+        loop, pending = asyncio.get_running_loop(), self._pending
         while pending and (pending[0][1].done() or self._deadline(pending[0]) <= now):
-            due, reply, *_ = pending.popleft()
+            (due,), reply, *_ = pending.popleft()
             if not reply.done():
                 _fail(reply, CacheUnavailable(f"no answer within {now - due + self._timeout:.2g} s"))
         if self._connection is not None:
             self._connection.end_if_silent(now - _TIMEOUT + self._timeout)
         self._timer_running = bool(pending)
         if pending:
-            due = self._deadline(pending[0])
-            loop.call_later(due - now, self._expire, due)
+            loop.call_later(min(self._deadline(pending[0]) - loop.time(), self._timeout), self._look)
 
     def _deadline(self, asked: _Asked) -> float:
-        due, _, received, *_ = asked
+        (due,), _, received, *_ = asked
         in_addition = (self._received - received) / 1_048_576 * _PER_MEBIBYTE
         return due + min(in_addition, self._most_in_addition)
 
@@ -277,7 +279,7 @@ class _RedisConnection(asyncio.BufferedProtocol):
 
     def end_if_silent(self, due: float) -> None:
         """End the connection if the deadline of its oldest command was before *due*."""
-        if self.pending and self.pending[0][0] < due:
+        if self.pending and self.pending[0][0][0] < due:
             self.end(TimeoutError(f"no answer within {_TIMEOUT:g} s"))
 
     def end(self, error: Exception) -> None:

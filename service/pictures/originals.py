@@ -11,7 +11,7 @@ import structlog
 
 from service.breaker import CircuitBreaker
 from service.errors import StoreFailed, StoreTimedOut
-from service.open_file import OpenFile
+from service.outage import Outage
 from service.pictures import records
 from service.pictures.caching.picture_cache import PictureCache, PutToken
 from service.pictures.failures import unexpired
@@ -20,6 +20,7 @@ from service.pictures.ports import Admission, Loaded, Observer, OriginalStore
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import DOUBTED, PIECE, RECORD, STORED, Entry, Original, OriginalEmpty, Pieces
+from service.system.open_file import OpenFile
 
 T = TypeVar("T")
 log = structlog.get_logger()
@@ -58,6 +59,7 @@ class Originals:
         self._lifetimes = lifetimes
         self._flights = SingleFlight()
         self._breaker = CircuitBreaker(threshold=3, pause=1.0)
+        self._outage = Outage()
 
     async def look_up(self, contact: int, trace: Trace, likely: str | None = None) -> RecordedOriginal | None:
         """Return the original of *contact* as its record says, fresh or not. None: there is no record.
@@ -268,11 +270,12 @@ class Originals:
             self._breaker.succeeded()
             raise
         except STORE_ERRORS as error:
-            if not self._breaker.open:
+            if self._outage.failed():
                 log.warning("store.trouble", reason=str(error), cause=repr(error.__cause__))
             self._breaker.failed()
             raise
         self._breaker.succeeded()
+        self._outage.answered()
         return found
 
     async def _timed(self, asking: Coroutine[Any, Any, T]) -> T:

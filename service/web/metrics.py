@@ -25,9 +25,10 @@ from service.errors import PictureError
 from service.formats import Format
 from service.line_queue import STANDARD_ERROR
 from service.pictures.ports import Layer, Lookup, MadeFrom, Outcome, Stage
-from service.threads import hung_calls
+from service.system.threads import hung_calls
 from service.web.gauges import Gauges
 from service.web.request_values import METHODS
+from service.web.scrapes import Scrapes
 
 Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "agent", "other"]
 """The values of the label `route`. `other` counts requests to unknown paths and malformed ones."""
@@ -126,6 +127,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemin",
         )
+        self.scrapes = Scrapes(self.flush, self.text)
         self._waiting = 0
         self.gauges.watch("threads_hung", hung_calls)
         self.gauges.watch("render_queue_depth", lambda: self._waiting)
@@ -185,7 +187,7 @@ class Metrics:
     def took(self, stage: Stage, seconds: float) -> None:
         self._stages[stage].add(seconds)
 
-    def render_process_replaced(self) -> None:
+    def render_process_died(self) -> None:
         self._restarts.labels("render").inc()
 
     def started_again(self) -> None:

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from service.pictures.trace import Trace
 from service.settings import BadSettings, Settings, TracingSettings
-from service.threads import Threads
+from service.system.threads import Threads
 from service.web.keys import NEW_TRACE
 from service.web.runner import FAST_PATH
 
@@ -66,7 +66,7 @@ async def inspect(settings: TracingSettings) -> tuple[bool, str]:
 
 
 def _silence() -> None:
-    """Have OpenTelemetry log nothing: it logs each attempt, and each span that it drops."""
+    """Turn the log of OpenTelemetry off: it has a line for each attempt, and for each span that is dropped."""
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
 
 
@@ -80,7 +80,8 @@ async def tracing(app: web.Application, settings: Settings) -> AsyncIterator[Non
         yield
         return
     from service.access.verifiers import client
-    from service.web.tracing import TracedFastPath, Tracing, new_trace, outgoing
+    from service.web.spans import new_trace, outgoing
+    from service.web.tracing import TracedFastPath, Tracing
 
     provider = _provider(settings.tracing)
     made = Tracing(provider.get_tracer("contact_image"), settings.tracing.ratio, settings.server.trusted_proxies)
@@ -128,7 +129,7 @@ def _provider(settings: TracingSettings) -> TracerProvider:
         "service.version": version("contact-image"),
         "process.pid": os.getpid(),
     }
-    # The draw is made before a span is: see `Tracing.begin`.
+    # Requests are sampled before a span is made: see `Tracing.begin`.
     provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=Resource.create(named), shutdown_on_exit=False)
     provider.add_span_processor(
         BatchSpanProcessor(

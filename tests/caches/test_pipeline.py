@@ -1,8 +1,10 @@
-"""A pipeline closes its connection even if the connection is made too late, and forgets what it has answered."""
+"""A pipeline closes its connection even if the connection is made too late, tells a busy event loop from a server that
+does not answer, and forgets what it has answered."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 import weakref
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from redis.asyncio import ConnectionPool, UnixDomainSocketConnection
 from service.caches.pipeline import Pipeline
 from service.pictures.ports import CacheUnavailable
 from tests.caches.wrong_server import giving
+from tests.conftest import Valkey
 
 SLOW = 0.2
 
@@ -71,3 +74,15 @@ async def test_reply_is_not_held_until_the_deadline_of_its_command(tmp_path: Pat
         assert await pipeline.ask("GET", "b") == b"a"
         assert held() is None
         await pipeline.close()
+
+
+async def test_busy_event_loop_is_no_failure_of_the_server(shared_valkey: Valkey) -> None:
+    pipeline = Pipeline(ConnectionPool.from_url(shared_valkey.url), timeout=SLOW / 2, max_reply=4096)
+    await pipeline.ask("PING")
+    replies = []
+    for _ in range(8):
+        replies.append(pipeline.ask("PING"))
+        time.sleep(SLOW)  # each turn of the loop takes longer than a command may
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*replies) == [b"PONG"] * 8
+    await pipeline.close()

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -229,6 +229,18 @@ def test_hostile_requests_meet_the_limits_of_the_public_port(admin: Admin) -> No
     assert admin.ask() == (200, "ERROR\n")
     for line in lines:
         line.close()
+
+
+def test_late_bodies_keep_no_other_client_out_and_end(admin: Admin) -> None:
+    lines = [admin.connect() for _ in range(200)]
+    for line in lines:
+        line.sendall(b"PUT /-/log-level HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nD")
+    assert admin.ask(path="/metrics")[0] == 200
+    for line in lines:
+        with suppress(ConnectionResetError):
+            assert line.recv(1) == b""
+        line.close()
+    assert admin.ask() == (200, "ERROR\n")
 
 
 @pytest.mark.parametrize("apart", [True, False])

@@ -17,8 +17,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from service.load.figures import percentile, percentiles
-from tools.bench.figures import show
-from tools.bench.processes import HOST, ROOT, service, valkey
+from tools.bench.instruments.figures import show
+from tools.bench.instruments.processes import HOST, ROOT, service, valkey
 
 _RATES = {"hits": 1500, "304": 1500, "zipf": 50, "misses": 10, "stampede": 300, "overload": 60}
 """Requests a second of each scenario, in the order in which they are sent."""

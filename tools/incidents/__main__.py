@@ -1,4 +1,4 @@
-"""Record the incidents and draw them: `python -m tools.incidents [NAME…]` writes the pictures of `docs/operations.md`.
+"""Record the incidents and draw them: `python -m tools.incidents [NAME…]` writes the pictures of `docs/runbook.md`.
 
 It needs Debian's package `prometheus` and the extra `load`. All three take twelve minutes.
 """
@@ -9,7 +9,7 @@ import argparse
 import signal
 import sys
 
-from tools.bench.processes import ROOT
+from tools.bench.instruments.processes import ROOT
 from tools.incidents.picture import draw
 from tools.incidents.recording import INCIDENTS, record
 

@@ -13,8 +13,8 @@ import uvloop
 
 from service.load.requests import BROWSER, Request, Schedule
 from service.load.scenarios import SCENARIOS, Plan
-from tools.bench.clients import Answer, connected, converse, request, request_all
-from tools.bench.pictures import photograph
+from tools.bench.instruments.clients import Answer, connected, converse, request, request_all
+from tools.bench.instruments.pictures import photograph
 
 _CONTACTS = range(1, 401)
 _ORIGINALS = 8

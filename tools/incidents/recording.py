@@ -18,8 +18,8 @@ import uvloop
 from service.load.clients import Client
 from service.load.open_loop import OpenLoop
 from service.load.requests import Schedule
-from tools.bench.clients import connected
-from tools.bench.processes import HOST, ROOT, free_port, get, service, valkey
+from tools.bench.instruments.clients import connected
+from tools.bench.instruments.processes import HOST, ROOT, free_port, get, service, valkey
 from tools.incidents import load
 from tools.incidents.dashboard import panels
 from tools.incidents.load import Pictures

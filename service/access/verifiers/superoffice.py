@@ -21,6 +21,7 @@ from service.access.verifiers.principal import identity_of
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.breaker import CircuitBreaker
 from service.errors import N_, Forbidden, NotAuthenticated, VerificationUnavailable
+from service.outage import Outage
 
 log = structlog.get_logger()
 
@@ -77,6 +78,7 @@ class SuperOffice:
         self._app_tokens = tuple(token.encode() for token in app_tokens)
         self._client, self._took = Client(_CONNECTIONS), took
         self._breaker = CircuitBreaker(threshold=3, pause=2.0)
+        self._outage = Outage()
         self._slots, self._queue = asyncio.Semaphore(_CONNECTIONS), BoundedQueue(_MAX_WAITING, _SLOT_TIMEOUT)
 
     async def verify(self, credential: Credential, app_token: str | None) -> Identity:
@@ -140,6 +142,7 @@ class SuperOffice:
             failure = error
         else:
             self._breaker.succeeded()
+            self._outage.answered()
             if identity is None:
                 raise NotAuthenticated(WRONG)
             return identity
@@ -188,9 +191,8 @@ class SuperOffice:
             self._count_failure(reason)
 
     def _count_failure(self, reason: str) -> None:
-        was_open = self._breaker.open
         self._breaker.failed()
-        if self._breaker.open and not was_open:
+        if self._breaker.open and self._outage.failed():
             log.warning("superoffice.unavailable", reason=reason)
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from service.breaker import CircuitBreaker
 from service.formats import Initials
+from service.outage import Outage
 from service.pictures.ports import CacheFull, CacheUnavailable, Observer, SharedCache
 from service.pictures.trace import Trace
 from service.pictures.values import Owner, contact_of
@@ -33,11 +34,11 @@ class SharedLayer:
         self.cache = cache
         self._observer = observer
         self._breaker = CircuitBreaker(threshold=3, pause=1.0)
+        self._outage, self._outage_of_puts = Outage(), Outage()
         self._background: set[asyncio.Task[None]] = set()
         self._by_contact: dict[int | str | Initials, set[asyncio.Task[None]]] = {}
         """The background calls again, by contact: an overloaded service has many, and few of one contact."""
         self._bytes = 0
-        self._puts_fail = False
 
     @property
     def breaker_open(self) -> bool:
@@ -66,8 +67,8 @@ class SharedLayer:
         finally:
             trace.add("cache", begun, shared=True)
             self._observer.took("cache", time.perf_counter() - begun)
-        if self._breaker.open:
-            log.info("cache.back")
+        if self._outage.lasts and self._outage.answered():
+            log.info("cache.back", failures=self._outage.failures)
         self._breaker.succeeded()
         return found
 
@@ -106,7 +107,7 @@ class SharedLayer:
             except CacheUnavailable as error:  # no answer depends on it; the next request renders again
                 self._put_failed(error)
             else:
-                self._puts_fail = False
+                self._outage_of_puts.answered()
             finally:
                 self._bytes -= size
                 if trace is not None:
@@ -141,13 +142,11 @@ class SharedLayer:
 
     def _put_failed(self, error: CacheUnavailable) -> None:
         self._observer.cache("shared", "put_failed")
-        if not self._puts_fail:
+        if self._outage_of_puts.failed():
             log.warning("cache.puts_fail", reason=str(error))
-        self._puts_fail = True
 
     def _ask_failed(self, error: CacheUnavailable) -> None:
-        was_open = self._breaker.open
         self._breaker.failed()
         self._observer.cache("shared", "unavailable")
-        if self._breaker.open and not was_open:
+        if self._breaker.open and self._outage.failed():
             log.warning("cache.unavailable", reason=str(error))
