@@ -326,8 +326,8 @@ class Observer(Protocol):
     def rendered(self, format: Format, made_from: MadeFrom, seconds: float) -> None:
         """A render process has made a rendition or a placeholder."""
 
-    def render_process_replaced(self) -> None:
-        """A render process has died, or was ended before its job was done."""
+    def render_process_died(self) -> None:
+        """A render process has died, and another one is started. The service has not ended it itself."""
 
     def took(self, stage: Stage, seconds: float) -> None:
         """A render has waited in the queue, or the store, the shared cache or SuperOffice was asked, for *seconds*."""

@@ -273,13 +273,13 @@ class RenderPool:
                     continue
                 break
             except DiedIdle:
-                self._supervisor.replace(process)
+                self._supervisor.replace(process, died=True)
                 process = await self._idle_process(trace, key)
             except DiedAtWork as death:
                 self._replace_dead(process, death)
                 raise
             except (RenderTimedOut, asyncio.CancelledError):
-                self._supervisor.replace(process)
+                self._supervisor.replace(process, died=False)
                 raise
             except BaseException:
                 self._supervisor.release(process)
@@ -291,7 +291,7 @@ class RenderPool:
     def _replace_dead(self, process: RenderProcess, death: DiedAtWork) -> None:
         if death.killed:
             self._kills.add(death.subject)
-        self._supervisor.replace(process)
+        self._supervisor.replace(process, died=True)
 
     async def _make_mezzanine(self, process: RenderProcess, receiver: MezzanineReceiver) -> None:
         """Make the mezzanine of the original that *process* has just rendered, then release the process."""
@@ -300,8 +300,10 @@ class RenderPool:
             made = await process.perform(Job(calls.MAKE_MEZZANINE, (receiver.key,)), self._timeout)
         except DiedAtWork as death:
             self._replace_dead(process, death)
-        except (DiedIdle, RenderTimedOut, asyncio.CancelledError):
-            self._supervisor.replace(process)
+        except DiedIdle:
+            self._supervisor.replace(process, died=True)
+        except (RenderTimedOut, asyncio.CancelledError):
+            self._supervisor.replace(process, died=False)
         except Exception as error:  # the rendition was made, so the request has not failed
             log.warning("render.no_mezzanine", reason=repr(error))
             self._supervisor.release(process)

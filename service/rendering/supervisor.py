@@ -104,15 +104,16 @@ class Supervisor:
             self._start_one(process)
             log.info("render.worker_worn", pid=process.pid, renders=process.renders, resident=process.resident)
 
-    def replace(self, process: RenderProcess) -> None:
-        """End a process that died, or whose result is not needed any more, and start another one."""
+    def replace(self, process: RenderProcess, *, died: bool) -> None:
+        """Start another process in place of one that *died*, or end one that is late or not needed any more first."""
         if self._closing:
             return  # `close` ends it
         self._remove(process)
         if not process.worn:  # the successor of a worn process is already being started
             self._start_one()
-        self._observer.render_process_replaced()
-        log.warning("render.worker_replaced", pid=process.pid)
+        if died:
+            self._observer.render_process_died()
+        log.warning("render.worker_replaced", pid=process.pid, died=died)
 
     async def close(self) -> None:
         """End every process."""
@@ -168,7 +169,7 @@ class Supervisor:
         """Replace an idle process that ended. For a process at work, the caller of its job does so."""
         if process in self._idle:
             self._idle.remove(process)
-            self.replace(process)
+            self.replace(process, died=True)
 
     def _remove(self, process: RenderProcess) -> None:
         self._ready.discard(process)

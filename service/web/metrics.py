@@ -187,7 +187,7 @@ class Metrics:
     def took(self, stage: Stage, seconds: float) -> None:
         self._stages[stage].add(seconds)
 
-    def render_process_replaced(self) -> None:
+    def render_process_died(self) -> None:
         self._restarts.labels("render").inc()
 
     def started_again(self) -> None:

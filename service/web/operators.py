@@ -78,13 +78,24 @@ def operators_application(app: web.Application, hosts: Hosts) -> web.Application
             raise web.HTTPMisdirectedRequest
         return await handler(request)
 
-    apart = web.Application(middlewares=[of_served_host], client_max_size=_MAX_BODY)
+    apart = web.Application(middlewares=[_refusals, of_served_host], client_max_size=_MAX_BODY)
     apart[METRICS], apart[READINESS], apart[AFTER_RELOAD] = app[METRICS], app[READINESS], app[AFTER_RELOAD]
     apart.cleanup_ctx.append(_follow_level)
     for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics), ("/-/log-level", _level)):
         apart.router.add_get(path + "{_end:/?}", handler)
     apart.router.add_put("/-/log-level{_end:/?}", _put_level)
     return apart
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the errors that aiohttp raises the fields of all answers: it names its version in `Server`."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        response = _text(error.reason, error.status)
+        response.headers.update({name: value for name, value in error.headers.items() if name == hdrs.ALLOW})
+        return response
 
 
 async def _level(request: web.Request) -> web.StreamResponse:

@@ -61,7 +61,8 @@ async def inspect(settings: TracingSettings) -> tuple[bool, str]:
     _silence()
     exporter = OTLPSpanExporter(settings.endpoint, timeout=_CHECK_TIMEOUT)
     taken = await asyncio.to_thread(exporter.export, ()) is SpanExportResult.SUCCESS
-    return taken, settings.endpoint if taken else f"{settings.endpoint} takes no spans"
+    mended = "start a collector there, or correct tracing.endpoint"
+    return taken, settings.endpoint if taken else f"{settings.endpoint} takes no spans: {mended}"
 
 
 def _silence() -> None:

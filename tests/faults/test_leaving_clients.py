@@ -189,6 +189,7 @@ async def test_long_render_without_clients_is_ended_while_others_wait(
     assert (await get(client, 2, "?w=79")).status == 200
     assert await metric(client, "contact_image_renders_abandoned_total") == 1
     assert await metric(client, "contact_image_renders_failed_total") == 0
+    assert await metric(client, 'contact_image_process_restarts_total{process="render"}') == 0
     assert recorded(client, 1).strikes == 0
     assert await metric(client, RENDERS) == 2
 

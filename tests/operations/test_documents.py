@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,14 @@ def test_every_link_leads_to_a_file(document: Path) -> None:
     targets = re.findall(r"\]\(([^)\s#]+)[^)]*\)", prose(document))
     local = [target for target in targets if "://" not in target]
     assert [target for target in local if not (document.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_no_long_sentence_is_there_twice(document: Path) -> None:
+    """A merge that takes both sides of a changed paragraph leaves it twice."""
+    paragraphs = re.sub(r"(?m)^\|.*", "", prose(document)).split()
+    counted = Counter(re.split(r"(?<=\.) ", " ".join(paragraphs)))
+    assert [sentence for sentence, count in counted.items() if count > 1 and len(sentence) > 40] == []
 
 
 @each_document

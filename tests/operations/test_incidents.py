@@ -20,12 +20,12 @@ from tools.incidents.recording import AFTER, BEFORE, DURING, INCIDENTS, Recordin
 TIMES = [float(at) for at in range(-BEFORE, DURING + AFTER)]
 LARGEST = 150_000
 """Bytes of a picture in the repository."""
-RUNBOOK = (ROOT / "docs" / "runbook.md").read_text("utf-8")
+OPERATIONS, RUNBOOK = ((ROOT / "docs" / name).read_text("utf-8") for name in ("operations.md", "runbook.md"))
 
 
 def section(what: str) -> str:
     """Return the text about an incident."""
-    return RUNBOOK.partition("## Three incidents")[2].partition(f"### {what}")[2].partition("\n##")[0]
+    return OPERATIONS.partition("## Three incidents")[2].partition(f"### {what}")[2].partition("\n##")[0]
 
 
 @pytest.mark.parametrize("name", INCIDENTS)

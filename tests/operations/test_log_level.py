@@ -189,6 +189,24 @@ def test_methods_are_get_and_put(admin: Admin) -> None:
     assert statuses == {"HEAD": 200, "PUT": 200, "POST": 405, "DELETE": 405, "OPTIONS": 405, "PATCH": 405}
 
 
+def test_refusals_have_the_fields_of_all_answers_and_name_no_library(admin: Admin) -> None:
+    end = b"HTTP/1.1\r\nConnection: close\r\nHost: "
+    for line, host, expected in (
+        (b"GET /-/other ", b"localhost", 404),
+        (b"DELETE /-/log-level ", b"localhost", 405),
+        (b"GET /metrics ", b"attacker.example", 421),
+        (b"PUT /-/log-level ", b"localhost\r\nContent-Length: 4096", 413),
+        (b"PUT /-/log-level ", b"localhost\r\nOrigin: http://attacker.example", 403),
+        (b"no HTTP ", b"localhost", 400),
+    ):
+        received = admin.send(line + end + host + b"\r\n\r\n" + b" " * 4096 * (expected == 413))
+        head = received.partition(b"\r\n\r\n")[0].split(b"\r\n")
+        assert status(received) == expected
+        assert [field for field in head if field.startswith(b"Server:")] == [b"Server: contact-image"], head
+        assert {b"Cache-Control: no-store", b"X-Content-Type-Options: nosniff"} <= set(head)
+        assert (b"Allow: GET,HEAD,PUT" in head) == (expected == 405)
+
+
 def test_large_bodies_are_refused_unread(admin: Admin) -> None:
     assert admin.ask("PUT", "DEBUG" + " " * 4096)[0] == 413
     head = b"PUT /-/log-level HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"

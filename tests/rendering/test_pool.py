@@ -245,6 +245,7 @@ async def test_render_past_its_time_limit_ends_its_process(pools: Pools, metrics
     await until(lambda: not alive(pid) and bool(pool.pids))
     assert shown((await pool.render_original(read, ORDER, Trace())).data).size == (16, 12)
     assert value(metrics, "contact_image_renders_timed_out_total") == 1
+    assert metrics.registry.get_sample_value("contact_image_process_restarts_total", {"process": "render"}) == 0
 
 
 @pytest.mark.parametrize("on_processor", [False, True])

@@ -1,4 +1,4 @@
-"""Record the incidents and draw them: `python -m tools.incidents [NAME…]` writes the pictures of `docs/runbook.md`.
+"""Record the incidents and draw them: `python -m tools.incidents [NAME…]` writes the pictures of `docs/operations.md`.
 
 It needs Debian's package `prometheus` and the extra `load`. All three take twelve minutes.
 """
