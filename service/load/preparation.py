@@ -92,10 +92,10 @@ async def warmed(connect: Connect, targets: Sequence[str], common: Mapping[str, 
     return {target: field(kept(answer.header), b"etag") for target, answer in zip(targets, answers, strict=True)}
 
 
-async def delete(connect: Connect, targets: Sequence[str], common: Mapping[str, str]) -> int:
-    """Delete the pictures at *targets*, and return how many of them are gone."""
+async def delete(connect: Connect, targets: Sequence[str], common: Mapping[str, str]) -> list[str]:
+    """Delete the pictures at *targets*, and return those of them that remain."""
     answers = await ask(connect, [Request(target, "DELETE", {}) for target in targets], common, "Deleting uploads")
-    return sum(answer.status == 204 for answer in answers)
+    return [target for target, answer in zip(targets, answers, strict=True) if answer.status not in (204, 404)]
 
 
 def _advice(status: int) -> str:

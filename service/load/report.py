@@ -17,7 +17,7 @@ from string import Template
 
 from service.load.figures import Figures, Threshold, common, field, percentile, percentiles
 from service.load.plots import plots
-from service.load.requests import Schedule, lines
+from service.load.requests import Schedule, bodies_of, lines
 from service.load.runner import Run
 from service.load.scenarios import SCENARIOS
 
@@ -25,14 +25,23 @@ NO_PLOTS = "The plots need matplotlib: pip install 'contact-image[load]'"
 _REQUESTS = "requests.jsonl"
 _MOST_STATUSES = 20
 """Rows of the table of statuses."""
+_MOST_RANGES = 10
+"""Ranges of contacts in a sentence, at most."""
+_REMAIN = "uploads-left.urls"
 BOTTLENECK = "The client was itself a bottleneck"
 
 
 def write_report(
     folder: Path, run: Run, schedule: Schedule, result: Figures, thresholds: Sequence[Threshold], began: datetime
 ) -> Path:
-    """Write `report.html`, `outcomes.csv` and `requests.jsonl` into *folder*, and return the first. Raise OSError."""
+    """Write `report.html`, `outcomes.csv` and `requests.jsonl` into *folder*, and return the first. Raise OSError.
+
+    Uploads that may remain are added to a list, which may have those of an earlier run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if result.remain:
+        with (folder / _REMAIN).open("a", encoding="utf-8") as file:
+            file.writelines(f"{run.origin}{target}\n" for target in result.remain)
     write_requests(folder, schedule[: len(result.outcomes)])
     with (folder / "outcomes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -44,12 +53,15 @@ def write_report(
 
 
 def is_of_runs(folder: Path) -> bool:
-    """Return whether *folder* is missing, empty, or has the requests of an earlier run. Raise OSError."""
-    return not folder.exists() or (folder / _REQUESTS).exists() or not any(folder.iterdir())
+    """Return whether *folder* is missing, empty, or has a list of an earlier run. Raise OSError."""
+    names = {each.name for each in folder.iterdir()} if folder.exists() else set()
+    return not names or not names.isdisjoint((_REQUESTS, _REMAIN))
 
 
 def write_requests(folder: Path, schedule: Schedule) -> None:
-    """Write `requests.jsonl` into *folder*. Raise OSError."""
+    """Write `requests.jsonl` into *folder*, and each different body as a file of its own. Raise OSError."""
+    for name, body in bodies_of(schedule).items():
+        (folder / name).write_bytes(body)
     with (folder / _REQUESTS).open("w", encoding="utf-8") as file:
         file.writelines(lines(schedule))
 
@@ -108,7 +120,23 @@ def _verdicts(result: Figures, thresholds: Sequence[Threshold]) -> Iterable[str]
 def troubles(result: Figures) -> list[str]:
     """Return what makes the run incomplete."""
     interrupted = [f"The run was interrupted after {result.seconds:.1f} s."] if result.interrupted else []
-    return [*interrupted, *([f"Uploads remain: {result.remain}"] if result.remain else [])]
+    return [*interrupted, *([_remaining(result.remain)] if result.remain else [])]
+
+
+def _remaining(targets: Sequence[str]) -> str:
+    """Return which uploads may remain, and the command that deletes them."""
+    ranges: list[list[int]] = []
+    for contact in sorted({int(target.split("/")[-2]) for target in targets}):
+        if ranges and contact == ranges[-1][1] + 1:
+            ranges[-1][1] = contact
+        else:
+            ranges.append([contact, contact])
+    shown = [f"{first}-{last}" if first < last else f"{first}" for first, last in ranges[:_MOST_RANGES]]
+    return (
+        f"{len(targets):,} uploads may remain, of the contacts {', '.join(shown)}{', …' * (len(ranges) > len(shown))}. "
+        f"{_REMAIN} in the folder of the report has their URLs. This deletes them, with -H for a credential: "
+        f"xargs -n 1 curl -X DELETE < {_REMAIN}"
+    )
 
 
 def kept_rate(result: Figures) -> str:

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import structlog
 from aiohttp import hdrs, web
@@ -24,7 +24,7 @@ from service.web.hosts import Hosts
 from service.web.keys import AFTER_RELOAD, METRICS, READINESS
 from service.web.malformed import malformed
 from service.web.request_parser import HeaderTooLarge
-from service.web.request_values import Handler
+from service.web.request_values import Handler, ServerHandler
 
 log = structlog.get_logger()
 
@@ -40,7 +40,7 @@ _NO_ORIGINS = Cors(())
 class OperatorsPath:
     """Passes requests to *handler*, and refuses malformed ones. It takes the place of `FastPath`."""
 
-    def __init__(self, _: web.Application, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+    def __init__(self, _: web.Application, handler: ServerHandler) -> None:
         self._handler = handler
 
     def answer_at_once(self, _transport: asyncio.WriteTransport, _message: RawRequestMessage) -> bool:

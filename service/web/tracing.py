@@ -22,10 +22,10 @@ from service.pictures.ports import Layer
 from service.web.client_address import Networks, is_in, peer_address
 from service.web.connections import ClientLeft
 from service.web.direct import USUAL
-from service.web.fast_path import FastPath, Handler
+from service.web.fast_path import FastPath
 from service.web.prebuilt import PrebuiltResponse
 from service.web.request_ids import TRACE_ID
-from service.web.request_values import METHODS
+from service.web.request_values import METHODS, ServerHandler
 from service.web.requester import Requester
 from service.web.spans import PROPAGATOR, RECORDING, Recording
 
@@ -82,7 +82,7 @@ class Tracing:
 class TracedFastPath(FastPath):
     """A fast path whose requests are traced by *tracing*."""
 
-    def __init__(self, tracing: Tracing, app: web.Application, handler: Handler) -> None:
+    def __init__(self, tracing: Tracing, app: web.Application, handler: ServerHandler) -> None:
         async def route(request: web.BaseRequest) -> web.StreamResponse:
             if (recording := RECORDING.get()) is not None:
                 recording.is_routed = True

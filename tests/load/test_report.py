@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -59,6 +61,17 @@ def test_report_has_tables_alone_without_matplotlib(tmp_path: Path, monkeypatch:
     page, _ = report(tmp_path, outcomes())
     assert "<svg" not in page and "<td>contact-image: hit</td>" in page and "<td>store</td>" in page
     assert NO_PLOTS.split(":")[0] in page
+
+
+def test_plot_of_one_stage_has_several_ticks(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the plots need matplotlib, the extra load")
+    header = b"\r\ncache-status: contact-image; hit\r\nserver-timing: cache;dur="
+    found = outcomes()
+    for number, outcome in enumerate(found):
+        found[number] = replace(outcome, header=header + b"0.%d" % (120 + number))
+    page, _ = report(tmp_path, found)
+    (plot,) = re.findall(r"<h2>Stages, by Server-Timing</h2>(<svg.*?</svg>)", page, re.DOTALL)
+    assert len(re.findall(r"<text[^>]*>[0-9.]+</text>", plot)) >= 3
 
 
 @pytest.mark.parametrize(

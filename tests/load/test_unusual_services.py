@@ -139,7 +139,7 @@ def test_answer_that_cannot_be_read_ends_the_preparation_and_no_report(tmp_path:
         done = invoke("load", url, "--scenario", "hits", "--report", tmp_path)
         assert done.exit_code == 1 and "does not answer: the answer" in done.output, done.output
         done = uploads(url, tmp_path)
-        assert done.exit_code == 1 and "8 pictures that were uploaded could not be deleted" in done.output
+        assert done.exit_code == 1 and "8 uploads may remain" in done.output
     assert len(rows(tmp_path)) == 8
 
 
@@ -275,5 +275,26 @@ def test_folder_with_files_of_no_run_is_left_alone(tmp_path: Path, options: tupl
 def test_report_says_that_uploads_remain(tmp_path: Path) -> None:
     with answering(lambda header, write: write(OK)) as port:
         done = uploads(f"http://127.0.0.1:{port}", tmp_path)
-    assert done.exit_code == 1 and "8 pictures that were uploaded could not be deleted" in done.output
-    assert "could not be deleted" in (tmp_path / "report.html").read_text()
+    words = "8 uploads may remain, of the contacts 2000000000-2000000007."
+    assert done.exit_code == 1 and words in done.output and "xargs -n 1 curl -X DELETE" in done.output
+    assert words in (tmp_path / "report.html").read_text()
+    images = [f"http://127.0.0.1:{port}/api/v1/Contact/{contact}/Image" for contact in range(2000000000, 2000000008)]
+    assert (tmp_path / "uploads-left.urls").read_text().split() == images
+
+
+def test_uploads_without_an_answer_may_remain_and_are_not_deleted(tmp_path: Path) -> None:
+    asked = []
+
+    def answer(header: bytes, write: Write) -> None:
+        method, target, *_ = header.split()
+        asked.append((method, target[-16:-6]))
+        if target.endswith((b"2/Image", b"5/Image")) and method == b"PUT":
+            raise OSError  # the connection is closed
+        write(OK if method == b"PUT" else EMPTY.replace(b"200 OK", b"204 No Content") + b"\r\n")
+
+    with answering(answer) as port:
+        done = uploads(f"http://127.0.0.1:{port}", tmp_path)
+    assert done.exit_code == 1 and "2 uploads may remain, of the contacts 2000000002, 2000000005." in done.output
+    assert len((tmp_path / "uploads-left.urls").read_text().splitlines()) == 2
+    deleted = {contact for method, contact in asked if method == b"DELETE"}
+    assert len(deleted) == 6 and not deleted & {b"2000000002", b"2000000005"}
