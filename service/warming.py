@@ -1,4 +1,4 @@
-"""Requests that fill the caches of a service, at a steady rate. What is done is kept in a file."""
+"""Requests that fill the caches of a service, at a steady rate. A file keeps which of them are done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _AT_ONCE = 32
 _SECONDS = 60.0
 """Seconds to wait for one answer."""
 _IN_A_ROW = 100
-"""Failures in a row that end the run: the service does not work."""
+"""Failures in a row that end the run, since the service does not work."""
 _DETAIL_BYTES = 65_536
 """Bytes of an error's body that are read."""
 
@@ -63,6 +63,9 @@ class State:
             if first != work:
                 self._file.close()
                 raise BadState(f"its first line is not {work!r}")
+            if not lines:
+                self._file.write(b"\n")
+                return
             self._file.truncate(content.rindex(b"\n") + 1)
             self._done.update(lines[:-1])
 
@@ -86,8 +89,8 @@ class State:
 
 
 @dataclass
-class Report:
-    """What the requests of a run got. *warmed* includes what the service had *cached* already."""
+class Counts:
+    """How many requests of a run got which answer. *warmed* includes pictures that the service had *cached* already."""
 
     warmed: int = 0
     cached: int = 0
@@ -110,25 +113,25 @@ async def warm(
     *,
     counted: Callable[[], None],
     failed: Callable[[str], None],
-) -> Report:
+) -> Counts:
     """Request the *wanted* pictures of the service at *url*, *rate* a second at most, and add to *state* what is done.
 
     *counted* is called after each request, and *failed* with the reason of a failure. Proxies, and names and passwords
     in ~/.netrc, are used as the environment says.
     """
-    report, slots, loop = Report(), asyncio.Semaphore(_AT_ONCE), asyncio.get_running_loop()
+    counts, slots, loop = Counts(), asyncio.Semaphore(_AT_ONCE), asyncio.get_running_loop()
 
     async def one(target: Target) -> None:
         try:
-            reason = await _request(session, f"{url}/api/v1/Contact/{target.contact}/Image?{target.query}", report)
+            reason = await _request(session, f"{url}/api/v1/Contact/{target.contact}/Image?{target.query}", counts)
         finally:
             slots.release()
         if reason:
-            report.failed += 1
-            report.failed_in_a_row += 1
+            counts.failed += 1
+            counts.failed_in_a_row += 1
             failed(f"{target}: {reason}")
         else:
-            report.failed_in_a_row = 0
+            counts.failed_in_a_row = 0
             state.add(target)
         counted()
 
@@ -144,26 +147,26 @@ async def warm(
         for target in wanted:
             await asyncio.sleep(due - loop.time())
             await slots.acquire()
-            if report.gave_up:
+            if counts.gave_up:
                 break
             due = max(due, loop.time()) + 1 / rate
             tasks.create_task(one(target))
-    return report
+    return counts
 
 
-async def _request(session: aiohttp.ClientSession, url: str, report: Report) -> str:
-    """Request *url*, and count a picture or its absence in *report*. Return why it failed, or an empty text."""
+async def _request(session: aiohttp.ClientSession, url: str, counts: Counts) -> str:
+    """Request *url*, and count a picture or its absence in *counts*. Return why it failed, or an empty text."""
     try:
         async with session.get(url, allow_redirects=False) as response:
             if response.status == 404:
-                report.missing += 1
+                counts.missing += 1
                 return ""
             if response.status != 200:
                 return f"{response.status} {response.reason}{_detail(await response.content.read(_DETAIL_BYTES))}"
             async for _ in response.content.iter_any():
                 pass
-            report.warmed += 1
-            report.cached += "; hit" in response.headers.get("Cache-Status", "")
+            counts.warmed += 1
+            counts.cached += "; hit" in response.headers.get("Cache-Status", "")
             return ""
     except TimeoutError:
         return f"no answer within {_SECONDS:g} s"
@@ -175,7 +178,7 @@ def _detail(body: bytes) -> str:
     """Return the detail of a problem (RFC 9457) with a colon before it, or an empty text."""
     try:
         problem = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     text = problem.get("detail") if isinstance(problem, dict) else None
     return f": {text}" if isinstance(text, str) else ""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import structlog
 
-from service.child_environment import child_environment
+from service.system.child_environment import child_environment
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.options import config_option, images_option, load, sources_of
+from service.cli.options import config_option, images_option, settings_of, sources_of
 
 
 @click.command()
@@ -19,7 +19,7 @@ def check(images: Path | None, config: Path | None) -> None:
     from service.serving.check import inspect
     from service.serving.logs import configure_logs
 
-    settings = load(sources_of(config, images))
+    settings = settings_of(sources_of(config, images))
     configure_logs(settings.log)  # findings go to standard output, everything else to standard error
     click.echo("settings: valid")
     findings = asyncio.run(inspect(settings))

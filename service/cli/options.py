@@ -47,7 +47,7 @@ def sources_of(
     return SettingsSources(config, defaults, options)
 
 
-def load(sources: SettingsSources) -> Settings:
+def settings_of(sources: SettingsSources) -> Settings:
     """Return the settings of *sources*. Raise `click.ClickException`."""
     from service.settings import BadSettings
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from service.cli.options import config_option, load, sources_of
+from service.cli.options import config_option, settings_of, sources_of
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -25,7 +25,7 @@ def purge(contacts: tuple[int, ...], everything: bool, config: Path | None) -> N
 
     if everything == bool(contacts):
         raise click.UsageError("name the contacts, or --all.")
-    settings = load(sources_of(config))
+    settings = settings_of(sources_of(config))
     if not settings.cache.url:
         raise click.ClickException(
             "cache.url is empty: a service's private cache server cannot be reached from here. "

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from service.cli.options import config_option, load, sources_of, unusable
+from service.cli.options import config_option, settings_of, sources_of, unusable
 
 PARAMETERS = {
     "w": "Width in pixels.",
@@ -50,11 +50,11 @@ def render(source: Path, target: Path, config: Path | None, **texts: Any) -> Non
     from service.errors import PictureError
     from service.protocol.names import initials_of
     from service.protocol.query import TYPES, parse_query
-    from service.regular_file import open_regular
     from service.settings import BadSettings
+    from service.system.regular_file import open_regular
     from service.wiring.one_render import render_once
 
-    settings = load(sources_of(config))
+    settings = settings_of(sources_of(config))
     given = urlencode({name: text for name, text in texts.items() if text is not None})
     try:
         query = parse_query(given, settings.render.max_dimension, settings.render.presets_in_force)

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from service.cli.early_signals import EarlySignals
-from service.cli.options import config_option, images_option, load, sources_of, unusable
+from service.cli.options import config_option, images_option, settings_of, sources_of, unusable
 
 
 @click.command()
@@ -31,7 +31,7 @@ def serve(
         gc.disable()  # until the service listens: collections take a seventh of the start, and find nothing
         stack.callback(gc.enable)
         sources = sources_of(config, images, host=host, port=port, workers=workers)
-        settings = load(sources)
+        settings = settings_of(sources)
         if demo:
             if images is not None:
                 raise click.UsageError("--demo makes a folder of its own; leave --images out.")
@@ -45,7 +45,7 @@ def serve(
             signal.pthread_sigmask(signal.SIG_UNBLOCK, early.ending)
             images, defaults = make_demo(folder, writable=settings.is_local)
             sources = sources_of(config, images, defaults, host=host, port=port, workers=workers)
-            settings = load(sources)
+            settings = settings_of(sources)
         from service.line_queue import STANDARD_OUTPUT
         from service.serving.run import run
         from service.settings import BadSettings

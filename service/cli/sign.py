@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.options import config_option, load, sources_of
+from service.cli.options import config_option, settings_of, sources_of
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 """Seconds of each unit of a time."""
@@ -39,7 +39,7 @@ def sign(target: str, expires: int, base: str, config: Path | None) -> None:
     from service.protocol.signatures import parse_key
     from service.protocol.signatures import sign as signed
 
-    settings = load(sources_of(config))
+    settings = settings_of(sources_of(config))
     if not settings.auth.signing_keys:
         raise click.ClickException(
             "auth.signing_keys is empty: make a secret with `openssl rand -hex 32`, "

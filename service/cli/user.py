@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from service.cli.options import config_option, load, sources_of
+from service.cli.options import config_option, settings_of, sources_of
 
 
 @click.group()
@@ -34,7 +34,7 @@ def add(name: str, file: Path | None, roles: tuple[str, ...], config: Path | Non
     from service.access.identity import Role
     from service.access.verifiers.users_storage import add_user
 
-    if file is None and not (named := load(sources_of(config)).auth.users_file):
+    if file is None and not (named := settings_of(sources_of(config)).auth.users_file):
         raise click.UsageError("auth.users_file is empty: give --file.")
     path = file or Path(named)
     try:

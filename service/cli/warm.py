@@ -11,33 +11,41 @@ import click
 from service.cli.options import ranges
 
 if TYPE_CHECKING:
-    from service.warming import Report, State
+    from service.warming import Counts, State
 
 _BROWSER = "image/avif,image/webp,*/*;q=0.8"
+"""What browsers accept."""
 _SHOWN = 10
 """Failures that are printed."""
 
 
-def _in_file(file: TextIO | None) -> list[range]:
+def _named(_: click.Context, __: click.Parameter, texts: tuple[str, ...]) -> list[range]:
+    """Return the ids that the arguments name."""
+    return ranges(texts)
+
+
+def _listed(_: click.Context, __: click.Parameter, file: TextIO | None) -> list[range]:
+    """Return the ids that *file* names."""
     try:
         return ranges(file.read().split()) if file is not None else []
     except (OSError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"the file cannot be read: {error}") from None
 
 
-def _base(url: str) -> str:
+def _base(_: click.Context, __: click.Parameter, url: str) -> str:
+    """Return the URL of a service without a slash at its end."""
     if not re.fullmatch(r"https?://[^\s?#/@]+[^\s?#@]*", url):
         raise click.BadParameter("a URL that begins with http:// or https://, without credentials and query.")
     return url.rstrip("/")
 
 
 @click.command()
-@click.argument("contacts", nargs=-1, callback=lambda _, __, texts: ranges(texts), metavar="[ID|FIRST-LAST]...")
+@click.argument("contacts", nargs=-1, callback=_named, metavar="[ID|FIRST-LAST]...")
 @click.option(
     "--file",
     "listed",
     type=click.File(encoding="utf-8"),
-    callback=lambda _, __, file: _in_file(file),
+    callback=_listed,
     help="A file of more ids and ranges; - is standard input.",
 )
 @click.option("--query", "queries", multiple=True, help="The query of a picture, such as 'w=64&h=64'; may be repeated.")
@@ -46,7 +54,7 @@ def _base(url: str) -> str:
 @click.option(
     "--url",
     default="http://127.0.0.1:8080",
-    callback=lambda _, __, url: _base(url),
+    callback=_base,
     show_default=True,
     help="URL of the service.",
 )
@@ -107,16 +115,16 @@ def _warm(url: str, accept: str, rate: float, contacts: list[range], queries: tu
     left = sum(target not in state for target in targets(contacts, queries)) if len(state) else total
     pending = (target for target in targets(contacts, queries) if target not in state)
     with progress("Warming", left) as counted:
-        report = asyncio.run(warm(url, accept, rate, pending, state, counted=counted, failed=failed))
-    click.echo(_summary(report, total - left))
-    if report.gave_up:
-        raise click.ClickException(f"the last {report.failed_in_a_row} requests failed: the service does not work.")
-    if left and report.missing == left == total:
+        counts = asyncio.run(warm(url, accept, rate, pending, state, counted=counted, failed=failed))
+    click.echo(_summary(counts, total - left))
+    if counts.gave_up:
+        raise click.ClickException(f"the last {counts.failed_in_a_row} requests failed: the service does not work.")
+    if left and counts.missing == left == total:
         raise click.ClickException("no contact has a picture: is --url right?")
-    if report.failed:
+    if counts.failed:
         raise SystemExit(1)
 
 
-def _summary(report: Report, before: int) -> str:
-    words = f"warmed {report.warmed:,} ({report.cached:,} were cached), {report.missing:,} without a picture"
-    return f"{words}, {report.failed:,} failed" + (f"; {before:,} were done before" if before else "")
+def _summary(counts: Counts, before: int) -> str:
+    words = f"warmed {counts.warmed:,} ({counts.cached:,} were cached), {counts.missing:,} without a picture"
+    return f"{words}, {counts.failed:,} failed" + (f"; {before:,} were done before" if before else "")

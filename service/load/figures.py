@@ -187,7 +187,7 @@ def timing(outcome: Outcome) -> list[tuple[str, float]]:
     return [(name, float(duration)) for name, duration in _STAGE.findall(text)] if text else []
 
 
-_KEPT = re.compile(rb"\r\n(cache-status|server-timing|etag): *([^\r]{0,1000})", re.IGNORECASE)
+_KEPT = re.compile(rb"\r\n(cache-status|server-timing|etag): *([^\r\n]{0,1000})", re.IGNORECASE)
 
 
 def kept(header: bytes) -> bytes:

@@ -141,7 +141,7 @@ class OpenLoop:
                 self._finish(number, 0, fault=str(error))
 
         self._busy.add(client)
-        client.converse(iter((request,)), receive, bodies=False).add_done_callback(finished)
+        client.converse(iter((request,)), receive, longest_body=0).add_done_callback(finished)
 
     def _finish(self, number: int, status: int, header: bytes = b"", size: int = 0, fault: str = "") -> None:
         """Add the outcome of the request, unless it has one already."""

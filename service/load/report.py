@@ -69,9 +69,14 @@ def _rows(schedule: Schedule, result: Figures) -> Iterable[tuple[object, ...]]:
         request = schedule[each.number][1]
         yield (
             f"{each.at:.6f}", f"{1000 * each.lag:.3f}", f"{1000 * each.seconds:.3f}", each.status or "", each.size,
-            request.method, request.target, field(each.header, b"cache-status"), field(each.header, b"server-timing"),
-            each.fault,
+            request.method, request.target, _cell(field(each.header, b"cache-status")),
+            _cell(field(each.header, b"server-timing")), each.fault,
         )  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    """Return *text* of the service for a cell. Programs for tables would compute a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
 
 
 def _page(run: Run, result: Figures, thresholds: Sequence[Threshold], began: datetime) -> str:

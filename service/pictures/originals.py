@@ -11,7 +11,6 @@ import structlog
 
 from service.breaker import CircuitBreaker
 from service.errors import StoreFailed, StoreTimedOut
-from service.open_file import OpenFile
 from service.outage import Outage
 from service.pictures import records
 from service.pictures.caching.picture_cache import PictureCache, PutToken
@@ -21,6 +20,7 @@ from service.pictures.ports import Admission, Loaded, Observer, OriginalStore
 from service.pictures.single_flight import SingleFlight
 from service.pictures.trace import Trace
 from service.pictures.values import DOUBTED, PIECE, RECORD, STORED, Entry, Original, OriginalEmpty, Pieces
+from service.system.open_file import OpenFile
 
 T = TypeVar("T")
 log = structlog.get_logger()

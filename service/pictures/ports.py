@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple, Protocol
 from service.errors import N_
 from service.formats import Format
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
-from service.open_file import OpenFile
 from service.pictures.trace import Trace
 from service.pictures.values import Entry, EntryHead, MezzanineFile, Original, Owner, Pieces
+from service.system.open_file import OpenFile
 
 Outcome = Literal["finished", "failed", "refused", "timed_out", "abandoned"]
 Layer = Literal["memory", "shared"]

@@ -8,7 +8,6 @@ from contextlib import suppress
 
 from service.errors import BadParameter
 from service.imaging.order import Order, Placeholder
-from service.open_file import OpenFile
 from service.pictures.caching.picture_cache import PutToken
 from service.pictures.failures import active_fault, refusal
 from service.pictures.faults import RECORDED_ERRORS, FaultRecorder
@@ -18,6 +17,7 @@ from service.pictures.ports import Observer, Renderer
 from service.pictures.selection import FileRendition, Selection
 from service.pictures.trace import Trace
 from service.pictures.values import THUMB_HASH_FIELD, Entry, Failure, Original
+from service.system.open_file import OpenFile
 
 FIRST_FRAME = "first-frame"
 """The detail of a rendition that shows only the first frame of an animation that exceeds the limits."""

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from service.child_environment import child_environment
 from service.rendering.calls import IGNORED
+from service.system.child_environment import child_environment
 
 
 def launch(memory_bytes: int, sandboxed: bool, service: int, data: int) -> subprocess.Popen[bytes]:

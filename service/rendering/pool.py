@@ -13,7 +13,6 @@ import structlog
 from service.bounded_queue import QueueFull
 from service.errors import N_, BadParameter, Overloaded, RenderTimedOut, RenderWorkerDied
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Rendered
-from service.open_file import FileUnread
 from service.pictures.demand import Demand
 from service.pictures.ports import FULL, MezzanineReceiver, Observer, Outcome, Read
 from service.pictures.trace import Trace
@@ -26,6 +25,7 @@ from service.rendering.render_queue import RenderQueue
 from service.rendering.sandbox.layers import Mode
 from service.rendering.slots import RenderSlots
 from service.rendering.supervisor import Supervisor
+from service.system.open_file import FileUnread
 
 T = TypeVar("T")
 MakeJob = Callable[[RenderProcess], Job[T]]

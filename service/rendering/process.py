@@ -25,14 +25,14 @@ from typing import Generic, TypeVar
 import structlog
 
 from service.errors import N_, PictureError, RenderTimedOut
-from service.open_file import FileIdentity, OpenFile
-from service.processes import resident
 from service.protocol.languages import places
 from service.rendering import calls, replies
 from service.rendering.channel import Channel
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 from service.rendering.launch import launch
 from service.rendering.sandbox.layers import REQUIRED, Layers, Mode, missing
+from service.system.open_file import FileIdentity, OpenFile
+from service.system.processes import resident
 
 T = TypeVar("T")
 log = structlog.get_logger()

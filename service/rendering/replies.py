@@ -23,7 +23,7 @@ from service.errors import (
 )
 from service.imaging.geometry import MAX_SIDE
 from service.imaging.order import THUMB_HASH, Reduction, Rendered
-from service.open_file import FileUnread
+from service.system.open_file import FileUnread
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from service.locks import try_lock
+from service.system.locks import try_lock
 
 _PAUSE = 0.002
 """Seconds between two tries to lock a file. A render takes longer."""

@@ -20,11 +20,11 @@ from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Encoding, Limits, Order, Placeholder, Reduction, Rendered
 from service.imaging.render import render, rendition
 from service.imaging.source import Source
-from service.open_file import FileIdentity, read_whole
 from service.rendering import replies
 from service.rendering.decoded_mezzanines import DecodedMezzanines
 from service.rendering.messages import receive
 from service.rendering.sandbox.layers import ALL, Layers, enter, limit
+from service.system.open_file import FileIdentity, read_whole
 
 _PR_SET_PDEATHSIG = 1
 _MALLOC = {

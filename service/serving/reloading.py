@@ -12,7 +12,7 @@ from aiohttp import web
 from service.log_level import LOG_LEVEL
 from service.pictures.values import PlaceholderFiles
 from service.settings import RELOADABLE, BadSettings, Settings, SettingsSources, differences
-from service.threads import Threads
+from service.system.threads import Threads
 from service.web.keys import AFTER_RELOAD, PICTURES
 from service.wiring.credentials import CREDENTIALS, check_files, files_in_use
 from service.wiring.placeholders import load_placeholders

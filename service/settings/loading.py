@@ -20,10 +20,10 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from service.regular_file import open_regular
 from service.settings.secret_files import read_secret_files, secret_settings, secret_variables
 from service.settings.values import Section
 from service.settings.whole import Settings
+from service.system.regular_file import open_regular
 
 
 class BadSettings(Exception):

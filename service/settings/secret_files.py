@@ -8,9 +8,9 @@ from typing import get_args
 
 from pydantic import SecretStr
 
-from service.regular_file import open_regular
 from service.settings.values import Section
 from service.settings.whole import Settings
+from service.system.regular_file import open_regular
 
 _MAX_BYTES = 65_536
 """Bytes of a file."""

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from service.imaging.containers.window import HEAD_BYTES
-from service.open_file import FileIdentity, OpenFile, read_at
 from service.pictures.ports import Loaded
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty, Pieces
 from service.stores import cached_files
@@ -32,7 +31,8 @@ from service.stores.picture_folder import PictureFolder
 from service.stores.picture_reader import PictureReader
 from service.stores.streams import Streams
 from service.stores.versions import picture_of, read_unchanged, require_version, version_of
-from service.threads import Threads
+from service.system.open_file import FileIdentity, OpenFile, read_at
+from service.system.threads import Threads
 
 T = TypeVar("T")
 

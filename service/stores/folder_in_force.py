@@ -20,10 +20,10 @@ from pathlib import Path
 
 import structlog
 
-from service.open_file import read_at
 from service.stores.names import files_of, pictures_in
 from service.stores.openat2 import Links
 from service.stores.picture_folder import PictureFolder
+from service.system.open_file import read_at
 
 log = structlog.get_logger()
 

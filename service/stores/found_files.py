@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 
-from service.open_file import OpenFile, file_identity
 from service.pictures.values import Original
+from service.system.open_file import OpenFile, file_identity
 
 _MOST = 8
 """Open files at most. A few renders begin at the same time."""

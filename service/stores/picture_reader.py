@@ -7,7 +7,6 @@ import stat
 from functools import partial
 
 from service.imaging.containers.window import HEAD_BYTES, Beginning, Window
-from service.open_file import FileIdentity, read_at
 from service.pictures.ports import Loaded
 from service.pictures.values import LAST_SECOND
 from service.stores import cached_files
@@ -15,6 +14,7 @@ from service.stores.describe import describe
 from service.stores.descriptions import Descriptions
 from service.stores.near import Nearness
 from service.stores.versions import read_unchanged, version_of
+from service.system.open_file import FileIdentity, read_at
 
 
 class PictureReader:

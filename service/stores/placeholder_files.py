@@ -7,9 +7,9 @@ from pathlib import Path
 
 from service.formats import IfBlank
 from service.pictures.values import PlaceholderFile, PlaceholderFiles
-from service.regular_file import open_regular
 from service.stores.describe import describe
 from service.stores.names import SUFFIXES
+from service.system.regular_file import open_regular
 
 _KINDS = {each.spelled.lower(): each for each in IfBlank}
 _NOT_FROM_FILES = {IfBlank.NULL: "Null has no picture", IfBlank.INITIALS: "Initials are drawn from the name"}

@@ -10,13 +10,13 @@ from io import BufferedReader
 from aiofiles.threadpool import wrap
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
-from service.open_file import FileIdentity, file_identity
 from service.pictures.values import Original, OriginalChanged, Pieces
 from service.stores import cached_files
 from service.stores.near import Nearness
 from service.stores.os_errors import as_store_errors
 from service.stores.versions import require_version
-from service.threads import Threads
+from service.system.open_file import FileIdentity, file_identity
+from service.system.threads import Threads
 
 _CLOSE_TIMEOUT = 0.5
 """Seconds to wait until the files of streams are closed. A read that hangs holds its file."""

@@ -15,9 +15,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from service.locks import try_lock
 from service.stores.openat2 import Links
 from service.stores.picture_folder import OpenFolder, PictureFolder
+from service.system.locks import try_lock
 
 _FOLDER = ".uploads"
 _LOCK = "lock"

@@ -13,8 +13,8 @@ from hashlib import sha256
 from typing import TypeVar
 
 from service.imaging.containers.window import HEAD_BYTES
-from service.open_file import FileIdentity, file_identity, read_at
 from service.pictures.values import OriginalChanged
+from service.system.open_file import FileIdentity, file_identity, read_at
 
 T = TypeVar("T")
 

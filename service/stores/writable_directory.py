@@ -16,7 +16,6 @@ import structlog
 
 from service.errors import PictureError
 from service.formats import Format
-from service.open_file import OpenFile, file_identity
 from service.pictures.ports import Check, Upload
 from service.pictures.values import Original, OriginalEmpty
 from service.stores.directory import DirectoryStore
@@ -27,7 +26,8 @@ from service.stores.openat2 import Links
 from service.stores.os_errors import as_store_errors
 from service.stores.picture_folder import OpenFolder
 from service.stores.uploads import UploadFile, UploadFolder, set_mode
-from service.threads import Threads
+from service.system.open_file import OpenFile, file_identity
+from service.system.threads import Threads
 
 T = TypeVar("T")
 log = structlog.get_logger()

@@ -70,6 +70,14 @@ class AccessLog:
         """Count a hit that has no line."""
         self._since_line += 1
 
+    def _samples_hit(self) -> bool:
+        """Count a hit, and return whether it is the one in a hundred that has a line."""
+        if self._sample and self._since_line >= _HITS - 1:
+            self._since_line = 0
+            return True
+        self._since_line += 1
+        return False
+
     def answered(self, request: web.BaseRequest, response: web.StreamResponse, seconds: float, size: int) -> None:
         """Log, if it is to be logged, that *request* got *response*, *seconds* after it was read, with *size* bytes.
 
@@ -77,14 +85,14 @@ class AccessLog:
         """
         if not self.on:
             return
-        answer, sampled = request.get(ANSWER), False
-        if answer is not None and answer.hit:
-            sampled = self._sample and self._since_line >= _HITS - 1
-            self._since_line = 0 if sampled else self._since_line + 1
-        if not (sampled or self._every or (self._misses and answer is not None and not answer.hit)):
+        answer = request.get(ANSWER)
+        sampled = answer is not None and answer.hit and self._samples_hit()
+        missed = answer is not None and not answer.hit
+        is_access = sampled or (missed and self._misses)
+        if not (is_access or self._every):
             return
         identify(request)
-        write = log.debug if answer is None or not (sampled or (self._misses and not answer.hit)) else log.info
+        write = log.info if is_access else log.debug
         write(
             "request.answered",
             method=request.method,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import structlog
 from aiohttp import web
 
 from service.web.request_parser import MAX_FIELD, MAX_FIELDS, MAX_TARGET, RequestParser
+from service.web.request_values import ServerHandler
 from service.web.untasked import UntaskedConnection, UntaskedServer
 
 log = structlog.get_logger()
@@ -181,9 +182,7 @@ class ConnectionServer(UntaskedServer):
 
     refuse: Refuse
 
-    def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], limits: ConnectionLimits
-    ) -> None:
+    def __init__(self, handler: ServerHandler, limits: ConnectionLimits) -> None:
         super().__init__(handler)
         self.limits = limits
         self._spare_descriptors: set[web.RequestHandler] = set()  # connections that have one

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import HttpVersion11, hdrs, web
@@ -40,7 +39,7 @@ from service.web.refusals import WENT_WRONG, refuse_unread
 from service.web.repeats import EarlierAnswer, RepeatKey
 from service.web.request_ids import X_REQUEST_ID, adopt_given_id, given_back, given_id, identify
 from service.web.request_log import log_abandoned
-from service.web.request_values import METHODS, field
+from service.web.request_values import METHODS, ServerHandler, field
 from service.web.requester import REQUESTER, Requester, kept_target
 from service.web.streaming import SMALL
 from service.web.untasked import Steps
@@ -48,13 +47,12 @@ from service.web.untasked import Steps
 log = structlog.get_logger()
 
 _READS = (hdrs.METH_GET, hdrs.METH_HEAD)
-Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class FastPath:
     """Answers hits for a started *app*, and passes all other requests to its own *handler*."""
 
-    def __init__(self, app: web.Application, handler: Handler) -> None:
+    def __init__(self, app: web.Application, handler: ServerHandler) -> None:
         self._repeats, self._direct = app[REPEATS], app[DIRECT]
         self._metrics, self._languages = app[METRICS], app[LANGUAGES]
         self._sharing, self._authenticator = app[SHARING], app[AUTHENTICATOR]

@@ -1,4 +1,4 @@
-"""The gauges of a process, and the counters that another object keeps. Both are read when the counts are flushed."""
+"""The gauges of a process, and counters of numbers that other objects count. `Metrics.flush` reads both."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Literal, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from service.processes import processor_seconds, resident
+from service.system.processes import processor_seconds, resident
 
 _STARTED_AT = time.time()
-"""Unix time at which this process was started, or the arbiter, which has imported this module and forked it."""
+"""Unix time of the import of this module: in this process, or in the arbiter that has forked it."""
 
-_Sum = Literal["livesum", "livemin", "livemax", "liveall"]
+_Mode = Literal["livesum", "livemin", "livemax", "liveall"]
+"""How the values of the processes that live become one: their sum, the least, the greatest; or a series for each."""
 Name = Literal[
     "threads_hung",
     "render_queue_depth",
@@ -34,7 +35,7 @@ Kind = Literal["serve", "render", "arbiter", "cache"]
 
 class _Row(NamedTuple):
     help: str
-    mode: _Sum
+    mode: _Mode
     labels: tuple[str, ...] = ()
 
 
@@ -73,7 +74,7 @@ class Gauges:
         self._watched.append((gauge.labels(*labels) if labels else gauge, read))
 
     def count(self, counter: Counter, read: Callable[[], int]) -> None:
-        """Add to *counter* what *read*, a number that only rises, has risen by."""
+        """Add to *counter*, from now on, what the number that *read* returns rises by. It never falls."""
         self._counted.append(_Total(counter, read))
 
     def watch_processes(self, kind: Kind, pids: Callable[[], Iterable[int]]) -> None:
@@ -92,6 +93,8 @@ class Gauges:
 
 
 class _Total:
+    """A counter of a number that another object counts. Each read adds what the number has risen by."""
+
     def __init__(self, counter: Counter, read: Callable[[], int]) -> None:
         self._counter, self._read, self._before = counter, read, 0
 

@@ -40,9 +40,7 @@ async def metrics(request: web.Request) -> web.StreamResponse:
     """Answer with the metrics in Prometheus' exposition format."""
     headers = uncached()
     headers["Content-Type"] = CONTENT_TYPE_LATEST
-    request.app[METRICS].flush()  # in the event loop, where requests are counted: another thread would lose counts
-    text = await asyncio.to_thread(request.app[METRICS].text)  # reads files if there are several processes
-    return web.Response(body=text, headers=headers)
+    return web.Response(body=await request.app[METRICS].scrapes.next_text(), headers=headers)
 
 
 async def flush_metrics(app: web.Application) -> AsyncIterator[None]:

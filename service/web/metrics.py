@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from importlib.metadata import version
 from typing import Literal, get_args
@@ -25,15 +24,15 @@ from service.errors import PictureError
 from service.formats import Format
 from service.line_queue import STANDARD_ERROR
 from service.pictures.ports import Layer, Lookup, MadeFrom, Outcome, Stage
-from service.threads import hung_calls
+from service.system.threads import hung_calls
+from service.web.durations import ANSWER_BUCKETS, AnswerDurations, Durations
 from service.web.gauges import Gauges
 from service.web.request_values import METHODS
+from service.web.scrapes import Scrapes
 
 Route = Literal["image", "imageinfo", "healthz", "readyz", "metrics", "page", "agent", "other"]
 """The values of the label `route`. `other` counts requests to unknown paths and malformed ones."""
 
-_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Seconds: the upper bounds of the buckets of request durations."""
 _STAGE_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 """Seconds: the upper bounds of the buckets of stages. A lookup in Redis has 0.03 s."""
 _RENDER_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
@@ -52,15 +51,15 @@ class Metrics:
         self.registry = registry = CollectorRegistry()
         counter = partial(Counter, registry=registry)
         self._requests = counter("contact_image_requests", "Requests answered.", ["route", "method", "status"])
-        duration = Histogram(
+        histogram = partial(Histogram, registry=registry)
+        duration = histogram(
             "contact_image_request_duration_seconds",
             "Seconds from request to answer.",
             ["route"],
-            buckets=_BUCKETS,
-            registry=registry,
+            buckets=ANSWER_BUCKETS,
         )
         sent = counter("contact_image_sent_bytes", "Bytes of the bodies of answers.", ["route"])
-        self._routes = {route: _Answers(duration.labels(route), sent.labels(route)) for route in get_args(Route)}
+        self._routes = {route: AnswerDurations(duration.labels(route), sent.labels(route)) for route in get_args(Route)}
         self._refusals = counter("contact_image_refusals", "Requests refused, by the kind of the error.", ["kind"])
         self._refused: defaultdict[str, int] = defaultdict(int)
         self._abandoned = counter("contact_image_abandoned", "Requests whose clients left before the answer.")
@@ -92,23 +91,20 @@ class Metrics:
         self._from_mezzanines = counter(
             "contact_image_renders_from_mezzanine", "Renders from a mezzanine instead of the original."
         )
-        render = Histogram(
+        self._render = histogram(
             "contact_image_render_duration_seconds",
             "Seconds of renders that returned a picture.",
             ["format", "source"],
             buckets=_RENDER_BUCKETS,
-            registry=registry,
         )
-        self._render = render
-        self._rendered: dict[tuple[Format, MadeFrom], _Durations] = {}
-        stage = Histogram(
+        self._rendered: dict[tuple[Format, MadeFrom], Durations] = {}
+        stage = histogram(
             "contact_image_stage_duration_seconds",
             "Seconds of waits for a render process, and of calls of the store, the shared cache and SuperOffice.",
             ["stage"],
             buckets=_STAGE_BUCKETS,
-            registry=registry,
         )
-        self._stages = {name: _Durations(stage.labels(name), _STAGE_BUCKETS) for name in get_args(Stage)}
+        self._stages = {name: Durations(stage.labels(name), _STAGE_BUCKETS) for name in get_args(Stage)}
         self._restarts = counter(
             "contact_image_process_restarts", "Processes started in place of others that died.", ["process"]
         )
@@ -130,19 +126,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemin",
         )
+        self.scrapes = Scrapes(self.flush, self.text)
         self._waiting = 0
         self.gauges.watch("threads_hung", hung_calls)
         self.gauges.watch("render_queue_depth", lambda: self._waiting)
         self.gauges.watch_processes("serve", lambda: (os.getpid(),))
-        versions = {name.replace("-", "_"): version(name) for name in _LIBRARIES}
-        labels = {"version": version("contact-image"), "python": platform.python_version(), **versions}
-        Gauge(
-            "contact_image_build_info",
-            "1, with the versions as labels.",
-            list(labels),
-            registry=registry,
-            multiprocess_mode="mostrecent",
-        ).labels(**labels).set(1)
+        _show_versions(registry)
 
     def request(self, route: Route, method: str, status: int, seconds: float, size: int) -> None:
         """Count a request that was answered in *seconds* with a body of *size* bytes."""
@@ -182,7 +171,7 @@ class Metrics:
     def rendered(self, format: Format, made_from: MadeFrom, seconds: float) -> None:
         durations = self._rendered.get((format, made_from))
         if durations is None:
-            durations = _Durations(self._render.labels(format.name.lower(), made_from), _RENDER_BUCKETS)
+            durations = Durations(self._render.labels(format.name.lower(), made_from), _RENDER_BUCKETS)
             self._rendered[format, made_from] = durations
         durations.add(seconds)
 
@@ -241,42 +230,14 @@ class Metrics:
         return generate_latest(registry)
 
 
-class _Durations:
-    """Durations, counted in plain numbers until they are added to *histogram*, whose buckets have *bounds*."""
-
-    __slots__ = ("_bounds", "_counts", "_histogram", "_total")
-
-    def __init__(self, histogram: Histogram, bounds: Sequence[float]) -> None:
-        self._histogram, self._bounds = histogram, bounds
-        self._total, self._counts = 0.0, [0] * (len(bounds) + 1)
-
-    def add(self, seconds: float) -> None:
-        self._total += seconds
-        self._counts[bisect_left(self._bounds, seconds)] += 1
-
-    def flush(self) -> None:
-        for bucket, count in zip(self._histogram._buckets, self._counts, strict=True):
-            if count:
-                bucket.inc(count)
-        self._histogram._sum.inc(self._total)
-        self._total, self._counts = 0.0, [0] * len(self._counts)
-
-
-class _Answers(_Durations):
-    """The durations of one route, and the bytes of its answers, which are added to *sent*."""
-
-    __slots__ = ("_sent", "_size")
-
-    def __init__(self, histogram: Histogram, sent: Counter) -> None:
-        super().__init__(histogram, _BUCKETS)
-        self._sent, self._size = sent, 0
-
-    def add_answer(self, seconds: float, size: int) -> None:  # a call of `add` takes 1 % of a hit
-        self._total += seconds
-        self._counts[bisect_left(_BUCKETS, seconds)] += 1
-        self._size += size
-
-    def flush(self) -> None:
-        super().flush()
-        self._sent.inc(self._size)
-        self._size = 0
+def _show_versions(registry: CollectorRegistry) -> None:
+    """Make the gauge whose labels are the versions of the service, of Python and of some libraries."""
+    versions = {name.replace("-", "_"): version(name) for name in _LIBRARIES}
+    labels = {"version": version("contact-image"), "python": platform.python_version(), **versions}
+    Gauge(
+        "contact_image_build_info",
+        "1, with the versions as labels.",
+        list(labels),
+        registry=registry,
+        multiprocess_mode="mostrecent",
+    ).labels(**labels).set(1)

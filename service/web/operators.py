@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncIterator
 
 import structlog
 from aiohttp import hdrs, web
@@ -23,14 +24,14 @@ from service.web.hosts import Hosts
 from service.web.keys import AFTER_RELOAD, METRICS, READINESS
 from service.web.malformed import malformed
 from service.web.request_parser import HeaderTooLarge
-from service.web.request_values import Handler
+from service.web.request_values import Handler, ServerHandler
 
 log = structlog.get_logger()
 
 _MAX_BODY = 64
 """Bytes of a request's body at most."""
-_TIMEOUT = 10.0
-"""Seconds for the body."""
+_PAUSE = 0.1
+"""Seconds from one change of the level to the next."""
 _INTERVAL = 0.5
 """Seconds between two looks for another level of the log."""
 _NO_ORIGINS = Cors(())
@@ -39,7 +40,7 @@ _NO_ORIGINS = Cors(())
 class OperatorsPath:
     """Passes requests to *handler*, and refuses malformed ones. It takes the place of `FastPath`."""
 
-    def __init__(self, _: web.Application, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+    def __init__(self, _: web.Application, handler: ServerHandler) -> None:
         self._handler = handler
 
     def answer_at_once(self, _transport: asyncio.WriteTransport, _message: RawRequestMessage) -> bool:
@@ -50,7 +51,8 @@ class OperatorsPath:
         """Answer *request*."""
         connection = request.protocol
         assert isinstance(connection, Connection)
-        connection.mark_busy()
+        if request.content.is_eof():  # a late body has the time limit of a header, and another client takes its place
+            connection.mark_busy()
         try:
             if malformed(request):
                 response = self.refuse(request, None)
@@ -79,13 +81,24 @@ def operators_application(app: web.Application, hosts: Hosts) -> web.Application
             raise web.HTTPMisdirectedRequest
         return await handler(request)
 
-    apart = web.Application(middlewares=[of_served_host], client_max_size=_MAX_BODY)
+    apart = web.Application(middlewares=[_refusals, of_served_host], client_max_size=_MAX_BODY)
     apart[METRICS], apart[READINESS], apart[AFTER_RELOAD] = app[METRICS], app[READINESS], app[AFTER_RELOAD]
     apart.cleanup_ctx.append(_follow_level)
     for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics), ("/-/log-level", _level)):
         apart.router.add_get(path + "{_end:/?}", handler)
-    apart.router.add_put("/-/log-level{_end:/?}", _put_level)
+    apart.router.add_put("/-/log-level{_end:/?}", _level_put())
     return apart
+
+
+@web.middleware
+async def _refusals(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the errors that aiohttp raises the fields of all answers: it names its version in `Server`."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        response = _text(error.reason, error.status)
+        response.headers.update({name: value for name, value in error.headers.items() if name == hdrs.ALLOW})
+        return response
 
 
 async def _level(request: web.Request) -> web.StreamResponse:
@@ -94,28 +107,38 @@ async def _level(request: web.Request) -> web.StreamResponse:
     return _text(LOG_LEVEL.name, 200)
 
 
-async def _put_level(request: web.Request) -> web.StreamResponse:
-    """Put the level in the body in force in all processes, until the service ends. Pages of other origins may not."""
-    try:
-        refuse_foreign(request.headers, _NO_ORIGINS, unauthenticated=True)
-        async with asyncio.timeout(_TIMEOUT):
-            name = (await request.read()).decode("ascii", "replace").strip().upper()
-    except Forbidden:
-        return _text("A page of another origin may not change the level", 403)
-    except TimeoutError:
-        response = _text("The body is late", 408)
-        response.force_close()
-        return response
-    if name not in LEVELS:
-        return _text(f"The body is one of {', '.join(LEVELS)}", 400)
-    _apply_level(request.app)
-    before = LOG_LEVEL.name
-    if name != "ERROR":  # at which the next line would not be written
+def _level_put() -> Handler:
+    """Return the handler that puts the level in the body in force in all processes, until the service ends.
+
+    Pages of other origins may not. Changes have a line each, and so a pause between them.
+    """
+    pause_ends = 0.0
+
+    async def put(request: web.Request) -> web.StreamResponse:
+        nonlocal pause_ends
+        try:
+            refuse_foreign(request.headers, _NO_ORIGINS, unauthenticated=True)
+        except Forbidden:
+            return _text("A page of another origin may not change the level", 403)
+        name = (await request.read()).decode("ascii", "replace").strip().upper()
+        if name not in LEVELS:
+            return _text(f"The body is one of {', '.join(LEVELS)}", 400)
+        _apply_level(request.app)
+        if name == LOG_LEVEL.name:
+            LOG_LEVEL.put(name)  # it outlasts another level of the settings
+            return _text(name, 200)
+        if (now := time.monotonic()) < pause_ends:
+            return _text("The level was changed just now", 429)
+        pause_ends = now + _PAUSE
+        before = LOG_LEVEL.name
+        if name != "ERROR":  # at which the next line would not be written
+            LOG_LEVEL.put(name)
+        log.warning("audit.log_level", who=_who(request), before=before, after=name)
         LOG_LEVEL.put(name)
-    log.warning("audit.log_level", who=_who(request), before=before, after=name)
-    LOG_LEVEL.put(name)
-    _changed(request.app)
-    return _text(name, 200)
+        _changed(request.app)
+        return _text(name, 200)
+
+    return put
 
 
 def _who(request: web.Request) -> str:

@@ -13,12 +13,10 @@ import time
 from array import array
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from aiohttp import hdrs, web
 from moka_py import Moka
 
-from service.formats import Format
 from service.pictures.contact_pictures import ContactPictures
 from service.pictures.selection import Selected, Selection
 from service.pictures.trace import Trace
@@ -26,9 +24,10 @@ from service.pictures.values import Entry, StoredEntry
 from service.protocol.cache_status import CacheStatus
 from service.protocol.conditionals import not_modified
 from service.web.access_log import ANSWER, Answer
-from service.web.headers import common, describe_body, disposition, own_headers, serves_ranges, vary
+from service.web.headers import disposition, own_headers
+from service.web.heads import CommonHeads, Heads
 from service.web.policy import CacheLifetime
-from service.web.prebuilt import PrebuiltResponse, head, takes_prebuilt
+from service.web.prebuilt import PrebuiltResponse, takes_prebuilt
 from service.web.request_values import CONDITIONS, HasFields, field
 from service.web.requester import Requester, kept_target
 from service.web.sharing import SharingHeaders
@@ -38,19 +37,11 @@ MAX_TEXT = 512
 """Characters of target and `Accept` together. Longer ones are rare, and would make the index large."""
 _OVERHEAD = 1_250
 """Bytes of an entry in addition to its target and its own fields, and 400 of the record (measured, rounded up)."""
-_ASKED = 16_384
-"""Requests that are known to have been asked, before they are in the index. To put one there takes as long as the rest
-of a hit, and in wide traffic most are not repeated before they are evicted."""
+_RECENT = 16_384
+"""Hashes of recent keys. A key enters the index when it is among them: to put it there takes as long as the rest of a
+hit, and in wide traffic most requests are not repeated before they are evicted."""
 RepeatKey = tuple[str, str | None]
 """Target without its signature and `name`, which changes no picture, and `Accept`."""
-
-
-class _Heads(NamedTuple):
-    """The parts of the headers of 200 and 304 that many pictures have in common, and the suffix of their files."""
-
-    full: bytes
-    unchanged: bytes
-    suffix: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,7 @@ class EarlierAnswer(Selected):
 
     etag: str
     modified: int | None
-    heads: _Heads
+    heads: Heads
     own: str
     lifetime: CacheLifetime
     small_and_shared: bool
@@ -90,10 +81,10 @@ class Repeats:
 
     def __init__(self, pictures: ContactPictures, sharing: SharingHeaders, capacity: int) -> None:
         self._pictures, self._sharing = pictures, sharing
-        self._heads: dict[tuple[Format, bool, bool], _Heads] = {}
+        self._heads = CommonHeads(sharing)
         self._index: Moka[RepeatKey, EarlierAnswer] = Moka(capacity, weigher=_weight)
         self._leaders: dict[RepeatKey, _LeadingRequest] = {}
-        self._asked = array("q", bytes(8 * _ASKED))
+        self._recent = array("q", bytes(8 * _RECENT))
 
     def keep(
         self,
@@ -107,7 +98,7 @@ class Repeats:
     ) -> EarlierAnswer:
         """Return the answer to GET of *target* with *accept*, for the followers of that request and for repeats.
 
-        It is put into the index if the same was asked not long ago. Its body has *length* bytes. *negotiated*: `Accept`
+        It enters the index if the same request came not long ago. Its body has *length* bytes. *negotiated*: `Accept`
         counts.
         """
         contact, recorded = selection.owner, selection.recorded
@@ -120,7 +111,7 @@ class Repeats:
             recorded.until,
             selection.etag,
             selection.last_modified,
-            self._heads_of(selection, contact, negotiated),
+            self._heads.of(selection, contact, negotiated=negotiated),
             "".join([f"{name}: {value}\r\n" for name, value in own_headers(selection, contact).items()]),
             lifetime,
             length <= SMALL and not isinstance(recorded.record, StoredEntry),
@@ -128,17 +119,17 @@ class Repeats:
         key = target, accept
         if (leader := self._leaders.get(key)) is not None:
             leader.answer = earlier
-        if self._was_asked(key) and len(target) + len(accept or "") <= MAX_TEXT:
+        if self._remember(key) and len(target) + len(accept or "") <= MAX_TEXT:
             self._index.set((target, accept and sys.intern(accept)), earlier)
         return earlier
 
-    def _was_asked(self, key: RepeatKey) -> bool:
-        """Return whether *key* was asked not long ago, and note that it is now."""
+    def _remember(self, key: RepeatKey) -> bool:
+        """Remember *key* for a while, and return whether it was remembered already."""
         number = hash(key)
-        at = number % _ASKED
-        if self._asked[at] == number:
+        at = number % _RECENT
+        if self._recent[at] == number:
             return True
-        self._asked[at] = number
+        self._recent[at] = number
         return False
 
     def settle(self, target: str, accept: str | None, *, missed: bool) -> None:
@@ -253,19 +244,6 @@ class Repeats:
         assert isinstance(earlier.owner, int)  # placeholders are not kept
         named = f"{changing}Content-Disposition: {disposition(earlier.owner, earlier.heads.suffix)}\r\n"
         return PrebuiltResponse(200, earlier.heads.full, named, body)
-
-    def _heads_of(self, selection: Selection, contact: int, negotiated: bool) -> _Heads:
-        """Return the parts of the headers that all pictures of one format have in common."""
-        key = selection.choice.format, serves_ranges(selection), negotiated
-        if (heads := self._heads.get(key)) is None:
-            unchanged = common(None, vary(negotiated=negotiated, worded=False))
-            self._sharing.add_vary(unchanged)
-            full = unchanged.copy()
-            describe_body(full, selection, contact, "")
-            del full[hdrs.CONTENT_DISPOSITION]
-            heads = _Heads(head(200, full.items()), head(304, unchanged.items()), selection.choice.format.suffix)
-            self._heads[key] = heads
-        return heads
 
 
 def repeat_key(request: web.BaseRequest, requester: Requester) -> RepeatKey:

@@ -1,4 +1,4 @@
-"""The methods, the conditions and the type of handlers, and the values that several modules read from a request."""
+"""The methods, the conditions and the types of handlers, and the values that several modules read from a request."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE", "PURGE", "OPTIONS")
 CONDITIONS = frozenset((hdrs.IF_NONE_MATCH, hdrs.IF_MODIFIED_SINCE, hdrs.RANGE))
 """Fields of requests that may be answered without the whole picture."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+"""A handler of the router."""
+ServerHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+"""The handler of a `web.Server`, below the router."""
 HasFields = web.BaseRequest | RawRequestMessage
 """What has the header fields of a request: the request, or the message that it is made of."""
 

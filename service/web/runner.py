@@ -11,10 +11,11 @@ from collections.abc import Callable
 from aiohttp import web
 
 from service.web.connections import Connection, ConnectionLimits, ConnectionServer
-from service.web.fast_path import FastPath, Handler
+from service.web.fast_path import FastPath
 from service.web.operators import OperatorsPath
+from service.web.request_values import ServerHandler
 
-FAST_PATH: web.AppKey[Callable[[web.Application, Handler], FastPath | OperatorsPath]] = web.AppKey("fast_path")
+FAST_PATH: web.AppKey[Callable[[web.Application, ServerHandler], FastPath | OperatorsPath]] = web.AppKey("fast_path")
 """Makes what gets the requests of an application in place of `FastPath`: if they are traced, or are of operators."""
 _HEADER_LOOKS = 20
 """Looks at the stop for headers that are awaited."""

@@ -28,13 +28,13 @@ from service.pictures.renditions import Renditions
 from service.pictures.thumb_hashes import ThumbHashes
 from service.pictures.values import PlaceholderFiles
 from service.pictures.writes import Writes
-from service.processes import cores
 from service.protocol.languages import Languages
 from service.rendering.admission import Admission, SharedWork
 from service.rendering.costs import Costs
 from service.rendering.pool import RenderPool
 from service.rendering.slots import RenderSlots
 from service.settings import RenderSettings, Settings
+from service.system.processes import cores
 from service.web.access_log import AccessLog
 from service.web.cors import Cors
 from service.web.direct import DirectAnswers

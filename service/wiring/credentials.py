@@ -109,7 +109,8 @@ async def check_verifiers(auth: AuthSettings) -> None:
             if probe is not None:
                 await verifier.verify(probe, app_token)
         except VerificationUnavailable as error:
-            faults.append(f"{scheme}: {error.__cause__ or error}")
+            mended = f"make it reachable from this host, or correct auth.{_setting(scheme, auth)}"
+            faults.append(f"{scheme}: {error.__cause__ or error}: {mended}")
         except (NotAuthenticated, Forbidden):
             pass  # the expected answer
     for verifier in verifiers.values():

@@ -12,7 +12,7 @@ from service.rendering import calls
 from service.rendering.process import DiedAtWork, Job, RenderProcess
 from service.settings import BadSettings, Settings
 from service.stores.placeholder_files import BadPlaceholders, read_placeholders
-from service.threads import Threads
+from service.system.threads import Threads
 from service.wiring.recipe import recipe
 
 

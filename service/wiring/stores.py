@@ -21,7 +21,7 @@ from service.stores.os_errors import error_fields
 from service.stores.uploads import UploadFolder
 from service.stores.watch import Watch
 from service.stores.writable_directory import WritableDirectory
-from service.threads import Threads
+from service.system.threads import Threads
 
 log = structlog.get_logger()
 

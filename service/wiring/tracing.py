@@ -16,7 +16,7 @@ from aiohttp import web
 
 from service.pictures.trace import Trace
 from service.settings import BadSettings, Settings, TracingSettings
-from service.threads import Threads
+from service.system.threads import Threads
 from service.web.keys import METRICS, NEW_TRACE
 from service.web.runner import FAST_PATH
 
@@ -61,11 +61,12 @@ async def inspect(settings: TracingSettings) -> tuple[bool, str]:
     _silence()
     exporter = OTLPSpanExporter(settings.endpoint, timeout=_CHECK_TIMEOUT)
     taken = await asyncio.to_thread(exporter.export, ()) is SpanExportResult.SUCCESS
-    return taken, settings.endpoint if taken else f"{settings.endpoint} takes no spans"
+    mended = "start a collector there, or correct tracing.endpoint"
+    return taken, settings.endpoint if taken else f"{settings.endpoint} takes no spans: {mended}"
 
 
 def _silence() -> None:
-    """Have OpenTelemetry log nothing: it logs each attempt, and each span that it drops."""
+    """Turn the log of OpenTelemetry off: it has a line for each attempt, and for each span that is dropped."""
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
 
 
@@ -79,7 +80,8 @@ async def tracing(app: web.Application, settings: Settings) -> AsyncIterator[Non
         yield
         return
     from service.access.verifiers import client
-    from service.web.tracing import TracedFastPath, Tracing, new_trace, outgoing
+    from service.web.spans import new_trace, outgoing
+    from service.web.tracing import TracedFastPath, Tracing
 
     provider, dropped = _provider(settings.tracing)
     app[METRICS].gauges.count(app[METRICS].spans_dropped, dropped)
@@ -148,7 +150,7 @@ def _provider(settings: TracingSettings) -> tuple[TracerProvider, Callable[[], i
         "service.version": version("contact-image"),
         "process.pid": os.getpid(),
     }
-    # The draw is made before a span is: see `Tracing.begin`.
+    # Requests are sampled before a span is made: see `Tracing.begin`.
     provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=Resource.create(named), shutdown_on_exit=False)
     processor = CountedProcessor(exporter := ReportedExporter())
     provider.add_span_processor(processor)

@@ -150,7 +150,9 @@ def test_check_fails_when_a_verifier_does_not_answer(
     variables = {f"CONTACT_IMAGE_AUTH__{name}": value for name, value in given.items()}
     result = command("check", "--images", tmp_path, CONTACT_IMAGE_AUTH__SCHEMES=scheme, **variables)
     assert result.exit_code == 1
-    assert re.search(rf"(?m)^credentials: FAILED: {scheme}: .*127\.0\.0\.1:9\b", result.stdout), "names the server"
+    (line,) = re.findall(rf"(?m)^credentials: FAILED: {scheme}: .*127\.0\.0\.1:9\b.*", result.stdout)
+    setting = next(iter(given)).lower()
+    assert line.endswith(f": make it reachable from this host, or correct auth.{setting}")
     assert SECRET not in result.stdout + result.stderr
 
 

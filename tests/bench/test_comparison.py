@@ -10,8 +10,8 @@ from PIL import Image
 from service.load.figures import Effort, Figures, figures
 from service.load.open_loop import Outcome
 from service.load.scenarios import SCENARIOS
-from tools.bench.comparison import Row, advantages, medians, replaced, spreads, weaknesses
-from tools.bench.comparison_plot import Bars, draw
+from tools.bench.comparison.plot import Bars, draw
+from tools.bench.comparison.tables import Row, advantages, medians, replaced, spreads, weaknesses
 
 _PROGRAMS = ["ours", "fast", "bare"]
 _RATE = Row("pictures, a second", {"ours": [100.0, 120.0, 110.0], "fast": [200.0, 240.0, 330.0], "bare": [50.0] * 3})

@@ -12,8 +12,8 @@ import pytest
 from service.settings import load_settings
 from service.web.keys import CACHE
 from tests.conftest import Serve, Valkey
-from tools.bench.pictures import photograph
-from tools.bench.seeding import copy, in_turn, uniform, zipf
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.seeding import copy, in_turn, uniform, zipf
 
 _PATH = "/api/v1/Contact/{}/Image?w=40"
 

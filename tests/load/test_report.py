@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import sys
 from dataclasses import replace
@@ -37,6 +38,14 @@ def report(folder: Path, outcomes: list[Outcome], effort: Effort = IDLE) -> tupl
 def outcomes(**changed: object) -> list[Outcome]:
     values = {"lag": 0.0001, "seconds": 0.004, "status": 200, "header": HEADER, "size": 1, **changed}
     return [Outcome(number, number / 10, **values) for number in range(20)]  # type: ignore[arg-type]
+
+
+def test_no_text_of_the_service_is_a_formula_in_a_table(tmp_path: Path) -> None:
+    header = b'\r\ncache-status: =HYPERLINK("http://evil.example")\r\nserver-timing: \t@SUM(1);dur=1'
+    report(tmp_path, outcomes(header=header))
+    with (tmp_path / "outcomes.csv").open(newline="") as file:
+        (row, *_) = csv.DictReader(file)
+    assert row["cache_status"] == '\'=HYPERLINK("http://evil.example")' and row["server_timing"] == "'\t@SUM(1);dur=1"
 
 
 def test_report_is_one_file_with_plots_and_without_scripts(load: Load, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_sandbox_without_a_required_layer_is_a_failure_and_refuses_the_start(
     variables = {"CONTACT_IMAGE_CACHE__URL": shared_valkey.url, "CONTACT_IMAGE_RENDER__SANDBOX": "require"}
     result = invoke("check", "--images", pictures, **variables)
     assert result.exit_code == 1
-    assert re.search(r"(?m)^sandbox: FAILED: .*landlock", result.stdout)
+    assert re.search(r"(?m)^sandbox: FAILED: .*landlock.*: use Linux 6\.7 or later", result.stdout)
     result = invoke("serve", "--images", pictures, "--port", "0", **variables)
     assert result.exit_code == 1
     assert re.search(r"the settings cannot be used:\n +render\.sandbox: .*landlock", result.output)
@@ -106,7 +106,9 @@ def test_other_store_with_the_same_cache_is_a_failure_of_the_cache(
                 f"{text} is {'the same' if code == 0 else 'another'} store",
             )
         result = invoke("check", "--images", tmp_path / "images", **variables)
-        assert re.search(r"(?m)^cache: FAILED: .*volume one.*volume two", result.stdout)
+        assert re.search(
+            r"(?m)^cache: FAILED: .*volume one.*volume two: give it its own cache\.prefix, or ", result.stdout
+        )
         assert "images.stores_differ" not in service.logged
         with running("--images", tmp_path / "images", **variables) as other:
             block_until(lambda: "images.stores_differ" in other.logged, 60, "the later service tells it")

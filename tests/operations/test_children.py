@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from service.child_environment import child_environment
+from service.system.child_environment import child_environment
 from tests.operations.running import NEEDS_PROC, RENDERER, Process, all_processes, block_until, running
 
 ROOT = Path(__file__).parents[2]

@@ -71,7 +71,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         # One process serves, without the demo.
         ("gunicorn", "service.serving.several", "service.serving.arbiter", "service.demo"),
         # No endpoint for spans is configured.
-        ("opentelemetry", "google", "requests", "urllib3", "service.web.tracing"),
+        ("opentelemetry", "google", "requests", "urllib3", "service.web.spans", "service.web.tracing"),
         # Tools of developers.
         ("babel", "tools", "pytest"),
     ],

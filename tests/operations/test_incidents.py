@@ -20,7 +20,7 @@ from tools.incidents.recording import AFTER, BEFORE, DURING, INCIDENTS, Recordin
 TIMES = [float(at) for at in range(-BEFORE, DURING + AFTER)]
 LARGEST = 150_000
 """Bytes of a picture in the repository."""
-OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
+OPERATIONS, RUNBOOK = ((ROOT / "docs" / name).read_text("utf-8") for name in ("operations.md", "runbook.md"))
 
 
 def section(what: str) -> str:
@@ -41,7 +41,7 @@ def test_incident_has_its_picture_its_alerts_and_its_row_of_the_runbook(name: st
     assert f"(incident-{name}.png)" in text
     assert set(re.findall(r"ContactImage[A-Z]\w+", text)) & set(ALERTS)
     row = re.findall(r'(?m)^- \*\*Row of the runbook\*\*: "(.+)"\.$', text)
-    assert [OPERATIONS.count(f"\n| {each}") for each in row] == [1]
+    assert [RUNBOOK.count(f"\n| {each}") for each in row] == [1]
     file = ROOT / "docs" / f"incident-{name}.png"
     assert file.stat().st_size < LARGEST
 

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +115,7 @@ def test_level_is_put_in_all_processes_also_in_later_ones(tmp_path: Path, worker
         block_until(lambda: processes_that_log(service) == workers, 60, "all processes log requests after a reload")
         assert admin.ask("PUT", " error\n") == (200, "ERROR\n")
         block_until(lambda: processes_that_log(service) == 0, 60, "no process logs requests")
-        assert admin.ask("PUT", "WARNING") == (200, "WARNING\n")
+        block_until(lambda: admin.ask("PUT", "WARNING") == (200, "WARNING\n"), 30, "the pause after a change ends")
         put = [("127.0.0.1", *each) for each in (("INFO", "DEBUG"), ("DEBUG", "ERROR"), ("ERROR", "WARNING"))]
         block_until(lambda: changes(service) == put, 30, "each change has a line")
 
@@ -142,6 +142,16 @@ def test_unix_socket_tells_the_user(tmp_path: Path) -> None:
     with serving(tmp_path, address=f"unix:{tmp_path}/admin.sock") as (service, admin):
         assert admin.ask("PUT", "DEBUG") == (200, "DEBUG\n")
         block_until(lambda: changes(service) == [(f"uid {os.getuid()}", "INFO", "DEBUG")], 30, "the line is written")
+
+
+def test_log_is_not_flooded_by_changes(tmp_path: Path) -> None:
+    with serving(tmp_path) as (service, admin):
+        begun = time.monotonic()
+        statuses = [admin.ask("PUT", ("DEBUG", "WARNING", "WARNING")[number % 3])[0] for number in range(300)]
+        seconds = time.monotonic() - begun
+        assert set(statuses) == {200, 429}
+        block_until(lambda: admin.ask("PUT", "ERROR") == (200, "ERROR\n"), 30, "a later change is put")
+        assert 2 <= len(changes(service)) <= 10 * seconds + 2
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +199,24 @@ def test_methods_are_get_and_put(admin: Admin) -> None:
     assert statuses == {"HEAD": 200, "PUT": 200, "POST": 405, "DELETE": 405, "OPTIONS": 405, "PATCH": 405}
 
 
+def test_refusals_have_the_fields_of_all_answers_and_name_no_library(admin: Admin) -> None:
+    end = b"HTTP/1.1\r\nConnection: close\r\nHost: "
+    for line, host, expected in (
+        (b"GET /-/other ", b"localhost", 404),
+        (b"DELETE /-/log-level ", b"localhost", 405),
+        (b"GET /metrics ", b"attacker.example", 421),
+        (b"PUT /-/log-level ", b"localhost\r\nContent-Length: 4096", 413),
+        (b"PUT /-/log-level ", b"localhost\r\nOrigin: http://attacker.example", 403),
+        (b"no HTTP ", b"localhost", 400),
+    ):
+        received = admin.send(line + end + host + b"\r\n\r\n" + b" " * 4096 * (expected == 413))
+        head = received.partition(b"\r\n\r\n")[0].split(b"\r\n")
+        assert status(received) == expected
+        assert [field for field in head if field.startswith(b"Server:")] == [b"Server: contact-image"], head
+        assert {b"Cache-Control: no-store", b"X-Content-Type-Options: nosniff"} <= set(head)
+        assert (b"Allow: GET,HEAD,PUT" in head) == (expected == 405)
+
+
 def test_large_bodies_are_refused_unread(admin: Admin) -> None:
     assert admin.ask("PUT", "DEBUG" + " " * 4096)[0] == 413
     head = b"PUT /-/log-level HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -211,6 +239,18 @@ def test_hostile_requests_meet_the_limits_of_the_public_port(admin: Admin) -> No
     assert admin.ask() == (200, "ERROR\n")
     for line in lines:
         line.close()
+
+
+def test_late_bodies_keep_no_other_client_out_and_end(admin: Admin) -> None:
+    lines = [admin.connect() for _ in range(200)]
+    for line in lines:
+        line.sendall(b"PUT /-/log-level HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nD")
+    assert admin.ask(path="/metrics")[0] == 200
+    for line in lines:
+        with suppress(ConnectionResetError):
+            assert line.recv(1) == b""
+        line.close()
+    assert admin.ask() == (200, "ERROR\n")
 
 
 @pytest.mark.parametrize("apart", [True, False])

@@ -96,7 +96,7 @@ def test_service_whose_log_pipe_is_not_read_starts_answers_and_stops(
 ) -> None:
     err = full_pipe(descriptors)
     with running("--images", pictures, "--workers", str(workers), err=err, CONTACT_IMAGE_LOG__LEVEL="DEBUG") as service:
-        assert {service.get(LONG).status for _ in range(workers * 400)} == {404}  # more than the queue holds
+        assert {service.get(LONG).status for _ in range(workers * 3_000)} == {404}  # more than the queue holds
         assert_served(service, workers)
 
 
@@ -112,7 +112,7 @@ def test_dropped_lines_are_reported_when_the_pipe_is_read_again(pictures: Path, 
     read, write = small_pipe(descriptors)
     received = bytearray()
     with running("--images", pictures, err=write, CONTACT_IMAGE_LOG__LEVEL="DEBUG") as service:
-        assert {service.get(LONG).status for _ in range(400)} == {404}
+        assert {service.get(LONG).status for _ in range(3_000)} == {404}
         block_until(lambda: total(service, DROPPED) > 0, 60, "the dropped lines are counted")
 
         def collect() -> None:

@@ -351,7 +351,10 @@ def test_check_tells_whether_the_endpoint_takes_spans(collector: Collector, pict
     collector.status = 404
     result = run("check", "--images", pictures, cwd=tmp_path, **traced(collector))
     assert result.returncode == 1
-    assert f"tracing: FAILED: {collector.url} takes no spans\n" in result.stdout
+    assert (
+        f"tracing: FAILED: {collector.url} takes no spans: start a collector there, or correct tracing.endpoint\n"
+        in result.stdout
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from service.formats import Format
 from service.imaging.order import Order
 from service.pictures.trace import Trace
-from service.processes import resident
+from service.system.processes import resident
 from tests.rendering.test_pool import Pools, metrics, pools, reading
 from tools.pictures.drawing import quarters, saved
 

@@ -18,11 +18,11 @@ from PIL import Image
 from service.errors import RenderWorkerDied, Unrenderable
 from service.formats import Format
 from service.imaging.order import Limits, Order, Rendered
-from service.open_file import FileUnread, OpenFile, file_identity, read_whole
 from service.pictures.trace import Trace
 from service.pictures.values import Original, OriginalChanged
 from service.rendering.pool import RenderPool
 from service.stores.directory import DirectoryStore
+from service.system.open_file import FileUnread, OpenFile, file_identity, read_whole
 from tests.deadly import Deadly, deadly
 from tests.pixels import near, shown
 from tests.rendering.test_pool import ORDER, PICTURE, Pools, metrics, pools

@@ -17,10 +17,10 @@ from service import errors
 from service.formats import Format, IfBlank
 from service.imaging.errors import unwritable
 from service.imaging.order import Placeholder, Reduction, Rendered
-from service.open_file import FileUnread
 from service.pictures.trace import Trace
 from service.rendering import calls, replies
 from service.rendering.process import result_of
+from service.system.open_file import FileUnread
 from tests.conftest import Serve, examples
 from tests.forked import Forked
 from tests.rendering.forging import Forging

@@ -11,12 +11,12 @@ from typing import Literal
 import pytest
 
 from service.errors import StoreFailed
-from service.open_file import OpenFile
 from service.pictures.ports import Loaded
 from service.pictures.values import OriginalEmpty
 from service.stores import cached_files, directory, near, picture_reader
 from service.stores.directory import DirectoryStore
 from service.stores.folder_in_force import FolderInForce
+from service.system.open_file import OpenFile
 from tools.pictures.drawing import quarters, saved
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux can say that a read would wait")

@@ -13,13 +13,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.errors import StoreFailed
-from service.open_file import OpenFile
 from service.pictures.values import OriginalChanged, OriginalEmpty
 from service.stores import found_files
 from service.stores.directory import DirectoryStore
 from service.stores.names import SUFFIXES, shard
 from service.stores.near import is_near
 from service.stores.os_errors import as_store_errors
+from service.system.open_file import OpenFile
 from tests.privileges import unprivileged
 from tests.waiting import until
 from tools.pictures.drawing import quarters, saved

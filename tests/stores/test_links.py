@@ -14,7 +14,6 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
-from service.open_file import OpenFile
 from service.pictures.values import OriginalChanged
 from service.stores import links as links_module
 from service.stores import picture_folder
@@ -23,6 +22,7 @@ from service.stores.folder_in_force import FolderInForce
 from service.stores.links import LinkRefused, open_at, status_at
 from service.stores.openat2 import Links
 from service.stores.writable_directory import WritableDirectory
+from service.system.open_file import OpenFile
 from tests.stores.writing import anything, put
 from tests.waiting import until
 from tools.pictures.drawing import quarters, saved

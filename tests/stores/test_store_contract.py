@@ -13,11 +13,11 @@ import pytest
 
 from service.errors import PreconditionFailed, Unrenderable
 from service.formats import Format
-from service.open_file import OpenFile, read_whole
 from service.pictures.ports import OriginalStore, WritableStore
 from service.pictures.values import Original, OriginalChanged, OriginalEmpty
 from service.stores.directory import DirectoryStore
 from service.stores.writable_directory import WritableDirectory
+from service.system.open_file import OpenFile, read_whole
 from tests.stores.memory_store import MemoryStore
 from tests.stores.writing import anything, nothing_there, put
 from tools.pictures.drawing import quarters, saved, see_through

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient
 
-from service.open_file import OpenFile
 from service.pictures import records
 from service.pictures.values import RECORD, Original
 from service.stores.directory import DirectoryStore
+from service.system.open_file import OpenFile
 from service.web.keys import CACHE, RENDERER
 from tests.conftest import Serve
 from tests.deadly import Deadly, deadly

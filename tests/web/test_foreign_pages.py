@@ -53,6 +53,20 @@ def test_page_of_another_origin_may_not_write(headers: dict[str, str]) -> None:
         refuse_foreign(CIMultiDict({"Host": HOST} | headers), Cors((LISTED,)), unauthenticated=False)
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [("Origin", LISTED), ("Origin", OTHER)],
+        [("Origin", f"https://{HOST}"), ("Origin", OTHER)],
+        [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+        [("Sec-Fetch-Site", "none"), ("sec-fetch-site", "none"), ("Origin", f"https://{HOST}")],
+    ],
+)
+def test_repeated_field_is_refused(lines: list[tuple[str, str]]) -> None:
+    with pytest.raises(Forbidden):
+        refuse_foreign(CIMultiDict([("Host", HOST), *lines]), Cors((LISTED,)), unauthenticated=False)
+
+
 @pytest.mark.parametrize("origin", ["null", OTHER])
 def test_page_may_not_write_without_a_host(origin: str) -> None:
     with pytest.raises(Forbidden):

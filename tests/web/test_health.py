@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from typing import get_args
 import pytest
 
 from service.web.metrics import Metrics, Route
+from service.web.scrapes import Scrapes
 from tests.conftest import Serve
 from tests.web.conftest import IMAGE, Client, Get
 from tests.web.raw_http import CLOSE, answers, request
@@ -185,3 +187,47 @@ async def test_metrics_have_no_created_series(serve: Serve, get: Get) -> None:
     client = await serve()
     await get(client, 1, "?w=20")
     assert "_created" not in await (await client.get("/metrics")).text()
+
+
+async def test_scrapes_of_a_moment_share_a_text_that_has_all_requests_before_them(
+    serve: Serve, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, text = list[bytes](), Metrics.text
+
+    def counted(metrics: Metrics) -> bytes:
+        made.append(text(metrics))
+        return made[-1]
+
+    monkeypatch.setattr(Metrics, "text", counted)
+    client = await serve()
+    for number in range(1, 4):
+        await get(client, 1, f"?w={number}")
+        metrics = await asyncio.gather(*(client.get("/metrics") for _ in range(50)))
+        for response in metrics:
+            assert f'route="image",status="200"}} {number}.0' in await response.text()
+    assert 3 <= len(made) <= 20
+
+
+async def test_scrape_whose_client_leaves_does_not_end_that_of_another() -> None:
+    async with asyncio.TaskGroup() as tasks:
+        scrapes = Scrapes(lambda: None, lambda: b"text")
+        first = tasks.create_task(scrapes.next_text())
+        second = tasks.create_task(scrapes.next_text())
+        await asyncio.sleep(0)
+        first.cancel()
+    assert second.result() == b"text"
+
+
+async def test_failure_of_a_scrape_ends_with_it() -> None:
+    outcomes = iter([OSError("a file of counts is gone"), b"text"])
+
+    def text() -> bytes:
+        outcome = next(outcomes)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+    scrapes = Scrapes(lambda: None, text)
+    with pytest.raises(OSError, match="gone"):
+        await scrapes.next_text()
+    assert await scrapes.next_text() == b"text"

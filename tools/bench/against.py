@@ -12,11 +12,11 @@ from io import BytesIO
 from pathlib import Path
 from statistics import median
 
-from tools.bench.bare import ACCEPT
-from tools.bench.figures import ratios, show
-from tools.bench.load import CONNECTIONS, Measured, measured
-from tools.bench.pictures import photograph
-from tools.bench.processes import PATH, ROOT, Server, get, service, valkey
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.figures import ratios, show
+from tools.bench.instruments.load import CONNECTIONS, Measured, measured
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.processes import PATH, ROOT, Server, get, service, valkey
 
 _PATH = f"{PATH}?w=319"
 _PAIRS = 21

@@ -18,14 +18,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from service.load.figures import Figures
-from tools.bench import comparison_jobs as jobs
-from tools.bench.comparison import LINE, Row, advantages, medians, replaced, spreads, weaknesses
-from tools.bench.comparison_answers import WIDTH, negotiated, tuned
-from tools.bench.comparison_plot import Bars, draw
-from tools.bench.comparison_programs import CACHED, OURS, STARTS, make_pictures
-from tools.bench.installed import NotInstalled, executable
-from tools.bench.processes import ROOT, get
-from tools.bench.programs import versions
+from tools.bench.comparison import jobs
+from tools.bench.comparison.answers import WIDTH, negotiated, tuned
+from tools.bench.comparison.plot import Bars, draw
+from tools.bench.comparison.programs import CACHED, OURS, STARTS, make_pictures
+from tools.bench.comparison.tables import LINE, Row, advantages, medians, replaced, spreads, weaknesses
+from tools.bench.instruments.installed import NotInstalled, executable
+from tools.bench.instruments.processes import ROOT, get
+from tools.bench.instruments.programs import versions
 
 _DETAILS = ("processor time", "sizes of one", "memory after the first picture", "JPEG of 12 MP")
 """What the jobs have in their names that the README does not show."""

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from service.imaging.order import Rendered
-from tools.bench.figures import show, spread
+from tools.bench.instruments.figures import show, spread
 
 _IN = (500_000, 2_000_000, 8_000_000)
 _OUT = (20_000, 1_000_000)

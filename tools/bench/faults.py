@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
 
-from tools.bench.figures import show, spread
-from tools.bench.pictures import photograph
-from tools.bench.processes import HOST, PATH, get, service, valkey
+from tools.bench.instruments.figures import show, spread
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.processes import HOST, PATH, get, service, valkey
 
 _PAUSE = 0.005
 """Seconds between an answer and the next request, so that there is little load."""

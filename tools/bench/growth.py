@@ -21,15 +21,15 @@ from random import Random
 
 import uvloop
 
-from tools.bench.bare import ACCEPT
-from tools.bench.clients import request_all
-from tools.bench.figures import interleaved, ratios, show, spread
-from tools.bench.load import CONNECTIONS, Measured, load, measured
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.clients import request_all
+from tools.bench.instruments.figures import interleaved, ratios, show, spread
+from tools.bench.instruments.load import CONNECTIONS, Measured, load, measured
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.plot import Panel, plot
+from tools.bench.instruments.processes import ROOT, Server, get, metric, module, service, valkey
+from tools.bench.instruments.seeding import Draw, in_turn, seed, uniform, zipf
 from tools.bench.lookup import fill
-from tools.bench.pictures import photograph
-from tools.bench.plot import Panel, plot
-from tools.bench.processes import ROOT, Server, get, metric, module, service, valkey
-from tools.bench.seeding import Draw, in_turn, seed, uniform, zipf
 
 _SECONDS, _SECONDS_LARGE = 1, 4
 """Seconds of load in each run of each server; of load with pictures of a megabyte and more."""

@@ -7,11 +7,11 @@ from argparse import Namespace
 from functools import partial
 from pathlib import Path
 
-from tools.bench.bare import ACCEPT
-from tools.bench.figures import interleaved, show, spread
-from tools.bench.load import CONNECTIONS, measured
-from tools.bench.pictures import photograph
-from tools.bench.processes import PATH, get, metric, module, service, valkey
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.figures import interleaved, show, spread
+from tools.bench.instruments.load import CONNECTIONS, measured
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.processes import PATH, get, metric, module, service, valkey
 
 _PATH = f"{PATH}?w=319"
 

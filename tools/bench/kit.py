@@ -17,8 +17,8 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from service.load.figures import percentile, percentiles
-from tools.bench.figures import show
-from tools.bench.processes import HOST, ROOT, service, valkey
+from tools.bench.instruments.figures import show
+from tools.bench.instruments.processes import HOST, ROOT, service, valkey
 
 _RATES = {"hits": 500, "304": 500, "zipf": 5, "misses": 3, "stampede": 100, "overload": 60}
 """Requests a second of each scenario, in the order in which they are sent."""

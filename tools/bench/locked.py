@@ -12,11 +12,11 @@ from pathlib import Path
 from service.access.identity import READER
 from service.access.verifiers.users_text import line
 from service.protocol.signatures import sign
-from tools.bench.bare import ACCEPT
-from tools.bench.figures import interleaved, ratios, show, spread
-from tools.bench.load import CONNECTIONS, load
-from tools.bench.pictures import photograph
-from tools.bench.processes import PATH, get, service
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.figures import interleaved, ratios, show, spread
+from tools.bench.instruments.load import CONNECTIONS, load
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.processes import PATH, get, service
 
 _PATH = f"{PATH}?w=319"
 _USER, _PASSWORD, _KEY, _SIGNS = "anna", "anna's", "k1", "k1" * 16

@@ -15,8 +15,8 @@ from random import Random
 
 from service.stores.directory import DirectoryStore
 from service.stores.names import SUFFIXES, shard
-from tools.bench.figures import interleaved, ratios, show, spread
-from tools.bench.pictures import photograph
+from tools.bench.instruments.figures import interleaved, ratios, show, spread
+from tools.bench.instruments.pictures import photograph
 
 _SMALL = 100
 _FLAT_FIRST, _FLAT_LAST, _ABSENT = (

@@ -28,7 +28,7 @@ from service.imaging.reading.readers import READERS
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics
-from tools.bench.figures import show
+from tools.bench.instruments.figures import show
 
 _SIDE = 7000
 """Pixels of a side: 49 megapixels, the largest pictures of phones, are just below `max_pixels`."""

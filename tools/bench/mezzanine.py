@@ -19,10 +19,10 @@ from service.imaging.mezzanine import Mezzanine
 from service.imaging.order import Limits, Order
 from service.imaging.render import render, rendition
 from service.imaging.source import Source
-from tools.bench.figures import interleaved, ratios, show, spread
-from tools.bench.likeness import luma, ssim
-from tools.bench.photographs import originals
-from tools.bench.processes import Server, get, service, valkey
+from tools.bench.instruments.figures import interleaved, ratios, show, spread
+from tools.bench.instruments.likeness import luma, ssim
+from tools.bench.instruments.photographs import originals
+from tools.bench.instruments.processes import Server, get, service, valkey
 from tools.pictures.corpus import CORPUS
 
 _QUERIES = [f"w={width}&type={kind}" for width in range(32, 641, 64) for kind in ("JPEG", "WEBP")]

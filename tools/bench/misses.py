@@ -21,8 +21,8 @@ from service.imaging.render import render
 from service.pictures.trace import Trace
 from service.rendering.pool import RenderPool
 from service.web.metrics import Metrics
-from tools.bench.figures import interleaved, ratios, show, spread
-from tools.bench.pictures import photograph
+from tools.bench.instruments.figures import interleaved, ratios, show, spread
+from tools.bench.instruments.pictures import photograph
 
 _WIDTH = 319
 _ORDER = Order(Format.JPEG, width=_WIDTH)

@@ -21,11 +21,11 @@ from threading import Event, Thread
 import uvloop
 
 from service.load.requests import BROWSER
-from tools.bench.arrivals import HITS, Outcome, cold_path, hit_path, outcomes, started
-from tools.bench.clients import Answer, connected, converse, request
-from tools.bench.figures import show
-from tools.bench.pictures import photograph
-from tools.bench.processes import Server, get, service
+from tools.bench.instruments.arrivals import HITS, Outcome, cold_path, hit_path, outcomes, started
+from tools.bench.instruments.clients import Answer, connected, converse, request
+from tools.bench.instruments.figures import show
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.processes import Server, get, service
 
 _SIZES = (3264, 2448), (4000, 3000), (3000, 4000), (4608, 3456)
 """Pixels of the originals: 8, 12, 12 and 16 megapixels."""

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import uvloop
 
-from tools.bench.bare import ACCEPT
-from tools.bench.clients import request_all
-from tools.bench.figures import show, spread
-from tools.bench.photographs import originals
-from tools.bench.processes import Server, metric, processor_seconds, service, valkey
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.clients import request_all
+from tools.bench.instruments.figures import show, spread
+from tools.bench.instruments.photographs import originals
+from tools.bench.instruments.processes import Server, metric, processor_seconds, service, valkey
 
 _ORIGINALS = ("2.5 MP JPEG", "12 MP JPEG")
 _REQUESTS = 150

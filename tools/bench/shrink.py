@@ -21,9 +21,9 @@ from service.imaging.order import Order
 from service.imaging.pixels import resample
 from service.imaging.reading import decode
 from service.imaging.render import render
-from tools.bench.figures import show
-from tools.bench.likeness import luma, ssim
-from tools.bench.pictures import photograph
+from tools.bench.instruments.figures import show
+from tools.bench.instruments.likeness import luma, ssim
+from tools.bench.instruments.pictures import photograph
 from tools.pictures.corpus import CORPUS, photographs, read
 
 _NEVER = 1e9

@@ -15,9 +15,9 @@ from PIL import Image
 from service.formats import Format
 from service.imaging.order import Encoding, Order
 from service.imaging.render import render
-from tools.bench.figures import show
-from tools.bench.likeness import libvips, luma, ssim
-from tools.bench.photographs import originals
+from tools.bench.instruments.figures import show
+from tools.bench.instruments.likeness import libvips, luma, ssim
+from tools.bench.instruments.photographs import originals
 
 _WIDTHS = (319, 64)
 _SUFFIXES = {Format.JPEG: ".jpg", Format.PNG: ".png", Format.WEBP: ".webp", Format.AVIF: ".avif"}

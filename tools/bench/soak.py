@@ -10,11 +10,11 @@ from random import Random
 
 import uvloop
 
-from tools.bench.clients import Answer, connected, converse, request
-from tools.bench.figures import ratios, show, spread
-from tools.bench.load import CONNECTIONS
-from tools.bench.pictures import photograph
-from tools.bench.processes import Server, service, valkey
+from tools.bench.instruments.clients import Answer, connected, converse, request
+from tools.bench.instruments.figures import ratios, show, spread
+from tools.bench.instruments.load import CONNECTIONS
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.processes import Server, service, valkey
 
 _FIRST, _ALL = 20_000, 100_000
 _CONTACTS = range(1, 41)

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import uvloop
 
-from tools.bench.bare import ACCEPT
-from tools.bench.clients import Answer, Client, connected, converse, request, succeeded
-from tools.bench.figures import ratios, show, spread
-from tools.bench.pictures import photograph
-from tools.bench.processes import metric, service, valkey
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.clients import Answer, Client, connected, converse, request, succeeded
+from tools.bench.instruments.figures import ratios, show, spread
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.processes import metric, service, valkey
 
 _PATH = "/api/v1/Contact/{}/Image?w=319"
 _REQUESTS = 1000

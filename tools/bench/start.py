@@ -15,9 +15,9 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
-from tools.bench.figures import ratios, show, spread
-from tools.bench.pictures import photograph
-from tools.bench.processes import HOST, PATH, ROOT, Server, free_port, process, service_command, valkey
+from tools.bench.instruments.figures import ratios, show, spread
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.processes import HOST, PATH, ROOT, Server, free_port, process, service_command, valkey
 
 _IMPORTS = "import aiohttp, PIL, redis, pydantic_settings"
 _TIMEOUT = 30.0

@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tools.bench.bare import ACCEPT
-from tools.bench.clients import Answer, connected, converse, request, succeeded
-from tools.bench.figures import ratios, show, spread
-from tools.bench.load import CONNECTIONS, Load, load
-from tools.bench.pictures import photograph
-from tools.bench.processes import PATH, get, service, valkey
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.clients import Answer, connected, converse, request, succeeded
+from tools.bench.instruments.figures import ratios, show, spread
+from tools.bench.instruments.load import CONNECTIONS, Load, load
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.processes import PATH, get, service, valkey
 
 _RENDERERS = 2
 _IN_FLIGHT = 8

@@ -19,18 +19,18 @@ from random import Random
 
 import uvloop
 
-from tools.bench import programs
-from tools.bench.bare import ACCEPT
-from tools.bench.clients import request_all
-from tools.bench.figures import interleaved, show, spread
-from tools.bench.installed import NotInstalled
-from tools.bench.load import CONNECTIONS, Measured, load, measured
+from tools.bench.instruments import programs
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.clients import request_all
+from tools.bench.instruments.figures import interleaved, show, spread
+from tools.bench.instruments.installed import NotInstalled
+from tools.bench.instruments.load import CONNECTIONS, Measured, load, measured
+from tools.bench.instruments.pictures import photograph
+from tools.bench.instruments.plot import Panel, plot
+from tools.bench.instruments.processes import ROOT, Server, get, module, service, valkey
+from tools.bench.instruments.programs import PROCESSES
+from tools.bench.instruments.seeding import seed, uniform, zipf
 from tools.bench.lookup import fill
-from tools.bench.pictures import photograph
-from tools.bench.plot import Panel, plot
-from tools.bench.processes import ROOT, Server, get, module, service, valkey
-from tools.bench.programs import PROCESSES
-from tools.bench.seeding import seed, uniform, zipf
 
 _CONTACTS = (1_000, 10_000, 100_000)
 _DRAWS = {"uniform": uniform, "Zipf": zipf}

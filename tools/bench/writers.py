@@ -15,9 +15,9 @@ from PIL import Image, ImageChops, ImageStat
 from service.formats import Format
 from service.imaging.order import Encoding
 from service.imaging.writing.encode import encode_still
-from tools.bench.figures import show
-from tools.bench.likeness import ssim
-from tools.bench.pictures import photograph
+from tools.bench.instruments.figures import show
+from tools.bench.instruments.likeness import ssim
+from tools.bench.instruments.pictures import photograph
 from tools.pictures.corpus import CORPUS, photographs, read
 
 _WIDTH = 319

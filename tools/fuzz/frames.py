@@ -9,11 +9,11 @@ from service.errors import PictureError
 from service.imaging.errors import unsupported
 from service.imaging.geometry import MAX_SIDE
 from service.imaging.order import THUMB_HASH, Reduction, Rendered
-from service.open_file import FileUnread
 from service.protocol.languages import Languages
 from service.rendering import calls, replies
 from service.rendering.process import result_of
 from service.rendering.replies import BadReply, RenderFailed
+from service.system.open_file import FileUnread
 
 _CALLS = [each for each in vars(calls).values() if isinstance(each, calls.Call)]
 _LANGUAGES = Languages.load()

@@ -9,7 +9,7 @@ import argparse
 import signal
 import sys
 
-from tools.bench.processes import ROOT
+from tools.bench.instruments.processes import ROOT
 from tools.incidents.picture import draw
 from tools.incidents.recording import INCIDENTS, record
 

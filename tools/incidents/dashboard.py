@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from tools.bench.processes import ROOT
+from tools.bench.instruments.processes import ROOT
 from tools.incidents.prometheus import Line, Prometheus
 
 _FILE = ROOT / "config" / "grafana" / "dashboards" / "contact-image.json"

@@ -13,19 +13,22 @@ import uvloop
 
 from service.load.requests import BROWSER, Request, Schedule
 from service.load.scenarios import SCENARIOS, Plan
-from tools.bench.clients import Answer, connected, converse, request, request_all
-from tools.bench.pictures import photograph
+from tools.bench.instruments.clients import Answer, connected, converse, request, request_all
+from tools.bench.instruments.pictures import photograph
 
 _CONTACTS = range(1, 401)
 _ORIGINALS = 8
 """Different originals."""
 _PIXELS = 600, 800
+"""Width and height of an original in pixels."""
 _COLD_SHARE = 0.15
 """Share of the requests that are for renditions which no cache has."""
 _USED = 0.15
-"""Share of the renders that are possible, of a load as on every day."""
+"""Share of the possible renders that the usual load needs."""
 _CLIENTS = 4
+"""Connections that fill the caches, and by which the possible renders are counted."""
 _PEAK_SECONDS = 6
+"""Seconds in which the possible renders are counted."""
 
 
 class Pictures:
@@ -48,14 +51,18 @@ class Pictures:
         os.replace(new, file)
 
 
-def warm(port: int) -> float:
-    """Request what the hits are for, so that it is cached. Return the requests a second of a load as on every day."""
+def fill_caches(port: int) -> None:
+    """Request the pictures that are hits."""
     uvloop.run(request_all(port, [each.target for each in _hits(_plan(0, 0, 0))], BROWSER, _CLIENTS))
+
+
+def usual_rate(port: int) -> float:
+    """Return the requests a second of the usual load, from a short measurement of the possible renders."""
     return _USED / _COLD_SHARE * uvloop.run(_peak(port))
 
 
 async def _peak(port: int) -> float:
-    """Return the renders a second while each of some clients waits for its render."""
+    """Return the possible renders a second: each client sends its next request when it has its picture."""
     finished, begun = 0, time.perf_counter()
     cold = SCENARIOS["misses"].schedule(_plan(1_000, _PEAK_SECONDS, seed=0))
     clients = await connected(port, _CLIENTS)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.bench.processes import HOST, free_port, get, listening, process
+from tools.bench.instruments.processes import HOST, free_port, get, listening, process
 
 _TIMEOUT = 60.0
 """Seconds to wait for the answer to a query."""

@@ -18,8 +18,8 @@ import uvloop
 from service.load.clients import Client
 from service.load.open_loop import OpenLoop
 from service.load.requests import Schedule
-from tools.bench.clients import connected
-from tools.bench.processes import HOST, ROOT, free_port, get, service, valkey
+from tools.bench.instruments.clients import connected
+from tools.bench.instruments.processes import HOST, ROOT, free_port, get, service, valkey
 from tools.incidents import load
 from tools.incidents.dashboard import panels
 from tools.incidents.load import Pictures
@@ -30,7 +30,7 @@ BEFORE, DURING, AFTER = 20, 150, 40
 _LEAD = 10
 """Seconds of load before these, so that no rate has what was sent to fill the caches."""
 _TIMES = 10
-"""Times the load of every day, in the incident of the load."""
+"""Times the usual load, in the incident of the load."""
 _SCRAPED = 2
 """Seconds between two scrapes. The rates of the panels are over four of them, as Grafana has it."""
 _PROBED, _CHANGED = 3.0, 5.0
@@ -53,7 +53,7 @@ class Scene:
 class Incident:
     """An incident: what happens, the titles of the panels that show it, and how it begins and ends.
 
-    *times* is how often the load of every day is sent during the incident.
+    *times* is how many times the usual load is sent during the incident.
     """
 
     what: str
@@ -144,7 +144,8 @@ def record(incident: Incident) -> Recording:
             service(pictures.folder, log, cache__url=url, **settings) as server,
             _scraping(Path(text, "samples"), admin) as collected,
         ):
-            rate = load.warm(server.port)
+            load.fill_caches(server.port)
+            rate = load.usual_rate(server.port)
             schedule = load.schedule(rate, _LEAD + BEFORE + DURING + AFTER, seed=1)
             if incident.times > 1:
                 schedule += load.schedule((incident.times - 1) * rate, DURING, seed=3, begin=_LEAD + BEFORE)

@@ -20,7 +20,7 @@ from jwt.exceptions import InvalidKeyError
 from service.access.identity import Basis
 from service.access.ports import BadFile
 from service.access.verifiers.watched_file import WatchedFile
-from service.regular_file import open_regular
+from service.system.regular_file import open_regular
 
 log = structlog.get_logger()
 

@@ -21,7 +21,7 @@ from service.access.verifiers.users_text import MAX_PASSWORD, User, cost_of, dec
 from service.access.verifiers.watched_file import WatchedFile, require_unwritable
 from service.bounded_queue import BoundedQueue, QueueFull
 from service.errors import NotAuthenticated, Overloaded, VerificationUnavailable
-from service.threads import Threads
+from service.system.threads import Threads
 
 log = structlog.get_logger()
 

@@ -13,8 +13,8 @@ from typing import BinaryIO
 
 from service.access.identity import Role
 from service.access.verifiers.users_text import BadUsers, User, line, parse, put
-from service.locks import try_lock
-from service.regular_file import open_regular
+from service.system.locks import try_lock
+from service.system.regular_file import open_regular
 
 _MAX_BYTES = 4_194_304
 """Bytes of the file. Tens of thousands of users fit."""

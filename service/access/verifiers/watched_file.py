@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from service.access.ports import BadFile
 from service.access.schemes import AuthOptions
-from service.threads import Threads
+from service.system.threads import Threads
 
 T = TypeVar("T")
 

@@ -22,15 +22,15 @@ from service.load.clients import Answer, Client
 from service.load.figures import Effort, Figures, figures, kept, percentile
 from service.load.open_loop import OpenLoop
 from service.load.scenarios import SCENARIOS, WIDTHS
-from tools.bench.bare import ACCEPT
-from tools.bench.clients import connected, request, request_all
-from tools.bench.comparison import Row
-from tools.bench.comparison_answers import WIDTH, picture
-from tools.bench.comparison_programs import CACHED, ORIGINALS, OURS, STARTS, Program
-from tools.bench.figures import interleaved
-from tools.bench.load import CONNECTIONS, Measured
-from tools.bench.processes import get, processor_seconds, proportional_bytes, read_bytes
-from tools.bench.seeding import zipf
+from tools.bench.comparison.answers import WIDTH, picture
+from tools.bench.comparison.programs import CACHED, ORIGINALS, OURS, STARTS, Program
+from tools.bench.comparison.tables import Row
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.clients import connected, request, request_all
+from tools.bench.instruments.figures import interleaved
+from tools.bench.instruments.load import CONNECTIONS, Measured
+from tools.bench.instruments.processes import get, processor_seconds, proportional_bytes, read_bytes
+from tools.bench.instruments.seeding import zipf
 from tools.bench.stampede import allow_connections, at_once, renders
 
 _MISS_WIDTHS = range(200, 501, 20)

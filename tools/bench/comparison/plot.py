@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from service.load.figures import Figures
 from service.load.plots import answered, by_percentile, milliseconds, over_time, rate, style
-from tools.bench.comparison import Row
+from tools.bench.comparison.tables import Row
 
 try:
     from matplotlib.figure import Figure

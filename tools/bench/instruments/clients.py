@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from service.load import clients as shared
 from service.load.clients import Answer, Client
-from tools.bench.processes import HOST
+from tools.bench.instruments.processes import HOST
 
 
 def request(path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> bytes:

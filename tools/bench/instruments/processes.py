@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from service import processes
 from service.caches.embedded import find_server
+from service.system import processes
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOST = "127.0.0.1"
 PATH = "/api/v1/Contact/1/Image"
 _TIMEOUT = 20.0
@@ -132,7 +132,7 @@ def service(
 def module(name: str, *arguments: str) -> Iterator[Server]:
     """Start a server of this package with a free port and *arguments*."""
     port = free_port()
-    with process(sys.executable, "-m", f"tools.bench.{name}", str(port), *arguments) as child:
+    with process(sys.executable, "-m", f"tools.bench.instruments.{name}", str(port), *arguments) as child:
         listening(child, socket.AF_INET, (HOST, port))
         yield Server(port, child)
 

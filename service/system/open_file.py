@@ -1,4 +1,4 @@
-"""Files that are opened in one process and read in another. This module imports nothing of the project."""
+"""Files that are opened in one process and read in another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Regular files that the operator names. This module imports nothing of the project."""
+"""Regular files that the operator names."""
 
 from __future__ import annotations
 

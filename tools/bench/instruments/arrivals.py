@@ -1,4 +1,6 @@
-"""An open loop of requests, from a process of its own: `python -m tools.bench.arrivals PORT RATE SECONDS FIRST`.
+"""An open loop of requests, from a process of its own.
+
+`python -m tools.bench.instruments.arrivals PORT RATE SECONDS FIRST` runs it.
 
 Requests are sent at times that are chosen before, whether or not earlier ones have been answered, and a latency begins
 at that time. RATE requests a second are for pictures of contacts from FIRST on, each of which is requested once. For
@@ -19,8 +21,8 @@ from random import Random
 from service.load.open_loop import OpenLoop
 from service.load.requests import BROWSER
 from service.load.scenarios import WIDTHS
-from tools.bench.clients import connected, request
-from tools.bench.processes import ROOT
+from tools.bench.instruments.clients import connected, request
+from tools.bench.instruments.processes import ROOT
 
 HITS = range(1, 21)
 """Contacts whose pictures are in the memory of the service."""
@@ -58,7 +60,7 @@ def cold_path(contact: int, random: Random) -> str:
 @contextmanager
 def started(port: int, rate: float, seconds: float, first: int) -> Iterator[subprocess.Popen[str]]:
     """Start the process. It prints a line when it has sent the last request, and then what `outcomes` reads."""
-    command = [sys.executable, "-m", "tools.bench.arrivals", *map(str, (port, rate, seconds, first))]
+    command = [sys.executable, "-m", "tools.bench.instruments.arrivals", *map(str, (port, rate, seconds, first))]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
-from tools.bench.figures import markdown, ratios, spread
+from tools.bench.instruments.figures import markdown, ratios, spread
 
 LINE = 138
 """Characters of a line of text."""

@@ -19,8 +19,8 @@ from service.caches.redis import RedisCache
 from service.pictures import records
 from service.pictures.values import RECORD, Entry
 from service.settings import load_settings
-from tools.bench.bare import ACCEPT
-from tools.bench.processes import get, service
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.processes import get, service
 
 Draw = Callable[[Sequence[int], int, Random], Sequence[int]]
 """Returns this number of the items, in the order in which they are requested."""

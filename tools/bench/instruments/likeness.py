@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from tools.bench.installed import importable
+from tools.bench.instruments.installed import importable
 
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 

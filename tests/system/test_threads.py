@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.threads import Threads
+from service.system.threads import Threads
 from tests.waiting import until
 
 HANGS_AFTER = 0.05
@@ -142,7 +142,7 @@ async def test_shutdown_cancels_what_waits_and_ends_idle_threads(disk: Disk) -> 
 def test_process_ends_while_calls_hang() -> None:
     code = """
 import asyncio, threading
-from service.threads import Threads
+from service.system.threads import Threads
 
 async def main():
     threads = Threads(2, name="test", hangs_after=0.05, spare=2)

@@ -1,6 +1,7 @@
 """Load over persistent connections, from a process of its own: `wrk`, or the clients of this package without it.
 
-`python -m tools.bench.load PORT FILE SECONDS CONNECTIONS NAME:VALUE…` runs these clients. FILE has a path on each line.
+`python -m tools.bench.instruments.load PORT FILE SECONDS CONNECTIONS NAME:VALUE…` runs these clients. FILE has a path
+on each line.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from itertools import cycle
 from pathlib import Path
 from statistics import quantiles
 
-from tools.bench.clients import Answer, connected, converse, request, succeeded
-from tools.bench.figures import ratios, spread
-from tools.bench.processes import HOST, ROOT, Server, processor_seconds
+from tools.bench.instruments.clients import Answer, connected, converse, request, succeeded
+from tools.bench.instruments.figures import ratios, spread
+from tools.bench.instruments.processes import HOST, ROOT, Server, processor_seconds
 
 CONNECTIONS = 32
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
@@ -88,7 +89,7 @@ def load(
             command += [f"http://{HOST}:{port}{paths[0]}", *(["--", file.name] if script else [])]
         else:
             arguments = [file.name, str(seconds), str(connections), *lines[1::2]]
-            command = [sys.executable, "-m", "tools.bench.load", str(port), *arguments]
+            command = [sys.executable, "-m", "tools.bench.instruments.load", str(port), *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds + 30)
     rate = re.search(r"Requests/sec: +([0-9.]+)", done.stdout)
     p99 = re.search(r"99% +([0-9.]+)(us|ms|s|m)", done.stdout)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.bench.processes import ROOT
+from tools.bench.instruments.processes import ROOT
 
 _FOLDER = ROOT / ".bench"
 _TIMEOUT = 600.0

@@ -1,4 +1,4 @@
-"""Threads for calls that may not return, as those of a disk that hangs. This module imports nothing of the project.
+"""Threads for calls that may not return, as those of a disk that hangs.
 
 `concurrent.futures.ThreadPoolExecutor` does not fit: it does not replace a thread whose call hangs, and the interpreter
 waits for its threads when it exits.

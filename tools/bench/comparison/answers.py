@@ -8,11 +8,11 @@ from pathlib import Path
 from PIL import Image
 
 from service.load.requests import BROWSER
-from tools.bench.bare import ACCEPT
-from tools.bench.comparison import Row
-from tools.bench.comparison_programs import CACHED, OURS, Program
-from tools.bench.likeness import luma, ssim
-from tools.bench.processes import get
+from tools.bench.comparison.programs import CACHED, OURS, Program
+from tools.bench.comparison.tables import Row
+from tools.bench.instruments.bare import ACCEPT
+from tools.bench.instruments.likeness import luma, ssim
+from tools.bench.instruments.processes import get
 
 WIDTH = 318
 """Pixels of the width of a cached picture: a height of 3 by 4 is a whole number."""

@@ -6,7 +6,7 @@ import io
 
 from PIL import Image, ImageOps
 
-from tools.bench.pictures import photograph
+from tools.bench.instruments.pictures import photograph
 from tools.pictures.corpus import CORPUS
 
 _REAL = CORPUS / "valid" / "sharp__2569067123_aca715a2ee_o.jpg"

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from importlib.metadata import distributions
 from pathlib import Path
 
-from tools.bench.installed import NotInstalled, debian_packages, node_packages, python_packages
-from tools.bench.processes import HOST, free_port, listening, process
+from tools.bench.instruments.installed import NotInstalled, debian_packages, node_packages, python_packages
+from tools.bench.instruments.processes import HOST, free_port, listening, process
 
 _THUMBOR = ("thumbor==7.8.*",)
 _IPX = ("ipx@4.0.0-beta.1", "sharp@0.35.5")

@@ -1,4 +1,6 @@
-"""A bare aiohttp handler, the reference for hits: `python -m tools.bench.bare PORT ORIGIN PATH [routerless]`.
+"""A bare aiohttp handler, the reference for hits.
+
+`python -m tools.bench.instruments.bare PORT ORIGIN PATH [routerless]` runs it.
 
 It serves on PORT what another server on this machine, on the port ORIGIN, serves at PATH: the 200, and the 304 to its
 validator. Both are fetched once. With `routerless` it is a `web.Server` without an application and a router.
@@ -13,7 +15,7 @@ import uvloop
 from aiohttp import web
 from multidict import CIMultiDict
 
-from tools.bench.processes import HOST, get
+from tools.bench.instruments.processes import HOST, get
 
 _OWN = ("Date", "Server", "Content-Length", "Connection")
 """Header fields that aiohttp writes itself."""

@@ -11,8 +11,8 @@ from pathlib import Path
 from random import Random
 
 from service.drawings import portrait
-from tools.bench import programs
-from tools.bench.processes import service, valkey
+from tools.bench.instruments import programs
+from tools.bench.instruments.processes import service, valkey
 
 OURS = "contact-image"
 ORIGINALS = {"2.5 MP": 1826, "12 MP": 4000}

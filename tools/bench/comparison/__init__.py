@@ -1,0 +1,1 @@
+"""What `compare` measures of each program, and how it shows that."""

@@ -1,0 +1,1 @@
+"""What several benchmarks use: processes, clients, loads, pictures, figures, plots. No benchmark is here."""
