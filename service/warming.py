@@ -63,6 +63,9 @@ class State:
             if first != work:
                 self._file.close()
                 raise BadState(f"its first line is not {work!r}")
+            if not lines:
+                self._file.write(b"\n")
+                return
             self._file.truncate(content.rindex(b"\n") + 1)
             self._done.update(lines[:-1])
 
@@ -175,7 +178,7 @@ def _detail(body: bytes) -> str:
     """Return the detail of a problem (RFC 9457) with a colon before it, or an empty text."""
     try:
         problem = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     text = problem.get("detail") if isinstance(problem, dict) else None
     return f": {text}" if isinstance(text, str) else ""

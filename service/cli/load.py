@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -75,6 +78,16 @@ def _fields(_: click.Context, __: click.Parameter, lines: tuple[str, ...]) -> di
     return fields
 
 
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Have SIGTERM do what Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 @click.command()
 @click.argument("url")
 @click.option("--scenario", required=True, type=click.Choice(SCENARIO_NAMES), help="What is requested.")
@@ -112,6 +125,7 @@ def _fields(_: click.Context, __: click.Parameter, lines: tuple[str, ...]) -> di
     help="Write the requests for this tool into the folder, and do not send them.",
 )
 @click.option("--i-own-this-host", "owned", metavar="HOST", help="The host of URL, if it is not this machine.")
+@_terminated_as_interrupted()
 def load(
     url: str, scenario: str, rate: float | None, seconds: float, seed: int, contacts: list[int], fields: dict[str, str],
     p99: float | None, errors: float | None, folder: Path, export: str | None, owned: str | None,
@@ -119,7 +133,8 @@ def load(
     """Send load to the service at URL, and write a report.
 
     Requests are sent at chosen times, whether or not earlier ones are answered, and a latency begins at that time. The
-    exit code is 1 if a threshold (--p99, --errors) is not met. Ctrl-C ends the sending: the report is of what was sent.
+    exit code is 1 if a threshold (--p99, --errors) is not met. Ctrl-C and SIGTERM end the sending: the report is of
+    what was sent.
     """
     import uvloop
 
@@ -152,7 +167,7 @@ def load(
         for line in summary(result, bounds):  # before the files: the disk may be full
             click.echo(line)
         file = write_report(folder, run, schedule, result, bounds, began)
-    except (Unprepared, TooFewContacts) as error:
+    except (Unprepared, TooFewContacts, exports.TooLarge) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         raise click.ClickException(f"the files cannot be written: {error}") from None

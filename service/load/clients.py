@@ -22,7 +22,7 @@ _TIMEOUT = 60.0
 _LONGEST_HEADER = 65_536
 """Bytes of a header at most."""
 _LONGEST_BODY = 1 << 28
-"""Bytes of a body that is kept, at most."""
+"""Bytes of a body that is kept, at most, by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,18 @@ class Client(asyncio.Protocol):
         # Before the first request a service may send an answer, for example 408, and close the connection.
         self._requests: Iterator[bytes] = iter(())
         self._receive: Callable[[Answer], None] = lambda answer: None
-        self._bodiless, self._keeps_bodies, self._begun = False, True, time.perf_counter()
+        self._bodiless, self._longest_body, self._begun = False, 0, time.perf_counter()
         self._finished = asyncio.get_running_loop().create_future()
         self._finished.set_result(None)
 
     def converse(
-        self, requests: Iterator[bytes], receive: Callable[[Answer], None], *, bodies: bool = True
+        self, requests: Iterator[bytes], receive: Callable[[Answer], None], *, longest_body: int = _LONGEST_BODY
     ) -> asyncio.Future[None]:
         """Send *requests*, which other clients may share, one after another. The future is done when none is left.
 
-        *bodies* says whether answers have their bodies.
+        Answers have bodies of *longest_body* bytes at most, and with 0 none.
         """
-        self._requests, self._receive, self._keeps_bodies = requests, receive, bodies
+        self._requests, self._receive, self._longest_body = requests, receive, longest_body
         self._finished = asyncio.get_running_loop().create_future()
         self._send_next()
         return self._finished
@@ -85,16 +85,16 @@ class Client(asyncio.Protocol):
             if not self._header and not self._header_read():
                 return
         except ValueError as error:
-            self._fail(error)
+            self._fail(ConnectionError(str(error)))
             self._transport.abort()
             return
         received = self._dropped + len(self._buffer)
         if received < self._length:
-            if not self._keeps_bodies:
+            if not self._longest_body:
                 self._dropped = received
                 self._buffer.clear()
             return
-        body = bytes(memoryview(self._buffer)[: self._length]) if self._keeps_bodies else b""
+        body = bytes(memoryview(self._buffer)[: self._length]) if self._longest_body else b""
         answer = Answer(self._status, self._header, body, time.perf_counter() - self._begun, self._length)
         self._buffer, self._header, self._dropped = bytearray(), b"", 0
         # A request that follows would be lost, or get what was sent without one.
@@ -136,8 +136,8 @@ class Client(asyncio.Protocol):
                 raise ValueError("the answer has no Content-Length")
             else:
                 self._length = int(length[1])
-            if self._keeps_bodies and self._length > _LONGEST_BODY:
-                raise ValueError(f"the answer has more than {_LONGEST_BODY:,} bytes")
+            if self._longest_body and self._length > self._longest_body:
+                raise ValueError(f"the answer has more than {self._longest_body:,} bytes")
             self._header = header
             return True
         if len(self._buffer) > _LONGEST_HEADER:

@@ -10,20 +10,29 @@ from importlib.resources import files
 from pathlib import Path
 
 from service.load.report import write_requests
-from service.load.requests import Request, Schedule
+from service.load.requests import Request, Schedule, bodies_of
 from service.load.runner import Run
 from service.load.scenarios import SCENARIOS
 
 _TEXT = frozenset(b" !#$%&'()*+,-./:;<=>?@[]^_`{|}~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 """Bytes that a string in Lua has as they are."""
+_MOST_REPEATED = 100_000_000
+"""Bytes of bodies in a file for vegeta, which repeats them, at most."""
+
+
+class TooLarge(Exception):
+    """The file for a tool would be very large."""
 
 
 def export(
     tool: str, folder: Path, run: Run, schedule: Schedule, p99: float | None, errors: float | None
 ) -> tuple[Path, str]:
-    """Write the file for *tool* into *folder*, and return it and the command that uses it. Raise OSError."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the file for *tool* into *folder*, and return it and the command that uses it.
+
+    Raise OSError, or `TooLarge` before anything is written.
+    """
     name, text, command = _EXPORTS[tool](run, schedule, p99, errors)
+    folder.mkdir(parents=True, exist_ok=True)
     if tool in ("k6", "locust"):
         write_requests(folder, schedule)
     (folder / name).write_text(text, "utf-8")
@@ -40,7 +49,8 @@ def _k6(run: Run, schedule: Schedule, p99: float | None, errors: float | None) -
     }
     text = _filled(
         "k6.js",
-        origin=json.dumps(_origin(run)),
+        origin=json.dumps(run.origin),
+        bodies=json.dumps(list(bodies_of(schedule))),
         statuses=statuses,
         requests=str(max(1, round(run.rate * run.seconds))),
         milliseconds=f"{1000 * run.seconds:.0f}",
@@ -52,15 +62,20 @@ def _k6(run: Run, schedule: Schedule, p99: float | None, errors: float | None) -
 def _locust(run: Run, schedule: Schedule, p99: float | None, errors: float | None) -> tuple[str, str, str]:
     users, seconds = str(max(1, round(run.rate))), f"{max(1, round(run.seconds))}"
     statuses = repr(SCENARIOS[run.scenario].expects)
-    text = _filled("locustfile.txt", origin=repr(_origin(run)), statuses=statuses, users=users, seconds=seconds)
+    text = _filled("locustfile.txt", origin=repr(run.origin), statuses=statuses, users=users, seconds=seconds)
     return "locustfile.py", text, f"locust -f locustfile.py --headless -u {users} -r {users} -t {seconds}s"
 
 
 def _vegeta(run: Run, schedule: Schedule, p99: float | None, errors: float | None) -> tuple[str, str, str]:
+    if (size := sum(len(request.body) for _, request in schedule)) > _MOST_REPEATED:
+        raise TooLarge(
+            f"vegeta's file repeats the body of each request, {size / 1e6:,.0f} MB here, and at most "
+            f"{_MOST_REPEATED / 1e6:.0f} MB are written: lower --rate or --for, or export for k6, locust or wrk."
+        )
     targets = (
         {
             "method": request.method,
-            "url": _origin(run) + request.target,
+            "url": run.origin + request.target,
             "header": {name: [text] for name, text in request.fields.items()},
             **({"body": base64.b64encode(request.body).decode()} if request.body else {}),
         }
@@ -72,7 +87,7 @@ def _vegeta(run: Run, schedule: Schedule, p99: float | None, errors: float | Non
 
 
 def _wrk(run: Run, schedule: Schedule, p99: float | None, errors: float | None) -> tuple[str, str, str]:
-    bodies = list(dict.fromkeys(request.body for _, request in schedule if request.body))
+    bodies = list(bodies_of(schedule).values())
     numbers = {body: number for number, body in enumerate(bodies, 1)}
     lines = "".join(_line(request, numbers.get(request.body, 0)) for _, request in schedule)
     level = ""
@@ -89,11 +104,6 @@ def _wrk(run: Run, schedule: Schedule, p99: float | None, errors: float | None) 
 def _line(request: Request, body: int) -> str:
     fields = "\t".join(f"{name}: {text}" for name, text in request.fields.items())
     return f"{request.method}\t{request.target}\t{body}\t{fields}\n"
-
-
-def _origin(run: Run) -> str:
-    """Return the URL of the service without its path: targets begin with it."""
-    return run.target.url.removesuffix(run.target.prefix)
 
 
 def _listed(statuses: tuple[int, ...]) -> str:

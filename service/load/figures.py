@@ -41,7 +41,7 @@ class Effort:
 class Figures:
     """The figures of a run. Latencies are in seconds and sorted; those of requests without an answer are included.
 
-    *remain* says which uploads could not be deleted, or is empty.
+    *remain* has the targets of uploads that may remain.
     """
 
     outcomes: Sequence[Outcome]
@@ -58,7 +58,7 @@ class Figures:
     client: Effort
     expects: range | tuple[int, ...]
     interrupted: bool
-    remain: str
+    remain: Sequence[str]
 
     @property
     def error_share(self) -> float:
@@ -106,7 +106,7 @@ class Figures:
 
 def figures(
     outcomes: Sequence[Outcome], scenario: Scenario, rate: float, seconds: float, client: Effort,
-    *, interrupted: bool = False, remain: str = "",
+    *, interrupted: bool = False, remain: Sequence[str] = (),
 ) -> Figures:  # fmt: skip
     """Return the figures of at least one outcome."""
     stages: dict[str, list[float]] = {}
@@ -187,7 +187,7 @@ def timing(outcome: Outcome) -> list[tuple[str, float]]:
     return [(name, float(duration)) for name, duration in _STAGE.findall(text)] if text else []
 
 
-_KEPT = re.compile(rb"\r\n(cache-status|server-timing|etag): *([^\r]{0,1000})", re.IGNORECASE)
+_KEPT = re.compile(rb"\r\n(cache-status|server-timing|etag): *([^\r\n]{0,1000})", re.IGNORECASE)
 
 
 def kept(header: bytes) -> bytes:

@@ -23,7 +23,9 @@ _MAX_CONNECTIONS = 3000
 """Connections at most. A request that finds none idle then is an error of the client."""
 _LAST_ANSWERS = 20.0
 """Seconds to wait for the last answers."""
-NO_CONNECTION = "no connection left in the client"
+NOT_SENT = "no connection"
+"""The beginning of the fault of a request that was not sent."""
+NO_CONNECTION = f"{NOT_SENT} left in the client"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class OpenLoop:
             (client,) = await self._connect(1)
         except (OSError, TimeoutError) as error:
             self._count -= 1
-            self._finish(number, 0, fault=f"no connection: {error or 'no answer in time'}")
+            self._finish(number, 0, fault=f"{NOT_SENT}: {error or 'no answer in time'}")
         else:
             self._converse(client, number, request)
 
@@ -139,7 +141,7 @@ class OpenLoop:
                 self._finish(number, 0, fault=str(error))
 
         self._busy.add(client)
-        client.converse(iter((request,)), receive, bodies=False).add_done_callback(finished)
+        client.converse(iter((request,)), receive, longest_body=0).add_done_callback(finished)
 
     def _finish(self, number: int, status: int, header: bytes = b"", size: int = 0, fault: str = "") -> None:
         """Add the outcome of the request, unless it has one already."""

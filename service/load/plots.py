@@ -232,9 +232,13 @@ def _stages(axis: Axes, result: Figures) -> None:
         axis.plot([middle], [row], "o", color=_BLUE, label="median" if not row else None)
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(-0.6, len(names) - 0.4)
-    axis.set_xscale("log")
+    values = [each for stage in result.stages.values() for each in (percentile(stage, 5), percentile(stage, 99))]
+    if max(values) > _LINEAR * min(values):  # fewer decades have one tick, or none
+        axis.set_xscale("log")
+        axis.xaxis.set_minor_formatter("")
+    else:
+        axis.set_xlim(left=0)
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.xaxis.set_minor_formatter("")
     axis.set_xlabel("milliseconds")
 
 

@@ -17,6 +17,8 @@ _CONNECTIONS = 4
 """Connections over which the requests before and after a run are sent."""
 _LISTED = 100
 """Contacts of one request to `Imageinfo` at most."""
+_LONGEST_LIST = 1 << 18
+"""Bytes of the answer to such a request at most."""
 _ANSWERED_WITHIN = 60.0
 """Seconds to wait for each of these answers."""
 _SHOWN = 1000
@@ -28,11 +30,11 @@ class Unprepared(Exception):
 
 
 async def ask(
-    connect: Connect, requests: Sequence[Request], common: Mapping[str, str], what: str, *, bodies: bool = False
+    connect: Connect, requests: Sequence[Request], common: Mapping[str, str], what: str, *, longest_body: int = 0
 ) -> list[Answer]:
     """Return the answers to *requests*, over a few connections. Raise OSError or TimeoutError.
 
-    *what* is done is shown, with its progress. *bodies* says whether the answers have their bodies.
+    *what* is done is shown, with its progress. Answers have bodies of *longest_body* bytes at most, and with 0 none.
     """
     answers: list[Answer | None] = [None] * len(requests)
     left = iter(enumerate(requests))
@@ -44,7 +46,7 @@ async def ask(
                     (client,) = await connect(1)
                 received: list[Answer] = []
                 async with asyncio.timeout(_ANSWERED_WITHIN):
-                    await client.converse(iter((request.encoded(common),)), received.append, bodies=bodies)
+                    await client.converse(iter((request.encoded(common),)), received.append, longest_body=longest_body)
                 answers[number] = received[0]
                 counted()
         finally:
@@ -67,12 +69,14 @@ async def pictured(connect: Connect, prefix: str, contacts: Sequence[int], commo
     path = f"{prefix}/api/v1/Contact/Imageinfo?ids="
     found: list[int] = []
     requests = [Request(path + ",".join(map(str, some)), fields={"Accept": "application/json"}) for some in lists]
-    for answer in await ask(connect, requests, common, "Looking for pictures", bodies=True):
+    answers = await ask(connect, requests, common, "Looking for pictures", longest_body=_LONGEST_LIST)
+    for asked, answer in zip(lists, answers, strict=True):
         if answer.status != 200:
             raise Unprepared(f"{path}… is answered with {answer.status}, not with 200. {_advice(answer.status)}")
         try:
-            found += [int(contact) for contact, about in json.loads(answer.body).items() if about["BlobSize"]]
-        except (ValueError, TypeError, KeyError, AttributeError):
+            about = json.loads(answer.body)
+            found += [contact for contact in asked if about[str(contact)]["BlobSize"]]
+        except (ValueError, TypeError, KeyError, RecursionError):
             raise Unprepared(f"{path}… is not answered as this service answers: is the URL right?") from None
     if not found:
         raise Unprepared("none of the contacts has a picture: name others by --contacts.")
@@ -88,10 +92,10 @@ async def warmed(connect: Connect, targets: Sequence[str], common: Mapping[str, 
     return {target: field(kept(answer.header), b"etag") for target, answer in zip(targets, answers, strict=True)}
 
 
-async def delete(connect: Connect, targets: Sequence[str], common: Mapping[str, str]) -> int:
-    """Delete the pictures at *targets*, and return how many of them are gone."""
+async def delete(connect: Connect, targets: Sequence[str], common: Mapping[str, str]) -> list[str]:
+    """Delete the pictures at *targets*, and return those of them that remain."""
     answers = await ask(connect, [Request(target, "DELETE", {}) for target in targets], common, "Deleting uploads")
-    return sum(answer.status == 204 for answer in answers)
+    return [target for target, answer in zip(targets, answers, strict=True) if answer.status not in (204, 404)]
 
 
 def _advice(status: int) -> str:

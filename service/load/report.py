@@ -17,21 +17,30 @@ from string import Template
 
 from service.load.figures import Figures, Threshold, common, field, percentile, percentiles
 from service.load.plots import plots
-from service.load.requests import Schedule, lines
+from service.load.requests import Schedule, bodies_of, lines
 from service.load.runner import Run
 from service.load.scenarios import SCENARIOS
 
 NO_PLOTS = "The plots need matplotlib: pip install 'contact-image[load]'"
 _MOST_STATUSES = 20
 """Rows of the table of statuses."""
+_MOST_RANGES = 10
+"""Ranges of contacts in a sentence, at most."""
+_REMAIN = "uploads-left.urls"
 BOTTLENECK = "The client was itself a bottleneck"
 
 
 def write_report(
     folder: Path, run: Run, schedule: Schedule, result: Figures, thresholds: Sequence[Threshold], began: datetime
 ) -> Path:
-    """Write `report.html`, `outcomes.csv` and `requests.jsonl` into *folder*, and return the first. Raise OSError."""
+    """Write `report.html`, `outcomes.csv` and `requests.jsonl` into *folder*, and return the first. Raise OSError.
+
+    Uploads that may remain are added to a list, which may have those of an earlier run.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    if result.remain:
+        with (folder / _REMAIN).open("a", encoding="utf-8") as file:
+            file.writelines(f"{run.origin}{target}\n" for target in result.remain)
     write_requests(folder, schedule[: len(result.outcomes)])
     with (folder / "outcomes.csv").open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
@@ -43,7 +52,9 @@ def write_report(
 
 
 def write_requests(folder: Path, schedule: Schedule) -> None:
-    """Write `requests.jsonl` into *folder*. Raise OSError."""
+    """Write `requests.jsonl` into *folder*, and each different body as a file of its own. Raise OSError."""
+    for name, body in bodies_of(schedule).items():
+        (folder / name).write_bytes(body)
     with (folder / "requests.jsonl").open("w", encoding="utf-8") as file:
         file.writelines(lines(schedule))
 
@@ -58,9 +69,14 @@ def _rows(schedule: Schedule, result: Figures) -> Iterable[tuple[object, ...]]:
         request = schedule[each.number][1]
         yield (
             f"{each.at:.6f}", f"{1000 * each.lag:.3f}", f"{1000 * each.seconds:.3f}", each.status or "", each.size,
-            request.method, request.target, field(each.header, b"cache-status"), field(each.header, b"server-timing"),
-            each.fault,
+            request.method, request.target, _cell(field(each.header, b"cache-status")),
+            _cell(field(each.header, b"server-timing")), each.fault,
         )  # fmt: skip
+
+
+def _cell(text: str) -> str:
+    """Return *text* of the service for a cell. Programs for tables would compute a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text
 
 
 def _page(run: Run, result: Figures, thresholds: Sequence[Threshold], began: datetime) -> str:
@@ -97,7 +113,23 @@ def _verdicts(result: Figures, thresholds: Sequence[Threshold]) -> Iterable[str]
 def troubles(result: Figures) -> list[str]:
     """Return what makes the run incomplete."""
     interrupted = [f"The run was interrupted after {result.seconds:.1f} s."] if result.interrupted else []
-    return [*interrupted, *([f"Uploads remain: {result.remain}"] if result.remain else [])]
+    return [*interrupted, *([_remaining(result.remain)] if result.remain else [])]
+
+
+def _remaining(targets: Sequence[str]) -> str:
+    """Return which uploads may remain, and the command that deletes them."""
+    ranges: list[list[int]] = []
+    for contact in sorted({int(target.split("/")[-2]) for target in targets}):
+        if ranges and contact == ranges[-1][1] + 1:
+            ranges[-1][1] = contact
+        else:
+            ranges.append([contact, contact])
+    shown = [f"{first}-{last}" if first < last else f"{first}" for first, last in ranges[:_MOST_RANGES]]
+    return (
+        f"{len(targets):,} uploads may remain, of the contacts {', '.join(shown)}{', …' * (len(ranges) > len(shown))}. "
+        f"{_REMAIN} in the folder of the report has their URLs. This deletes them, with -H for a credential: "
+        f"xargs -n 1 curl -X DELETE < {_REMAIN}"
+    )
 
 
 def kept_rate(result: Figures) -> str:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from service.load import clients
 
@@ -27,17 +25,21 @@ class Request:
         """Return the request as bytes, with the *common* fields of the run."""
         return clients.request(self.method, self.target, {**common, **self.fields}, self.body)
 
-    def described(self) -> dict[str, Any]:
-        """Return the request as a value for JSON; a body is in base64."""
-        body = {"body": base64.b64encode(self.body).decode()} if self.body else {}
-        return {"method": self.method, "target": self.target, "fields": dict(self.fields), **body}
-
 
 Schedule = list[tuple[float, Request]]
 """Requests, each with the seconds from the beginning of the run."""
 
 
+def bodies_of(schedule: Schedule) -> dict[str, bytes]:
+    """Return the different bodies of the requests by the names of their files."""
+    different = dict.fromkeys(request.body for _, request in schedule if request.body)
+    return {f"body-{number}": body for number, body in enumerate(different, 1)}
+
+
 def lines(schedule: Schedule) -> Iterable[str]:
-    """Yield each request as a line of JSON. `at` is in seconds."""
+    """Yield each request as a line of JSON. `at` is in seconds, and `body` is the name of a file."""
+    names = {body: name for name, body in bodies_of(schedule).items()}
     for at, request in schedule:
-        yield json.dumps({"at": round(at, 6), **request.described()}, separators=(",", ":")) + "\n"
+        body = {"body": names[request.body]} if request.body else {}
+        described = {"at": round(at, 6), "method": request.method, "target": request.target}
+        yield json.dumps({**described, "fields": dict(request.fields), **body}, separators=(",", ":")) + "\n"

@@ -13,7 +13,7 @@ from random import Random
 from service.load import clients
 from service.load.clients import Client
 from service.load.figures import Effort, Figures, figures, kept
-from service.load.open_loop import OpenLoop
+from service.load.open_loop import NOT_SENT, OpenLoop
 from service.load.preparation import Unprepared, delete, pictured, warmed
 from service.load.requests import Schedule
 from service.load.scenarios import SCENARIOS, Plan
@@ -24,6 +24,8 @@ _SHOWN = 0.5
 """Seconds between two looks at the progress."""
 _CONNECTED_WITHIN = 10.0
 """Seconds that a connection may take."""
+_UNDECIDED = 0, 500, 502, 504
+"""Statuses of an upload that may have been stored, or may still be. 0: no answer."""
 
 
 @dataclass
@@ -40,6 +42,11 @@ class Run:
     seconds: float
     seed: int
     fields: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def origin(self) -> str:
+        """The URL of the service without its path: targets begin with it."""
+        return self.target.url.removesuffix(self.target.prefix)
 
     @property
     def common(self) -> dict[str, str]:
@@ -111,17 +118,21 @@ async def measured(run: Run, schedule: Schedule) -> Figures:
     )
 
 
-async def _clean_up(run: Run, schedule: Schedule, loop: OpenLoop) -> str:
-    """Delete the pictures that the service has stored. Return which of them remain, or an empty text."""
-    stored = (schedule[each.number][1] for each in loop.outcomes if each.status == 200)
-    targets = [request.target for request in stored if request.method == "PUT"]
+async def _clean_up(run: Run, schedule: Schedule, loop: OpenLoop) -> list[str]:
+    """Delete the pictures that the service has stored. Return the targets of uploads that may remain.
+
+    One of which nothing is known is not deleted: the contact may have had a picture before.
+    """
+    sent = [each for each in loop.outcomes if not each.fault.startswith(NOT_SENT)]
+    uploads = [(schedule[each.number][1], each.status) for each in sent]
+    uploads = [(request, status) for request, status in uploads if request.method == "PUT"]
+    stored = [request.target for request, status in uploads if status == 200]
+    remain = [request.target for request, status in uploads if status in _UNDECIDED]
     try:
-        remain = len(targets) - (await delete(run.connect, targets, run.common) if targets else 0)
-    except (OSError, TimeoutError):
-        remain = len(targets)
-    if not remain:
-        return ""
-    return f"{remain:,} pictures that were uploaded could not be deleted, from {targets[0]} on."
+        remain += await delete(run.connect, stored, run.common) if stored else ()
+    except (OSError, TimeoutError, asyncio.CancelledError):
+        remain += stored
+    return sorted(remain)
 
 
 async def _watch(loop: OpenLoop, report: Report, expected: Sequence[int]) -> None:

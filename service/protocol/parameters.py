@@ -39,6 +39,8 @@ class Presets:
         """Return the texts of *given*, and those of its preset for other names. Raise `BadParameter`."""
         if not (self.only or given.get("preset")):
             return given
+        if not self.texts:
+            raise BadParameter(N_("This service has no presets."))
         preset = self.texts.get(given.get("preset", ""))
         if preset is None:
             raise not_one_of("preset", ", ".join(sorted(self.texts)))

@@ -18,6 +18,8 @@ from service.wiring.private_server import starting_private_server
 
 _CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 """Variables that tell OpenSSL where the certificates of authorities are."""
+_MULTIPROCESS_VARIABLES = "PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"
+"""Variables with the folder in which prometheus_client counts, in a file for each process. The second is older."""
 
 
 def run(settings: Settings, sources: SettingsSources, ready: Callable[[str], None], shown: Sequence[int] = ()) -> None:
@@ -29,11 +31,13 @@ def run(settings: Settings, sources: SettingsSources, ready: Callable[[str], Non
     Raise OSError if the port cannot be had, and `BadSettings` if a file or folder of the settings cannot be used.
     """
     with starting_private_server(settings.cache) as embedded:  # it starts while this process imports the rest
+        for name in _MULTIPROCESS_VARIABLES:  # a folder of the environment has counts of other programs or earlier runs
+            os.environ.pop(name, None)
         if settings.server.workers == 1:
             _run(settings, sources, ready, embedded, shown, None)
         else:
             with TemporaryDirectory(prefix="contact-image-", ignore_cleanup_errors=True) as folder:
-                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder  # prometheus_client reads it when it is imported
+                os.environ[_MULTIPROCESS_VARIABLES[0]] = folder  # prometheus_client reads it when it is imported
                 _run(settings, sources, ready, embedded, shown, Path(folder))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import time
 from collections.abc import AsyncIterator
 
 import structlog
@@ -29,6 +30,8 @@ log = structlog.get_logger()
 
 _MAX_BODY = 64
 """Bytes of a request's body at most."""
+_PAUSE = 0.1
+"""Seconds from one change of the level to the next."""
 _INTERVAL = 0.5
 """Seconds between two looks for another level of the log."""
 _NO_ORIGINS = Cors(())
@@ -83,7 +86,7 @@ def operators_application(app: web.Application, hosts: Hosts) -> web.Application
     apart.cleanup_ctx.append(_follow_level)
     for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics), ("/-/log-level", _level)):
         apart.router.add_get(path + "{_end:/?}", handler)
-    apart.router.add_put("/-/log-level{_end:/?}", _put_level)
+    apart.router.add_put("/-/log-level{_end:/?}", _level_put())
     return apart
 
 
@@ -104,23 +107,38 @@ async def _level(request: web.Request) -> web.StreamResponse:
     return _text(LOG_LEVEL.name, 200)
 
 
-async def _put_level(request: web.Request) -> web.StreamResponse:
-    """Put the level in the body in force in all processes, until the service ends. Pages of other origins may not."""
-    try:
-        refuse_foreign(request.headers, _NO_ORIGINS, unauthenticated=True)
-    except Forbidden:
-        return _text("A page of another origin may not change the level", 403)
-    name = (await request.read()).decode("ascii", "replace").strip().upper()
-    if name not in LEVELS:
-        return _text(f"The body is one of {', '.join(LEVELS)}", 400)
-    _apply_level(request.app)
-    before = LOG_LEVEL.name
-    if name != "ERROR":  # at which the next line would not be written
+def _level_put() -> Handler:
+    """Return the handler that puts the level in the body in force in all processes, until the service ends.
+
+    Pages of other origins may not. Changes have a line each, and so a pause between them.
+    """
+    pause_ends = 0.0
+
+    async def put(request: web.Request) -> web.StreamResponse:
+        nonlocal pause_ends
+        try:
+            refuse_foreign(request.headers, _NO_ORIGINS, unauthenticated=True)
+        except Forbidden:
+            return _text("A page of another origin may not change the level", 403)
+        name = (await request.read()).decode("ascii", "replace").strip().upper()
+        if name not in LEVELS:
+            return _text(f"The body is one of {', '.join(LEVELS)}", 400)
+        _apply_level(request.app)
+        if name == LOG_LEVEL.name:
+            LOG_LEVEL.put(name)  # it outlasts another level of the settings
+            return _text(name, 200)
+        if (now := time.monotonic()) < pause_ends:
+            return _text("The level was changed just now", 429)
+        pause_ends = now + _PAUSE
+        before = LOG_LEVEL.name
+        if name != "ERROR":  # at which the next line would not be written
+            LOG_LEVEL.put(name)
+        log.warning("audit.log_level", who=_who(request), before=before, after=name)
         LOG_LEVEL.put(name)
-    log.warning("audit.log_level", who=_who(request), before=before, after=name)
-    LOG_LEVEL.put(name)
-    _changed(request.app)
-    return _text(name, 200)
+        _changed(request.app)
+        return _text(name, 200)
+
+    return put
 
 
 def _who(request: web.Request) -> str:

@@ -89,6 +89,23 @@ def test_wrk_sends_the_bodies_of_uploads(load: Load, service: Service, tmp_path:
             service.get(target, method="DELETE")
 
 
+def test_each_different_body_is_written_once(load: Load, tmp_path: Path) -> None:
+    for options in (("--rate", "20"), ("--export", "k6")):
+        assert load("uploads", *options).exit_code == 0
+        folder = tmp_path / "report"
+        named = {each["body"] for each in requests(folder)}
+        assert named == {file.name for file in folder.glob("body-*")} and len(named) == 8
+        assert all((folder / name).read_bytes().startswith(b"\xff\xd8") for name in named)
+        assert (folder / "requests.jsonl").stat().st_size < 1000 * len(requests(folder))
+    assert json.dumps(sorted(named)) in (folder / "k6.js").read_text()
+
+
+def test_file_for_vegeta_that_would_repeat_too_many_bytes_is_refused(load: Load, tmp_path: Path) -> None:
+    done = load("uploads", "--rate", "3000", "--export", "vegeta")
+    assert done.exit_code == 1 and "at most 100 MB are written: lower --rate" in done.output
+    assert not (tmp_path / "report").exists()
+
+
 @needs("node")
 def test_script_for_k6_is_valid_and_has_the_thresholds(load: Load, tmp_path: Path) -> None:
     load("hits", "--export", "k6", "--p99", "20ms", "--errors", "0.1%")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import re
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -37,6 +40,14 @@ def outcomes(**changed: object) -> list[Outcome]:
     return [Outcome(number, number / 10, **values) for number in range(20)]  # type: ignore[arg-type]
 
 
+def test_no_text_of_the_service_is_a_formula_in_a_table(tmp_path: Path) -> None:
+    header = b'\r\ncache-status: =HYPERLINK("http://evil.example")\r\nserver-timing: \t@SUM(1);dur=1'
+    report(tmp_path, outcomes(header=header))
+    with (tmp_path / "outcomes.csv").open(newline="") as file:
+        (row, *_) = csv.DictReader(file)
+    assert row["cache_status"] == '\'=HYPERLINK("http://evil.example")' and row["server_timing"] == "'\t@SUM(1);dur=1"
+
+
 def test_report_is_one_file_with_plots_and_without_scripts(load: Load, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="the plots need matplotlib, the extra load")
     assert load("hits", "--for", "1s").exit_code == 0
@@ -50,6 +61,17 @@ def test_report_has_tables_alone_without_matplotlib(tmp_path: Path, monkeypatch:
     page, _ = report(tmp_path, outcomes())
     assert "<svg" not in page and "<td>contact-image: hit</td>" in page and "<td>store</td>" in page
     assert NO_PLOTS.split(":")[0] in page
+
+
+def test_plot_of_one_stage_has_several_ticks(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="the plots need matplotlib, the extra load")
+    header = b"\r\ncache-status: contact-image; hit\r\nserver-timing: cache;dur="
+    found = outcomes()
+    for number, outcome in enumerate(found):
+        found[number] = replace(outcome, header=header + b"0.%d" % (120 + number))
+    page, _ = report(tmp_path, found)
+    (plot,) = re.findall(r"<h2>Stages, by Server-Timing</h2>(<svg.*?</svg>)", page, re.DOTALL)
+    assert len(re.findall(r"<text[^>]*>[0-9.]+</text>", plot)) >= 3
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from random import Random
-from signal import SIGINT
+from signal import SIGINT, SIGTERM
 
 import pytest
 
@@ -79,13 +79,16 @@ def test_uploads_leave_the_pictures_of_contacts_as_they_were(load: Load, service
         service.get(UPLOAD, method="DELETE")
 
 
-def test_interrupted_run_deletes_its_uploads_and_reports_what_was_sent(service: Service, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [SIGINT, SIGTERM])
+def test_interrupted_run_deletes_its_uploads_and_reports_what_was_sent(
+    service: Service, tmp_path: Path, number: int
+) -> None:
     command = [*COMMAND, "load", f"http://127.0.0.1:{service.port}", "--scenario", "uploads", "--for", "1m"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([*command, "--rate", "10"], cwd=tmp_path, **pipes) as process:  # type: ignore[call-overload]
         try:
             block_until(lambda: service.get(UPLOAD).status == 200, 30, "the first upload")
-            process.send_signal(SIGINT)
+            process.send_signal(number)
             printed, errors = process.communicate(timeout=60)
         finally:
             process.kill()

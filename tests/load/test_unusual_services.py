@@ -81,7 +81,7 @@ async def test_bodies_that_are_not_wanted_are_counted_and_not_kept() -> None:
     pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size, *[piece] * (size // len(piece))]
     with answering(always(*pieces)) as port:
         (client,) = await clients.connected("127.0.0.1", port, 1)
-        finished = client.converse(iter([b"PUT / HTTP/1.1\r\n\r\n"]), received.append, bodies=False)
+        finished = client.converse(iter([b"PUT / HTTP/1.1\r\n\r\n"]), received.append, longest_body=0)
         largest = 0
         while not finished.done():
             await asyncio.sleep(0)
@@ -110,6 +110,54 @@ def test_fields_of_the_service_are_bounded_in_the_report(tmp_path: Path) -> None
         (table,) = [each for each in tables if each.startswith(title)]
         assert table.count("<tr>") <= 22
     assert "others" in page and "huge" not in page
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"[" * 60_000, "not answered as this service answers"),
+        (b'{"2": {"BlobSize": 1}}', "not answered as this service answers"),
+        (b"1" * 300_000, "more than 262,144 bytes"),
+    ],
+)
+def test_list_of_pictures_that_is_none_ends_the_preparation(tmp_path: Path, body: bytes, words: str) -> None:
+    with answering(
+        lambda header, write: write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    ) as port:
+        arguments = ("--scenario", "hits", "--contacts", "1", "--report", tmp_path / "report")
+        done = invoke("load", f"http://127.0.0.1:{port}", *arguments)
+    assert done.exit_code == 1 and words in done.output, done.output
+
+
+@pytest.mark.parametrize("garbage", [b"no HTTP\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_answer_that_cannot_be_read_ends_the_preparation_and_no_report(tmp_path: Path, garbage: bytes) -> None:
+    def answers(header: bytes, write: Write) -> None:
+        write(OK if header.startswith(b"PUT") else garbage)
+
+    with answering(answers) as port:
+        url = f"http://127.0.0.1:{port}"
+        done = invoke("load", url, "--scenario", "hits", "--report", tmp_path)
+        assert done.exit_code == 1 and "does not answer: the answer" in done.output, done.output
+        done = uploads(url, tmp_path)
+        assert done.exit_code == 1 and "8 pictures that were uploaded could not be deleted" in done.output
+    assert len(rows(tmp_path)) == 8
+
+
+def test_requests_are_for_the_contacts_of_the_command_and_have_no_lines_of_the_service(tmp_path: Path) -> None:
+    asked = list[bytes]()
+
+    def answers(header: bytes, write: Write) -> None:
+        asked.append(header)
+        entities = b'{"1": {"BlobSize": 1}, "777": {"BlobSize": 1}}' if b"/Imageinfo" in header else b""
+        fields = b'Content-Length: %d\r\nETag: "x"\nInjected: yes\r\n\r\n' % len(entities)
+        write(b"HTTP/1.1 200 OK\r\n" + fields + entities)
+
+    with answering(answers) as port:
+        arguments = ("--scenario", "304", "--contacts", "1", "--rate", "8", "--for", "1s", "--report", tmp_path)
+        done = invoke("load", f"http://127.0.0.1:{port}", *arguments)
+    assert "requests: 8," in done.output, done.output
+    assert sum(b'If-None-Match: "x"\r\n' in header for header in asked) == 8
+    assert not [header for header in asked if b"777" in header or b"Injected" in header]
 
 
 def test_service_that_never_answers_ends_the_preparation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,5 +256,26 @@ def test_figures_are_printed_although_the_disk_is_full(tmp_path: Path) -> None:
 def test_report_says_that_uploads_remain(tmp_path: Path) -> None:
     with answering(lambda header, write: write(OK)) as port:
         done = uploads(f"http://127.0.0.1:{port}", tmp_path)
-    assert done.exit_code == 1 and "8 pictures that were uploaded could not be deleted" in done.output
-    assert "could not be deleted" in (tmp_path / "report.html").read_text()
+    words = "8 uploads may remain, of the contacts 2000000000-2000000007."
+    assert done.exit_code == 1 and words in done.output and "xargs -n 1 curl -X DELETE" in done.output
+    assert words in (tmp_path / "report.html").read_text()
+    images = [f"http://127.0.0.1:{port}/api/v1/Contact/{contact}/Image" for contact in range(2000000000, 2000000008)]
+    assert (tmp_path / "uploads-left.urls").read_text().split() == images
+
+
+def test_uploads_without_an_answer_may_remain_and_are_not_deleted(tmp_path: Path) -> None:
+    asked = []
+
+    def answer(header: bytes, write: Write) -> None:
+        method, target, *_ = header.split()
+        asked.append((method, target[-16:-6]))
+        if target.endswith((b"2/Image", b"5/Image")) and method == b"PUT":
+            raise OSError  # the connection is closed
+        write(OK if method == b"PUT" else EMPTY.replace(b"200 OK", b"204 No Content") + b"\r\n")
+
+    with answering(answer) as port:
+        done = uploads(f"http://127.0.0.1:{port}", tmp_path)
+    assert done.exit_code == 1 and "2 uploads may remain, of the contacts 2000000002, 2000000005." in done.output
+    assert len((tmp_path / "uploads-left.urls").read_text().splitlines()) == 2
+    deleted = {contact for method, contact in asked if method == b"DELETE"}
+    assert len(deleted) == 6 and not deleted & {b"2000000002", b"2000000005"}

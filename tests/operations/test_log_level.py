@@ -115,7 +115,7 @@ def test_level_is_put_in_all_processes_also_in_later_ones(tmp_path: Path, worker
         block_until(lambda: processes_that_log(service) == workers, 60, "all processes log requests after a reload")
         assert admin.ask("PUT", " error\n") == (200, "ERROR\n")
         block_until(lambda: processes_that_log(service) == 0, 60, "no process logs requests")
-        assert admin.ask("PUT", "WARNING") == (200, "WARNING\n")
+        block_until(lambda: admin.ask("PUT", "WARNING") == (200, "WARNING\n"), 30, "the pause after a change ends")
         put = [("127.0.0.1", *each) for each in (("INFO", "DEBUG"), ("DEBUG", "ERROR"), ("ERROR", "WARNING"))]
         block_until(lambda: changes(service) == put, 30, "each change has a line")
 
@@ -142,6 +142,16 @@ def test_unix_socket_tells_the_user(tmp_path: Path) -> None:
     with serving(tmp_path, address=f"unix:{tmp_path}/admin.sock") as (service, admin):
         assert admin.ask("PUT", "DEBUG") == (200, "DEBUG\n")
         block_until(lambda: changes(service) == [(f"uid {os.getuid()}", "INFO", "DEBUG")], 30, "the line is written")
+
+
+def test_log_is_not_flooded_by_changes(tmp_path: Path) -> None:
+    with serving(tmp_path) as (service, admin):
+        begun = time.monotonic()
+        statuses = [admin.ask("PUT", ("DEBUG", "WARNING", "WARNING")[number % 3])[0] for number in range(300)]
+        seconds = time.monotonic() - begun
+        assert set(statuses) == {200, 429}
+        block_until(lambda: admin.ask("PUT", "ERROR") == (200, "ERROR\n"), 30, "a later change is put")
+        assert 2 <= len(changes(service)) <= 10 * seconds + 2
 
 
 @pytest.fixture(scope="module")

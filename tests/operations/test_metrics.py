@@ -88,3 +88,14 @@ def test_hostile_requests_make_few_series(pair: Service) -> None:
     assert len(set(series)) == len(series)
     assert len([each for each in series if each.startswith("contact_image_requests_total")]) > 40
     assert len(series) <= MOST_SERIES
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_folder_of_counts_in_the_environment_is_neither_read_nor_written(tmp_path: Path, workers: str) -> None:
+    folder = tmp_path / "counts"
+    folder.mkdir()
+    (folder / "counter_1.db").write_bytes(b"of another program")
+    variables = {"PROMETHEUS_MULTIPROC_DIR": str(folder), "prometheus_multiproc_dir": str(tmp_path / "missing")}
+    with running("--images", tmp_path, "--workers", workers, **variables) as service:
+        assert service.get("/metrics").status == 200
+        assert [each.name for each in folder.iterdir()] == ["counter_1.db"]

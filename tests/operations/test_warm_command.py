@@ -124,6 +124,9 @@ def test_state_of_other_work_and_other_files_are_refused_and_stay(service: Servi
         assert result.returncode == 1
         assert f"Error: {name} is no state of this work" in result.stderr
         assert (tmp_path / name).read_bytes() == before
+    (tmp_path / "state").write_bytes((tmp_path / "state").read_bytes().partition(b"\n")[0])  # its writer was killed
+    assert "warmed 1 (1 were cached)" in run(*arguments, "--state", "state", cwd=tmp_path).stdout
+    assert "1 were done before" in run(*arguments, "--state", "state", cwd=tmp_path).stdout
     result = run(*arguments, "--state", "missing/state", cwd=tmp_path)
     assert (result.returncode, result.stderr) == (1, "Error: missing/state cannot be used: No such file or directory\n")
 
@@ -177,6 +180,21 @@ def test_redirect_is_not_followed_and_no_escape_sequence_is_printed(tmp_path: Pa
     assert paths == ["/api/v1/Contact/1/Image?w=1"]
     assert "\\x1b[2J go there" in result.stderr
     assert "\x1b" not in result.stderr
+
+
+def test_detail_that_cannot_be_read_is_one_failure(tmp_path: Path) -> None:
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(500)
+            self.end_headers()
+            self.wfile.write(b"[" * 60_000)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        result = run("warm", "1-3", "--query", "w=1", "--url", f"http://127.0.0.1:{server.server_port}", cwd=tmp_path)
+        server.shutdown()
+    assert (result.returncode, result.stdout) == (1, "warmed 0 (0 were cached), 0 without a picture, 3 failed\n")
+    assert "1 w=1: 500 Internal Server Error\n" in result.stderr
 
 
 def test_name_and_password_come_from_netrc(images: Path, tmp_path: Path) -> None:

@@ -185,7 +185,6 @@ def test_huge_query_is_parsed_in_linear_time(raw: str) -> None:
             for text in ("north", "0.5", "1.01,0", "0,2", "-0.1,0", "0.5,.5", "0.123,0", "0.5,0.5,0.5", "auto")
         ],
         *[(f"bg={text}", "000000 – ffffff") for text in ("fff", "%23ffffff", "gggggg", "ff0000ff", "red")],
-        ("preset=card", ""),
     ],
 )
 def test_value_that_is_not_accepted_is_named_with_what_is(raw: str, accepted: str) -> None:
@@ -229,6 +228,11 @@ def test_only_presets_are_accepted(raw: str, error: str) -> None:
     with pytest.raises(BadParameter) as caught:
         parse_query(raw, LIMIT, Presets(PRESETS, only=True))
     assert str(caught.value) == error
+
+
+def test_preset_of_a_service_without_presets_is_refused() -> None:
+    with pytest.raises(BadParameter, match=r"This service has no presets\."):
+        parse_query("preset=avatar", 4096)
 
 
 def test_what_may_be_beside_a_preset_is_accepted() -> None:
