@@ -141,7 +141,7 @@ def load(
     from service.load import exports
     from service.load.figures import thresholds
     from service.load.preparation import Unprepared
-    from service.load.report import summary, troubles, write_report
+    from service.load.report import is_of_runs, summary, troubles, write_report
     from service.load.runner import Run, measured, prepared
     from service.load.scenarios import SCENARIOS, TooFewContacts
     from service.load.target import parse_target, refusal
@@ -157,6 +157,8 @@ def load(
         raise click.UsageError(f"a run has at most {_MOST:,} requests: lower --rate or --for.")
     began = datetime.now(UTC)
     try:
+        if not is_of_runs(folder):
+            raise click.UsageError(f"{folder} has files that are of no run: name another folder by --report.")
         schedule = uvloop.run(prepared(run))
         if export is not None:
             file, command = exports.export(export, folder, run, schedule, p99, errors)

@@ -39,6 +39,13 @@ def _base(_: click.Context, __: click.Parameter, url: str) -> str:
     return url.rstrip("/")
 
 
+def _printable(_: click.Context, __: click.Parameter, given: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    """Return what is *given*. A control character would be a further line of the state or of the request."""
+    if not "".join(given).isprintable():
+        raise click.BadParameter("no control characters, and text in the encoding of the terminal.")
+    return given
+
+
 @click.command()
 @click.argument("contacts", nargs=-1, callback=_named, metavar="[ID|FIRST-LAST]...")
 @click.option(
@@ -48,9 +55,23 @@ def _base(_: click.Context, __: click.Parameter, url: str) -> str:
     callback=_listed,
     help="A file of more ids and ranges; - is standard input.",
 )
-@click.option("--query", "queries", multiple=True, help="The query of a picture, such as 'w=64&h=64'; may be repeated.")
-@click.option("--preset", "presets", multiple=True, help="A preset of the service; may be repeated.")
-@click.option("--accept", default=_BROWSER, show_default=True, help="The field Accept, which chooses the format.")
+@click.option(
+    "--query",
+    "queries",
+    multiple=True,
+    callback=_printable,
+    help="The query of a picture, such as 'w=64&h=64'; may be repeated.",
+)
+@click.option(
+    "--preset", "presets", multiple=True, callback=_printable, help="A preset of the service; may be repeated."
+)
+@click.option(
+    "--accept",
+    default=_BROWSER,
+    callback=_printable,
+    show_default=True,
+    help="The field Accept, which chooses the format.",
+)
 @click.option(
     "--url",
     default="http://127.0.0.1:8080",

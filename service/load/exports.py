@@ -33,8 +33,7 @@ def export(
     """
     name, text, command = _EXPORTS[tool](run, schedule, p99, errors)
     folder.mkdir(parents=True, exist_ok=True)
-    if tool in ("k6", "locust"):
-        write_requests(folder, schedule)
+    write_requests(folder, schedule)
     (folder / name).write_text(text, "utf-8")
     return folder / name, command
 

@@ -22,6 +22,7 @@ from service.load.runner import Run
 from service.load.scenarios import SCENARIOS
 
 NO_PLOTS = "The plots need matplotlib: pip install 'contact-image[load]'"
+_REQUESTS = "requests.jsonl"
 _MOST_STATUSES = 20
 """Rows of the table of statuses."""
 _MOST_RANGES = 10
@@ -51,11 +52,16 @@ def write_report(
     return report
 
 
+def is_of_runs(folder: Path) -> bool:
+    """Return whether *folder* is missing, empty, or has the requests of an earlier run. Raise OSError."""
+    return not folder.exists() or (folder / _REQUESTS).exists() or not any(folder.iterdir())
+
+
 def write_requests(folder: Path, schedule: Schedule) -> None:
     """Write `requests.jsonl` into *folder*, and each different body as a file of its own. Raise OSError."""
     for name, body in bodies_of(schedule).items():
         (folder / name).write_bytes(body)
-    with (folder / "requests.jsonl").open("w", encoding="utf-8") as file:
+    with (folder / _REQUESTS).open("w", encoding="utf-8") as file:
         file.writelines(lines(schedule))
 
 

@@ -246,11 +246,30 @@ async def test_name_is_looked_up_once_and_localhost_is_this_machine(monkeypatch:
 
 
 def test_figures_are_printed_although_the_disk_is_full(tmp_path: Path) -> None:
+    (tmp_path / "requests.jsonl").touch()
     (tmp_path / "outcomes.csv").symlink_to("/dev/full")
     with answering(always(OK)) as port:
         done = uploads(f"http://127.0.0.1:{port}", tmp_path)
     assert done.exit_code == 1 and "No space left" in done.output and "Traceback" not in done.output
     assert "requests: 8, 0 errors" in done.output
+
+
+@pytest.mark.parametrize("options", [(), ("--export", "locust")])
+def test_folder_with_files_of_no_run_is_left_alone(tmp_path: Path, options: tuple[str, ...]) -> None:
+    mine, link, folder = tmp_path / "mine", tmp_path / "folder" / "report.html", tmp_path / "folder"
+    folder.mkdir()
+    mine.write_text("my own")
+    link.symlink_to(mine)
+    (folder / "locustfile.py").write_text("my own")
+    with answering(always(OK)) as port:
+        url = f"http://127.0.0.1:{port}"
+        done = uploads(url, folder, *options)
+        assert done.exit_code == 2 and "files that are of no run" in done.output
+        for _ in range(2):
+            done = uploads(url, tmp_path / "new", *options)
+            assert done.exit_code == 0, done.output
+    assert mine.read_text() == (folder / "locustfile.py").read_text() == "my own"
+    assert sorted(each.name for each in folder.iterdir()) == ["locustfile.py", "report.html"]
 
 
 def test_report_says_that_uploads_remain(tmp_path: Path) -> None:

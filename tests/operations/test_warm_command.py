@@ -223,6 +223,9 @@ def test_name_and_password_come_from_netrc(images: Path, tmp_path: Path) -> None
         (("1", "--query", "w=1", "--url", "ftp://there"), "--url"),
         (("1", "--query", "w=1", "--url", "http://ann:secret@there"), "without credentials"),
         (("--file", "missing", "--query", "w=1"), "missing"),
+        (("1", "--query", "w=1\n2 w=1"), "no control characters"),
+        (("1", "--query", "w=1", "--accept", "*/*\r\nX: y"), "no control characters"),
+        (("1", "--query", "w=1", "--accept", os.fsdecode(b"\xff"), "--state", "state"), "in the encoding"),
     ],
 )
 def test_bad_arguments_are_named(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
