@@ -111,7 +111,7 @@ def figures(
     """Return the figures of at least one outcome."""
     stages: dict[str, list[float]] = {}
     for each in outcomes:
-        for name, milliseconds in timing(each):
+        for name, milliseconds in stages_of(each):
             if name in stages or len(stages) < _MOST_STAGES:
                 stages.setdefault(name, []).append(milliseconds / 1000)
     return Figures(
@@ -122,7 +122,7 @@ def figures(
         errors=sum(each.status not in scenario.expects for each in outcomes),
         statuses=Counter(each.status for each in outcomes),
         faults=Counter(each.fault for each in outcomes if each.fault),
-        caches=Counter(cache(each) for each in outcomes),
+        caches=Counter(cache_outcome(each) for each in outcomes),
         stages={name: sorted(each) for name, each in stages.items()},
         client=client,
         expects=scenario.expects,
@@ -162,7 +162,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return values[max(0, ceil(len(values) * percent / 100) - 1)]
 
 
-def cache(outcome: Outcome) -> str:
+def cache_outcome(outcome: Outcome) -> str:
     """Return what `Cache-Status` (RFC 9211) of the cache that is nearest to the client says, without its numbers."""
     members = field(outcome.header, b"cache-status")
     if not members:
@@ -174,14 +174,14 @@ def cache(outcome: Outcome) -> str:
     return f"{parts[0]}: {', '.join([*kept, *(['stale'] if stale else [])]) or 'no detail'}"[:_LONGEST_NAME]
 
 
-def common(counts: Counter[str]) -> list[tuple[str, int]]:
+def most_common(counts: Counter[str]) -> list[tuple[str, int]]:
     """Return the most common names and their counts, and the count of all others together."""
     names = counts.most_common(_MOST_NAMES)
     others = counts.total() - sum(count for _, count in names)
     return [*names, *([("others", others)] if others else [])]
 
 
-def timing(outcome: Outcome) -> list[tuple[str, float]]:
+def stages_of(outcome: Outcome) -> list[tuple[str, float]]:
     """Return the stages of `Server-Timing` with their milliseconds."""
     text = field(outcome.header, b"server-timing")
     return [(name, float(duration)) for name, duration in _STAGE.findall(text)] if text else []

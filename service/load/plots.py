@@ -13,7 +13,7 @@ from itertools import cycle
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from service.load.figures import Figures, cache, percentile
+from service.load.figures import Figures, cache_outcome, percentile
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -184,7 +184,7 @@ def answered(axis: Axes, result: Figures, **line: Any) -> None:
 
 def _caches(axis: Axes, result: Figures) -> None:
     counts = [
-        Counter(cache(result.outcomes[number]) for number in each)
+        Counter(cache_outcome(result.outcomes[number]) for number in each)
         for each in bins(result, lambda number: result.outcomes[number].at)
     ]
     others, bottom = cycle(_PALETTE), [0.0] * len(counts)

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean
 from string import Template
 
-from service.load.figures import Figures, Threshold, common, field, percentile, percentiles
+from service.load.figures import Figures, Threshold, field, most_common, percentile, percentiles
 from service.load.plots import plots
 from service.load.requests import Schedule, bodies_of, lines
 from service.load.runner import Run
@@ -207,7 +207,7 @@ def _tables(run: Run, result: Figures) -> Iterable[str]:
     yield _table(
         "Outcome by cache, by Cache-Status",
         ("cache: outcome", "requests", "share"),
-        _shares(result, common(result.caches)),
+        _shares(result, most_common(result.caches)),
     )
     yield _table(
         "Stages, by Server-Timing",
@@ -219,7 +219,7 @@ def _tables(run: Run, result: Figures) -> Iterable[str]:
     )
     if result.faults:
         yield _table(
-            "Requests without an answer", ("reason", "requests", "share"), _shares(result, common(result.faults))
+            "Requests without an answer", ("reason", "requests", "share"), _shares(result, most_common(result.faults))
         )
     yield f"<section><h2>How it was measured</h2><dl>{''.join(_circumstances(run, result))}</dl></section>"
 

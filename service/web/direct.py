@@ -30,7 +30,7 @@ USUAL = re.compile(r"/api/v1/Contact/([1-9][0-9]{0,8})/Image(?:\?([!-~]*))?")
 """The usual spelling of a target. Other spellings go to the router."""
 
 
-class Looked:
+class Findings:
     """What was found and made for a request that the handler must answer, so that nothing is done twice.
 
     *error* is what the selection has failed with, or without it the making of the picture.
@@ -51,10 +51,10 @@ class Looked:
                 self.error = None
 
 
-LOOKED = web.RequestKey("looked", Looked)
+FINDINGS = web.RequestKey("findings", Findings)
 
 
-class _Asked(NamedTuple):
+class _PictureRequest(NamedTuple):
     """What a request asks for. *whole*: its answer has the whole body, whatever is selected. *version* is its `v`."""
 
     contact: int
@@ -86,62 +86,62 @@ class DirectAnswers:
 
     def answer_at_once(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
         """Return the answer to *request* if it needs no wait. What was found otherwise is then in *request*."""
-        begun, asked = time.perf_counter(), self._read(request, requester)
-        if asked is None:
+        begun, wanted = time.perf_counter(), self._read(request, requester)
+        if wanted is None:
             return None
         trace = self._new_trace()
-        if (look := self._pictures.look_at_once(asked.contact, asked.requested, trace)) is None:
+        if (look := self._pictures.look_at_once(wanted.contact, wanted.requested, trace)) is None:
             return None
-        if (found := self._pictures.seen(look, asked.requested, trace)) is None or found[0].choice.json:
-            request[LOOKED] = Looked(look, trace)
+        if (found := self._pictures.seen(look, wanted.requested, trace)) is None or found[0].choice.json:
+            request[FINDINGS] = Findings(look, trace)
             return None
-        return self._answer(request, requester, asked, *found, trace, lookup_timing(begun))
+        return self._answer(request, requester, wanted, *found, trace, lookup_timing(begun))
 
     async def answer(self, request: web.BaseRequest, requester: Requester) -> PrebuiltResponse | None:
         """Return the answer to *request*, after `answer_at_once` has not.
 
         Return None if the handler must answer. What was found is then in *request*.
         """
-        begun, asked = time.perf_counter(), self._read(request, requester)
-        if asked is None or LOOKED in request:
+        begun, wanted = time.perf_counter(), self._read(request, requester)
+        if wanted is None or FINDINGS in request:
             return None
-        requested, whole, trace = asked.requested, asked.whole, self._new_trace()
-        trace.owner = asked.contact
+        requested, whole, trace = wanted.requested, wanted.whole, self._new_trace()
+        trace.owner = wanted.contact
         try:
-            look = await self._pictures.look(asked.contact, requested, trace, whole=whole)
+            look = await self._pictures.look(wanted.contact, requested, trace, whole=whole)
         except OriginalChanged:
             return None  # the handler tries again
-        looked = Looked(look, trace)
+        findings = Findings(look, trace)
         try:
             found = await self._pictures.cached(look, requested, trace, whole=whole)
         except PictureError as error:
-            found, looked.error = None, error
+            found, findings.error = None, error
         if found is not None and not found[0].choice.json:
-            return self._answer(request, requester, asked, *found, trace, lookup_timing(begun))
-        request[LOOKED] = looked
-        if found is not None or looked.error is not None or not whole:
+            return self._answer(request, requester, wanted, *found, trace, lookup_timing(begun))
+        request[FINDINGS] = findings
+        if found is not None or findings.error is not None or not whole:
             return None
-        await self._make(request, asked, looked)
-        selection, picture = looked.selection, looked.picture
+        await self._make(request, wanted, findings)
+        selection, picture = findings.selection, findings.picture
         if selection is None or picture is None or picture.older is not None or _is_stale(trace):
             return None
-        return self._answer(request, requester, asked, selection, picture, trace, server_timing(trace.seconds))
+        return self._answer(request, requester, wanted, selection, picture, trace, server_timing(trace.seconds))
 
-    async def _make(self, request: web.BaseRequest, asked: _Asked, looked: Looked) -> None:
-        """Select the picture and, if it is a rendition, load it. Put what comes of that into *looked*."""
-        connection, trace = request.protocol, looked.trace
+    async def _make(self, request: web.BaseRequest, wanted: _PictureRequest, findings: Findings) -> None:
+        """Select the picture and, if it is a rendition, load it. Put what comes of that into *findings*."""
+        connection, trace = request.protocol, findings.trace
         assert isinstance(connection, Connection)
         trace.client = WaitingClient(request, connection, self._proxies)
         try:
-            looked.selection = selection = await self._pictures.select(
-                asked.contact, asked.requested, trace, whole=True, look=looked.look
+            findings.selection = selection = await self._pictures.select(
+                wanted.contact, wanted.requested, trace, whole=True, look=findings.look
             )
             if selection.work is not None and not selection.choice.json:
-                looked.picture = await self._pictures.load(selection, trace)
+                findings.picture = await self._pictures.load(selection, trace)
         except Exception as error:  # the handler raises it again
-            looked.error = error
+            findings.error = error
 
-    def _read(self, request: web.BaseRequest, requester: Requester) -> _Asked | None:
+    def _read(self, request: web.BaseRequest, requester: Requester) -> _PictureRequest | None:
         """Return what *request* asks for; None if that is unusual."""
         key = repeat_key(request, requester)
         path = USUAL.fullmatch(key[0])
@@ -153,13 +153,13 @@ class DirectAnswers:
         if parsed is None:
             return None
         whole = request.method == hdrs.METH_GET and CONDITIONS.isdisjoint(request.headers)
-        return _Asked(int(path[1]), *parsed, key, whole)
+        return _PictureRequest(int(path[1]), *parsed, key, whole)
 
     def _answer(
         self,
         request: web.BaseRequest,
         requester: Requester,
-        asked: _Asked,
+        wanted: _PictureRequest,
         selection: Selection,
         found: Entry | Picture,
         trace: Trace,
@@ -168,11 +168,11 @@ class DirectAnswers:
         assert isinstance(found.body, bytes)  # it is cached, or a rendition
         if self._access_log.on:
             request[ANSWER] = Answer(selection.owner, selection.field, trace.source, trace.fwd is None)
-        lifetime, negotiated = self._policy.lifetimes.of(selection, asked.version), asked.requested.type is None
+        lifetime, negotiated = self._policy.lifetimes.of(selection, wanted.version), wanted.requested.type is None
         return self._repeats.first_answer(
             request,
             requester,
-            asked.key,
+            wanted.key,
             selection,
             found.body,
             found.detail,

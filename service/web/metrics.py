@@ -115,6 +115,10 @@ class Metrics:
         self.gauges.count(
             counter("contact_image_log_dropped", "Lines of the log that were dropped."), lambda: STANDARD_ERROR.dropped
         )
+        self.spans_dropped = counter(
+            "contact_image_trace_spans_dropped",
+            "Spans that were not sent, or not taken.",
+        )
         self._sandbox = Gauge(
             "contact_image_render_sandbox",
             "Layers of the sandbox of render processes.",

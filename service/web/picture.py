@@ -30,7 +30,7 @@ from service.web import request_values
 from service.web.access_log import ANSWER, Answer
 from service.web.changing import retry_while_changing
 from service.web.connections import Connection
-from service.web.direct import LOOKED, Looked
+from service.web.direct import FINDINGS, Findings
 from service.web.headers import add_trace, describe_body, describe_older, picture_headers, serves_ranges, vary
 from service.web.keys import BODIES, LANGUAGES, METRICS, NEW_TRACE, PICTURES, REPEATS, RESPONSE_POLICY, TRUSTED_PROXIES
 from service.web.request_values import CONDITIONS, contact_id
@@ -42,7 +42,7 @@ _UNRENDERABLE = "unrenderable"
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _PictureRequest:
     """A request for a picture, parsed. *target* is as in `target`, *accept* is the field `Accept`."""
 
     request: web.Request
@@ -87,19 +87,19 @@ async def picture(request: web.Request) -> web.StreamResponse:
     query = policy.parse(whole.partition("?")[2])
     requested = requested_picture(query, accept, policy.preference)
     initials = initials_of(name) if query.if_blank is IfBlank.INITIALS else None
-    asked = _Asked(request, whole, accept, contact, requested, initials, query.version)
-    return await retry_while_changing(lambda reread: _answer(asked, reread=reread))
+    wanted = _PictureRequest(request, whole, accept, contact, requested, initials, query.version)
+    return await retry_while_changing(lambda reread: _answer(wanted, reread=reread))
 
 
-async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
+async def _answer(wanted: _PictureRequest, *, reread: bool) -> web.StreamResponse:
     """Select, compare validators, load, make the header, send."""
-    request, contact, connection = asked.request, asked.contact, asked.request.protocol
+    request, contact, connection = wanted.request, wanted.contact, wanted.request.protocol
     assert isinstance(connection, Connection)
-    looked = None if reread else request.get(LOOKED)
-    trace = request.app[NEW_TRACE]() if looked is None else looked.trace
+    findings = None if reread else request.get(FINDINGS)
+    trace = request.app[NEW_TRACE]() if findings is None else findings.trace
     trace.client = WaitingClient(request, connection, request.app[TRUSTED_PROXIES])
     with connection.cancelled_if_lost():
-        (selection, language, detail), loaded, part = await _load_first_possible(asked, looked, trace, reread=reread)
+        (selection, language, detail), loaded, part = await _load_first_possible(wanted, findings, trace, reread=reread)
     if detail == _UNRENDERABLE:
         request.app[METRICS].unrenderable_placeholder()
 
@@ -107,8 +107,8 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
     app = request.app
     policy, repeats, requester = app[RESPONSE_POLICY], app[REPEATS], request[REQUESTER]
     lifetimes, stale = policy.lifetimes, trace.ttl is not None and trace.ttl < 0
-    varies = vary(negotiated=asked.requested.type is None, worded=selection.worded)
-    fresh = lifetimes.of(selection, asked.version)
+    varies = vary(negotiated=wanted.requested.type is None, worded=selection.worded)
+    fresh = lifetimes.of(selection, wanted.version)
     shown = lifetimes.stale if stale and selection.placeholder is None else fresh
     unchanged = picture_headers(selection, contact, shown, requester, varies)
     if loaded is None:
@@ -123,69 +123,73 @@ async def _answer(asked: _Asked, *, reread: bool) -> web.StreamResponse:
         status = 206
         headers["Content-Range"] = content_range(part, selection.original.size)
     elif not stale and isinstance(loaded.body, bytes) and _is_repeatable(selection):
-        negotiated = asked.requested.type is None
-        repeats.keep(asked.target, asked.accept, selection, loaded.length, fresh, negotiated=negotiated)
+        negotiated = wanted.requested.type is None
+        repeats.keep(wanted.target, wanted.accept, selection, loaded.length, fresh, negotiated=negotiated)
     if request.method == "GET":
-        repeats.settle(asked.target, asked.accept, missed=trace.fwd is not None)
+        repeats.settle(wanted.target, wanted.accept, missed=trace.fwd is not None)
     add_trace(headers, trace, detail or loaded.detail)
     return await app[BODIES].send(request, headers, loaded, status=status, json=selection.choice.json)
 
 
-async def _load_first_possible(asked: _Asked, looked: Looked | None, trace: Trace, *, reread: bool) -> _Loaded:
-    """Select and load the picture, unless the client's copy is valid, or *looked* has it.
+async def _load_first_possible(
+    wanted: _PictureRequest, findings: Findings | None, trace: Trace, *, reread: bool
+) -> _Loaded:
+    """Select and load the picture, unless the client's copy is valid, or *findings* has it.
 
     After an error that another format or a placeholder avoids, that is selected. Each turn but the last rules out one
     format, or the picture, so there are few.
     """
     failures = _Failures()
     while True:
-        chosen = await _select(asked, looked, failures, trace, reread=reread)
+        chosen = await _select(wanted, findings, failures, trace, reread=reread)
         selection = chosen.selection
-        if _is_valid_at_client(asked.request, selection):
+        if _is_valid_at_client(wanted.request, selection):
             return _Loaded(chosen)
         try:
-            part = _requested_part(asked.request, selection)
-            if looked is not None:
-                looked.raise_error()
-                if looked.picture is not None:
-                    return _Loaded(chosen, looked.picture)
-            return _Loaded(chosen, await _load(asked.request, selection, part, trace), part)
+            part = _requested_part(wanted.request, selection)
+            if findings is not None:
+                findings.raise_error()
+                if findings.picture is not None:
+                    return _Loaded(chosen, findings.picture)
+            return _Loaded(chosen, await _load(wanted.request, selection, part, trace), part)
         except (BeyondFormat, Unwritable) as error:
             formats = failures.of_picture if selection.placeholder is None else failures.of_placeholder
             formats[selection.choice.format] = error
         except Unrenderable:
-            if asked.requested.if_blank is IfBlank.NULL or selection.placeholder is not None:
+            if wanted.requested.if_blank is IfBlank.NULL or selection.placeholder is not None:
                 raise
             failures.unrenderable = True
-        trace.fwd, reread, looked = "miss", False, None
+        trace.fwd, reread, findings = "miss", False, None
 
 
-async def _select(asked: _Asked, looked: Looked | None, failures: _Failures, trace: Trace, *, reread: bool) -> _Chosen:
+async def _select(
+    wanted: _PictureRequest, findings: Findings | None, failures: _Failures, trace: Trace, *, reread: bool
+) -> _Chosen:
     """Select the picture, or the placeholder if the request asks for one in place of it."""
-    pictures, requested = asked.request.app[PICTURES], asked.requested
+    pictures, requested = wanted.request.app[PICTURES], wanted.requested
     if not failures.unrenderable:
         try:
-            if looked is not None:
-                if looked.selection is not None:
-                    return _Chosen(looked.selection)
-                looked.raise_error()
+            if findings is not None:
+                if findings.selection is not None:
+                    return _Chosen(findings.selection)
+                findings.raise_error()
             selection = await pictures.select(
-                asked.contact,
+                wanted.contact,
                 requested,
                 trace,
                 reload=reread,
                 ruled_out=failures.of_picture,
-                whole=_wants_whole(asked.request),
-                look=None if looked is None else looked.look,
+                whole=_wants_whole(wanted.request),
+                look=None if findings is None else findings.look,
             )
             return _Chosen(selection)
         except (NoPicture, Unrenderable) as error:
             if requested.if_blank is IfBlank.NULL:
                 raise
             failures.unrenderable = isinstance(error, Unrenderable)
-    language = request_values.language(asked.request, asked.request.app[LANGUAGES])
-    words = asked.request.app[LANGUAGES].words(NO_PHOTO, {}, language)
-    placeholder = pictures.placeholder(requested, words, language, asked.initials, failures.of_placeholder)
+    language = request_values.language(wanted.request, wanted.request.app[LANGUAGES])
+    words = wanted.request.app[LANGUAGES].words(NO_PHOTO, {}, language)
+    placeholder = pictures.placeholder(requested, words, language, wanted.initials, failures.of_placeholder)
     return _Chosen(placeholder, language, _UNRENDERABLE if failures.unrenderable else "placeholder")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,7 +17,7 @@ from aiohttp import web
 from service.pictures.trace import Trace
 from service.settings import BadSettings, Settings, TracingSettings
 from service.system.threads import Threads
-from service.web.keys import NEW_TRACE
+from service.web.keys import METRICS, NEW_TRACE
 from service.web.runner import FAST_PATH
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ async def tracing(app: web.Application, settings: Settings) -> AsyncIterator[Non
     from service.web.spans import new_trace, outgoing
     from service.web.tracing import TracedFastPath, Tracing
 
-    provider = _provider(settings.tracing)
+    provider, dropped = _provider(settings.tracing)
+    app[METRICS].gauges.count(app[METRICS].spans_dropped, dropped)
     made = Tracing(provider.get_tracer("contact_image"), settings.tracing.ratio, settings.server.trusted_proxies)
     app[NEW_TRACE] = new_trace
     app[FAST_PATH] = lambda app, handler: TracedFastPath(made, app, handler)
@@ -97,8 +98,8 @@ async def tracing(app: web.Application, settings: Settings) -> AsyncIterator[Non
     ending.shutdown()
 
 
-def _provider(settings: TracingSettings) -> TracerProvider:
-    """Return what makes spans, and sends them by a thread of its own."""
+def _provider(settings: TracingSettings) -> tuple[TracerProvider, Callable[[], int]]:
+    """Return what makes spans, and sends them by a thread of its own, and a function that counts the dropped ones."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -106,14 +107,18 @@ def _provider(settings: TracingSettings) -> TracerProvider:
     from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
     class ReportedExporter(SpanExporter):
-        """Sends spans, and logs the first failure of several, and the end of them."""
+        """Sends spans, and logs the first failure of several, and the end of them. *refused* spans were not taken."""
 
         def __init__(self) -> None:
             self._inner, self._fails = OTLPSpanExporter(settings.endpoint), False
+            self.begun = self.refused = 0
 
         def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            self.begun += len(spans)
             result = self._inner.export(spans)
-            if (fails := result is not SpanExportResult.SUCCESS) and not self._fails:
+            if fails := result is not SpanExportResult.SUCCESS:
+                self.refused += len(spans)
+            if fails and not self._fails:
                 log.warning("tracing.exports_fail", endpoint=settings.endpoint)
             elif self._fails and not fails:
                 log.info("tracing.back", endpoint=settings.endpoint)
@@ -123,6 +128,22 @@ def _provider(settings: TracingSettings) -> TracerProvider:
         def shutdown(self) -> None:
             self._inner.shutdown()  # type: ignore[no-untyped-call]
 
+    class CountedProcessor(BatchSpanProcessor):
+        """Queues spans for *exporter*. *crowded_out* ones were dropped for later ones."""
+
+        def __init__(self, exporter: ReportedExporter) -> None:
+            super().__init__(
+                exporter, max_queue_size=_QUEUE, max_export_batch_size=_BATCH, schedule_delay_millis=_PAUSE
+            )
+            self._exporter = exporter
+            self._ended = self.crowded_out = 0  # of the event loop's thread; the exporter's are of its own
+
+        def on_end(self, span: ReadableSpan) -> None:
+            if self._ended - self.crowded_out - self._exporter.begun >= _QUEUE:
+                self.crowded_out += 1
+            self._ended += 1
+            super().on_end(span)
+
     _silence()
     named: dict[str, str | int] = {
         "service.name": os.environ.get("OTEL_SERVICE_NAME", "contact-image"),
@@ -131,9 +152,6 @@ def _provider(settings: TracingSettings) -> TracerProvider:
     }
     # Requests are sampled before a span is made: see `Tracing.begin`.
     provider = TracerProvider(sampler=ParentBased(ALWAYS_ON), resource=Resource.create(named), shutdown_on_exit=False)
-    provider.add_span_processor(
-        BatchSpanProcessor(
-            ReportedExporter(), max_queue_size=_QUEUE, max_export_batch_size=_BATCH, schedule_delay_millis=_PAUSE
-        )
-    )
-    return provider
+    processor = CountedProcessor(exporter := ReportedExporter())
+    provider.add_span_processor(processor)
+    return provider, lambda: processor.crowded_out + exporter.refused

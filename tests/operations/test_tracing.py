@@ -17,6 +17,7 @@ import pytest
 from tests.collector import Collector, Span, collecting
 from tests.conftest import Valkey
 from tests.operations.running import NEEDS_PROC, Service, block_until, free_port, run, running
+from tests.operations.test_workers import total
 from tests.web.conftest import populated
 
 TRACE = "0af7" * 8
@@ -271,6 +272,7 @@ def test_collector_in_trouble_delays_no_request_and_no_stop(collector: Collector
         if trouble != "hangs":
             block_until(lambda: "tracing.exports_fail" in service.logged, 30, "the failure is logged")
         assert repeated(service, path, 300) == [200] * 300
+        block_until(lambda: total(service, "contact_image_trace_spans_dropped_total") > 0, 30, "lost spans are counted")
         service.send(signal.SIGTERM)
         assert service.end() == 0
         assert service.logged.count("tracing.exports_fail") <= 1
