@@ -139,7 +139,8 @@ def test_answer_that_cannot_be_read_ends_the_preparation_and_no_report(tmp_path:
         done = invoke("load", url, "--scenario", "hits", "--report", tmp_path)
         assert done.exit_code == 1 and "does not answer: the answer" in done.output, done.output
         done = uploads(url, tmp_path)
-        assert done.exit_code == 1 and "8 uploads may remain" in done.output
+        assert done.exit_code == 1 and "uploads-left.urls" in done.output, done.output
+    assert len((tmp_path / "uploads-left.urls").read_text().split()) == 8
     assert len(rows(tmp_path)) == 8
 
 
