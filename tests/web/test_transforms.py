@@ -149,7 +149,7 @@ async def test_placeholder_has_the_background(shared_client: Client, get: Get) -
 
 
 @with_shared_client
-@pytest.mark.parametrize("query", ["?w=9&dpr=0.5", "?gravity=north", "?bg=red", "?enlarge=maybe", "?preset=nobody"])
+@pytest.mark.parametrize("query", ["?w=9&dpr=0.5", "?gravity=north", "?bg=red", "?enlarge=maybe"])
 async def test_other_value_is_400_naming_what_is_accepted(shared_client: Client, get: Get, query: str) -> None:
     answer = await get(shared_client, 1, query)
     assert answer.status == 400
