@@ -68,8 +68,8 @@ _prefixes = itertools.count()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return 6 for the whole suite on any number of cores, since many tests wait; 0 if tests are named."""
-    return 6 if config.args_source is config.ArgsSource.TESTPATHS else 0
+    """Return 4 for the whole suite on any number of cores, since many tests wait; 0 if tests are named."""
+    return 4 if config.args_source is config.ArgsSource.TESTPATHS else 0
 
 
 def examples(count: int) -> hypothesis_settings:

@@ -17,6 +17,7 @@ from service.access.places import Places
 from service.access.ports import UNAVAILABLE, WRONG, Verifier
 from service.access.schemes import Basic, Credential, Scheme
 from service.access.throttle import Throttle, address_key
+from service.ending import end
 from service.errors import (
     N_,
     CredentialExpired,
@@ -122,10 +123,7 @@ class CredentialVerification:
 
     async def close(self) -> None:
         """Cancel running verifications, and close the verifiers."""
-        tasks = tuple(task for running in (*self._replaced, self._running) for task in running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*(task for running in (*self._replaced, self._running) for task in running.values()))
         for verifier in set(self._verifiers.values()):
             await verifier.close()
 

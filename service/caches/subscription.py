@@ -13,6 +13,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ResponseError
 
 from service.caches.pipeline import take_over
+from service.ending import end
 
 log = structlog.get_logger()
 
@@ -56,9 +57,7 @@ class Subscription:
 
     async def close(self) -> None:
         """End the subscription."""
-        while not self._task.done():
-            self._task.cancel()  # repeated, because the library swallows a cancellation during a time-out of its own
-            await asyncio.wait((self._task,), timeout=_PING_AFTER)
+        await end(self._task)
 
     async def _run(self) -> None:
         logged = ""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Hashable
 from typing import Any, TypeVar
 
+from service.ending import end
 from service.pictures.demand import Client, Demand
 
 T = TypeVar("T")
@@ -58,10 +59,7 @@ class SingleFlight:
 
     async def close(self) -> None:
         """Cancel all tasks, and wait until they have ended."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(*self._tasks)
 
     def _start(self, key: Hashable, work: Coroutine[Any, Any, Any], demand: Demand) -> _Flight:
         flight = self._flights[key] = _Flight(asyncio.create_task(work), demand)

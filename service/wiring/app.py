@@ -16,6 +16,7 @@ from aiohttp import web
 
 from service.access.schemes import Scheme
 from service.caches.embedded import EmbeddedValkey
+from service.ending import end
 from service.errors import PictureError
 from service.pictures.caching.picture_cache import PictureCache
 from service.pictures.contact_pictures import ContactPictures
@@ -221,8 +222,7 @@ async def _store(
 async def _compare_stores(app: web.Application) -> AsyncIterator[None]:
     comparing = asyncio.create_task(_report_other_stores(app[STORE], app[CACHE]))
     yield
-    comparing.cancel()
-    await asyncio.wait((comparing,))
+    await end(comparing)
 
 
 async def _report_other_stores(store: WritableStore, cache: PictureCache) -> None:

@@ -17,6 +17,7 @@ from service.access.ports import BadFile, Verifier, VerifierFactory
 from service.access.schemes import SCHEMES, Scheme
 from service.access.throttle import Throttle
 from service.access.verification import CredentialVerification
+from service.ending import end
 from service.errors import Forbidden, NotAuthenticated, VerificationUnavailable
 from service.protocol.signatures import parse_key
 from service.settings import AuthSettings, BadSettings, Settings
@@ -36,8 +37,7 @@ async def authenticator(app: web.Application, settings: Settings) -> AsyncIterat
     keeping = asyncio.create_task(credentials.keep_current()) if settings.auth.schemes else None
     yield
     if keeping is not None:
-        keeping.cancel()
-        await asyncio.wait((keeping,))
+        await end(keeping)
     await credentials.close()
 
 

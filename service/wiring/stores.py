@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import structlog
 
+from service.ending import end
 from service.errors import PictureError
 from service.pictures.ports import WritableStore
 from service.settings import Settings
@@ -145,8 +146,7 @@ async def _watch_folder(settings: Settings, store: WritableStore, purge: Purge) 
     await watch.start()
     task = asyncio.create_task(_purge_changed(watch, store, purge))
     yield
-    task.cancel()
-    await asyncio.wait((task,))
+    await end(task)
     await watch.close()
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import structlog
 
+from service.ending import end
 from service.pictures.caching.memory import MemoryCache
 from service.pictures.ports import CacheUnavailable, Observer, SharedCache
 from service.pictures.values import Owner, contact_of
@@ -74,8 +75,7 @@ class Purges:
     async def close(self) -> None:
         """Give up the pending purges. What they concern is served for no longer than it is fresh."""
         if self._retrying is not None:
-            self._retrying.cancel()
-            await asyncio.gather(self._retrying, return_exceptions=True)
+            await end(self._retrying)
 
     def _subscription_changed(self, up: bool) -> None:
         self._is_subscribed = up
