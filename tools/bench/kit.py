@@ -20,7 +20,7 @@ from service.load.figures import percentile, percentiles
 from tools.bench.instruments.figures import show
 from tools.bench.instruments.processes import HOST, ROOT, service, valkey
 
-_RATES = {"hits": 500, "304": 500, "zipf": 5, "misses": 3, "stampede": 100, "overload": 60}
+_RATES = {"hits": 1000, "304": 1000, "zipf": 20, "misses": 10, "stampede": 100, "overload": 60}
 """Requests a second of each scenario, in the order in which they are sent."""
 _CONTACTS = 1000
 _COLOURS = ("#3f9457", "#5b8def", "#7b5ea7", "#2f6fb7", "#d9822b", "#c0392b")
