@@ -51,7 +51,7 @@ def main() -> None:
         "--contacts", type=int, default=1_000_000, help="of lookup: contacts in the large folder (1,000,000)"
     )
     parser.add_argument("--load-seconds", type=int, default=60, help="of overload, kit: seconds of each load (60)")
-    parser.add_argument("--commit", default="HEAD~1", help="of against: the other commit (HEAD~1)")
+    parser.add_argument("--commit", default="HEAD~1", help="of against: the other commit, or two as A..B (HEAD~1)")
     parser.add_argument(
         "--only",
         default="",

@@ -28,15 +28,22 @@ _FROM_REDIS = {"cache__memory_bytes": "0"}
 
 
 def run(options: Namespace) -> None:
-    """Measure pairs of new processes, one of the commit `--commit` and one of this checkout."""
+    """Measure pairs of new processes, of the commit `--commit` and of this checkout, or of two commits `A..B`."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, valkey() as (url, _):
-        images, before = Path(folder) / "images", Path(folder) / "before"
+        images, before, now = Path(folder) / "images", Path(folder) / "before", ROOT
         images.mkdir()
         (images / "1.jpg").write_bytes(photograph(750, 1000, grain=0.15))
-        _check_out(options.commit, before)
+        earlier, _, later = options.commit.partition("..")
+        _check_out(earlier, before)
+        if later:
+            now = Path(folder) / "now"
+            _check_out(later, now)
         settings = {"cache__url": url, "render__workers": "1"}
         rows = [
-            _row(name, [_pair(images, before, settings | more, conditional, options.seconds) for _ in range(_PAIRS)])
+            _row(
+                name,
+                [_pair(images, (before, now), settings | more, conditional, options.seconds) for _ in range(_PAIRS)],
+            )
             for name, more, conditional in (
                 ("memory hit", {}, False),
                 ("304", {}, True),
@@ -51,11 +58,13 @@ def run(options: Namespace) -> None:
     )
 
 
-def _pair(images: Path, before: Path, settings: dict[str, str], conditional: bool, seconds: int) -> tuple[float, float]:
-    """Return the microseconds of processor time for one hit: of the other commit, and of this checkout."""
+def _pair(
+    images: Path, sources: tuple[Path, Path], settings: dict[str, str], conditional: bool, seconds: int
+) -> tuple[float, float]:
+    """Return the microseconds of processor time for one hit of each of the *sources*."""
     with ExitStack() as stack:
         both = []
-        for source in (before, ROOT):
+        for source in sources:
             server = stack.enter_context(service(images, source=source, cache__prefix=source.name, **settings))
             both.append(_warm(server, conditional))
         for _ in range(_REPEATS):
